@@ -1,0 +1,37 @@
+# Two commands: `make demo` and `make test`. Both make .venv on the first run and are quick on the next.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+export RUNTIME__DLTHUB_TELEMETRY ?= false
+
+.PHONY: demo test lint types unit bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/exact-source demo
+
+test: lint types
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+$(BIN)/uv:
+	$(PYTHON) -c 'import sys; sys.exit("exact-source needs Python 3.11 or newer: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/uv
+	$(UV) --editable '.[sandbox]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/uv
+	$(UV) --editable '.[sandbox,postgres]' --group dev
+	touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache dist

@@ -1,0 +1,73 @@
+"""Errors of the Exact Online source, cut by what the caller can do about them.
+
+* ExactError                 -- base, never raised itself
+  + ConfigurationError       -- a setting is missing or wrong; nothing was sent or written (exit code 2)
+  + AuthenticationError      -- a person must log in again (exit code 1)
+    + TokenStoreError        -- the stored tokens cannot be read or written; they were left as they are
+  + StreamError              -- one entity of one division stops for this run, the others go on
+    + RefusedError           -- Exact answered 4xx: rights, module, syntax; asking again costs the error budget
+    + ContractError          -- Exact answered something that does not fit the documented contract
+    + RemoteError            -- timeouts, 5xx, broken bodies, after all retries
+  + LimitError               -- the day's calls are used up; progress is kept (exit code 3)
+
+A message says what happened, where (division, entity or setting) and what to do, in one line.
+It never holds a token, a secret, a row's content or the query of a URL.
+"""
+
+from __future__ import annotations
+
+from dlt.common.exceptions import DltException, TerminalException
+
+
+class ExactError(DltException):
+    """Base of everything that this package raises on purpose."""
+
+
+class ConfigurationError(ExactError, TerminalException):
+    """A setting is missing or wrong; nothing was sent and nothing written."""
+
+
+class AuthenticationError(ExactError, TerminalException):
+    """The connection to Exact Online is gone; a person must log in again."""
+
+
+class TokenStoreError(AuthenticationError):
+    """The token store could not be read or written; what it holds was left as it is."""
+
+
+class StreamError(ExactError):
+    """One entity of one division cannot be read on in this run."""
+
+
+class RefusedError(StreamError, TerminalException):
+    """Exact Online refused the call with a 4xx, which counts toward its error limit (API 2.3).
+
+    Attributes:
+        status: HTTP status.
+        reason: Value of the ``Reason`` header, empty if absent.
+    """
+
+    def __init__(self, message: str, *, status: int, reason: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
+class ContractError(StreamError, TerminalException):
+    """An answer is not what the API documents; it was not loaded."""
+
+
+class RemoteError(StreamError):
+    """Exact Online could not be reached, or did not answer properly, after all retries."""
+
+
+class LimitError(ExactError):
+    """No call is left before ``resumes_at``; what was read is kept.
+
+    Attributes:
+        resumes_at: Seconds since the epoch (UTC) from which calls are allowed again.
+    """
+
+    def __init__(self, message: str, *, resumes_at: float) -> None:
+        super().__init__(message)
+        self.resumes_at = resumes_at
