@@ -1,33 +1,34 @@
 """Errors of the Exact Online source, cut by what the caller can do about them.
 
-* ExactError                 -- base, never raised itself
-  + ConfigurationError       -- a setting is missing or wrong; nothing was sent or written (exit code 2)
-  + AuthenticationError      -- a person must log in again (exit code 1)
-    + TokenStoreError        -- the stored tokens cannot be read or written; they were left as they are
-  + StreamError              -- one entity of one division stops for this run, the others go on
-    + RefusedError           -- Exact answered 4xx: rights, module, syntax; asking again costs the error budget
-    + ContractError          -- Exact answered something that does not fit the documented contract
-    + RemoteError            -- timeouts, 5xx, broken bodies, after all retries
-  + LimitError               -- the day's calls are used up; progress is kept (exit code 3)
+* ExactError               -- base, never raised itself
+  + ConfigurationError     -- a setting is missing or wrong; nothing was sent or written: exit 2
+  + AuthenticationError    -- a person must log in again: exit 1
+    + TokenStoreError      -- stored tokens cannot be read or written; they were left as they are
+  + StreamError            -- one entity of one division stops for this run, the others go on
+    + RefusedError         -- Exact said 4xx: rights, module, syntax; asking again costs budget
+    + ContractError        -- an answer does not fit the documented contract
+    + RemoteError          -- timeouts, 5xx, broken bodies, after all retries
+  + LimitError             -- the day's calls are used up; progress is kept: exit 3
 
 A message says what happened, where (division, entity or setting) and what to do, in one line.
 It never holds a token, a secret, a row's content or the query of a URL.
+
+Nothing here derives from dlt's exceptions: dlt wraps a resource's error twice, so its retry helper
+never sees a mixed-in TerminalException, and importing dlt takes seconds that ``--help`` must not pay.
 """
 
 from __future__ import annotations
 
-from dlt.common.exceptions import DltException, TerminalException
 
-
-class ExactError(DltException):
+class ExactError(Exception):
     """Base of everything that this package raises on purpose."""
 
 
-class ConfigurationError(ExactError, TerminalException):
+class ConfigurationError(ExactError):
     """A setting is missing or wrong; nothing was sent and nothing written."""
 
 
-class AuthenticationError(ExactError, TerminalException):
+class AuthenticationError(ExactError):
     """The connection to Exact Online is gone; a person must log in again."""
 
 
@@ -39,7 +40,7 @@ class StreamError(ExactError):
     """One entity of one division cannot be read on in this run."""
 
 
-class RefusedError(StreamError, TerminalException):
+class RefusedError(StreamError):
     """Exact Online refused the call with a 4xx, which counts toward its error limit (API 2.3).
 
     Attributes:
@@ -53,7 +54,7 @@ class RefusedError(StreamError, TerminalException):
         self.reason = reason
 
 
-class ContractError(StreamError, TerminalException):
+class ContractError(StreamError):
     """An answer is not what the API documents; it was not loaded."""
 
 

@@ -1,0 +1,103 @@
+"""Settings from dlt's providers: environment, ``.dlt/secrets.toml``, ``.dlt/config.toml``.
+
+All live in the section ``sources.exact_online``, so ``SOURCES__EXACT_ONLINE__CLIENT_ID`` works.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from .errors import ConfigurationError
+
+SECTION = "sources.exact_online"
+
+# Each country is a separate environment with its own registration (API 1.1).
+REGIONS = {
+    "nl": "https://start.exactonline.nl",
+    "be": "https://start.exactonline.be",
+    "de": "https://start.exactonline.de",
+    "uk": "https://start.exactonline.co.uk",
+    "us": "https://start.exactonline.com",
+    "es": "https://start.exactonline.es",
+    "fr": "https://start.exactonline.fr",
+}
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is needed to talk to one Exact Online site as one registered app.
+
+    Attributes:
+        base_url: ``https://start.exactonline.nl``, without a slash at the end.
+        client_id: Of the registered app.
+        client_secret: Of the registered app.
+        redirect_uri: Exactly as registered with the app.
+        token_file: Where ``FileTokenStorage`` keeps the tokens.
+        token_key: Fernet key(s), newest first, separated by commas; ``None`` stores plain text.
+    """
+
+    base_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    redirect_uri: str
+    token_file: str = ".dlt/exact_online_tokens.json"
+    token_key: str | None = field(default=None, repr=False)
+
+
+def resolve_base_url(region: str, base_url: str | None) -> str:
+    """The site's origin.
+
+    Raises:
+        ConfigurationError: If the region is unknown, or ``base_url`` is no https origin
+            (plain http is taken for loopback only, because the bearer token travels there).
+    """
+    if not base_url:
+        if region not in REGIONS:
+            raise ConfigurationError(
+                f"{SECTION}.region is {region!r}; use one of {' '.join(REGIONS)}, or set base_url"
+            )
+        return REGIONS[region]
+    parts = urlsplit(base_url)
+    safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    if not safe or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ConfigurationError(
+            f"{SECTION}.base_url must be an https origin such as https://start.exactonline.nl "
+            "(http only for loopback)"
+        )
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def load_settings(**overrides: str | None) -> Settings:
+    """Settings from the arguments given, else from dlt's providers.
+
+    Raises:
+        ConfigurationError: If one is missing or wrong; the message names the setting.
+    """
+    import dlt  # seconds to import; --help must not pay them
+
+    def read(name: str, default: str | None = None) -> str | None:
+        given = overrides.get(name)
+        if given:
+            return given
+        value = dlt.secrets.get(f"{SECTION}.{name}")
+        return default if value is None or value == "" else str(value)
+
+    def need(name: str) -> str:
+        value = read(name)
+        if value is None:
+            raise ConfigurationError(
+                f"{SECTION}.{name} is not set: put it in .dlt/secrets.toml or in "
+                f"SOURCES__EXACT_ONLINE__{name.upper()}"
+            )
+        return value
+
+    return Settings(
+        base_url=resolve_base_url(read("region", "nl") or "nl", read("base_url")),
+        client_id=need("client_id"),
+        client_secret=need("client_secret"),
+        redirect_uri=read("redirect_uri") or "",
+        token_file=read("token_file", Settings.token_file) or Settings.token_file,
+        token_key=read("token_key"),
+    )
