@@ -1,1 +1,14 @@
-"""Every entity that can be read, by which feed, with its columns, keys and rules: data and its loader."""
+"""Every entity that can be read, by which feed, with its columns, keys and rules."""
+
+from .catalogue import Catalogue, Column, Cursor, Entity, Feed, Kind, load_catalogue, snake
+
+__all__ = [
+    "Catalogue",
+    "Column",
+    "Cursor",
+    "Entity",
+    "Feed",
+    "Kind",
+    "load_catalogue",
+    "snake",
+]

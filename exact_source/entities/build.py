@@ -3,140 +3,36 @@
     python -m exact_source.entities.build PATH/TO/catalog.json
 
 The full catalogue (462 endpoints, 11,975 properties) says what Exact documents; this script decides
-how each endpoint is read: which of them are feeds of one entity, its table name, key and money columns.
-Every decision that the names do not force stands in a table at the top of this file.
+how each endpoint is read: which of them are feeds of one entity, its table name, key and money
+columns. Every decision that the names do not force stands in ``decisions.py``.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-Record = dict[str, Any]
-
-# One letter a type keeps the file small. "m" is an Edm.Double that holds money (API 3.4: no Edm.Decimal exists).
-TYPES = {
-    "Edm.Guid": "g", "Edm.String": "s", "Edm.Double": "f", "Edm.Int32": "i", "Edm.Int16": "h", "Edm.Byte": "y",
-    "Edm.Int64": "l", "Edm.DateTime": "t", "Edm.Boolean": "b", "Edm.Binary": "x",
-}  # fmt: skip
-MONEY = re.compile(
-    r"Amount|Price|Balance|Debit|CreditLine|Turnover|Salary|Revenue|Wage|Capital|CatalogueValue|ResidualValue"
-    r"|Budget$|Cost$|CostDC$|^Cost(s|Batch|Per)|BudgetedCosts?$|^Result(Current|Previous)"
+from .catalogue import snake
+from .decisions import (
+    ANY_DIVISION,
+    CORE,
+    MANDATORY_FILTER,
+    MONEY,
+    NAMES,
+    NO_STAR,
+    NOT_MONEY,
+    NOT_TWINS,
+    ONCE,
+    OTHER_GRAIN,
+    SYNC_TIMESTAMP,
+    TOMBSTONES_TOO,
+    TYPES,
 )
-NOT_MONEY = re.compile(r"Percentage|Factor|Rate|Ratio|Days|Hours|Quantity|Precision")
 
-# Feeds with another grain than the endpoint of the same name: entities of their own, so that nobody's sum
-# counts twice (API 4.4: headers and lines in one feed, extra lines 0 and 9999).
-OTHER_GRAIN = {
-    "sync/SalesInvoice/SalesInvoices": "Invoice headers (LineNumber 0), lines and the extra lines 9999 in one feed.",
-    "sync/PurchaseOrder/PurchaseOrders": "Order headers (LineNumber 0) and lines in one feed.",
-    "sync/Financial/TransactionLines": "Entry headers (LineNumber 0), lines and the extra lines 9999 in one feed.",
-}
-# Same last part, but not the same thing.
-NOT_TWINS = {"sync/Payroll/BankAccounts", "read/crm/Documents"}
-
-# A plain name where the rule (service in front when two entities share a name) would hide the obvious one.
-NAMES = {
-    "system/Divisions": "divisions",
-    "current/Me": "me",
-    "sync/Deleted": "deleted",
-    "sync/Financial/TransactionLines": "sync_transaction_lines",
-    "sync/SalesInvoice/SalesInvoices": "sync_sales_invoices",
-    "sync/PurchaseOrder/PurchaseOrders": "sync_purchase_orders",
-    "read/crm/Documents": "crm_account_documents",
-    "read/sync/Sync/SyncTimestamp": "sync_timestamp",
-    "openingbalance/CurrentYear/AfterEntry": "opening_balance_current_year_after_entry",
-    "openingbalance/CurrentYear/Processed": "opening_balance_current_year_processed",
-    "openingbalance/PreviousYear/AfterEntry": "opening_balance_previous_year_after_entry",
-    "openingbalance/PreviousYear/Processed": "opening_balance_previous_year_processed",
-}
-
-# Filters that are mandatory (API 2.5 and appendix C; confidence M): the fields that satisfy the rule.
-MANDATORY_FILTER = {
-    "crm/Accounts": ["ID", "Code", "Created", "Modified", "Status", "Name"],
-    "bulk/CRM/Accounts": ["ID", "Code", "Created", "Modified", "Status", "Name"],
-    "logistics/Items": ["ID", "Code", "Created", "Modified"],
-    "bulk/Logistics/Items": ["ID", "Code", "Created", "Modified"],
-    "salesinvoice/SalesInvoices": [
-        "InvoiceID", "Created", "DeliverTo", "Description", "Document", "InvoiceDate", "InvoiceNumber",
-        "InvoiceTo", "Journal", "Modified", "OrderedBy", "OrderNumber", "Status", "Type", "YourRef",
-    ],
-    "salesorder/SalesOrders": [
-        "OrderID", "ApprovalStatus", "Created", "DeliverTo", "DeliveryDate", "DeliveryStatus", "Description",
-        "InvoiceStatus", "InvoiceTo", "Modified", "OrderDate", "OrderedBy", "OrderNumber", "Status", "YourRef",
-    ],
-    "financialtransaction/TransactionLines": [
-        "ID", "Account", "AccountCode", "Asset", "CostCenter", "CostUnit", "Date", "Description", "Document",
-        "EntryID", "EntryNumber", "FinancialPeriod", "FinancialYear", "GLAccount", "GLAccountCode",
-        "InvoiceNumber", "Item", "JournalCode", "Modified", "OffsetID", "OrderNumber", "Project", "ProjectCode",
-        "ShopOrder", "Status", "Subscription", "Type", "VATCode", "VATType", "YourRef",
-    ],
-    "salesinvoice/SalesInvoiceLines": [
-        "ID", "CostCenter", "CostUnit", "Description", "Employee", "GLAccount", "InvoiceID", "Item",
-        "LineNumber", "Pricelist", "Project", "SalesOrder", "SalesOrderLine", "Subscription", "VATCode",
-    ],
-    "salesorder/SalesOrderLines": [
-        "ID", "CostCenter", "CostUnit", "DeliveryDate", "Description", "Item", "ItemVersion", "LineNumber",
-        "OrderID", "OrderNumber", "Pricelist", "Project", "ShopOrder", "UseDropShipment", "VATCode",
-    ],
-}  # fmt: skip
-for _base, _bulk in (
-    ("salesinvoice/SalesInvoices", "bulk/SalesInvoice/SalesInvoices"),
-    ("salesorder/SalesOrders", "bulk/SalesOrder/SalesOrders"),
-    ("financialtransaction/TransactionLines", "bulk/Financial/TransactionLines"),
-    ("salesinvoice/SalesInvoiceLines", "bulk/SalesInvoice/SalesInvoiceLines"),
-    ("salesorder/SalesOrderLines", "bulk/SalesOrder/SalesOrderLines"),
-):
-    MANDATORY_FILTER[_bulk] = MANDATORY_FILTER[_base]
-
-# $select=* is refused on these (API appendix A, the starred ones).
-NO_STAR = {
-    "CRM/Contacts", "Financial/GLClassifications", "Inventory/ItemStorageLocations", "Inventory/ItemWarehouses",
-    "Inventory/SerialBatchNumbers", "Inventory/StockPositions", "Inventory/StockSerialBatchNumbers",
-    "Inventory/StorageLocationStockPositions", "Logistics/Items", "Logistics/PurchaseItemPrices",
-    "Logistics/SalesItemPrices", "Logistics/SupplierItem", "Manufacturing/BillOfMaterialMaterials",
-    "Manufacturing/BillOfMaterialVersions", "Manufacturing/MaterialIssues", "Manufacturing/ShopOrderMaterialPlans",
-    "Manufacturing/ShopOrderPurchasePlanning", "Manufacturing/ShopOrderRoutingStepPlans",
-    "Manufacturing/ShopOrderSubOrders", "Manufacturing/ShopOrders", "PurchaseOrder/PurchaseOrders",
-    "Sales/SalesPriceListVolumeDiscounts",
-}  # fmt: skip
-
-# SyncTimestamp knows these (API 4.3); other sync feeds get a start date by dropping older rows.
-SYNC_TIMESTAMP = {
-    "QuotationHeaders", "QuotationLines", "TransactionLines", "ItemStorageLocations", "ShopOrders",
-    "ShopOrderMaterialPlans", "ShopOrderRoutingStepPlans", "ShopOrderPurchasePlanning", "ShopOrderSubOrders",
-    "MaterialIssues", "BillOfMaterialVersions", "BillOfMaterialMaterials", "PurchaseOrders", "Projects",
-    "ProjectPlanning", "ProjectWBS", "TimeCostTransactions", "SalesInvoices", "GoodsDeliveries",
-    "GoodsDeliveryLines", "SalesOrderHeaders", "SalesOrderLines", "Subscriptions", "SubscriptionLines",
-}  # fmt: skip
-
-# Tombstones (sync/Deleted) of a sync endpoint that also tell of an entity read by another feed.
-TOMBSTONES_TOO = {
-    "financialtransaction/TransactionLines": 1,
-    "salesorder/SalesOrders": 32,
-    "crm/Quotations": 34,
-}
-
-# Lists whose rows are divisions or belong to the licence: read once a run, and where they have no
-# Division column the key column itself is the division.
-ONCE = {"system/Divisions": "Code", "current/Me": "CurrentDivision"}
-
-CORE = [
-    "accounts", "contacts", "items", "gl_accounts", "journals", "transaction_lines", "sales_invoices",
-    "sales_invoice_lines", "sales_orders", "sales_order_lines", "purchase_orders", "vat_codes",
-    "payment_conditions", "projects", "warehouses", "divisions", "deleted",
-]  # fmt: skip
-
-
-def snake(name: str) -> str:
-    """``GLAccountCode`` -> ``gl_account_code``, as dlt's snake_case naming does it."""
-    from dlt.common.normalizers.naming.snake_case import NamingConvention
-
-    return NamingConvention().normalize_identifier(name)
+Record = dict[str, Any]
 
 
 def column_type(prop: Record) -> str | None:
@@ -149,7 +45,7 @@ def column_type(prop: Record) -> str | None:
 
 def feed_kind(record: Record) -> str:
     """Which of ``regular bulk sync function`` an endpoint is."""
-    path = record["id"]
+    path: str = record["id"]
     if path.startswith(("sync/", "bulk/")):
         return path.split("/", 1)[0]
     if record["kind"] in {"function", "report"}:
@@ -158,7 +54,7 @@ def feed_kind(record: Record) -> str:
 
 
 def group(records: list[Record]) -> list[list[Record]]:
-    """Endpoints whose rows are the same rows: same last part, same key, same grain; the plain one first."""
+    """Endpoints whose rows are the same: last part, key and grain agree; the plain one first."""
     groups: dict[str, list[Record]] = {}
     for record in sorted(
         records, key=lambda r: ("regular", "bulk", "sync", "function").index(feed_kind(r))
@@ -225,7 +121,7 @@ def endpoint(record: Record) -> Record:
 
 
 def entity(records: list[Record]) -> Record:
-    """One entity with its feeds; ``columns`` is the union, a feed lists in ``without`` what it lacks."""
+    """One entity with its feeds; ``columns`` is the union, ``without`` is what a feed lacks."""
     base = records[0]
     columns: dict[str, str] = {}
     for record in records:
@@ -253,9 +149,17 @@ def entity(records: list[Record]) -> Record:
         "grain": OTHER_GRAIN.get(base["id"]),
         "scope": base["scope"] if base["scope"] not in {None, "-"} else None,
         "division_from": ONCE.get(base["id"]),
+        "any_division": base["id"] in ANY_DIVISION,
+        "navigation": navigation(records),
         "deprecated": base["deprecation"] if base["deprecated"] else None,
     }
     return out | {name: value for name, value in optional.items() if value}
+
+
+def navigation(records: list[Record]) -> list[str]:
+    """Fields that hold other rows: links to them (``__deferred``) unless they are expanded."""
+    names = (p["name"] for r in records for p in r["properties"] if p["kind"] != "scalar")
+    return list(dict.fromkeys(names))
 
 
 def name_of(records: list[Record], taken: Counter[str]) -> str:
@@ -284,7 +188,7 @@ def build(records: list[Record]) -> Record:
     readable = [r for r in records if reason_not_read(r) is None]
     groups = group(readable)
     taken = Counter(snake(g[0]["id"].rsplit("/", 1)[-1]) for g in groups if g[0]["id"] not in NAMES)
-    taken.update({name: 1 for name in NAMES.values()})
+    taken.update(dict.fromkeys(NAMES.values(), 1))
     entities = {name_of(g, taken): entity(g) for g in groups}
     if len(entities) != len(groups):
         clash = defaultdict(list)
@@ -300,15 +204,16 @@ def build(records: list[Record]) -> Record:
 
 
 def main() -> None:
-    """Read the full catalogue named on the command line, write ``catalogue.json`` beside this file."""
+    """Read the full catalogue named on the command line, write ``catalogue.json``."""
     catalogue = build(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     target = Path(__file__).with_name("catalogue.json")
     lines = ",\n".join(
         f" {json.dumps(name)}: {json.dumps(entity_, separators=(',', ':'))}"
         for name, entity_ in catalogue["entities"].items()
     )
+    core, unread = json.dumps(catalogue["core"]), json.dumps(catalogue["unread"])
     target.write_text(
-        f'{{"core": {json.dumps(catalogue["core"])},\n"unread": {json.dumps(catalogue["unread"])},\n"entities": {{\n{lines}\n}}}}\n',
+        f'{{"core": {core},\n"unread": {unread},\n"entities": {{\n{lines}\n}}}}\n',
         encoding="utf-8",
     )
 
