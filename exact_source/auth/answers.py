@@ -1,0 +1,119 @@
+"""What the token endpoint answered, told apart by what has to be done. Pure: no I/O, no clock."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any
+
+
+class Kind(Enum):
+    """Kinds of answer."""
+
+    TOKENS = auto()
+    TOO_EARLY = auto()  # 570 s are not over: go on with the token there is (API 1.3)
+    USED = auto()  # this refresh token was used before (API 1.4)
+    EXPIRED = auto()  # nobody refreshed for 30 days (API 1.2, 1.4)
+    CHAIN_BROKEN = auto()  # parallel use of a code or token (API 1.4)
+    CODE_REFUSED = auto()  # older than 3 minutes or used (API 1.2)
+    CLIENT_REFUSED = auto()  # client_id, client_secret or redirect_uri
+    REFUSED = auto()  # any other 4xx
+    BUSY = auto()  # 429: refused, nothing spent
+    LOST = auto()  # sent, but no usable answer: the refresh token may be spent
+    UNREACHABLE = auto()  # never sent: nothing spent
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer.
+
+    Attributes:
+        kind: What it means.
+        detail: What it said, in words fit for an error message.
+        reply: The decoded body, for ``Kind.TOKENS``.
+        server_date: The ``Date`` header, seconds since the epoch.
+        sent_at: This host's clock before the request was sent.
+        received_at: This host's clock after the answer came.
+    """
+
+    kind: Kind
+    detail: str = ""
+    reply: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    server_date: float | None = None
+    sent_at: float = 0.0
+    received_at: float = 0.0
+
+
+# In this order: "Rate limit exceeded: access_token not expired" also holds "expired".
+_REFUSALS = (
+    (Kind.TOO_EARLY, re.compile(r"TooEarlyToRefreshTokens|not expired", re.IGNORECASE)),
+    (Kind.USED, re.compile(r"old refresh token|refresh token.{0,40}(used|revoked)", re.IGNORECASE)),
+    (Kind.EXPIRED, re.compile(r"refresh token.{0,40}expired", re.IGNORECASE)),
+    (Kind.CHAIN_BROKEN, re.compile(r"chain ?id", re.IGNORECASE)),
+    (
+        Kind.CLIENT_REFUSED,
+        re.compile(r"invalid_client|client.?(id|secret|credentials)|redirect.?uri", re.IGNORECASE),
+    ),
+    (Kind.CODE_REFUSED, re.compile(r"authori[sz]ation code|\bcode\b", re.IGNORECASE)),
+)
+
+
+def parse_answer(status: int, reason: str, body: bytes) -> Answer:
+    """Tell an answer apart.
+
+    Args:
+        status: HTTP status.
+        reason: The ``Reason`` header, empty if absent.
+        body: As received, possibly cut off, empty or HTML.
+    """
+    document = _document(body)
+    if status == HTTPStatus.OK and document.get("access_token"):
+        return Answer(Kind.TOKENS, reply=document)
+    said = _said(document, reason) or _shape(body)
+    refused = status in range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
+    if not refused or status == HTTPStatus.REQUEST_TIMEOUT:
+        # 200 without tokens, a redirect, 5xx at night (API 1.4): nobody knows what was done.
+        return Answer(Kind.LOST, f"HTTP {status} with {said}")
+    text = f"{reason} {body[:2000].decode(errors='replace')}"
+    for kind, pattern in _REFUSALS:
+        if pattern.search(text):
+            return Answer(kind, f"HTTP {status} {said}")
+    busy = status == HTTPStatus.TOO_MANY_REQUESTS
+    return Answer(Kind.BUSY if busy else Kind.REFUSED, f"HTTP {status} {said}")
+
+
+def parse_date(header: str | None) -> float | None:
+    """A ``Date`` header as seconds since the epoch; ``None`` if absent or unreadable."""
+    try:
+        return parsedate_to_datetime(header).timestamp() if header else None
+    except (ValueError, TypeError):
+        return None
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _said(document: Mapping[str, Any], reason: str) -> str:
+    words = [document.get("error"), document.get("error_description"), reason]
+    return " / ".join(_one_line(str(word)) for word in words if word)
+
+
+def _one_line(text: str) -> str:
+    """Short and printable; long runs without a space (a token echoed back) are left out."""
+    return re.sub(r"\S{41,}", "***", " ".join(text.split()))[:200]
+
+
+def _shape(body: bytes) -> str:
+    if not body.strip():
+        return "an empty body"
+    return "an HTML page" if body.lstrip()[:1] == b"<" else "a body that holds no tokens"

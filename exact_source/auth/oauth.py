@@ -1,0 +1,230 @@
+"""The public face of the connection: authorize URL, code exchange, access tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from urllib.parse import unquote, urlencode, urlsplit
+
+import httpx
+
+from ..clock import Clock, SystemClock
+from ..errors import AuthenticationError, ConfigurationError
+from ..settings import SECTION, resolve_base_url
+from .endpoint import TokenEndpoint
+from .masking import SECRETS, install
+from .rotation import Rotator
+from .storage import TokenStorage, Vault
+from .tokens import TokenData
+
+SYSTEM_CLOCK = SystemClock()
+
+
+class OAuth:
+    """The connection of one Exact Online user to one registered app.
+
+    ```python
+    oauth = OAuth(client_id, client_secret, redirect_uri, FileTokenStorage("tokens.json"))
+    oauth.authorization_url(state="...")  # send the user's browser there
+    await oauth.exchange(code)  # once, in the callback
+    await oauth.access_token()  # before every call
+    ```
+
+    May be shared by coroutines, threads and event loops. A rotation runs in a thread of its own that
+    no cancellation stops halfway, because a reply that nobody reads is a lost connection. With an
+    async storage or an ``http_client`` it runs in the caller's event loop instead, where only the
+    end of that loop can interrupt it.
+
+    Args:
+        client_id: Of the registered app.
+        client_secret: Of the registered app.
+        redirect_uri: Exactly as registered; needed to log in.
+        token_storage: Where the tokens outlive the process.
+        base_url: Origin of the country's site.
+        http_client: Sends the token requests; its transport must not retry them.
+        clock: Time.
+
+    Raises:
+        ConfigurationError: If an argument is missing or wrong.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: str,
+        redirect_uri: str,
+        token_storage: TokenStorage,
+        *,
+        base_url: str = "https://start.exactonline.nl",
+        http_client: httpx.AsyncClient | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        for name, value in (("client_id", client_id), ("client_secret", client_secret)):
+            if not value:
+                raise ConfigurationError(f"{SECTION}.{name} is empty")
+        self._client_id = client_id
+        self._redirect_uri = redirect_uri
+        self._base_url = resolve_base_url("nl", base_url)
+        vault = Vault(token_storage)
+        self._rotator = Rotator(
+            {"client_id": client_id, "client_secret": client_secret},
+            vault,
+            TokenEndpoint(self._base_url, http_client, clock),
+            clock,
+            # An async storage or client belongs to the caller's event loop.
+            own_loop=vault.is_plain and http_client is None,
+        )
+        self._guard = threading.Lock()
+        self._jobs: dict[str | None, Future[TokenData]] = {}
+        install()
+        SECRETS.learn(client_secret)
+
+    def __repr__(self) -> str:
+        return f"OAuth({self._base_url!r}, client_id={self._client_id!r})"
+
+    def authorization_url(self, state: str | None = None, force_login: bool = False) -> str:
+        """Where the user's browser must go to give consent (API 1.1).
+
+        Args:
+            state: Comes back unchanged in the redirect; compare it there.
+            force_login: Make the user log in again although the browser still has a session.
+
+        Raises:
+            ConfigurationError: If ``redirect_uri`` is empty.
+        """
+        query = {
+            "client_id": self._client_id,
+            "redirect_uri": self._need_redirect_uri(),
+            "response_type": "code",
+        }
+        if state is not None:
+            query["state"] = state
+        if force_login:
+            query["force_login"] = "1"
+        return f"{self._base_url}/api/oauth2/auth?{urlencode(query)}"
+
+    async def exchange(self, code: str, *, state: str | None = None) -> TokenData:
+        """Spend an authorization code and store the tokens; within 3 minutes of the redirect.
+
+        Args:
+            code: The code, URL-encoded or not, or the whole address that the user was sent to.
+            state: If given and ``code`` is an address, they must agree.
+
+        Raises:
+            ConfigurationError: If ``code`` holds none, or the app's settings are refused.
+            AuthenticationError: If consent, the state or the code is refused.
+            RemoteError: If Exact Online could not be reached; the code is still good.
+        """
+        plain_code = parse_redirect(code, state)
+        redirect_uri = self._need_redirect_uri()
+        SECRETS.learn(plain_code)
+        job = self._start(lambda: self._rotator.exchange(plain_code, redirect_uri))
+        return await asyncio.shield(asyncio.wrap_future(job))
+
+    async def access_token(self) -> str:
+        """A token that is good for the next call; refreshes when due.
+
+        Raises:
+            AuthenticationError: If a person has to log in; the message says why.
+            RemoteError: If a refresh is due and Exact Online did not answer; the tokens are kept.
+            ConfigurationError: If Exact Online refuses the client id or secret.
+        """
+        tokens = self._rotator.fresh()
+        return (tokens or await self._current(None)).access_token
+
+    async def report_rejected(self, access_token: str, *, date: str | None = None) -> str:
+        """Say that a data call was answered with 401, and get a token to repeat it with, once.
+
+        Args:
+            access_token: The one that was refused.
+            date: The ``Date`` header of the 401, if it had one.
+
+        Raises:
+            AuthenticationError: If there is no newer token and 570 s are not over: then it is not
+                age that Exact Online objects to, and asking again only uses up the error limit.
+            RemoteError: As in ``access_token``.
+        """
+        self.note_date(date)
+        tokens = self._rotator.fresh()
+        if tokens is None or tokens.access_token == access_token:
+            tokens = await self._current(access_token)
+        return tokens.access_token
+
+    def note_date(self, date: str | None) -> None:
+        """Learn Exact Online's clock from the ``Date`` header of any of its replies.
+
+        It keeps refreshes on time when this computer's clock is stepped.
+        """
+        self._rotator.note_date(date)
+
+    async def _current(self, rejected: str | None) -> TokenData:
+        """Join the rotation that is under way, or start one."""
+        while True:
+            with self._guard:
+                job = self._jobs.get(rejected)
+                if job is None or job.done():
+                    job = self._start(lambda: self._rotator.current(rejected))
+                    self._jobs = {rejected: job}
+            try:
+                return await asyncio.shield(asyncio.wrap_future(job))
+            except asyncio.CancelledError:
+                if not job.cancelled():
+                    raise
+                # Another event loop ended under the rotation; this one goes on.
+
+    def _start(self, work: Callable[[], Coroutine[Any, Any, TokenData]]) -> Future[TokenData]:
+        if not self._rotator.own_loop:
+            return asyncio.run_coroutine_threadsafe(work(), asyncio.get_running_loop())
+        executor = ThreadPoolExecutor(1, "exact-oauth")
+        job = executor.submit(lambda: asyncio.run(work()))
+        executor.shutdown(wait=False)  # the thread ends with its work; the interpreter waits for it
+        return job
+
+    def _need_redirect_uri(self) -> str:
+        if not self._redirect_uri:
+            raise ConfigurationError(
+                f"{SECTION}.redirect_uri is not set; it must be exactly the one registered with "
+                "the app"
+            )
+        return self._redirect_uri
+
+
+def parse_redirect(code: str, state: str | None = None) -> str:
+    """The authorization code in what a person pasted or a web framework passed on.
+
+    Args:
+        code: The code, URL-encoded or not (it holds a ``!``, API 1.2), or the redirect's address.
+        state: The one sent along; compared if ``code`` is an address.
+
+    Raises:
+        ConfigurationError: If there is no code in it.
+        AuthenticationError: If the address reports an error, or holds another state.
+    """
+    text = code.strip()
+    if "code=" not in text and "error=" not in text:
+        if not text or "://" in text or any(map(str.isspace, text)):
+            raise ConfigurationError("no authorization code given: paste the code or the address")
+        return unquote(text)
+    query = _query(text)
+    if "error" in query:
+        # Exact's own words for it are a short token such as access_denied.
+        raise AuthenticationError(f"Exact Online gave no code: {query['error'][:60]!r}")
+    if state is not None and not hmac.compare_digest(query.get("state", ""), state):
+        raise AuthenticationError(
+            "the address does not carry the state of this login: it belongs to another attempt; "
+            "start again"
+        )
+    if not query.get("code"):
+        raise ConfigurationError("no authorization code in the address")
+    return query["code"]
+
+
+def _query(address: str) -> dict[str, str]:
+    """Parameters of an address; a ``+`` stays one, since a code holds no spaces."""
+    text = urlsplit(address).query if "?" in address else address
+    pairs = (pair.partition("=") for pair in text.split("&"))
+    return {name: unquote(value) for name, _, value in pairs}

@@ -1,0 +1,191 @@
+"""One generation of OAuth2 tokens, and when its refresh is due."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..errors import ConfigurationError
+
+LIFETIME_S = 600.0  # API 1.2
+EARLIEST_REFRESH_S = 570.0  # API 1.2, 1.3: refused before
+MARGIN_S = 30.0  # API 1.3: "ask 30 s before expiry"
+UNUSED_LIFE_S = 30 * 86400.0  # API 1.2: of a refresh token that nobody uses
+DATE_TOLERANCE_S = 5.0  # the Date header counts whole seconds and is some milliseconds old
+
+
+class TokenDataError(ConfigurationError, ValueError):
+    """Tokens that cannot be right; they come from a caller or a storage that mixes something up."""
+
+
+@dataclass(frozen=True)
+class TokenData:
+    """One access token and the refresh token that works once to get the next pair.
+
+    A storage that keeps only the first four fields works; the others make timing exact.
+
+    Attributes:
+        access_token: Sent with every call as ``Bearer``.
+        refresh_token: Works once (API 1.4).
+        token_type: ``bearer``.
+        expires_at: Aware and UTC; anything else is refused here, not discovered at the refresh.
+        issued_at: This host's clock before the request was sent. Default: 600 s before ``expires_at``.
+        received_at: This host's clock after the reply came; Exact counts its 570 s from no later
+            than this. Default: ``issued_at``.
+        server_offset_s: Exact's clock (``Date`` header of the reply) minus this host's clock.
+
+    Raises:
+        TokenDataError: If a token is empty or a time is naive or not UTC.
+    """
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    token_type: str
+    expires_at: datetime
+    issued_at: datetime | None = field(default=None, kw_only=True)
+    received_at: datetime | None = field(default=None, kw_only=True, repr=False)
+    server_offset_s: float | None = field(default=None, kw_only=True, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("access_token", "refresh_token"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise TokenDataError(f"TokenData.{name} must be a text that is not empty")
+        set_field = object.__setattr__  # the way to complete a frozen dataclass
+        set_field(self, "expires_at", _utc("expires_at", self.expires_at))
+        issued_at = self.issued_at or self.expires_at - timedelta(seconds=LIFETIME_S)
+        set_field(self, "issued_at", _utc("issued_at", issued_at))
+        set_field(self, "received_at", _utc("received_at", self.received_at or issued_at))
+
+    def age_s(self, now: float, server_offset_s: float | None = None) -> float:
+        """Seconds since the pair was received; negative if this host's clock was set back.
+
+        Args:
+            now: This host's clock, seconds since the epoch.
+            server_offset_s: What Exact's ``Date`` says now, minus ``now``. If it differs from the
+                offset at the time of receipt, the clock was stepped (or this is another host), and
+                the age is taken from Exact's clock, rounded down so that it never comes out higher.
+        """
+        assert self.received_at is not None  # noqa: S101  (set in __post_init__)
+        age = now - self.received_at.timestamp()
+        if server_offset_s is None or self.server_offset_s is None:
+            return age
+        step = self.server_offset_s - server_offset_s
+        return age - step - DATE_TOLERANCE_S if abs(step) > DATE_TOLERANCE_S else age
+
+    def is_due(self, now: float, server_offset_s: float | None = None) -> bool:
+        """Whether the pair should be refreshed: in its last 30 s, or later if nobody asked then."""
+        return self.age_s(now, server_offset_s) >= self.earliest_refresh_s
+
+    @property
+    def earliest_refresh_s(self) -> float:
+        """The age from which a refresh is allowed: never less than 570 s."""
+        assert self.issued_at is not None  # noqa: S101  (set in __post_init__)
+        lifetime_s = (self.expires_at - self.issued_at).total_seconds()
+        return max(EARLIEST_REFRESH_S, lifetime_s - MARGIN_S)
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells refresh tokens apart without showing them."""
+        return hashlib.sha256(self.refresh_token.encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        """Every field, the tokens in plain text: encrypt it, or guard the file."""
+        assert self.issued_at is not None  # noqa: S101  (set in __post_init__)
+        assert self.received_at is not None  # noqa: S101
+        return json.dumps(
+            {
+                "access_token": self.access_token,
+                "refresh_token": self.refresh_token,
+                "token_type": self.token_type,
+                "expires_at": self.expires_at.isoformat(),
+                "issued_at": self.issued_at.isoformat(),
+                "received_at": self.received_at.isoformat(),
+                "server_offset_s": self.server_offset_s,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> TokenData:
+        """The inverse of ``to_json``.
+
+        Raises:
+            TokenDataError: If the text is no such document; the message shows nothing of it.
+        """
+        try:
+            document = json.loads(text)
+            times = {
+                name: datetime.fromisoformat(document[name])
+                for name in ("issued_at", "received_at")
+                if document.get(name)
+            }
+            return cls(
+                document["access_token"],
+                document["refresh_token"],
+                str(document.get("token_type", "bearer")),
+                datetime.fromisoformat(document["expires_at"]),
+                server_offset_s=document.get("server_offset_s"),
+                **times,
+            )
+        except TokenDataError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            reason = f"no field {error}" if isinstance(error, KeyError) else "not the JSON expected"
+            raise TokenDataError(f"stored tokens cannot be read: {reason}") from None
+
+    @classmethod
+    def from_reply(
+        cls,
+        reply: Mapping[str, Any],
+        *,
+        sent_at: float,
+        received_at: float,
+        server_date: float | None,
+        refresh_token: str | None = None,
+    ) -> TokenData:
+        """The pair in an answer of the token endpoint.
+
+        Nothing but a missing token can make this fail: what is computed beside it (``expires_in``
+        is a JSON string, API 1.2) falls back, so that an odd value cannot cost the pair.
+
+        Args:
+            reply: The decoded body.
+            sent_at: This host's clock before the request was sent.
+            received_at: This host's clock after the answer came.
+            server_date: The answer's ``Date`` header.
+            refresh_token: Used if the reply has none, which OAuth2 allows when it stays the same.
+        """
+        return cls(
+            str(reply["access_token"]),
+            str(reply.get("refresh_token") or refresh_token or ""),
+            str(reply.get("token_type") or "bearer"),
+            _moment(sent_at + _lifetime_s(reply.get("expires_in"))),
+            issued_at=_moment(sent_at),
+            received_at=_moment(received_at),
+            server_offset_s=None if server_date is None else server_date - received_at,
+        )
+
+
+def _utc(name: str, moment: object) -> datetime:
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise TokenDataError(
+            f"TokenData.{name} must be a datetime with a time zone: datetime.now(UTC), not utcnow()"
+        )
+    if moment.utcoffset() != timedelta(0):
+        raise TokenDataError(f"TokenData.{name} must be in UTC: use .astimezone(UTC)")
+    return moment.astimezone(UTC)
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _lifetime_s(expires_in: object) -> float:
+    try:
+        seconds = float(str(expires_in))
+    except ValueError:
+        return LIFETIME_S
+    return seconds if 0 < seconds <= UNUSED_LIFE_S else LIFETIME_S
