@@ -1,0 +1,150 @@
+"""Columns of one page, from what Exact sends to what the destination gets, without a loop in Python.
+
+A type letter of the catalogue has a type in which ``pyarrow.json`` reads it and one in which it is
+kept. Everything here works on whole arrays and raises ``pyarrow.ArrowInvalid`` as soon as one value
+does not fit; ``misfits`` then looks at the values one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# Thirty-eight decimals and 38 digits in front of them hold every number that a double prints,
+# so that more decimals than the nine that are kept are seen, not refused.
+_WIDE = pa.decimal256(76, 38)
+MONEY = pa.decimal128(38, 9)
+INSTANT = pa.timestamp("us", tz="UTC")
+_ZONE = "Europe/Amsterdam"
+
+RAW: dict[str, pa.DataType] = {
+    "g": pa.string(), "s": pa.string(), "x": pa.string(), "t": pa.string(), "l": pa.string(),
+    "m": _WIDE, "f": pa.float64(), "i": pa.int32(), "h": pa.int16(), "y": pa.int16(),
+    "b": pa.bool_(),
+}  # fmt: skip
+KEPT: dict[str, pa.DataType] = RAW | {"t": pa.timestamp("us"), "l": pa.int64(), "m": MONEY}
+
+# Years 1 to 9999, the ones that every destination and Python's datetime can hold.
+FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+
+_DATE = r"^/Date\((?P<ms>-?[0-9]+)(?:[+-][0-9]{4})?\)/$"
+
+
+def strings(texts: pa.Array) -> pa.Array:
+    """Text as it came, if it is UTF-8 and has no NUL, which Postgres refuses."""
+    texts.cast(pa.binary()).cast(pa.string())
+    data = texts.buffers()[2]
+    if data is not None and data.to_pybytes().find(b"\0") >= 0:
+        raise pa.ArrowInvalid("a text holds NUL")
+    return texts
+
+
+def guids(texts: pa.Array) -> pa.Array:
+    """Guids in lower case."""
+    return pc.ascii_lower(strings(texts))
+
+
+def codes(texts: pa.Array) -> pa.Array:
+    """Codes without the spaces that Exact pads them with (API 3.3)."""
+    return pc.ascii_trim(strings(texts), characters=" ")
+
+
+def int64s(texts: pa.Array) -> pa.Array:
+    """Int64, which OData v2 sends as text."""
+    return texts.cast(pa.int64())
+
+
+def datetimes(texts: pa.Array) -> pa.Array:
+    r"""``/Date(ms)/`` as the date and time that Exact Online shows, which has no zone (API 3.5)."""
+    digits = _plain_digits(texts)
+    if digits is None:
+        digits = pc.struct_field(pc.extract_regex(texts, _DATE), "ms")
+        if digits.null_count > texts.null_count:
+            raise pa.ArrowInvalid("a date has another form")
+    ms = digits.cast(pa.int64())
+    ends = pc.min_max(ms).as_py()
+    if ends["min"] is not None and (ends["min"] < FIRST_MS or ends["max"] > LAST_MS):
+        raise pa.ArrowInvalid("a date lies outside the years 1 to 9999")
+    return ms.cast(pa.timestamp("ms")).cast(KEPT["t"])
+
+
+def _plain_digits(texts: pa.Array) -> pa.Array | None:
+    """What stands in ``/Date(...)/``; ``None`` if some text is not that, or has an offset."""
+    framed = pc.and_(pc.starts_with(texts, "/Date("), pc.ends_with(texts, ")/"))
+    if pc.all(framed).as_py() is False:
+        return None
+    digits = pc.binary_slice(texts.cast(pa.binary()), 6, -2).cast(pa.string())
+    return None if pc.any(pc.match_substring(digits, "+")).as_py() else digits
+
+
+def money(numbers: pa.Array) -> tuple[pa.Array, pa.Array | None]:
+    """Amounts with nine decimals, and which of them had more (``None``: none had)."""
+    try:
+        return numbers.cast(MONEY), None
+    except pa.ArrowInvalid:
+        rounded = pc.round(numbers, 9, round_mode="half_to_even")
+        return rounded.cast(MONEY), pc.not_equal(rounded, numbers)
+
+
+def instants(times: pa.Array) -> pa.Array:
+    """Dutch wall clock as instants: the first of the hour that comes twice in autumn."""
+    zoned = pc.assume_timezone(times, _ZONE, ambiguous="earliest", nonexistent="latest")
+    return zoned.cast(INSTANT)
+
+
+_CONVERSIONS: dict[str, Callable[[pa.Array], pa.Array]] = {
+    "g": guids, "s": strings, "x": strings, "c": codes, "t": datetimes, "l": int64s,
+}  # fmt: skip
+
+
+def split(array: pa.Array, parts: int) -> list[pa.Array]:
+    """Equal parts of an array, not copied."""
+    rows = len(array) // parts
+    return [array.slice(part * rows, rows) for part in range(parts)]
+
+
+def convert(
+    raw: dict[str, pa.Array], groups: dict[str, list[str]]
+) -> tuple[dict[str, pa.Array], list[tuple[str, int, str]]]:
+    """Columns in the types in which they are kept.
+
+    Args:
+        raw: Field -> column as ``pyarrow.json`` read it.
+        groups: Type letter, or "c" for codes -> the fields of that kind; each field in one group.
+
+    Returns:
+        The columns in the order of ``raw``, and (field, row, number) for each amount that has more
+        decimals than are kept.
+
+    Raises:
+        pyarrow.ArrowInvalid: A value does not fit.
+    """
+    arrays = dict(raw)
+    rounded: list[tuple[str, int, str]] = []
+    for group, fields in groups.items():
+        if group in _CONVERSIONS:
+            whole = pa.concat_arrays([raw[f] for f in fields])
+            parts = split(_CONVERSIONS[group](whole), len(fields))
+            arrays.update(zip(fields, parts, strict=True))
+        elif group == "m":
+            whole = pa.concat_arrays([raw[f] for f in fields])
+            amounts, lossy = money(whole)
+            arrays.update(zip(fields, split(amounts, len(fields)), strict=True))
+            rounded = _originals(whole, lossy, fields)
+    return arrays, rounded
+
+
+def _originals(
+    numbers: pa.Array, lossy: pa.Array | None, fields: list[str]
+) -> list[tuple[str, int, str]]:
+    if lossy is None:
+        return []
+    rows = len(numbers) // len(fields)
+    found = []
+    for place in pc.indices_nonzero(lossy).to_pylist():
+        column, row = divmod(place, rows)
+        number = format(numbers[place].as_py(), "f").rstrip("0")
+        found.append((fields[column], row, number))
+    return found
