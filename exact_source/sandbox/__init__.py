@@ -1,0 +1,12 @@
+"""A local Exact Online on loopback, as strict as the real one.
+
+It serves any client: authorize and token endpoint, every readable endpoint of the API in all its forms,
+limits, refusals and, on order, the failures that the real one has. It knows nothing of our own client.
+"""
+
+from .box import Sandbox
+from .clock import SandboxClock
+from .faults import Fault
+from .requests import Request, TokenRequest
+
+__all__ = ["Fault", "Request", "Sandbox", "SandboxClock", "TokenRequest"]

@@ -1,0 +1,290 @@
+"""The sandbox as Python sees it: make one, serve it, change its data, ask what it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from .catalogue import Catalogue, Endpoint, Key, Row
+from .clock import SandboxClock, wall_clock
+from .data import DataCalls
+from .faults import Fault, Faults
+from .limits import CallLimits, ErrorLimit
+from .oauth import OAuth
+from .query import project
+from .reading import table_of
+from .reports import REPORTS
+from .requests import Request, TokenRequest
+from .rights import EVERYTHING
+from .seeding import Seeder, seeded
+from .server import serve
+from .state import Settings, State
+from .store import Order, Store, guid
+from .token_calls import TokenCalls
+
+CLIENT_ID = "5a9d0b1e-5a4d-4b0c-9c59-3c1f0a5a4d10"
+CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - of an app that exists in the sandbox only
+REDIRECT_URI = "https://localhost/callback"
+FIRST_DIVISION = 1_000_123
+DIVISION_STRIDE = 1_311
+DIVISION_LISTS = frozenset({"divisions"})
+
+
+class Sandbox:
+    """A local Exact Online.
+
+    Args:
+        companies: How many divisions there are.
+        invoices: Sales invoices of each; all other bookkeeping grows with them.
+        seed: The same seed makes the same data, at the same time of the clock.
+        clock: Time, which tests can move.
+        minute_limit: Calls a minute and division.
+        daily_limit: Calls a day and division.
+        page_size: Rows a page of regular feeds.
+        large_page_size: Rows a page of bulk and sync feeds.
+        lenient: Whether ``$select`` and ``$filter`` are never demanded.
+        latency: Seconds that each data call takes.
+        sync_order: ``key``, or ``Timestamp``: how sync feeds are sorted.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a setting with a default, given by name
+        self,
+        *,
+        companies: int = 2,
+        invoices: int = 50,
+        seed: int = 1,
+        clock: SandboxClock | None = None,
+        minute_limit: int = 60,
+        daily_limit: int = 5000,
+        page_size: int = 60,
+        large_page_size: int = 1000,
+        lenient: bool = False,
+        latency: float = 0.0,
+        sync_order: Order = "key",
+    ) -> None:
+        self.clock = clock or SandboxClock()
+        self.settings = Settings(page_size, large_page_size, lenient, latency, sync_order)
+        self._seed, self._invoices = seed, invoices
+        self.divisions = [FIRST_DIVISION + n * DIVISION_STRIDE for n in range(companies)]
+        oauth = OAuth(self.clock, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI)
+        now = self.clock.now
+        self.state = self._new_state(
+            oauth, CallLimits(now, minute_limit, daily_limit), ErrorLimit(now)
+        )
+        self.app = Starlette(routes=self._routes())
+
+    def _new_state(self, oauth: OAuth, limits: CallLimits, errors: ErrorLimit) -> State:
+        catalogue, random = Catalogue(), seeded(self._seed, "changes")
+        before = wall_clock(self.clock.now())
+        seeder = Seeder(catalogue, self.divisions, self._invoices, self._seed, before)
+        store = Store(
+            catalogue,
+            self.clock,
+            seeder,
+            first_version=seeder.next_version,
+            random=random,
+            shared=DIVISION_LISTS,
+        )
+        return State(
+            settings=self.settings,
+            clock=self.clock,
+            catalogue=catalogue,
+            store=store,
+            oauth=oauth,
+            limits=limits,
+            errors=errors,
+            random=random,
+            divisions=self.divisions,
+            user=guid(seeded(self._seed, "user")),
+            faults=Faults(seeded(self._seed, "faults")),
+        )
+
+    def _routes(self) -> list[Route]:
+        tokens, data = TokenCalls(self.state), DataCalls(self.state)
+        methods = ["GET", "POST", "PUT", "DELETE"]
+        return [
+            Route("/api/oauth2/auth", tokens.authorize),
+            Route("/api/oauth2/token", tokens.token, methods=["POST"]),
+            Route("/api/v1/{path:path}", data.__call__, methods=methods),
+        ]
+
+    @contextmanager
+    def serve(self, port: int = 0) -> Iterator[str]:
+        """Serve on a loopback socket in the background; gives the base URL, without a slash behind."""
+        with serve(self.app, port) as base_url:
+            yield base_url
+
+    @property
+    def client_id(self) -> str:
+        """Of the one app that is registered."""
+        return self.state.oauth.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """Of the one app that is registered."""
+        return self.state.oauth.client_secret
+
+    @property
+    def redirect_uri(self) -> str:
+        """Of the one app that is registered."""
+        return self.state.oauth.redirect_uri
+
+    def login(self) -> dict[str, str]:
+        """Do what the browser does: ``{"code": ..., "redirect_url": ...}``; the code lives 3 minutes."""
+        asked = {
+            "client_id": self.client_id,
+            "redirect_uri": self.redirect_uri,
+            "response_type": "code",
+        }
+        redirect_url = self.state.oauth.authorize(asked)
+        code = dict(parse_qsl(urlsplit(redirect_url).query))["code"]
+        return {"code": code, "redirect_url": redirect_url}
+
+    def issue_tokens(self) -> dict[str, Any]:
+        """The token reply of a new login, without HTTP."""
+        connection = self.state.oauth.new_connection()
+        return self.state.oauth.issue(connection)
+
+    def rows(self, path: str, division: int) -> list[Row]:
+        """All rows that an endpoint has in a division, with every column of the endpoint.
+
+        Values are ``str``, ``int``, ``float``, ``bool``, naive ``datetime`` (Dutch wall clock) or ``None``.
+        """
+        endpoint, defaults = self._endpoint(path), self.state.defaults(division)
+        with self.state.store.lock:
+            rows = table_of(self.state, division, endpoint).ordered("key")[1]
+            return [project(row, endpoint.columns, defaults) for row in rows]
+
+    def insert(self, path: str, division: int, row: Mapping[str, Any]) -> Row:
+        """Add a row.
+
+        A key that is a guid, ``Created``, ``Modified`` and ``Timestamp`` are filled in unless given.
+
+        Returns:
+            The row as it is stored.
+
+        Raises:
+            ValueError: If the key is taken or a column does not exist.
+        """
+        return dict(self.state.store.insert(division, self._stored(path), row))
+
+    def update(self, path: str, division: int, key: Any | Key, changes: Mapping[str, Any]) -> Row:
+        """Change a row; ``Modified`` becomes now unless given, ``Timestamp`` goes up.
+
+        ``key`` is the value of the key column, a tuple where there are several.
+        """
+        return dict(self.state.store.update(division, self._stored(path), _key(key), changes))
+
+    def delete(self, path: str, division: int, key: Any | Key) -> None:
+        """Delete a row and its lines; feeds with tombstones get one for each row that is gone."""
+        self.state.store.delete(division, self._stored(path), _key(key))
+
+    def touch(
+        self,
+        path: str,
+        division: int,
+        keys: Sequence[Any] | None = None,
+        modified: datetime | None = None,
+    ) -> None:
+        """Write rows again without a change, all with the same ``Modified``.
+
+        ``keys`` are the rows, ``None`` for all; ``modified`` is a wall-clock time, ``None`` for now.
+        """
+        entity, store = self._stored(path), self.state.store
+        with store.lock:
+            moment = modified or wall_clock(self.clock.now())
+            rows = store.table(division, entity).rows
+            for key in list(rows) if keys is None else [_key(key) for key in keys]:
+                store.update(division, entity, key, {"Modified": moment})
+
+    def move_division(self, division: int) -> None:
+        """Move a company to another database: new, lower row versions and ``DivisionMoveDate``."""
+        self.state.store.move(division)
+        moved = wall_clock(self.clock.now())
+        self.update("system/Divisions", division, division, {"DivisionMoveDate": moved})
+
+    def block_division(self, division: int, status: int = 1) -> None:
+        """Set ``BlockingStatus``; other than 0, calls in the division get 403 (API section 5)."""
+        self.update("system/Divisions", division, division, {"BlockingStatus": status})
+
+    def consume(self, division: int, calls: int = 1) -> None:
+        """Let another client of the same app use up calls."""
+        self.state.limits.consume(division, calls)
+
+    def deny(self, division: int, path: str = EVERYTHING, how: str = "403") -> None:
+        """Take the right to read a path away; see ``Rights.deny``."""
+        if path != EVERYTHING:
+            self._endpoint(path)
+        self.state.rights.deny(division, path, how)
+
+    def allow(self, division: int, path: str = EVERYTHING) -> None:
+        """Give rights back; without a path, all of the division."""
+        self.state.rights.allow(division, path)
+
+    def fault(
+        self,
+        kind: str | int,
+        *,
+        path: str | None = None,
+        division: int | None = None,
+        times: int | None = None,
+        after: int = 0,
+        probability: float | None = None,
+        seconds: float = 1.0,
+    ) -> Fault:
+        """Order a fault; see ``faults`` for the kinds.
+
+        Args:
+            kind: A status such as 503, or a word such as ``truncate``.
+            path: Endpoint or pattern (``sync/*``); ``None`` for all.
+            division: ``None`` for all.
+            times: How often; ``None`` for once, or without end if a probability is given.
+            after: Matching calls that go well before.
+            probability: Chance of each matching call.
+            seconds: For ``slow``.
+        """
+        if times is None and probability is None:
+            times = 1
+        rule = Fault(str(kind), path, division, times, after, probability, seconds)
+        return self.state.faults.add(rule)
+
+    @property
+    def requests(self) -> list[Request]:
+        """The data calls so far; clear the list to start counting anew."""
+        return self.state.requests
+
+    @property
+    def token_requests(self) -> list[TokenRequest]:
+        """The calls of the token endpoint so far."""
+        return self.state.token_requests
+
+    def max_in_flight(self, division: int) -> int:
+        """The largest number of calls of a division that ran at the same time."""
+        return self.state.in_flight.most(division)
+
+    def reset(self) -> None:
+        """Start anew with the data of the seed; logins stay, limits, faults and logs are forgotten."""
+        old = self.state
+        limits = CallLimits(self.clock.now, old.limits.minute_limit, old.limits.daily_limit)
+        errors = ErrorLimit(self.clock.now, old.errors.allowed, old.errors.status)
+        with old.store.lock:
+            vars(old).update(vars(self._new_state(old.oauth, limits, errors)))
+
+    def _endpoint(self, path: str) -> Endpoint:
+        return self.state.catalogue.endpoint(path)
+
+    def _stored(self, path: str) -> str:
+        entity = self._endpoint(path).entity
+        if entity in REPORTS:
+            raise ValueError(f"{path} is worked out from other rows; change those")
+        return entity
+
+
+def _key(key: Any | Key) -> Key:
+    return key if isinstance(key, tuple) else (key,)

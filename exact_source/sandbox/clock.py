@@ -1,0 +1,81 @@
+"""The sandbox's time: real time plus an offset that tests can move, or a time that stands still."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+AMSTERDAM = ZoneInfo("Europe/Amsterdam")
+TICKS_PER_S = (
+    300  # SQL Server's `datetime` counts 1/300 s (API 3.5: captured values end in 0, 3 or 7)
+)
+
+
+class SandboxClock:
+    """A clock that can be moved.
+
+    Args:
+        start: What the clock shows now, as an aware datetime or in seconds since the epoch (UTC);
+            ``None`` for the real time.
+        frozen: Whether time only passes through ``advance`` and ``set``.
+    """
+
+    def __init__(self, start: datetime | float | None = None, *, frozen: bool = False) -> None:
+        self._frozen_at: float | None = time.time() if frozen else None
+        self._offset_s = 0.0
+        if start is not None:
+            self.set(start)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether time stands still."""
+        return self._frozen_at is not None
+
+    def now(self) -> float:
+        """Seconds since the epoch, UTC."""
+        if self._frozen_at is not None:
+            return self._frozen_at
+        return time.time() + self._offset_s
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward (or back, with a negative number)."""
+        self.set(self.now() + seconds)
+
+    def set(self, moment: datetime | float) -> None:
+        """Make the clock show ``moment``."""
+        at = _seconds(moment)
+        if self._frozen_at is not None:
+            self._frozen_at = at
+        else:
+            self._offset_s = at - time.time()
+
+    def freeze(self) -> None:
+        """Let time stand still."""
+        self._frozen_at = self.now()
+
+    def run(self) -> None:
+        """Let time pass again."""
+        at = self.now()
+        self._frozen_at = None
+        self.set(at)
+
+
+def wall_clock(at: float) -> datetime:
+    """The time that Exact stores at ``at``: naive, Dutch, in steps of 1/300 s (API 3.5)."""
+    seconds, ticks = divmod(int(at * TICKS_PER_S), TICKS_PER_S)
+    local = datetime.fromtimestamp(seconds, AMSTERDAM).replace(tzinfo=None)
+    return local.replace(microsecond=round(ticks * 1000 / TICKS_PER_S) * 1000)
+
+
+def wall_date(year: int, month: int, day: int, *time: int) -> datetime:
+    """A wall-clock time from its digits: naive on purpose, as everything that Exact stores."""
+    return datetime(year, month, day, *time)  # noqa: DTZ001
+
+
+def _seconds(moment: datetime | float) -> float:
+    if not isinstance(moment, datetime):
+        return float(moment)
+    if moment.tzinfo is None:
+        raise ValueError("the clock needs an aware datetime, for example one in UTC")
+    return moment.astimezone(UTC).timestamp()

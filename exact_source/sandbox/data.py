@@ -1,0 +1,340 @@
+"""Data calls: from the request to the page, refused wherever Exact refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from .atom import ATOM_TYPE, render_atom
+from .catalogue import LINES, Endpoint, Row
+from .errors import NOT_FOUND, NOT_IN_SCOPE, RefusedError, bad_request
+from .faults import FOREIGN_HOST, LOGIN_PAGE, MAINTENANCE_PAGE, Fault
+from .literals import parse_literals, typed
+from .metadata import render_metadata
+from .paging import read_page, sort_rows
+from .payload import JSON_TYPE, Answer, render_json
+from .query import Query, parse_options, parse_query, parse_where
+from .reading import parameter_tests, table_of
+from .requests import Request
+from .responses import (
+    DATA_HEADERS,
+    XML_TYPE,
+    DroppedResponse,
+    TruncatedResponse,
+    refusal,
+    reply,
+)
+from .state import State
+from .target import Target, parse_target
+
+LONGEST_URL = 6000  # API 2.4
+ROOT = "/api/v1"
+UNBILLED = frozenset({"users/UserHasRights"})  # API 2.1
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+HTML_TYPE = "text/html; charset=utf-8"
+
+
+class DataCalls:
+    """Answers everything below ``/api/v1/``."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    async def __call__(self, request: HttpRequest) -> Response:
+        """Answer one call, and log it."""
+        target = parse_target(request.path_params["path"])
+        state, division = self.state, target.division
+        faults = state.faults.for_call(target.text, division)
+        if division is not None:
+            state.in_flight.enter(division)
+        try:
+            await asyncio.sleep(state.settings.latency + _delay(faults))
+            call = Call(state, request, target, faults)
+            response = call.respond()
+        finally:
+            if division is not None:
+                state.in_flight.leave(division)
+        state.requests.append(
+            Request(
+                method=request.method,
+                path=target.text,
+                division=division,
+                query=call.options,
+                status=response.status_code,
+                rows=call.rows,
+                at=state.clock.now(),
+                bytes=len(response.body),
+            )
+        )
+        return response
+
+
+class Call:
+    """One data call on its way to an answer.
+
+    Attributes:
+        options: The decoded query options.
+        rows: How many rows the answer holds.
+    """
+
+    def __init__(
+        self, state: State, request: HttpRequest, target: Target, faults: list[Fault]
+    ) -> None:
+        self.options: dict[str, str] = {}
+        self.rows = 0
+        self._state = state
+        self._request = request
+        self._target = target
+        self._faults = {fault.kind: fault for fault in faults}
+        self._headers: dict[str, str] = {}
+        self._json = True
+        self._base = str(request.base_url).rstrip("/")
+
+    def respond(self) -> Response:
+        """The answer, whatever it is."""
+        at, target = self._state.clock.now(), self._target
+        with self._state.store.lock:
+            try:
+                response = self._answer(at)
+            except RefusedError as error:
+                if target.division is not None:
+                    self._state.errors.note(target.division, target.path, error.status)
+                response = refusal(at, error, self._headers, json=self._json)
+        return TruncatedResponse(response) if "truncate" in self._faults else response
+
+    def _answer(self, at: float) -> Response:
+        self._negotiate()
+        self._check_bearer()
+        self._check_limits()
+        replaced = self._replaced(at)
+        if replaced is not None:
+            return replaced
+        hidden = self._check_rights()
+        if self._target.tail == "$metadata":
+            body = render_metadata(self._state.catalogue, self._target.path)
+            return reply(at, body, XML_TYPE, self._headers | DATA_HEADERS)
+        endpoint = self._endpoint()
+        if self._target.tail == "$count":
+            return self._counted(at, endpoint, hidden)
+        if endpoint.entity == "user_has_rights":
+            return self._user_has_rights(at, endpoint)
+        answer = (
+            self._by_key(endpoint) if self._target.key is not None else self._page(endpoint, hidden)
+        )
+        answer = self._spoil(answer)
+        self.rows = len(answer.rows)
+        media_type = JSON_TYPE if self._json else ATOM_TYPE
+        return reply(at, self._body(answer, at), media_type, self._headers | DATA_HEADERS)
+
+    def _body(self, answer: Answer, at: float) -> bytes:
+        body = render_json(answer) if self._json else render_atom(answer, at)
+        if "control-character" in self._faults:
+            body = body.replace(b" ", b"\\u000b" if self._json else b"\x0b", 1)
+        return BYTE_ORDER_MARK + body if "bom" in self._faults else body
+
+    def _negotiate(self) -> None:
+        """Atom unless JSON is asked for; ``application/xml`` is no name for either (API 3.1)."""
+        url = self._request.url
+        accept = self._request.headers.get("accept", "*/*").lower()
+        self._json = "json" in accept
+        self.options = parse_options(url.query)
+        if len(str(url)) > LONGEST_URL:
+            raise RefusedError(414, "Request-URI Too Long")
+        form = self.options.get("$format")
+        if form is not None:
+            self._json = form == "json"
+        elif not any(name in accept for name in ("json", "application/atom+xml", "*/*", "text/")):
+            raise RefusedError(415, "Unsupported media type requested.")
+        if (
+            self._target.tail in {"$count", "$metadata"}
+            and "json" in accept
+            and "*/*" not in accept
+        ):
+            raise RefusedError(415, "Unsupported media type requested.")
+        if self._request.method != "GET":
+            raise RefusedError(405, "The sandbox is read with GET.")
+
+    def _check_bearer(self) -> None:
+        scheme, _, token = self._request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise RefusedError(401)
+        self._state.oauth.connection_of(token)
+
+    def _check_limits(self) -> None:
+        division, path = self._target.division, self._target.path
+        if division is None:
+            return
+        if division not in self._state.divisions:
+            raise RefusedError(403, NOT_IN_SCOPE, {"Reason": "NoDivisionAccess"})
+        if path not in UNBILLED:
+            self._state.errors.check(division, path)
+            self._headers = self._state.limits.take(division)
+
+    def _replaced(self, at: float) -> Response | None:
+        """A fault in place of the answer, if one was ordered."""
+        if "drop" in self._faults:
+            return DroppedResponse()
+        if "html" in self._faults:
+            return reply(at, MAINTENANCE_PAGE, HTML_TYPE)
+        if "html-401" in self._faults:
+            return reply(at, LOGIN_PAGE, HTML_TYPE, status=401)
+        if "empty" in self._faults:
+            return reply(at, b"", JSON_TYPE, self._headers)
+        status = next((f.status for f in self._faults.values() if f.status), None)
+        return None if status is None else reply(at, b"", "text/html", status=status)
+
+    def _check_rights(self) -> bool:
+        division = self._target.division
+        if division is None:
+            return False
+        company = self._state.store.table(division, "divisions").rows[division,]
+        if company.get("BlockingStatus"):
+            raise RefusedError(403, "Forbidden - DivisionBlocked", {"Reason": "DivisionBlocked"})
+        return self._state.rights.check(division, self._target.path)
+
+    def _endpoint(self) -> Endpoint:
+        endpoint = self._state.catalogue.endpoints.get(self._target.path)
+        if endpoint is None or endpoint.no_division != (self._target.division is None):
+            raise RefusedError(404, NOT_FOUND)
+        return endpoint
+
+    @property
+    def _division(self) -> int:
+        return self._target.division or self._state.divisions[0]
+
+    @property
+    def _root(self) -> str:
+        beta = "/beta" if self._target.path.startswith("beta/") else ""
+        division = "" if self._target.division is None else f"/{self._target.division}"
+        return f"{self._base}{ROOT}{beta}{division}"
+
+    def _defaults(self) -> Mapping[str, Any]:
+        return self._state.defaults(self._division)
+
+    def _page(self, endpoint: Endpoint, hidden: bool) -> Answer:
+        settings, defaults = self._state.settings, self._defaults()
+        query = parse_query(endpoint, self.options, defaults, lenient=settings.lenient)
+        table = table_of(self._state, self._division, endpoint, query.parameters)
+        order = settings.sync_order if endpoint.kind == "sync" else "key"
+        bare = endpoint.kind == "function" and not settings.paged_reads
+        size = len(table.rows) + 1 if bare else settings.page(endpoint)
+        tests = (_nothing,) if hidden else parameter_tests(endpoint, query.parameters)
+        page = read_page(endpoint, query, sort_rows(table, order, query, defaults), size, tests)
+        answer = Answer(
+            endpoint=endpoint,
+            rows=[{**defaults, **row} for row in page.rows],
+            columns=_columns(endpoint, query),
+            root=self._root,
+            next_url=None if page.skiptoken is None else self._next_url(page.skiptoken),
+            count=page.total,
+            bare=bare or query.top is not None,
+            deferred=query.select is None and not query.expand,
+        )
+        return replace(answer, lines=self._lines(answer)) if query.expand else answer
+
+    def _by_key(self, endpoint: Endpoint) -> Answer:
+        literals = parse_literals(self._target.key or "")
+        if len(literals) != len(endpoint.key):
+            raise bad_request()
+        letters = [endpoint.columns[column] for column in endpoint.key]
+        key = tuple(typed(value, t) for value, t in zip(literals, letters, strict=True))
+        row = table_of(self._state, self._division, endpoint).rows.get(key)
+        if row is None:
+            raise RefusedError(404, NOT_FOUND)
+        options = {"$top": "1", **self.options}
+        query = parse_query(endpoint, options, self._defaults(), lenient=True)
+        answer = Answer(
+            endpoint=endpoint,
+            rows=[{**self._defaults(), **row}],
+            columns=_columns(endpoint, query),
+            root=self._root,
+            single=True,
+            deferred=query.select is None and not query.expand,
+        )
+        if self._target.tail is not None:
+            return self._lines_alone(answer)
+        return replace(answer, lines=self._lines(answer)) if query.expand else answer
+
+    def _lines(self, answer: Answer) -> tuple[Endpoint, list[list[Row]]]:
+        """The lines of each header in the answer."""
+        _, entity, foreign_key = LINES[answer.endpoint.entity]
+        endpoint = self._state.catalogue.feed(entity, "regular")
+        if endpoint is None:
+            raise RefusedError(404, NOT_FOUND)
+        groups: dict[Any, list[Row]] = {row[answer.endpoint.key[0]]: [] for row in answer.rows}
+        for row in table_of(self._state, self._division, endpoint).rows.values():
+            if row.get(foreign_key) in groups:
+                groups[row[foreign_key]].append({**self._defaults(), **row})
+        return endpoint, list(groups.values())
+
+    def _lines_alone(self, answer: Answer) -> Answer:
+        if self._target.tail != LINES.get(answer.endpoint.entity, ("",))[0]:
+            raise RefusedError(404, NOT_FOUND)
+        endpoint, groups = self._lines(answer)
+        return Answer(endpoint, groups[0], endpoint.columns, self._root)
+
+    def _counted(self, at: float, endpoint: Endpoint, hidden: bool) -> Response:
+        lenient = self._state.settings.lenient
+        where = parse_where(endpoint, self.options, self._defaults(), lenient=lenient)
+        rows = table_of(self._state, self._division, endpoint).rows.values()
+        count = sum(1 for row in rows if where is None or where.matches(row))
+        return reply(at, str(0 if hidden else count), "text/plain;charset=utf-8", self._headers)
+
+    def _user_has_rights(self, at: float, endpoint: Endpoint) -> Response:
+        query = parse_query(endpoint, self.options, {}, lenient=True)
+        asked = str(query.parameters["endpoint"]).lower()
+        denied = [
+            e.path
+            for e in self._state.catalogue
+            if e.path.lower() == asked and self._state.rights.denial(self._division, e.path)
+        ]
+        body = f'{{"d":{{"UserHasRights":{"false" if denied else "true"}}}}}'
+        return reply(at, body, JSON_TYPE, DATA_HEADERS)
+
+    def _next_url(self, skiptoken: str) -> str:
+        """The request's own address with another token; ``$skip`` has done its work."""
+        kept = [
+            part
+            for part in self._request.url.query.split("&")
+            if part and part.replace("%24", "$").partition("=")[0] not in {"$skiptoken", "$skip"}
+        ]
+        token = quote(skiptoken, safe="'(),:-.")
+        path = quote(self._request.url.path, safe="/$()',")
+        return f"{self._base}{path}?{'&'.join([*kept, f'$skiptoken={token}'])}"
+
+    def _spoil(self, answer: Answer) -> Answer:
+        """The page with the faults that were ordered for it."""
+        rows, next_url = list(answer.rows), answer.next_url
+        if "wrong-division" in self._faults and rows:
+            middle = len(rows) // 2
+            rows[middle] = {**rows[middle], "Division": self._division + 1}
+        if "duplicate-row" in self._faults:
+            rows += rows[:1]
+        if "empty-page" in self._faults:  # the same place again, under another address
+            mark = "&" if self._request.url.query else "?"
+            rows, next_url = [], f"{self._request.url}{mark}again={len(self._state.requests)}"
+        if "repeat-next" in self._faults:
+            next_url = str(self._request.url)
+        if "foreign-next" in self._faults:
+            next_url = f"{FOREIGN_HOST}{self._request.url.path}?{self._request.url.query}"
+        return replace(answer, rows=rows, next_url=next_url)
+
+
+def _columns(endpoint: Endpoint, query: Query) -> Mapping[str, str]:
+    if query.select is None:
+        return endpoint.columns
+    return {column: endpoint.columns[column] for column in query.select}
+
+
+def _delay(faults: list[Fault]) -> float:
+    return sum(fault.seconds for fault in faults if fault.kind == "slow")
+
+
+def _nothing(_: Row) -> bool:
+    return False

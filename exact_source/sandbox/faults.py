@@ -1,0 +1,135 @@
+"""Faults to order: which calls fail, and how, so that clients can be tried against bad days.
+
+Kinds of data calls: any status such as ``408 429 500 503 599`` (empty body, no limit headers), ``html``
+(a page with status 200), ``html-401``, ``empty`` (status 200), ``drop`` (the connection is closed),
+``truncate``, ``slow``, ``wrong-division`` (one row of another company, API 6.5), ``foreign-next``
+(``__next`` leads to another host), ``repeat-next`` (``__next`` leads to the same page), ``empty-page``
+(no rows, but a ``__next``), ``duplicate-row``, ``control-character``, ``bom``.
+
+Kinds of token requests (API 1.4): ``token-lost`` (rotated, and the connection closed before the answer),
+``token-drop`` (closed before anything was done), ``token-empty``, ``token-html``, and any status such as
+``token-500 token-503``.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from random import Random
+
+STATUS_DIGITS = 3
+REPLACING = frozenset({"html", "html-401", "empty", "drop"})
+BODY = frozenset({"truncate", "control-character", "bom"})
+PAGE = frozenset({"wrong-division", "foreign-next", "repeat-next", "empty-page", "duplicate-row"})
+DATA_KINDS = REPLACING | BODY | PAGE | {"slow"}
+TOKEN_KINDS = frozenset({"token-lost", "token-drop", "token-empty", "token-html"})
+FOREIGN_HOST = "http://exact-online.invalid"
+LOGIN_PAGE = (
+    "<html><head><title>Object moved</title></head><body>\r\n<h2>Object moved to "
+    '<a href="/docs/Login.aspx?ReturnUrl=%2fapi">here</a>.</h2>\r\n</body></html>\r\n'
+)
+MAINTENANCE_PAGE = (
+    "<!DOCTYPE html><html><head><title>Exact Online</title></head>"
+    "<body><h1>Exact Online is currently unavailable</h1></body></html>"
+)
+
+
+@dataclass
+class Fault:
+    """A rule: which calls go wrong, and how.
+
+    Attributes:
+        path: Endpoint path or a pattern such as ``bulk/*``; ``None`` for every endpoint.
+        division: ``None`` for every division.
+        times: How often it still happens; ``None`` for ever.
+        after: Matching calls that still go well.
+        probability: Chance of each matching call; ``None`` for certainty.
+        seconds: How long a ``slow`` call takes.
+    """
+
+    kind: str
+    path: str | None = None
+    division: int | None = None
+    times: int | None = 1
+    after: int = 0
+    probability: float | None = None
+    seconds: float = 1.0
+
+    @property
+    def for_token(self) -> bool:
+        """Whether it hits the token endpoint."""
+        return self.kind.startswith("token-")
+
+    @property
+    def status(self) -> int | None:
+        """The status it answers with, if its kind is one."""
+        digits = self.kind.removeprefix("token-")
+        return int(digits) if digits.isdecimal() and len(digits) == STATUS_DIGITS else None
+
+    def concerns(self, path: str, division: int | None) -> bool:
+        """Whether a call is of the kind that the rule is about."""
+        same_path = self.path is None or fnmatchcase(path, self.path)
+        return same_path and self.division in {None, division}
+
+
+class Faults:
+    """The rules in force, in the order in which they were made."""
+
+    def __init__(self, random: Random) -> None:
+        self.rules: list[Fault] = []
+        self._random = random
+        self._lock = threading.Lock()
+
+    def add(self, fault: Fault) -> Fault:
+        """Put a rule in force.
+
+        Raises:
+            ValueError: If there is no fault of that kind.
+        """
+        if fault.kind not in DATA_KINDS | TOKEN_KINDS and fault.status is None:
+            known = ", ".join(sorted(DATA_KINDS | TOKEN_KINDS))
+            raise ValueError(f"no fault is called {fault.kind!r}; a status, or one of {known}")
+        with self._lock:
+            self.rules.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """End all rules."""
+        with self._lock:
+            self.rules.clear()
+
+    def for_call(self, path: str, division: int | None) -> list[Fault]:
+        """What befalls a data call: one fault that replaces its answer, or any that spoil it."""
+        with self._lock:
+            return [f for f in self.rules if not f.for_token and self._strikes(f, path, division)]
+
+    def for_token(self) -> Fault | None:
+        """What befalls a token request."""
+        with self._lock:
+            rules = (f for f in self.rules if f.for_token and self._strikes(f, "", None))
+            return next(rules, None)
+
+    def _strikes(self, fault: Fault, path: str, division: int | None) -> bool:
+        if not fault.concerns(path, division) or fault.times == 0:
+            return False
+        if fault.after > 0:
+            fault.after -= 1
+            return False
+        if fault.probability is not None and self._random.random() >= fault.probability:
+            return False
+        if fault.times is not None:
+            fault.times -= 1
+        return True
+
+
+def parse_fault(text: str) -> Fault:
+    """``429:0.01`` or ``slow=2:0.1``: a kind, its seconds, and the chance of each call."""
+    kind, _, chance = text.partition(":")
+    kind, _, seconds = kind.partition("=")
+    try:
+        probability = float(chance) if chance else 1.0
+        length = float(seconds) if seconds else 1.0
+    except ValueError:
+        raise ValueError(f"a fault reads like 429:0.01 or slow=2:0.1, not {text!r}") from None
+    return Fault(kind, times=None, probability=probability, seconds=length)
