@@ -36,14 +36,24 @@ class Settings:
         redirect_uri: Exactly as registered with the app.
         token_file: Where ``FileTokenStorage`` keeps the tokens.
         token_key: Fernet key(s), newest first, separated by commas; ``None`` stores plain text.
+        token_storage: ``file``, ``sql`` or ``dlt``.
+        token_name: Tells connections in one token table apart.
+        token_url: Database of ``SqlTokenStorage``.
+        token_destination: Destination of ``DltStateTokenStorage`` where there is no pipeline.
+        token_dataset: Dataset of the same.
     """
 
     base_url: str
     client_id: str
     client_secret: str = field(repr=False)
     redirect_uri: str
-    token_file: str = ".dlt/exact_online_tokens.json"
+    token_file: str = ".dlt/exact_online_tokens.json"  # noqa: S105  (a name, no secret)
     token_key: str | None = field(default=None, repr=False)
+    token_storage: str = "file"  # noqa: S105  (a name, no secret)
+    token_name: str = "default"  # noqa: S105  (a name, no secret)
+    token_url: str | None = field(default=None, repr=False)
+    token_destination: str | None = None
+    token_dataset: str = "exact_online"  # noqa: S105  (a name, no secret)
 
 
 def resolve_base_url(region: str, base_url: str | None) -> str:
@@ -100,4 +110,9 @@ def load_settings(**overrides: str | None) -> Settings:
         redirect_uri=read("redirect_uri") or "",
         token_file=read("token_file", Settings.token_file) or Settings.token_file,
         token_key=read("token_key"),
+        token_storage=read("token_storage", Settings.token_storage) or Settings.token_storage,
+        token_name=read("token_name", Settings.token_name) or Settings.token_name,
+        token_url=read("token_url"),
+        token_destination=read("token_destination"),
+        token_dataset=read("token_dataset", Settings.token_dataset) or Settings.token_dataset,
     )

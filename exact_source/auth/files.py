@@ -6,15 +6,14 @@ import json
 import logging
 import os
 import stat
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import TokenStoreError
 from ..settings import SECTION
+from .durable import file_lock, remove_drafts, replace_durably, try_writing
 from .encryption import Cipher
-from .storage import LOCK_WAIT_S, POLL_S
 from .tokens import TokenData, TokenDataError
 
 logger = logging.getLogger(__name__)
@@ -91,13 +90,13 @@ class FileTokenStorage:
         text = tokens.to_json()
         if self._cipher is not None:
             text = json.dumps({"fernet": self._cipher.encrypt(text)})
-        self._guarded_replace(text)
+        replace_durably(self._target(), text, "token file")
 
     def delete_tokens(self) -> None:
         """Remove the file and drafts of it."""
         try:
             self._target().unlink(missing_ok=True)
-            self._remove_drafts()
+            remove_drafts(self._target())
         except OSError as error:
             raise TokenStoreError(f"{self._path} cannot be removed: {error.strerror}") from error
 
@@ -107,15 +106,13 @@ class FileTokenStorage:
         Raises:
             TokenStoreError: If a ``save_tokens`` would fail as well: full disk, read-only folder.
         """
-        self._remove_drafts()
+        target = self._target()
+        remove_drafts(target)
         text = self._read()
         if text is None:
-            # The place is shown to work without leaving a file that would look like damage.
-            draft = self._draft()
-            self._guarded(draft, lambda: write_durably(draft, "{}"))
-            draft.unlink(missing_ok=True)
+            try_writing(target, "token file")
         else:
-            self._guarded_replace(text)
+            replace_durably(target, text, "token file")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -124,37 +121,11 @@ class FileTokenStorage:
         Raises:
             TokenStoreError: If the lock is not to be had.
         """
-        from filelock import FileLock, Timeout
-
-        lock_file = self._target().with_name(f".{self._target().name}.lock")
-        try:
-            lock_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # A lock object of its own for each use: one that is shared would let its threads in.
-            lock = FileLock(lock_file, LOCK_WAIT_S, mode=0o600, thread_local=False)
-            lock.acquire(poll_interval=POLL_S)
-        except Timeout:
-            raise TokenStoreError(
-                f"{lock_file} was not released within {LOCK_WAIT_S:.0f} s by another process"
-            ) from None
-        except OSError as error:
-            raise TokenStoreError(f"{lock_file} cannot be locked: {error.strerror}") from error
-        try:
+        with file_lock(self._target()):
             yield
-        finally:
-            lock.release()
 
     def _target(self) -> Path:
         return self._path.resolve()
-
-    def _draft(self) -> Path:
-        target = self._target()
-        return target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.new")
-
-    def _remove_drafts(self) -> None:
-        target = self._target()
-        for draft in target.parent.glob(f".{target.name}.*.new"):
-            with suppress(OSError):
-                draft.unlink()
 
     def _read(self) -> str | None:
         try:
@@ -180,46 +151,3 @@ class FileTokenStorage:
         if mode & GROUP and not self._warned:
             self._warned = True
             logger.warning("token file %s is open to its group (mode %o)", self._path, mode)
-
-    def _guarded_replace(self, text: str) -> None:
-        draft, target = self._draft(), self._target()
-
-        def replace() -> None:
-            write_durably(draft, text)
-            draft.replace(target)
-            sync_folder(target.parent)
-
-        self._guarded(draft, replace)
-
-    def _guarded(self, draft: Path, write: object) -> None:
-        assert callable(write)  # noqa: S101
-        try:
-            write()
-        except OSError as error:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
-            raise TokenStoreError(
-                f"token file {self._path} cannot be written: {error.strerror}"
-            ) from error
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Make a new file, readable by its owner only from the start, and get it onto the disk."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Get the names in a folder onto the disk; Windows knows no such thing."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

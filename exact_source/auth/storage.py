@@ -183,7 +183,7 @@ async def _acquire(mutex: threading.Lock, *, may_block: bool) -> None:
     else:
         # The holder may be in another event loop, and a thread that waits cannot be cancelled.
         give_up_at = time.monotonic() + LOCK_WAIT_S
-        while not (acquired := mutex.acquire(blocking=False)):  # noqa: ASYNC110
+        while not (acquired := mutex.acquire(blocking=False)):
             if time.monotonic() >= give_up_at:
                 break
             await asyncio.sleep(POLL_S)
