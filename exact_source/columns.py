@@ -58,25 +58,25 @@ def int64s(texts: pa.Array) -> pa.Array:
 
 def datetimes(texts: pa.Array) -> pa.Array:
     r"""``/Date(ms)/`` as the date and time that Exact Online shows, which has no zone (API 3.5)."""
-    digits = _plain_digits(texts)
-    if digits is None:
-        digits = pc.struct_field(pc.extract_regex(texts, _DATE), "ms")
-        if digits.null_count > texts.null_count:
-            raise pa.ArrowInvalid("a date has another form")
-    ms = digits.cast(pa.int64())
+    framed = pc.and_(pc.starts_with(texts, "/Date("), pc.ends_with(texts, ")/"))
+    if pc.all(framed).as_py() is False:
+        raise pa.ArrowInvalid("a date has another form")
+    try:
+        ms = pc.binary_slice(texts.cast(pa.binary()), 6, -2).cast(pa.string()).cast(pa.int64())
+    except pa.ArrowInvalid:
+        ms = _with_offset(texts).cast(pa.int64())
     ends = pc.min_max(ms).as_py()
     if ends["min"] is not None and (ends["min"] < FIRST_MS or ends["max"] > LAST_MS):
         raise pa.ArrowInvalid("a date lies outside the years 1 to 9999")
     return ms.cast(pa.timestamp("ms")).cast(KEPT["t"])
 
 
-def _plain_digits(texts: pa.Array) -> pa.Array | None:
-    """What stands in ``/Date(...)/``; ``None`` if some text is not that, or has an offset."""
-    framed = pc.and_(pc.starts_with(texts, "/Date("), pc.ends_with(texts, ")/"))
-    if pc.all(framed).as_py() is False:
-        return None
-    digits = pc.binary_slice(texts.cast(pa.binary()), 6, -2).cast(pa.string())
-    return None if pc.any(pc.match_substring(digits, "+")).as_py() else digits
+def _with_offset(texts: pa.Array) -> pa.Array:
+    """The digits of ``/Date(ms+0200)/``; the offset is left out, as the digits are what is shown."""
+    digits = pc.struct_field(pc.extract_regex(texts, _DATE), "ms")
+    if digits.null_count > texts.null_count:
+        raise pa.ArrowInvalid("a date has another form")
+    return digits
 
 
 def money(numbers: pa.Array) -> tuple[pa.Array, pa.Array | None]:

@@ -19,7 +19,7 @@ class BrokenPageError(ContractError):
     """The answer was damaged on its way or replaced by another one; asking again may help.
 
     Attributes:
-        broken: True, so that callers need not import this class (see ``is_broken``).
+        broken: Always true.
         reason: ``empty``, ``markup`` (HTML or XML), ``json`` (cut off, or no JSON), ``encoding``,
             or ``error`` (Exact gave up in the middle of the rows).
     """
@@ -53,6 +53,7 @@ def parse_envelope(body: bytes, fields: Collection[str], where: str) -> Envelope
     Raises:
         ContractError: It has no known form.
         BrokenPageError: It is no JSON at all.
+        RecursionError: It is nested too deeply.
     """
     answer = _parse(body, where)
     if not isinstance(answer, dict) or isinstance(answer, Twice) or answer.keys() != {"d"}:
@@ -80,7 +81,7 @@ def _parse(body: bytes, where: str) -> Any:
         return parse_json(body.decode())
     except UnicodeDecodeError:
         raise BrokenPageError(f"{where}: the answer is not UTF-8", reason="encoding") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         # the cause is left out: it would carry the body into a traceback
         message = f"{where}: the answer is cut off or no JSON"
         raise BrokenPageError(message, reason="json") from None

@@ -9,6 +9,7 @@ column goes into ``_extra``, a JSON object per row. An answer of no known form (
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,14 +21,26 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from . import columns, envelope, misfits
-from .entities import Column, Entity, Feed
+from .envelope import BrokenPageError
 from .errors import ContractError
+from .page_schema import PageSchema
+
+__all__ = [
+    "EXTRA",
+    "BrokenPageError",
+    "Page",
+    "PageSchema",
+    "Surprise",
+    "concat",
+    "max_of",
+    "parse_page",
+]
 
 EXTRA = "_extra"
-_COLLECTION = re.compile(rb'\s*\{\s*"d"\s*:\s*(?:(\[)|\{\s*"(?:results|__count|__next)"\s*:)')
-_TEXTS = [(name, pa.string()) for name in ("uri", "type", "etag", "media_src", "media_etag")]
-_METADATA = pa.struct([*_TEXTS, ("content_type", pa.string()), ("edit_media", pa.string())])
-_DEFERRED = pa.struct([("__deferred", pa.struct([("uri", pa.string())]))])
+# Up to the first row. The names in front of "results" have plain values: __next, __count.
+_COLLECTION = re.compile(rb'\s*\{\s*"d"\s*:\s*(?:(\[)|\{[^][{}]*?"results"\s*:\s*\[)\s*')
+_DECODER = json.JSONDecoder(strict=False)
+_FIRST_ROW_BYTES = 1 << 14
 
 SurpriseKind = Literal["unknown", "misfit", "rounded", "repeated", "null key"]
 Rows = list[dict[str, Any]]
@@ -69,88 +82,6 @@ class Page:
     surprises: tuple[Surprise, ...]
 
 
-class PageSchema:
-    """What the pages of one feed hold; made once, holds no rows.
-
-    Args:
-        entity: Whose rows they are.
-        feed: Which endpoint serves them.
-        fields: The fields that were asked for; default: all of the feed but the binary ones.
-        trim_codes: Take the spaces off that Exact pads codes with.
-        utc_instants: Datetime fields that get a second column ``..._utc`` with the true instant.
-
-    Attributes:
-        arrow: Schema of the tables: ``division`` first, ``_extra`` not included.
-
-    Raises:
-        ValueError: A field does not exist, or the rows' division was not asked for.
-    """
-
-    def __init__(
-        self,
-        entity: Entity,
-        feed: Feed,
-        fields: Sequence[str] | None = None,
-        *,
-        trim_codes: bool = True,
-        utc_instants: Sequence[str] = (),
-    ) -> None:
-        known = entity.columns
-        if fields is None:
-            fields = [f for f in feed.columns if known[f].letter != "x"]
-        if unknown := set(fields) - known.keys():
-            raise ValueError(f"{entity.name} has no {', '.join(sorted(unknown))}")
-        self.entity = entity
-        # Division is looked at even if it comes unasked.
-        seen = [*fields, *(f for f in ("Division",) if f in known)]
-        self.columns: dict[str, Column] = {f: known[f] for f in seen}
-        self.key = tuple(f for f in entity.key if f in self.columns and f != "Division")
-        self.own_division = entity.division_from or ("Division" if entity.any_division else None)
-        if self.own_division is not None and self.own_division not in self.columns:
-            raise ValueError(f"{entity.name} cannot be read without {self.own_division}")
-        self.codes = frozenset(f for f in self.columns if trim_codes and is_code(self.columns[f]))
-        self.utc = tuple(f for f in utc_instants if f in self.columns)
-        self.dropped = frozenset(
-            f for f, c in known.items() if c.letter == "x" and f not in self.columns
-        )
-        self.groups = self._groups()
-        self.arrow = self._arrow()
-        rows = pa.list_(self._row())
-        text = pa.string()
-        results = pa.struct([("results", rows), ("__next", text), ("__count", text)])
-        self.bare = _parse_options(rows)
-        self.results = _parse_options(results)
-
-    def _groups(self) -> dict[str, list[str]]:
-        """Fields that are converted together: type letter, or "c" for codes -> fields."""
-        groups: dict[str, list[str]] = {}
-        for field, column in self.columns.items():
-            groups.setdefault("c" if field in self.codes else column.letter, []).append(field)
-        return groups
-
-    def _arrow(self) -> pa.Schema:
-        kept = [
-            (c.name, columns.KEPT[c.letter]) for f, c in self.columns.items() if f != "Division"
-        ]
-        utc = [(f"{self.columns[f].name}_utc", columns.INSTANT) for f in self.utc]
-        return pa.schema([("division", pa.int32()), *kept, *utc])
-
-    def _row(self) -> pa.StructType:
-        fields = [(f, columns.RAW[c.letter]) for f, c in self.columns.items()]
-        links = [(f, _DEFERRED) for f in self.entity.navigation if f not in self.columns]
-        binary = [(f, pa.string()) for f in self.dropped]
-        return pa.struct([*fields, ("__metadata", _METADATA), *links, *binary])
-
-
-def is_code(column: Column) -> bool:
-    """Whether Exact may pad it with spaces: ``Code`` and ``...Code`` (API 3.3)."""
-    return column.letter == "s" and column.field.endswith("Code")
-
-
-def _parse_options(d: pa.DataType) -> pj.ParseOptions:
-    return pj.ParseOptions(explicit_schema=pa.schema([("d", d)]), unexpected_field_behavior="error")
-
-
 def parse_page(body: bytes, schema: PageSchema, *, division: int, where: str) -> Page:
     """The rows of one answer.
 
@@ -161,18 +92,21 @@ def parse_page(body: bytes, schema: PageSchema, *, division: int, where: str) ->
         where: Entity and division in words, for messages.
 
     Raises:
-        ContractError: It is no page of this entity and division; ``broken`` tells whether asking
-            again may help (empty, cut off, HTML).
+        ContractError: It is no page of this entity and division.
+        BrokenPageError: The same, but asking again may help (empty, cut off, HTML).
     """
-    page = _parse_fast(body, schema) or _parse_slow(body, schema, where)
+    try:
+        page = _parse_fast(body, schema) or _parse_slow(body, schema, where)
+        extra = _format(page)
+    except RecursionError:
+        message = f"{where}: the answer is nested too deeply"
+        raise BrokenPageError(message, reason="json") from None
     divisions = _divisions(page, schema, division, where)
     kept = [array for field, array in page.arrays.items() if field != "Division"]
     utc = [columns.instants(page.arrays[field]) for field in schema.utc]
     table = pa.Table.from_arrays([divisions, *kept, *utc], schema=schema.arrow)
-    if page.extras:
-        objects = (page.extras.get(row) for row in range(page.rows))
-        texts = [left and misfits.format_json(left) for left in objects]
-        table = table.append_column(EXTRA, pa.array(texts, pa.string()))
+    if extra is not None:
+        table = table.append_column(EXTRA, extra)
     nulls = _counted(("null key", field, page.arrays[field].null_count) for field in schema.key)
     return Page(table, page.next_url, page.count, (*page.surprises, *nulls))
 
@@ -189,16 +123,45 @@ class _Parsed:
     surprises: list[Surprise]
 
 
+def _format(page: _Parsed) -> pa.Array | None:
+    """The column ``_extra``; ``None`` if no row needs it."""
+    if not page.extras:
+        return None
+    objects = (page.extras.get(row) for row in range(page.rows))
+    return pa.array([left and misfits.format_json(left) for left in objects], pa.string())
+
+
 def _parse_fast(body: bytes, schema: PageSchema) -> _Parsed | None:
     """The page, if it is a collection in which every value fits; else ``None``."""
     body = body.removeprefix(envelope.BOM)
     form = _COLLECTION.match(body)
-    if form is None:
+    if form is None or not _is_expected(body, form.end(), schema):
         return None
     try:
         return _read(body, schema, bare=form[1] is not None)
     except (pa.ArrowInvalid, ValueError):
         return None
+
+
+def _is_expected(body: bytes, start: int, schema: PageSchema) -> bool:
+    """Whether the first row has no field but those of the schema: all rows have the same."""
+    if body[start : start + 1] == b"]":
+        return True
+    size = _FIRST_ROW_BYTES
+    while True:
+        part = body[start : start + size].decode(errors="ignore")
+        try:
+            row, _ = _DECODER.raw_decode(part)
+        except RecursionError:
+            return False
+        except ValueError:  # not all of it, or no JSON
+            if size >= len(body):
+                return False
+            size *= 16
+        else:
+            return isinstance(row, dict) and not any(
+                _is_left(field, value, schema) for field, value in row.items()
+            )
 
 
 def _read(body: bytes, schema: PageSchema, *, bare: bool) -> _Parsed | None:
@@ -217,7 +180,9 @@ def _read(body: bytes, schema: PageSchema, *, bare: bool) -> _Parsed | None:
     rows = results.flatten()
     if results.null_count or rows.null_count or next_url == "":
         return None
-    raw = {f: rows.field(i) for i, f in enumerate(schema.columns)}
+    raw = dict(zip(schema.columns, rows.flatten(), strict=True))
+    if any(raw[field].null_count for field in schema.key):
+        return None  # such a row may be no row at all, but an error that Exact wrote among them
     arrays, rounded = columns.convert(raw, schema.groups)
     extras: Extras = {}
     for field, row, number in rounded:
@@ -254,7 +219,7 @@ def _leftovers(rows: Rows, schema: PageSchema) -> tuple[Extras, list[Surprise]]:
     repeated: Counter[str] = Counter()
     for number, row in enumerate(rows):
         twice = row.repeated if isinstance(row, misfits.Twice) else {}
-        left = {f: v for f, v in row.items() if _is_left(f, v, schema)}
+        left = {f: v for f, v in row.items() if v is not None and _is_left(f, v, schema)}
         unknown.update(left.keys())
         repeated.update(twice.keys())
         left |= {f: v for f, v in twice.items() if f in schema.columns}
@@ -267,10 +232,10 @@ def _leftovers(rows: Rows, schema: PageSchema) -> tuple[Extras, list[Surprise]]:
 
 
 def _is_left(field: str, value: Any, schema: PageSchema) -> bool:
-    """Whether a field goes into ``_extra``: OData's own, links and nulls do not."""
+    """Whether a field has no place in a column; OData's own fields and links need none."""
     if field in schema.columns or field.startswith("__") or field in schema.dropped:
         return False
-    return value is not None and not (isinstance(value, dict) and "__deferred" in value)
+    return not (isinstance(value, dict) and "__deferred" in value)
 
 
 def _counted(found: Iterable[tuple[SurpriseKind, str, int]]) -> list[Surprise]:

@@ -1,0 +1,91 @@
+"""What the pages of one feed hold: names and types, as they come and as they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.json as pj
+
+from .columns import INSTANT, KEPT, RAW
+from .entities import Column, Entity, Feed
+
+
+class PageSchema:
+    """What the pages of one feed hold; made once, holds no rows.
+
+    Args:
+        entity: Whose rows they are.
+        feed: Which endpoint serves them.
+        fields: The fields that were asked for; default: all of the feed but the binary ones.
+        trim_codes: Take the spaces off that Exact pads codes with.
+        utc_instants: Datetime fields that get a second column ``..._utc`` with the true instant.
+
+    Attributes:
+        arrow: Schema of the tables: ``division`` first, ``_extra`` not included.
+
+    Raises:
+        ValueError: A field does not exist, or the rows' division was not asked for.
+    """
+
+    def __init__(
+        self,
+        entity: Entity,
+        feed: Feed,
+        fields: Sequence[str] | None = None,
+        *,
+        trim_codes: bool = True,
+        utc_instants: Sequence[str] = (),
+    ) -> None:
+        known = entity.columns
+        if fields is None:
+            fields = [f for f in feed.columns if known[f].letter != "x"]
+        if unknown := set(fields) - known.keys():
+            raise ValueError(f"{entity.name} has no {', '.join(sorted(unknown))}")
+        self.entity = entity
+        # Division is looked at even if it comes unasked.
+        seen = [*fields, *(f for f in ("Division",) if f in known)]
+        self.columns: dict[str, Column] = {f: known[f] for f in seen}
+        self.key = tuple(f for f in entity.key if f in self.columns and f != "Division")
+        self.own_division = entity.division_from or ("Division" if entity.any_division else None)
+        if self.own_division is not None and self.own_division not in self.columns:
+            raise ValueError(f"{entity.name} cannot be read without {self.own_division}")
+        self.codes = frozenset(f for f in self.columns if trim_codes and is_code(self.columns[f]))
+        self.utc = tuple(f for f in utc_instants if f in self.columns)
+        self.dropped = frozenset(
+            f for f, c in known.items() if c.letter == "x" and f not in self.columns
+        )
+        self.groups = self._groups()
+        self.arrow = self._arrow()
+        rows = pa.list_(self._row())
+        text = pa.string()
+        results = pa.struct([("results", rows), ("__next", text), ("__count", text)])
+        self.bare = _parse_options(rows)
+        self.results = _parse_options(results)
+
+    def _groups(self) -> dict[str, list[str]]:
+        """Fields that are converted together: type letter, or "c" for codes -> fields."""
+        groups: dict[str, list[str]] = {}
+        for field, column in self.columns.items():
+            groups.setdefault("c" if field in self.codes else column.letter, []).append(field)
+        return groups
+
+    def _arrow(self) -> pa.Schema:
+        kept = [(c.name, KEPT[c.letter]) for f, c in self.columns.items() if f != "Division"]
+        utc = [(f"{self.columns[f].name}_utc", INSTANT) for f in self.utc]
+        return pa.schema([("division", pa.int32()), *kept, *utc])
+
+    def _row(self) -> pa.StructType:
+        fields = [(f, RAW[c.letter]) for f, c in self.columns.items()]
+        return pa.struct(fields)
+
+
+def is_code(column: Column) -> bool:
+    """Whether Exact may pad it with spaces: ``Code`` and ``...Code`` (API 3.3)."""
+    return column.letter == "s" and column.field.endswith("Code")
+
+
+def _parse_options(d: pa.DataType) -> pj.ParseOptions:
+    return pj.ParseOptions(
+        explicit_schema=pa.schema([("d", d)]), unexpected_field_behavior="ignore"
+    )
