@@ -1,1 +1,49 @@
-"""exact-source."""
+"""Exact Online into SQL, completely, cheaply, and without losing anything.
+
+The names here load on first use: ``dlt`` takes seconds to import, and not all of them need it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .auth import (
+        DltStateTokenStorage,
+        FileTokenStorage,
+        OAuth,
+        SqlTokenStorage,
+        TokenData,
+        TokenStorage,
+    )
+    from .source import exact_online
+
+_HOMES = {
+    "exact_online": ".source",
+    "OAuth": ".auth",
+    "TokenData": ".auth",
+    "TokenStorage": ".auth",
+    "FileTokenStorage": ".auth",
+    "DltStateTokenStorage": ".auth",
+    "SqlTokenStorage": ".auth",
+}
+
+__all__ = [
+    "DltStateTokenStorage",
+    "FileTokenStorage",
+    "OAuth",
+    "SqlTokenStorage",
+    "TokenData",
+    "TokenStorage",
+    "__version__",
+    "exact_online",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)

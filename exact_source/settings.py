@@ -91,7 +91,7 @@ def load_settings(**overrides: str | None) -> Settings:
         given = overrides.get(name)
         if given:
             return given
-        value = dlt.secrets.get(f"{SECTION}.{name}")
+        value: object = dlt.secrets.get(f"{SECTION}.{name}")
         return default if value is None or value == "" else str(value)
 
     def need(name: str) -> str:

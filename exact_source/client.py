@@ -1,0 +1,310 @@
+"""Gets one answer at a time from Exact Online, within its limits, with a token that is good.
+
+Layers, outermost first: wait for the division's turn, wait for its limits, send with a token, read
+the status, parse. What can be repeated safely is repeated here, a page at a time, never a stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Protocol, TypeVar
+
+import httpx
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+
+from .clock import Clock, SystemClock
+from .errors import AuthenticationError, ContractError, LimitError, RefusedError, RemoteError
+from .limits import Limits
+from .odata import build_url
+
+T = TypeVar("T")
+
+ATTEMPTS = 6
+# A release night answers 503 for minutes (API 6.4); others recover at once or not at all.
+WAITS_S = (2, 5, 15, 60, 300)
+PATIENT_WAITS_S = (30, 60, 300, 600, 900)
+TIMEOUT = httpx.Timeout(120.0, connect=20.0)  # heavy endpoints answer 408 only after a long while
+LIMIT_PATIENCE_S = 3600.0
+UNKNOWN_GATEWAY_ERROR = 599
+
+
+class TokenSource(Protocol):
+    """What the client needs of ``OAuth``."""
+
+    async def access_token(self) -> str:
+        """A token that is good now."""
+        ...
+
+    async def report_rejected(self, access_token: str, *, date: str | None = None) -> str:
+        """Say that a call with this token got a 401, with the answer's ``Date``; gives another."""
+        ...
+
+
+@dataclass
+class Target:
+    """One stream of calls: which endpoint of which division, and how urgent.
+
+    Attributes:
+        division: Code; ``None`` for ``current/Me``, which Exact does not count (API 2.1).
+        path: Path of the endpoint, as in the catalogue.
+        name: What messages call it, an entity's name.
+        rank: Lower goes first when several streams of a division wait.
+        calls: Calls sent so far, those that were repeated among them.
+    """
+
+    division: int | None
+    path: str
+    name: str
+    rank: int = 0
+    calls: int = 0
+
+    @property
+    def where(self) -> str:
+        """For messages."""
+        return self.name if self.division is None else f"{self.name} of division {self.division}"
+
+
+class Turnstile:
+    """Lets one stream of a division through at a time, the lowest rank first (API 2.4)."""
+
+    def __init__(self) -> None:
+        self._busy = False
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+
+    @asynccontextmanager
+    async def turn(self, rank: int) -> AsyncIterator[None]:
+        """Hold the turn."""
+        if self._busy:
+            mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._waiting, (rank, next(self._order), mine))
+            try:
+                await mine
+            except asyncio.CancelledError:
+                if mine.done() and not mine.cancelled():
+                    self._pass_on()
+                raise
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._waiting:
+            _, _, waiter = heapq.heappop(self._waiting)
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._busy = False
+
+
+class ExactClient:
+    """Reads of one app from one Exact Online site.
+
+    Args:
+        tokens: Gives the bearer token.
+        base_url: The site's origin; the token goes nowhere else.
+        limits: Counts and paces the calls of each division.
+        clock: Time.
+        transport: For tests that run without a socket.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenSource,
+        base_url: str,
+        *,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.base_url = base_url
+        self.limits = limits or Limits()
+        self.clock = clock or SystemClock()
+        self.on_wait: Callable[[Target, float], None] = lambda _target, _until: None
+        self._tokens = tokens
+        self._turns: dict[int, Turnstile] = defaultdict(Turnstile)
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            timeout=TIMEOUT,
+            follow_redirects=False,  # a login page comes as a redirect (API 1.5)
+            transport=transport,
+            headers={"Accept": "application/json"},  # the default is Atom (API 3.1)
+            limits=httpx.Limits(max_connections=200, max_keepalive_connections=100),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def get(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
+        """The parsed body of one answer.
+
+        Args:
+            target: Whose limits and error budget the call counts on.
+            url: Path and query, from ``build_url`` or ``check_next``.
+            parse: Turns the body into a value; a broken body (truncated, HTML, empty) is asked
+                for again, any other ``ContractError`` ends the stream.
+
+        Raises:
+            RefusedError: On a 4xx; asking again would cost the error budget.
+            LimitError: If the day's calls are used up.
+            RemoteError: If the answer stays broken or absent.
+            ContractError: If the answer is not what the API documents.
+            AuthenticationError: If a person must log in again.
+        """
+        if target.division is None:
+            return await self._retrying(target, url, parse)
+        async with self._turns[target.division].turn(target.rank):
+            return await self._retrying(target, url, parse)
+
+    async def has_rights(self, division: int, path: str) -> bool:
+        """Whether the user may read an endpoint; Exact does not bill the question (API 2.1, 5)."""
+        target = Target(division, "users/UserHasRights", "user_has_rights")
+        query = {"endpoint": f"'{path}'", "action": "'GET'"}
+        answer = await self.get(target, build_url(target.path, division, query), bytes)
+        return b"true" in answer.lower()
+
+    async def _retrying(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
+        retrying = AsyncRetrying(
+            sleep=self.clock.sleep,
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=_wait_s,
+            retry=retry_if_exception_type(_AgainError),
+            reraise=True,
+        )
+        try:
+            return await retrying(self._attempt, target, url, parse)
+        except _AgainError as error:
+            raise RemoteError(
+                f"{target.where}: {error} after {ATTEMPTS} tries; run again later"
+            ) from error.__cause__
+
+    async def _attempt(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
+        response = await self._send_admitted(target, url)
+        try:
+            return parse(response.content)
+        except ContractError as error:
+            if getattr(error, "broken", False):
+                raise _AgainError(f"broken answer ({error})") from error
+            raise
+
+    async def _send_admitted(self, target: Target, url: str) -> httpx.Response:
+        """Send until the answer is no 429 and no first 401."""
+        rejected = False
+        refused_since: float | None = None
+        while True:
+            await self._admit(target)
+            token = await self._tokens.access_token()
+            response = await self._send(target, url, token)
+            if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+                # Others share the limit (API 2.2): wait it out, but not for hours without any headers.
+                refused_since = refused_since or self.clock.now()
+                if self.clock.now() - refused_since > LIMIT_PATIENCE_S:
+                    raise RemoteError(
+                        f"{target.where}: refused with 429 for an hour; run again later"
+                    )
+                continue
+            if _is_rejected_token(response):
+                self._note_error(target)
+                if rejected:
+                    raise AuthenticationError(
+                        f"{target.where}: Exact Online rejects a fresh access token; "
+                        "run `exact-source login`"
+                    )
+                rejected = True
+                await self._tokens.report_rejected(token, date=response.headers.get("Date"))
+                continue
+            return self._accepted(target, response)
+
+    async def _admit(self, target: Target) -> None:
+        target.calls += 1
+        if target.division is None:
+            return
+        if self.limits.errors_left(target.division, target.path, self.clock.now()) <= 0:
+            raise RefusedError(
+                f"{target.where}: Exact refused too often within the hour, so it is not asked again "
+                "until then (error limit)",
+                status=HTTPStatus.TOO_MANY_REQUESTS,
+            )
+        while (wait_s := self.limits.wait_s(target.division, self.clock.now())) > 0:
+            self.on_wait(target, self.clock.now() + wait_s)
+            await self.clock.sleep(wait_s)
+        self.limits.spend(target.division)
+
+    async def _send(self, target: Target, url: str, token: str) -> httpx.Response:
+        try:
+            response = await self._http.get(url, headers={"Authorization": f"Bearer {token}"})
+        except httpx.HTTPError as error:
+            # The message of httpx may hold the URL; its class name says enough.
+            raise _AgainError(f"no answer ({type(error).__name__})") from None
+        if target.division is not None:
+            self.limits.observe(
+                target.division, response.status_code, response.headers, self.clock.now()
+            )
+        return response
+
+    def _accepted(self, target: Target, response: httpx.Response) -> httpx.Response:
+        status = response.status_code
+        if status == HTTPStatus.OK:
+            return response
+        if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise _AgainError(f"HTTP {status}", patient=status == HTTPStatus.SERVICE_UNAVAILABLE)
+        if status in {400, 403, 404, 414}:
+            self._note_error(target)
+        reason = response.headers.get("Reason", "")
+        hint = _hint(status, reason)
+        raise RefusedError(
+            f"{target.where}: Exact Online answered {status}{f' {reason}' if reason else ''}; {hint}",
+            status=status,
+            reason=reason,
+        )
+
+    def _note_error(self, target: Target) -> None:
+        if target.division is not None:
+            self.limits.note_error(target.division, target.path, self.clock.now())
+
+
+class _AgainError(Exception):
+    """The same call may succeed later."""
+
+    def __init__(self, message: str, *, patient: bool = False) -> None:
+        super().__init__(message)
+        self.patient = patient
+
+
+def _wait_s(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    waits = PATIENT_WAITS_S if getattr(error, "patient", False) else WAITS_S
+    return float(waits[min(state.attempt_number, len(waits)) - 1])
+
+
+def _is_rejected_token(response: httpx.Response) -> bool:
+    """A 401, or the login page that a malformed token gets instead (API 1.5)."""
+    return response.status_code == HTTPStatus.UNAUTHORIZED or (
+        300 <= response.status_code < 400
+        and "login" in response.headers.get("location", "").lower()
+    )
+
+
+def _hint(status: int, reason: str) -> str:
+    if reason in {"BlockedUser", "InactiveUser", "BlockedCustomer", "LicenseExpired"}:
+        return "the user or the contract is blocked at Exact Online"
+    if reason in {"DivisionBlocked", "NoDivisionAccess"}:
+        return "the division is blocked or outside the app's scope; see `exact-source divisions`"
+    if status == HTTPStatus.FORBIDDEN:
+        return "the user lacks rights, the module or the app's scope; see `exact-source check`"
+    if status == HTTPStatus.NOT_FOUND:
+        return "this endpoint does not exist there"
+    return "the query was refused; see `exact-source entities`"
+
+
+__all__ = ["ExactClient", "LimitError", "Target", "TokenSource", "Turnstile"]

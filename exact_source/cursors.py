@@ -1,0 +1,220 @@
+"""How far one entity of one division has been read: pure arithmetic on the digits that Exact sent.
+
+A *scan* is one chain of pages, from its filter to the page without a next link. Rows change while
+it runs, and pages come in key order, so the highest version seen is no safe cursor: a row that
+changed behind the scan has a version below it and would never be asked for again. What is safe:
+
+* one page is one moment: the highest version on it;
+* a chain in version order (its skiptokens prove that): the highest version of all, because a row
+  that changes moves to the end of such a chain;
+* any other chain: the highest version of its *first page*. All that changed later is higher. What
+  the chain itself read above it is read again, on average a thousandth of it (one row in page size).
+
+Versions are integers: ``Timestamp`` as it is, ``Modified`` as the milliseconds in ``/Date(ms)/``,
+which are wall-clock digits (API 3.5) and never converted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import blake2b
+from typing import Any
+
+# Read again below the cursor. Row versions are given at write, not at commit (API 4.2); Modified
+# repeats an hour in October and has late commits too (API 3.5).
+TIMESTAMP_OVERLAP = 5_000
+MODIFIED_OVERLAP_MS = 2 * 3600 * 1000
+# Rows of the overlap that are remembered, so that a quiet entity loads nothing.
+RECENT_MAX = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """A chain of pages that is being read, possibly over several runs.
+
+    Attributes:
+        since: Where its filter began; ``None`` for a full pass.
+        started_at: When its first page was asked for; seconds since the epoch, UTC.
+        next: Path and query of the page to go on with; ``None`` before the first.
+        pages: Pages read.
+        rows: Rows read.
+        first: Highest version on the first page.
+        top: Highest version on any page.
+        ordered: Whether every skiptoken so far proves version order.
+        seen: Fingerprints of the highest rows with their versions; ``None`` once they were too many.
+    """
+
+    since: int | None
+    started_at: float
+    next: str | None = None
+    pages: int = 0
+    rows: int = 0
+    first: int | None = None
+    top: int | None = None
+    ordered: bool = True
+    seen: dict[str, int] | None = field(default_factory=dict)
+
+    @property
+    def safe(self) -> int | None:
+        """The highest version below which nothing can have been missed."""
+        return self.top if self.pages == 1 or self.ordered else self.first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cursor:
+    """What is known of one entity of one division between two reads.
+
+    Attributes:
+        column: ``Timestamp``, ``Modified`` or ``None`` (full refresh).
+        value: Everything up to here has been read; ``None`` if nothing has.
+        read_at: When the scan that set ``value`` began; seconds since the epoch, UTC.
+        moved: ``DivisionMoveDate`` of the division (API 4.2) at that time; 0 if it never moved.
+        recent: Fingerprints of the rows that the next read will see again.
+        scan: The scan under way.
+        tombstones: Highest ``Timestamp`` of ``sync/Deleted`` applied to this entity.
+        tombstones_at: When that list was read; seconds since the epoch, UTC.
+        refused_at: When Exact refused this stream lately; seconds since the epoch, UTC.
+    """
+
+    column: str | None
+    value: int | None = None
+    read_at: float = 0.0
+    moved: int = 0
+    recent: tuple[str, ...] = ()
+    scan: Scan | None = None
+    tombstones: int | None = None
+    tombstones_at: float = 0.0
+    refused_at: tuple[float, ...] = ()
+
+    def to_state(self) -> dict[str, Any]:
+        """JSON for dlt's state; defaults are left out."""
+        plain = {k: v for k, v in asdict(self).items() if v not in (None, 0, 0.0, (), [])}
+        if self.scan is not None:
+            plain["scan"] = {k: v for k, v in asdict(self.scan).items() if v is not None}
+            plain["scan"]["seen"] = self.scan.seen
+        return plain
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Cursor:
+        """The cursor that ``to_state`` wrote."""
+        plain = dict(state)
+        plain.setdefault("column", None)
+        scan = plain.pop("scan", None)
+        for name in ("recent", "refused_at"):
+            plain[name] = tuple(plain.get(name, ()))
+        return cls(**plain, scan=Scan(**{"since": None, **scan}) if scan else None)
+
+
+def overlap(column: str) -> int:
+    """How far below the cursor a read begins, in the column's own unit."""
+    return TIMESTAMP_OVERLAP if column == "Timestamp" else MODIFIED_OVERLAP_MS
+
+
+def is_settled(cursor: Cursor, zone_slack_s: float) -> bool:
+    """Whether no row can still appear below a ``Modified`` cursor.
+
+    So once the scan that set it began more than the overlap later than the digits say. In Europe the
+    digits run ahead of UTC, so reading them as UTC errs on the safe side; ``zone_slack_s`` covers
+    sites where they may run behind.
+    """
+    if cursor.column != "Modified" or cursor.value is None:
+        return False
+    return cursor.read_at * 1000 >= cursor.value + MODIFIED_OVERLAP_MS + zone_slack_s * 1000
+
+
+def next_since(cursor: Cursor, zone_slack_s: float = 0.0) -> int | None:
+    """Where the next scan's filter begins; ``None`` for a full pass."""
+    if cursor.column is None or cursor.value is None:
+        return None
+    if is_settled(cursor, zone_slack_s):
+        return cursor.value
+    return max(0, cursor.value - overlap(cursor.column))
+
+
+def begin(cursor: Cursor, *, now: float, since: int | None) -> Cursor:
+    """Start a scan."""
+    return replace(cursor, scan=Scan(since=since, started_at=now))
+
+
+@dataclass(frozen=True)
+class PageFacts:
+    """What a scan must know of one page: its rows' versions and where it leads.
+
+    Attributes:
+        rows: Number of rows.
+        high: Highest version on it; ``None`` without rows or without a version column.
+        fingerprints: Of the rows worth remembering, with their versions.
+        next: Path and query of the next page; ``None`` on the last.
+        ordered: Whether the next link's skiptoken proves version order.
+    """
+
+    rows: int
+    high: int | None
+    fingerprints: Mapping[str, int]
+    next: str | None
+    ordered: bool
+
+
+def advance(cursor: Cursor, page: PageFacts) -> Cursor:
+    """The cursor after one page; without a next link the scan ends and the cursor moves."""
+    scan = cursor.scan
+    if scan is None:
+        raise ValueError("advance() without a scan")
+    scan = replace(
+        scan,
+        next=page.next,
+        pages=scan.pages + 1,
+        rows=scan.rows + page.rows,
+        first=page.high if scan.pages == 0 else scan.first,
+        top=_max(scan.top, page.high),
+        ordered=scan.ordered and (page.next is None or page.ordered),
+    )
+    scan = replace(scan, seen=_remember(cursor, scan, page.fingerprints))
+    cursor = replace(cursor, scan=scan)
+    return cursor if page.next is not None else _finish(cursor, scan)
+
+
+def _finish(cursor: Cursor, scan: Scan) -> Cursor:
+    value = _max(cursor.value if scan.since is not None else None, scan.safe)
+    recent: tuple[str, ...] = ()
+    if scan.seen is not None and value is not None and cursor.column is not None:
+        floor = value - overlap(cursor.column)
+        recent = tuple(sorted(mark for mark, at in scan.seen.items() if at >= floor))
+    return replace(
+        cursor,
+        value=value,
+        read_at=scan.started_at,
+        recent=recent if len(recent) <= RECENT_MAX else (),
+        scan=None,
+    )
+
+
+def interesting_floor(cursor: Cursor, high: int | None) -> int | None:
+    """Rows at or above this version may be read again by the next scan; ``None`` if not yet known."""
+    scan = cursor.scan
+    if cursor.column is None or scan is None:
+        return None
+    # In key order the next scan begins below the first page's top, else below the highest of all.
+    base = high if scan.pages == 0 else (_max(scan.top, high) if scan.ordered else scan.first)
+    base = _max(base, cursor.value if scan.since is not None else None)
+    return None if base is None else base - overlap(cursor.column)
+
+
+def fingerprint(key: Iterable[object], version: int) -> str:
+    """A short mark of one version of one row."""
+    text = "|".join(map(str, key)) + f"|{version}"
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _remember(cursor: Cursor, scan: Scan, more: Mapping[str, int]) -> dict[str, int] | None:
+    if scan.seen is None or cursor.column is None:
+        return None
+    base = _max(scan.top if scan.ordered else scan.first, cursor.value if scan.since else None)
+    floor = 0 if base is None else base - overlap(cursor.column)
+    merged = {mark: at for mark, at in {**scan.seen, **more}.items() if at >= floor}
+    return merged if len(merged) <= 4 * RECENT_MAX else None
+
+
+def _max(a: int | None, b: int | None) -> int | None:
+    return b if a is None else a if b is None else max(a, b)

@@ -1,0 +1,42 @@
+"""A short list, read whole: divisions, tombstones, the user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from .client import ExactClient, Target
+from .errors import ContractError
+from .odata import build_url, check_next
+from .pages import PageSchema, parse_page
+
+
+async def read_all(
+    client: ExactClient,
+    target: Target,
+    schema: PageSchema,
+    query: Mapping[str, str] | None = None,
+) -> pa.Table:
+    """All pages of one collection as one table.
+
+    Raises:
+        ContractError: If the next link repeats itself or leaves the endpoint.
+    """
+    division = target.division or 0
+    url: str | None = build_url(
+        target.path, division, {"$select": ",".join(schema.columns), **(query or {})}
+    )
+    tables, seen = [], set[str]()
+    while url is not None:
+        if url in seen:
+            raise ContractError(f"{target.where}: the next link repeats itself")
+        seen.add(url)
+        page = await client.get(
+            target,
+            url,
+            lambda body: parse_page(body, schema, division=division, where=target.where),
+        )
+        tables.append(page.table)
+        url = page.next_url and check_next(page.next_url, client.base_url, target.path, division)
+    return pa.concat_tables(tables, promote_options="default")

@@ -1,0 +1,133 @@
+"""Which stored rows of one entity and division are gone, and the rows that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from . import rows
+from .run import Options
+from .shape import Shape
+from .stored import Stored
+from .tombstones import Tombstone, Tombstones, latest
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Gone:
+    """Keys of stored rows that are gone.
+
+    Attributes:
+        keys: In the order of ``Shape.keys``.
+        versions: The tombstones' ``Timestamp``, in the same order; empty without tombstones.
+    """
+
+    keys: Sequence[Key]
+    versions: Sequence[int] = field(default=())
+
+
+class Removals:
+    """Finds what is gone by asking the destination what it holds.
+
+    Args:
+        shape: Of the entity's rows.
+        division: Code.
+        stored: The destination.
+        options: What becomes of deleted rows.
+    """
+
+    def __init__(self, shape: Shape, division: int, stored: Stored, options: Options) -> None:
+        self._shape = shape
+        self._table = shape.entity.name
+        self._division = division
+        self._stored = stored
+        self._options = options
+
+    @property
+    def by_tombstones(self) -> bool:
+        """Whether ``sync/Deleted`` tells of this entity, and the user wants to know."""
+        return (
+            self._shape.entity.deleted_code is not None
+            and self._options.deletes != "ignore"
+            and self._shape.version is not None
+        )
+
+    def by_full_pass(self) -> bool:
+        """Whether stored rows that a full pass does not meet are gone."""
+        if self._options.deletes == "ignore":
+            return False
+        if self._options.start_ms is not None and self._shape.plan.increment is not None:
+            return False  # rows from before start_date may be stored, and were not asked for
+        return self._stored.has_rows(self._table, self._division)
+
+    def tombstoned(self, found: Tombstones) -> Gone:
+        """Stored rows that are not newer than their tombstone (API 4.5).
+
+        Rows that came by a feed without ``Timestamp`` are compared by ``Modified`` and
+        ``DeletedDate``: digits of the same wall clock.
+        """
+        code = self._shape.entity.deleted_code
+        newest = latest(found.of(code)) if code is not None else {}
+        if not newest:
+            return Gone(())
+        gone, rest = self._by_timestamp(newest)
+        gone |= self._by_modified(newest, rest)
+        return Gone([(key,) for key in gone], list(gone.values()))
+
+    def _by_timestamp(self, newest: Mapping[str, Tombstone]) -> tuple[dict[str, int], list[str]]:
+        if not self._stored.has_column(self._table, "timestamp"):
+            return {}, list(newest)
+        held = self._versions(list(newest), "timestamp")
+        gone = {
+            k: newest[k].timestamp
+            for k, at in held.items()
+            if at is not None and at <= newest[k].timestamp
+        }
+        return gone, [k for k, at in held.items() if at is None]
+
+    def _by_modified(self, newest: Mapping[str, Tombstone], keys: list[str]) -> dict[str, int]:
+        if not keys or not self._stored.has_column(self._table, "modified"):
+            return {}
+        held = self._versions(keys, "modified")
+        return {
+            k: newest[k].timestamp
+            for k, at in held.items()
+            if isinstance(at, datetime) and at.replace(tzinfo=None) <= newest[k].deleted_date
+        }
+
+    def _versions(self, keys: list[str], column: str) -> dict[str, Any]:
+        return self._stored.versions(self._table, self._division, self._shape.keys[0], keys, column)
+
+    def unmet(self, met: Sequence[Key], *, began_at: float) -> Gone:
+        """Stored rows that a full pass since ``began_at`` did not meet."""
+        keys = self._shape.keys
+        held = self._stored.unmet(
+            self._table, self._division, keys or ["division"], rows.instant(began_at)
+        )
+        if held is None:
+            return Gone(())
+        known = set(met)
+        return Gone([k for k in rows.key_strings(held, keys) if k not in known])
+
+    def tables(self, gone: Gone, *, at: float) -> Iterator[pa.Table]:
+        """The rows that carry the deletion to the destination."""
+        if not gone.keys:
+            return
+        keys = self._shape.keys
+        if self._options.deletes == "soft" and keys:
+            values = [k[0] for k in gone.keys]
+            wanted = set(gone.keys)
+            for table in self._stored.rows(self._table, self._division, keys[0], values):
+                mine = [k in wanted for k in rows.key_strings(table, keys)]
+                yield rows.mark_deleted(table.filter(pa.array(mine)), self._shape.arrow, at=at)
+            return
+        columns: dict[str, Sequence[Any]] = {"division": [self._division] * len(gone.keys)}
+        columns |= {name: [k[i] for k in gone.keys] for i, name in enumerate(keys)}
+        if gone.versions and "timestamp" in self._shape.arrow.names:
+            columns["timestamp"] = gone.versions
+        yield rows.deletions(self._shape.arrow, columns, at=at)

@@ -1,0 +1,341 @@
+"""Turns entities into dlt resources: streams side by side in, Arrow batches and state out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import dlt
+import pyarrow as pa
+from dlt.common.schema import Schema
+from dlt.common.schema.typing import TColumnSchema, TDeleteInsertStrategyDict
+from dlt.common.schema.utils import new_table
+from dlt.extract.resource import DltResource
+
+from . import rows
+from .cursors import Cursor
+from .entities import Entity
+from .errors import ExactError
+from .feeds import plan_feeds
+from .once import read_once
+from .run import Run, StreamResult
+from .shape import Shape
+from .stored import Stored
+from .streams import Stream
+
+SYNCS_TABLE = "_exact_syncs"
+# Each yield costs dlt some milliseconds, so pages of 60 rows travel together.
+BATCH_ROWS = 20_000
+BATCH_TABLES = 200
+QUEUE_ITEMS = 16
+DELETE_INSERT: TDeleteInsertStrategyDict = {"disposition": "merge", "strategy": "delete-insert"}
+
+_SYNCS = pa.schema(
+    [
+        pa.field("division", pa.int32()),
+        pa.field("entity", pa.string()),
+        pa.field("feed", pa.string()),
+        pa.field("started_at", rows.INSTANT),
+        pa.field("ended_at", rows.INSTANT),
+        pa.field("calls", pa.int64()),
+        pa.field("rows", pa.int64()),
+        pa.field("deleted", pa.int64()),
+        pa.field("cursor", pa.string()),
+        pa.field("status", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field("notes", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """Rows of one division and the cursor that covers them; or rows without a cursor."""
+
+    division: int
+    table: pa.Table | None
+    cursor: Cursor | None
+
+
+def make_resource(run: Run, entity: Entity, *, rank: int, selected: bool) -> DltResource:
+    """The dlt resource of one entity over all divisions.
+
+    Raises:
+        ConfigurationError: If the route asks for a feed that the entity has not.
+    """
+    shape = Shape.of(
+        entity, plan_feeds(entity, run.options.route), utc_instants=run.options.utc_instants
+    )
+
+    def generator() -> AsyncIterator[pa.Table]:
+        return EntityReader(run, shape, rank).tables()
+
+    resource: DltResource = dlt.resource(
+        generator,
+        name=entity.name,
+        primary_key=["division", *shape.keys],
+        write_disposition=DELETE_INSERT,
+        file_format="parquet",  # the default of DuckDB and Postgres is INSERT statements
+        selected=selected,
+    )
+    return resource
+
+
+class EntityReader:
+    """One entity, all divisions, one dlt run."""
+
+    def __init__(self, run: Run, shape: Shape, rank: int) -> None:
+        self.run = run
+        self.shape = shape
+        self.rank = rank
+        self.name = shape.entity.name
+        self._keys = {"division", *shape.keys}
+
+    async def tables(self) -> AsyncIterator[pa.Table]:
+        """Arrow batches; dlt's state is written just before the batch that it covers."""
+        pipeline = dlt.current.pipeline()
+        stored = Stored(pipeline)
+        states = DivisionStates(self.name, stored)
+        if self.run.tombstones_since is None:
+            self.run.tombstones_since = tombstone_starts(stored)
+        declare_table(dlt.current.source_schema(), self.shape, self.run.options.deletes)
+        first_ever = not states.known
+        before = len(self.run.results)
+        yielded = False
+        async with self.run.connected():
+            async for batch in self._batches(states, stored):
+                yielded = True
+                yield batch
+        if first_ever and not yielded:
+            empty = self.shape.arrow.empty_table()  # so that SQL finds the table
+            yield rows.with_required(empty, self._keys)
+        mine = [r for r in self.run.results[before:] if r.entity == self.name]
+        if mine:
+            yield outcome_item(mine)
+
+    async def _batches(self, states: DivisionStates, stored: Stored) -> AsyncIterator[pa.Table]:
+        queue: asyncio.Queue[Item | None] = asyncio.Queue(QUEUE_ITEMS)
+        reading = asyncio.create_task(self._read_all(states, stored, queue))
+        try:
+            async for batch in _collect(queue, states):
+                yield rows.with_required(batch, self._keys)
+            await reading
+        finally:
+            reading.cancel()
+
+    async def _read_all(
+        self, states: DivisionStates, stored: Stored, queue: asyncio.Queue[Item | None]
+    ) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                async for read in self._streams(states, stored, queue):
+                    group.create_task(read)
+        except* ExactError as errors:
+            # Of several divisions' errors the first says it; they concern the whole connection.
+            raise errors.exceptions[0] from None
+        finally:
+            await queue.put(None)
+
+    async def _streams(
+        self, states: DivisionStates, stored: Stored, queue: asyncio.Queue[Item | None]
+    ) -> AsyncIterator[Any]:
+        run, entity = self.run, self.shape.entity
+        if entity.division_from or self.name == "deleted":
+
+            async def put(division: int, table: pa.Table) -> None:
+                await queue.put(Item(division, table, None))
+
+            yield read_once(run, self.shape, put)
+            return
+        for division in await run.divisions():
+            if (self.name, division.code) in run.settled:
+                continue
+
+            async def emit(
+                table: pa.Table | None, cursor: Cursor, code: int = division.code
+            ) -> None:
+                await queue.put(Item(code, table, cursor))
+
+            yield Stream(
+                run, self.shape, division, states.cursor(division.code),
+                rank=self.rank, stored=stored, emit=emit,
+            ).read()  # fmt: skip
+
+
+async def _collect(
+    queue: asyncio.Queue[Item | None], states: DivisionStates
+) -> AsyncIterator[pa.Table]:
+    """Batches of whole items; an item's cursor is stored together with its rows, never before."""
+    held: list[Item] = []
+    while (item := await queue.get()) is not None:
+        held.append(item)
+        if _is_full(held):
+            if (table := _flush(held, states)) is not None:
+                yield table
+            held = []
+    if (table := _flush(held, states)) is not None:
+        yield table
+
+
+def _is_full(held: Iterable[Item]) -> bool:
+    tables = [item.table for item in held if item.table is not None]
+    return len(tables) >= BATCH_TABLES or sum(t.num_rows for t in tables) >= BATCH_ROWS
+
+
+def _flush(held: Iterable[Item], states: DivisionStates) -> pa.Table | None:
+    tables = []
+    for item in held:
+        if item.cursor is not None:
+            states.store(item.division, item.cursor)
+        if item.table is not None:
+            tables.append(item.table)
+    return rows.concat(tables) if tables else None
+
+
+class DivisionStates:
+    """Cursors of one entity, by division, in dlt's resource state.
+
+    dlt keeps the state locally even if the load that it belongs to never arrives (a failed job, a
+    dropped package, a lost disk). So each entry names its load package and keeps the entry before
+    it; what counts is the newest one whose package the destination lists as loaded.
+    """
+
+    def __init__(self, name: str, stored: Stored) -> None:
+        self._state: MutableMapping[str, Any] = dlt.current.resource_state(name).setdefault(
+            "divisions", {}
+        )
+        self._load_id: str = dlt.current.load_package_state()["load_id"]
+        arrived = stored.completed_loads(load_ids(self._state.values()))
+        self._arrived = {code: arrived_entry(e, arrived) for code, e in self._state.items()}
+
+    @property
+    def known(self) -> bool:
+        """Whether any division was read before."""
+        return bool(self._arrived)
+
+    def cursor(self, division: int) -> Cursor:
+        """How far a division was read, by loads that arrived."""
+        entry = self._arrived.get(str(division)) or {}
+        return Cursor.from_state({k: v for k, v in entry.items() if k not in {"load_id", "before"}})
+
+    def store(self, division: int, cursor: Cursor) -> None:
+        """Write a division's cursor, to be committed with this load."""
+        before = self._arrived.get(str(division))
+        entry = {**cursor.to_state(), "load_id": self._load_id}
+        if before:
+            entry["before"] = {k: v for k, v in before.items() if k != "before"}
+        self._state[str(division)] = entry
+
+
+def tombstone_starts(stored: Stored) -> dict[int, int]:
+    """Division -> from where ``sync/Deleted`` must be read for all entities of this run.
+
+    Each entity knows which tombstones it has seen, because the choice of entities may change from
+    run to run; the one that is furthest behind counts. Divisions that are not named start anew.
+    """
+    if not stored.has_column("deleted", "id"):
+        return {}
+    states = dlt.current.source_state().get("resources", {})
+    starts: dict[int, int] = {}
+    for name in dlt.current.source().selected_resources:
+        for code, entry in states.get(name, {}).get("divisions", {}).items():
+            # An entry whose load never arrived counts with its forerunner: further back is safe.
+            seen = [
+                e["tombstones"] for e in (entry, entry.get("before")) if e and "tombstones" in e
+            ]
+            if seen:
+                starts[int(code)] = min(seen + ([starts[int(code)]] if int(code) in starts else []))
+    return starts
+
+
+def load_ids(entries: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Load packages that state entries name."""
+    found = set()
+    for entry in entries:
+        found.add(entry.get("load_id", ""))
+        found.add(entry.get("before", {}).get("load_id", ""))
+    return found - {""}
+
+
+def arrived_entry(entry: Mapping[str, Any], arrived: set[str]) -> Mapping[str, Any] | None:
+    """The newest of an entry and its forerunner whose load package arrived."""
+    if entry.get("load_id") in arrived:
+        return entry
+    before: Mapping[str, Any] = entry.get("before", {})
+    return before if before.get("load_id") in arrived else None
+
+
+def declare_table(schema: Schema, shape: Shape, deletes: str) -> None:
+    """Put the entity's columns into the dlt schema.
+
+    Once here, instead of as resource hints: dlt would validate and merge those at every yield.
+    """
+    columns = [column_hint(field) for field in shape.arrow]
+    for column in columns:
+        if column["name"] == rows.DELETED_AT.name and deletes == "hard":
+            column["hard_delete"] = True
+        # Two rows of one key in a load: by version where Exact gives one, else the later read.
+        if column["name"] == (
+            shape.version if shape.version == "timestamp" else rows.SYNCED_AT.name
+        ):
+            column["dedup_sort"] = "desc"
+    name = shape.entity.name
+    stored = schema.tables.get(name, {}).get("columns", {})
+    for column in stored.values():  # hints of an earlier route or delete mode
+        column.pop("dedup_sort", None)
+        column.pop("hard_delete", None)
+    schema.update_table(new_table(name, columns=columns, resource=name))
+
+
+def column_hint(field: pa.Field) -> TColumnSchema:
+    """Dlt's description of an Arrow column."""
+    kind = field.type
+    hint: TColumnSchema = {"name": field.name, "nullable": True}
+    if pa.types.is_timestamp(kind):
+        # Exact's digits have no zone; dlt would take them for UTC (API 3.5).
+        hint.update({"data_type": "timestamp", "timezone": kind.tz is not None})
+    elif pa.types.is_decimal(kind):
+        hint.update({"data_type": "decimal", "precision": kind.precision, "scale": kind.scale})
+    elif pa.types.is_integer(kind):
+        hint["data_type"] = "bigint"
+        if kind.bit_width != 64:  # noqa: PLR2004
+            hint["precision"] = kind.bit_width
+    elif pa.types.is_floating(kind):
+        hint["data_type"] = "double"
+    elif pa.types.is_boolean(kind):
+        hint["data_type"] = "bool"
+    else:
+        hint["data_type"] = "text"
+    return hint
+
+
+def outcome_item(results: list[StreamResult]) -> Any:
+    """Rows for ``_exact_syncs``, in the same load as the data that they tell of."""
+    columns: dict[str, list[Any]] = {name: [] for name in _SYNCS.names}
+    for result in results:
+        for name in (
+            "division",
+            "entity",
+            "feed",
+            "calls",
+            "rows",
+            "deleted",
+            "cursor",
+            "status",
+            "error",
+        ):
+            columns[name].append(getattr(result, name))
+        columns["started_at"].append(rows.instant(result.started_at))
+        columns["ended_at"].append(rows.instant(result.ended_at))
+        columns["notes"].append("; ".join(result.notes))
+    hints = dlt.mark.make_hints(
+        table_name=SYNCS_TABLE,
+        write_disposition="append",
+        primary_key=(),
+        merge_key=(),
+        columns={},
+        file_format="parquet",
+    )
+    return dlt.mark.with_hints(pa.table(columns, schema=_SYNCS), hints, create_table_variant=True)

@@ -1,0 +1,128 @@
+"""Arrow work between a page and the load: marks on rows, versions, deletions. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .cursors import fingerprint
+
+# When this row was read, and since when it is gone; real instants, unlike Exact's digits (API 3.5).
+INSTANT = pa.timestamp("us", tz="UTC")
+SYNCED_AT = pa.field("_synced_at", INSTANT)
+DELETED_AT = pa.field("_deleted_at", INSTANT)
+# The key of entities that have none: position within the division's answer.
+ROW = pa.field("_row", pa.int32())
+
+
+def instant(at: float) -> datetime:
+    """Seconds since the epoch as an aware datetime."""
+    return datetime.fromtimestamp(at, UTC)
+
+
+def stamp(table: pa.Table, at: float) -> pa.Table:
+    """The rows with ``_synced_at`` and an empty ``_deleted_at``."""
+    size = table.num_rows
+    synced = pa.repeat(pa.scalar(instant(at), INSTANT), size)
+    return table.append_column(SYNCED_AT, synced).append_column(DELETED_AT, pa.nulls(size, INSTANT))
+
+
+def number(table: pa.Table, first: int) -> pa.Table:
+    """The rows with ``_row`` counted from ``first``."""
+    positions = pa.array(range(first, first + table.num_rows), ROW.type)
+    return table.append_column(ROW, positions)
+
+
+def versions(table: pa.Table, column: str) -> pa.ChunkedArray:
+    """Row versions as integers: ``Timestamp`` itself, ``Modified`` in milliseconds of its digits."""
+    values = table.column(column)
+    if pa.types.is_timestamp(values.type):
+        return pc.divide(values.cast(pa.int64()), 1000)
+    return values
+
+
+def fingerprints(table: pa.Table, keys: Sequence[str], column: str, floor: int) -> dict[str, int]:
+    """Marks of the rows at or above ``floor``, with their versions."""
+    at = versions(table, column)
+    mask = pc.fill_null(pc.greater_equal(at, floor), False)
+    wanted = table.filter(mask)
+    numbers = at.filter(mask).to_pylist()
+    parts = [wanted.column(k).to_pylist() for k in keys]
+    return {fingerprint(key, v): v for *key, v in zip(*parts, numbers, strict=True)}
+
+
+def drop_known(
+    table: pa.Table, keys: Sequence[str], column: str, known: frozenset[str]
+) -> pa.Table:
+    """The rows that are not among ``known`` fingerprints."""
+    if not known or not table.num_rows:
+        return table
+    at = versions(table, column).to_pylist()
+    parts = [table.column(k).to_pylist() for k in keys]
+    keep = [
+        v is None or fingerprint(key, v) not in known for *key, v in zip(*parts, at, strict=True)
+    ]
+    return table if all(keep) else table.filter(pa.array(keep))
+
+
+def key_strings(table: pa.Table, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The key of every row."""
+    return list(zip(*(table.column(k).to_pylist() for k in keys), strict=True))
+
+
+def deletions(schema: pa.Schema, columns: Mapping[str, Sequence[Any]], *, at: float) -> pa.Table:
+    """Rows that say: gone. Only the given columns are filled.
+
+    Args:
+        schema: Of the entity's rows, marks included.
+        columns: Column -> values, all of one length.
+        at: When it was noticed.
+    """
+    size = len(next(iter(columns.values())))
+    marks: dict[str, Sequence[Any]] = {
+        SYNCED_AT.name: [instant(at)] * size,
+        DELETED_AT.name: [instant(at)] * size,
+    }
+    given = {**columns, **marks}
+    arrays = [
+        pa.array(given[f.name], f.type) if f.name in given else pa.nulls(size, f.type)
+        for f in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def mark_deleted(stored: pa.Table, schema: pa.Schema, *, at: float) -> pa.Table:
+    """Stored rows once more, marked as gone: they stay, with ``_deleted_at`` set.
+
+    Columns that the schema lacks (dropped fields) would be emptied by the merge, so they are kept.
+    """
+    size = stored.num_rows
+    arrays, fields = [], []
+    for f in schema:
+        if f.name in (SYNCED_AT.name, DELETED_AT.name):
+            arrays.append(pa.repeat(pa.scalar(instant(at), INSTANT), size))
+        elif f.name in stored.column_names:
+            arrays.append(stored.column(f.name).cast(f.type))
+        else:
+            arrays.append(pa.nulls(size, f.type))
+        fields.append(f)
+    for f in stored.schema:
+        if f.name not in schema.names and not f.name.startswith("_dlt"):
+            arrays.append(stored.column(f.name))
+            fields.append(f)
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def concat(tables: Sequence[pa.Table]) -> pa.Table:
+    """One table of several; columns that some lack are empty there."""
+    return pa.concat_tables(tables, promote_options="default").combine_chunks()
+
+
+def with_required(table: pa.Table, names: set[str]) -> pa.Table:
+    """The rows with these columns declared not null, as dlt declares key columns."""
+    fields = [f.with_nullable(False) if f.name in names else f for f in table.schema]
+    return pa.Table.from_arrays(table.columns, schema=pa.schema(fields))

@@ -1,0 +1,279 @@
+"""What all streams of one run share: the connection, the divisions, the tombstones, when to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from .client import ExactClient, Target
+from .clock import Clock
+from .entities import load_catalogue
+from .errors import ConfigurationError, ExactError, RefusedError
+from .feeds import Route
+from .limits import Limits
+from .listing import read_all
+from .pages import PageSchema
+from .tombstones import Tombstones, read_tombstones
+
+Deletes = Literal["hard", "soft", "ignore"]
+Status = Literal["running", "complete", "incomplete", "waiting", "refused", "failed", "skipped"]
+
+DIVISION_FIELDS = ("Code", "Description", "BlockingStatus", "DivisionMoveDate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a user asked for.
+
+    Attributes:
+        divisions: Codes; empty for every division that the app may see.
+        route: Feed for all entities, or per entity.
+        deletes: What becomes of rows that are gone.
+        start_ms: Rows older than this are not loaded: ``Modified`` digits in milliseconds.
+        full_refresh: Entities to read anew, whatever their cursor says.
+        utc_instants: Add ``created_utc`` and ``modified_utc``.
+        zone_slack_s: How far the site's wall clock may run behind UTC.
+        round_pages: Pages after which a run stops, to be loaded and gone on with; ``None``: no limit.
+        round_s: Seconds after which a run stops in the same way.
+    """
+
+    divisions: tuple[int, ...] = ()
+    route: Route = "auto"
+    deletes: Deletes = "hard"
+    start_ms: int | None = None
+    full_refresh: frozenset[str] = frozenset()
+    utc_instants: bool = False
+    zone_slack_s: float = 0.0
+    round_pages: int | None = None
+    round_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Division:
+    """A company.
+
+    Attributes:
+        code: Its number in URLs.
+        name: Its description.
+        blocked: ``BlockingStatus``; 0 is open (API 5).
+        moved: ``DivisionMoveDate`` in milliseconds of its digits; 0 if it never moved.
+    """
+
+    code: int
+    name: str = ""
+    blocked: int = 0
+    moved: int = 0
+
+
+@dataclass
+class StreamResult:
+    """How one entity of one division fared in one run."""
+
+    division: int
+    entity: str
+    feed: str
+    started_at: float
+    ended_at: float = 0.0
+    calls: int = 0
+    rows: int = 0
+    deleted: int = 0
+    cursor: str = ""
+    status: Status = "running"
+    error: str = ""
+    resumes_at: float | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class Run:
+    """One sync, over all its rounds.
+
+    Args:
+        options: What the user asked for.
+        connect: Makes a client in the running event loop; each round has a loop of its own.
+        clock: Time.
+        limits: Survives the rounds.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        connect: Callable[[], ExactClient],
+        *,
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        self.options = options
+        self.clock = clock
+        self.limits = limits
+        self.results: list[StreamResult] = []
+        self.settled: set[tuple[str, int]] = set()
+        self.fatal: ExactError | None = None
+        self.stop_at: float | None = None
+        self.stop_requested = False
+        self.tombstones_since: dict[int, int] | None = None
+        self.on_progress: Callable[[StreamResult], None] = lambda _result: None
+        self._connect = connect
+        self._client: ExactClient | None = None
+        self._users = 0
+        self._locks: dict[object, asyncio.Lock] = {}
+        self._cache: dict[object, Any] = {}
+        self._pages = 0
+        self._round_started_at = clock.now()
+
+    # -- the connection ------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[ExactClient]:
+        """The client, opened by the first user in this event loop and closed by the last."""
+        if self._client is None:
+            self._client = self._connect()
+            self._locks = defaultdict(asyncio.Lock)
+        self._users += 1
+        try:
+            yield self._client
+        finally:
+            self._users -= 1
+            if self._users == 0:
+                client, self._client = self._client, None
+                await client.close()
+
+    @property
+    def client(self) -> ExactClient:
+        """The open client."""
+        if self._client is None:
+            raise RuntimeError("the run is not connected")
+        return self._client
+
+    # -- rounds --------------------------------------------------------------------------------
+
+    def begin_round(self) -> None:
+        """Forget what the last round counted."""
+        self._pages = 0
+        self._round_started_at = self.clock.now()
+        self.tombstones_since = None
+
+    def count_page(self) -> None:
+        """Note that a page was read."""
+        self._pages += 1
+
+    def must_stop(self) -> bool:
+        """Whether streams should stop at the next page, to be loaded and gone on with."""
+        now = self.clock.now()
+        options = self.options
+        return (
+            self.stop_requested
+            or self.fatal is not None
+            or (self.stop_at is not None and now >= self.stop_at)
+            or (options.round_pages is not None and self._pages >= options.round_pages)
+            or (options.round_s is not None and now - self._round_started_at >= options.round_s)
+        )
+
+    def give_up(self, error: ExactError) -> None:
+        """Stop all streams because of an error that concerns all; what was read is loaded.
+
+        Raises:
+            ExactError: The error, if nothing was read yet.
+        """
+        if self._pages == 0:
+            raise error
+        self.fatal = self.fatal or error
+
+    # -- shared answers, each fetched once a run -----------------------------------------------
+
+    async def divisions(self) -> list[Division]:
+        """The divisions to read, open or not."""
+        await self.division_list()
+        return list(self._cache["divisions"])
+
+    async def division_list(self) -> tuple[pa.Table | None, int]:
+        """All rows of ``system/Divisions``, ``None`` if the app may not read it; and the calls."""
+        async with self._locks["divisions"]:
+            if "divisions" not in self._cache:
+                table, calls = await self._read_divisions()
+                self._cache["division_list"] = table, calls
+                self._cache["divisions"] = self._choose_divisions(table)
+        return self._cache["division_list"]  # type: ignore[no-any-return]
+
+    async def has_rights(self, division: int, path: str) -> bool:
+        """Whether the user may read an endpoint."""
+        key = ("rights", division, path)
+        async with self._locks[key]:
+            if key not in self._cache:
+                self._cache[key] = await self.client.has_rights(division, path)
+        return bool(self._cache[key])
+
+    async def tombstones(self, division: int) -> Tombstones:
+        """What a division said of its deleted rows since ``tombstones_since``."""
+        since = (self.tombstones_since or {}).get(division)
+        found = await self.once(
+            ("tombstones", division),
+            lambda: read_tombstones(self.client, self.clock, division, since),
+        )
+        return found  # type: ignore[no-any-return]
+
+    async def once(self, key: object, fetch: Callable[[], Any]) -> Any:
+        """The value of ``fetch()``, fetched by whoever asks first."""
+        async with self._locks[key]:
+            if key not in self._cache:
+                self._cache[key] = await fetch()
+        return self._cache[key]
+
+    async def _read_divisions(self) -> tuple[pa.Table | None, int]:
+        entity = load_catalogue().entities["divisions"]
+        start = (
+            self.options.divisions[0] if self.options.divisions else await self._current_division()
+        )
+        feed = entity.feeds["regular"]
+        schema = PageSchema(entity, feed)
+        target = Target(start, feed.path, "divisions")
+        try:
+            return await read_all(self.client, target, schema), target.calls
+        except RefusedError:
+            if self.options.divisions:
+                return (
+                    None,
+                    target.calls,
+                )  # the codes are known; only DivisionMoveDate cannot be watched
+            raise
+
+    async def _current_division(self) -> int:
+        entity = load_catalogue().entities["me"]
+        schema = PageSchema(entity, entity.feeds["regular"], ["UserID", "CurrentDivision"])
+        table = await read_all(self.client, Target(None, "current/Me", "me"), schema)
+        codes = table.column("division").to_pylist()
+        if not codes or codes[0] is None:
+            raise ConfigurationError(
+                "Exact Online names no current division; name one with --divisions"
+            )
+        return int(codes[0])
+
+    def _choose_divisions(self, table: pa.Table | None) -> list[Division]:
+        seen = {} if table is None else {d.code: d for d in _divisions_of(table)}
+        wanted = self.options.divisions
+        if not wanted:
+            if not seen:
+                raise ConfigurationError(
+                    "the app may see no division; see its scope at Exact Online"
+                )
+            return list(seen.values())
+        if table is not None and (missing := [code for code in wanted if code not in seen]):
+            raise ConfigurationError(
+                f"divisions: {', '.join(map(str, missing))} cannot be seen by this app and user; "
+                "see `exact-source divisions`"
+            )
+        return [seen.get(code, Division(code)) for code in wanted]
+
+
+def _divisions_of(table: pa.Table) -> Iterable[Division]:
+    columns = [
+        table.column(name).to_pylist() for name in ("code", "description", "blocking_status")
+    ]
+    moved = table.column("division_move_date").cast(pa.int64()).to_pylist()
+    for code, name, blocked, at in zip(*columns, moved, strict=True):
+        yield Division(int(code), name or "", int(blocked or 0), (at or 0) // 1000)

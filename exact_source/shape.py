@@ -1,0 +1,56 @@
+"""What the rows of one entity look like on their way from a page to the destination."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from . import rows
+from .entities import Entity
+from .feeds import Plan
+from .odata import fit_select
+from .pages import PageSchema
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the rows of one entity look like in the destination."""
+
+    entity: Entity
+    plan: Plan
+    full: PageSchema
+    increment: PageSchema | None
+
+    @classmethod
+    def of(cls, entity: Entity, plan: Plan, *, utc_instants: bool = False) -> Shape:
+        """The shape of an entity read by a plan."""
+        utc = ("Created", "Modified") if utc_instants else ()
+        wanted = [f for f in plan.fields if entity.columns[f].letter != "x"]
+        fields = fit_select(wanted, {*entity.key, "Division", "Timestamp", "Modified"})
+        full = PageSchema(entity, plan.full, fields, utc_instants=utc)
+        if plan.increment is None or plan.increment is plan.full:
+            return cls(entity, plan, full, full if plan.increment else None)
+        increment = PageSchema(entity, plan.increment, fields, utc_instants=utc)
+        return cls(entity, plan, full, increment)
+
+    @property
+    def version(self) -> str | None:
+        """Column that tells how new a row is."""
+        if self.plan.column and self.plan.column in self.full.columns:
+            return self.entity.columns[self.plan.column].name
+        return None
+
+    @property
+    def keys(self) -> list[str]:
+        """Key columns beside ``division``."""
+        names = [self.entity.columns[f].name for f in self.entity.key if f != "Division"]
+        return [n for n in names if n in self.full.arrow.names] or (
+            [] if self.entity.key == ("Division",) else [rows.ROW.name]
+        )
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """Schema of the rows that are loaded."""
+        row = [rows.ROW] if self.keys == [rows.ROW.name] else []
+        return pa.schema([*self.full.arrow, rows.SYNCED_AT, rows.DELETED_AT, *row])

@@ -1,0 +1,239 @@
+"""The dlt source: ``exact_online(...)``, one resource per entity of Exact Online."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Literal, cast
+
+import dlt
+from dlt.extract.resource import DltResource
+
+from .auth import OAuth, TokenStorage, storage_from_settings
+from .client import ExactClient
+from .clock import Clock, SystemClock
+from .entities import Catalogue, load_catalogue
+from .errors import ConfigurationError
+from .feeds import Route, check_route
+from .limits import Limits
+from .resources import make_resource
+from .run import Deletes, Options, Run
+from .settings import Settings, load_settings
+
+# On these sites the wall clock may run behind UTC, as far as is known (API 3.5).
+ZONE_SLACK_S = {"us": 12 * 3600.0}
+
+
+def make_options(
+    *,
+    divisions: str | Iterable[int | str] = "all",
+    start_date: str | date | None = None,
+    route: Route = "auto",
+    deletes: str = "hard",
+    full_refresh: bool | Iterable[str] = False,
+    region: str | None = None,
+    **more: Any,
+) -> Options:
+    """Checked options.
+
+    Raises:
+        ConfigurationError: If one is not understood; the message names it.
+    """
+    catalogue = load_catalogue()
+    check_route(route, list(catalogue.entities))
+    if deletes not in {"hard", "soft", "ignore"}:
+        raise ConfigurationError(f"deletes is {deletes!r}; use hard, soft or ignore")
+    refresh = catalogue.entities if full_refresh is True else (full_refresh or ())
+    return Options(
+        divisions=parse_divisions(divisions),
+        route=route,
+        deletes=cast("Deletes", deletes),
+        start_ms=parse_start_date(start_date),
+        full_refresh=frozenset(refresh),
+        zone_slack_s=ZONE_SLACK_S.get(region or "", 0.0),
+        **more,
+    )
+
+
+def parse_divisions(divisions: str | Iterable[int | str]) -> tuple[int, ...]:
+    """Division codes; empty for ``all``.
+
+    Raises:
+        ConfigurationError: If one is no code.
+    """
+    parts = divisions.split(",") if isinstance(divisions, str) else [str(d) for d in divisions]
+    texts = [p.strip() for p in parts if p.strip()]
+    if "all" in texts:
+        return ()
+    if not texts or not all(t.isdigit() for t in texts):
+        raise ConfigurationError(
+            'divisions must be codes such as 123456,234567 or "all"; see `exact-source divisions`'
+        )
+    return tuple(dict.fromkeys(int(t) for t in texts))
+
+
+def parse_start_date(start_date: str | date | None) -> int | None:
+    """A date as milliseconds of wall-clock digits (API 3.5).
+
+    Raises:
+        ConfigurationError: If it is no ISO date.
+    """
+    if start_date is None:
+        return None
+    try:
+        day = datetime.fromisoformat(
+            start_date if isinstance(start_date, str) else start_date.isoformat()
+        )
+    except ValueError:
+        raise ConfigurationError("start_date must be a date such as 2024-01-31") from None
+    digits = day.replace(tzinfo=None) - datetime(1970, 1, 1)  # noqa: DTZ001 (digits, no zone)
+    return int(digits.total_seconds() * 1000)
+
+
+def choose_entities(entities: str | Iterable[str] | None, catalogue: Catalogue) -> list[str]:
+    """Names of the entities to select: the core set by default, ``all`` for every one.
+
+    Raises:
+        ConfigurationError: If one is unknown; the message offers the nearest names.
+    """
+    if entities is None or entities == "core":
+        return list(catalogue.core)
+    names = (
+        [n.strip() for n in entities.split(",")] if isinstance(entities, str) else list(entities)
+    )
+    if "all" in names:
+        return list(catalogue.entities)
+    for name in names:
+        if name not in catalogue.entities:
+            raise ConfigurationError(_unknown_entity(name, catalogue))
+    return list(dict.fromkeys(names))
+
+
+def _unknown_entity(name: str, catalogue: Catalogue) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(catalogue.entities), n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else "see `exact-source entities`"
+    return f"entities: {name!r} is unknown; {hint}"
+
+
+def make_run(
+    options: Options,
+    settings: Settings,
+    token_storage: TokenStorage,
+    *,
+    clock: Clock | None = None,
+    limits: Limits | None = None,
+) -> Run:
+    """A run over a connection."""
+    clock, limits = clock or SystemClock(), limits or Limits()
+
+    def connect() -> ExactClient:
+        # Made anew for each event loop: its locks and connections belong to one loop.
+        oauth = OAuth(
+            settings.client_id,
+            settings.client_secret,
+            settings.redirect_uri,
+            token_storage,
+            base_url=settings.base_url,
+            clock=clock,
+        )
+        return ExactClient(oauth, settings.base_url, limits=limits, clock=clock)
+
+    return Run(options, connect, clock=clock, limits=limits)
+
+
+def resources_of(run: Run, selected: Sequence[str]) -> Iterator[DltResource]:
+    """A resource for every entity; those of ``selected`` are selected, in that order of turns."""
+    catalogue = load_catalogue()
+    ranks = {name: position for position, name in enumerate(selected)}
+    for name in [*selected, *(n for n in catalogue.entities if n not in ranks)]:
+        entity = catalogue.entities[name]
+        if is_readable_alone(entity.feeds):
+            yield make_resource(
+                run, entity, rank=ranks.get(name, len(ranks)), selected=name in ranks
+            )
+
+
+def is_readable_alone(feeds: Mapping[Any, Any]) -> bool:
+    """Whether an entity needs no parameters."""
+    return all(
+        not any(must for _, must in f.parameters.values()) for f in feeds.values()
+    ) and not any(f.unknown_parameters for f in feeds.values())
+
+
+@dlt.source(name="exact_online", section="exact_online", max_table_nesting=0)
+def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a default)
+    divisions: Any = "all",
+    entities: Any = None,
+    start_date: str | None = None,
+    route: Any = "auto",
+    deletes: Literal["hard", "soft", "ignore"] = "hard",
+    full_refresh: bool = False,
+    region: str | None = None,
+    base_url: str | None = None,
+    client_id: str | None = None,
+    client_secret: str | None = None,
+    redirect_uri: str | None = None,
+    token_storage: Any = None,
+    reserve_calls: int = 0,
+    contract_cap: int | None = None,
+    max_calls: int | None = None,
+    max_pages: int | None = None,
+    utc_instants: bool = False,
+    clock: Any = None,
+) -> Any:
+    """Everything that Exact Online lets an app read, as dlt resources.
+
+    Args:
+        divisions: Division codes, or "all" that the app may see and that are not blocked.
+        entities: Names of the resources to select; default the core set, "all" for every one.
+        start_date: Load only rows changed since this date, ISO form.
+        route: "auto" (cheapest feed of the same rows), "sync", "bulk", "regular", or a mapping per
+            entity.
+        deletes: "hard": rows that are gone go; "soft": they stay, with ``_deleted_at``; "ignore".
+        full_refresh: Read everything anew, whatever the cursors say.
+        region: nl be de uk us es fr.
+        base_url: Overrides the region; plain http for loopback only.
+        client_id: Of the registered app.
+        client_secret: Of the registered app.
+        redirect_uri: As registered with the app.
+        token_storage: Where the tokens live; default as configured, a file.
+        reserve_calls: Calls of each division's day that are left to other integrations.
+        contract_cap: Calls a day over all divisions.
+        max_calls: Calls that this run may make.
+        max_pages: Pages after which this run stops; the next one goes on there.
+        utc_instants: Add ``created_utc`` and ``modified_utc``, true instants.
+        clock: Time, for tests.
+
+    Raises:
+        ConfigurationError: If an argument is wrong or a setting missing; the message names it.
+    """
+    settings = load_settings(
+        region=region,
+        base_url=base_url,
+        client_id=client_id,
+        client_secret=client_secret,
+        redirect_uri=redirect_uri,
+    )
+    options = make_options(
+        divisions=divisions,
+        start_date=start_date,
+        route=route,
+        deletes=deletes,
+        full_refresh=full_refresh,
+        region=region,
+        round_pages=max_pages,
+        utc_instants=utc_instants,
+    )
+    selected = choose_entities(entities, load_catalogue())
+    limits = Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls)
+    storage = token_storage or storage_from_settings(settings)
+    run = make_run(options, settings, storage, clock=clock, limits=limits)
+    yield from resources_of(run, selected)
+
+
+@dlt.source(name="exact_online", section="exact_online", max_table_nesting=0)
+def run_source(run: Any, selected: Any) -> Any:
+    """One round of a run that goes on over several."""
+    yield from resources_of(run, selected)

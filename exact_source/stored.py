@@ -1,0 +1,138 @@
+"""What the destination already holds, asked while a run extracts.
+
+Deletes need it: a tombstone counts only for a row that is not newer, and a row that a full pass did
+not meet is gone. Asking first and yielding the answer as rows keeps the whole effect in dlt's load
+package, so it commits together with the data and the cursor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import dlt
+import pyarrow as pa
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.sql_client import SqlClientBase
+
+# Values bound in one statement; DuckDB and Postgres take more, BigQuery is happier with fewer.
+CHUNK = 500
+
+
+class Stored:
+    """Reads from the destination of a pipeline.
+
+    Args:
+        pipeline: The pipeline whose run is extracting.
+    """
+
+    def __init__(self, pipeline: dlt.Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def completed_loads(self, load_ids: Iterable[str]) -> set[str]:
+        """Those of ``load_ids`` whose package was loaded as a whole."""
+        wanted = sorted(set(load_ids))
+        found: set[str] = set()
+        for chunk in _chunks(wanted):
+            sql = f"SELECT load_id FROM {{table}} WHERE status = 0 AND load_id IN ({_marks(chunk)})"
+            found.update(str(row[0]) for row in self._rows("_dlt_loads", sql, chunk))
+        return found
+
+    def versions(
+        self, table: str, division: int, key: str, values: Sequence[str], version: str
+    ) -> dict[str, Any]:
+        """Key -> version of the rows of one division that have one of these keys.
+
+        Args:
+            table: Table name.
+            division: Whose rows.
+            key: Name of the key column.
+            values: Keys to look for.
+            version: Column that tells how new a row is.
+        """
+        found: dict[str, Any] = {}
+        for chunk in _chunks(values):
+            sql = (
+                f"SELECT {self._quote(key)}, {self._quote(version)} FROM {{table}} "
+                f"WHERE division = %s AND {self._quote(key)} IN ({_marks(chunk)})"
+            )
+            found.update((str(k), v) for k, v in self._rows(table, sql, [division, *chunk]))
+        return found
+
+    def unmet(
+        self, table: str, division: int, keys: Sequence[str], before: datetime
+    ) -> pa.Table | None:
+        """Keys of the rows of one division that were last read before ``before``.
+
+        Returns:
+            A table with the columns ``keys``, ``None`` if the destination has no such table.
+        """
+        columns = ", ".join(map(self._quote, keys))
+        sql = (
+            f"SELECT {columns} FROM {{table}} "
+            "WHERE division = %s AND _synced_at < %s AND _deleted_at IS NULL"
+        )
+        return self._arrow(table, sql, [division, before])
+
+    def rows(
+        self, table: str, division: int, key: str, values: Sequence[str]
+    ) -> Iterator[pa.Table]:
+        """Whole rows of one division by their keys, a chunk at a time."""
+        for chunk in _chunks(values):
+            sql = f"SELECT * FROM {{table}} WHERE division = %s AND {self._quote(key)} IN ({_marks(chunk)})"
+            found = self._arrow(table, sql, [division, *chunk])
+            if found is not None:
+                yield found
+
+    def has_column(self, table: str, column: str) -> bool:
+        """Whether a column was loaded before."""
+        name = self._pipeline.default_schema_name
+        if name is None or name not in self._pipeline.schemas:
+            return False
+        columns = self._pipeline.schemas[name].tables.get(table, {}).get("columns", {})
+        return column in columns
+
+    def has_rows(self, table: str, division: int) -> bool:
+        """Whether the destination holds any row of a division."""
+        sql = "SELECT 1 FROM {table} WHERE division = %s LIMIT 1"
+        return bool(self._rows(table, sql, [division]))
+
+    def _client(self) -> SqlClientBase[Any]:
+        return self._pipeline.sql_client()
+
+    def _quote(self, name: str) -> str:
+        with self._client() as client:
+            return client.escape_column_name(name)
+
+    def _rows(self, table: str, sql: str, params: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        try:
+            with self._client() as client:
+                found = client.execute_sql(
+                    sql.format(table=client.make_qualified_table_name(table)), *params
+                )
+                return list(found or ())
+        except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
+            return []
+
+    def _arrow(self, table: str, sql: str, params: Sequence[Any]) -> pa.Table | None:
+        try:
+            with (
+                self._client() as client,
+                client.execute_query(
+                    sql.format(table=client.make_qualified_table_name(table)), *params
+                ) as cursor,
+            ):
+                return cursor.arrow()
+        except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
+            return None
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join(["%s"] * len(values))
+
+
+def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(values), CHUNK):
+        yield list(values[start : start + CHUNK])

@@ -1,0 +1,362 @@
+"""One entity of one division, read page by page: feed -> client -> page -> rows and a cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from http import HTTPStatus
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from . import cursors, rows
+from .client import Target
+from .cursors import Cursor, PageFacts
+from .entities import Feed
+from .errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ContractError,
+    LimitError,
+    RefusedError,
+    StreamError,
+)
+from .feeds import harmless_filter
+from .odata import build_filter, build_url, check_next, skiptoken
+from .pages import Page, PageSchema, parse_page
+from .removals import Gone, Key, Removals
+from .run import Division, Run, StreamResult
+from .shape import Shape
+from .stored import Stored
+from .tombstones import RETENTION_S
+
+HOUR_S = 3600
+# Refusals within an hour after which a stream is not even tried (API 2.3: the 11th blocks the key).
+REFUSALS_PER_HOUR = 3
+# Empty pages in a row that still lead on; more is a loop.
+EMPTY_PAGES = 50
+
+Emit = Callable[[pa.Table | None, Cursor], Awaitable[None]]
+
+
+class Stream:
+    """Reads one entity of one division, from where its cursor stands.
+
+    Args:
+        run: What all streams share.
+        shape: Of the entity's rows.
+        division: The company.
+        cursor: How far it has been read, by loads that arrived.
+        rank: Turn among the division's streams.
+        stored: What the destination holds.
+        emit: Takes rows and the cursor that covers them; both are committed together.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        shape: Shape,
+        division: Division,
+        cursor: Cursor,
+        *,
+        rank: int,
+        stored: Stored,
+        emit: Emit,
+    ) -> None:
+        self.run = run
+        self.shape = shape
+        self.entity = shape.entity
+        self.division = division
+        self.cursor = cursor
+        self.stored = stored
+        self.emit = emit
+        self.target = Target(division.code, "", self.entity.name, rank)
+        self.result = StreamResult(
+            division.code, self.entity.name, shape.plan.label, started_at=run.clock.now()
+        )
+        self.removals = Removals(shape, division.code, stored, run.options)
+        self._met: list[Key] | None = None
+        self._removed = 0
+
+    async def read(self) -> None:
+        """Read until the end, a limit or the round's end; the outcome is in ``result``."""
+        self.run.results.append(self.result)
+        try:
+            await self._read()
+        except LimitError as error:
+            self._end("waiting", str(error))
+            self.result.resumes_at = error.resumes_at
+        except RefusedError as error:
+            await self._note_refusal(error)
+        except StreamError as error:
+            self._end("failed", str(error))
+            if isinstance(error, ContractError) and self.cursor.scan is not None:
+                # Going on from there would meet the same page again.
+                await self._move(None, replace(self.cursor, scan=None))
+        except (AuthenticationError, ConfigurationError) as error:
+            self._end("failed", str(error))
+            self.run.give_up(error)
+
+    async def _read(self) -> None:
+        if not self._may_start():
+            return
+        self._start_over_if_needed()
+        await self._apply_tombstones()
+        if self.cursor.scan is None:
+            await self._begin()
+        if await self._scan():
+            self._end("complete")
+        else:
+            self._end("incomplete", "goes on in the next round")
+
+    # -- before the first page -----------------------------------------------------------------
+
+    def _may_start(self) -> bool:
+        if self.division.blocked:
+            self._end(
+                "skipped", f"the division is blocked (BlockingStatus {self.division.blocked})"
+            )
+            return False
+        now = self.run.clock.now()
+        recent = tuple(at for at in self.cursor.refused_at if at > now - HOUR_S)
+        self.cursor = replace(self.cursor, refused_at=recent)
+        if len(recent) >= REFUSALS_PER_HOUR:
+            self._end("refused", f"refused {len(recent)} times within the hour; asked again later")
+            return False
+        return True
+
+    def _start_over_if_needed(self) -> None:
+        column, cursor = self.shape.plan.column, self.cursor
+        fresh = Cursor(column=column, moved=self.division.moved, refused_at=cursor.refused_at)
+        touched = cursor.value is not None or cursor.scan is not None
+        if cursor.column != column:
+            self.cursor = fresh
+        elif touched and self.division.moved != cursor.moved:
+            # Row versions start anew in another database (API 4.2).
+            self.result.notes.append("the division moved to another database: read anew")
+            self.cursor = fresh
+        elif self.entity.name in self.run.options.full_refresh and not self._is_resuming():
+            self.cursor = replace(
+                fresh, tombstones=cursor.tombstones, tombstones_at=cursor.tombstones_at
+            )
+        elif self._missed_tombstones():
+            self.result.notes.append("tombstones of over two months ago are gone: read anew")
+            self.cursor = fresh
+
+    def _is_resuming(self) -> bool:
+        scan = self.cursor.scan
+        return scan is not None and scan.since is None
+
+    def _missed_tombstones(self) -> bool:
+        return (
+            self.entity.deleted_code is not None
+            and self.run.options.deletes != "ignore"
+            and self.cursor.tombstones is not None
+            and self.run.clock.now() - self.cursor.tombstones_at > RETENTION_S
+        )
+
+    async def _begin(self) -> None:
+        now = self.run.clock.now()
+        since = cursors.next_since(self.cursor, self.run.options.zone_slack_s)
+        if since is None and self.shape.plan.column == "Modified":
+            since = self.run.options.start_ms
+        self.cursor = cursors.begin(self.cursor, now=now, since=since)
+
+    # -- the chain of pages --------------------------------------------------------------------
+
+    async def _scan(self) -> bool:
+        """Read the chain; ``False`` if the round ended first."""
+        scan = self.cursor.scan
+        if scan is not None and scan.since is None and self.removals.by_full_pass():
+            self._met = []
+        resumed = self.cursor.scan is not None and self.cursor.scan.next is not None
+        expected = self.cursor.recent if self._is_watermark() else ()
+        seen: set[str] = set()
+        empty = rows_read = 0
+        while self.cursor.scan is not None:
+            if self.run.must_stop():
+                return False
+            url = self._url()
+            if url in seen or empty > EMPTY_PAGES:
+                raise ContractError(
+                    f"{self.target.where}: the next link repeats itself; reading stopped"
+                )
+            seen.add(url)
+            try:
+                page = await self._page(url)
+            except RefusedError as error:
+                if not resumed or error.status not in {HTTPStatus.BAD_REQUEST, 404, 410}:
+                    raise
+                # A skiptoken that Exact no longer takes: the scan begins again where it began.
+                await self._restart_scan()
+                resumed, seen = False, set()
+                continue
+            resumed = False
+            empty = 0 if page.table.num_rows else empty + 1
+            rows_read += page.table.num_rows
+            await self._take(page)
+        return await self._after_scan(expected, rows_read)
+
+    async def _after_scan(self, expected: tuple[str, ...], rows_read: int) -> bool:
+        if expected and not rows_read and not self._removed:
+            # Not even the row that the cursor came from: another database counts lower (API 4.2).
+            self.result.notes.append("nothing above the cursor, not even its own row: read anew")
+            self.cursor = replace(self.cursor, value=None, recent=())
+            await self._begin()
+            return await self._scan()
+        if self._met is not None:
+            await self._remove_unmet(self._met)
+        return True
+
+    def _is_watermark(self) -> bool:
+        scan = self.cursor.scan
+        return self.shape.version == "timestamp" and scan is not None and scan.since is not None
+
+    def _feed(self) -> tuple[Feed, PageSchema]:
+        scan = self.cursor.scan
+        plan, shape = self.shape.plan, self.shape
+        if plan.increment and shape.increment and scan is not None and scan.since is not None:
+            return plan.increment, shape.increment
+        return plan.full, shape.full
+
+    def _url(self) -> str:
+        scan = self.cursor.scan
+        if scan is not None and scan.next is not None:
+            return scan.next
+        feed, schema = self._feed()
+        query = {"$select": ",".join(schema.columns)}
+        if text := self._filter(feed):
+            query["$filter"] = text
+        return build_url(feed.path, self.division.code, query)
+
+    def _filter(self, feed: Feed) -> str | None:
+        since = self.cursor.scan.since if self.cursor.scan else None
+        if feed.cursor == "Timestamp":
+            return build_filter("Timestamp", 1 if since is None else since)
+        if since is not None and feed.cursor:
+            return build_filter(feed.cursor, since)
+        return harmless_filter(feed)
+
+    async def _page(self, url: str) -> Page:
+        feed, schema = self._feed()
+        self.target.path = feed.path
+        return await self.run.client.get(
+            self.target,
+            url,
+            lambda body: parse_page(
+                body, schema, division=self.division.code, where=self.target.where
+            ),
+        )
+
+    async def _take(self, page: Page) -> None:
+        feed, _ = self._feed()
+        before, scan = self.cursor, self.cursor.scan
+        if scan is None:
+            raise RuntimeError("a page without a scan")
+        self.run.count_page()
+        for surprise in page.surprises:
+            note = f"{surprise.column}: {surprise.kind}"
+            if note not in self.result.notes:
+                self.result.notes.append(note)
+        link = page.next_url and check_next(
+            page.next_url, self.run.client.base_url, feed.path, self.division.code
+        )
+        if link == self._url():
+            raise ContractError(f"{self.target.where}: the next link leads to its own page")
+        table = page.table
+        if self.shape.keys == [rows.ROW.name]:
+            table = rows.number(table, scan.rows)
+        if self._met is not None:
+            self._met.extend(rows.key_strings(table, self.shape.keys))
+        self.cursor = cursors.advance(before, self._facts(before, table, link))
+        table = self._worth_loading(before, table)
+        self.result.rows += table.num_rows
+        at = max(self.run.clock.now(), scan.started_at)
+        await self._move(rows.stamp(table, at) if table.num_rows else None, self.cursor)
+
+    def _facts(self, before: Cursor, table: pa.Table, link: str | None) -> PageFacts:
+        version = self.shape.version
+        if version is None or not table.num_rows:
+            return PageFacts(table.num_rows, None, {}, link, ordered=link is None)
+        high = pc.max(rows.versions(table, version)).as_py()
+        floor = cursors.interesting_floor(before, high)
+        marks = {} if floor is None else rows.fingerprints(table, self.shape.keys, version, floor)
+        # A skiptoken that is the page's own highest version proves that pages come in version order.
+        ordered = link is not None and skiptoken(link) == f"{high}L"
+        return PageFacts(table.num_rows, high, marks, link, ordered)
+
+    def _worth_loading(self, before: Cursor, table: pa.Table) -> pa.Table:
+        version, start_ms = self.shape.version, self.run.options.start_ms
+        scan = before.scan
+        if version is not None and before.recent and scan is not None and scan.since is not None:
+            table = rows.drop_known(table, self.shape.keys, version, frozenset(before.recent))
+        if start_ms is not None and "modified" in table.column_names:
+            at = rows.versions(table, "modified")
+            table = table.filter(pc.fill_null(pc.greater_equal(at, start_ms), True))
+        return table
+
+    async def _restart_scan(self) -> None:
+        self.result.notes.append("the stored next link was refused: the scan began again")
+        scan = self.cursor.scan
+        since = scan.since if scan else None
+        self.cursor = cursors.begin(self.cursor, now=self.run.clock.now(), since=since)
+        if self._met is not None:
+            self._met = []
+
+    # -- what is gone --------------------------------------------------------------------------
+
+    async def _apply_tombstones(self) -> None:
+        if not self.removals.by_tombstones:
+            return
+        found = await self.run.tombstones(self.division.code)
+        if found.error is not None:
+            self.result.notes.append(f"deletes unknown: {found.error}")
+            return
+        if self.cursor.tombstones_at == found.read_at:
+            return  # applied in an earlier round
+        cursor = replace(self.cursor, tombstones=found.top, tombstones_at=found.read_at)
+        await self._remove(self.removals.tombstoned(found), cursor)
+
+    async def _remove_unmet(self, met: list[Key]) -> None:
+        """Remove the rows of this division that a finished full pass did not meet."""
+        if not met and not await self._may_be_empty():
+            return
+        await self._remove(self.removals.unmet(met, began_at=self.cursor.read_at), self.cursor)
+
+    async def _remove(self, gone: Gone, cursor: Cursor) -> None:
+        self._removed += len(gone.keys)
+        for table in self.removals.tables(gone, at=self.run.clock.now()):
+            await self._move(table, cursor)
+        self.result.deleted += len(gone.keys)
+        await self._move(None, cursor)
+
+    async def _may_be_empty(self) -> bool:
+        """Whether an empty answer means no rows, rather than no rights (API 0.1, 6.2)."""
+        if await self.run.has_rights(self.division.code, self.shape.plan.full.path):
+            return True
+        self._end(
+            "refused", f"{self.target.where}: empty answer without rights; stored rows were kept"
+        )
+        return False
+
+    # -- outcome -------------------------------------------------------------------------------
+
+    async def _move(self, table: pa.Table | None, cursor: Cursor) -> None:
+        self.cursor = cursor
+        self.result.calls = self.target.calls
+        await self.emit(table, cursor)
+        self.run.on_progress(self.result)
+
+    async def _note_refusal(self, error: RefusedError) -> None:
+        self._end("refused", str(error))
+        now = self.run.clock.now()
+        await self._move(None, replace(self.cursor, refused_at=(*self.cursor.refused_at, now)))
+
+    def _end(self, status: str, error: str = "") -> None:
+        if self.result.status in {"running", "complete"}:
+            self.result.status = status  # type: ignore[assignment]
+            self.result.error = error
+        self.result.ended_at = self.run.clock.now()
+        self.result.calls = self.target.calls
+        self.result.cursor = "" if self.cursor.value is None else str(self.cursor.value)
+        self.run.on_progress(self.result)

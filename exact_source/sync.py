@@ -1,0 +1,128 @@
+"""``exact-source sync``: rounds of extract and load until everything is read or a limit says stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import dlt
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from .errors import AuthenticationError, ConfigurationError, ExactError, LimitError
+from .run import Run, StreamResult
+from .source import run_source
+
+EXIT_COMPLETE, EXIT_FAILED, EXIT_USAGE, EXIT_INCOMPLETE = 0, 1, 2, 3
+
+
+@dataclass
+class Outcome:
+    """How a sync ended.
+
+    Attributes:
+        results: The last word on each entity of each division.
+        rounds: Loads that it took.
+        calls: Calls that were sent.
+        error: What ended it early; ``None`` if nothing did.
+        resumes_at: When calls are allowed again, seconds since the epoch, UTC; ``None``: now.
+    """
+
+    results: list[StreamResult]
+    rounds: int
+    calls: int
+    error: ExactError | None = None
+    resumes_at: float | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 complete, 1 failed, 2 configuration, 3 incomplete but safe."""
+        if isinstance(self.error, ConfigurationError):
+            return EXIT_USAGE
+        if self.error is not None and not isinstance(self.error, LimitError):
+            return EXIT_FAILED
+        statuses = {r.status for r in self.results}
+        if self.error is None and statuses <= {"complete", "skipped"}:
+            return EXIT_COMPLETE
+        if statuses and statuses <= {"failed", "refused"}:
+            return EXIT_FAILED  # nothing at all was loaded
+        return EXIT_INCOMPLETE
+
+
+def sync(
+    pipeline: dlt.Pipeline,
+    run: Run,
+    entities: Sequence[str],
+    *,
+    on_round: Callable[[int], None] = lambda _number: None,
+) -> Outcome:
+    """Load until every stream has ended, a round at a time.
+
+    Each round is one load package: rows, cursors and outcomes commit together, so that whatever
+    stops the process loses one round at most.
+    """
+    error: ExactError | None = None
+    rounds = 0
+    try:
+        load_pending(pipeline)
+        while True:
+            rounds += 1
+            on_round(rounds)
+            run.begin_round()
+            before = len(run.results)
+            pipeline.run(run_source(run, list(entities)))
+            if not goes_on(run, run.results[before:]):
+                break
+        error = run.fatal
+    except PipelineStepFailed as failure:
+        error = own_error(failure)
+        if error is None:
+            raise
+    latest = {(r.entity, r.division): r for r in run.results}
+    resumes = [r.resumes_at for r in latest.values() if r.resumes_at is not None]
+    if isinstance(error, LimitError):
+        resumes.append(error.resumes_at)
+    return Outcome(
+        list(latest.values()), rounds, run.limits.calls, error, min(resumes, default=None)
+    )
+
+
+def goes_on(run: Run, results: Sequence[StreamResult]) -> bool:
+    """Whether another round has something to read; notes what has been settled."""
+    for result in results:
+        if result.status != "incomplete":
+            run.settled.add((result.entity, result.division))
+    stopped = run.stop_requested or run.fatal is not None
+    past = run.stop_at is not None and run.clock.now() >= run.stop_at
+    return not stopped and not past and any(r.status == "incomplete" for r in results)
+
+
+def load_pending(pipeline: dlt.Pipeline) -> None:
+    """Load what an earlier process extracted and did not get to load.
+
+    A package that cannot be loaded is dropped: its cursors do not count without its load, so its
+    rows are read again.
+    """
+    if not pipeline.has_pending_data:
+        return
+    try:
+        pipeline.run()
+    except PipelineStepFailed:
+        pipeline.drop_pending_packages()
+
+
+def own_error(error: BaseException | None) -> ExactError | None:
+    """The error of ours inside what dlt raised; dlt wraps it twice."""
+    for cause in causes(error):
+        if isinstance(cause, ExactError):
+            return cause
+    return None
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from, outermost first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+__all__ = ["AuthenticationError", "Outcome", "causes", "own_error", "sync"]
