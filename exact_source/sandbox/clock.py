@@ -68,11 +68,6 @@ def wall_clock(at: float) -> datetime:
     return local.replace(microsecond=round(ticks * 1000 / TICKS_PER_S) * 1000)
 
 
-def wall_date(year: int, month: int, day: int, *time: int) -> datetime:
-    """A wall-clock time from its digits: naive on purpose, as everything that Exact stores."""
-    return datetime(year, month, day, *time)  # noqa: DTZ001
-
-
 def _seconds(moment: datetime | float) -> float:
     if not isinstance(moment, datetime):
         return float(moment)

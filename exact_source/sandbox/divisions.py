@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from .catalogue import Row
-from .clock import AMSTERDAM, wall_date
+from .clock import AMSTERDAM
 from .state import USER_NAME, State
 from .store import guid
 
@@ -50,8 +50,8 @@ def division_rows(
             "ChamberOfCommerceNumber": str(27_000_000 + code % 100_000),
             "VATNumber": f"NL{800_000_000 + code % 1_000_000}B01",
             "Email": f"administratie{index + 1}@voorbeeld.test",
-            "StartDate": wall_date(2015 + index % 5, 1, 1),
-            "Created": wall_date(2015 + index % 5, 1, 1, 9, 12, 33, 123_000),
+            "StartDate": datetime.fromisoformat(f"{2015 + index % 5}-01-01"),
+            "Created": datetime.fromisoformat(f"{2015 + index % 5}-01-01T09:12:33.123"),
             "Modified": before - timedelta(days=40 + index),
             "Timestamp": version + 7 * index,
         }

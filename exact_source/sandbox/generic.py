@@ -12,7 +12,6 @@ from random import Random
 from typing import Any
 
 from .catalogue import Entity, Row
-from .clock import wall_date
 from .store import guid
 
 MOST_ROWS = 7
@@ -20,8 +19,10 @@ LEAST_ROWS = 3
 CHANCE_OF_NULL = 0.4
 LARGE = 10_000_000_000  # an Int64 beyond Int32
 RESERVED_VERSIONS = 64  # row versions set apart for each entity
-SUMMER = wall_date(2012, 10, 26)  # a date in Dutch summer time, seen in captured data (API 3.5)
-BEFORE_1970 = wall_date(1961, 5, 4)
+SUMMER = datetime.fromisoformat(
+    "2012-10-26"
+)  # a date in Dutch summer time, seen in captured data (API 3.5)
+BEFORE_1970 = datetime.fromisoformat("1961-05-04")
 TEXTS = {
     "Country": "NL",
     "CountryCode": "NL",

@@ -7,10 +7,15 @@ from datetime import datetime
 from random import Random
 
 from .catalogue import Catalogue, Row
+from .company.books import Books
+from .company.company import ENTITIES, new_company
 from .divisions import division_rows
 from .generic import RESERVED_VERSIONS, GenericRows
+from .store import STRIDES
 
 FIRST_VERSION = 11_386_558_735  # a row version seen in reality (API 0.1 point 6)
+REFERRED_TO = ("accounts", "contacts", "gl_accounts", "items", "projects", "warehouses")
+ROWS_AT_LEAST, ROWS_PER_INVOICE = 10_000, 40  # more than a company has
 NOT_SEEDED = frozenset({"deleted"})
 
 
@@ -42,6 +47,8 @@ class Seeder:
         self._seed = seed
         self._before = before
         self._first_version = first_version
+        self._companies: dict[int, Books] = {}
+        self._keys: dict[int, dict[str, list[str]]] = {}
 
     @property
     def next_version(self) -> int:
@@ -55,19 +62,38 @@ class Seeder:
             return division_rows(self._divisions, random, self._before, self._first_version)
         if entity in NOT_SEEDED:
             return []
+        if entity in ENTITIES:
+            # The store keeps the rows from here on; they are made once for all entities of a company.
+            return self._company(division).tables.pop(entity, [])
         return self._generic(division, entity)
+
+    def _company(self, division: int) -> Books:
+        if division not in self._companies:
+            random = seeded(self._seed, division, "company")
+            first = self._first_of(division) + RESERVED_VERSIONS * len(self._catalogue.entities)
+            books = new_company(random, self._before, self._invoices, first)
+            self._keys[division] = {
+                entity: [row["ID"] for row in books.tables[entity]] for entity in REFERRED_TO
+            }
+            self._companies[division] = books
+        return self._companies[division]
+
+    def _first_of(self, division: int) -> int:
+        return self._first_version + self._divisions.index(division) * self._span
 
     @property
     def _span(self) -> int:
-        return RESERVED_VERSIONS * len(self._catalogue.entities)
+        """How many row versions are set apart for a division."""
+        generic = RESERVED_VERSIONS * len(self._catalogue.entities)
+        return generic + (ROWS_AT_LEAST + ROWS_PER_INVOICE * self._invoices) * max(STRIDES)
 
     def _generic(self, division: int, entity: str) -> list[Row]:
         index = list(self._catalogue.entities).index(entity)
-        first = self._first_version + self._divisions.index(division) * self._span
+        self._company(division)
         return GenericRows(
             self._catalogue.entities[entity],
             seeded(self._seed, division, entity),
-            {},
+            self._keys[division],
             self._before,
-            first + index * RESERVED_VERSIONS,
+            self._first_of(division) + index * RESERVED_VERSIONS,
         ).rows()
