@@ -290,8 +290,7 @@ def _wait_s(state: RetryCallState) -> float:
 def _is_rejected_token(response: httpx.Response) -> bool:
     """A 401, or the login page that a malformed token gets instead (API 1.5)."""
     return response.status_code == HTTPStatus.UNAUTHORIZED or (
-        300 <= response.status_code < 400
-        and "login" in response.headers.get("location", "").lower()
+        response.is_redirect and "login" in response.headers.get("location", "").lower()
     )
 
 

@@ -56,9 +56,9 @@ def parse_envelope(body: bytes, fields: Collection[str], where: str) -> Envelope
         RecursionError: It is nested too deeply.
     """
     answer = _parse(body, where)
-    if not isinstance(answer, dict) or isinstance(answer, Twice) or answer.keys() != {"d"}:
-        if isinstance(answer, dict) and "error" in answer:
-            raise ContractError(f"{where}: Exact Online answered with an error instead of rows")
+    if isinstance(answer, dict) and answer.get("error") is not None:
+        raise ContractError(f"{where}: Exact Online answered with an error instead of rows")
+    if not isinstance(answer, dict) or isinstance(answer, Twice) or "d" not in answer:
         raise ContractError(f'{where}: the answer is not of the form {{"d": ...}}')
     found = _unwrap(answer["d"], fields)
     if found is None:
@@ -99,7 +99,7 @@ def _unwrap(d: Any, fields: Collection[str]) -> Envelope | None:
 def _collection(d: Row) -> Envelope | None:
     rows, next_url, count = d["results"], d.get("__next"), d.get("__count")
     is_text = isinstance(next_url, str) and not isinstance(next_url, Number) and next_url
-    if not _are_rows(rows) or not (next_url is None or is_text):
+    if d.get("error") is not None or not _are_rows(rows) or not (next_url is None or is_text):
         return None
     is_count = isinstance(count, str) and _COUNT.fullmatch(count)
     return Envelope(rows, next_url, int(count) if is_count else None)

@@ -11,6 +11,10 @@ from .columns import INSTANT, KEPT, RAW
 from .entities import Column, Entity, Feed
 
 
+# Exact may give up after some rows; a field that can only be null refuses what it then says.
+_ERROR = ("error", pa.null())
+
+
 class PageSchema:
     """What the pages of one feed hold; made once, holds no rows.
 
@@ -59,7 +63,7 @@ class PageSchema:
         self.arrow = self._arrow()
         rows = pa.list_(self._row())
         text = pa.string()
-        results = pa.struct([("results", rows), ("__next", text), ("__count", text)])
+        results = pa.struct([("results", rows), ("__next", text), ("__count", text), _ERROR])
         self.bare = _parse_options(rows)
         self.results = _parse_options(results)
 
@@ -87,5 +91,5 @@ def is_code(column: Column) -> bool:
 
 def _parse_options(d: pa.DataType) -> pj.ParseOptions:
     return pj.ParseOptions(
-        explicit_schema=pa.schema([("d", d)]), unexpected_field_behavior="ignore"
+        explicit_schema=pa.schema([("d", d), _ERROR]), unexpected_field_behavior="ignore"
     )

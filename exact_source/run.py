@@ -211,11 +211,10 @@ class Run:
     async def tombstones(self, division: int) -> Tombstones:
         """What a division said of its deleted rows since ``tombstones_since``."""
         since = (self.tombstones_since or {}).get(division)
-        found = await self.once(
+        return await self.once(  # type: ignore[no-any-return]
             ("tombstones", division),
             lambda: read_tombstones(self.client, self.clock, division, since),
         )
-        return found  # type: ignore[no-any-return]
 
     async def once(self, key: object, fetch: Callable[[], Any]) -> Any:
         """The value of ``fetch()``, fetched by whoever asks first."""
