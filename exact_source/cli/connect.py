@@ -1,0 +1,142 @@
+"""From options to the two ends of a load: the pipeline and the connection."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from ..clock import Clock, SystemClock
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import dlt
+
+    from ..auth.choice import BuiltInStorage
+    from ..settings import Settings
+
+# Extra -> modules that it brings; without ADBC dlt turns parquet into INSERT statements on Postgres.
+EXTRAS = {
+    "postgres": ("psycopg2", "adbc_driver_postgresql"),
+    "bigquery": ("google.cloud.bigquery",),
+}
+
+
+def make_pipeline(destination: str, dataset: str, name: str) -> dlt.Pipeline:
+    """The dlt pipeline that the options name; nothing is sent or created at the destination.
+
+    Args:
+        destination: ``duckdb``, ``duckdb:PATH``, ``postgres``, ``postgresql://...`` or ``bigquery``.
+        dataset: Schema of the tables.
+        name: Of the pipeline.
+
+    Raises:
+        ConfigurationError: If the destination is unknown or its extra is not installed, or if a
+            name is not one that dlt takes.
+    """
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+    kind, place = parse_destination(destination)
+    need_extra(kind)
+    import dlt
+    from dlt.common.configuration.exceptions import ConfigurationException
+    from dlt.pipeline.exceptions import InvalidPipelineName
+
+    try:
+        return dlt.pipeline(name, destination=_destination(kind, place), dataset_name=dataset)
+    except InvalidPipelineName:
+        raise ConfigurationError(
+            f"--pipeline is {name!r}; use letters, digits, - and _ only"
+        ) from None
+    except ConfigurationException as error:
+        raise ConfigurationError(f"--destination {kind}: {' '.join(str(error).split())}") from None
+
+
+def parse_destination(destination: str) -> tuple[str, str]:
+    """Which kind of database, and where; ``where`` is empty if dlt's configuration says it.
+
+    Raises:
+        ConfigurationError: If it has none of the known forms.
+    """
+    if destination in {"duckdb", "postgres", "bigquery"}:
+        return destination, ""
+    if destination.startswith("duckdb:") and destination != "duckdb:":
+        return "duckdb", destination.removeprefix("duckdb:")
+    if destination.startswith(("postgresql://", "postgres://")):
+        if not urlsplit(destination).path.strip("/"):
+            raise ConfigurationError(
+                "--destination names no database; a full one is postgresql://USER@HOST/DATABASE"
+            )
+        return "postgres", destination
+    # What was given may be a mistyped URL with a password in it, so only its first word is shown.
+    word = destination.split(":", 1)[0][:40]
+    raise ConfigurationError(
+        f"--destination {word!r} is unknown; use duckdb, duckdb:PATH, postgres, "
+        "postgresql://USER@HOST/DATABASE or bigquery"
+    )
+
+
+def need_extra(kind: str) -> None:
+    """Make sure that the packages of a destination are there.
+
+    Raises:
+        ConfigurationError: If one is not; the message says what to install.
+    """
+    missing = [module for module in EXTRAS.get(kind, ()) if not is_installed(module)]
+    if missing:
+        raise ConfigurationError(
+            f"--destination {kind} needs {', '.join(missing)}; "
+            f'install it with: pip install "exact-source[{kind}]"'
+        )
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be imported; it is not."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _destination(kind: str, place: str) -> Any:
+    import dlt
+
+    if not place:
+        return kind
+    if kind == "duckdb":
+        path = Path(place).expanduser()
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"--destination duckdb: there is no folder {path.parent}")
+        return dlt.destinations.duckdb(str(path))
+    return dlt.destinations.postgres(credentials=place.replace("postgres://", "postgresql://", 1))
+
+
+def make_connection(
+    region: str | None, base_url: str | None, pipeline: dlt.Pipeline | None = None
+) -> tuple[Settings, BuiltInStorage]:
+    """The settings of the app, and where its tokens are.
+
+    Args:
+        region: Of ``--region``; ``None`` for what is configured.
+        base_url: Of ``--base-url``; ``None`` for what is configured.
+        pipeline: Whose destination keeps the tokens if ``token_storage`` is ``dlt``.
+
+    Raises:
+        ConfigurationError: If a setting is missing or wrong; the message names it.
+    """
+    from ..auth import storage_from_settings
+    from ..settings import load_settings
+
+    settings = load_settings(region=region, base_url=base_url)
+    return settings, storage_from_settings(settings, pipeline)
+
+
+def clock_of(context: typer.Context) -> Clock:
+    """The clock that a test hands over as the context's object, else the computer's own."""
+    clock = context.obj
+    if clock is not None and callable(getattr(clock, "now", None)):
+        return clock  # type: ignore[no-any-return]
+    return SystemClock()
