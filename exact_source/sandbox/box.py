@@ -14,6 +14,7 @@ from starlette.routing import Route
 from .catalogue import Catalogue, Endpoint, Key, Row
 from .clock import SandboxClock, wall_clock
 from .data import DataCalls
+from .derived import DerivedFeeds
 from .faults import Fault, Faults
 from .limits import CallLimits, ErrorLimit
 from .oauth import OAuth
@@ -91,6 +92,7 @@ class Sandbox:
             random=random,
             shared=DIVISION_LISTS,
         )
+        store.listener = DerivedFeeds(store)
         return State(
             settings=self.settings,
             clock=self.clock,

@@ -70,7 +70,9 @@ class GenericRows:
         known: Mapping[str, Sequence[str]],
         before: datetime,
         first_version: int,
+        division: int,
     ) -> None:
+        self._division = division
         self._entity = entity
         self._random = random
         self._known = known
@@ -90,6 +92,8 @@ class GenericRows:
             if full or column in self._entity.key or self._random.random() > CHANCE_OF_NULL
         }
         row.pop("Division", None)  # every row is of the division in which it is read
+        if "Division" in self._entity.key:
+            row["Division"] = self._division
         moment = self._before - timedelta(days=30 * (MOST_ROWS - number) + 1, seconds=number * 97)
         self._version += 7
         row |= {"Created": moment, "Modified": moment, "Timestamp": self._version}

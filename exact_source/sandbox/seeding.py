@@ -96,4 +96,5 @@ class Seeder:
             self._keys[division],
             self._before,
             self._first_of(division) + index * RESERVED_VERSIONS,
+            division,
         ).rows()

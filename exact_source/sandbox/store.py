@@ -76,6 +76,12 @@ class Table:
 class Listener(Protocol):
     """Whatever keeps feeds that are made from the rows of other entities."""
 
+    def first_rows(self, division: int, entity: str) -> Iterable[Row] | None:
+        """The rows with which such a feed starts; ``None`` for other entities."""
+
+    def forget(self, division: int) -> list[str]:
+        """Drop the feeds of a division, to be made anew; gives their entities."""
+
     def prepare(self, division: int, entity: str) -> None:
         """Called before a row of ``entity`` is written."""
 
@@ -122,7 +128,10 @@ class Store:
         with self.lock:
             if (home, entity) not in self._tables:
                 key = self.catalogue.entities[entity].key
-                self._tables[home, entity] = Table(key, self._seeder(division, entity))
+                rows = self.listener.first_rows(division, entity) if self.listener else None
+                if rows is None:
+                    rows = self._seeder(division, entity)
+                self._tables[home, entity] = Table(key, rows)
             return self._tables[home, entity]
 
     def tables(self, division: int) -> Iterator[tuple[str, Table]]:
@@ -216,6 +225,8 @@ class Store:
         with self.lock:
             for entity in self.catalogue.entities:
                 self.table(division, entity)
+            for entity in self.listener.forget(division) if self.listener else ():
+                del self._tables[division, entity]
             moved = self.versions.get(division)
             start = MOVED_DATABASE_START if moved is None else moved.last // 2
             self.versions[division] = RowVersions(start, self.random)

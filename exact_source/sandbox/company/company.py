@@ -14,11 +14,12 @@ from .sales import add_sales
 # What the company fills; every other entity gets generic rows.
 ENTITIES = frozenset(
     {
-        "accounts", "addresses", "bank_entries", "bank_entry_lines", "contacts", "financial_periods",
-        "gl_accounts", "item_groups", "item_warehouses", "items", "journals", "payment_conditions",
-        "payments", "projects", "purchase_entries", "purchase_entry_lines", "purchase_order_lines", "purchase_orders",
-        "receivables", "sales_entries", "sales_entry_lines", "sales_invoice_lines", "sales_invoices",
-        "sales_item_prices", "sales_order_lines", "sales_orders", "stock_positions", "supplier_item",
+        "accounts", "addresses", "bank_entries", "bank_entry_lines", "contacts",
+        "financial_periods", "gl_accounts", "item_groups", "item_warehouses", "items", "journals",
+        "payment_conditions", "payments", "projects", "purchase_entries", "purchase_entry_lines",
+        "purchase_order_lines", "purchase_orders", "receivables", "sales_entries",
+        "sales_entry_lines", "sales_invoice_lines", "sales_invoices", "sales_item_prices",
+        "sales_order_lines", "sales_orders", "stock_positions", "supplier_item",
         "transaction_lines", "units", "vat_codes", "warehouses",
     }
 )  # fmt: skip

@@ -25,13 +25,9 @@ def add_goods(books: Books) -> None:
             day,
         )
     for code, description in chart.WAREHOUSES:
-        row = {
-            "ID": books.guid(),
-            "Code": code,
-            "Description": description,
-            "Main": int(code == "1"),
-        }
-        books.add("warehouses", row | {"UseStorageLocations": 0}, day)
+        row = {"ID": books.guid(), "Code": code, "Description": description}
+        main = {"Main": int(code == "1"), "UseStorageLocations": 0}
+        books.add("warehouses", row | main, day)
     for number in range(1, max(8, min(300, books.invoices // 8)) + 1):
         _add_item(books, number)
 
