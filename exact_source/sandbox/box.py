@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from .catalogue import Catalogue, Endpoint, Key, Row
 from .clock import SandboxClock, wall_clock
+from .control import Control
 from .data import DataCalls
 from .derived import DerivedFeeds
 from .faults import Fault, Faults
@@ -114,6 +115,7 @@ class Sandbox:
             Route("/api/oauth2/auth", tokens.authorize),
             Route("/api/oauth2/token", tokens.token, methods=["POST"]),
             Route("/api/v1/{path:path}", data.__call__, methods=methods),
+            *Control(self).routes(),
         ]
 
     @contextmanager

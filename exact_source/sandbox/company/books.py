@@ -12,7 +12,7 @@ from ..store import STRIDES, guid
 from .chart import GLAccount
 
 HISTORY_DAYS = 730
-FIRST_HOUR, LAST_HOUR = 8, 18
+FIRST_HOUR, OPEN_HOURS = 8, 10
 TICKS_PER_S = 300
 CHANCE_OF_CHANGE = 0.25
 CHANGED_WITHIN_DAYS = 20
@@ -48,9 +48,8 @@ class Books:
 
     def moment(self, day: datetime) -> datetime:
         """A time within office hours of a day, in SQL Server's steps."""
-        seconds = self.random.randrange(FIRST_HOUR * 3600, LAST_HOUR * 3600)
-        ticks = self.random.randrange(TICKS_PER_S)
-        return day + timedelta(seconds=seconds, milliseconds=round(ticks * 1000 / TICKS_PER_S))
+        ticks = int((FIRST_HOUR + OPEN_HOURS * self.random.random()) * 3600 * TICKS_PER_S)
+        return day + timedelta(milliseconds=round(ticks * 1000 / TICKS_PER_S))
 
     def add(self, entity: str, row: Row, day: datetime) -> Row:
         """Add a row that was written on a day; some rows were changed later."""
@@ -88,9 +87,9 @@ class Books:
             The highest version.
         """
         rows = [row for table in self.tables.values() for row in table]
-        version, choose = first_version, self.random.choice
+        version, chance = first_version, self.random.random
         for row in sorted(rows, key=_modified):
-            version += choose(STRIDES)
+            version += STRIDES[int(chance() * len(STRIDES))]
             row["Timestamp"] = version
         return version
 

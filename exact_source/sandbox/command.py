@@ -1,0 +1,82 @@
+"""The sandbox as a command that serves until it is stopped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from .box import Sandbox
+from .clock import SandboxClock
+from .faults import parse_fault
+from .server import LOOPBACK, bind, new_server
+
+
+def run(  # noqa: PLR0913 - each is an option of the command line, given by name
+    *,
+    port: int = 8080,
+    companies: int = 2,
+    invoices: int = 50,
+    seed: int = 1,
+    faults: Sequence[str] = (),
+    latency: float = 0.0,
+    lenient: bool = False,
+    minute_limit: int = 60,
+    daily_limit: int = 5000,
+) -> None:
+    """Serve a sandbox on loopback in the foreground, until Ctrl-C.
+
+    Args:
+        port: Where to listen; 0 for a free port.
+        companies: How many divisions there are.
+        invoices: Sales invoices of each.
+        seed: The same seed makes the same data.
+        faults: Such as ``429:0.01``: a kind and the chance of each call.
+        latency: Seconds that each data call takes.
+        lenient: Whether ``$select`` and ``$filter`` are never demanded.
+        minute_limit: Calls a minute and division.
+        daily_limit: Calls a day and division.
+
+    Raises:
+        ValueError: If a fault cannot be read.
+        OSError: If the port is taken.
+    """
+    box = Sandbox(
+        companies=companies,
+        invoices=invoices,
+        seed=seed,
+        clock=SandboxClock(),
+        minute_limit=minute_limit,
+        daily_limit=daily_limit,
+        lenient=lenient,
+        latency=latency,
+    )
+    for text in faults:
+        box.state.faults.add(parse_fault(text))
+    bound = bind(port)
+    base_url = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
+    sys.stdout.write(describe(box, base_url))
+    sys.stdout.flush()
+    try:
+        new_server(box.app).run(sockets=[bound])
+    except KeyboardInterrupt:
+        sys.stdout.write("stopped\n")
+    finally:
+        bound.close()
+
+
+def describe(box: Sandbox, base_url: str) -> str:
+    """What a person needs in order to use a running sandbox."""
+    divisions = ", ".join(map(str, box.divisions))
+    return (
+        f"Exact Online sandbox on {base_url}  (stop with Ctrl-C)\n"
+        f"  authorize      {base_url}/api/oauth2/auth\n"
+        f"  token          {base_url}/api/oauth2/token\n"
+        f"  data           {base_url}/api/v1/{{division}}/...\n"
+        f"  divisions      {divisions}\n"
+        f"  client id      {box.client_id}\n"
+        f"  client secret  {box.client_secret}\n"
+        f"  redirect URI   {box.redirect_uri}\n"
+        f"  control page   {base_url}/_sandbox/\n"
+        f"  control        POST {base_url}/_sandbox/insert update delete touch clock consume deny allow"
+        " fault reset ...\n"
+    )
