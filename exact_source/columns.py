@@ -12,16 +12,17 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Thirty-eight decimals and 38 digits in front of them hold every number that a double prints,
-# so that more decimals than the nine that are kept are seen, not refused.
-_WIDE = pa.decimal256(76, 38)
 MONEY = pa.decimal128(38, 9)
+# A double below the first has all the digits it was sent with; one above the second, all of its
+# decimals within the wide type.
+_EXACT_BELOW, _NOISE_ABOVE = 1e15, 1e-20
+_WIDE = pa.decimal256(76, 38)
 INSTANT = pa.timestamp("us", tz="UTC")
 _ZONE = "Europe/Amsterdam"
 
 RAW: dict[str, pa.DataType] = {
     "g": pa.string(), "s": pa.string(), "x": pa.string(), "t": pa.string(), "l": pa.string(),
-    "m": _WIDE, "f": pa.float64(), "i": pa.int32(), "h": pa.int16(), "y": pa.int16(),
+    "m": pa.float64(), "f": pa.float64(), "i": pa.int32(), "h": pa.int16(), "y": pa.int16(),
     "b": pa.bool_(),
 }  # fmt: skip
 KEPT: dict[str, pa.DataType] = RAW | {"t": pa.timestamp("us"), "l": pa.int64(), "m": MONEY}
@@ -79,13 +80,34 @@ def _with_offset(texts: pa.Array) -> pa.Array:
     return digits
 
 
-def money(numbers: pa.Array) -> tuple[pa.Array, pa.Array | None]:
-    """Amounts with nine decimals, and which of them had more (``None``: none had)."""
+def money(numbers: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array | None]:
+    """Amounts, which Exact keeps as doubles, as the decimals that they print as.
+
+    ``pyarrow.json`` could read decimals itself, but takes exponents on trust: ``1e75`` comes out
+    wrong, ``1e-999999999`` ends the process.
+
+    Returns:
+        The amounts with nine decimals, the same with all of them, and which of them had more than
+        nine (``None``: none had).
+    """
+    ends = pc.min_max(pc.abs(numbers)).as_py()
+    if ends["max"] is not None and not ends["max"] < _EXACT_BELOW:
+        raise pa.ArrowInvalid("an amount may have more digits than a double has")
+    texts = numbers.cast(pa.string())
     try:
-        return numbers.cast(MONEY), None
+        amounts = texts.cast(MONEY)
     except pa.ArrowInvalid:
-        rounded = pc.round(numbers, 9, round_mode="half_to_even")
-        return rounded.cast(MONEY), pc.not_equal(rounded, numbers)
+        return _rounded(numbers, texts)
+    return amounts, amounts, None
+
+
+def _rounded(numbers: pa.Array, texts: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
+    tiny = pc.and_(pc.less(pc.abs(numbers), _NOISE_ABOVE), pc.not_equal(numbers, 0))
+    if pc.any(tiny).as_py():
+        raise pa.ArrowInvalid("an amount is too small for a decimal")
+    wide = texts.cast(_WIDE)
+    rounded = pc.round(wide, 9, round_mode="half_to_even")
+    return rounded.cast(MONEY), wide, pc.not_equal(rounded, wide)
 
 
 def instants(times: pa.Array) -> pa.Array:
@@ -130,9 +152,9 @@ def convert(
             arrays.update(zip(fields, parts, strict=True))
         elif group == "m":
             whole = pa.concat_arrays([raw[f] for f in fields])
-            amounts, lossy = money(whole)
+            amounts, exact, lossy = money(whole)
             arrays.update(zip(fields, split(amounts, len(fields)), strict=True))
-            rounded = _originals(whole, lossy, fields)
+            rounded = _originals(exact, lossy, fields)
     return arrays, rounded
 
 

@@ -147,12 +147,17 @@ def double(value: Any) -> Fit:
 
 
 def amount(value: Any) -> Fit:
-    """A decimal, rounded half to even where there are more than nine decimals."""
+    """A decimal, rounded half to even where there are more than nine decimals.
+
+    Nothing is lost by that if it still prints the double that Exact sent.
+    """
     number = _decimal(_number(value), digits=_MONEY_DIGITS)
     if number is None:
         return NO_FIT
     rounded = number.quantize(_NINE, context=_CONTEXT)
-    return (rounded, rounded == number) if rounded.adjusted() < _MONEY_DIGITS else NO_FIT
+    if rounded.adjusted() >= _MONEY_DIGITS:
+        return NO_FIT
+    return rounded, rounded == number or float(rounded) == float(number)
 
 
 def _decimal(number: str | None, *, digits: int) -> Decimal | None:

@@ -10,7 +10,6 @@ import pyarrow.json as pj
 from .columns import INSTANT, KEPT, RAW
 from .entities import Column, Entity, Feed
 
-
 # Exact may give up after some rows; a field that can only be null refuses what it then says.
 _ERROR = ("error", pa.null())
 
