@@ -97,6 +97,7 @@ class EntityReader:
         """Arrow batches; dlt's state is written just before the batch that it covers."""
         pipeline = dlt.current.pipeline()
         stored = Stored(pipeline)
+        stored.check()
         states = DivisionStates(self.name, stored)
         if self.run.tombstones_since is None:
             self.run.tombstones_since = tombstone_starts(stored)

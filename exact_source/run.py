@@ -117,6 +117,7 @@ class Run:
         self.stop_at: float | None = None
         self.stop_requested = False
         self.tombstones_since: dict[int, int] | None = None
+        self.on_wait: Callable[[Target, float], None] = lambda _target, _until: None
         self.on_progress: Callable[[StreamResult], None] = lambda _result: None
         self._connect = connect
         self._client: ExactClient | None = None
@@ -133,6 +134,7 @@ class Run:
         """The client, opened by the first user in this event loop and closed by the last."""
         if self._client is None:
             self._client = self._connect()
+            self._client.on_wait = self.on_wait
             self._locks = defaultdict(asyncio.Lock)
         self._users += 1
         try:

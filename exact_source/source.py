@@ -143,11 +143,13 @@ def make_run(
     return Run(options, connect, clock=clock, limits=limits)
 
 
-def resources_of(run: Run, selected: Sequence[str]) -> Iterator[DltResource]:
-    """A resource for every entity; those of ``selected`` are selected, in that order of turns."""
+def resources_of(
+    run: Run, selected: Sequence[str], others: Iterable[str] = ()
+) -> Iterator[DltResource]:
+    """Resources; those of ``selected`` are selected, in that order of turns."""
     catalogue = load_catalogue()
     ranks = {name: position for position, name in enumerate(selected)}
-    for name in [*selected, *(n for n in catalogue.entities if n not in ranks)]:
+    for name in [*selected, *(n for n in others if n not in ranks)]:
         entity = catalogue.entities[name]
         if is_readable_alone(entity.feeds):
             yield make_resource(
@@ -230,7 +232,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     limits = Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls)
     storage = token_storage or storage_from_settings(settings)
     run = make_run(options, settings, storage, clock=clock, limits=limits)
-    yield from resources_of(run, selected)
+    yield from resources_of(run, selected, load_catalogue().entities)
 
 
 @dlt.source(name="exact_online", section="exact_online", max_table_nesting=0)

@@ -17,6 +17,8 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 
+from .errors import ConfigurationError
+
 # Values bound in one statement; DuckDB and Postgres take more, BigQuery is happier with fewer.
 CHUNK = 500
 
@@ -30,6 +32,22 @@ class Stored:
 
     def __init__(self, pipeline: dlt.Pipeline) -> None:
         self._pipeline = pipeline
+
+    def check(self) -> None:
+        """Refuse a destination that dlt would fail to load into, before a call is spent on it.
+
+        Raises:
+            ConfigurationError: If a DuckDB file and the dataset in it have one name.
+        """
+        if not str(self._pipeline.destination.destination_type).endswith(".duckdb"):
+            return
+        with self._client() as client:
+            catalog = str((client.execute_sql("SELECT current_database()") or [[""]])[0][0])
+        if catalog.lower() == str(self._pipeline.dataset_name).lower():
+            raise ConfigurationError(
+                f"the DuckDB file and the dataset are both called {catalog}, which DuckDB cannot tell "
+                'apart; name the file otherwise: dlt.destinations.duckdb("exact.duckdb")'
+            )
 
     def completed_loads(self, load_ids: Iterable[str]) -> set[str]:
         """Those of ``load_ids`` whose package was loaded as a whole."""

@@ -1,0 +1,91 @@
+"""Registers the commands, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import click
+import typer
+
+from .. import errors
+from .._version import __version__
+from .demo import demo
+from .sandbox import sandbox
+from .sync import sync
+
+EXIT_FAILED, EXIT_USAGE, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+app = typer.Typer(
+    name="exact-source",
+    help="Keep every Exact Online company you own in a SQL database, up to date.",
+    epilog="First steps:  exact-source demo  -  exact-source login  -  exact-source sync",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", callback=show_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Keep every Exact Online company you own in a SQL database, up to date."""
+
+
+for command in (demo, sync, sandbox):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; every error is one line on stderr."""
+    try:
+        code = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        typer.echo("stopped; what was loaded is kept, run again to go on", err=True)
+        code = EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 (the last stop: one line instead of a traceback)
+        code = report(error)
+    sys.exit(code)
+
+
+def report(error: BaseException) -> int:
+    """Print what a person can use of an error, and choose the exit code."""
+    own = next((e for e in causes(error) if isinstance(e, errors.ExactError)), None)
+    if own is None:
+        typer.echo(f"error: {innermost(error)}", err=True)
+        return EXIT_FAILED
+    typer.echo(f"error: {one_line(own)}", err=True)
+    if isinstance(own, errors.ConfigurationError):
+        return EXIT_USAGE
+    return EXIT_INCOMPLETE if isinstance(own, errors.LimitError) else EXIT_FAILED
+
+
+def innermost(error: BaseException) -> str:
+    """The first line of what started it; dlt wraps errors several times."""
+    last = list(causes(error))[-1]
+    return f"{type(last).__name__}: {one_line(last)}"
+
+
+def one_line(error: BaseException) -> str:
+    """A message without line breaks."""
+    return " ".join(str(error).split())
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from, outermost first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

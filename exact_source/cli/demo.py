@@ -1,0 +1,196 @@
+"""``exact-source demo``: the whole story on one machine, without an account."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import dlt
+
+    from ..run import Run
+    from ..sandbox import Sandbox
+    from ..settings import Settings
+
+FOLDER = Path("exact_online_demo")
+MARK = ".exact-source-demo"
+
+QUERIES = (
+    (
+        "Revenue per company and year",
+        """SELECT division, financial_year, -sum(amount_dc) AS revenue
+FROM exact_online.transaction_lines WHERE gl_account_code LIKE '8%'
+GROUP BY ALL ORDER BY ALL;""",
+    ),
+    (
+        "Who owes us most",
+        """SELECT l.division, l.account_name, sum(l.amount_dc) AS open
+FROM exact_online.transaction_lines l WHERE l.gl_account_code = '1300'
+GROUP BY ALL HAVING open > 0 ORDER BY open DESC LIMIT 5;""",
+    ),
+    (
+        "What each sync did",
+        """SELECT entity, feed, sum(calls) AS calls, sum(rows) AS rows, max(ended_at) AS last
+FROM exact_online._exact_syncs GROUP BY ALL ORDER BY calls DESC, entity;""",
+    ),
+)
+
+
+def demo(
+    invoices: Annotated[int, typer.Option(min=1, help="Sales invoices per company.")] = 200,
+    folder: Annotated[Path, typer.Option(help="Where the demo puts its files.")] = FOLDER,
+) -> None:
+    """Start a local Exact Online, load two companies into DuckDB, change them, sync again.
+
+    No account needed. Example: exact-source demo
+    """
+    try:
+        from ..sandbox import Sandbox
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the demo needs {error.name}; install it with: pip install 'exact-source[sandbox]'"
+        ) from None
+    prepare(folder)
+    say = typer.echo
+    say("1. A local Exact Online with two companies starts.")
+    box = Sandbox(companies=2, invoices=invoices, seed=1)
+    with box.serve() as base_url:
+        settings = log_in(box, base_url, folder)
+        say(f"   {base_url}, logged in; the tokens are in {settings.token_file}")
+        pipeline = make_pipeline(folder)
+        say("2. First sync: everything.")
+        load(pipeline, settings)
+        say("3. In the companies an account is renamed, one is deleted, an item's price changes.")
+        changed = change(box)
+        say("4. Second sync: only what changed.")
+        load(pipeline, settings)
+    show(pipeline, changed)
+    what_next(folder)
+
+
+def prepare(folder: Path) -> None:
+    """An empty folder; only one that an earlier demo made is emptied.
+
+    Raises:
+        ConfigurationError: If the folder holds something else.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            raise ConfigurationError(
+                f"--folder {folder} is not empty and not from a demo; name another"
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
+
+
+def log_in(box: Sandbox, base_url: str, folder: Path) -> Settings:
+    """The authorization-code flow against the sandbox."""
+    from ..auth import FileTokenStorage, OAuth
+    from ..settings import Settings
+
+    settings = Settings(
+        base_url=base_url,
+        client_id=box.client_id,
+        client_secret=box.client_secret,
+        redirect_uri=box.redirect_uri,
+        token_file=str(folder / "tokens.json"),
+    )
+    oauth = OAuth(
+        settings.client_id,
+        settings.client_secret,
+        settings.redirect_uri,
+        FileTokenStorage(settings.token_file),
+        base_url=base_url,
+    )
+    asyncio.run(oauth.exchange(box.login()["redirect_url"]))
+    return settings
+
+
+def make_pipeline(folder: Path) -> dlt.Pipeline:
+    """A pipeline whose working files stay in the demo's folder."""
+    import os
+
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+    import dlt
+
+    return dlt.pipeline(
+        "exact_online_demo",
+        destination=dlt.destinations.duckdb(str(folder / "exact.duckdb")),
+        dataset_name="exact_online",
+        pipelines_dir=str(folder / "pipelines"),
+    )
+
+
+def load(pipeline: dlt.Pipeline, settings: Settings) -> None:
+    """One sync of the core entities, with its summary."""
+    from rich.console import Console
+
+    from ..auth import FileTokenStorage
+    from ..entities import load_catalogue
+    from ..source import make_options, make_run
+    from ..sync import sync
+    from .display import Display, remarks, result_console, summary
+
+    run: Run = make_run(make_options(), settings, FileTokenStorage(settings.token_file))
+    with Display(Console(stderr=True)).follow(run) as on_round:
+        outcome = sync(pipeline, run, load_catalogue().core, on_round=on_round)
+    result_console().print(summary(outcome))
+    for line in remarks(outcome):
+        typer.echo(line)
+    if outcome.exit_code:
+        raise outcome.error or RuntimeError("the demo's sync did not complete")
+
+
+def change(box: Sandbox) -> tuple[int, str, str, str]:
+    """Change, delete and touch rows; gives (division, renamed, new name, deleted)."""
+    division = box.divisions[0]
+    accounts = box.rows("crm/Accounts", division)
+    items = box.rows("logistics/Items", division)
+    renamed, gone = accounts[0], accounts[-1]
+    box.update("crm/Accounts", division, renamed["ID"], {"Name": "Renamed & Co"})
+    box.delete("crm/Accounts", division, gone["ID"])
+    box.update("logistics/Items", division, items[0]["ID"], {"CostPriceStandard": 12.34})
+    return division, str(renamed["ID"]), "Renamed & Co", str(gone["ID"])
+
+
+def show(pipeline: dlt.Pipeline, changed: tuple[int, str, str, str]) -> None:
+    """What the tables hold now."""
+    division, renamed, name, gone = changed
+    with pipeline.sql_client() as client:
+        found = client.execute_sql(
+            "SELECT id, name FROM accounts WHERE division = %s AND id IN (%s, %s)",
+            division, renamed, gone,
+        )  # fmt: skip
+        counts = client.execute_sql(
+            "SELECT count(*), count(DISTINCT division) FROM transaction_lines"
+        )
+    if list(found or ()) != [(renamed, name)]:
+        raise RuntimeError("the tables do not show what changed in the companies")
+    typer.echo("5. The tables show it: the account is renamed, the deleted one is gone.")
+    lines, companies = (counts or [(0, 0)])[0]
+    typer.echo(f"   {lines:,} transaction lines of {companies} companies are in DuckDB.")
+
+
+def what_next(folder: Path) -> None:
+    """Where the file is, what to ask it, how to connect the real thing."""
+    database = folder / "exact.duckdb"
+    typer.echo(f"\nWhat next\n\nThe database: {database}\nOpen it, for example with:")
+    typer.echo(
+        f"  .venv/bin/python -c \"import duckdb; print(duckdb.connect('{database}').sql('...'))\""
+    )
+    for title, sql in QUERIES:
+        typer.echo(f"\n-- {title}\n{sql}")
+    typer.echo(
+        "\nYour own companies: register an app in Exact Online's app centre (redirect URI: https, no"
+        "\nlocalhost), then\n"
+        "  cp .dlt/secrets.example.toml .dlt/secrets.toml   # client_id, client_secret\n"
+        "  exact-source login\n"
+        "  exact-source sync --destination duckdb"
+    )

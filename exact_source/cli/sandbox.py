@@ -1,0 +1,36 @@
+"""``exact-source sandbox``: the local Exact Online in the foreground."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..errors import ConfigurationError
+
+
+def sandbox(
+    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8080,
+    companies: Annotated[int, typer.Option(min=1, help="How many companies.")] = 2,
+    invoices: Annotated[int, typer.Option(min=0, help="Sales invoices per company.")] = 50,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same data.")] = 1,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="A failure and its probability, such as 429:0.01; may be repeated."),
+    ] = None,
+    latency: Annotated[float, typer.Option(min=0, help="Seconds that each answer takes.")] = 0.0,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Do not insist on $select and $filter.")
+    ] = False,
+) -> None:
+    """A local Exact Online on loopback, as strict as the real one, for trying out and for tests.
+
+    Example: exact-source sandbox --port 8080 --companies 3 --invoices 10000 --fault 429:0.01
+    """
+    try:
+        from ..sandbox.command import run
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the sandbox needs {error.name}; install it with: pip install 'exact-source[sandbox]'"
+        ) from None
+    run(port, companies, invoices, seed, fault or [], latency, lenient)

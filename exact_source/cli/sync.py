@@ -1,0 +1,156 @@
+"""``exact-source sync``: the main job."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import (
+    AsJson,
+    BaseUrl,
+    Dataset,
+    Destination,
+    Divisions,
+    Entities,
+    PipelineName,
+    Region,
+)
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from ..run import Run
+    from ..sync import Outcome
+
+
+def sync(  # noqa: PLR0913, PLR0917 (options of a command)
+    context: typer.Context,
+    destination: Destination = "duckdb",
+    dataset: Dataset = "exact_online",
+    divisions: Divisions = "all",
+    entities: Entities = None,
+    route: Annotated[
+        list[str] | None,
+        typer.Option(help="auto, sync, bulk or regular; or for one entity: accounts=regular."),
+    ] = None,
+    deletes: Annotated[
+        str, typer.Option(help="hard: rows that are gone go; soft: they stay, marked; ignore.")
+    ] = "hard",
+    start_date: Annotated[
+        str | None, typer.Option(help="Load only what changed since this date.")
+    ] = None,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Read the chosen entities anew.")
+    ] = False,
+    max_calls: Annotated[int | None, typer.Option(min=1, help="Stop after so many calls.")] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop after so many minutes.")
+    ] = None,
+    reserve_calls: Annotated[
+        int, typer.Option(min=0, help="Calls of each company's day left to others.")
+    ] = 0,
+    contract_cap: Annotated[
+        int | None, typer.Option(min=1, help="Calls a day over all companies.")
+    ] = None,
+    round_minutes: Annotated[
+        float, typer.Option(min=0.01, help="Load and commit at least this often.")
+    ] = 5.0,
+    round_pages: Annotated[
+        int, typer.Option(min=1, help="Load and commit after so many pages.")
+    ] = 1000,
+    utc_instants: Annotated[
+        bool, typer.Option("--utc-instants", help="Add created_utc and modified_utc.")
+    ] = False,
+    region: Region = None,
+    base_url: BaseUrl = None,
+    pipeline_name: PipelineName = "exact_online",
+    as_json: AsJson = False,
+) -> None:
+    """Bring the tables up to date with Exact Online.
+
+    Ends with 0 when all is loaded, 1 when it failed, 2 on wrong settings, and 3 when it stopped
+    safely before the end (run again to go on).
+
+    Example: exact-source sync --destination duckdb --divisions 123456,234567 --entities accounts,items
+    """
+    from rich.console import Console
+
+    from ..entities import load_catalogue
+    from ..limits import Limits
+    from ..source import choose_entities, make_options, make_run
+    from ..sync import sync as run_sync
+    from .connect import clock_of, make_connection, make_pipeline
+    from .display import Display
+
+    chosen = choose_entities(entities, load_catalogue())
+    options = make_options(
+        divisions=divisions,
+        start_date=start_date,
+        route=parse_route(route),
+        deletes=deletes,
+        full_refresh=chosen if full_refresh else False,
+        region=region,
+        round_pages=round_pages,
+        round_s=round_minutes * 60,
+        utc_instants=utc_instants,
+    )
+    pipeline = make_pipeline(destination, dataset, pipeline_name)
+    settings, storage = make_connection(region, base_url, pipeline)
+    limits = Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls)
+    run = make_run(options, settings, storage, clock=clock_of(context), limits=limits)
+    if max_minutes is not None:
+        run.stop_at = run.clock.now() + max_minutes * 60
+    started = time.monotonic()
+    display = Display(Console(stderr=True))
+    run.on_wait = display.wait
+    with stop_on_interrupt(run), display.follow(run) as on_round:
+        outcome = run_sync(pipeline, run, chosen, on_round=on_round)
+    show(outcome, time.monotonic() - started, as_json=as_json)
+    raise typer.Exit(outcome.exit_code)
+
+
+def show(outcome: Outcome, seconds: float, *, as_json: bool) -> None:
+    """The result: a table on stdout and remarks on stderr, or one JSON document."""
+    from .display import closing_line, remarks, result_console, summary, to_json
+
+    if as_json:
+        typer.echo(json.dumps(to_json(outcome, outcome.results)))
+        return
+    result_console().print(summary(outcome))
+    for line in remarks(outcome):
+        typer.echo(line, err=True)
+    if outcome.error is not None:
+        raise outcome.error
+    typer.echo(closing_line(outcome, seconds), err=True)
+
+
+def parse_route(texts: list[str] | None) -> str | dict[str, str]:
+    """``["bulk"]`` -> ``"bulk"``; ``["accounts=regular"]`` -> a mapping per entity."""
+    if not texts:
+        return "auto"
+    if len(texts) == 1 and "=" not in texts[0]:
+        return texts[0]
+    return {name: route for name, _, route in (t.partition("=") for t in texts)}
+
+
+@contextmanager
+def stop_on_interrupt(run: Run) -> Iterator[None]:
+    """Ctrl-C once ends the round and stops; twice stops now."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        if run.stop_requested:
+            raise KeyboardInterrupt
+        run.stop_requested = True
+        typer.echo("finishing the page and loading what was read; Ctrl-C again stops now", err=True)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
