@@ -1,0 +1,179 @@
+"""How long a sync takes within Exact's limits: rows to calls, calls to minutes and days. Pure.
+
+Divisions run side by side, each at its own minute limit, and each has a day of its own that ends at
+00:00 UTC (API 2.1). What they share is the contract: a cap on the calls of all of them in a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Literal
+
+from .limits import DAY_LIMIT, DAY_S, MINUTE_LIMIT, MINUTE_S
+
+Basis = Literal["count", "history", "one call", "unknown", "refused"]
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """What one entity of one division will take.
+
+    Attributes:
+        division: Code; 0 for what is read once for all.
+        entity: Name.
+        feed: The feed that will read it, for people.
+        page_size: Rows that a call brings.
+        rows: Rows to read; ``None`` if nobody knows.
+        calls: Calls; at least one.
+        basis: Where the number comes from: counted now, earlier syncs, an endpoint that gives all
+            in one call, nothing (then ``calls`` is the least it can be), or a refusal.
+        note: What a person should know of it.
+    """
+
+    division: int
+    entity: str
+    feed: str
+    page_size: int
+    rows: int | None
+    calls: int
+    basis: Basis
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """Calls that one division may make.
+
+    Attributes:
+        minute: In a clock minute.
+        day: In a day.
+        left: Of today; ``None`` for a day that has not begun to be used.
+        reserve: Of each day, kept for others.
+    """
+
+    minute: int = MINUTE_LIMIT
+    day: int = DAY_LIMIT
+    left: int | None = None
+    reserve: int = 0
+
+    def today(self) -> int:
+        """What may be spent before 00:00 UTC."""
+        return max(0, (self.day if self.left is None else self.left) - self.reserve)
+
+    def full_day(self) -> int:
+        """What may be spent on a whole day."""
+        return max(0, min(self.day - self.reserve, self.minute * (DAY_S // MINUTE_S)))
+
+
+@dataclass(frozen=True)
+class Duration:
+    """How long something takes.
+
+    Attributes:
+        calls: Calls in all.
+        minutes: Clock minutes in which calls are made, over all days.
+        days: Days on which calls are made; 1 if it is done today.
+        ends_at: Seconds since the epoch, UTC, if it starts now and goes on by itself.
+    """
+
+    calls: int
+    minutes: int
+    days: int
+    ends_at: float
+
+
+def calls_for(rows: int, page_size: int) -> int:
+    """Calls that read ``rows``: a full last page leads to an empty one (API 3.2)."""
+    return rows // page_size + 1
+
+
+def usual_calls(history: Sequence[int]) -> int:
+    """Calls of the next sync from those of earlier ones, rounded up; never less than one."""
+    return max(1, -int(-fmean(history) // 1)) if history else 1
+
+
+def in_order(streams: Sequence[StreamPlan], ranks: Mapping[str, int]) -> list[StreamPlan]:
+    """The streams as they go: what is read once, then by division; in it by the entity's turn."""
+    return sorted(streams, key=lambda s: (s.division, ranks.get(s.entity, len(ranks)), s.entity))
+
+
+def duration(
+    calls: Mapping[int, int],
+    allowances: Mapping[int, Allowance],
+    *,
+    now: float,
+    contract_cap: int | None = None,
+) -> Duration:
+    """How long the calls of several divisions take side by side.
+
+    Args:
+        calls: Division -> calls.
+        allowances: Division -> what it may make; a division that is missing has the usual limits.
+        now: Seconds since the epoch, UTC.
+        contract_cap: Calls a day over all divisions; ``None`` for no cap.
+
+    Raises:
+        ValueError: If a division or the contract may make no call at all on a whole day.
+    """
+    allowed = {code: allowances.get(code, Allowance()) for code in calls}
+    _check(calls, allowed, contract_cap)
+    left = {code: n for code, n in calls.items() if n > 0}
+    minutes = days = 0
+    ends_at, day_starts_at = now, now
+    while left:
+        midnight = (day_starts_at // DAY_S + 1) * DAY_S
+        open_minutes = max(1, int((midnight - day_starts_at) // MINUTE_S))
+        spent = _one_day(left, allowed, open_minutes, contract_cap, first=days == 0)
+        used = max((-(-n // allowed[code].minute) for code, n in spent.items()), default=0)
+        minutes += used
+        days += 1
+        ends_at = day_starts_at + used * MINUTE_S
+        left = {code: n - spent[code] for code, n in left.items() if n > spent[code]}
+        day_starts_at = midnight
+    return Duration(sum(calls.values()), minutes, days, ends_at)
+
+
+def _check(
+    calls: Mapping[int, int], allowed: Mapping[int, Allowance], contract_cap: int | None
+) -> None:
+    for code, n in calls.items():
+        if n > 0 and allowed[code].full_day() == 0:
+            raise ValueError(f"division {code} may make no call: all of its day is reserved")
+    if contract_cap is not None and contract_cap <= 0 and any(calls.values()):
+        raise ValueError("the contract's cap leaves no call")
+
+
+def _one_day(
+    left: Mapping[int, int],
+    allowed: Mapping[int, Allowance],
+    open_minutes: int,
+    contract_cap: int | None,
+    *,
+    first: bool,
+) -> dict[int, int]:
+    """Calls of each division on one day."""
+    may = {}
+    for code, n in left.items():
+        allowance = allowed[code]
+        of_day = allowance.today() if first else allowance.full_day()
+        may[code] = min(n, of_day, open_minutes * allowance.minute)
+    return may if contract_cap is None else share(may, contract_cap)
+
+
+def share(wanted: Mapping[int, int], cap: int) -> dict[int, int]:
+    """Divide ``cap`` as divisions do that call at the same pace: evenly, until each has enough."""
+    given: dict[int, int] = {}
+    rest = cap
+    for position, (code, n) in enumerate(sorted(wanted.items(), key=lambda item: item[1])):
+        # A remainder goes to those with most to do, so that the whole cap is used.
+        given[code] = min(n, rest // (len(wanted) - position))
+        rest -= given[code]
+    return given
+
+
+def without(allowance: Allowance, calls: int) -> Allowance:
+    """The allowance after some of today's calls were spent."""
+    left = allowance.day if allowance.left is None else allowance.left
+    return replace(allowance, left=max(0, left - calls))
