@@ -75,6 +75,7 @@ class Cursor:
         tombstones: Highest ``Timestamp`` of ``sync/Deleted`` applied to this entity.
         tombstones_at: When that list was read; seconds since the epoch, UTC.
         refused_at: When Exact refused this stream lately; seconds since the epoch, UTC.
+        digest: Mark of the whole content, of lists that are read in full; empty if not known.
     """
 
     column: str | None
@@ -86,10 +87,11 @@ class Cursor:
     tombstones: int | None = None
     tombstones_at: float = 0.0
     refused_at: tuple[float, ...] = ()
+    digest: str = ""
 
     def to_state(self) -> dict[str, Any]:
         """JSON for dlt's state; defaults are left out."""
-        plain = {k: v for k, v in asdict(self).items() if v not in (None, 0, 0.0, (), [])}
+        plain = {k: v for k, v in asdict(self).items() if v not in (None, 0, 0.0, (), [], "")}
         if self.scan is not None:
             plain["scan"] = {k: v for k, v in asdict(self.scan).items() if v is not None}
             plain["scan"]["seen"] = self.scan.seen

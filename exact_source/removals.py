@@ -103,7 +103,7 @@ class Removals:
     def _versions(self, keys: list[str], column: str) -> dict[str, Any]:
         return self._stored.versions(self._table, self._division, self._shape.keys[0], keys, column)
 
-    def unmet(self, met: Sequence[Key], *, began_at: float) -> Gone:
+    def unmet(self, met: Sequence[pa.Table], *, began_at: float) -> Gone:
         """Stored rows that a full pass since ``began_at`` did not meet."""
         keys = self._shape.keys
         held = self._stored.unmet(
@@ -111,8 +111,11 @@ class Removals:
         )
         if held is None:
             return Gone(())
-        known = set(met)
-        return Gone([k for k in rows.key_strings(held, keys) if k not in known])
+        if met and keys:
+            held = held.cast(met[0].schema).join(pa.concat_tables(met), keys, join_type="left anti")
+        elif met and sum(t.num_rows for t in met):
+            return Gone(())  # the division is the whole key, and its row was met
+        return Gone(rows.key_tuples(held, keys))
 
     def tables(self, gone: Gone, *, at: float) -> Iterator[pa.Table]:
         """The rows that carry the deletion to the destination."""
@@ -123,7 +126,7 @@ class Removals:
             values = [k[0] for k in gone.keys]
             wanted = set(gone.keys)
             for table in self._stored.rows(self._table, self._division, keys[0], values):
-                mine = [k in wanted for k in rows.key_strings(table, keys)]
+                mine = [k in wanted for k in rows.key_tuples(table, keys)]
                 yield rows.mark_deleted(table.filter(pa.array(mine)), self._shape.arrow, at=at)
             return
         columns: dict[str, Sequence[Any]] = {"division": [self._division] * len(gone.keys)}

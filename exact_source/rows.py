@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.ipc
 
 from .cursors import fingerprint
 
@@ -69,9 +71,20 @@ def drop_known(
     return table if all(keep) else table.filter(pa.array(keep))
 
 
-def key_strings(table: pa.Table, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+def key_tuples(table: pa.Table, keys: Sequence[str]) -> list[tuple[Any, ...]]:
     """The key of every row."""
+    if not keys:
+        return [()] * table.num_rows
     return list(zip(*(table.column(k).to_pylist() for k in keys), strict=True))
+
+
+def digest(tables: Sequence[pa.Table]) -> str:
+    """A mark of the rows' content, whenever they were read."""
+    table = concat(tables).drop_columns([SYNCED_AT.name])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return blake2b(sink.getvalue(), digest_size=12).hexdigest()
 
 
 def deletions(schema: pa.Schema, columns: Mapping[str, Sequence[Any]], *, at: float) -> pa.Table:

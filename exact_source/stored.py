@@ -7,7 +7,7 @@ package, so it commits together with the data and the cursor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ class Stored:
 
     def __init__(self, pipeline: dlt.Pipeline) -> None:
         self._pipeline = pipeline
+        self._escape: Callable[[str], str] | None = None
 
     def check(self) -> None:
         """Refuse a destination that dlt would fail to load into, before a call is spent on it.
@@ -121,8 +122,10 @@ class Stored:
         return self._pipeline.sql_client()
 
     def _quote(self, name: str) -> str:
-        with self._client() as client:
-            return client.escape_column_name(name)
+        if self._escape is None:
+            with self._client() as client:
+                self._escape = client.escape_column_name
+        return self._escape(name)
 
     def _rows(self, table: str, sql: str, params: Sequence[Any]) -> Sequence[Sequence[Any]]:
         try:

@@ -24,9 +24,10 @@ from .errors import (
 from .feeds import harmless_filter
 from .odata import build_filter, build_url, check_next, skiptoken
 from .pages import Page, PageSchema, parse_page
-from .removals import Gone, Key, Removals
+from .removals import Gone, Removals
 from .run import Division, Run, StreamResult
 from .shape import Shape
+from .start import SYNC_TIMESTAMP, first_timestamp
 from .stored import Stored
 from .tombstones import RETENTION_S
 
@@ -35,8 +36,10 @@ HOUR_S = 3600
 REFUSALS_PER_HOUR = 3
 # Empty pages in a row that still lead on; more is a loop.
 EMPTY_PAGES = 50
+# Rows of a list without cursor that are held back to see whether anything changed at all.
+HOLD_ROWS = 20_000
 
-Emit = Callable[[pa.Table | None, Cursor], Awaitable[None]]
+Emit = Callable[[pa.Table | None, Cursor | None], Awaitable[None]]
 
 
 class Stream:
@@ -75,14 +78,15 @@ class Stream:
             division.code, self.entity.name, shape.plan.label, started_at=run.clock.now()
         )
         self.removals = Removals(shape, division.code, stored, run.options)
-        self._met: list[Key] | None = None
+        self._met: list[pa.Table] | None = None
+        self._held: list[pa.Table] | None = None
         self._removed = 0
 
     async def read(self) -> None:
         """Read until the end, a limit or the round's end; the outcome is in ``result``."""
         self.run.results.append(self.result)
         try:
-            await self._read()
+            await self._read_or_release()
         except LimitError as error:
             self._end("waiting", str(error))
             self.result.resumes_at = error.resumes_at
@@ -97,6 +101,12 @@ class Stream:
             self._end("failed", str(error))
             self.run.give_up(error)
 
+    async def _read_or_release(self) -> None:
+        try:
+            await self._read()
+        finally:
+            await self._release()
+
     async def _read(self) -> None:
         if not self._may_start():
             return
@@ -106,7 +116,7 @@ class Stream:
             await self._begin()
         if await self._scan():
             self._end("complete")
-        else:
+        elif self.result.status == "running":
             self._end("incomplete", "goes on in the next round")
 
     # -- before the first page -----------------------------------------------------------------
@@ -158,21 +168,30 @@ class Stream:
     async def _begin(self) -> None:
         now = self.run.clock.now()
         since = cursors.next_since(self.cursor, self.run.options.zone_slack_s)
-        if since is None and self.shape.plan.column == "Modified":
-            since = self.run.options.start_ms
+        if since is None and self.run.options.start_ms is not None:
+            since = await self._start(self.run.options.start_ms)
         self.cursor = cursors.begin(self.cursor, now=now, since=since)
+
+    async def _start(self, start_ms: int) -> int | None:
+        """Where a first read begins; ``None``: at the beginning, older rows are dropped on the way."""
+        feed = self.shape.plan.full
+        if feed.cursor == "Modified":
+            return start_ms
+        if not feed.start_date:
+            return None
+        target = Target(self.division.code, SYNC_TIMESTAMP, self.entity.name, self.target.rank)
+        found = await first_timestamp(self.run.client, target, feed.path, start_ms)
+        self.target.calls += target.calls
+        return None if found is None else found - 1
 
     # -- the chain of pages --------------------------------------------------------------------
 
     async def _scan(self) -> bool:
         """Read the chain; ``False`` if the round ended first."""
-        scan = self.cursor.scan
-        if scan is not None and scan.since is None and self.removals.by_full_pass():
-            self._met = []
+        self._look_for_unmet()
         resumed = self.cursor.scan is not None and self.cursor.scan.next is not None
-        expected = self.cursor.recent if self._is_watermark() else ()
         seen: set[str] = set()
-        empty = rows_read = 0
+        empty = 0
         while self.cursor.scan is not None:
             if self.run.must_stop():
                 return False
@@ -193,20 +212,18 @@ class Stream:
                 continue
             resumed = False
             empty = 0 if page.table.num_rows else empty + 1
-            rows_read += page.table.num_rows
             await self._take(page)
-        return await self._after_scan(expected, rows_read)
+        return self.result.status == "running"
 
-    async def _after_scan(self, expected: tuple[str, ...], rows_read: int) -> bool:
-        if expected and not rows_read and not self._removed:
-            # Not even the row that the cursor came from: another database counts lower (API 4.2).
-            self.result.notes.append("nothing above the cursor, not even its own row: read anew")
-            self.cursor = replace(self.cursor, value=None, recent=())
-            await self._begin()
-            return await self._scan()
-        if self._met is not None:
-            await self._remove_unmet(self._met)
-        return True
+    def _look_for_unmet(self) -> None:
+        """In a full pass over rows that are stored already, those that it does not meet are gone."""
+        scan = self.cursor.scan
+        if scan is None or scan.since is not None:
+            return
+        if self.removals.by_full_pass():
+            self._met = []
+        if self.shape.plan.increment is None and scan.pages == 0:
+            self._held = []
 
     def _is_watermark(self) -> bool:
         scan = self.cursor.scan
@@ -249,30 +266,103 @@ class Stream:
         )
 
     async def _take(self, page: Page) -> None:
-        feed, _ = self._feed()
         before, scan = self.cursor, self.cursor.scan
         if scan is None:
             raise RuntimeError("a page without a scan")
         self.run.count_page()
-        for surprise in page.surprises:
-            note = f"{surprise.column}: {surprise.kind}"
-            if note not in self.result.notes:
-                self.result.notes.append(note)
-        link = page.next_url and check_next(
-            page.next_url, self.run.client.base_url, feed.path, self.division.code
-        )
-        if link == self._url():
-            raise ContractError(f"{self.target.where}: the next link leads to its own page")
+        self._note_surprises(page)
+        link = self._checked_link(page)
         table = page.table
         if self.shape.keys == [rows.ROW.name]:
             table = rows.number(table, scan.rows)
         if self._met is not None:
-            self._met.extend(rows.key_strings(table, self.shape.keys))
-        self.cursor = cursors.advance(before, self._facts(before, table, link))
+            self._met.append(table.select(self.shape.keys))
+        facts = self._facts(before, table, link)
+        after = cursors.advance(before, facts)
         table = self._worth_loading(before, table)
         self.result.rows += table.num_rows
-        at = max(self.run.clock.now(), scan.started_at)
-        await self._move(rows.stamp(table, at) if table.num_rows else None, self.cursor)
+        stamped = rows.stamp(table, max(self.run.clock.now(), scan.started_at))
+        if after.scan is not None:
+            await self._load(stamped, after)
+        else:
+            await self._finish(stamped, before, after, rows_read=scan.rows + facts.rows)
+
+    def _note_surprises(self, page: Page) -> None:
+        for surprise in page.surprises:
+            note = f"{surprise.column}: {surprise.kind}"
+            if note not in self.result.notes:
+                self.result.notes.append(note)
+
+    def _checked_link(self, page: Page) -> str | None:
+        feed, _ = self._feed()
+        if page.next_url is None:
+            return None
+        link = check_next(page.next_url, self.run.client.base_url, feed.path, self.division.code)
+        if link == self._url():
+            raise ContractError(f"{self.target.where}: the next link leads to its own page")
+        return link
+
+    async def _load(self, table: pa.Table, cursor: Cursor | None) -> None:
+        """Hand over a page; the pages of a short list are held back until all are there."""
+        if cursor is not None:
+            self.cursor = cursor
+        if self._held is not None:
+            self._held.append(table)
+            if sum(t.num_rows for t in self._held) > HOLD_ROWS:
+                await self._release()
+            return
+        await self._move(table if table.num_rows else None, cursor)
+
+    async def _release(self) -> None:
+        """Hand over the pages that were held back."""
+        held, self._held = self._held, None
+        if held is not None:
+            table = rows.concat(held) if held else None
+            await self._move(table if table is not None and table.num_rows else None, self.cursor)
+
+    async def _finish(
+        self, table: pa.Table, before: Cursor, after: Cursor, *, rows_read: int
+    ) -> None:
+        """The last page: what is gone goes with it, and only then the cursor moves."""
+        if self._is_suspiciously_empty(before, rows_read):
+            self.result.notes.append("nothing above the cursor, not even its own row: read anew")
+            self.cursor = replace(before, value=None, recent=(), scan=None)
+            await self._begin()
+            self._look_for_unmet()
+            return
+        if self._met is not None and not await self._may_be_empty(self._met):
+            await self._keep_what_is_stored(before)
+            return
+        if self._held is not None:
+            after, table = self._unless_unchanged(table, after)
+        await self._move(table if table.num_rows else None, None)
+        if self._met is not None:
+            await self._remove(self.removals.unmet(self._met, began_at=after.read_at), None)
+        await self._move(None, after)
+
+    def _unless_unchanged(self, last: pa.Table, after: Cursor) -> tuple[Cursor, pa.Table]:
+        """A short list as a whole, or nothing if it is the same as the last time: merges cost."""
+        held, self._held = [*(self._held or []), last], None
+        digest = rows.digest(held)
+        if digest == self.cursor.digest:
+            self.result.rows = 0
+            return after, last.slice(0, 0)
+        return replace(after, digest=digest), rows.concat(held)
+
+    async def _may_be_empty(self, met: list[pa.Table]) -> bool:
+        """Whether the answer, if empty, means no rows rather than no rights."""
+        if any(table.num_rows for table in met):
+            return True
+        return await self.run.has_rights(self.division.code, self.shape.plan.full.path)
+
+    async def _keep_what_is_stored(self, before: Cursor) -> None:
+        """An empty answer without rights is no empty company (API 0.1, 6.2)."""
+        self._end("refused", f"{self.target.where}: empty answer without rights; rows were kept")
+        await self._move(None, replace(before, scan=None))
+
+    def _is_suspiciously_empty(self, before: Cursor, rows_read: int) -> bool:
+        """Whether not even the row came back that the cursor came from (API 4.2)."""
+        return self._is_watermark() and bool(before.recent) and not rows_read and not self._removed
 
     def _facts(self, before: Cursor, table: pa.Table, link: str | None) -> PageFacts:
         version = self.shape.version
@@ -302,6 +392,8 @@ class Stream:
         self.cursor = cursors.begin(self.cursor, now=self.run.clock.now(), since=since)
         if self._met is not None:
             self._met = []
+        if self._held is not None:
+            self._held = []
 
     # -- what is gone --------------------------------------------------------------------------
 
@@ -317,32 +409,18 @@ class Stream:
         cursor = replace(self.cursor, tombstones=found.top, tombstones_at=found.read_at)
         await self._remove(self.removals.tombstoned(found), cursor)
 
-    async def _remove_unmet(self, met: list[Key]) -> None:
-        """Remove the rows of this division that a finished full pass did not meet."""
-        if not met and not await self._may_be_empty():
-            return
-        await self._remove(self.removals.unmet(met, began_at=self.cursor.read_at), self.cursor)
-
-    async def _remove(self, gone: Gone, cursor: Cursor) -> None:
+    async def _remove(self, gone: Gone, cursor: Cursor | None) -> None:
         self._removed += len(gone.keys)
-        for table in self.removals.tables(gone, at=self.run.clock.now()):
-            await self._move(table, cursor)
         self.result.deleted += len(gone.keys)
+        for table in self.removals.tables(gone, at=self.run.clock.now()):
+            await self._move(table, None)
         await self._move(None, cursor)
-
-    async def _may_be_empty(self) -> bool:
-        """Whether an empty answer means no rows, rather than no rights (API 0.1, 6.2)."""
-        if await self.run.has_rights(self.division.code, self.shape.plan.full.path):
-            return True
-        self._end(
-            "refused", f"{self.target.where}: empty answer without rights; stored rows were kept"
-        )
-        return False
 
     # -- outcome -------------------------------------------------------------------------------
 
-    async def _move(self, table: pa.Table | None, cursor: Cursor) -> None:
-        self.cursor = cursor
+    async def _move(self, table: pa.Table | None, cursor: Cursor | None) -> None:
+        if cursor is not None:
+            self.cursor = cursor
         self.result.calls = self.target.calls
         await self.emit(table, cursor)
         self.run.on_progress(self.result)
