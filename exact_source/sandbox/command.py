@@ -11,8 +11,7 @@ from .faults import parse_fault
 from .server import LOOPBACK, bind, new_server
 
 
-def run(  # noqa: PLR0913 - each is an option of the command line, given by name
-    *,
+def run(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     port: int = 8080,
     companies: int = 2,
     invoices: int = 50,
