@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from .overlay import apply_overlay, overlay_path, read_overlay
+
 Kind = Literal["regular", "bulk", "sync", "function"]
 Cursor = Literal["Modified", "Timestamp"]
 
@@ -155,10 +157,26 @@ class Catalogue:
 
 @cache
 def load_catalogue() -> Catalogue:
-    """The shipped catalogue; read once per process."""
+    """The shipped catalogue, with the overlay that the settings name; read once per process.
+
+    Raises:
+        ConfigurationError: If there is an overlay that cannot be used.
+    """
+    return read_catalogue(overlay_path())
+
+
+def read_catalogue(overlay: Path | None = None) -> Catalogue:
+    """The shipped catalogue, with an overlay on it if there is one.
+
+    Raises:
+        ConfigurationError: If the overlay cannot be used.
+    """
     raw = json.loads(Path(__file__).with_name("catalogue.json").read_bytes())
+    entities = raw["entities"]
+    if overlay is not None:
+        entities = apply_overlay(entities, read_overlay(overlay))
     return Catalogue(
-        entities=Entities(raw["entities"]),
+        entities=Entities(entities),
         core=tuple(raw["core"]),
         unread=raw["unread"],
     )

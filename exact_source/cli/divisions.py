@@ -1,0 +1,114 @@
+"""``exact-source divisions``: the companies that the app may see."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import RefusedError
+from .options import AsJson, BaseUrl, Region
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ..run import Run
+
+# ``BlockingStatus`` (API 5).
+BLOCKING = {
+    0: "",
+    1: "backup",
+    2: "conversion busy",
+    3: "conversion shadow",
+    4: "conversion waiting",
+    5: "copy data waiting",
+    6: "copy data busy",
+    100: "wait for deletion",
+    101: "deleted",
+    102: "deletion failed",
+}
+COLUMNS = ("code", "name", "status", "moved", "current", "country", "currency", "customer")
+
+
+def divisions(
+    context: typer.Context,
+    via: Annotated[
+        int | None,
+        typer.Option(
+            metavar="CODE",
+            help="Ask this division, where the user's current one is outside the app's scope.",
+        ),
+    ] = None,
+    region: Region = None,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the companies (divisions) that the app and the user may see; takes two calls.
+
+    Example: exact-source divisions --json
+    """
+    from ..source import make_options, make_run
+    from .connect import clock_of, make_connection
+    from .output import make_console, make_table, print_json, styled
+
+    settings, storage = make_connection(region, base_url)
+    options = make_options(divisions="all" if via is None else [via])
+    found = asyncio.run(read_list(make_run(options, settings, storage, clock=clock_of(context))))
+    if as_json:
+        print_json({"divisions": found})
+        return
+    rows = []
+    for row in found:
+        blocked = row["blocking_status"]
+        status = styled(row["status"], "red" if blocked else "green")
+        shown = {**row, "code": str(row["code"]), "status": status}
+        rows.append([shown[name] for name in COLUMNS])
+    make_console().print(make_table(COLUMNS, rows))
+
+
+async def read_list(run: Run) -> list[dict[str, Any]]:
+    """All divisions, by code.
+
+    Raises:
+        RefusedError: If the list may not be read.
+    """
+    async with run.connected():
+        table, _ = await run.division_list()
+    if table is None:
+        raise RefusedError(
+            "system/Divisions: Exact Online refused the list of divisions; the app needs the scope "
+            "Organization administration",
+            status=403,
+        )
+    return sorted(describe(table), key=lambda row: row["code"])
+
+
+def describe(table: pa.Table) -> list[dict[str, Any]]:
+    """One plain document for each row of ``system/Divisions``."""
+    return [
+        {
+            "code": row["division"],
+            "name": row["description"] or "",
+            "status": status_text(row["blocking_status"] or 0),
+            "blocking_status": row["blocking_status"] or 0,
+            "moved": _day(row["division_move_date"]),
+            "archived": _day(row["archive_date"]),
+            "current": bool(row["current"]),
+            "country": row["country"],
+            "currency": row["currency"],
+            "customer": row["customer_name"],
+        }
+        for row in table.to_pylist()
+    ]
+
+
+def status_text(blocking_status: int) -> str:
+    """What a ``BlockingStatus`` means: ``open``, or why the division is blocked."""
+    if blocking_status == 0:
+        return "open"
+    return f"blocked: {BLOCKING.get(blocking_status, f'BlockingStatus {blocking_status}')}"
+
+
+def _day(moment: Any) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="seconds")

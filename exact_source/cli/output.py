@@ -1,0 +1,101 @@
+"""Results on stdout: one JSON document, or tables and lines for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+# A pipe has no width; a line that is broken at 80 characters is no line for grep.
+PIPE_WIDTH = 10_000
+
+
+def print_json(document: Any) -> None:
+    """One JSON document."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console that wraps on terminals only; rich itself respects NO_COLOR."""
+    from rich.console import Console
+
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    return console
+
+
+def make_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()
+) -> Table:
+    """A plain table; ``None`` is shown as nothing, and markup in a value as it is.
+
+    Args:
+        columns: Headings.
+        rows: Values; a text that begins with ``[`` and came from Exact is no markup.
+        right: Headings of the columns of numbers.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left")
+    for row in rows:
+        table.add_row(*(v if isinstance(v, Text) else Text(show(v)) for v in row))
+    return table
+
+
+def show(value: object) -> str:
+    """A value in a table: numbers with separators, nothing for ``None``."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value)
+
+
+def styled(text: str, style: str) -> Any:
+    """A coloured text."""
+    from rich.text import Text
+
+    return Text(text, style=style)
+
+
+def iso_instant(at: float | None) -> str | None:
+    """A moment, UTC, to the second."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def iso_digits(ms: int) -> str:
+    """The digits that Exact Online shows for ``/Date(ms)/``; they have no zone (API 3.5)."""
+    moment = datetime.fromtimestamp(ms / 1000, UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="milliseconds")
+
+
+def local_clock(at: float) -> str:
+    """A moment in the reader's own time zone."""
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def span(seconds: float) -> str:
+    """A length of time in its two largest units: ``2 d 3 h``, ``5 min``, ``12 s``."""
+    total = max(0, round(seconds))
+    parts: list[tuple[int, str]] = []
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, total = divmod(total, size)
+        if count or parts:
+            parts.append((count, unit))
+    found = [f"{count} {unit}" for count, unit in parts[:2] if count]
+    return " ".join(found) or "0 s"

@@ -1,0 +1,151 @@
+"""``exact-source entities refresh``: the catalogue beside ``$metadata`` of a live company."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ..entities.drift import Drift
+    from ..metadata import Services
+    from ..run import Run
+
+
+def refresh(
+    context: typer.Context,
+    division: int | None,
+    entities: str | None,
+    write: Path | None,
+    region: str | None,
+    base_url: str | None,
+    as_json: bool,
+) -> None:
+    """Report what a company has that the catalogue does not know, and the other way round.
+
+    One call for each service of the chosen entities.
+    """
+    from ..entities.catalogue import read_catalogue
+    from ..entities.drift import compare, make_overlay, services_of
+    from ..source import choose_entities
+    from .output import iso_instant, print_json
+
+    # The overlay is made against what is shipped: it replaces an earlier one, it adds nothing to it.
+    catalogue = read_catalogue()
+    names = choose_entities(entities, catalogue)
+    if write is not None and not write.absolute().parent.is_dir():
+        raise ConfigurationError(f"--write: there is no folder {write.absolute().parent}")
+    run = make_metadata_run(context, division, region, base_url)
+    wanted = services_of(catalogue.entities[name] for name in names)
+    code, services = asyncio.run(_read(run, division, wanted))
+    drift = compare(catalogue, services.found)
+    report = describe(drift, services) | {"division": code}
+    if write is not None:
+        about = {"made_at": iso_instant(run.clock.now()), "division": code}
+        write_file(write, make_overlay(catalogue, drift, about=about))
+        report["written"] = str(write)
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+    if services.refused and not services.found:
+        raise typer.Exit(1)
+
+
+def make_metadata_run(
+    context: typer.Context, division: int | None, region: str | None, base_url: str | None
+) -> Run:
+    """A run whose client can read ``$metadata``."""
+    from ..limits import Limits
+    from ..metadata import metadata_client
+    from ..run import Run
+    from ..source import make_options
+    from .connect import clock_of, make_connection
+
+    settings, storage = make_connection(region, base_url)
+    clock, limits = clock_of(context), Limits()
+    connect = metadata_client(settings, storage, clock, limits)
+    options = make_options(divisions="all" if division is None else [division])
+    return Run(options, connect, clock=clock, limits=limits)
+
+
+async def _read(run: Run, division: int | None, names: Sequence[str]) -> tuple[int, Services]:
+    from ..metadata import read_services
+
+    async with run.connected() as client:
+        if division is None:
+            open_ones = [d.code for d in await run.divisions() if not d.blocked]
+            if not open_ones:
+                raise ConfigurationError("every division that the app may see is blocked")
+            division = open_ones[0]
+        return division, await read_services(client, division, names)
+
+
+def describe(drift: Drift, services: Services) -> dict[str, Any]:
+    """The report in plain values."""
+    return {
+        "services": sorted(services.found),
+        "refused": services.refused,
+        "calls": services.calls,
+        "changes": [
+            {
+                "entity": change.entity,
+                "feed": change.kind,
+                "path": change.path,
+                "endpoint_gone": change.missing,
+                "new_columns": dict(change.added),
+                "new_columns_of_unknown_type": dict(change.unreadable),
+                "gone_columns": list(change.gone),
+            }
+            for change in drift.changes
+        ],
+        "new_endpoints": {path: len(found.columns) for path, found in drift.new.items()},
+    }
+
+
+def write_file(path: Path, document: dict[str, Any]) -> None:
+    """Replace a file by a JSON document, as a whole."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        draft.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", "utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ConfigurationError(f"--write: {path} cannot be written: {error.strerror}") from None
+
+
+def _print(report: dict[str, Any]) -> None:
+    from .output import make_console, make_table
+
+    console = make_console()
+    rows = []
+    for change in report["changes"]:
+        what = ["the endpoint is gone"] if change["endpoint_gone"] else []
+        new = {**change["new_columns"], **change["new_columns_of_unknown_type"]}
+        what += [f"+ {', '.join(new)}"] if new else []
+        what += [f"- {', '.join(change['gone_columns'])}"] if change["gone_columns"] else []
+        rows.append((change["entity"], change["path"], "; ".join(what)))
+    for path, columns in report["new_endpoints"].items():
+        rows.append((None, path, f"a new endpoint with {columns} columns"))
+    if rows:
+        console.print(make_table(("entity", "path", "difference"), rows))
+    for why in report["refused"].values():
+        console.print(f"not read: {why}")
+    count = len(report["services"])
+    verdict = "differ in the above" if rows else "agree"
+    console.print(
+        f"{count} service(s) of division {report['division']} and the catalogue {verdict}; "
+        f"{report['calls']} calls"
+    )
+    if "written" in report:
+        console.print(
+            f"written to {report['written']}; to use it, set "
+            f"SOURCES__EXACT_ONLINE__CATALOGUE_OVERLAY={report['written']}"
+        )

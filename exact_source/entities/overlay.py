@@ -1,0 +1,138 @@
+"""What a live company has beyond the shipped catalogue, in a file that the catalogue is read with.
+
+``exact-source entities refresh --write FILE`` writes it. It is used if the setting
+``sources.exact_online.catalogue_overlay`` names it: as ``SOURCES__EXACT_ONLINE__CATALOGUE_OVERLAY``
+in the environment, or in ``.dlt/config.toml`` of the working folder. The form:
+
+    {"version": 1,
+     "columns": {"accounts": {"sync": {"add": {"NewField": "s"}, "drop": ["OldField"]}}},
+     "entities": {"new_things": {... a record as in catalogue.json ...}}}
+
+Nothing here imports dlt: the catalogue must load without its seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigurationError
+
+SETTING = "sources.exact_online.catalogue_overlay"
+VARIABLE = "SOURCES__EXACT_ONLINE__CATALOGUE_OVERLAY"
+CONFIG = Path(".dlt/config.toml")
+VERSION = 1
+LETTERS = frozenset("gsfmihyltbx")
+
+Records = Mapping[str, Mapping[str, Any]]
+
+
+def overlay_path() -> Path | None:
+    """The overlay that the settings name; ``None`` without one."""
+    given = os.environ.get(VARIABLE)
+    place = _configured() if given is None else given
+    return Path(place).expanduser() if place else None
+
+
+def _configured() -> str:
+    try:
+        config = tomllib.loads(CONFIG.read_text("utf-8"))
+    except (OSError, ValueError):
+        return ""  # dlt itself says what is wrong with its file
+    section = config.get("sources", {}).get("exact_online", {})
+    return str(section.get("catalogue_overlay", ""))
+
+
+def read_overlay(path: Path) -> dict[str, Any]:
+    """The overlay in a file.
+
+    Raises:
+        ConfigurationError: If there is none, or it is of another form.
+    """
+    try:
+        overlay = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{SETTING}: {path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ConfigurationError(f"{SETTING}: {path} is no JSON") from None
+    if not isinstance(overlay, dict) or overlay.get("version") != VERSION:
+        raise ConfigurationError(
+            f"{SETTING}: {path} is no overlay of version {VERSION}; "
+            "make one with `exact-source entities refresh --write FILE`"
+        )
+    return overlay
+
+
+def apply_overlay(entities: Records, overlay: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The records of the catalogue with an overlay on them.
+
+    What the shipped catalogue has come to know since is left as it is shipped.
+
+    Raises:
+        ConfigurationError: If the overlay has another form.
+    """
+    try:
+        merged = {
+            name: _with_columns(record, overlay.get("columns", {}).get(name, {}))
+            for name, record in entities.items()
+        }
+        new = {n: r for n, r in overlay.get("entities", {}).items() if n not in merged}
+        for record in new.values():
+            _check_record(record)
+        merged.update(new)
+    except (AttributeError, TypeError, KeyError, ValueError) as error:
+        raise ConfigurationError(f"{SETTING}: the overlay has another form ({error})") from None
+    return dict(sorted(merged.items()))
+
+
+def _check_record(record: Mapping[str, Any]) -> None:
+    _check_letters(record["columns"])
+    if not record["key"] or not record["service"] or not record["feeds"]:
+        raise ValueError("a new entity has no key, service or feed")
+    for feed in record["feeds"].values():
+        _ = feed["path"], int(feed["page"])
+
+
+def _check_letters(columns: Mapping[str, str]) -> None:
+    if unknown := set(columns.values()) - LETTERS:
+        raise ValueError(f"unknown type {min(unknown)!r}")
+
+
+def _with_columns(
+    record: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """One record with columns added and dropped, feed by feed."""
+    if not changes:
+        return record
+    columns = dict(record["columns"])
+    for change in changes.values():
+        _check_letters(change.get("add", {}))
+        for field, letter in change.get("add", {}).items():
+            columns.setdefault(field, letter)
+    fresh = columns.keys() - record["columns"].keys()
+    feeds = {
+        kind: _with_feed_columns(feed, changes.get(kind, {}), fresh, kept_fields(record, feed))
+        for kind, feed in record["feeds"].items()
+    }
+    return {**record, "columns": columns, "feeds": feeds}
+
+
+def _with_feed_columns(
+    feed: Mapping[str, Any],
+    change: Mapping[str, Any],
+    fresh: Iterable[str],
+    kept: frozenset[str],
+) -> dict[str, Any]:
+    added = set(change.get("add", {}))
+    without = (set(feed.get("without", ())) | set(fresh)) - added
+    without |= set(change.get("drop", ())) - kept
+    return {**feed, "without": sorted(without)}
+
+
+def kept_fields(record: Mapping[str, Any], feed: Mapping[str, Any]) -> frozenset[str]:
+    """Fields that a feed cannot be read without: an overlay does not drop them."""
+    return frozenset([*record["key"], "Division", feed.get("cursor", "Division")])
