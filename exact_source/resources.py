@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,24 +95,22 @@ class EntityReader:
 
     async def tables(self) -> AsyncIterator[pa.Table]:
         """Arrow batches; dlt's state is written just before the batch that it covers."""
-        pipeline = dlt.current.pipeline()
-        stored = Stored(pipeline)
-        stored.check()
-        states = DivisionStates(self.name, stored)
-        if self.run.tombstones_since is None:
-            self.run.tombstones_since = tombstone_starts(stored)
-        declare_table(dlt.current.source_schema(), self.shape, self.run.options.deletes)
-        first_ever = not states.known
-        before = len(self.run.results)
-        yielded = False
-        async with self.run.connected():
+        run = self.run
+        before = len(run.results)
+        declare_table(dlt.current.source_schema(), self.shape, run.options.deletes)
+        async with run.connected(dlt.current.pipeline()) as stored:
+            if run.arrived is None:
+                run.arrived = stored.completed_loads(load_ids(all_entries()))
+                run.tombstones_since = tombstone_starts(stored)
+            states = DivisionStates(self.name, run.arrived)
+            yielded = False
             async for batch in self._batches(states, stored):
                 yielded = True
                 yield batch
-        if first_ever and not yielded:
+        if not yielded and not states.known:
             empty = self.shape.arrow.empty_table()  # so that SQL finds the table
             yield rows.with_required(empty, self._keys)
-        mine = [r for r in self.run.results[before:] if r.entity == self.name]
+        mine = [r for r in run.results[before:] if r.entity == self.name]
         if mine:
             yield outcome_item(mine)
 
@@ -203,12 +201,11 @@ class DivisionStates:
     it; what counts is the newest one whose package the destination lists as loaded.
     """
 
-    def __init__(self, name: str, stored: Stored) -> None:
+    def __init__(self, name: str, arrived: set[str]) -> None:
         self._state: MutableMapping[str, Any] = dlt.current.resource_state(name).setdefault(
             "divisions", {}
         )
         self._load_id: str = dlt.current.load_package_state()["load_id"]
-        arrived = stored.completed_loads(load_ids(self._state.values()))
         self._arrived = {code: arrived_entry(e, arrived) for code, e in self._state.items()}
 
     @property
@@ -249,6 +246,12 @@ def tombstone_starts(stored: Stored) -> dict[int, int]:
             if seen:
                 starts[int(code)] = min(seen + ([starts[int(code)]] if int(code) in starts else []))
     return starts
+
+
+def all_entries() -> Iterator[Mapping[str, Any]]:
+    """The state entries of all entities and divisions."""
+    for state in dlt.current.source_state().get("resources", {}).values():
+        yield from state.get("divisions", {}).values()
 
 
 def load_ids(entries: Iterable[Mapping[str, Any]]) -> set[str]:

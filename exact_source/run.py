@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import dlt
 import pyarrow as pa
 
 from .client import ExactClient, Target
@@ -19,6 +20,7 @@ from .feeds import Route
 from .limits import Limits
 from .listing import read_all
 from .pages import PageSchema
+from .stored import Stored
 from .tombstones import Tombstones, read_tombstones
 
 Deletes = Literal["hard", "soft", "ignore"]
@@ -117,6 +119,7 @@ class Run:
         self.stop_at: float | None = None
         self.stop_requested = False
         self.tombstones_since: dict[int, int] | None = None
+        self.arrived: set[str] | None = None
         self.on_wait: Callable[[Target, float], None] = lambda _target, _until: None
         self.on_progress: Callable[[StreamResult], None] = lambda _result: None
         self._connect = connect
@@ -130,19 +133,22 @@ class Run:
     # -- the connection ------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def connected(self) -> AsyncIterator[ExactClient]:
-        """The client, opened by the first user in this event loop and closed by the last."""
+    async def connected(self, pipeline: dlt.Pipeline) -> AsyncIterator[Stored]:
+        """Both ends, opened by the first user in this event loop and closed by the last."""
         if self._client is None:
             self._client = self._connect()
             self._client.on_wait = self.on_wait
             self._locks = defaultdict(asyncio.Lock)
+            self.stored = Stored(pipeline)
+            self.stored.check()
         self._users += 1
         try:
-            yield self._client
+            yield self.stored
         finally:
             self._users -= 1
             if self._users == 0:
                 client, self._client = self._client, None
+                self.stored.close()
                 await client.close()
 
     @property
@@ -159,6 +165,7 @@ class Run:
         self._pages = 0
         self._round_started_at = self.clock.now()
         self.tombstones_since = None
+        self.arrived = None
 
     def count_page(self) -> None:
         """Note that a page was read."""

@@ -7,7 +7,8 @@ package, so it commits together with the data and the cursor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +25,7 @@ CHUNK = 500
 
 
 class Stored:
-    """Reads from the destination of a pipeline.
+    """Reads from the destination of a pipeline, over one connection that the first read opens.
 
     Args:
         pipeline: The pipeline whose run is extracting.
@@ -32,7 +33,13 @@ class Stored:
 
     def __init__(self, pipeline: dlt.Pipeline) -> None:
         self._pipeline = pipeline
-        self._escape: Callable[[str], str] | None = None
+        self._opened = ExitStack()
+        self._sql_client: SqlClientBase[Any] | None = None
+
+    def close(self) -> None:
+        """Close the connection, if one was opened."""
+        self._sql_client = None
+        self._opened.close()
 
     def check(self) -> None:
         """Refuse a destination that dlt would fail to load into, before a call is spent on it.
@@ -42,8 +49,8 @@ class Stored:
         """
         if not str(self._pipeline.destination.destination_type).endswith(".duckdb"):
             return
-        with self._client() as client:
-            catalog = str((client.execute_sql("SELECT current_database()") or [[""]])[0][0])
+        found = self._client.execute_sql("SELECT current_database()")
+        catalog = str((found or [[""]])[0][0])
         if catalog.lower() == str(self._pipeline.dataset_name).lower():
             raise ConfigurationError(
                 f"the DuckDB file and the dataset are both called {catalog}, which DuckDB cannot tell "
@@ -118,33 +125,31 @@ class Stored:
         sql = "SELECT 1 FROM {table} WHERE division = %s LIMIT 1"
         return bool(self._rows(table, sql, [division]))
 
+    @property
     def _client(self) -> SqlClientBase[Any]:
-        return self._pipeline.sql_client()
+        if self._sql_client is None:
+            # Opening takes dlt tens of milliseconds, a query on DuckDB one.
+            self._sql_client = self._opened.enter_context(self._pipeline.sql_client())
+        return self._sql_client
 
     def _quote(self, name: str) -> str:
-        if self._escape is None:
-            with self._client() as client:
-                self._escape = client.escape_column_name
-        return self._escape(name)
+        return self._client.escape_column_name(name)
 
     def _rows(self, table: str, sql: str, params: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        client = self._client
         try:
-            with self._client() as client:
-                found = client.execute_sql(
-                    sql.format(table=client.make_qualified_table_name(table)), *params
-                )
-                return list(found or ())
+            found = client.execute_sql(
+                sql.format(table=client.make_qualified_table_name(table)), *params
+            )
+            return list(found or ())
         except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
             return []
 
     def _arrow(self, table: str, sql: str, params: Sequence[Any]) -> pa.Table | None:
+        client = self._client
+        text = sql.format(table=client.make_qualified_table_name(table))
         try:
-            with (
-                self._client() as client,
-                client.execute_query(
-                    sql.format(table=client.make_qualified_table_name(table)), *params
-                ) as cursor,
-            ):
+            with client.execute_query(text, *params) as cursor:
                 return cursor.arrow()
         except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
             return None
