@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from exact_source.sandbox import Sandbox
+from tests.test_sandbox_kit import BASE_URL, NOON, Caller, new_box
+
+
+@pytest.fixture
+def box() -> Sandbox:
+    return new_box()
+
+
+def send(box: Sandbox, method: str, path: str, body: Any = None) -> httpx.Response:
+    async def go() -> httpx.Response:
+        transport = httpx.ASGITransport(app=box.app)
+        async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client:
+            return await client.request(method, f"/_sandbox/{path}", json=body)
+
+    return asyncio.run(go())
+
+
+def act(box: Sandbox, action: str, **arguments: Any) -> Any:
+    answer = send(box, "POST", action, arguments)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["result"]
+
+
+def test_rows_can_be_written_over_http(box: Sandbox) -> None:
+    at = {"path": "crm/Accounts", "division": box.divisions[0]}
+    row = act(box, "insert", **at, row={"Name": "Nieuw", "StartDate": "2026-01-02"})
+    assert row["StartDate"] == "2026-01-02T00:00:00"
+    act(box, "update", **at, key=row["ID"], changes={"Name": "Anders"})
+    stored = {r["ID"]: r for r in box.rows(**at)}
+    assert stored[row["ID"]]["Name"] == "Anders"
+    assert stored[row["ID"]]["StartDate"].isoformat() == "2026-01-02T00:00:00"
+    act(box, "touch", **at, keys=[row["ID"]], modified="2026-06-01T10:00:00")
+    rows = send(box, "GET", f"rows/{at['division']}/crm/Accounts").json()
+    assert {r["ID"]: r for r in rows}[row["ID"]]["Modified"] == "2026-06-01T10:00:00"
+    act(box, "delete", **at, key=row["ID"])
+    assert row["ID"] not in {r["ID"] for r in box.rows(**at)}
+
+
+def test_everything_else_can_be_ordered_over_http(box: Sandbox) -> None:
+    division, caller = box.divisions[0], Caller(box)
+    assert act(box, "clock", advance=60)["now"] == "2026-06-15T12:01:00+00:00"
+    act(box, "clock", set=NOON.isoformat())
+    act(box, "consume", division=division, calls=7)
+    act(box, "fault", kind="503", path="crm/*")
+    stats = send(box, "GET", "stats").json()
+    assert stats["divisions"][str(division)]["minute"] == 7
+    assert stats["faults"][0]["kind"] == "503"
+    act(box, "clear_faults")
+    act(box, "deny", division=division, path="crm/Contacts")
+    assert caller.get("crm/Contacts", {"$select": "ID"}).status_code == 403
+    act(box, "allow", division=division)
+    assert caller.get("crm/Contacts", {"$select": "ID"}).status_code == 200
+    logged = send(box, "GET", "requests").json()["requests"]
+    assert [call["status"] for call in logged] == [403, 200]
+    assert act(box, "login")["code"]
+    act(box, "block_division", division=division, status=1)
+    act(box, "move_division", division=division)
+    act(box, "reset")
+    assert box.requests == []
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "text"),
+    [
+        ("insert", {"path": "crm/Nope", "division": 1, "row": {}}, "no endpoint"),
+        ("insert", {"path": "crm/Accounts"}, "division"),
+        ("fault", {"kind": "sunshine"}, "no fault"),
+        ("deny", {"who": 1}, "who"),
+    ],
+)
+def test_mistakes_get_a_400_that_says_what(
+    box: Sandbox, action: str, body: dict[str, Any], text: str
+) -> None:
+    answer = send(box, "POST", action, body)
+    assert answer.status_code == 400
+    assert text in answer.json()["error"]
+
+
+def test_unknown_action_names_the_known_ones(box: Sandbox) -> None:
+    answer = send(box, "POST", "dance", {})
+    assert answer.status_code == 404
+    assert "insert" in answer.json()["error"]
+
+
+def test_page_shows_how_to_connect(box: Sandbox) -> None:
+    page = send(box, "GET", "").text
+    for text in (BASE_URL, box.client_id, box.redirect_uri, str(box.divisions[1])):
+        assert text in page
+    for example in page.split('data-body="')[1:]:
+        json.loads(example.split('"')[0].replace("&quot;", '"'))
