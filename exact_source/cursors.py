@@ -203,9 +203,15 @@ def interesting_floor(cursor: Cursor, high: int | None) -> int | None:
     return None if base is None else base - overlap(cursor.column)
 
 
-def fingerprint(key: Iterable[object], version: int) -> str:
-    """A short mark of one version of one row."""
-    text = "|".join(map(str, key)) + f"|{version}"
+def fingerprint(values: Iterable[object], version: int) -> str:
+    """A short mark of one state of one row.
+
+    Args:
+        values: Its key where versions are unique, else all its values: two changes within one step
+            of ``Modified`` (1/300 s, API 3.5) share a version.
+        version: Its version.
+    """
+    text = repr((*values, version))
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 

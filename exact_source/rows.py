@@ -47,26 +47,26 @@ def versions(table: pa.Table, column: str) -> pa.ChunkedArray:
     return values
 
 
-def fingerprints(table: pa.Table, keys: Sequence[str], column: str, floor: int) -> dict[str, int]:
-    """Marks of the rows at or above ``floor``, with their versions."""
+def fingerprints(table: pa.Table, parts: Sequence[str], column: str, floor: int) -> dict[str, int]:
+    """Marks of the rows at or above ``floor``, made of the columns ``parts``, with their versions."""
     at = versions(table, column)
     mask = pc.fill_null(pc.greater_equal(at, floor), False)
     wanted = table.filter(mask)
     numbers = at.filter(mask).to_pylist()
-    parts = [wanted.column(k).to_pylist() for k in keys]
-    return {fingerprint(key, v): v for *key, v in zip(*parts, numbers, strict=True)}
+    values = [wanted.column(name).to_pylist() for name in parts]
+    return {fingerprint(row, v): v for *row, v in zip(*values, numbers, strict=True)}
 
 
 def drop_known(
-    table: pa.Table, keys: Sequence[str], column: str, known: frozenset[str]
+    table: pa.Table, parts: Sequence[str], column: str, known: frozenset[str]
 ) -> pa.Table:
-    """The rows that are not among ``known`` fingerprints."""
+    """The rows that are not among ``known`` fingerprints, made of the columns ``parts``."""
     if not known or not table.num_rows:
         return table
     at = versions(table, column).to_pylist()
-    parts = [table.column(k).to_pylist() for k in keys]
+    values = [table.column(name).to_pylist() for name in parts]
     keep = [
-        v is None or fingerprint(key, v) not in known for *key, v in zip(*parts, at, strict=True)
+        v is None or fingerprint(row, v) not in known for *row, v in zip(*values, at, strict=True)
     ]
     return table if all(keep) else table.filter(pa.array(keep))
 
@@ -106,6 +106,13 @@ def deletions(schema: pa.Schema, columns: Mapping[str, Sequence[Any]], *, at: fl
         for f in schema
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def zero(kind: pa.DataType) -> Any:
+    """The emptiest value of a key column's type."""
+    if pa.types.is_string(kind):
+        return ""
+    return instant(0).replace(tzinfo=None) if pa.types.is_timestamp(kind) else 0
 
 
 def mark_deleted(stored: pa.Table, schema: pa.Schema, *, at: float) -> pa.Table:

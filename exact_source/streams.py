@@ -370,16 +370,22 @@ class Stream:
             return PageFacts(table.num_rows, None, {}, link, ordered=link is None)
         high = pc.max(rows.versions(table, version)).as_py()
         floor = cursors.interesting_floor(before, high)
-        marks = {} if floor is None else rows.fingerprints(table, self.shape.keys, version, floor)
+        marks = (
+            {} if floor is None else rows.fingerprints(table, self._marked(table), version, floor)
+        )
         # A skiptoken that is the page's own highest version proves that pages come in version order.
         ordered = link is not None and skiptoken(link) == f"{high}L"
         return PageFacts(table.num_rows, high, marks, link, ordered)
+
+    def _marked(self, table: pa.Table) -> list[str]:
+        """Columns that make one state of a row: row versions are unique, ``Modified`` is not."""
+        return self.shape.keys if self.shape.version == "timestamp" else list(table.column_names)
 
     def _worth_loading(self, before: Cursor, table: pa.Table) -> pa.Table:
         version, start_ms = self.shape.version, self.run.options.start_ms
         scan = before.scan
         if version is not None and before.recent and scan is not None and scan.since is not None:
-            table = rows.drop_known(table, self.shape.keys, version, frozenset(before.recent))
+            table = rows.drop_known(table, self._marked(table), version, frozenset(before.recent))
         if start_ms is not None and "modified" in table.column_names:
             at = rows.versions(table, "modified")
             table = table.filter(pc.fill_null(pc.greater_equal(at, start_ms), True))

@@ -1,0 +1,51 @@
+"""Every test has folders of its own, and nothing leaves the machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest_plugins = ["tests.postgres"]
+
+# Before dlt is imported: it reads these once.
+os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+os.environ["RUNTIME__LOG_LEVEL"] = "CRITICAL"
+
+MakeWorld = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings, tokens or pipelines but those of the test."""
+    for name in ("home", "project"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "home" / ".dlt"))
+    monkeypatch.setenv("DLT_PROJECT_DIR", str(tmp_path / "project"))
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "CRITICAL")
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
+    """Makes a world of a sandbox with these settings, served on a socket."""
+    from tests.world import World, make_box
+
+    with ExitStack() as stack:
+
+        def make(**settings: Any) -> World:
+            box = make_box(**settings)
+            return World(box, stack.enter_context(box.serve()), tmp_path)
+
+        yield make
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> Any:
+    """Two companies with few rows and small pages."""
+    return make_world()
