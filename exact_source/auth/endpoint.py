@@ -40,7 +40,7 @@ class TokenEndpoint:
         self._url = f"{base_url}/api/oauth2/token"
         self._client = client
         self._clock = clock
-        self._tls: ssl.SSLContext | None = None  # costs 20 ms to make
+        self._tls: ssl.SSLContext | bool | None = None  # made on first use, which costs 20 ms
 
     async def post(self, form: Mapping[str, str]) -> Answer:
         """Send one token request, once, and tell the answer apart; never raises for what it is."""
@@ -84,5 +84,6 @@ class TokenEndpoint:
         if self._client is not None:
             return nullcontext(self._client)
         if self._tls is None:
-            self._tls = httpx.create_ssl_context()
+            # Plain http is for loopback only (settings.resolve_base_url).
+            self._tls = self._url.startswith("https:") and httpx.create_ssl_context()
         return httpx.AsyncClient(verify=self._tls)
