@@ -107,12 +107,17 @@ class EntityReader:
             async for batch in self._batches(states, stored):
                 yielded = True
                 yield batch
-        if not yielded and not states.known:
-            empty = self.shape.arrow.empty_table()  # so that SQL finds the table
-            yield rows.with_required(empty, self._keys)
+        # Only where deletions go as rows; an empty file is refused by ADBC on Postgres.
+        if not yielded and not states.known and run.options.deletes == "hard":
+            yield rows.with_required(self._nothing(), self._keys)
         mine = [r for r in run.results[before:] if r.entity == self.name]
         if mine:
             yield outcome_item(mine)
+
+    def _nothing(self) -> pa.Table:
+        """The deletion of a row that cannot exist: makes the table, so that SQL finds it."""
+        keys = {f.name: [rows.zero(f.type)] for f in self.shape.arrow if f.name in self._keys}
+        return rows.deletions(self.shape.arrow, keys, at=self.run.clock.now())
 
     async def _batches(self, states: DivisionStates, stored: Stored) -> AsyncIterator[pa.Table]:
         queue: asyncio.Queue[Item | None] = asyncio.Queue(QUEUE_ITEMS)
