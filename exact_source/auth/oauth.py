@@ -209,7 +209,7 @@ def parse_redirect(code: str, state: str | None = None) -> str:
         if not text or "://" in text or any(map(str.isspace, text)):
             raise ConfigurationError("no authorization code given: paste the code or the address")
         return unquote(text)
-    query = _query(text)
+    query = redirect_query(text)
     if "error" in query:
         # Exact's own words for it are a short token such as access_denied.
         raise AuthenticationError(f"Exact Online gave no code: {query['error'][:60]!r}")
@@ -223,8 +223,8 @@ def parse_redirect(code: str, state: str | None = None) -> str:
     return query["code"]
 
 
-def _query(address: str) -> dict[str, str]:
-    """Parameters of an address; a ``+`` stays one, since a code holds no spaces."""
+def redirect_query(address: str) -> dict[str, str]:
+    """Parameters of an address, or of a query alone; a ``+`` stays one, since codes hold no spaces."""
     text = urlsplit(address).query if "?" in address else address
     pairs = (pair.partition("=") for pair in text.split("&"))
     return {name: unquote(value) for name, _, value in pairs}

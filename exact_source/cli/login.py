@@ -1,0 +1,220 @@
+"""``exact-source login``, ``logout`` and ``tokens``: the connection's tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import AuthenticationError, ConfigurationError
+from .options import AsJson, BaseUrl, Region
+
+if TYPE_CHECKING:
+    from ..auth import OAuth, TokenData
+    from ..settings import Settings
+
+LISTEN_S = 300.0
+
+
+def login(  # noqa: PLR0913, PLR0917 (each is an option of the command)
+    context: typer.Context,
+    code: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE_OR_ADDRESS",
+            help="The code, or the whole address that the browser was sent to; no question is asked.",
+        ),
+    ] = None,
+    browser: Annotated[
+        bool,
+        typer.Option(
+            "--browser/--no-browser", help="Open the browser, or only print the address to go to."
+        ),
+    ] = True,
+    listen: Annotated[
+        bool | None,
+        typer.Option(
+            "--listen/--no-listen",
+            help="Wait for the browser on this machine; default: if the redirect URI is loopback.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force-login", help="Log in anew although the browser has a session.")
+    ] = False,
+    region: Region = None,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Log in to Exact Online and store the tokens.
+
+    Without --code it shows where to log in and asks for what the browser is sent to afterwards; the
+    code in it lives three minutes.
+
+    Example: exact-source login --no-browser
+    """
+    from ..auth import OAuth
+    from .connect import clock_of, make_connection
+    from .output import print_json
+
+    clock = clock_of(context)
+    settings, storage = make_connection(region, base_url)
+    oauth = OAuth(
+        settings.client_id,
+        settings.client_secret,
+        settings.redirect_uri,
+        storage,
+        base_url=settings.base_url,
+        clock=clock,
+    )
+    if code is not None:
+        check_foreign_state(code, settings, clock.now())
+        tokens = asyncio.run(oauth.exchange(code))
+    else:
+        tokens = ask(oauth, settings, clock.now(), browser=browser, listen=listen, force=force)
+    if as_json:
+        print_json({"store": storage.describe(), "expires_at": tokens.expires_at.isoformat()})
+    else:
+        typer.echo(f"logged in; tokens are in {storage.describe()}")
+        typer.echo("next: exact-source check")
+
+
+def logout(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    region: Region = None,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete the stored tokens; a new login is then needed.
+
+    The app stays authorised at Exact Online until the user withdraws that there (App Center).
+
+    Example: exact-source logout --yes
+    """
+    from .connect import make_connection
+    from .output import print_json
+
+    del context
+    _, storage = make_connection(region, base_url)
+    if not yes:
+        typer.confirm(f"Delete the tokens in {storage.describe()}?", abort=True, err=True)
+    storage.delete_tokens()
+    if as_json:
+        print_json({"store": storage.describe(), "deleted": True})
+    else:
+        typer.echo(f"deleted the tokens in {storage.describe()}")
+
+
+def tokens(
+    context: typer.Context,
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="Only print a new key for token_key, and stop.")
+    ] = False,
+    region: Region = None,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the age of the stored tokens and where they are, never the tokens themselves.
+
+    Example: exact-source tokens --json
+    """
+    from .connect import clock_of, make_connection
+    from .output import print_json, span
+
+    if new_key:
+        from ..auth import new_key as make_key
+
+        key = make_key()
+        if as_json:
+            print_json({"token_key": key})
+        else:
+            typer.echo(key)
+        return
+    _, storage = make_connection(region, base_url)
+    stored = storage.get_tokens()
+    if stored is None:
+        raise AuthenticationError(
+            f"no tokens are stored in {storage.describe()}: run `exact-source login`"
+        )
+    facts = facts_of(stored, clock_of(context).now())
+    if as_json:
+        print_json({"store": storage.describe(), **facts})
+        return
+    left = facts["access_token_left_s"]
+    typer.echo(f"store           {storage.describe()}")
+    typer.echo(f"issued          {facts['issued_at']}, {span(facts['age_s'])} ago")
+    typer.echo(f"access token    {f'good for {span(left)}' if left > 0 else 'expired'}")
+    typer.echo(f"refresh token   unused tokens end in {facts['days_until_login']} days")
+
+
+def facts_of(stored: TokenData, now: float) -> dict[str, Any]:
+    """What may be shown of a pair."""
+    from ..auth.tokens import UNUSED_LIFE_S
+
+    age_s = stored.age_s(now)
+    return {
+        "issued_at": (stored.issued_at or stored.expires_at).isoformat(timespec="seconds"),
+        "age_s": round(age_s),
+        "expires_at": stored.expires_at.isoformat(timespec="seconds"),
+        "access_token_left_s": max(0, round(stored.expires_at.timestamp() - now)),
+        "refresh_due": stored.is_due(now),
+        "days_until_login": round(max(0.0, UNUSED_LIFE_S - age_s) / 86400, 1),
+        "login_needed_after": datetime.fromtimestamp(now + UNUSED_LIFE_S - age_s, UTC).isoformat(
+            timespec="seconds"
+        ),
+    }
+
+
+def ask(
+    oauth: OAuth,
+    settings: Settings,
+    now: float,
+    *,
+    browser: bool,
+    listen: bool | None,
+    force: bool,
+) -> TokenData:
+    """Send the user to Exact Online and wait for what comes back."""
+    from ..auth.loopback import loopback_address, wait_for_redirect
+    from ..auth.state import new_state
+
+    state = new_state(settings.client_secret, now)
+    url = oauth.authorization_url(state, force_login=force)
+    address = loopback_address(settings.redirect_uri)
+    if listen and address is None:
+        raise ConfigurationError(
+            "--listen needs a redirect URI such as http://localhost:8080/callback, registered with "
+            "the app; without it, paste the address"
+        )
+    typer.echo(f"Log in and give consent here:\n\n  {url}\n", err=True)
+    if browser and sys.stderr.isatty():
+        import webbrowser
+
+        webbrowser.open(url)
+    if address is not None and listen is not False:
+        typer.echo(f"Waiting for the browser on {settings.redirect_uri} ...", err=True)
+        answer = wait_for_redirect(address, state, LISTEN_S)
+    else:
+        typer.echo("Afterwards the browser shows an address with code=... in it.", err=True)
+        answer = typer.prompt("Paste that address, or the code", err=True)
+    return asyncio.run(oauth.exchange(answer, state=state))
+
+
+def check_foreign_state(code: str, settings: Settings, now: float) -> None:
+    """Refuse an address whose ``state`` no login with this app has made lately.
+
+    Raises:
+        AuthenticationError: If that is so.
+    """
+    from ..auth.oauth import redirect_query
+    from ..auth.state import is_own_state
+
+    state = redirect_query(code).get("state")
+    if state is not None and not is_own_state(state, settings.client_secret, now):
+        raise AuthenticationError(
+            "the address does not carry the state of a login of the last 15 minutes: start again "
+            "with `exact-source login`"
+        )
