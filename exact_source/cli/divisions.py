@@ -13,7 +13,7 @@ from .options import AsJson, BaseUrl, Region
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ..run import Run
+    from ..asking import AskingRun
 
 # ``BlockingStatus`` (API 5).
 BLOCKING = {
@@ -48,13 +48,15 @@ def divisions(
 
     Example: exact-source divisions --json
     """
-    from ..source import make_options, make_run
+    from ..asking import make_asking_run
+    from ..source import make_options
     from .connect import clock_of, make_connection
     from .output import make_console, make_table, print_json, styled
 
     settings, storage = make_connection(region, base_url)
     options = make_options(divisions="all" if via is None else [via])
-    found = asyncio.run(read_list(make_run(options, settings, storage, clock=clock_of(context))))
+    run = make_asking_run(options, settings, storage, clock_of(context))
+    found = asyncio.run(read_list(run))
     if as_json:
         print_json({"divisions": found})
         return
@@ -67,13 +69,13 @@ def divisions(
     make_console().print(make_table(COLUMNS, rows))
 
 
-async def read_list(run: Run) -> list[dict[str, Any]]:
+async def read_list(run: AskingRun) -> list[dict[str, Any]]:
     """All divisions, by code.
 
     Raises:
         RefusedError: If the list may not be read.
     """
-    async with run.connected():
+    async with run.asking():
         table, _ = await run.division_list()
     if table is None:
         raise RefusedError(

@@ -78,6 +78,11 @@ def iso_instant(at: float | None) -> str | None:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def parse_instant(text: str) -> float:
+    """The inverse of ``iso_instant``."""
+    return datetime.fromisoformat(text).timestamp()
+
+
 def iso_digits(ms: int) -> str:
     """The digits that Exact Online shows for ``/Date(ms)/``; they have no zone (API 3.5)."""
     moment = datetime.fromtimestamp(ms / 1000, UTC).replace(tzinfo=None)

@@ -14,9 +14,9 @@ import typer
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from ..asking import AskingRun
     from ..entities.drift import Drift
     from ..metadata import Services
-    from ..run import Run
 
 
 def refresh(
@@ -42,7 +42,7 @@ def refresh(
     names = choose_entities(entities, catalogue)
     if write is not None and not write.absolute().parent.is_dir():
         raise ConfigurationError(f"--write: there is no folder {write.absolute().parent}")
-    run = make_metadata_run(context, division, region, base_url)
+    run = make_run(context, division, region, base_url)
     wanted = services_of(catalogue.entities[name] for name in names)
     code, services = asyncio.run(_read(run, division, wanted))
     drift = compare(catalogue, services.found)
@@ -59,27 +59,23 @@ def refresh(
         raise typer.Exit(1)
 
 
-def make_metadata_run(
+def make_run(
     context: typer.Context, division: int | None, region: str | None, base_url: str | None
-) -> Run:
-    """A run whose client can read ``$metadata``."""
-    from ..limits import Limits
-    from ..metadata import metadata_client
-    from ..run import Run
+) -> AskingRun:
+    """A run over the configured connection."""
+    from ..asking import make_asking_run
     from ..source import make_options
     from .connect import clock_of, make_connection
 
     settings, storage = make_connection(region, base_url)
-    clock, limits = clock_of(context), Limits()
-    connect = metadata_client(settings, storage, clock, limits)
     options = make_options(divisions="all" if division is None else [division])
-    return Run(options, connect, clock=clock, limits=limits)
+    return make_asking_run(options, settings, storage, clock_of(context))
 
 
-async def _read(run: Run, division: int | None, names: Sequence[str]) -> tuple[int, Services]:
+async def _read(run: AskingRun, division: int | None, names: Sequence[str]) -> tuple[int, Services]:
     from ..metadata import read_services
 
-    async with run.connected() as client:
+    async with run.asking() as client:
         if division is None:
             open_ones = [d.code for d in await run.divisions() if not d.blocked]
             if not open_ones:

@@ -1,0 +1,72 @@
+"""A run that asks Exact Online and loads nothing: for commands that need no destination."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from .auth import OAuth, TokenStorage
+from .client import ExactClient
+from .clock import Clock
+from .limits import Limits
+from .run import Options, Run
+from .settings import Settings
+
+METADATA = "$metadata"
+
+
+class AskingTransport(httpx.AsyncHTTPTransport):
+    """Asks for no JSON where there is none to be had: Exact refuses that for metadata (API 3.1)."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request."""
+        if request.url.path.endswith(METADATA):
+            request.headers["Accept"] = "*/*"
+        return await super().handle_async_request(request)
+
+
+class AskingRun(Run):
+    """The shared answers of a run (divisions, rights), without the destination of a load."""
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[ExactClient]:
+        """The client, open meanwhile."""
+        self._client = client = self._connect()
+        client.on_wait = self.on_wait
+        self._locks = defaultdict(asyncio.Lock)
+        try:
+            yield client
+        finally:
+            self._client = None
+            await client.close()
+
+
+def make_asking_run(
+    options: Options,
+    settings: Settings,
+    storage: TokenStorage,
+    clock: Clock,
+    limits: Limits | None = None,
+) -> AskingRun:
+    """A run over a connection."""
+    limits = limits or Limits()
+
+    def connect() -> ExactClient:
+        oauth = OAuth(
+            settings.client_id,
+            settings.client_secret,
+            settings.redirect_uri,
+            storage,
+            base_url=settings.base_url,
+            clock=clock,
+        )
+        transport = AskingTransport()
+        return ExactClient(
+            oauth, settings.base_url, limits=limits, clock=clock, transport=transport
+        )
+
+    return AskingRun(options, connect, clock=clock, limits=limits)

@@ -1,0 +1,399 @@
+"""``exact-source plan``: calls, minutes and days of the next sync, before it is started."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import ConfigurationError
+from .options import (
+    AsJson,
+    BaseUrl,
+    Dataset,
+    Destination,
+    Divisions,
+    Entities,
+    PipelineName,
+    Region,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..asking import AskingRun
+    from ..counting import Counts, Question
+    from ..entities import Catalogue, Entity
+    from ..feeds import Plan
+    from ..planning import Allowance, Duration, StreamPlan
+    from ..run import Division
+    from .stored_syncs import Memory
+
+EXIT_INCOMPLETE = 3
+COLUMNS = ("division", "entity", "feed", "rows", "rows per call", "calls", "from", "note")
+
+
+def plan(  # noqa: PLR0913, PLR0917 (options of a command)
+    context: typer.Context,
+    destination: Destination = "duckdb",
+    dataset: Dataset = "exact_online",
+    divisions: Divisions = "all",
+    entities: Entities = None,
+    no_count: Annotated[
+        bool,
+        typer.Option("--no-count", help="Count nothing at Exact Online; go by earlier syncs only."),
+    ] = False,
+    route: Annotated[
+        list[str] | None,
+        typer.Option(help="auto, sync, bulk or regular; or for one entity: accounts=regular."),
+    ] = None,
+    start_date: Annotated[
+        str | None, typer.Option(help="Count only what changed since this date, where it can be.")
+    ] = None,
+    reserve_calls: Annotated[
+        int, typer.Option(min=0, help="Calls of each company's day left to others.")
+    ] = 0,
+    contract_cap: Annotated[
+        int | None, typer.Option(min=1, help="Calls a day over all companies.")
+    ] = None,
+    region: Region = None,
+    base_url: BaseUrl = None,
+    pipeline_name: PipelineName = "exact_online",
+    as_json: AsJson = False,
+) -> None:
+    """Say how many calls, minutes and days the next sync will take within Exact's limits.
+
+    Entities that were never loaded are counted, with one call each per company. Ends with 3 if
+    today's calls were used up before all were counted.
+
+    Example: exact-source plan --divisions 123456,234567 --entities all --reserve-calls 1000
+    """
+    from ..asking import make_asking_run
+    from ..entities import load_catalogue
+    from ..limits import Limits
+    from ..source import choose_entities, make_options
+    from .connect import clock_of, make_connection, make_pipeline
+    from .output import print_json
+    from .stored_syncs import recall
+    from .sync import parse_route
+
+    catalogue = load_catalogue()
+    chosen = choose_entities(entities, catalogue)
+    options = make_options(divisions=divisions, route=parse_route(route), start_date=start_date)
+    pipeline = make_pipeline(destination, dataset, pipeline_name)
+    settings, storage = make_connection(region, base_url, pipeline)
+    clock = clock_of(context)
+    limits = Limits(reserve=reserve_calls, contract_cap=contract_cap)
+    run = make_asking_run(options, settings, storage, clock, limits)
+    memory = recall(pipeline, now=clock.now(), entities=chosen)
+    planner = Planner(run, catalogue, chosen, memory)
+    asyncio.run(planner.look(count=not no_count))
+    report = make_report(planner, reserve_calls, contract_cap)
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+    if report["stopped"]:
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+@dataclass
+class Planner:
+    """What the next sync has to read.
+
+    Attributes:
+        run: The connection, with what the user asked for.
+        catalogue: What there is.
+        chosen: Entities, in the order of their turns.
+        memory: What the destination knows.
+        divisions: To be read.
+        streams: What each entity of each division will take.
+        counts: What was counted.
+    """
+
+    run: AskingRun
+    catalogue: Catalogue
+    chosen: Sequence[str]
+    memory: Memory
+    divisions: list[Division] = field(default_factory=list)
+    streams: list[StreamPlan] = field(default_factory=list)
+    counts: Counts | None = None
+
+    async def look(self, *, count: bool) -> None:
+        """Read the divisions, count what has to be counted, and make the plan."""
+        from ..counting import Counts, count_rows
+        from ..planning import in_order
+
+        async with self.run.asking() as client:
+            self.divisions = await self.run.divisions()
+            self.counts = Counts()
+            if count:
+                with progress(len(questions := self.questions())) as on_answer:
+                    self.counts = await count_rows(client, questions, on_answer)
+        ranks = {name: turn for turn, name in enumerate(self.chosen)}
+        self.streams = in_order([*self._once(), *self._by_division()], ranks)
+
+    @property
+    def open_divisions(self) -> list[Division]:
+        """Divisions that are not blocked."""
+        return [d for d in self.divisions if not d.blocked]
+
+    def questions(self) -> list[Question]:
+        """Streams that only a count can tell of."""
+        from ..counting import Question
+
+        return [
+            Question(division.code, entity, plan, self.run.options.start_ms)
+            for division in self.open_divisions
+            for entity, plan in self._entities()
+            if plan.full.kind != "function" and not self._is_known(division.code, entity.name)
+        ]
+
+    def _entities(self) -> Iterator[tuple[Entity, Plan]]:
+        """Entities that are read per division, and how."""
+        from ..feeds import plan_feeds
+        from ..source import is_readable_alone
+
+        for name in self.chosen:
+            entity = self.catalogue.entities[name]
+            per_division = entity.division_from is None and name != "deleted"
+            if per_division and is_readable_alone(entity.feeds):
+                yield entity, plan_feeds(entity, self.run.options.route)
+
+    def _is_known(self, division: int, entity: str) -> bool:
+        """Whether a first load was completed."""
+        cursor = self.memory.cursors.get((division, entity))
+        return (division, entity) in self.memory.successes and (
+            cursor is None or cursor.scan is None or cursor.scan.since is not None
+        )
+
+    def _once(self) -> Iterator[StreamPlan]:
+        from ..planning import StreamPlan, calls_for
+
+        for name in dict.fromkeys(["divisions", *self.chosen]):
+            entity = self.catalogue.entities[name]
+            if entity.division_from is None:
+                continue
+            rows = len(self.divisions) if name == "divisions" else 1
+            size = entity.feeds["regular"].page_size
+            yield StreamPlan(0, name, "regular", size, rows, calls_for(rows, size), "one call")
+
+    def _by_division(self) -> Iterator[StreamPlan]:
+        from ..planning import StreamPlan
+
+        tombstones = "deleted" in self.chosen or any(
+            entity.deleted_code is not None for entity, _ in self._entities()
+        )
+        for division in self.open_divisions:
+            if tombstones:
+                note = "tombstones, for all entities"
+                yield StreamPlan(division.code, "deleted", "sync", 1000, None, 1, "unknown", note)
+            for entity, plan in self._entities():
+                yield self._stream(division.code, entity, plan)
+
+    def _stream(self, division: int, entity: Entity, plan: Plan) -> StreamPlan:
+        from ..planning import StreamPlan, calls_for
+
+        key, size = (division, entity.name), plan.full.page_size
+
+        def made(rows: int | None, calls: int, basis: Any, note: str = "") -> StreamPlan:
+            return StreamPlan(division, entity.name, plan.label, size, rows, calls, basis, note)
+
+        counts = self.counts
+        if self._is_known(division, entity.name):
+            return made(*self._from_history(key, plan))
+        if counts is not None and key in counts.refused:
+            return made(None, 1, "refused", counts.refused[key])
+        if counts is not None and key in counts.rows:
+            rows, note = self._still_to_read(key, counts.rows[key])
+            return made(rows, calls_for(rows, size), "count", note)
+        if plan.full.kind == "function":
+            return made(None, 1, "one call")
+        return made(None, 1, "unknown", "not counted; at least one call")
+
+    def _still_to_read(self, key: tuple[int, str], rows: int) -> tuple[int, str]:
+        """Rows that are left of a first load that was begun."""
+        cursor = self.memory.cursors.get(key)
+        if cursor is None or cursor.scan is None or cursor.scan.next is None:
+            return rows, ""
+        return max(0, rows - cursor.scan.rows), f"{cursor.scan.rows:,} rows were read before"
+
+    def _from_history(self, key: tuple[int, str], plan: Plan) -> tuple[int | None, int, str]:
+        from ..planning import calls_for, usual_calls
+        from .stored_syncs import HISTORY
+
+        if plan.column is None:
+            rows = self.memory.rows.get(key, 0)
+            return rows, calls_for(rows, plan.full.page_size), "history"
+        done = [sync for sync in self.memory.syncs.get(key, []) if sync.status == "complete"]
+        if len(done) < HISTORY:
+            done = done[:-1]  # the oldest was the first load
+        usual = round(sum(s.rows for s in done) / len(done)) if done else 0
+        return usual, usual_calls([s.calls for s in done]), "history"
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[], None]]:
+    """A counter on stderr, on terminals only."""
+    from .output import make_console
+
+    console = make_console(stderr=True)
+    answered = 0
+    if not console.is_terminal or not total:
+        yield lambda: None
+        return
+    with console.status(f"counting {total:,} streams") as live:
+
+        def note() -> None:
+            nonlocal answered
+            answered += 1
+            live.update(f"counted {answered:,} of {total:,} streams")
+
+        yield note
+
+
+def make_report(planner: Planner, reserve: int, contract_cap: int | None) -> dict[str, Any]:
+    """The plan in plain values.
+
+    Raises:
+        ConfigurationError: If the reserve leaves no call.
+    """
+    from ..planning import Allowance
+
+    run, counts = planner.run, planner.counts
+    calls = _calls(planner)
+    allowances = {
+        code: Allowance(state.minute.limit, state.day.limit, state.day.remaining, reserve)
+        if (state := run.limits.divisions.get(code)) is not None and state.calls
+        else Allowance(reserve=reserve)
+        for code in calls
+    }
+    rows = [s.rows for s in planner.streams if s.rows is not None]
+    known = all(s.rows is not None or s.basis == "one call" for s in planner.streams)
+    total = _duration(calls, allowances, run.clock.now(), contract_cap)
+    limit = counts.limit if counts else None
+    return {
+        "order": [{**asdict(s), "division": s.division or None} for s in planner.streams],
+        "divisions": [_division_report(planner, d, calls, allowances) for d in planner.divisions],
+        "total": {"rows": sum(rows), "at_least": not known, **_as_json(total)},
+        "reserve_calls": reserve,
+        "contract_cap": contract_cap,
+        "spent_calls": run.limits.calls,
+        "stopped": None if limit is None else str(limit),
+    }
+
+
+def _calls(planner: Planner) -> dict[int, int]:
+    calls = {d.code: 0 for d in planner.open_divisions}
+    for stream in planner.streams:
+        # What is read once for all counts on the division whose URL is asked, the first.
+        code = stream.division or next(iter(calls), None)
+        if code is not None:
+            calls[code] += stream.calls
+    return calls
+
+
+def _duration(
+    calls: Mapping[int, int],
+    allowances: Mapping[int, Allowance],
+    now: float,
+    contract_cap: int | None = None,
+) -> Duration:
+    from ..planning import duration
+
+    try:
+        return duration(calls, allowances, now=now, contract_cap=contract_cap)
+    except ValueError as error:
+        raise ConfigurationError(f"--reserve-calls, --contract-cap: {error}") from None
+
+
+def _division_report(
+    planner: Planner,
+    division: Division,
+    calls: Mapping[int, int],
+    allowances: Mapping[int, Allowance],
+) -> dict[str, Any]:
+    from .divisions import status_text
+
+    code = division.code
+    report = {"division": code, "name": division.name, "status": status_text(division.blocked)}
+    if code not in calls:
+        return report
+    allowance = allowances[code]
+    took = _duration({code: calls[code]}, allowances, planner.run.clock.now())
+    return report | {
+        **_as_json(took),
+        "minute_limit": allowance.minute,
+        "day_limit": allowance.day,
+        "left_today": allowance.left,
+        "limits_known": allowance.left is not None,
+    }
+
+
+def _as_json(took: Duration) -> dict[str, Any]:
+    from .output import iso_instant
+
+    return {**asdict(took), "ends_at": iso_instant(took.ends_at)}
+
+
+def _print(report: dict[str, Any]) -> None:
+    from .output import make_console, make_table
+
+    console = make_console()
+    rows = [
+        [
+            s["division"] and str(s["division"]),
+            s["entity"],
+            s["feed"],
+            s["rows"],
+            s["page_size"],
+            s["calls"],
+            s["basis"],
+            s["note"],
+        ]
+        for s in report["order"]
+    ]
+    numbers = ("rows", "rows per call", "calls")
+    console.print(make_table(COLUMNS, rows, right=numbers))
+    console.print()
+    names = ("division", "name", "status", "calls", "minutes", "days")
+    lines = [
+        [
+            str(d["division"]),
+            d["name"],
+            d["status"],
+            d.get("calls"),
+            d.get("minutes"),
+            d.get("days"),
+        ]
+        for d in report["divisions"]
+    ]
+    console.print(make_table(names, lines, right=("calls", "minutes", "days")))
+    console.print()
+    for line in closing_lines(report):
+        console.print(line, markup=False)
+
+
+def closing_lines(report: Mapping[str, Any]) -> list[str]:
+    """The totals in words."""
+    total = report["total"]
+    least = "at least " if total["at_least"] else ""
+    lines = [
+        (
+            f"in all {least}{total['rows']:,} rows, {total['calls']:,} calls, {total['minutes']:,} "
+            f"minute(s) on {total['days']:,} day(s), divisions side by side; started now it ends at "
+            f"{total['ends_at']}"
+        ),
+        f"this plan spent {report['spent_calls']:,} calls",
+    ]
+    if not all(d.get("limits_known", True) for d in report["divisions"]):
+        lines.append(
+            "limits are taken as 60 calls a minute and 5,000 a day; a call would tell the real ones"
+        )
+    if report["stopped"]:
+        lines.append(f"counting stopped: {report['stopped']}")
+    return lines

@@ -1,0 +1,87 @@
+"""``exact-source schema``: the tables of chosen entities, as dlt describes them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import ConfigurationError
+from .options import AsJson, Entities
+
+if TYPE_CHECKING:
+    from dlt.common.schema import Schema
+
+
+class Format(StrEnum):
+    """Forms that dlt exports a schema in."""
+
+    yaml = "yaml"
+    dbml = "dbml"
+    mermaid = "mermaid"
+
+
+def schema(
+    entities: Entities = None,
+    form: Annotated[Format, typer.Option("--format", help="Form of the export.")] = Format.yaml,
+    deletes: Annotated[
+        str, typer.Option(help="hard, soft or ignore: what a sync does about deleted rows.")
+    ] = "hard",
+    as_json: AsJson = False,
+) -> None:
+    """Print the tables that a sync of the entities makes: columns, types, keys. No call is made.
+
+    Example: exact-source schema --entities accounts,sales_invoices --format mermaid
+    """
+    from ..source import make_options
+
+    make_options(deletes=deletes)  # refuses what is none
+    made = make_schema(entities, deletes)
+    typer.echo(made.to_pretty_json() if as_json else export(made, form))
+
+
+def make_schema(entities: str | None, deletes: str) -> Schema:
+    """A dlt schema with a table for each entity.
+
+    Raises:
+        ConfigurationError: If an entity is unknown.
+    """
+    from dlt.common.schema import Schema
+
+    from ..entities import load_catalogue
+    from ..feeds import plan_feeds
+    from ..resources import DELETE_INSERT, declare_table
+    from ..shape import Shape
+    from ..source import choose_entities
+
+    catalogue = load_catalogue()
+    made = Schema("exact_online")
+    for name in choose_entities(entities, catalogue):
+        entity = catalogue.entities[name]
+        shape = Shape.of(entity, plan_feeds(entity))
+        declare_table(made, shape, deletes)
+        table = made.tables[name]
+        table["write_disposition"] = DELETE_INSERT["disposition"]
+        table["x-merge-strategy"] = DELETE_INSERT["strategy"]  # type: ignore[typeddict-unknown-key]
+        for key in ("division", *shape.keys):
+            table["columns"][key].update({"primary_key": True, "nullable": False})
+    return made
+
+
+def export(made: Schema, form: Format) -> str:
+    """The text of an export.
+
+    Raises:
+        ConfigurationError: If dlt needs a package for it that is not installed.
+    """
+    if form is Format.yaml:
+        return made.to_pretty_yaml()
+    try:
+        if form is Format.dbml:
+            return made.to_dbml(include_dlt_tables=False)
+        return made.to_mermaid(include_dlt_tables=False)
+    except ImportError:
+        raise ConfigurationError(
+            f'--format {form} needs PyDBML; install it with: pip install "dlt[dbml]"'
+        ) from None
