@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from .catalogue import EDM_TYPES, LINES
-from .payload import EXACT_INTEGERS, Answer, address
+from .catalogue import EDM_TYPES, Row
+from .payload import EXACT_INTEGERS, Answer, address, expanded_of
 
 ATOM_TYPE = "application/atom+xml;charset=utf-8"
 NAMESPACES = (
@@ -56,25 +56,22 @@ def _entry(answer: Answer, index: int, updated: str, attributes: str = "") -> st
     return (
         f'{opening}<id>{escape(uri)}</id><title type="text"></title><updated>{updated}</updated>'
         f'<author><name /></author><link rel="edit" title={quoteattr(endpoint.name)}'
-        f" href={quoteattr(uri.removeprefix(answer.root + '/'))} />{_lines(answer, index, uri, updated)}"
+        f" href={quoteattr(uri.removeprefix(answer.root + '/'))} />{_links(answer, row, uri, updated)}"
         f"<category term={quoteattr(endpoint.model)} scheme={quoteattr(SCHEME)} />"
         f'<content type="application/xml"><m:properties>{properties}</m:properties></content></entry>'
     )
 
 
-def _lines(answer: Answer, index: int, uri: str, updated: str) -> str:
-    """The link to the lines of a header, with the lines inside it if they were expanded."""
-    if answer.endpoint.entity not in LINES or not (answer.deferred or answer.lines):
-        return ""
-    name = LINES[answer.endpoint.entity][0]
-    inline = ""
-    if answer.lines is not None:
-        endpoint, groups = answer.lines
-        inner = Answer(endpoint, groups[index], endpoint.columns, answer.root)
-        inline = f"<m:inline>{_feed(inner, updated)}</m:inline>"
-    return (
+def _links(answer: Answer, row: Row, uri: str, updated: str) -> str:
+    """Links to the collections of a row, with their rows inside if they were expanded."""
+    inline = {
+        name: f"<m:inline>{_feed(inner, updated)}</m:inline>"
+        for name, inner in expanded_of(answer, row)
+    }
+    return "".join(
         f'<link rel="{RELATED}/{name}" type="application/atom+xml;type=feed" title="{name}"'
-        f" href={quoteattr(f'{uri}/{name}')}>{inline}</link>"
+        f" href={quoteattr(f'{uri}/{name}')}>{inline.get(name, '')}</link>"
+        for name in (*inline, *answer.deferred)
     )
 
 

@@ -33,18 +33,6 @@ EDM_TYPES = {
     "x": "Edm.Binary",
 }
 
-# Header entity -> the collection of its lines: property name, entity of the lines, their foreign key.
-LINES = {
-    "sales_invoices": ("SalesInvoiceLines", "sales_invoice_lines", "InvoiceID"),
-    "sales_orders": ("SalesOrderLines", "sales_order_lines", "OrderID"),
-    "purchase_orders": ("PurchaseOrderLines", "purchase_order_lines", "PurchaseOrderID"),
-    "sales_entries": ("SalesEntryLines", "sales_entry_lines", "EntryID"),
-    "purchase_entries": ("PurchaseEntryLines", "purchase_entry_lines", "EntryID"),
-    "bank_entries": ("BankEntryLines", "bank_entry_lines", "EntryID"),
-    "quotations": ("QuotationLines", "quotation_lines", "QuotationID"),
-    "goods_deliveries": ("GoodsDeliveryLines", "goods_delivery_lines", "EntryID"),
-}
-
 
 @dataclass(frozen=True)
 class Endpoint:

@@ -12,11 +12,13 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from .atom import ATOM_TYPE, render_atom
-from .catalogue import LINES, Endpoint, Row
+from .catalogue import Endpoint, Row
 from .errors import NOT_FOUND, NOT_IN_SCOPE, RefusedError, bad_request
+from .expansion import Expansion, expand
 from .faults import FOREIGN_HOST, LOGIN_PAGE, MAINTENANCE_PAGE, Fault
 from .literals import parse_literals, typed
 from .metadata import render_metadata
+from .navigation import collection_of, collections_of
 from .paging import read_page, sort_rows
 from .payload import JSON_TYPE, Answer, render_json
 from .query import Query, parse_options, parse_query, parse_where
@@ -234,9 +236,8 @@ class Call:
             next_url=None if page.skiptoken is None else self._next_url(page.skiptoken),
             count=page.total,
             bare=bare or query.top is not None,
-            deferred=query.select is None and not query.expand,
         )
-        return replace(answer, lines=self._lines(answer)) if query.expand else answer
+        return self._with_collections(answer, query)
 
     def _by_key(self, endpoint: Endpoint) -> Answer:
         literals = parse_literals(self._target.key or "")
@@ -255,29 +256,32 @@ class Call:
             columns=_columns(endpoint, query),
             root=self._root,
             single=True,
-            deferred=query.select is None and not query.expand,
         )
         if self._target.tail is not None:
-            return self._lines_alone(answer)
-        return replace(answer, lines=self._lines(answer)) if query.expand else answer
+            return self._collection_alone(answer)
+        return self._with_collections(answer, query)
 
-    def _lines(self, answer: Answer) -> tuple[Endpoint, list[list[Row]]]:
-        """The lines of each header in the answer."""
-        _, entity, foreign_key = LINES[answer.endpoint.entity]
-        endpoint = self._state.catalogue.feed(entity, "regular")
-        if endpoint is None:
-            raise RefusedError(404, NOT_FOUND)
-        groups: dict[Any, list[Row]] = {row[answer.endpoint.key[0]]: [] for row in answer.rows}
-        for row in table_of(self._state, self._division, endpoint).rows.values():
-            if row.get(foreign_key) in groups:
-                groups[row[foreign_key]].append({**self._defaults(), **row})
-        return endpoint, list(groups.values())
+    def _with_collections(self, answer: Answer, query: Query) -> Answer:
+        """The answer with what was expanded, and links to what was not."""
+        endpoint = answer.endpoint
+        names = [c.name for c in collections_of(endpoint) if c.name not in query.expand]
+        expanded = [self._expand(answer, name) for name in query.expand]
+        deferred = tuple(names) if query.select is None else ()
+        return replace(answer, expanded=tuple(expanded), deferred=deferred)
 
-    def _lines_alone(self, answer: Answer) -> Answer:
-        if self._target.tail != LINES.get(answer.endpoint.entity, ("",))[0]:
+    def _expand(self, answer: Answer, name: str | None) -> Expansion:
+        owners = [row[answer.endpoint.key[0]] for row in answer.rows]
+        collection = collection_of(answer.endpoint, name)
+        found = collection and expand(self._state, self._division, collection, owners)
+        if found is None:
             raise RefusedError(404, NOT_FOUND)
-        endpoint, groups = self._lines(answer)
-        return Answer(endpoint, groups[0], endpoint.columns, self._root)
+        return found
+
+    def _collection_alone(self, answer: Answer) -> Answer:
+        """What stands behind a ``__deferred`` link."""
+        _, endpoint, groups = self._expand(answer, self._target.tail)
+        (rows,) = groups.values()
+        return Answer(endpoint, rows, endpoint.columns, self._root)
 
     def _counted(self, at: float, endpoint: Endpoint, hidden: bool) -> Response:
         lenient = self._state.settings.lenient

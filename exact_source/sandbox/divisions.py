@@ -19,6 +19,10 @@ NAMES = (
     "Waterman Installaties",
 )
 CITIES = ("Delft", "Utrecht", "Den Helder", "Zwolle", "Breda")
+FLAGS_OF_USER = (
+    "IsClientUser", "IsEmployeeSelfServiceUser", "IsMyFirmLiteUser", "IsMyFirmPortalUser",
+    "IsOEIMigrationMandatory", "IsStarterUser",
+)  # fmt: skip
 RECENT = 5
 
 
@@ -112,7 +116,7 @@ def me(state: State, division: int, _: dict[str, Any]) -> list[Row]:
             "Language": "NL",
             "LanguageCode": "nl-NL",
             "Legislation": 1,
-            "IsClientUser": False,
+            **dict.fromkeys(FLAGS_OF_USER, False),
             "ServerTime": local.replace(tzinfo=None).isoformat(timespec="milliseconds"),
             "ServerUtcOffset": offset.total_seconds(),
         }

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from .catalogue import LINES, Endpoint, Row
+from .catalogue import Endpoint, Row
+from .expansion import Expansion
 from .literals import format_literal
 
 JSON_TYPE = "application/json;charset=utf-8"
@@ -25,7 +26,8 @@ class Answer:
         columns: Type letter of each column that is served.
         bare: Whether the rows are ``d`` itself, without ``results`` and ``__next``.
         single: Whether the answer is one row, asked for by key.
-        lines: Expanded lines by index of the row, with the endpoint they come from.
+        deferred: Names of collections of which each row carries a link.
+        expanded: Collections whose rows each row carries.
     """
 
     endpoint: Endpoint
@@ -36,8 +38,8 @@ class Answer:
     count: int | None = None
     bare: bool = False
     single: bool = False
-    deferred: bool = False
-    lines: tuple[Endpoint, Sequence[Sequence[Row]]] | None = None
+    deferred: tuple[str, ...] = ()
+    expanded: tuple[Expansion, ...] = ()
 
 
 def address(root: str, endpoint: Endpoint, row: Row) -> str:
@@ -51,23 +53,27 @@ def address(root: str, endpoint: Endpoint, row: Row) -> str:
 
 def render_json(answer: Answer) -> bytes:
     """The body of a successful answer."""
-    entries = [entry(answer, row) for row in answer.rows]
-    if answer.lines is not None:
-        endpoint, groups = answer.lines
-        for whole, rows in zip(entries, groups, strict=True):
-            inner = Answer(endpoint, rows, endpoint.columns, answer.root)
-            whole[endpoint.name] = {"results": [entry(inner, row) for row in rows]}
-    return dump({"d": _envelope(answer, entries)})
+    return dump({"d": _envelope(answer, [entry(answer, row) for row in answer.rows])})
+
+
+def expanded_of(answer: Answer, row: Row) -> list[tuple[str, Answer]]:
+    """The rows that a row carries along, by the name of their collection."""
+    owner = row.get(answer.endpoint.key[0]) if answer.expanded else None
+    return [
+        (name, Answer(endpoint, rows[owner], endpoint.columns, answer.root))
+        for name, endpoint, rows in answer.expanded
+    ]
 
 
 def entry(answer: Answer, row: Row) -> dict[str, Any]:
-    """A row with its metadata, and a link to the lines that were not asked for."""
+    """A row with its metadata, the collections it carries, and links to the others."""
     uri = address(answer.root, answer.endpoint, row)
     out: dict[str, Any] = {"__metadata": {"uri": uri, "type": answer.endpoint.model}}
     for column, letter in answer.columns.items():
         out[column] = json_value(row.get(column), letter)
-    if answer.deferred and answer.endpoint.entity in LINES:
-        name = LINES[answer.endpoint.entity][0]
+    for name, inner in expanded_of(answer, row):
+        out[name] = {"results": [entry(inner, line) for line in inner.rows]}
+    for name in answer.deferred:
         out[name] = {"__deferred": {"uri": f"{uri}/{name}"}}
     return out
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_plus
 
-from .catalogue import LINES, Endpoint, Row
+from .catalogue import Endpoint, Row
 from .errors import SELECT_MISSING, RefusedError, bad_request
 from .filters import Filter, parse_filter
 from .literals import parse_literal
+from .navigation import collection_of
 
 SYSTEM_OPTIONS = {
     "$select", "$filter", "$orderby", "$top", "$skip", "$skiptoken", "$inlinecount", "$format", "$expand",
@@ -35,7 +36,7 @@ class Query:
     skip: int = 0
     skiptoken: str | None = None
     inlinecount: bool = False
-    expand: bool = False
+    expand: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -64,18 +65,17 @@ def parse_query(
     if not lenient:
         _check_select_present(endpoint, options)
     found = parse_where(endpoint, options, defaults, lenient=lenient)
-    select, expand = _select(endpoint, options)
     if "$skip" in options and endpoint.kind in {"bulk", "sync"}:
         raise bad_request("The query option $skip is not supported for this resource.")
     return Query(
-        select=select,
+        select=_select(endpoint, options),
         filter=found,
         orderby=_orderby(endpoint, options),
         top=None if endpoint.kind == "sync" else _count(options, "$top"),  # API 3.2: no limit there
         skip=_count(options, "$skip") or 0,
         skiptoken=options.get("$skiptoken"),
         inlinecount=_inlinecount(options),
-        expand=expand,
+        expand=_expand(endpoint, options),
         parameters=_parameters(endpoint, options),
     )
 
@@ -114,23 +114,27 @@ def _check_select_present(endpoint: Endpoint, options: Mapping[str, str]) -> Non
         raise bad_request(SELECT_MISSING)
 
 
-def _select(endpoint: Endpoint, options: Mapping[str, str]) -> tuple[tuple[str, ...] | None, bool]:
-    """The selected columns, and whether the lines of a header come along."""
-    collection = LINES.get(endpoint.entity, ("",))[0]
-    expand = options.get("$expand")
-    if expand is not None and expand != collection:
+def _expand(endpoint: Endpoint, options: Mapping[str, str]) -> tuple[str, ...]:
+    """The collections that are to come along with each row."""
+    names = [name.strip() for name in options.get("$expand", "").split(",") if name.strip()]
+    if not all(collection_of(endpoint, name) for name in names):
         raise bad_request()
+    return tuple(names)
+
+
+def _select(endpoint: Endpoint, options: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The selected columns; of a collection (``Lines/Field``) all columns come."""
     if "$select" not in options:
-        return None, expand is not None
+        return None
     names = [name.strip() for name in options["$select"].split(",")]
     if "*" in names:
         if endpoint.no_star:
             raise bad_request("Bad Request - $select=* is not supported for this resource.")
-        return None, expand is not None
-    columns = [n for n in names if n.split("/")[0] != collection or not collection]
-    if not all(name in endpoint.columns for name in columns):
+        return None
+    columns = {name for name in names if not collection_of(endpoint, name.split("/")[0])}
+    if not columns <= endpoint.columns.keys():
         raise bad_request()
-    return tuple(c for c in endpoint.columns if c in set(columns)), expand is not None
+    return tuple(column for column in endpoint.columns if column in columns)
 
 
 def _orderby(endpoint: Endpoint, options: Mapping[str, str]) -> tuple[tuple[str, bool], ...]:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, Literal, Protocol
 
-from .catalogue import LINES, Catalogue, Entity, Key, Row
+from .catalogue import Catalogue, Entity, Key, Row
 from .clock import SandboxClock, wall_clock
+from .navigation import NAVIGATION, Collection
 
 Order = Literal["key", "Timestamp"]
 STRIDES = (3, 3, 4, 7, 12, 41)  # other tables of the database take versions too; never less than 3
@@ -187,14 +188,18 @@ class Store:
         with self.lock:
             self._prepare(division, entity)
             row = self.table(division, entity).rows[key]
-            if entity in LINES:
-                _, lines, foreign_key = LINES[entity]
-                for line_key, line in list(self.table(division, lines).rows.items()):
-                    if line.get(foreign_key) == key[0]:
-                        self.delete(division, lines, line_key)
+            for collection in NAVIGATION.get(entity, ()):
+                if collection.is_owned:
+                    self._delete_owned(division, collection, key[0])
             self.table(division, entity).remove(key)
             self.bury(division, entity, key)
             self._changed(division, entity, row)
+
+    def _delete_owned(self, division: int, collection: Collection, owner: Any) -> None:
+        table = self.table(division, collection.entity)
+        for key, row in list(table.rows.items()):
+            if row.get(collection.foreign_key) == owner:
+                self.delete(division, collection.entity, key)
 
     def bury(self, division: int, entity: str, key: Key) -> None:
         """Write the tombstone of a row, if the entity has a sync feed and a code (API 4.5)."""

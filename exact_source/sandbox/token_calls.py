@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -42,7 +43,8 @@ class TokenCalls:
     async def token(self, request: Request) -> Response:
         """Answer a token request, and log it."""
         state, at = self.state, self.state.clock.now()
-        form = dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
+        sent = dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
+        form = _basic_credentials(request.headers.get("authorization", "")) | sent
         fault = state.faults.for_token()
         with state.store.lock:
             status, error, response = self._answer(form, fault, at)
@@ -64,6 +66,19 @@ class TokenCalls:
         if fault is not None:
             return 0, fault.kind, DroppedResponse()
         return status, body.get("error", ""), reply(at, dump(body), JSON_TYPE, headers, status)
+
+
+def _basic_credentials(authorization: str) -> dict[str, str]:
+    """Client id and secret of clients that send them in the header, as RFC 6749 allows (2.3.1)."""
+    scheme, _, encoded = authorization.partition(" ")
+    try:
+        pair = b64decode(encoded, validate=True).decode()
+    except ValueError:
+        return {}
+    client_id, _, client_secret = pair.partition(":")
+    if scheme.lower() != "basic":
+        return {}
+    return {"client_id": unquote_plus(client_id), "client_secret": unquote_plus(client_secret)}
 
 
 def _broken(fault: Fault, at: float) -> Response:

@@ -32,18 +32,19 @@ def act(box: Sandbox, action: str, **arguments: Any) -> Any:
 
 
 def test_rows_can_be_written_over_http(box: Sandbox) -> None:
-    at = {"path": "crm/Accounts", "division": box.divisions[0]}
+    division = box.divisions[0]
+    at: dict[str, Any] = {"path": "crm/Accounts", "division": division}
     row = act(box, "insert", **at, row={"Name": "Nieuw", "StartDate": "2026-01-02"})
     assert row["StartDate"] == "2026-01-02T00:00:00"
     act(box, "update", **at, key=row["ID"], changes={"Name": "Anders"})
-    stored = {r["ID"]: r for r in box.rows(**at)}
+    stored = {r["ID"]: r for r in box.rows("crm/Accounts", division)}
     assert stored[row["ID"]]["Name"] == "Anders"
     assert stored[row["ID"]]["StartDate"].isoformat() == "2026-01-02T00:00:00"
     act(box, "touch", **at, keys=[row["ID"]], modified="2026-06-01T10:00:00")
-    rows = send(box, "GET", f"rows/{at['division']}/crm/Accounts").json()
+    rows = send(box, "GET", f"rows/{division}/crm/Accounts").json()
     assert {r["ID"]: r for r in rows}[row["ID"]]["Modified"] == "2026-06-01T10:00:00"
     act(box, "delete", **at, key=row["ID"])
-    assert row["ID"] not in {r["ID"] for r in box.rows(**at)}
+    assert row["ID"] not in {r["ID"] for r in box.rows("crm/Accounts", division)}
 
 
 def test_everything_else_can_be_ordered_over_http(box: Sandbox) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from base64 import b64encode
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -146,6 +147,19 @@ def test_wrong_client_is_refused(box: Sandbox, caller: Caller) -> None:
         grant_type="refresh_token", refresh_token=tokens["refresh_token"], client_secret="wrong"
     )
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client")
+
+
+def test_client_may_name_itself_in_the_header(box: Sandbox, caller: Caller) -> None:
+    tokens = box.issue_tokens()
+    box.clock.advance(580)
+    pair = b64encode(f"{box.client_id}:{box.client_secret}".encode()).decode()
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    header = {"Authorization": f"Basic {pair}"}
+    assert caller.send("POST", "/api/oauth2/token", header, form).status_code == 200
+    assert (
+        caller.send("POST", "/api/oauth2/token", {"Authorization": "Basic ?"}, form).status_code
+        == 400
+    )
 
 
 def test_logins_have_chains_of_their_own(box: Sandbox, caller: Caller) -> None:
