@@ -24,7 +24,7 @@ from .reading import table_of
 from .reports import REPORTS
 from .requests import Request, TokenRequest
 from .rights import EVERYTHING
-from .seeding import Seeder, seeded
+from .seeding import FIRST_VERSION, Seeder, seeded
 from .server import serve
 from .state import Settings, State
 from .store import Order, Store, guid
@@ -53,6 +53,7 @@ class Sandbox:
         lenient: Whether ``$select`` and ``$filter`` are never demanded.
         latency: Seconds that each data call takes.
         sync_order: ``key``, or ``Timestamp``: how sync feeds are sorted.
+        first_version: Where row versions begin; above 2**53 they no longer fit a double.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting with a default, given by name
@@ -69,10 +70,11 @@ class Sandbox:
         lenient: bool = False,
         latency: float = 0.0,
         sync_order: Order = "key",
+        first_version: int = FIRST_VERSION,
     ) -> None:
         self.clock = clock or SandboxClock()
         self.settings = Settings(page_size, large_page_size, lenient, latency, sync_order)
-        self._seed, self._invoices = seed, invoices
+        self._seed, self._invoices, self._first_version = seed, invoices, first_version
         self.divisions = [FIRST_DIVISION + n * DIVISION_STRIDE for n in range(companies)]
         oauth = OAuth(self.clock, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI)
         now = self.clock.now
@@ -84,7 +86,9 @@ class Sandbox:
     def _new_state(self, oauth: OAuth, limits: CallLimits, errors: ErrorLimit) -> State:
         catalogue, random = Catalogue(), seeded(self._seed, "changes")
         before = wall_clock(self.clock.now())
-        seeder = Seeder(catalogue, self.divisions, self._invoices, self._seed, before)
+        seeder = Seeder(
+            catalogue, self.divisions, self._invoices, self._seed, before, self._first_version
+        )
         store = Store(
             catalogue,
             self.clock,

@@ -86,6 +86,13 @@ def test_versions_are_unique_in_the_whole_database(box: Sandbox) -> None:
     assert len(strides) > 5
 
 
+def test_versions_can_begin_beyond_what_a_double_holds() -> None:
+    box = new_box(first_version=2**53)
+    rows = Caller(box).rows("sync/CRM/Contacts", {"$select": "Timestamp"})
+    assert min(int(row["Timestamp"]) for row in rows) > 2**53
+    assert any(int(float(row["Timestamp"])) != int(row["Timestamp"]) for row in rows)
+
+
 def test_delete_leaves_a_tombstone_and_the_key_can_come_back(box: Sandbox, caller: Caller) -> None:
     key, old = next(iter(by_key(box, "sync/CRM/Accounts", caller.division).items()))
     box.delete(ACCOUNTS, caller.division, key)
