@@ -7,8 +7,9 @@ changed behind the scan has a version below it and would never be asked for agai
 * one page is one moment: the highest version on it;
 * a chain in version order (its skiptokens prove that): the highest version of all, because a row
   that changes moves to the end of such a chain;
-* any other chain: the highest version of its *first page*. All that changed later is higher. What
-  the chain itself read above it is read again, on average a thousandth of it (one row in page size).
+* any other chain: the highest version known to have existed when it began, be it from its *first
+  page*, from other reads or, for ``Modified``, from the server's clock. All that changed later is
+  higher. What the chain itself read above it is read again by the next one.
 
 Versions are integers: ``Timestamp`` as it is, ``Modified`` as the milliseconds in ``/Date(ms)/``,
 which are wall-clock digits (API 3.5) and never converted.
@@ -17,7 +18,7 @@ which are wall-clock digits (API 3.5) and never converted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -27,6 +28,7 @@ TIMESTAMP_OVERLAP = 5_000
 MODIFIED_OVERLAP_MS = 2 * 3600 * 1000
 # Rows of the overlap that are remembered, so that a quiet entity loads nothing.
 RECENT_MAX = 128
+REMEMBERED_MAX = 4 * RECENT_MAX
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,7 @@ class Scan:
         rows: Rows read.
         first: Highest version on the first page.
         top: Highest version on any page.
+        known: A version that is no higher than the highest when the scan began; ``None`` if unknown.
         ordered: Whether every skiptoken so far proves version order.
         seen: Fingerprints of the highest rows with their versions; ``None`` once they were too many.
     """
@@ -52,13 +55,16 @@ class Scan:
     rows: int = 0
     first: int | None = None
     top: int | None = None
+    known: int | None = None
     ordered: bool = True
     seen: dict[str, int] | None = field(default_factory=dict)
 
     @property
     def safe(self) -> int | None:
         """The highest version below which nothing can have been missed."""
-        return self.top if self.pages == 1 or self.ordered else self.first
+        if self.pages == 1 or self.ordered or self.top is None:
+            return self.top
+        return _max(self.first, None if self.known is None else min(self.known, self.top))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,18 +73,21 @@ class Cursor:
 
     Attributes:
         column: ``Timestamp``, ``Modified`` or ``None`` (full refresh).
+        feed: Kind of the feed that full passes read; empty if nothing was read yet.
         value: Everything up to here has been read; ``None`` if nothing has.
         read_at: When the scan that set ``value`` began; seconds since the epoch, UTC.
         moved: ``DivisionMoveDate`` of the division (API 4.2) at that time; 0 if it never moved.
         recent: Fingerprints of the rows that the next read will see again.
         scan: The scan under way.
-        tombstones: Highest ``Timestamp`` of ``sync/Deleted`` applied to this entity.
-        tombstones_at: When that list was read; seconds since the epoch, UTC.
+        tombstones: Highest ``Timestamp`` of ``sync/Deleted`` applied to this entity; 0 for none.
+        tombstones_at: All that was deleted before is known; seconds since the epoch, UTC.
         refused_at: When Exact refused this stream lately; seconds since the epoch, UTC.
         digest: Mark of the whole content, of lists that are read in full; empty if not known.
+        ceiling: Highest version ever seen; the next scan begins after it existed.
     """
 
     column: str | None
+    feed: str = ""
     value: int | None = None
     read_at: float = 0.0
     moved: int = 0
@@ -88,10 +97,12 @@ class Cursor:
     tombstones_at: float = 0.0
     refused_at: tuple[float, ...] = ()
     digest: str = ""
+    ceiling: int | None = None
 
     def to_state(self) -> dict[str, Any]:
         """JSON for dlt's state; defaults are left out."""
-        plain = {k: v for k, v in asdict(self).items() if v not in (None, 0, 0.0, (), [], "")}
+        named = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}
+        plain = {name: value for name, (value, default) in named.items() if value != default}
         if self.scan is not None:
             plain["scan"] = {k: v for k, v in asdict(self.scan).items() if v is not None}
             plain["scan"]["seen"] = self.scan.seen
@@ -134,9 +145,17 @@ def next_since(cursor: Cursor, zone_slack_s: float = 0.0) -> int | None:
     return max(0, cursor.value - overlap(cursor.column))
 
 
-def begin(cursor: Cursor, *, now: float, since: int | None) -> Cursor:
-    """Start a scan."""
-    return replace(cursor, scan=Scan(since=since, started_at=now))
+def begin(cursor: Cursor, *, now: float, since: int | None, known: int | None = None) -> Cursor:
+    """Start a scan.
+
+    Args:
+        cursor: How far the stream has been read.
+        now: Seconds since the epoch, UTC.
+        since: Where its filter begins; ``None`` for a full pass.
+        known: A version that surely exists by now, if one is known beside the cursor's own.
+    """
+    known = _max(known, cursor.ceiling)
+    return replace(cursor, scan=Scan(since=since, started_at=now, known=known))
 
 
 @dataclass(frozen=True)
@@ -146,14 +165,14 @@ class PageFacts:
     Attributes:
         rows: Number of rows.
         high: Highest version on it; ``None`` without rows or without a version column.
-        fingerprints: Of the rows worth remembering, with their versions.
+        fingerprints: Of the rows worth remembering, with their versions; ``None`` if too many.
         next: Path and query of the next page; ``None`` on the last.
         ordered: Whether the next link's skiptoken proves version order.
     """
 
     rows: int
     high: int | None
-    fingerprints: Mapping[str, int]
+    fingerprints: Mapping[str, int] | None
     next: str | None
     ordered: bool
 
@@ -188,6 +207,7 @@ def _finish(cursor: Cursor, scan: Scan) -> Cursor:
         value=value,
         read_at=scan.started_at,
         recent=recent if len(recent) <= RECENT_MAX else (),
+        ceiling=_max(cursor.ceiling, scan.top),
         scan=None,
     )
 
@@ -195,12 +215,15 @@ def _finish(cursor: Cursor, scan: Scan) -> Cursor:
 def interesting_floor(cursor: Cursor, high: int | None) -> int | None:
     """Rows at or above this version may be read again by the next scan; ``None`` if not yet known."""
     scan = cursor.scan
-    if cursor.column is None or scan is None:
+    if cursor.column is None or scan is None or scan.seen is None:
         return None
-    # In key order the next scan begins below the first page's top, else below the highest of all.
-    base = high if scan.pages == 0 else (_max(scan.top, high) if scan.ordered else scan.first)
-    base = _max(base, cursor.value if scan.since is not None else None)
-    return None if base is None else base - overlap(cursor.column)
+    ahead = replace(
+        scan,
+        pages=scan.pages + 1,
+        first=high if scan.pages == 0 else scan.first,
+        top=_max(scan.top, high),
+    )
+    return _floor(cursor, ahead)
 
 
 def fingerprint(values: Iterable[object], version: int) -> str:
@@ -215,13 +238,18 @@ def fingerprint(values: Iterable[object], version: int) -> str:
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _remember(cursor: Cursor, scan: Scan, more: Mapping[str, int]) -> dict[str, int] | None:
-    if scan.seen is None or cursor.column is None:
+def _floor(cursor: Cursor, scan: Scan) -> int | None:
+    """From where the next scan would read if this one ended now."""
+    base = _max(scan.safe, cursor.value if scan.since is not None else None)
+    return None if base is None or cursor.column is None else base - overlap(cursor.column)
+
+
+def _remember(cursor: Cursor, scan: Scan, more: Mapping[str, int] | None) -> dict[str, int] | None:
+    if scan.seen is None or more is None or cursor.column is None:
         return None
-    base = _max(scan.top if scan.ordered else scan.first, cursor.value if scan.since else None)
-    floor = 0 if base is None else base - overlap(cursor.column)
+    floor = _floor(cursor, scan) or 0
     merged = {mark: at for mark, at in {**scan.seen, **more}.items() if at >= floor}
-    return merged if len(merged) <= 4 * RECENT_MAX else None
+    return merged if len(merged) <= REMEMBERED_MAX else None
 
 
 def _max(a: int | None, b: int | None) -> int | None:

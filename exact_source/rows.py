@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 
-from .cursors import fingerprint
+from .cursors import REMEMBERED_MAX, fingerprint
 
 # When this row was read, and since when it is gone; real instants, unlike Exact's digits (API 3.5).
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -47,28 +47,41 @@ def versions(table: pa.Table, column: str) -> pa.ChunkedArray:
     return values
 
 
-def fingerprints(table: pa.Table, parts: Sequence[str], column: str, floor: int) -> dict[str, int]:
-    """Marks of the rows at or above ``floor``, made of the columns ``parts``, with their versions."""
+def fingerprints(
+    table: pa.Table, parts: Sequence[str], column: str, floor: int
+) -> dict[str, int] | None:
+    """Marks of the rows at or above ``floor``, made of the columns ``parts``, with their versions.
+
+    ``None`` if there are more than are remembered anyway.
+    """
     at = versions(table, column)
     mask = pc.fill_null(pc.greater_equal(at, floor), False)
-    wanted = table.filter(mask)
     numbers = at.filter(mask).to_pylist()
+    if len(numbers) > REMEMBERED_MAX:
+        return None
+    wanted = table.filter(mask)
     values = [wanted.column(name).to_pylist() for name in parts]
     return {fingerprint(row, v): v for *row, v in zip(*values, numbers, strict=True)}
 
 
 def drop_known(
-    table: pa.Table, parts: Sequence[str], column: str, known: frozenset[str]
+    table: pa.Table, parts: Sequence[str], column: str, known: frozenset[str], *, ceiling: int
 ) -> pa.Table:
-    """The rows that are not among ``known`` fingerprints, made of the columns ``parts``."""
+    """The rows that are not among ``known`` fingerprints, made of the columns ``parts``.
+
+    Rows above ``ceiling`` were never seen, so only those up to it are looked at.
+    """
     if not known or not table.num_rows:
         return table
-    at = versions(table, column).to_pylist()
-    values = [table.column(name).to_pylist() for name in parts]
-    keep = [
-        v is None or fingerprint(row, v) not in known for *row, v in zip(*values, at, strict=True)
-    ]
-    return table if all(keep) else table.filter(pa.array(keep))
+    at = versions(table, column)
+    mask = pc.fill_null(pc.less_equal(at, ceiling), False)
+    old = table.filter(mask)
+    values = [old.column(name).to_pylist() for name in parts]
+    numbers = at.filter(mask).to_pylist()
+    keep = [fingerprint(row, v) not in known for *row, v in zip(*values, numbers, strict=True)]
+    if all(keep):
+        return table
+    return pa.concat_tables([old.filter(pa.array(keep)), table.filter(pc.invert(mask))])
 
 
 def key_tuples(table: pa.Table, keys: Sequence[str]) -> list[tuple[Any, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -41,6 +41,7 @@ class Options:
         full_refresh: Entities to read anew, whatever their cursor says.
         utc_instants: Add ``created_utc`` and ``modified_utc``.
         zone_slack_s: How far the site's wall clock may run behind UTC.
+        parameters: Setting -> values that functions are asked with, instead of those of their parents.
         round_pages: Pages after which a run stops, to be loaded and gone on with; ``None``: no limit.
         round_s: Seconds after which a run stops in the same way.
     """
@@ -52,6 +53,7 @@ class Options:
     full_refresh: frozenset[str] = frozenset()
     utc_instants: bool = False
     zone_slack_s: float = 0.0
+    parameters: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     round_pages: int | None = None
     round_s: float | None = None
 
@@ -115,11 +117,14 @@ class Run:
         self.limits = limits
         self.results: list[StreamResult] = []
         self.settled: set[tuple[str, int]] = set()
+        self.selected: frozenset[str] = frozenset()
+        self.rounds = 0
         self.fatal: ExactError | None = None
         self.stop_at: float | None = None
         self.stop_requested = False
         self.tombstones_since: dict[int, int] | None = None
         self.arrived: set[str] | None = None
+        self.versions: dict[int, int] = {}
         self.on_wait: Callable[[Target, float], None] = lambda _target, _until: None
         self.on_progress: Callable[[StreamResult], None] = lambda _result: None
         self._connect = connect
@@ -162,10 +167,15 @@ class Run:
 
     def begin_round(self) -> None:
         """Forget what the last round counted."""
+        self.rounds += 1
         self._pages = 0
         self._round_started_at = self.clock.now()
         self.tombstones_since = None
         self.arrived = None
+
+    def note_version(self, division: int, version: int | None) -> None:
+        """Keep the highest row version seen of a division; they are one series over all entities."""
+        self.versions[division] = max(version or 0, self.versions.get(division, 0))
 
     def count_page(self) -> None:
         """Note that a page was read."""

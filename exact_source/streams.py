@@ -136,12 +136,13 @@ class Stream:
         return True
 
     def _start_over_if_needed(self) -> None:
-        column, cursor = self.shape.plan.column, self.cursor
-        fresh = Cursor(column=column, moved=self.division.moved, refused_at=cursor.refused_at)
-        touched = cursor.value is not None or cursor.scan is not None
-        if cursor.column != column:
+        plan, cursor, moved = self.shape.plan, self.cursor, self.division.moved
+        fresh = Cursor(
+            column=plan.column, feed=plan.full.kind, moved=moved, refused_at=cursor.refused_at
+        )
+        if not cursor.feed or cursor.column != plan.column or self._lacks_columns():
             self.cursor = fresh
-        elif touched and self.division.moved != cursor.moved:
+        elif moved != cursor.moved:
             # Row versions start anew in another database (API 4.2).
             self.result.notes.append("the division moved to another database: read anew")
             self.cursor = fresh
@@ -152,10 +153,17 @@ class Stream:
         elif self._missed_tombstones():
             self.result.notes.append("tombstones of over two months ago are gone: read anew")
             self.cursor = fresh
+        elif cursor.feed != plan.full.kind:
+            self.cursor = replace(cursor, feed=plan.full.kind, scan=None)  # its links lead elsewhere
+
+    def _lacks_columns(self) -> bool:
+        """Whether the rows so far came by another feed that has not all the columns of this one."""
+        before = next((f for k, f in self.entity.feeds.items() if k == self.cursor.feed), None)
+        return before is None or not set(self.shape.plan.fields) <= set(before.columns)
 
     def _is_resuming(self) -> bool:
-        scan = self.cursor.scan
-        return scan is not None and scan.since is None
+        """Whether a first pass or a refresh is under way."""
+        return self.cursor.scan is not None and self.cursor.value is None
 
     def _missed_tombstones(self) -> bool:
         return (
@@ -168,9 +176,22 @@ class Stream:
     async def _begin(self) -> None:
         now = self.run.clock.now()
         since = cursors.next_since(self.cursor, self.run.options.zone_slack_s)
+        if self.cursor.value is None and self.cursor.tombstones is None:
+            # What was deleted before a first pass is not met by it.
+            self.cursor = replace(self.cursor, tombstones=0, tombstones_at=now)
         if since is None and self.run.options.start_ms is not None:
             since = await self._start(self.run.options.start_ms)
-        self.cursor = cursors.begin(self.cursor, now=now, since=since)
+        self.cursor = cursors.begin(self.cursor, now=now, since=since, known=self._known_version())
+
+    def _known_version(self) -> int | None:
+        """A version that surely exists by now: rows that change from here on are above it."""
+        if self.shape.version == "timestamp":
+            return self.run.versions.get(self.division.code)
+        if self.shape.version != "modified":
+            return None
+        # In Europe the digits run ahead of UTC, so UTC read as digits lies in the past.
+        now = self.run.limits.server_time(self.run.clock.now())
+        return int((now - self.run.options.zone_slack_s) * 1000)
 
     async def _start(self, start_ms: int) -> int | None:
         """Where a first read begins; ``None``: at the beginning, older rows are dropped on the way."""
@@ -189,7 +210,7 @@ class Stream:
     async def _scan(self) -> bool:
         """Read the chain; ``False`` if the round ended first."""
         self._look_for_unmet()
-        resumed = self.cursor.scan is not None and self.cursor.scan.next is not None
+        resumed = skiptoken(self._url()) is not None
         seen: set[str] = set()
         empty = 0
         while self.cursor.scan is not None:
@@ -211,7 +232,7 @@ class Stream:
                 resumed, seen = False, set()
                 continue
             resumed = False
-            empty = 0 if page.table.num_rows else empty + 1
+            empty = empty + 1 if page.next_url and not page.table.num_rows else 0
             await self._take(page)
         return self.result.status == "running"
 
@@ -326,7 +347,9 @@ class Stream:
         """The last page: what is gone goes with it, and only then the cursor moves."""
         if self._is_suspiciously_empty(before, rows_read):
             self.result.notes.append("nothing above the cursor, not even its own row: read anew")
-            self.cursor = replace(before, value=None, recent=(), scan=None)
+            # The highest version that was seen is of that database, too.
+            self.run.versions.pop(self.division.code, None)
+            self.cursor = replace(before, value=None, recent=(), ceiling=None, scan=None)
             await self._begin()
             self._look_for_unmet()
             return
@@ -369,6 +392,8 @@ class Stream:
         if version is None or not table.num_rows:
             return PageFacts(table.num_rows, None, {}, link, ordered=link is None)
         high = pc.max(rows.versions(table, version)).as_py()
+        if version == "timestamp":
+            self.run.note_version(self.division.code, high)
         floor = cursors.interesting_floor(before, high)
         marks = (
             {} if floor is None else rows.fingerprints(table, self._marked(table), version, floor)
@@ -385,7 +410,13 @@ class Stream:
         version, start_ms = self.shape.version, self.run.options.start_ms
         scan = before.scan
         if version is not None and before.recent and scan is not None and scan.since is not None:
-            table = rows.drop_known(table, self._marked(table), version, frozenset(before.recent))
+            table = rows.drop_known(
+                table,
+                self._marked(table),
+                version,
+                frozenset(before.recent),
+                ceiling=before.ceiling or 0,
+            )
         if start_ms is not None and "modified" in table.column_names:
             at = rows.versions(table, "modified")
             table = table.filter(pc.fill_null(pc.greater_equal(at, start_ms), True))
@@ -395,7 +426,8 @@ class Stream:
         self.result.notes.append("the stored next link was refused: the scan began again")
         scan = self.cursor.scan
         since = scan.since if scan else None
-        self.cursor = cursors.begin(self.cursor, now=self.run.clock.now(), since=since)
+        now, known = self.run.clock.now(), self._known_version()
+        self.cursor = cursors.begin(self.cursor, now=now, since=since, known=known)
         if self._met is not None:
             self._met = []
         if self._held is not None:
@@ -410,6 +442,7 @@ class Stream:
         if found.error is not None:
             self.result.notes.append(f"deletes unknown: {found.error}")
             return
+        self.run.note_version(self.division.code, found.top)
         if self.cursor.tombstones_at == found.read_at:
             return  # applied in an earlier round
         cursor = replace(self.cursor, tombstones=found.top, tombstones_at=found.read_at)

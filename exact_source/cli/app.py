@@ -11,6 +11,7 @@ import typer
 from .. import errors
 from .._version import __version__
 from .demo import demo
+from .login import login, logout, tokens
 from .sandbox import sandbox
 from .sync import sync
 
@@ -42,7 +43,7 @@ def options(
     """Keep every Exact Online company you own in a SQL database, up to date."""
 
 
-for command in (demo, sync, sandbox):
+for command in (demo, login, sync, sandbox, tokens, logout):
     app.command()(command)
 
 

@@ -1,0 +1,147 @@
+"""A server of canned pages: what a division with many transaction lines answers, as fast as it can.
+
+    python benchmarks/canned.py ROWS PAGE_SIZE [CHANGED_FROM]
+
+It runs in a process of its own, so that making the pages costs the measured process nothing. Pages are
+generated once from a template and differ in keys, numbers and dates; limits are announced as wide open.
+Prints its port on stdout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import uuid
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from exact_source.entities import load_catalogue
+
+ENTITY = load_catalogue().entities["transaction_lines"]
+PATH = "bulk/Financial/TransactionLines"
+DIVISION = 123456
+SKIPPED = {
+    "CustomField", "ExternalLinkDescription", "ExternalLinkReference", "PaymentDiscountAmount",
+    "ProjectWBS", "ProjectWBSDescription", "SerialNumber", "ShopOrder", "Subscription",
+    "SubscriptionDescription", "TrackingNumber", "TrackingNumberDescription", "VATCodeDescription",
+    "VATType",
+}  # fmt: skip
+FIELDS = [f for f in ENTITY.feeds["bulk"].columns if f not in SKIPPED]
+WORDS = ["Verkoop", "Inkoop", "Factuur", "Kantoor", "Huur", "Bank", "é&ü", "O'Neil"]
+NULLS = {"Asset", "AssetCode", "CostUnit", "Document", "Item", "ItemCode", "Notes", "Project"}
+START_MS = 1_577_836_800_000
+HEADERS = (
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n"
+    "X-RateLimit-Limit: 100000000\r\nX-RateLimit-Remaining: 99999999\r\n"
+    "X-RateLimit-Minutely-Limit: 100000000\r\nX-RateLimit-Minutely-Remaining: 99999999\r\n\r\n"
+)
+
+
+def value(field: str, number: int, rnd: random.Random) -> Any:
+    letter = ENTITY.columns[field].letter
+    if field == "ID":
+        return str(uuid.UUID(int=(number << 64) | 0x8000000000000001))
+    if field == "Division":
+        return DIVISION
+    if field == "Modified":
+        return f"/Date({START_MS + number * 1000})/"
+    if field in NULLS and rnd.random() < 0.5:
+        return None
+    if letter == "g":
+        return str(uuid.UUID(int=rnd.getrandbits(128)))
+    if letter == "s":
+        return f"{rnd.choice(WORDS)} {rnd.randrange(100_000)}"
+    if letter == "t":
+        return f"/Date({START_MS + rnd.randrange(10**11)})/"
+    if letter in "fm":
+        return round(rnd.uniform(-9999, 9999), 2)
+    return bool(rnd.random() < 0.5) if letter == "b" else rnd.randrange(1, 30_000)
+
+
+@lru_cache(maxsize=4)
+def page(first: int, size: int, link: str | None) -> bytes:
+    rnd = random.Random(first)
+    rows = []
+    for number in range(first, first + size):
+        meta = {
+            "uri": f"http://x/api/v1/{DIVISION}/{PATH}(guid'x')",
+            "type": "Exact.TransactionLine",
+        }
+        rows.append({"__metadata": meta, **{f: value(f, number, rnd) for f in FIELDS}})
+    body: dict[str, Any] = {"results": rows}
+    if link is not None:
+        body["__next"] = link
+    return json.dumps({"d": body}, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@lru_cache(maxsize=1)
+def template(size: int) -> tuple[bytes, ...]:
+    """Eight different pages, to be renumbered: making every row anew would be the slowest part."""
+    return tuple(page(n * size, size, None) for n in range(8))
+
+
+def pages(total: int, size: int, base: str) -> Iterator[bytes]:
+    for first in range(0, total, size):
+        yield body(first, total, size, base)
+
+
+def body(first: int, total: int, size: int, base: str) -> bytes:
+    """A page whose keys are its own: the template's keys shifted to ``first``."""
+    which = (first // size) % 8
+    text = template(size)[which]
+    # Keys are hex numbers with a fixed width, so a page is moved by rewriting them.
+    out = []
+    parts = text.split(b'"ID":"')
+    out.append(parts[0])
+    for offset, part in enumerate(parts[1:]):
+        key = str(uuid.UUID(int=((first + offset) << 64) | 0x8000000000000001)).encode()
+        out.append(b'"ID":"' + key + part[36:])
+    text = b"".join(out)
+    after = first + size
+    if after < total:
+        link = f"{base}/api/v1/{DIVISION}/{PATH}?$skiptoken={after}"
+        text = text[:-2] + b',"__next":"' + link.encode() + b'"}}'
+    return text
+
+
+async def main() -> None:
+    total, size = int(sys.argv[1]), int(sys.argv[2])
+    base = ""
+    cache: dict[int, bytes] = {}
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            url = urlsplit(line.decode().split(" ")[1])
+            while (await reader.readline()) not in (b"\r\n", b""):
+                pass
+            token = parse_qs(url.query).get("$skiptoken", ["0"])[0]
+            if url.path.endswith("/Divisions"):
+                row = {
+                    "Code": DIVISION,
+                    "Description": "Bench",
+                    "BlockingStatus": 0,
+                    "DivisionMoveDate": None,
+                }
+                data = json.dumps({"d": {"results": [row]}}).encode()
+            elif url.path.endswith(PATH):
+                first = int(token)
+                data = cache.pop(first, None) or body(first, total, size, base)
+            else:
+                data = b'{"d":{"results":[]}}'
+            writer.write(HEADERS.format(size=len(data)).encode() + data)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, limit=1 << 20)
+    base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    print(base, flush=True)
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,154 @@
+"""One route of the benchmark in a process of its own: ``routes.py ROUTE BASE FOLDER DESTINATION``."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+
+os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+os.environ["RUNTIME__LOG_LEVEL"] = "CRITICAL"
+T0 = time.perf_counter()
+DIVISION, PATH = 123456, "bulk/Financial/TransactionLines"
+
+
+def cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def started() -> dict[str, float]:
+    """Imports are start-up, not work."""
+    return {"start_cpu_s": cpu(), "start_wall_s": time.perf_counter() - T0}
+
+
+def pipeline(folder: str, destination: str):
+    import dlt
+
+    made = (
+        dlt.destinations.duckdb(f"{folder}/bench.duckdb")
+        if destination == "duckdb"
+        else dlt.destinations.postgres(destination)
+    )
+    return dlt.pipeline(
+        "bench", destination=made, dataset_name="exact_online", pipelines_dir=f"{folder}/dlt"
+    )
+
+
+def count(p) -> int:
+    with p.sql_client() as client:
+        return client.execute_sql("SELECT count(*) FROM transaction_lines")[0][0]
+
+
+class Token:
+    async def access_token(self) -> str:
+        return "x"
+
+    async def report_rejected(self, token: str, *, date: str | None = None) -> str:
+        return token
+
+
+def ours(base: str, folder: str, destination: str):
+    from exact_source.client import ExactClient
+    from exact_source.clock import SystemClock
+    from exact_source.limits import Limits
+    from exact_source.run import Run
+    from exact_source.source import make_options
+    from exact_source.sync import sync
+
+    p = pipeline(folder, destination)
+    start = started()
+    limits, clock = Limits(), SystemClock()
+    limits.divisions[DIVISION].minute.limit = 10**8
+    limits.divisions[DIVISION].day.limit = 10**8
+    options = make_options(
+        divisions=[DIVISION], round_pages=int(os.environ.get("BENCH_ROUND_PAGES", "200"))
+    )
+    run = Run(
+        options,
+        lambda: ExactClient(Token(), base, limits=limits, clock=clock),
+        clock=clock,
+        limits=limits,
+    )
+    outcome = sync(p, run, ["transaction_lines"])
+    assert outcome.exit_code == 0, outcome
+    return start, count(p)
+
+
+def pages(base: str):
+    import httpx
+
+    url = f"{base}/api/v1/{DIVISION}/{PATH}"
+    with httpx.Client() as client:
+        while url:
+            d = client.get(url).json()["d"]
+            yield d["results"]
+            url = d.get("__next")
+
+
+def dicts(base: str, folder: str, destination: str):
+    import dlt
+
+    p = pipeline(folder, destination)
+    start = started()
+    resource_ = dlt.resource(
+        lambda: pages(base), name="transaction_lines", primary_key="ID", write_disposition="merge",
+        max_table_nesting=0,
+    )  # fmt: skip
+    p.run(resource_)
+    return start, count(p)
+
+
+def rest_api(base: str, folder: str, destination: str):
+    from dlt.sources.rest_api import rest_api_source
+
+    p = pipeline(folder, destination)
+    start = started()
+    config = {
+        "client": {"base_url": f"{base}/api/v1/{DIVISION}/", "paginator": {"type": "json_link", "next_url_path": "d.__next"}},
+        "resources": [{
+            "name": "transaction_lines", "primary_key": "ID", "write_disposition": "merge",
+            "endpoint": {"path": PATH, "data_selector": "d.results"},
+        }],
+    }  # fmt: skip
+    p.run(rest_api_source(config))
+    return start, count(p)
+
+
+def floor(base: str, folder: str, destination: str):
+    """DuckDB reads the bodies with every type given, and makes dates of the dates."""
+    import duckdb
+
+    from benchmarks.canned import ENTITY, FIELDS
+
+    sql = {
+        "g": "VARCHAR",
+        "s": "VARCHAR",
+        "t": "VARCHAR",
+        "f": "DOUBLE",
+        "m": "DECIMAL(38,9)",
+        "b": "BOOLEAN",
+    }
+    letters = {f: ENTITY.columns[f].letter for f in FIELDS}
+    struct = ", ".join(f'"{f}" {sql.get(t, "INTEGER")}' for f, t in letters.items())
+    picked = ", ".join(
+        f'make_timestamp(r."{f}"[7:-3]::BIGINT * 1000) AS "{f}"' if t == "t" else f'r."{f}"'
+        for f, t in letters.items()
+    )
+    con = duckdb.connect(f"{folder}/floor.duckdb")
+    start = started()
+    con.execute(
+        f"CREATE TABLE lines AS SELECT {picked} FROM (SELECT unnest(d.results) AS r FROM read_json("
+        f"'{folder}/page*.json', columns={{d: 'STRUCT(results STRUCT({struct})[])'}}, "
+        "maximum_object_size=100000000))"
+    )
+    con.execute("CHECKPOINT")
+    return start, con.execute("SELECT count(*) FROM lines").fetchone()[0]
+
+
+if __name__ == "__main__":
+    route, base, folder, destination = sys.argv[1:]
+    start, rows = globals()[route](base, folder, destination)
+    print(json.dumps({"rows": rows, **start}))
