@@ -19,6 +19,7 @@ from .cursors import Cursor
 from .entities import Entity
 from .errors import ExactError
 from .feeds import plan_feeds
+from .functions import FunctionShape, FunctionStream, shape_of
 from .once import read_once
 from .run import Run, StreamResult
 from .shape import Shape
@@ -65,7 +66,7 @@ def make_resource(run: Run, entity: Entity, *, rank: int, selected: bool) -> Dlt
     Raises:
         ConfigurationError: If the route asks for a feed that the entity has not.
     """
-    shape = Shape.of(
+    shape = shape_of(
         entity, plan_feeds(entity, run.options.route), utc_instants=run.options.utc_instants
     )
 
@@ -102,6 +103,7 @@ class EntityReader:
             if run.arrived is None:
                 run.arrived = stored.completed_loads(load_ids(all_entries()))
                 run.tombstones_since = tombstone_starts(stored)
+                run.selected = frozenset(dlt.current.source().selected_resources)
             states = DivisionStates(self.name, run.arrived)
             yielded = False
             async for batch in self._batches(states, stored):
@@ -153,16 +155,18 @@ class EntityReader:
 
             yield read_once(run, self.shape, put)
             return
+        is_function = isinstance(self.shape, FunctionShape)
         for division in await run.divisions():
             if (self.name, division.code) in run.settled:
                 continue
 
             async def emit(
-                table: pa.Table | None, cursor: Cursor, code: int = division.code
+                table: pa.Table | None, cursor: Cursor | None, code: int = division.code
             ) -> None:
                 await queue.put(Item(code, table, cursor))
 
-            yield Stream(
+            kind: type[Stream] = FunctionStream if is_function else Stream
+            yield kind(
                 run, self.shape, division, states.cursor(division.code),
                 rank=self.rank, stored=stored, emit=emit,
             ).read()  # fmt: skip

@@ -13,6 +13,7 @@ from .auth import OAuth, TokenStorage, storage_from_settings
 from .client import ExactClient
 from .clock import Clock, SystemClock
 from .entities import Catalogue, load_catalogue
+from .entities.parameters import check_parameters, reason_not_read
 from .errors import ConfigurationError
 from .feeds import Route, check_route
 from .limits import Limits
@@ -22,6 +23,7 @@ from .settings import Settings, load_settings
 
 # On these sites the wall clock may run behind UTC, as far as is known (API 3.5).
 ZONE_SLACK_S = {"us": 12 * 3600.0}
+PARAMETERS = "sources.exact_online.parameters"
 
 
 def make_options(
@@ -32,6 +34,7 @@ def make_options(
     deletes: str = "hard",
     full_refresh: bool | Iterable[str] = False,
     region: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Options:
     """Checked options.
@@ -51,6 +54,9 @@ def make_options(
         start_ms=parse_start_date(start_date),
         full_refresh=frozenset(refresh),
         zone_slack_s=ZONE_SLACK_S.get(region or "", 0.0),
+        parameters=check_parameters(
+            dlt.config.get(PARAMETERS) if parameters is None else parameters
+        ),
         **more,
     )
 
@@ -91,7 +97,7 @@ def parse_start_date(start_date: str | date | None) -> int | None:
 
 
 def choose_entities(entities: str | Iterable[str] | None, catalogue: Catalogue) -> list[str]:
-    """Names of the entities to select: the core set by default, ``all`` for every one.
+    """Names of the entities to select: the core set by default, ``all`` for every one that is read.
 
     Raises:
         ConfigurationError: If one is unknown; the message offers the nearest names.
@@ -102,10 +108,12 @@ def choose_entities(entities: str | Iterable[str] | None, catalogue: Catalogue) 
         [n.strip() for n in entities.split(",")] if isinstance(entities, str) else list(entities)
     )
     if "all" in names:
-        return list(catalogue.entities)
+        return [n for n, e in catalogue.entities.items() if reason_not_read(e) is None]
     for name in names:
         if name not in catalogue.entities:
             raise ConfigurationError(_unknown_entity(name, catalogue))
+        if reason := reason_not_read(catalogue.entities[name]):
+            raise ConfigurationError(f"entities: {name} is not read: {reason}")
     return list(dict.fromkeys(names))
 
 
@@ -151,7 +159,7 @@ def resources_of(
     ranks = {name: position for position, name in enumerate(selected)}
     for name in [*selected, *(n for n in others if n not in ranks)]:
         entity = catalogue.entities[name]
-        if is_readable_alone(entity.feeds):
+        if reason_not_read(entity) is None:
             yield make_resource(
                 run, entity, rank=ranks.get(name, len(ranks)), selected=name in ranks
             )
@@ -183,6 +191,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     max_calls: int | None = None,
     max_pages: int | None = None,
     utc_instants: bool = False,
+    parameters: Any = None,
     clock: Any = None,
 ) -> Any:
     """Everything that Exact Online lets an app read, as dlt resources.
@@ -206,6 +215,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         max_calls: Calls that this run may make.
         max_pages: Pages after which this run stops; the next one goes on there.
         utc_instants: Add ``created_utc`` and ``modified_utc``, true instants.
+        parameters: What functions are asked with instead of the defaults, such as
+            ``{"years": [2024, 2025]}``; see docs/entities.md.
         clock: Time, for tests.
 
     Raises:
@@ -227,6 +238,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         region=region,
         round_pages=max_pages,
         utc_instants=utc_instants,
+        parameters=parameters,
     )
     selected = choose_entities(entities, load_catalogue())
     limits = Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls)

@@ -102,6 +102,12 @@ class Stored:
         )
         return self._arrow(table, sql, [division, before])
 
+    def distinct(self, table: str, division: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """The different values of some columns in the rows of one division that are not deleted."""
+        names = ", ".join(map(self._quote, columns))
+        sql = f"SELECT DISTINCT {names} FROM {{table}} WHERE division = %s AND _deleted_at IS NULL"
+        return [tuple(row) for row in self._rows(table, sql, [division])]
+
     def rows(
         self, table: str, division: int, key: str, values: Sequence[str]
     ) -> Iterator[pa.Table]:

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exact_source.auth.answers import Kind, parse_answer, parse_date
+
+EARLY = "Rate limit exceeded: access_token not expired"
+LOGIN_PAGE = (
+    b'<html><head><title>Object moved</title></head><body><h2>Object moved to <a href="/x">'
+)
+
+
+def body(error: str, description: str) -> bytes:
+    return json.dumps({"error": error, "error_description": description}).encode()
+
+
+CASES = [
+    # The answers that were seen in production (API 1.3, 1.4).
+    (200, "", b'{"access_token":"a","refresh_token":"r","expires_in":"600"}', Kind.TOKENS),
+    (400, f"TooEarlyToRefreshTokens: {EARLY}", body("access_denied", EARLY), Kind.TOO_EARLY),
+    (400, f"TooEarlyToRefreshTokens: {EARLY}", b"", Kind.TOO_EARLY),
+    (400, "", body("access_denied", EARLY), Kind.TOO_EARLY),
+    (401, "", body("access_denied", "Access Token not expired"), Kind.TOO_EARLY),
+    (401, "", b"Access Token not expired", Kind.TOO_EARLY),
+    (429, "", body("access_denied", EARLY), Kind.TOO_EARLY),
+    (401, "", body("unauthorized_client", "Old refresh token used."), Kind.USED),
+    (400, "", body("unauthorized_client", "Old refresh token used."), Kind.USED),
+    (
+        400,
+        "",
+        body("invalid_request", "The refresh token expired at 3/1/2026 and it is now 5/1/2026."),
+        Kind.EXPIRED,
+    ),
+    (
+        400,
+        "",
+        body("invalid_grant", "Token is not allowed, because of invalid or empty chainId"),
+        Kind.CHAIN_BROKEN,
+    ),
+    (400, "", body("invalid_client", "Client authentication failed."), Kind.CLIENT_REFUSED),
+    (401, "", body("invalid_client", ""), Kind.CLIENT_REFUSED),
+    (400, "", body("invalid_grant", "The redirect_uri does not match."), Kind.CLIENT_REFUSED),
+    (400, "", body("invalid_grant", "The authorization code has expired."), Kind.CODE_REFUSED),
+    (400, "", body("invalid_grant", "something new"), Kind.REFUSED),
+    (403, "", b"", Kind.REFUSED),
+    (429, "", b"", Kind.BUSY),
+    (200, "", b"", Kind.LOST),
+    (200, "", b"   ", Kind.LOST),
+    (200, "", LOGIN_PAGE, Kind.LOST),
+    (200, "", b'{"access_token":"a","refresh_', Kind.LOST),
+    (200, "", b'["access_token"]', Kind.LOST),
+    (200, "", b'{"error":"server_error"}', Kind.LOST),
+    (302, "", LOGIN_PAGE, Kind.LOST),
+    (408, "", b"", Kind.LOST),
+    (500, "", b'{"fault":{"faultstring":"ExtractAccessToken"}}', Kind.LOST),
+    (503, "", b"", Kind.LOST),
+    (599, "", b"", Kind.LOST),
+]
+
+
+@pytest.mark.parametrize(("status", "reason", "content", "kind"), CASES)
+def test_every_answer_is_told_apart(status: int, reason: str, content: bytes, kind: Kind) -> None:
+    assert parse_answer(status, reason, content).kind is kind
+
+
+@given(st.integers(100, 599), st.text(), st.binary())
+def test_no_answer_is_too_odd_to_be_told_apart(status: int, reason: str, content: bytes) -> None:
+    assert "\n" not in parse_answer(status, reason, content).detail
+
+
+def test_a_token_that_is_echoed_back_is_not_shown() -> None:
+    answer = parse_answer(400, "", body("invalid_grant", f"bad token {'x' * 300}"))
+
+    assert "xxx" not in answer.detail
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("Fri, 01 May 2026 12:00:00 GMT", 1_777_636_800.0),
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+        ("Fri, 99 May 2026 12:00:00 GMT", None),
+    ],
+)
+def test_dates_are_read_or_left(header: str | None, seconds: float | None) -> None:
+    assert parse_date(header) == seconds

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from exact_source.auth.masking import CAPACITY, LOGGERS, SECRETS, SecretFilter, install
+
+
+class Kept(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def kept() -> Iterator[Kept]:
+    handler = Kept()
+    logging.getLogger().addHandler(handler)
+    yield handler
+    logging.getLogger().removeHandler(handler)
+
+
+@pytest.mark.parametrize("name", LOGGERS)
+def test_every_logger_that_tokens_pass_through_masks_them(name: str, kept: Kept) -> None:
+    install()
+    SECRETS.learn("very-secret-token!")
+    logger = logging.getLogger(name)
+    level, propagate = logger.level, logger.propagate
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = True
+
+    logger.debug("sent %s to %r", "very-secret-token!", {"url": "?t=very-secret-token%21"})
+    try:
+        int("very-secret-token!")
+    except ValueError:
+        logger.exception("failed")
+    logger.setLevel(level)
+    logger.propagate = propagate
+
+    assert len(kept.lines) == 2
+    assert "very-secret" not in "".join(kept.lines)
+    assert "ValueError: invalid literal for int() with base 10: '***'" in kept.lines[1]
+
+
+def test_other_records_stay_as_they_are(kept: Kept) -> None:
+    install()
+    logging.getLogger("httpx").warning("%d of %s", 3, "4")
+
+    assert kept.lines == ["3 of 4"]
+
+
+def test_the_oldest_secrets_are_forgotten() -> None:
+    secrets = SecretFilter()
+    for number in range(CAPACITY + 10):
+        secrets.learn(f"token-number-{number}")
+
+    assert secrets.mask("token-number-0") == "token-number-0"
+    assert secrets.mask(f"token-number-{CAPACITY}") == "***"
+
+
+def test_a_longer_secret_is_masked_whole() -> None:
+    secrets = SecretFilter()
+    secrets.learn("abcdef", "abcdefghijkl")
+
+    assert secrets.mask("abcdefghijkl") == "***"
