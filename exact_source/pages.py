@@ -152,8 +152,6 @@ def _is_expected(body: bytes, start: int, schema: PageSchema) -> bool:
         part = body[start : start + size].decode(errors="ignore")
         try:
             row, _ = _DECODER.raw_decode(part)
-        except RecursionError:
-            return False
         except ValueError:  # not all of it, or no JSON
             if size >= len(body):
                 return False
@@ -178,7 +176,7 @@ def _read(body: bytes, schema: PageSchema, *, bare: bool) -> _Parsed | None:
         next_url, count = (results.field(i)[0].as_py() for i in (1, 2))
         results = results.field(0)
     rows = results.flatten()
-    if results.null_count or rows.null_count or next_url == "":
+    if rows.null_count or next_url == "":
         return None
     raw = dict(zip(schema.columns, rows.flatten(), strict=True))
     if any(raw[field].null_count for field in schema.key):
@@ -263,6 +261,4 @@ def max_of(table: pa.Table, column: str) -> Any:
 
 def concat(tables: Sequence[pa.Table]) -> pa.Table:
     """Pages of one schema as one table; ``_extra`` comes last if one of them has it."""
-    whole = pa.concat_tables(tables, promote_options="default")
-    names = [name for name in whole.column_names if name != EXTRA]
-    return whole.select([*names, EXTRA]) if EXTRA in whole.column_names else whole
+    return pa.concat_tables(tables, promote_options="default")

@@ -497,6 +497,16 @@ def test_fields_that_were_not_asked_for_are_unknown() -> None:
     assert page.surprises == (Surprise("unknown", "City", 1),)
 
 
+def test_a_byte_order_mark_does_not_slow_a_page_down() -> None:
+    assert is_fast(b'\xef\xbb\xbf{"d":[{"Timestamp":"1"}]}')
+
+
+def test_a_null_among_the_rows_of_an_entity_without_key() -> None:
+    stock = schema_of("stock_position")
+    with pytest.raises(ContractError):
+        parse_body(b'{"d":{"results":[{"InStock":1},null]}}', stock)
+
+
 def test_links_and_metadata_are_dropped_on_the_fast_path() -> None:
     row = {
         "__metadata": {"uri": "u", "type": "t", "etag": "e"},
