@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import calendar
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +16,9 @@ from .literals import format_literal
 
 JSON_TYPE = "application/json;charset=utf-8"
 EXACT_INTEGERS = 2**53
+EPOCH = datetime.fromisoformat("1970-01-01")
+MILLISECOND = timedelta(milliseconds=1)
+UNEVEN = frozenset("lmf")  # Int64 as a text, doubles without a needless fraction
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,16 @@ class Answer:
     single: bool = False
     deferred: tuple[str, ...] = ()
     expanded: tuple[Expansion, ...] = ()
+
+    @cached_property
+    def nulls(self) -> dict[str, None]:
+        """A row without values, in the order of the columns."""
+        return dict.fromkeys(self.columns)
+
+    @cached_property
+    def uneven(self) -> list[str]:
+        """The columns whose values are not the same in JSON as in Python; dates are seen to later."""
+        return [column for column, letter in self.columns.items() if letter in UNEVEN]
 
 
 def address(root: str, endpoint: Endpoint, row: Row) -> str:
@@ -69,8 +82,10 @@ def entry(answer: Answer, row: Row) -> dict[str, Any]:
     """A row with its metadata, the collections it carries, and links to the others."""
     uri = address(answer.root, answer.endpoint, row)
     out: dict[str, Any] = {"__metadata": {"uri": uri, "type": answer.endpoint.model}}
-    for column, letter in answer.columns.items():
-        out[column] = json_value(row.get(column), letter)
+    out.update(answer.nulls)
+    out |= {column: value for column, value in row.items() if column in answer.columns}
+    for column in answer.uneven:
+        out[column] = json_value(out[column], answer.columns[column])
     for name, inner in expanded_of(answer, row):
         out[name] = {"results": [entry(inner, line) for line in inner.rows]}
     for name in answer.deferred:
@@ -93,13 +108,19 @@ def json_value(value: Any, letter: str) -> Any:
 
 def milliseconds(moment: datetime) -> int:
     """Wall-clock digits counted as if they were UTC: what Exact means by "CET time" (API 3.5)."""
-    return calendar.timegm(moment.timetuple()) * 1000 + moment.microsecond // 1000
+    return (moment - EPOCH) // MILLISECOND
 
 
 def dump(body: Any) -> bytes:
     """JSON in which the slashes of dates are escaped, as .NET writes them."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=_date)
     return text.replace('"/Date(', '"\\/Date(').replace(')/"', ')\\/"').encode()
+
+
+def _date(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return json_value(value, "t")
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def error_json(text: str) -> bytes:
