@@ -125,6 +125,8 @@ def zero(kind: pa.DataType) -> Any:
     """The emptiest value of a key column's type."""
     if pa.types.is_string(kind):
         return ""
+    if pa.types.is_boolean(kind):
+        return False
     return instant(0).replace(tzinfo=None) if pa.types.is_timestamp(kind) else 0
 
 
