@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import dlt
@@ -62,7 +63,9 @@ def sync(
     """
     error: ExactError | None = None
     rounds = 0
+    opened = ExitStack()
     try:
+        opened.enter_context(held_open(pipeline))
         load_pending(pipeline)
         while True:
             rounds += 1
@@ -77,6 +80,8 @@ def sync(
         error = own_error(failure)
         if error is None:
             raise
+    finally:
+        opened.close()
     latest = {(r.entity, r.division): r for r in run.results}
     resumes = [r.resumes_at for r in latest.values() if r.resumes_at is not None]
     if isinstance(error, LimitError):
@@ -86,6 +91,16 @@ def sync(
     )
 
 
+@contextmanager
+def held_open(pipeline: dlt.Pipeline) -> Iterator[None]:
+    """Keep a DuckDB file open over the rounds; each closing writes a checkpoint."""
+    if not str(pipeline.destination.destination_type).endswith(".duckdb"):
+        yield
+        return
+    with pipeline.sql_client():
+        yield
+
+
 def goes_on(run: Run, results: Sequence[StreamResult]) -> bool:
     """Whether another round has something to read; notes what has been settled."""
     for result in results:
@@ -93,7 +108,8 @@ def goes_on(run: Run, results: Sequence[StreamResult]) -> bool:
             run.settled.add((result.entity, result.division))
     stopped = run.stop_requested or run.fatal is not None
     past = run.stop_at is not None and run.clock.now() >= run.stop_at
-    return not stopped and not past and any(r.status == "incomplete" for r in results)
+    unread = any((r.entity, r.division) not in run.settled for r in results)
+    return unread and not stopped and not past
 
 
 def load_pending(pipeline: dlt.Pipeline) -> None:
