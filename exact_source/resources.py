@@ -81,7 +81,28 @@ def make_resource(run: Run, entity: Entity, *, rank: int, selected: bool) -> Dlt
         file_format="parquet",  # the default of DuckDB and Postgres is INSERT statements
         selected=selected,
     )
+    resource.add_map(Declaration(shape, run.options.deletes))
     return resource
+
+
+class Declaration:
+    """Puts the entity's table into the dlt schema in front of the first item.
+
+    A step and not the generator does it: steps run in the thread that works on the schema.
+    """
+
+    def __init__(self, shape: Shape, deletes: str) -> None:
+        self._shape = shape
+        self._deletes = deletes
+        self._schema: Schema | None = None
+
+    def __call__(self, item: Any) -> Any:
+        """Let the item through."""
+        schema = dlt.current.source_schema()
+        if schema is not self._schema:
+            declare_table(schema, self._shape, self._deletes)
+            self._schema = schema
+        return item
 
 
 class EntityReader:
@@ -98,7 +119,6 @@ class EntityReader:
         """Arrow batches; dlt's state is written just before the batch that it covers."""
         run = self.run
         before = len(run.results)
-        declare_table(dlt.current.source_schema(), self.shape, run.options.deletes)
         async with run.connected(dlt.current.pipeline()) as stored:
             if run.arrived is None:
                 run.arrived = stored.completed_loads(load_ids(all_entries()))
