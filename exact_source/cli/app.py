@@ -10,9 +10,15 @@ import typer
 
 from .. import errors
 from .._version import __version__
+from .check import check
 from .demo import demo
+from .divisions import divisions
+from .entities import entities
 from .login import login, logout, tokens
+from .plan import plan
 from .sandbox import sandbox
+from .schema import schema
+from .status import status
 from .sync import sync
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 1, 2, 3, 130
@@ -43,7 +49,10 @@ def options(
     """Keep every Exact Online company you own in a SQL database, up to date."""
 
 
-for command in (demo, login, sync, sandbox, tokens, logout):
+COMMANDS = (
+    demo, login, check, divisions, entities, plan, sync, status, schema, tokens, logout, sandbox,
+)  # fmt: skip
+for command in COMMANDS:
     app.command()(command)
 
 
