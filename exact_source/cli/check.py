@@ -122,9 +122,9 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
         findings.fail("options", error)
     pipeline = check_pipeline(findings, destination, dataset, pipeline_name)
     clock = _clock(context)
-    run = check_connection(findings, region, base_url, pipeline, codes, clock)
+    run = check_connection(findings, region, base_url, pipeline, clock)
     if run is not None:
-        asyncio.run(check_exact(findings, run, names, all_divisions=all_divisions))
+        asyncio.run(check_exact(findings, run, names, codes, all_divisions=all_divisions))
     if pipeline is not None:
         check_destination(findings, pipeline)
     _show(findings, as_json=as_json)
@@ -149,9 +149,7 @@ def _show(findings: Findings, *, as_json: bool) -> None:
         [styled(f.state, STYLES[f.state]), f.check, f.found + (f"; {f.remedy}" if f.remedy else "")]
         for f in findings.all
     ]
-    table = make_table(("", "", ""), rows)
-    table.show_header = False
-    make_console().print(table)
+    make_console().print(make_table(("", "", ""), rows))
 
 
 # -- what is on this machine -------------------------------------------------------------------
@@ -175,7 +173,6 @@ def check_connection(
     region: str | None,
     base_url: str | None,
     pipeline: dlt.Pipeline | None,
-    codes: tuple[int, ...],
     clock: Clock,
 ) -> AskingRun | None:
     """A run to ask Exact Online with; ``None`` if settings or tokens do not allow it."""
@@ -195,8 +192,8 @@ def check_connection(
     if not check_tokens(findings, storage, clock):
         findings.add("connection", "skipped", "not tried without tokens")
         return None
-    options = make_options(divisions=codes or "all")
-    return make_asking_run(options, settings, storage, clock)
+    # The list is asked through the user's current division, so that a chosen one may be blocked.
+    return make_asking_run(make_options(), settings, storage, clock)
 
 
 def check_settings(findings: Findings, region: str | None, base_url: str | None) -> Settings | None:
@@ -283,14 +280,19 @@ def token_age(tokens: TokenData, now: float) -> tuple[float, float]:
 
 
 async def check_exact(
-    findings: Findings, run: AskingRun, entities: list[str], *, all_divisions: bool
+    findings: Findings,
+    run: AskingRun,
+    entities: list[str],
+    codes: tuple[int, ...],
+    *,
+    all_divisions: bool,
 ) -> None:
     """Connection, divisions, rights."""
     async with run.asking():
         if not await check_me(findings, run):
             findings.add("divisions", "skipped", "not asked without a connection")
             return
-        found = await check_divisions(findings, run)
+        found = await check_divisions(findings, run, codes)
         if not found:
             return
         asked = found if all_divisions else found[:1]
@@ -325,15 +327,13 @@ async def check_me(findings: Findings, run: AskingRun) -> bool:
     return True
 
 
-async def check_divisions(findings: Findings, run: AskingRun) -> list[Division]:
-    """The divisions that can be read."""
+async def check_divisions(
+    findings: Findings, run: AskingRun, codes: tuple[int, ...]
+) -> list[Division]:
+    """The divisions that can be read, of all or of those that were chosen."""
     from .divisions import status_text
 
-    try:
-        wanted = await run.divisions()
-    except ExactError as error:
-        findings.fail("divisions", error)
-        return []
+    wanted = await seen_divisions(findings, run, codes)
     found = [d for d in wanted if not d.blocked]
     for division in wanted:
         if division.blocked:
@@ -346,6 +346,34 @@ async def check_divisions(findings: Findings, run: AskingRun) -> list[Division]:
     if found:
         findings.add("divisions", "ok", f"{len(found)} open: {_some([d.code for d in found])}")
     return found
+
+
+async def seen_divisions(
+    findings: Findings, run: AskingRun, codes: tuple[int, ...]
+) -> list[Division]:
+    """The divisions that exist, of all or of those that were chosen."""
+    from ..run import Division
+
+    try:
+        visible = {d.code: d for d in await run.divisions()}
+    except RefusedError as error:
+        if not codes:
+            findings.fail("divisions", error)
+            return []
+        findings.add(
+            "divisions",
+            "warning",
+            "the list cannot be read through the user's current division",
+            "the chosen ones are taken as they are",
+        )
+        return [Division(code) for code in codes]
+    except ExactError as error:
+        findings.fail("divisions", error)
+        return []
+    if missing := [code for code in codes if code not in visible]:
+        wrong = f"--divisions: {_some(missing)} cannot be seen by this app and user; "
+        findings.fail("divisions", ConfigurationError(f"{wrong}see `exact-source divisions`"))
+    return [visible[code] for code in codes or visible if code in visible]
 
 
 async def check_rights(

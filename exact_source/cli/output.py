@@ -38,14 +38,14 @@ def make_table(
     """A plain table; ``None`` is shown as nothing, and markup in a value as it is.
 
     Args:
-        columns: Headings.
+        columns: Headings; none is shown if all are empty.
         rows: Values; a text that begins with ``[`` and came from Exact is no markup.
         right: Headings of the columns of numbers.
     """
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, show_header=any(columns))
     for name in columns:
         table.add_column(name, justify="right" if name in right else "left")
     for row in rows:

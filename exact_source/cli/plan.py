@@ -134,7 +134,7 @@ class Planner:
             if count:
                 with progress(len(questions := self.questions())) as on_answer:
                     self.counts = await count_rows(client, questions, on_answer)
-        ranks = {name: turn for turn, name in enumerate(self.chosen)}
+        ranks = {name: turn for turn, name in enumerate(self.chosen)} | {"deleted": -1}
         self.streams = in_order([*self._once(), *self._by_division()], ranks)
 
     @property

@@ -1,0 +1,166 @@
+"""``$metadata`` in, differences and an overlay out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exact_source.entities.catalogue import load_catalogue, read_catalogue
+from exact_source.entities.csdl import BrokenMetadataError, EntitySet, parse_csdl
+from exact_source.entities.drift import compare, make_overlay, new_name, services_of
+from exact_source.entities.overlay import VARIABLE, VERSION, apply_overlay, overlay_path
+from exact_source.errors import ConfigurationError, ContractError
+from exact_source.sandbox.catalogue import Catalogue as SandboxCatalogue
+from exact_source.sandbox.metadata import render_metadata
+
+CSDL = """<?xml version="1.0" encoding="utf-8"?>
+<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx">
+<edmx:DataServices><Schema Namespace="M" xmlns="http://schemas.microsoft.com/ado/2006/04/edm">
+<EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>
+<Property Name="ID" Type="Edm.Guid" Nullable="false"/><Property Name="AmountDC" Type="Edm.Double"/>
+<Property Name="Factor" Type="Edm.Double"/><Property Name="Where" Type="Edm.GeographyPoint"/>
+<NavigationProperty Name="Lines" Relationship="M.R" FromRole="a" ToRole="b"/></EntityType></Schema>
+<Schema Namespace="C" xmlns="http://schemas.microsoft.com/ado/2008/09/edm">
+<EntityContainer Name="C"><EntitySet Name="Things" EntityType="M.T"/></EntityContainer></Schema>
+</edmx:DataServices></edmx:Edmx>"""
+BOMB = """<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><x>&b;</x>"""
+
+
+def things(**columns: str) -> EntitySet:
+    return EntitySet("Things", ("ID",), {"ID": "g", **columns}, {}, ())
+
+
+def test_csdl_of_any_year_becomes_columns_with_letters() -> None:
+    (found,) = parse_csdl(CSDL.encode(), "crm").values()
+
+    assert (found.name, found.key) == ("Things", ("ID",))
+    assert found.columns == {"ID": "g", "AmountDC": "m", "Factor": "f"}
+    assert found.unknown_types == {"Where": "Edm.GeographyPoint"}
+    assert found.navigation == ("Lines",)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_document_type_is_refused_in_every_encoding(encoding: str) -> None:
+    with pytest.raises(ContractError, match="document type") as caught:
+        parse_csdl(BOMB.replace("?>", f' encoding="{encoding}"?>', 1).encode(encoding), "crm")
+    assert not isinstance(caught.value, BrokenMetadataError)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<edmx", b"<html><body/></html>", b"<feed/>", CSDL[:500].encode()]
+)
+def test_a_damaged_document_is_worth_another_try(body: bytes) -> None:
+    with pytest.raises(BrokenMetadataError) as caught:
+        parse_csdl(body, "crm")
+    assert caught.value.broken
+
+
+def test_metadata_without_types_is_refused() -> None:
+    with pytest.raises(ContractError, match="no entity type"):
+        parse_csdl(b"<Edmx/>", "crm")
+
+
+def test_the_sandbox_and_the_catalogue_agree_on_every_service() -> None:
+    catalogue, sandbox = load_catalogue(), SandboxCatalogue()
+    names = services_of(catalogue.entities.values())
+    services = {n: parse_csdl(render_metadata(sandbox, n).encode(), n) for n in names}
+
+    assert not compare(catalogue, services)
+
+
+def test_a_new_endpoint_becomes_an_entity_and_what_cannot_be_read_is_left_out() -> None:
+    catalogue = read_catalogue()
+    sets = {"Things": things(Modified="t"), "Accounts": things()}
+    drift = compare(catalogue, {"crm": sets, "sync/CRM": {"Things": things(Timestamp="l")}})
+
+    assert {"crm/Things", "sync/CRM/Things"} == set(drift.new)
+    overlay = make_overlay(catalogue, drift, about={"division": 1})
+    assert set(overlay["entities"]) == {"things", "crm_things"}
+    assert overlay["entities"]["things"]["feeds"]["regular"]["cursor"] == "Modified"
+    assert overlay["entities"]["crm_things"]["feeds"]["sync"]["page"] == 1000
+
+
+def test_an_endpoint_that_is_known_to_be_write_only_is_not_new() -> None:
+    catalogue = read_catalogue()
+    path = next(p for p, why in catalogue.unread.items() if "GET" in why and p.count("/") == 1)
+    service, name = path.split("/")
+
+    assert compare(catalogue, {service: {name: things()}}).new == {}
+
+
+def load(tmp_path: Path, overlay: Any) -> Any:
+    file = tmp_path / "overlay.json"
+    file.write_text(json.dumps({"version": VERSION, **overlay}))
+    return read_catalogue(file)
+
+
+def test_columns_are_added_to_the_feeds_that_serve_them_only(tmp_path: Path) -> None:
+    change = {"sync": {"add": {"Extra": "t"}, "drop": ["Fax"]}}
+    accounts = load(tmp_path, {"columns": {"accounts": change}}).entities["accounts"]
+
+    assert (accounts.columns["Extra"].letter, accounts.columns["Extra"].name) == ("t", "extra")
+    assert "Extra" in accounts.feeds["sync"].columns
+    assert "Extra" not in accounts.feeds["bulk"].columns
+    assert "Fax" not in accounts.feeds["sync"].columns
+    assert "Fax" in accounts.feeds["regular"].columns
+
+
+def test_keys_and_cursors_are_never_dropped(tmp_path: Path) -> None:
+    change = {"sync": {"drop": ["ID", "Division", "Timestamp", "Name"]}}
+    sync = load(tmp_path, {"columns": {"accounts": change}}).entities["accounts"].feeds["sync"]
+
+    assert {"ID", "Division", "Timestamp"} <= set(sync.columns)
+    assert "Name" not in sync.columns
+
+
+def test_what_the_shipped_catalogue_has_learnt_since_stays(tmp_path: Path) -> None:
+    record = {"service": "crm", "key": ["X"], "columns": {"X": "g"}, "feeds": {}}
+    overlay = {
+        "columns": {"accounts": {"sync": {"add": {"Name": "i"}}}, "unheard_of": {}},
+        "entities": {"accounts": record},
+    }
+    accounts = load(tmp_path, overlay).entities["accounts"]
+
+    assert accounts.columns["Name"].letter == "s"
+    assert accounts.key == ("ID",)
+
+
+@pytest.mark.parametrize(
+    "overlay",
+    [
+        {"columns": {"accounts": {"sync": {"add": {"X": "?"}}}}},
+        {"columns": []},
+        {"entities": {"things": {"service": "crm", "key": [], "columns": {}, "feeds": {}}}},
+        {"entities": {"things": 3}},
+    ],
+)
+def test_an_overlay_of_another_form_is_refused(overlay: dict[str, Any]) -> None:
+    shipped = {"accounts": {"columns": {"ID": "g"}, "key": ["ID"], "feeds": {"sync": {}}}}
+    with pytest.raises(ConfigurationError, match="catalogue_overlay"):
+        apply_overlay(shipped, overlay)
+
+
+def test_the_place_comes_from_the_environment_or_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert overlay_path() is None
+    (tmp_path / ".dlt").mkdir()
+    config = tmp_path / ".dlt" / "config.toml"
+    config.write_text('[sources.exact_online]\ncatalogue_overlay = "mine.json"\n')
+    assert overlay_path() == Path("mine.json")
+    monkeypatch.setenv(VARIABLE, "other.json")
+    assert overlay_path() == Path("other.json")
+    monkeypatch.setenv(VARIABLE, "")
+    assert overlay_path() is None
+
+
+def test_names_of_new_entities_are_free() -> None:
+    assert new_name("crm/Things", set()) == "things"
+    assert new_name("crm/Things", {"things"}) == "crm_things"
+    assert new_name("sync/CRM/Things", {"things", "crm_things"}) == "sync_things"
+    assert new_name("sync/CRM/Things", {"things", "crm_things", "sync_things"}) == "sync_crm_things"
