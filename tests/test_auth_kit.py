@@ -18,10 +18,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 
@@ -192,6 +194,99 @@ def exact_online(folder: Path) -> Iterator[Exact]:
         exact = Exact(box, base_url, folder)
         yield exact
         exact.close()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a token endpoint that is no sandbox answers; ``missing`` bytes are announced but not sent."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    missing: int = 0
+
+
+class Wire:
+    """A server that gives the replies it was told to, and keeps what it was sent."""
+
+    def __init__(self, *replies: Reply) -> None:
+        self.forms: list[dict[str, str]] = []
+        self.headers: list[dict[str, str]] = []
+        wire, left = self, list(replies)
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                wire.forms.append(dict(parse_qsl(body)))
+                wire.headers.append(dict(self.headers.items()))
+                reply = left.pop(0)
+                self.send_response_only(reply.status)
+                self.send_header("Content-Length", str(len(reply.body) + reply.missing))
+                for name, value in reply.headers:
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(reply.body)
+                self.close_connection = True
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def pair_body(**changes: Any) -> bytes:
+    """The body of a good answer, with changes; ``None`` leaves a field out."""
+    body = {
+        "access_token": "new-access-token",
+        "refresh_token": "new-refresh-token",
+        "expires_in": "600",
+        "token_type": "bearer",
+        **changes,
+    }
+    return json.dumps({name: value for name, value in body.items() if value is not None}).encode()
+
+
+class Memory:
+    """A user's own storage: two plain methods, no lock."""
+
+    def __init__(self, tokens: TokenData | None = None) -> None:
+        self.tokens = tokens
+
+    def get_tokens(self) -> TokenData | None:
+        return self.tokens
+
+    def save_tokens(self, tokens: TokenData) -> None:
+        self.tokens = tokens
+
+
+class AsyncMemory(Memory):
+    """The same with async methods and an async lock, which belong to one event loop."""
+
+    def __init__(self, tokens: TokenData | None = None) -> None:
+        super().__init__(tokens)
+        self._lock = asyncio.Lock()
+        self.loops: set[int] = set()
+
+    async def get_tokens(self) -> TokenData | None:  # type: ignore[override]
+        self.loops.add(id(asyncio.get_running_loop()))
+        await asyncio.sleep(0)
+        return self.tokens
+
+    async def save_tokens(self, tokens: TokenData) -> None:  # type: ignore[override]
+        await asyncio.sleep(0)
+        self.tokens = tokens
+
+    def lock(self) -> asyncio.Lock:
+        return self._lock
 
 
 def tokens(number: int = 1, *, at: float = 1_700_000_000.0) -> TokenData:

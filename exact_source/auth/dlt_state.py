@@ -73,15 +73,15 @@ class DltStateTokenStorage(JournaledStorage):
         journal: str | Path | None = None,
     ) -> None:
         cipher = need_cipher(key, "DltStateTokenStorage")
-        self._pipeline = _pipeline(pipeline_or_destination, dataset_name)
-        self._dialect = str(self._pipeline.destination.capabilities().sqlglot_dialect)
+        self.pipeline = _pipeline(pipeline_or_destination, dataset_name)
+        self._dialect = str(self.pipeline.destination.capabilities().sqlglot_dialect)
         self._name = name
         self._is_ready = False
         self._open = threading.local()
-        self._lock_file = Path(self._pipeline.pipelines_dir) / _file_name(self._pipeline, name)
+        self._lock_file = Path(self.pipeline.pipelines_dir) / _file_name(self.pipeline, name)
         place = (
-            f"table {self._pipeline.dataset_name}.{TABLE} in "
-            f"{self._pipeline.destination.destination_name}, connection {name!r}"
+            f"table {self.pipeline.dataset_name}.{TABLE} in "
+            f"{self.pipeline.destination.destination_name}, connection {name!r}"
         )
         super().__init__(cipher, Path(journal) if journal else self._lock_file, place)
 
@@ -156,7 +156,7 @@ class DltStateTokenStorage(JournaledStorage):
         return client
 
     def _client(self) -> SqlClientBase[Any]:
-        return self._pipeline.sql_client()  # with no schema name: works before the first run too
+        return self.pipeline.sql_client()  # with no schema name: works before the first run too
 
     def _qualified(self, client: SqlClientBase[Any]) -> str:
         return client.make_qualified_table_name(TABLE)

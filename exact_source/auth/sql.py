@@ -30,11 +30,7 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     ),
     "mysql": (f"SET SESSION innodb_lock_wait_timeout = {int(LOCK_WAIT_S)}",),
     "mariadb": (f"SET SESSION innodb_lock_wait_timeout = {int(LOCK_WAIT_S)}",),
-    "sqlite": (
-        f"PRAGMA busy_timeout = {LOCK_WAIT_MS}",
-        "PRAGMA synchronous = FULL",
-        "BEGIN IMMEDIATE",
-    ),
+    "sqlite": (f"PRAGMA busy_timeout = {LOCK_WAIT_MS}", "PRAGMA synchronous = FULL"),
 }
 
 
@@ -99,7 +95,7 @@ class SqlTokenStorage(JournaledStorage):
             if held is not None:
                 return self._select(held)
             self._prepare()
-            with self._begin() as connection:
+            with self._begin(to_write=False) as connection:
                 return self._select(connection)
 
     def _put(self, row: Row) -> None:
@@ -131,11 +127,14 @@ class SqlTokenStorage(JournaledStorage):
         return getattr(self._open, "connection", None)
 
     @contextmanager
-    def _begin(self) -> Iterator[Connection]:
+    def _begin(self, *, to_write: bool = True) -> Iterator[Connection]:
         """A connection in a transaction that is rolled back unless it is committed."""
+        dialect = self._engine.dialect.name
         with self._engine.connect() as connection:
-            for statement in _SETTINGS[self._engine.dialect.name]:
+            for statement in _SETTINGS[dialect]:
                 connection.exec_driver_sql(statement)
+            if dialect == "sqlite" and to_write:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
                 yield connection
             finally:
@@ -169,12 +168,13 @@ class SqlTokenStorage(JournaledStorage):
             self._table.create(self._engine, checkfirst=True)
         except SQLAlchemyError:
             self._table.create(self._engine, checkfirst=True)  # another process was faster
-        with self._begin() as connection:
-            if self._select(connection) is None:
-                row = {"name": self._name, "generation": 0, "tokens": None, "saved_at": _now()}
-                with suppress(IntegrityError):  # another process was faster
-                    connection.execute(self._table.insert().values(row))
-                    _commit(connection)
+        with self._begin(to_write=False) as connection:
+            is_new = self._select(connection) is None
+        if is_new:
+            row = {"name": self._name, "generation": 0, "tokens": None, "saved_at": _now()}
+            with suppress(IntegrityError), self._begin() as connection:  # or another was faster
+                connection.execute(self._table.insert().values(row))
+                _commit(connection)
         self._is_ready = True
 
     @contextmanager
