@@ -18,7 +18,19 @@ async def read_all(
     schema: PageSchema,
     query: Mapping[str, str] | None = None,
 ) -> pa.Table:
-    """All pages of one collection as one table.
+    """All pages of one collection as one table; see ``read_pages``."""
+    return pa.concat_tables(
+        await read_pages(client, target, schema, query), promote_options="default"
+    )
+
+
+async def read_pages(
+    client: ExactClient,
+    target: Target,
+    schema: PageSchema,
+    query: Mapping[str, str] | None = None,
+) -> list[pa.Table]:
+    """All pages of one collection, one at least.
 
     Raises:
         ContractError: If the next link repeats itself or leaves the endpoint.
@@ -39,4 +51,4 @@ async def read_all(
         )
         tables.append(page.table)
         url = page.next_url and check_next(page.next_url, client.base_url, target.path, division)
-    return pa.concat_tables(tables, promote_options="default")
+    return tables

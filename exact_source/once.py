@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from . import rows
 from .client import Target
+from .cursors import Cursor
+from .entities import load_catalogue
 from .errors import AuthenticationError, ConfigurationError, LimitError, StreamError
 from .listing import read_all
-from .run import Run, StreamResult
+from .run import Division, Run, StreamResult
 from .shape import Shape
 
-Put = Callable[[int, pa.Table], Awaitable[None]]
-Counted = tuple[pa.Table | None, int]
+Put = Callable[[int, pa.Table | None, Cursor | None], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A list that was read: its rows, the calls it took, and what is to be kept and said of it."""
+
+    table: pa.Table | None
+    calls: int
+    cursor: Cursor | None = None
+    notes: Sequence[str] = ()
 
 
 async def read_once(run: Run, shape: Shape, put: Put) -> None:
@@ -23,23 +35,25 @@ async def read_once(run: Run, shape: Shape, put: Put) -> None:
     if name == "deleted":
         for division in await run.divisions():
             if not division.blocked and (name, division.code) not in run.settled:
-                await _settle(run, shape, division.code, _tombstones(run, division.code), put)
+                await _settle(run, shape, division.code, _tombstones(run, division), put)
         return
     if (name, 0) not in run.settled:
-        read = run.division_list() if name == "divisions" else _list(run, shape)
+        read = _divisions(run) if name == "divisions" else _list(run, shape)
         await _settle(run, shape, 0, read, put)
 
 
-async def _settle(
-    run: Run, shape: Shape, division: int, read: Awaitable[Counted], put: Put
-) -> None:
+async def _settle(run: Run, shape: Shape, division: int, read: Awaitable[Listed], put: Put) -> None:
     result = StreamResult(division, shape.entity.name, shape.plan.label, run.clock.now())
     run.results.append(result)
     try:
-        table, result.calls = await read
-        if table is not None and table.num_rows:
-            result.rows = table.num_rows
-            await put(division, rows.stamp(table, run.clock.now()))
+        found = await read
+        result.calls, result.notes = found.calls, list(found.notes)
+        result.rows = 0 if found.table is None else found.table.num_rows
+        stamped = rows.stamp(found.table, run.clock.now()) if result.rows else None
+        if stamped is not None or found.cursor is not None:
+            await put(division, stamped, found.cursor)
+        if stamped is not None and shape.entity.division_from:
+            result.deleted = await _remove_unlisted(run, shape, stamped, put)
         result.status = "complete"
     except LimitError as error:
         result.status, result.error, result.resumes_at = "waiting", str(error), error.resumes_at
@@ -52,15 +66,49 @@ async def _settle(
     run.on_progress(result)
 
 
-async def _tombstones(run: Run, division: int) -> Counted:
-    found = await run.tombstones(division)
+async def _remove_unlisted(run: Run, shape: Shape, listed: pa.Table, put: Put) -> int:
+    """Stored rows that a list no longer has go; rows of other tables stay, whoever they belong to."""
+    name, deletes, at = shape.entity.name, run.options.deletes, run.clock.now()
+    if deletes == "ignore":
+        return 0
+    held = run.stored.divisions(name, marked=deletes == "hard")
+    gone = sorted(held - set(listed.column("division").to_pylist()))
+    for code in gone:
+        for table in run.stored.rows(name, code, "division", [code]):
+            await put(code, rows.mark_deleted(table, shape.arrow, at=at), None)
+    return len(gone)
+
+
+async def _divisions(run: Run) -> Listed:
+    return Listed(*await run.division_list())
+
+
+async def _tombstones(run: Run, division: Division) -> Listed:
+    found = await run.tombstones(division.code)
     if found.error is not None:
         raise found.error
-    return found.table, found.calls
+    cursor = Cursor(
+        column="Timestamp",
+        feed="sync",
+        moved=division.moved,
+        tombstones=found.top,
+        tombstones_at=found.read_at,
+    )
+    return Listed(found.table, found.calls, cursor, _strangers(found.table))
 
 
-async def _list(run: Run, shape: Shape) -> Counted:
+def _strangers(tombstones: pa.Table) -> Sequence[str]:
+    """What to say of tombstones that belong to no table."""
+    codes = set(tombstones.column("entity_type").to_pylist())
+    if not codes:
+        return ()
+    known = {entity.deleted_code for entity in load_catalogue().entities.values()}
+    unknown = ", ".join(str(code) for code in sorted(codes - known - {None}))
+    return [f"tombstones of unknown entity types: {unknown}"] if unknown else ()
+
+
+async def _list(run: Run, shape: Shape) -> Listed:
     path = shape.plan.full.path
     divisions = [] if path == "current/Me" else await run.divisions()
     target = Target(divisions[0].code if divisions else None, path, shape.entity.name)
-    return await read_all(run.client, target, shape.full), target.calls
+    return Listed(await read_all(run.client, target, shape.full), target.calls)

@@ -49,6 +49,11 @@ class Removals:
         self._options = options
 
     @property
+    def _marked(self) -> bool:
+        """Whether rows that are marked as deleted are still to go."""
+        return self._options.deletes == "hard"
+
+    @property
     def by_tombstones(self) -> bool:
         """Whether ``sync/Deleted`` tells of this entity, and the user wants to know."""
         return (
@@ -101,13 +106,19 @@ class Removals:
         }
 
     def _versions(self, keys: list[str], column: str) -> dict[str, Any]:
-        return self._stored.versions(self._table, self._division, self._shape.keys[0], keys, column)
+        return self._stored.versions(
+            self._table, self._division, self._shape.keys[0], keys, column, marked=self._marked
+        )
 
     def unmet(self, met: Sequence[pa.Table], *, began_at: float) -> Gone:
         """Stored rows that a full pass since ``began_at`` did not meet."""
         keys = self._shape.keys
         held = self._stored.unmet(
-            self._table, self._division, keys or ["division"], rows.instant(began_at)
+            self._table,
+            self._division,
+            keys or ["division"],
+            rows.instant(began_at),
+            marked=self._marked,
         )
         if held is None:
             return Gone(())

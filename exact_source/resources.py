@@ -122,7 +122,7 @@ class EntityReader:
         async with run.connected(dlt.current.pipeline()) as stored:
             if run.arrived is None:
                 run.arrived = stored.completed_loads(load_ids(all_entries()))
-                run.tombstones_since = tombstone_starts(stored)
+                run.tombstones_since = tombstone_starts(run.arrived)
                 run.selected = frozenset(dlt.current.source().selected_resources)
             states = DivisionStates(self.name, run.arrived)
             yielded = False
@@ -170,8 +170,8 @@ class EntityReader:
         run, entity = self.run, self.shape.entity
         if entity.division_from or self.name == "deleted":
 
-            async def put(division: int, table: pa.Table) -> None:
-                await queue.put(Item(division, table, None))
+            async def put(division: int, table: pa.Table | None, cursor: Cursor | None) -> None:
+                await queue.put(Item(division, table, cursor))
 
             yield read_once(run, self.shape, put)
             return
@@ -256,24 +256,28 @@ class DivisionStates:
         self._state[str(division)] = entry
 
 
-def tombstone_starts(stored: Stored) -> dict[int, int]:
-    """Division -> from where ``sync/Deleted`` must be read for all entities of this run.
+def tombstone_starts(arrived: set[str]) -> dict[tuple[int, int], int]:
+    """From where ``sync/Deleted`` must be read for all entities of this run.
 
     Each entity knows which tombstones it has seen, because the choice of entities may change from
-    run to run; the one that is furthest behind counts. Divisions that are not named start anew.
+    run to run; the one that is furthest behind counts. What is not named is read from its beginning.
+
+    Returns:
+        ``(division, DivisionMoveDate)`` -> ``Timestamp``: another database counts anew (API 4.2).
     """
-    if not stored.has_column("deleted", "id"):
-        return {}
-    states = dlt.current.source_state().get("resources", {})
-    starts: dict[int, int] = {}
-    for name in dlt.current.source().selected_resources:
-        for code, entry in states.get(name, {}).get("divisions", {}).items():
-            # An entry whose load never arrived counts with its forerunner: further back is safe.
-            seen = [
-                e["tombstones"] for e in (entry, entry.get("before")) if e and "tombstones" in e
-            ]
-            if seen:
-                starts[int(code)] = min(seen + ([starts[int(code)]] if int(code) in starts else []))
+    selected = dlt.current.source().selected_resources
+    states = {name: dlt.current.resource_state(name).get("divisions", {}) for name in selected}
+    starts: dict[tuple[int, int], int] = {}
+    for state in states.values():
+        for code, entry in state.items():
+            seen = arrived_entry(entry, arrived) or {}
+            if "tombstones" in seen:
+                at = int(code), seen.get("moved", 0)
+                starts[at] = min(seen["tombstones"], starts.get(at, seen["tombstones"]))
+    listed = states.get("deleted")
+    if listed is not None:  # the table of tombstones itself may be new
+        known = {int(code) for code, entry in listed.items() if arrived_entry(entry, arrived)}
+        starts = {at: since for at, since in starts.items() if at[0] in known}
     return starts
 
 

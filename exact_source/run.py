@@ -122,7 +122,7 @@ class Run:
         self.fatal: ExactError | None = None
         self.stop_at: float | None = None
         self.stop_requested = False
-        self.tombstones_since: dict[int, int] | None = None
+        self.tombstones_since: dict[tuple[int, int], int] = {}
         self.arrived: set[str] | None = None
         self.versions: dict[int, int] = {}
         self.on_wait: Callable[[Target, float], None] = lambda _target, _until: None
@@ -170,7 +170,6 @@ class Run:
         self.rounds += 1
         self._pages = 0
         self._round_started_at = self.clock.now()
-        self.tombstones_since = None
         self.arrived = None
 
     def note_version(self, division: int, version: int | None) -> None:
@@ -229,7 +228,8 @@ class Run:
 
     async def tombstones(self, division: int) -> Tombstones:
         """What a division said of its deleted rows since ``tombstones_since``."""
-        since = (self.tombstones_since or {}).get(division)
+        moved = next(d.moved for d in await self.divisions() if d.code == division)
+        since = self.tombstones_since.get((division, moved))
         return await self.once(  # type: ignore[no-any-return]
             ("tombstones", division),
             lambda: read_tombstones(self.client, self.clock, division, since),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import dlt
 import pyarrow as pa
@@ -19,6 +19,8 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 
 from .errors import ConfigurationError
+
+T = TypeVar("T")
 
 # Values bound in one statement; DuckDB and Postgres take more, BigQuery is happier with fewer.
 CHUNK = 500
@@ -67,7 +69,14 @@ class Stored:
         return found
 
     def versions(
-        self, table: str, division: int, key: str, values: Sequence[str], version: str
+        self,
+        table: str,
+        division: int,
+        key: str,
+        values: Sequence[str],
+        version: str,
+        *,
+        marked: bool,
     ) -> dict[str, Any]:
         """Key -> version of the rows of one division that have one of these keys.
 
@@ -77,29 +86,31 @@ class Stored:
             key: Name of the key column.
             values: Keys to look for.
             version: Column that tells how new a row is.
+            marked: Whether rows count that are marked as deleted.
         """
+        unmarked = "" if marked else " AND _deleted_at IS NULL"
         found: dict[str, Any] = {}
         for chunk in _chunks(values):
             sql = (
                 f"SELECT {self._quote(key)}, {self._quote(version)} FROM {{table}} "
-                f"WHERE division = %s AND {self._quote(key)} IN ({_marks(chunk)})"
+                f"WHERE division = %s AND {self._quote(key)} IN ({_marks(chunk)}){unmarked}"
             )
             found.update((str(k), v) for k, v in self._rows(table, sql, [division, *chunk]))
         return found
 
     def unmet(
-        self, table: str, division: int, keys: Sequence[str], before: datetime
+        self, table: str, division: int, keys: Sequence[str], before: datetime, *, marked: bool
     ) -> pa.Table | None:
         """Keys of the rows of one division that were last read before ``before``.
+
+        ``marked``: whether rows count that are marked as deleted.
 
         Returns:
             A table with the columns ``keys``, ``None`` if the destination has no such table.
         """
         columns = ", ".join(map(self._quote, keys))
-        sql = (
-            f"SELECT {columns} FROM {{table}} "
-            "WHERE division = %s AND _synced_at < %s AND _deleted_at IS NULL"
-        )
+        unmarked = "" if marked else " AND _deleted_at IS NULL"
+        sql = f"SELECT {columns} FROM {{table}} WHERE division = %s AND _synced_at < %s{unmarked}"
         return self._arrow(table, sql, [division, before])
 
     def distinct(self, table: str, division: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -109,7 +120,7 @@ class Stored:
         return [tuple(row) for row in self._rows(table, sql, [division])]
 
     def rows(
-        self, table: str, division: int, key: str, values: Sequence[str]
+        self, table: str, division: int, key: str, values: Sequence[str | int]
     ) -> Iterator[pa.Table]:
         """Whole rows of one division by their keys, a chunk at a time."""
         for chunk in _chunks(values):
@@ -125,6 +136,14 @@ class Stored:
             return False
         columns = self._pipeline.schemas[name].tables.get(table, {}).get("columns", {})
         return column in columns
+
+    def divisions(self, table: str, *, marked: bool) -> set[int]:
+        """Divisions that have rows; ``marked``: whether rows count that are marked as deleted."""
+        unmarked = "" if marked else " WHERE _deleted_at IS NULL"
+        return {
+            int(row[0])
+            for row in self._rows(table, f"SELECT DISTINCT division FROM {{table}}{unmarked}", [])
+        }
 
     def has_rows(self, table: str, division: int) -> bool:
         """Whether the destination holds any row of a division."""
@@ -165,6 +184,6 @@ def _marks(values: Sequence[object]) -> str:
     return ", ".join(["%s"] * len(values))
 
 
-def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
+def _chunks(values: Sequence[T]) -> Iterator[list[T]]:
     for start in range(0, len(values), CHUNK):
         yield list(values[start : start + CHUNK])

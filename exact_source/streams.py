@@ -81,6 +81,7 @@ class Stream:
         self._met: list[pa.Table] | None = None
         self._held: list[pa.Table] | None = None
         self._removed = 0
+        self._deletes_error = ""
 
     async def read(self) -> None:
         """Read until the end, a limit or the round's end; the outcome is in ``result``."""
@@ -115,9 +116,17 @@ class Stream:
         if self.cursor.scan is None:
             await self._begin()
         if await self._scan():
-            self._end("complete")
+            self._end_read()
         elif self.result.status == "running":
             self._end("incomplete", "goes on in the next round")
+
+    def _end_read(self) -> None:
+        if not self._deletes_error:
+            self._end("complete")
+            return
+        # All rows are there, and maybe some that are gone: no success, and no use in another round.
+        self._end("incomplete", self._deletes_error)
+        self.run.settled.add((self.entity.name, self.division.code))
 
     # -- before the first page -----------------------------------------------------------------
 
@@ -154,7 +163,9 @@ class Stream:
             self.result.notes.append("tombstones of over two months ago are gone: read anew")
             self.cursor = fresh
         elif cursor.feed != plan.full.kind:
-            self.cursor = replace(cursor, feed=plan.full.kind, scan=None)  # its links lead elsewhere
+            self.cursor = replace(
+                cursor, feed=plan.full.kind, scan=None
+            )  # its links lead elsewhere
 
     def _lacks_columns(self) -> bool:
         """Whether the rows so far came by another feed that has not all the columns of this one."""
@@ -358,6 +369,8 @@ class Stream:
             return
         if self._held is not None:
             after, table = self._unless_unchanged(table, after)
+        else:
+            after = replace(after, digest="")  # it was loaded in parts
         await self._move(table if table.num_rows else None, None)
         if self._met is not None:
             await self._remove(self.removals.unmet(self._met, began_at=after.read_at), None)
@@ -440,7 +453,7 @@ class Stream:
             return
         found = await self.run.tombstones(self.division.code)
         if found.error is not None:
-            self.result.notes.append(f"deletes unknown: {found.error}")
+            self._deletes_error = f"deletes are unknown: {found.error}"
             return
         self.run.note_version(self.division.code, found.top)
         if self.cursor.tombstones_at == found.read_at:

@@ -20,7 +20,7 @@ from .clock import Clock
 from .cursors import TIMESTAMP_OVERLAP
 from .entities import load_catalogue
 from .errors import StreamError
-from .listing import read_all
+from .listing import read_pages
 from .odata import build_filter
 from .pages import PageSchema
 
@@ -34,7 +34,7 @@ class Tombstones:
 
     Attributes:
         table: All columns of ``sync/Deleted``.
-        top: Highest ``Timestamp`` read, or where the read began.
+        top: All tombstones up to this ``Timestamp`` were read.
         read_at: When, in seconds since the epoch, UTC.
         calls: Calls it took.
         error: Why it could not be read; ``None`` if it was.
@@ -62,10 +62,13 @@ async def read_tombstones(
     query = {"$filter": build_filter("Timestamp", begin)}
     read_at = clock.now()
     try:
-        table = await read_all(client, target, schema, query)
+        pages = await read_pages(client, target, schema, query)
     except StreamError as error:
         return Tombstones(schema.arrow.empty_table(), since or 0, read_at, target.calls, error)
-    top = pc.max(table.column("timestamp")).as_py() or 0
+    # One page is one moment; rows deleted while the pages behind it were read may have been missed,
+    # and they are all above its highest version (see ``cursors``).
+    top = pc.max(pages[0].column("timestamp")).as_py() or 0
+    table = pa.concat_tables(pages, promote_options="default")
     return Tombstones(table, max(top, since or 0), read_at, target.calls)
 
 

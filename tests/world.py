@@ -22,6 +22,7 @@ from exact_source.entities import load_catalogue
 from exact_source.limits import Limits
 from exact_source.run import Run
 from exact_source.sandbox import Sandbox, SandboxClock
+from exact_source.sandbox.clock import wall_clock
 from exact_source.settings import Settings
 from exact_source.source import make_options, make_run
 from exact_source.sync import Outcome, sync
@@ -32,6 +33,11 @@ TICK_S = 0.001
 BETWEEN_SYNCS_S = 120.0  # a new minute for a new process
 SELECT_ALL = "SELECT * FROM {table} ORDER BY ALL"
 Row = dict[str, Any]
+
+
+def digits(text: str) -> datetime:
+    """A wall-clock time without a zone, as Exact has them."""
+    return datetime.fromisoformat(text)
 
 
 class Clock:
@@ -97,6 +103,21 @@ class World:
         (key,) = endpoint.key
         return [row[key] for row in self.box.rows(path, division or self.division)]
 
+    def bury(self, division: int, entity_type: int) -> None:
+        """Let ``sync/Deleted`` tell of a row of this type."""
+        store = self.box.state.store
+        store.table(division, "deleted").put(
+            {
+                "ID": store.new_guid(),
+                "EntityKey": store.new_guid(),
+                "EntityType": entity_type,
+                "Division": division,
+                "DeletedDate": wall_clock(self.clock.sandbox.now()),
+                "Timestamp": store.next_version(division),
+                "__at": self.clock.sandbox.now(),
+            }
+        )
+
     def advance_versions(self, by: int) -> None:
         """Let other tables of the database take row versions."""
         store = self.box.state.store
@@ -135,7 +156,10 @@ class World:
 
     def sync(self, *entities: str, limits: Limits | None = None, **options: Any) -> Outcome:
         """Run until everything is read or a limit says stop."""
-        return sync(self.pipeline, self.make_run(limits=limits, **options), entities)
+        return self.sync_with(self.make_run(limits=limits, **options), *entities)
+
+    def sync_with(self, run: Run, *entities: str) -> Outcome:
+        return sync(self.pipeline, run, entities)
 
     # -- what came of it -----------------------------------------------------------------------
 
@@ -206,12 +230,7 @@ def feed_path(entity: str, kind: str | None = None) -> str:
 def expected_rows(
     box: Sandbox, entity: str, division: int, *, by: str | None = None, only: Only | None = None
 ) -> list[Row]:
-    """Rows as the destination should hold them.
-
-    Args:
-        by: Kind of the feed; the cheapest by default.
-        only: Which rows, if not all.
-    """
+    """Rows as the destination should hold them, by the feed ``by`` or the cheapest one."""
     fields = load_catalogue().entities[entity].columns
     rows = [row for row in box.rows(feed_path(entity, by), division) if only is None or only(row)]
     return [

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from datetime import datetime
 
 import pytest
 
 from exact_source.entities import load_catalogue
 from tests.conftest import MakeWorld
-from tests.world import World, feed_path
+from tests.world import World, digits, feed_path
 
 CORE = [e for e in load_catalogue().core if e not in {"divisions", "deleted"}]
 # One of each kind: sync, bulk with Modified, regular, full refresh.
@@ -99,7 +98,7 @@ def test_rows_with_one_and_the_same_modified_all_arrive(
     make_world: MakeWorld, entity: str, order: str
 ) -> None:
     world, path = make_world(sync_order=order), feed_path(entity)
-    moment = datetime(2026, 3, 1, 9, 30, 15, 123000)
+    moment = digits("2026-03-01T09:30:15.123")
     world.box.touch(path, world.division, modified=moment)
     world.sync(entity)
     world.assert_equal(entity)
@@ -121,7 +120,7 @@ def test_a_row_that_changes_twice_at_one_moment_ends_with_its_last_value(
     world: World, entity: str
 ) -> None:
     path = feed_path(entity)
-    moment = datetime(2026, 3, 10, 13, 0, 0)
+    moment = digits("2026-03-10T13:00:00")
     key = world.keys(path)[0]
     world.box.update(path, world.division, key, {"Description": "one", "Modified": moment})
     world.sync(entity)

@@ -1,0 +1,317 @@
+"""Deleted rows leave the tables, and no other rows do."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import MakeWorld
+from tests.world import World, feed_path
+
+DAY_S = 86_400.0
+PATHS = {
+    "accounts": "sync/CRM/Accounts",
+    "transaction_lines": "bulk/Financial/TransactionLines",
+}
+
+
+def count(world: World, entity: str, division: int | None = None) -> int:
+    return len(world.table(entity, division))
+
+
+@pytest.mark.parametrize("route", ["sync", "bulk", "regular"])
+def test_a_deleted_row_goes_by_every_feed(world: World, route: str) -> None:
+    world.sync("accounts", route=route)
+    for key in world.keys("crm/Accounts")[1:4]:
+        world.box.delete("crm/Accounts", world.division, key)
+    with world.watch() as calls:
+        outcome = world.sync("accounts", route=route)
+
+    assert outcome.exit_code == 0
+    assert {r.division: r.deleted for r in outcome.results} == {world.division: 3, world.other: 0}
+    assert len(calls.to("sync/Deleted", world.division)) == 1
+    world.assert_equal("accounts", by=route)
+
+
+@pytest.mark.parametrize("entity", ["accounts", "transaction_lines"])
+def test_a_row_that_was_deleted_and_came_back_stays(world: World, entity: str) -> None:
+    path = PATHS[entity]
+    back, gone, untouched = world.keys(path)[:3]
+    first = next(r for r in world.box.rows(path, world.division) if r["ID"] == back)
+    world.sync(entity)
+    world.box.delete(path, world.division, back)
+    world.box.delete(path, world.division, gone)
+    world.clock.sandbox.advance(60)
+    kept = {k: v for k, v in first.items() if k not in {"Timestamp", "Modified", "Division"}}
+    columns = next(e for e in world.box.state.catalogue if e.path == path).columns
+    world.box.insert(path, world.division, {k: v for k, v in kept.items() if k in columns})
+    for _ in range(3):  # tombstones are read again and again, because of the overlap
+        assert world.sync(entity).exit_code == 0
+        world.assert_equal(entity)
+    assert untouched in {row["id"] for row in world.table(entity)}
+
+
+def test_a_row_that_came_back_between_two_syncs_and_went_again_goes(world: World) -> None:
+    key = world.keys("crm/Accounts")[0]
+    world.sync("accounts")
+    world.box.delete("crm/Accounts", world.division, key)
+    world.box.insert("crm/Accounts", world.division, {"ID": key, "Name": "back", "Code": "9"})
+    world.sync("accounts")
+    world.assert_equal("accounts")
+    world.box.delete("crm/Accounts", world.division, key)
+    world.sync("accounts")
+
+    world.assert_equal("accounts")
+    assert key not in {row["id"] for row in world.table("accounts")}
+
+
+def test_soft_deletes_mark_a_row_once_and_keep_its_values(world: World) -> None:
+    world.sync("accounts", deletes="soft")
+    before = {row["id"]: row for row in world.table("accounts")}
+    key = world.keys("crm/Accounts")[2]
+    world.box.delete("crm/Accounts", world.division, key)
+    outcome = world.sync("accounts", deletes="soft")
+
+    marked = {row["id"]: row for row in world.table("accounts")}
+    assert sum(r.deleted for r in outcome.results) == 1
+    assert marked.keys() == before.keys()
+    assert [k for k, row in marked.items() if row["_deleted_at"] is not None] == [key]
+    hidden = {"_deleted_at", "_synced_at"}
+    assert {k: v for k, v in marked[key].items() if k not in hidden} == {
+        k: v for k, v in before[key].items() if k not in hidden
+    }
+
+    again = world.sync("accounts", deletes="soft")
+    assert sum(r.deleted for r in again.results) == 0
+    assert {row["id"]: row for row in world.table("accounts")} == marked
+
+
+def test_a_soft_deleted_row_that_comes_back_is_unmarked(world: World) -> None:
+    world.sync("accounts", deletes="soft")
+    key = world.keys("crm/Accounts")[0]
+    world.box.delete("crm/Accounts", world.division, key)
+    world.sync("accounts", deletes="soft")
+    world.box.insert("crm/Accounts", world.division, {"ID": key, "Name": "back", "Code": "9"})
+    world.sync("accounts", deletes="soft")
+
+    world.assert_equal("accounts")
+
+
+def test_soft_deletes_of_a_full_refresh_are_marked_once(world: World) -> None:
+    world.sync("sales_invoice_lines", deletes="soft")
+    key = world.keys("salesinvoice/SalesInvoiceLines")[0]
+    world.box.delete("salesinvoice/SalesInvoiceLines", world.division, key)
+    world.sync("sales_invoice_lines", deletes="soft")
+    marked = [r for r in world.table("sales_invoice_lines") if r["_deleted_at"] is not None]
+    world.sync("sales_invoice_lines", deletes="soft")
+
+    assert [row["id"] for row in marked] == [key]
+    assert [r for r in world.table("sales_invoice_lines") if r["_deleted_at"] is not None] == marked
+
+
+@pytest.mark.parametrize("entity", ["accounts", "sales_invoice_lines"])
+def test_ignored_deletes_leave_every_row_as_it_is(world: World, entity: str) -> None:
+    world.sync(entity, deletes="ignore")
+    held = count(world, entity)
+    path = feed_path(entity)
+    for key in world.keys(path)[:2]:
+        world.box.delete(path, world.division, key)
+    with world.watch() as calls:
+        outcome = world.sync(entity, deletes="ignore")
+
+    assert outcome.exit_code == 0
+    assert count(world, entity) == held
+    assert not calls.to("sync/Deleted")
+
+
+def test_deletes_that_were_ignored_for_a_while_are_made_up_for(world: World) -> None:
+    world.sync("accounts", "contacts", deletes="ignore")
+    world.box.delete("crm/Contacts", world.division, world.keys("crm/Contacts")[0])
+    world.advance_versions(100_000)
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    world.sync("accounts", deletes="hard")
+    world.assert_equal("accounts")
+    world.sync("accounts", "contacts", deletes="hard")
+
+    world.assert_equal("contacts")
+
+
+def test_deletes_of_an_entity_that_sat_out_some_runs_are_made_up_for(world: World) -> None:
+    world.sync("accounts", "contacts")
+    world.box.delete("crm/Contacts", world.division, world.keys("crm/Contacts")[0])
+    world.advance_versions(100_000)
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    world.sync("accounts")
+    world.sync("accounts", "contacts")
+
+    world.assert_equal("accounts")
+    world.assert_equal("contacts")
+
+
+def test_tombstones_are_a_table_with_unknown_codes_among_them(world: World) -> None:
+    world.sync("accounts", "deleted")
+    key = world.keys("crm/Accounts")[0]
+    world.box.delete("crm/Accounts", world.division, key)
+    world.bury(world.division, 99)
+    outcome = world.sync("accounts", "deleted")
+
+    assert outcome.exit_code == 0
+    world.assert_equal("deleted")
+    assert sorted(row["entity_type"] for row in world.table("deleted")) == [2, 99]
+    world.assert_equal("accounts")
+    notes = " ".join(n for r in outcome.results if r.entity == "deleted" for n in r.notes)
+    assert "99" in notes
+
+
+def test_the_table_of_tombstones_has_no_gap_after_runs_without_it(world: World) -> None:
+    world.sync("accounts", "deleted")
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    world.advance_versions(100_000)
+    world.sync("accounts")
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    world.sync("accounts")
+    world.sync("accounts", "deleted")
+
+    world.assert_equal("deleted")
+
+
+def test_old_tombstones_are_not_read_again(make_world: MakeWorld) -> None:
+    world = make_world(large_page_size=1000, companies=1)
+    for key in world.keys("crm/Contacts"):
+        world.box.delete("crm/Contacts", world.division, key)
+    world.advance_versions(100_000)
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    world.sync("accounts")
+    with world.watch() as calls:
+        world.sync("accounts")
+
+    assert [c.rows for c in calls.to("sync/Deleted")] == [1]
+
+
+@pytest.mark.parametrize("with_tombstones", [True, False])
+def test_after_two_idle_months_everything_is_read_anew(world: World, with_tombstones: bool) -> None:
+    if with_tombstones:
+        world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[-1])
+    world.sync("accounts")
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    world.clock.sandbox.advance(70 * DAY_S)
+    world.login()  # the refresh token lives 30 days
+    outcome = world.sync("accounts")
+
+    assert outcome.exit_code == 0
+    world.assert_equal("accounts")
+    assert any("two months" in n for r in outcome.results for n in r.notes)
+
+
+@pytest.mark.parametrize("entity", ["sales_invoice_lines", "accounts", "journals"])
+def test_an_empty_answer_without_rights_empties_no_table(world: World, entity: str) -> None:
+    path = feed_path(entity)
+    world.sync(entity)
+    held = world.table(entity)
+    world.box.deny(world.division, path, "empty")
+    for options in ({}, {"full_refresh": [entity]}):
+        outcome = world.sync(entity, **options)
+        assert count(world, entity) == len(held)
+    by_division = {r.division: r for r in outcome.results}
+    assert by_division[world.division].status == "refused"
+    assert "rights" in by_division[world.division].error
+    assert by_division[world.other].status == "complete"
+    assert outcome.exit_code == 3
+    world.box.allow(world.division, path)
+
+    assert world.sync(entity).exit_code == 0
+    world.assert_equal(entity)
+
+
+def test_a_full_refresh_entity_whose_last_row_went_ends_with_none(world: World) -> None:
+    world.sync("sales_invoice_lines")
+    path = "salesinvoice/SalesInvoiceLines"
+    for key in world.keys(path):
+        world.box.delete(path, world.division, key)
+    others = world.table("sales_invoice_lines", world.other)
+    outcome = world.sync("sales_invoice_lines")
+
+    assert outcome.exit_code == 0
+    assert world.table("sales_invoice_lines", world.division) == []
+    assert world.table("sales_invoice_lines", world.other) == others != []
+
+
+@pytest.mark.parametrize("rounds", [None, 1])
+def test_a_full_refresh_follows_changes_back_and_forth(world: World, rounds: int | None) -> None:
+    path = "salesinvoice/SalesInvoiceLines"
+    key = world.keys(path)[0]
+    before = next(r for r in world.box.rows(path, world.division) if r["ID"] == key)
+    world.sync("sales_invoice_lines")
+    world.box.update(path, world.division, key, {"Description": "other"})
+    world.sync("sales_invoice_lines", round_pages=rounds)
+    world.assert_equal("sales_invoice_lines")
+    world.box.update(path, world.division, key, {"Description": before["Description"]})
+    world.sync("sales_invoice_lines")
+
+    world.assert_equal("sales_invoice_lines")
+
+
+def test_a_full_refresh_loads_nothing_if_nothing_changed(world: World) -> None:
+    world.sync("sales_invoice_lines")
+    outcome = world.sync("sales_invoice_lines")
+
+    assert {r.rows for r in outcome.results} == {0}
+
+
+def test_the_last_row_of_an_entity_with_tombstones_goes_too(world: World) -> None:
+    world.sync("accounts")
+    for key in world.keys("crm/Accounts"):
+        world.box.delete("crm/Accounts", world.division, key)
+    for _ in range(2):
+        assert world.sync("accounts").exit_code == 0
+        world.assert_equal("accounts")
+
+
+def test_tombstones_that_cannot_be_read_are_no_success(world: World) -> None:
+    world.sync("accounts")
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    world.box.update("crm/Accounts", world.division, world.keys("crm/Accounts")[0], {"Name": "new"})
+    world.box.deny(world.division, "sync/Deleted")
+    outcome = world.sync("accounts")
+
+    assert outcome.exit_code == 3
+    assert sum(r.rows for r in outcome.results) == 1
+    said = {r.division: r.error for r in outcome.results}
+    assert "deletes" in said[world.division]
+    assert said[world.other] == ""
+    world.box.allow(world.division, "sync/Deleted")
+    assert world.sync("accounts").exit_code == 0
+    world.assert_equal("accounts")
+
+
+@pytest.mark.parametrize("entities", [["accounts"], ["accounts", "deleted"]])
+@pytest.mark.parametrize("idle_days", [0.0, 70.0])
+def test_deletes_are_seen_after_a_move_to_a_database_that_counts_lower(
+    world: World, idle_days: float, entities: list[str]
+) -> None:
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    world.sync(*entities)
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    world.box.move_division(world.division)
+    if idle_days:
+        world.clock.sandbox.advance(idle_days * DAY_S)
+        world.login()
+    outcome = world.sync(*entities)
+    world.assert_equal("accounts")
+    assert any("moved" in n for r in outcome.results for n in r.notes)
+
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    world.sync(*entities)
+    world.assert_equal("accounts")
+
+
+def test_a_division_that_can_no_longer_be_seen_leaves_the_list_but_keeps_its_rows(
+    world: World,
+) -> None:
+    world.sync("divisions", "accounts")
+    held = world.table("accounts", world.other)
+    world.box.delete("system/Divisions", world.division, world.other)
+    outcome = world.sync("divisions", "accounts")
+
+    assert outcome.exit_code == 0
+    assert [row["code"] for row in world.table("divisions")] == [world.division]
+    assert world.table("accounts", world.other) == held

@@ -1,0 +1,150 @@
+"""Each feed brings the same rows; feeds can be changed; a start date works on all of them."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeWorld
+from tests.world import World, digits, feed_path
+
+ROUTES = ["sync", "bulk", "regular"]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_every_feed_of_an_entity_brings_all_its_rows(world: World, route: str) -> None:
+    with world.watch() as calls:
+        outcome = world.sync("accounts", route=route)
+
+    assert outcome.exit_code == 0
+    assert {r.feed for r in outcome.results} == {route}
+    assert set(calls.paths) & {feed_path("accounts", r) for r in ROUTES} == {
+        feed_path("accounts", route)
+    }
+    world.assert_equal("accounts", by=route)
+
+
+@pytest.mark.parametrize(("first", "second"), list(permutations(ROUTES, 2)))
+def test_a_changed_route_ends_with_the_same_rows(world: World, first: str, second: str) -> None:
+    world.sync("accounts", route=first)
+    path = feed_path("accounts", second)
+    gone, changed, *_ = world.keys(path)
+    world.box.delete(path, world.division, gone)
+    world.box.update(path, world.division, changed, {"Name": "changed"})
+    world.box.insert(path, world.other, {"Name": "new", "Code": "17"})
+    world.sync("accounts", route=second)
+
+    world.assert_equal("accounts", by=second)
+    assert world.sync("accounts", route=second).exit_code == 0
+    world.assert_equal("accounts", by=second)
+
+
+@pytest.mark.parametrize(("first", "second"), [("bulk", "regular"), ("regular", "bulk")])
+def test_a_feed_with_other_columns_fills_them_for_all_rows(
+    world: World, first: str, second: str
+) -> None:
+    # The bulk and regular feeds of documents differ by a column.
+    world.sync("documents", route=first)
+    world.sync("documents", route=second)
+
+    world.assert_equal("documents", by=second)
+
+
+@pytest.mark.parametrize(("first", "second"), [("bulk", "regular"), ("sync", "bulk")])
+def test_a_route_changed_in_the_middle_of_a_scan_begins_anew(
+    world: World, first: str, second: str
+) -> None:
+    run = world.make_run(route=first, round_pages=1)
+    run.on_progress = lambda _result: setattr(run, "stop_requested", True)
+    stopped = world.sync_with(run, "accounts")
+    assert stopped.exit_code == 3
+
+    outcome = world.sync("accounts", route=second)
+
+    assert (outcome.exit_code, [r.error for r in outcome.results]) == (0, ["", ""])
+    world.assert_equal("accounts", by=second)
+
+
+def test_a_route_for_one_entity_leaves_the_others_alone(world: World) -> None:
+    outcome = world.sync("accounts", "contacts", route={"accounts": "regular"})
+
+    assert {(r.entity, r.feed) for r in outcome.results} == {
+        ("accounts", "regular"),
+        ("contacts", "sync"),
+    }
+    world.assert_equal("accounts", by="regular")
+    world.assert_equal("contacts")
+
+
+def test_a_bulk_feed_whose_modified_cannot_be_filtered_gets_its_changes_by_sixty(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(page_size=60, large_page_size=1000)
+    world.sync("receivables")
+    world.assert_equal("receivables", by="bulk")
+    path = feed_path("receivables", "bulk")
+    world.box.update(path, world.division, world.keys(path)[0], {"Description": "later"})
+    with world.watch() as calls:
+        world.sync("receivables")
+
+    assert len(calls.to(feed_path("receivables", "regular"))) == 2
+    assert not calls.to(path)
+    world.assert_equal("receivables", by="bulk")
+
+
+START = "2026-02-01"
+
+
+@pytest.mark.parametrize(
+    ("entity", "route"),
+    [
+        ("accounts", "sync"),
+        ("projects", "sync"),  # SyncTimestamp knows it
+        ("accounts", "bulk"),
+        ("accounts", "regular"),
+        ("contacts", "bulk"),
+        ("journals", "regular"),
+        ("receivables", "auto"),
+    ],
+)
+def test_a_start_date_leaves_out_what_was_not_changed_since(
+    world: World, entity: str, route: str
+) -> None:
+    feed = None if route == "auto" else route
+    path = feed_path(entity, feed)
+    start = digits(START)
+    keys = world.keys(path)
+    world.box.touch(path, world.division, modified=digits("2026-01-31T23:59:59.997"))
+    world.box.touch(path, world.division, keys[: len(keys) // 2], modified=start)
+
+    def is_young(row: Any) -> bool:
+        return bool(row["Modified"] >= start)
+
+    for _ in range(2):
+        outcome = world.sync(entity, route=route, start_date=START, divisions=[world.division])
+        assert outcome.exit_code == 0
+        assert len(world.table(entity)) == len(keys) // 2
+    world.box.update(path, world.division, keys[-1], {})
+    world.sync(entity, route=route, start_date=START)
+
+    world.assert_equal(entity, by=feed, only=is_young)
+
+
+def test_a_start_date_after_all_rows_loads_none(world: World) -> None:
+    for route in ("sync", "regular"):
+        outcome = world.sync("projects", route=route, start_date="2026-03-10")
+        assert outcome.exit_code == 0
+        assert world.table("projects") == []
+
+
+def test_a_full_refresh_from_a_start_date_ends(world: World) -> None:
+    options: dict[str, Any] = {"route": "regular", "start_date": "1990-01-01", "round_pages": 1}
+    world.sync("accounts", **options)
+    with world.watch() as calls:
+        outcome = world.sync("accounts", full_refresh=["accounts"], **options)
+
+    assert outcome.exit_code == 0
+    assert len(calls.to("crm/Accounts", world.division)) <= 4
+    world.assert_equal("accounts", by="regular")
