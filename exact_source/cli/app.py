@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from .. import errors
 from .._version import __version__
@@ -60,10 +60,10 @@ def main() -> None:
     """Run the command line; every error is one line on stderr."""
     try:
         code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
+    except TyperException as error:
+        typer.echo(f"error: {one_line(error.format_message())}; see --help", err=True)
         code = EXIT_USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         typer.echo("stopped; what was loaded is kept, run again to go on", err=True)
         code = EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 (the last stop: one line instead of a traceback)
@@ -89,7 +89,7 @@ def innermost(error: BaseException) -> str:
     return f"{type(last).__name__}: {one_line(last)}"
 
 
-def one_line(error: BaseException) -> str:
+def one_line(error: BaseException | str) -> str:
     """A message without line breaks."""
     return " ".join(str(error).split())
 
