@@ -241,8 +241,11 @@ class ExactClient:
         self.limits.spend(target.division)
 
     async def _send(self, target: Target, url: str, token: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"}
+        if url.endswith("/$metadata"):
+            headers["Accept"] = "*/*"  # it is XML only, and refused if JSON is asked for (API 3.1)
         try:
-            response = await self._http.get(url, headers={"Authorization": f"Bearer {token}"})
+            response = await self._http.get(url, headers=headers)
         except httpx.HTTPError as error:
             # The message of httpx may hold the URL; its class name says enough.
             raise _AgainError(f"no answer ({type(error).__name__})") from None

@@ -84,6 +84,7 @@ class Cursor:
         refused_at: When Exact refused this stream lately; seconds since the epoch, UTC.
         digest: Mark of the whole content, of lists that are read in full; empty if not known.
         ceiling: Highest version ever seen; the next scan begins after it existed.
+        dropped: Fields that Exact has withdrawn, left out since.
     """
 
     column: str | None
@@ -98,6 +99,7 @@ class Cursor:
     refused_at: tuple[float, ...] = ()
     digest: str = ""
     ceiling: int | None = None
+    dropped: tuple[str, ...] = ()
 
     def to_state(self) -> dict[str, Any]:
         """JSON for dlt's state; defaults are left out."""
@@ -114,7 +116,7 @@ class Cursor:
         plain = dict(state)
         plain.setdefault("column", None)
         scan = plain.pop("scan", None)
-        for name in ("recent", "refused_at"):
+        for name in ("recent", "refused_at", "dropped"):
             plain[name] = tuple(plain.get(name, ()))
         return cls(**plain, scan=Scan(**{"since": None, **scan}) if scan else None)
 

@@ -8,7 +8,8 @@ value as if they were pages of one list, so that it can stop after any page and 
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -22,7 +23,7 @@ from .columns import KEPT
 from .entities import Entity, snake
 from .entities.parameters import Values, combinations, parents_of, sources_of
 from .feeds import Plan
-from .odata import build_url, format_literal
+from .odata import build_url, format_literal, skiptoken
 from .pages import Page
 from .run import Status, StreamResult
 from .shape import Shape
@@ -159,14 +160,17 @@ class FunctionStream(Stream):
         self._place = bisect_left(self._asked, here, key=self._order)
         scan = self.cursor.scan
         found = self._place < len(self._asked) and self._order(self._asked[self._place]) == here
-        if found and scan is not None:
+        if found and scan is not None and skiptoken(url) is not None:
             self._numbered = scan.rows  # a number above those that were given
         elif self._place < len(self._asked):
             self._go_to(self._first_url())
 
-    def _go_to(self, url: str) -> None:
-        from dataclasses import replace
+    def _leave_out(self, gone: Sequence[str]) -> None:
+        super()._leave_out(gone)
+        if gone and self._place < len(self._asked):
+            self._go_to(self._first_url())
 
+    def _go_to(self, url: str) -> None:
         if self.cursor.scan is not None:
             self.cursor = replace(self.cursor, scan=replace(self.cursor.scan, next=url))
 

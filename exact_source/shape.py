@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Self
 
 import pyarrow as pa
 
@@ -33,6 +35,27 @@ class Shape:
             return cls(entity, plan, full, full if plan.increment else None)
         increment = PageSchema(entity, plan.increment, fields, utc_instants=utc)
         return cls(entity, plan, full, increment)
+
+    def without(self, fields: Iterable[str]) -> Self:
+        """The same rows, read without some of their fields."""
+        gone, utc = set(fields), self.full.utc
+        kept = [f for f in self.full.columns if f not in gone]
+        full = PageSchema(self.entity, self.plan.full, kept, utc_instants=utc)
+        if self.plan.increment is None or self.plan.increment is self.plan.full:
+            return replace(self, full=full, increment=full if self.increment else None)
+        increment = PageSchema(self.entity, self.plan.increment, kept, utc_instants=utc)
+        return replace(self, full=full, increment=increment)
+
+    @property
+    def needed(self) -> set[str]:
+        """Fields that the rows cannot be read without."""
+        return {*self.entity.key, "Division"} | ({self.plan.column} if self.plan.column else set())
+
+    @property
+    def too_long(self) -> list[str]:
+        """Fields that a URL has no room for (API 2.4)."""
+        letters = {f: self.entity.columns[f].letter for f in self.plan.fields}
+        return [f for f in self.plan.fields if letters[f] != "x" and f not in self.full.columns]
 
     @property
     def version(self) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from . import cursors, rows
 from .client import Target
 from .cursors import Cursor, PageFacts
+from .dropping import withdrawn_fields
 from .entities import Feed
 from .errors import (
     AuthenticationError,
@@ -115,6 +116,7 @@ class Stream:
         await self._apply_tombstones()
         if self.cursor.scan is None:
             await self._begin()
+        self._leave_out(self.cursor.dropped)
         if await self._scan():
             self._end_read()
         elif self.result.status == "running":
@@ -236,6 +238,8 @@ class Stream:
             try:
                 page = await self._page(url)
             except RefusedError as error:
+                if await self._leaves_out_withdrawn(error, url):
+                    continue
                 if not resumed or error.status not in {HTTPStatus.BAD_REQUEST, 404, 410}:
                     raise
                 # A skiptoken that Exact no longer takes: the scan begins again where it began.
@@ -246,6 +250,27 @@ class Stream:
             empty = empty + 1 if page.next_url and not page.table.num_rows else 0
             await self._take(page)
         return self.result.status == "running"
+
+    async def _leaves_out_withdrawn(self, error: RefusedError, url: str) -> bool:
+        """Whether a query was refused for fields that Exact no longer has, and can do without them."""
+        if error.status != HTTPStatus.BAD_REQUEST or skiptoken(url) is not None:
+            return False
+        feed, schema = self._feed()
+        gone = await withdrawn_fields(self.run, self.target, feed, schema.columns)
+        if not gone or self.shape.needed.intersection(gone):
+            return False
+        self.cursor = replace(self.cursor, dropped=(*self.cursor.dropped, *gone))
+        self._leave_out(gone)
+        return True
+
+    def _leave_out(self, gone: Sequence[str]) -> None:
+        """Read without fields that Exact has withdrawn; say so, and which a URL has no room for."""
+        if gone:
+            self.shape = self.shape.without(gone)
+            self.result.notes.append(f"left out, as Exact no longer has it: {', '.join(gone)}")
+        elif self.shape.too_long:
+            names = ", ".join(self.shape.too_long)
+            self.result.notes.append(f"left out, as the URL has no room for it: {names}")
 
     def _look_for_unmet(self) -> None:
         """In a full pass over rows that are stored already, those that it does not meet are gone."""
