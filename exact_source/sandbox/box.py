@@ -221,6 +221,10 @@ class Sandbox:
         """Set ``BlockingStatus``; other than 0, calls in the division get 403 (API section 5)."""
         self.update("system/Divisions", division, division, {"BlockingStatus": status})
 
+    def drop_property(self, path: str, column: str) -> None:
+        """Withdraw a column from one endpoint: calls that name it get 400, ``$metadata`` lacks it."""
+        self.state.catalogue.drop_column(path, column)
+
     def consume(self, division: int, calls: int = 1) -> None:
         """Let another client of the same app use up calls."""
         self.state.limits.consume(division, calls)
