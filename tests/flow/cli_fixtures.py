@@ -5,30 +5,18 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from exact_source.cli.app import EXIT_USAGE, report
-from exact_source.cli.check import check
-from exact_source.cli.divisions import divisions
-from exact_source.cli.entities import entities
-from exact_source.cli.plan import plan
-from exact_source.cli.schema import schema
-from exact_source.cli.status import status
+from exact_source.cli.app import run
 from exact_source.entities import load_catalogue
 from exact_source.errors import TokenStoreError
 from tests.conftest import MakeWorld
 from tests.world import World
-
-app = typer.Typer()
-COMMANDS: Sequence[Callable[..., None]] = (check, divisions, entities, plan, schema, status)
-for _command in COMMANDS:
-    app.command()(_command)
 
 
 @dataclass
@@ -59,13 +47,7 @@ class Cli:
     def __call__(self, *arguments: str) -> Result:
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                code = app(list(arguments), standalone_mode=False, obj=self.world.clock) or 0
-            except Exception as error:  # noqa: BLE001 (as main() does)
-                show = getattr(error, "show", None)  # a usage error, of click or of typer's own
-                code = EXIT_USAGE if show else report(error)
-                if show:
-                    show()
+            code = run(arguments, self.world.clock)
         result = Result(code, out.getvalue(), err.getvalue())
         self.printed.extend((result.out, result.err))
         assert "Traceback" not in result.err
