@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import unquote, unquote_plus, urlencode, urlsplit
 
 import httpx
 
@@ -224,7 +224,9 @@ def parse_redirect(code: str, state: str | None = None) -> str:
 
 
 def redirect_query(address: str) -> dict[str, str]:
-    """Parameters of an address, or of a query alone; a ``+`` stays one, since codes hold no spaces."""
+    """Parameters of an address, or of a query alone; a ``+`` in a code stays one."""
     text = urlsplit(address).query if "?" in address else address
     pairs = (pair.partition("=") for pair in text.split("&"))
-    return {name: unquote(value) for name, _, value in pairs}
+    return {
+        name: unquote(value) if name == "code" else unquote_plus(value) for name, _, value in pairs
+    }

@@ -121,7 +121,7 @@ class Rotator:
     def _check_rejection(self, tokens: TokenData) -> None:
         age_s = tokens.age_s(self._clock.now(), self._offset_s)
         # A negative age says that the clock was set back; then only Exact knows.
-        if 0 <= age_s < tokens.earliest_refresh_s:
+        if 0 <= age_s < tokens.earliest_refresh_s - tokens.doubt_s(self._offset_s):
             raise AuthenticationError(
                 f"Exact Online refuses the access token {age_s:.0f} s after it was issued: access "
                 "was withdrawn, the user's password changed, or the storage cut the token off; "

@@ -61,24 +61,32 @@ class TokenData:
         set_field(self, "received_at", _utc("received_at", self.received_at or issued_at))
 
     def age_s(self, now: float, server_offset_s: float | None = None) -> float:
-        """Seconds since the pair was received; negative if this host's clock was set back.
+        """Seconds since the pair was received; negative if this host's clock was set back unseen.
 
         Args:
             now: This host's clock, seconds since the epoch.
             server_offset_s: What Exact's ``Date`` says now, minus ``now``. If it differs from the
                 offset at the time of receipt, the clock was stepped (or this is another host), and
-                the age is taken from Exact's clock, rounded down so that it never comes out higher.
+                the age is taken from Exact's clock.
         """
         assert self.received_at is not None  # noqa: S101  (set in __post_init__)
-        age = now - self.received_at.timestamp()
-        if server_offset_s is None or self.server_offset_s is None:
-            return age
-        step = self.server_offset_s - server_offset_s
-        return age - step - DATE_TOLERANCE_S if abs(step) > DATE_TOLERANCE_S else age
+        return now - self.received_at.timestamp() - self._step_s(server_offset_s)
+
+    def doubt_s(self, server_offset_s: float | None = None) -> float:
+        """How far ``age_s`` may be off, up or down."""
+        return DATE_TOLERANCE_S if self._step_s(server_offset_s) else 0.0
 
     def is_due(self, now: float, server_offset_s: float | None = None) -> bool:
         """Whether the pair should be refreshed: in its last 30 s, or later if nobody asked then."""
-        return self.age_s(now, server_offset_s) >= self.earliest_refresh_s
+        age_s = self.age_s(now, server_offset_s) - self.doubt_s(server_offset_s)
+        return age_s >= self.earliest_refresh_s
+
+    def _step_s(self, server_offset_s: float | None) -> float:
+        """By how much this host's clock was set forward since the pair was received."""
+        if server_offset_s is None or self.server_offset_s is None:
+            return 0.0
+        step = self.server_offset_s - server_offset_s
+        return step if abs(step) > DATE_TOLERANCE_S else 0.0
 
     @property
     def earliest_refresh_s(self) -> float:
