@@ -28,8 +28,8 @@ _POSTGRES_LOCK = (
     f"SET LOCAL idle_in_transaction_session_timeout = {int(LOCK_WAIT_S * 1000)}",
     "SET LOCAL synchronous_commit = on",  # a commit that is reported is on disk
 )
-# Where TEXT is unknown or too short; by sqlglot's name of the dialect.
-_TEXT = {"bigquery": "STRING", "databricks": "STRING", "redshift": "VARCHAR(65535)"}
+# The last word of dlt's destination type -> its type for text of any length.
+_TEXT = {"duckdb": "TEXT", "motherduck": "TEXT", "postgres": "TEXT", "bigquery": "STRING"}
 
 
 class DltStateTokenStorage(JournaledStorage):
@@ -44,7 +44,7 @@ class DltStateTokenStorage(JournaledStorage):
 
     * Postgres: any number of processes and hosts; the row is locked over a refresh.
     * DuckDB: one process, as DuckDB itself; a second one is told that the database is in use.
-    * Others (BigQuery: one ``MERGE`` statement): the processes of one machine that share
+    * MotherDuck and BigQuery (one ``MERGE`` statement): the processes of one machine that share
       ``pipelines_dir``. Two machines would break the connection: use ``SqlTokenStorage`` for them.
       BigQuery keeps former rows for its time travel (up to 7 days), encrypted.
 
@@ -60,7 +60,7 @@ class DltStateTokenStorage(JournaledStorage):
             ``pipelines_dir``. It matters only if the process is killed in these milliseconds.
 
     Raises:
-        ConfigurationError: If there is no key, or no SQL destination.
+        ConfigurationError: If there is no key, or the destination is another one.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class DltStateTokenStorage(JournaledStorage):
     ) -> None:
         cipher = need_cipher(key, "DltStateTokenStorage")
         self.pipeline = _pipeline(pipeline_or_destination, dataset_name)
-        self._dialect = str(self.pipeline.destination.capabilities().sqlglot_dialect)
+        self._kind = _kind(self.pipeline)
         self._name = name
         self._is_ready = False
         self._open = threading.local()
@@ -87,7 +87,7 @@ class DltStateTokenStorage(JournaledStorage):
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        if self._dialect != "postgres":
+        if self._kind != "postgres":
             with file_lock(self._lock_file):
                 yield
             return
@@ -125,7 +125,7 @@ class DltStateTokenStorage(JournaledStorage):
                 return
             with self._client() as client:
                 self._prepare(client)
-                if self._dialect == "bigquery":
+                if self._kind == "bigquery":
                     self._merge(client, row)
                 else:
                     with client.begin_transaction():
@@ -159,7 +159,11 @@ class DltStateTokenStorage(JournaledStorage):
         return self.pipeline.sql_client()  # with no schema name: works before the first run too
 
     def _qualified(self, client: SqlClientBase[Any]) -> str:
-        return client.make_qualified_table_name(TABLE)
+        if self._kind != "duckdb":
+            return client.make_qualified_table_name(TABLE)
+        # A file books.duckdb with a dataset "books": without the catalog the name is ambiguous.
+        ((catalog,),) = client.execute_sql("SELECT current_database()") or ()
+        return ".".join(client.make_qualified_table_name_path(TABLE, catalog=catalog))
 
     def _select(self, client: SqlClientBase[Any], suffix: str = "") -> Row | None:
         from dlt.destinations.exceptions import DatabaseUndefinedRelation
@@ -175,7 +179,7 @@ class DltStateTokenStorage(JournaledStorage):
         table = self._qualified(client)
         values = (self._name, row.generation, row.blob, _now())
         insert = f"INSERT INTO {table} (connection, generation, tokens, saved_at) VALUES (%s, %s, %s, %s)"
-        if self._dialect == "postgres":
+        if self._kind == "postgres":
             # In place: who waits for the lock of a row that is deleted comes away with no row.
             client.execute_sql(
                 f"{insert} ON CONFLICT (connection) DO UPDATE SET generation = excluded.generation, "
@@ -221,14 +225,14 @@ class DltStateTokenStorage(JournaledStorage):
     def _create(self, client: SqlClientBase[Any]) -> None:
         if not client.has_dataset():
             client.create_dataset()
-        text = _TEXT.get(self._dialect, "TEXT")
+        text = _TEXT[self._kind]
         table = self._qualified(client)
-        key = " PRIMARY KEY" if self._dialect == "postgres" else ""
+        key = " PRIMARY KEY" if self._kind == "postgres" else ""
         client.execute_sql(
             f"CREATE TABLE IF NOT EXISTS {table} (connection {text}{key}, generation BIGINT, "
             f"tokens {text}, saved_at {text})"
         )
-        if self._dialect == "postgres":
+        if self._kind == "postgres":
             client.execute_sql(
                 f"INSERT INTO {table} (connection, generation, saved_at) VALUES (%s, 0, %s) "
                 "ON CONFLICT DO NOTHING",
@@ -254,6 +258,16 @@ def _now() -> str:
 def _file_name(pipeline: dlt.Pipeline, name: str) -> str:
     parts = ("exact_oauth", pipeline.destination.destination_name, pipeline.dataset_name, name)
     return quote("-".join(str(part) for part in parts), safe="")
+
+
+def _kind(pipeline: dlt.Pipeline) -> str:
+    kind = str(pipeline.destination.destination_type).rpartition(".")[2]
+    if kind not in _TEXT:
+        raise ConfigurationError(
+            f"DltStateTokenStorage does not work with the destination {kind}, only with "
+            f"{', '.join(_TEXT)}: use FileTokenStorage or SqlTokenStorage"
+        )
+    return kind
 
 
 def _pipeline(
