@@ -55,7 +55,7 @@ def make_options(
         full_refresh=frozenset(refresh),
         zone_slack_s=ZONE_SLACK_S.get(region or "", 0.0),
         parameters=check_parameters(
-            dlt.config.get(PARAMETERS) if parameters is None else parameters
+            dlt.config.get(PARAMETERS, dict) if parameters is None else parameters
         ),
         **more,
     )

@@ -1,0 +1,143 @@
+"""Which values the parameters of functions get."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+import pytest
+
+from exact_source.entities import load_catalogue
+from exact_source.entities.parameters import (
+    all_sources,
+    check_parameters,
+    combinations,
+    parents_of,
+    reason_not_read,
+    sources_of,
+)
+from exact_source.errors import ConfigurationError
+
+catalogue = load_catalogue()
+DAY = date(2026, 3, 10)
+A, B = "0000000a-0000-4000-8000-000000000000", "0000000b-0000-4000-8000-000000000000"
+FUNCTIONS = [
+    (entity, feed)
+    for entity in catalogue.entities.values()
+    for feed in entity.feeds.values()
+    if feed.parameters and reason_not_read(entity) is None
+]
+
+
+def values(
+    entity: str, given: dict[str, Any], held: dict[str, list[Sequence[Any]]]
+) -> list[tuple[Any, ...]]:
+    found = catalogue.entities[entity]
+    feed = found.feeds["function"]
+
+    def rows_of(parent: str, columns: list[str]) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in held[parent]]
+
+    return combinations(sources_of(found, feed), check_parameters(given), rows_of, DAY)
+
+
+def test_every_parameter_of_a_function_that_is_read_has_a_source() -> None:
+    assert len(FUNCTIONS) == 50
+    for entity, feed in FUNCTIONS:
+        sources = sources_of(entity, feed)
+        assert list(sources) == list(feed.parameters)
+        for name, (letter, _) in feed.parameters.items():
+            assert sources[name].letter == letter, (entity.name, name)
+
+
+def test_parents_are_entities_that_are_read_and_have_the_column() -> None:
+    for source in all_sources():
+        if source.parent is not None:
+            parent = catalogue.entities[source.parent]
+            letters = {column.name: column.letter for column in parent.columns.values()}
+            assert letters[source.column] == source.letter
+            assert reason_not_read(parent) is None
+            assert not any(feed.parameters for feed in parent.feeds.values())
+
+
+def test_what_is_not_read_has_its_reason() -> None:
+    reasons = {n: reason_not_read(e) for n, e in catalogue.entities.items() if reason_not_read(e)}
+    assert len(reasons) == 11
+    assert "documented nowhere" in str(reasons["sales_item_price"])
+    assert "by this source itself" in str(reasons["user_has_rights"])
+    assert "by this source itself" in str(reasons["sync_timestamp"])
+
+
+def test_a_parameter_takes_the_keys_of_its_parent() -> None:
+    held = {"items": [[A.upper()], [B], [B], [None]]}
+    assert sorted(values("stock_position", {}, held)) == [(A,), (B,)]
+
+
+def test_parameters_of_one_parent_come_from_one_row() -> None:
+    held = {"project_wbs": [[A, B, 1], [B, A, 2], [None, A, 3]]}
+    found = values("project_wbs_by_project_and_wbs", {}, held)
+    assert sorted(found) == [(A, B, 1), (B, A, 2)]
+    only = values("project_wbs_by_project_and_wbs", {"project_ids": [B]}, held)
+    assert only == [(B, A, 2)]
+
+
+def test_parameters_of_several_sources_are_combined() -> None:
+    held = {"accounts": [[A], [B]]}
+    found = values("receivables_list_by_account_and_age_group", {"age_groups": [1, 4]}, held)
+    assert sorted(found) == [(A, 1), (A, 4), (B, 1), (B, 4)]
+
+
+def test_settings_go_before_parents_which_then_are_not_needed() -> None:
+    entity = catalogue.entities["stock_position"]
+    sources = sources_of(entity, entity.feeds["function"])
+    assert parents_of(sources, {}) == ["items"]
+    assert parents_of(sources, {"item_ids": (A,)}) == []
+    assert values("stock_position", {"item_ids": A}, {}) == [(A,)]
+
+
+def test_defaults_are_of_the_day() -> None:
+    assert values("revenue_list_by_year", {}, {}) == [(2025,), (2026,)]
+    assert values("costs_by_date", {}, {}) == [(datetime.fromisoformat("2026-03-10"),)]
+    assert values("aging_payables_list_by_age_group", {}, {}) == [(1,), (2,), (3,), (4,)]
+    assert values("recent_hours_by_number_of_weeks", {}, {}) == [(4,)]
+    assert values("preferred_mailbox_for_operation", {}, {}) == []
+    both = values("revenue_list_by_year_and_status", {"years": 2024}, {})
+    assert both == [(2024, False), (2024, True)]
+
+
+def test_settings_may_come_as_text() -> None:
+    found = check_parameters(
+        {
+            "years": "2024, 2025,2024",
+            "after_entry": "true",
+            "check_date": date(2024, 1, 31),
+            "account_ids": [A.upper()],
+            "search_text": "a, b",
+            "number_of_weeks": 8,
+        }
+    )
+    assert found == {
+        "years": (2024, 2025),
+        "after_entry": (True,),
+        "check_date": (datetime.fromisoformat("2024-01-31"),),
+        "account_ids": (A,),
+        "search_text": ("a, b",),
+        "number_of_weeks": (8,),
+    }
+    assert check_parameters(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"year": 2024}, "'year' is unknown; there are account_ids, "),
+        ({"years": ["last"]}, "parameters.years must be whole numbers"),
+        ({"after_entry": "maybe"}, "parameters.after_entry must be true or false"),
+        ({"account_ids": ["x"]}, "parameters.account_ids must be guids"),
+        ({"check_date": "31-01-2024"}, "parameters.check_date must be dates such as 2024-01-31"),
+    ],
+)
+def test_wrong_settings_are_named(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        check_parameters(given)
