@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -31,7 +31,7 @@ FUNCTIONS = [
 
 
 def values(
-    entity: str, given: dict[str, Any], held: dict[str, list[Sequence[Any]]]
+    entity: str, given: dict[str, Any], held: Mapping[str, Sequence[Any]]
 ) -> list[tuple[Any, ...]]:
     found = catalogue.entities[entity]
     feed = found.feeds["function"]

@@ -1,0 +1,136 @@
+"""A column that Exact withdraws stops no stream; what else is refused stays refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import MakeWorld
+from tests.world import World, feed_path
+
+METADATA = "/$metadata"
+
+
+def statuses(world: World, path: str) -> list[int]:
+    return [c.status for c in world.box.requests if c.path == path]
+
+
+# One of each kind: sync, bulk with Modified, regular, full refresh, function of a parent.
+@pytest.mark.parametrize(
+    ("entity", "column"),
+    [
+        ("contacts", "JobTitleDescription"),
+        ("transaction_lines", "YourRef"),
+        ("journals", "Currency"),
+        ("units", "Description"),
+        ("stock_position", "PlanningIn"),
+    ],
+)
+def test_a_withdrawn_column_is_left_out_and_said(
+    make_world: MakeWorld, entity: str, column: str
+) -> None:
+    world, path = make_world(companies=1), feed_path(entity)
+    world.box.drop_property(path, column)
+    with world.watch() as calls:
+        outcome = world.sync("items", entity)
+
+    assert outcome.exit_code == 0
+    result = next(r for r in outcome.results if r.entity == entity)
+    assert result.notes == [f"left out, as Exact no longer has it: {column}"]
+    assert calls.statuses(path).count(400) == 1
+    service = path.rpartition("/")[0] + METADATA
+    assert len([c for c in calls.all if c.path == service]) == 1
+    if entity != "stock_position":
+        world.assert_equal(entity)
+    assert result.rows
+
+    with world.watch() as calls:
+        again = world.sync("items", entity)
+    assert again.exit_code == 0
+    assert set(calls.statuses(path)) == {200}
+    assert service not in calls.paths
+    result = next(r for r in again.results if r.entity == entity)
+    assert result.notes == [f"left out, as Exact no longer has it: {column}"]
+
+
+def test_rows_that_were_loaded_keep_the_column(make_world: MakeWorld) -> None:
+    world = make_world(companies=1)
+    world.sync("journals")
+    before = {row["id"]: row["currency"] for row in world.table("journals")}
+    assert set(before.values()) != {None}
+    world.box.drop_property("financial/Journals", "Currency")
+    key = world.keys("financial/Journals")[0]
+    world.box.update("financial/Journals", world.division, key, {"Description": "new"})
+
+    assert world.sync("journals").exit_code == 0
+    after = {row["id"]: row["currency"] for row in world.table("journals")}
+    assert after == before | {key: None}
+
+
+def test_a_full_refresh_looks_whether_the_column_is_back(make_world: MakeWorld) -> None:
+    world = make_world(companies=1)
+    world.box.drop_property("financial/Journals", "Currency")
+    world.sync("journals")
+    world.box.state.catalogue.add_column("financial/Journals", "Currency", "s")
+
+    outcome = world.sync("journals", full_refresh=["journals"])
+    assert outcome.results[0].notes == []
+    world.assert_equal("journals")
+
+
+def test_a_function_that_stopped_on_its_way_goes_on_without_the_column(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(companies=1)
+    world.sync("items")
+    world.one_round("stock_position", round_pages=3)
+    world.box.drop_property(feed_path("stock_position"), "PlanningIn")
+
+    with world.watch() as calls:
+        outcome = world.sync("stock_position")
+    assert outcome.exit_code == 0
+    left = len(world.box.rows("logistics/Items", world.division)) - 3
+    assert calls.statuses(feed_path("stock_position")) == [400] + [200] * left
+
+
+@pytest.mark.parametrize("column", ["ID", "Timestamp"])
+def test_without_its_key_or_cursor_an_entity_is_refused(make_world: MakeWorld, column: str) -> None:
+    world = make_world(companies=1)
+    world.box.drop_property("sync/CRM/Contacts", column)
+    outcome = world.sync("contacts")
+
+    assert outcome.results[0].status == "refused"
+    assert statuses(world, "sync/CRM/Contacts") == [400]
+
+
+def test_a_refusal_with_all_columns_there_stays_one(make_world: MakeWorld) -> None:
+    world = make_world(companies=1)
+    world.box.fault(400, path="sync/CRM/Contacts")
+    outcome = world.sync("contacts", "accounts")
+
+    assert {r.entity: r.status for r in outcome.results} == {
+        "contacts": "refused", "accounts": "complete",
+    }  # fmt: skip
+    assert statuses(world, "sync/CRM/Contacts") == [400]
+    assert statuses(world, "sync/CRM" + METADATA) == [200]
+
+
+def test_streams_of_one_service_ask_for_its_metadata_once(make_world: MakeWorld) -> None:
+    world = make_world(companies=1)
+    for path in ("sync/CRM/Contacts", "sync/CRM/Accounts"):
+        world.box.drop_property(path, "Email")
+    outcome = world.sync("contacts", "accounts")
+
+    assert outcome.exit_code == 0
+    assert statuses(world, "sync/CRM" + METADATA) == [200]
+    assert all(r.notes for r in outcome.results)
+    assert {row["email"] for row in world.table("contacts")} == {None}
+
+
+def test_metadata_that_is_refused_leaves_the_refusal(make_world: MakeWorld) -> None:
+    world = make_world(companies=1)
+    world.box.drop_property("sync/CRM/Contacts", "Email")
+    world.box.fault(403, path="sync/CRM" + METADATA)
+    outcome = world.sync("contacts")
+
+    assert outcome.results[0].status == "refused"
+    assert statuses(world, "sync/CRM/Contacts") == [400]
