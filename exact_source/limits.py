@@ -8,7 +8,7 @@ epoch by the *server's* clock, as far as its ``Date`` header tells.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
@@ -186,6 +186,21 @@ class Limits:
     def note_error(self, division: int, path: str, now: float) -> None:
         """Count a 400, 401, 403 or 404 toward the endpoint's error budget (API 2.3)."""
         self._errors[division, path].append(now)
+
+    def errors(self, now: float) -> dict[str, list[float]]:
+        """The errors of the past hour, for ``recall_errors`` of the next run."""
+        recent = {
+            f"{division} {path}": [at for at in times if at > now - HOUR_S]
+            for (division, path), times in self._errors.items()
+        }
+        return {key: times for key, times in recent.items() if times}
+
+    def recall_errors(self, errors: Mapping[str, Sequence[float]]) -> None:
+        """Count the errors of earlier runs: Exact counts over all of them (API 2.3)."""
+        for key, times in errors.items():
+            division, _, path = key.partition(" ")
+            mine = self._errors[int(division), path]
+            mine.extend(at for at in times if at not in mine)
 
     def errors_left(self, division: int, path: str, now: float) -> int:
         """How many more errors this endpoint may give within the hour."""

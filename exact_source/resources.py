@@ -123,6 +123,8 @@ class EntityReader:
             if run.arrived is None:
                 run.arrived = stored.completed_loads(load_ids(all_entries()))
                 run.tombstones_since = tombstone_starts(run.arrived)
+                run.known_divisions = known_divisions()
+                run.limits.recall_errors(dlt.current.source_state().get("errors", {}))
                 run.selected = frozenset(dlt.current.source().selected_resources)
             states = DivisionStates(self.name, run.arrived)
             yielded = False
@@ -132,6 +134,7 @@ class EntityReader:
         # Only where deletions go as rows; an empty file is refused by ADBC on Postgres.
         if not yielded and not states.known and run.options.deletes == "hard":
             yield rows.with_required(self._nothing(), self._keys)
+        remember_errors(run)
         mine = [r for r in run.results[before:] if r.entity == self.name]
         if mine:
             yield outcome_item(mine)
@@ -279,6 +282,19 @@ def tombstone_starts(arrived: set[str]) -> dict[tuple[int, int], int]:
         known = {int(code) for code, entry in listed.items() if arrived_entry(entry, arrived)}
         starts = {at: since for at, since in starts.items() if at[0] in known}
     return starts
+
+
+def remember_errors(run: Run) -> None:
+    """Keep the errors of the past hour for the next run, which may begin within it (API 2.3)."""
+    errors, state = run.limits.errors(run.clock.now()), dlt.current.source_state()
+    if state.get("errors", {}) != errors:
+        state["errors"] = errors
+
+
+def known_divisions() -> list[int]:
+    """Codes of the divisions of earlier runs."""
+    states = dlt.current.source_state().get("resources", {}).values()
+    return sorted({int(code) for state in states for code in state.get("divisions", {})})
 
 
 def all_entries() -> Iterator[Mapping[str, Any]]:

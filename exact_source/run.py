@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,7 +15,7 @@ import pyarrow as pa
 from .client import ExactClient, Target
 from .clock import Clock
 from .entities import load_catalogue
-from .errors import ConfigurationError, ExactError, RefusedError
+from .errors import ConfigurationError, ExactError, LimitError, RefusedError
 from .feeds import Route
 from .limits import Limits
 from .listing import read_all
@@ -26,7 +26,8 @@ from .tombstones import Tombstones, read_tombstones
 Deletes = Literal["hard", "soft", "ignore"]
 Status = Literal["running", "complete", "incomplete", "waiting", "refused", "failed", "skipped"]
 
-DIVISION_FIELDS = ("Code", "Description", "BlockingStatus", "DivisionMoveDate")
+# Divisions that are asked for the list of divisions before it is given up.
+DIVISION_TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,7 @@ class Run:
         self.stop_requested = False
         self.tombstones_since: dict[tuple[int, int], int] = {}
         self.arrived: set[str] | None = None
+        self.known_divisions: Sequence[int] = ()
         self.versions: dict[int, int] = {}
         self.on_wait: Callable[[Target, float], None] = lambda _target, _until: None
         self.on_progress: Callable[[StreamResult], None] = lambda _result: None
@@ -243,22 +245,35 @@ class Run:
         return self._cache[key]
 
     async def _read_divisions(self) -> tuple[pa.Table | None, int]:
+        """The list by the first division that gives it: one may be blocked or out of calls."""
         entity = load_catalogue().entities["divisions"]
-        start = (
-            self.options.divisions[0] if self.options.divisions else await self._current_division()
-        )
-        feed = entity.feeds["regular"]
-        schema = PageSchema(entity, feed)
-        target = Target(start, feed.path, "divisions")
-        try:
-            return await read_all(self.client, target, schema), target.calls
-        except RefusedError:
-            if self.options.divisions:
-                return (
-                    None,
-                    target.calls,
-                )  # the codes are known; only DivisionMoveDate cannot be watched
-            raise
+        schema = PageSchema(entity, entity.feeds["regular"])
+        named = self.options.divisions
+        failures: list[RefusedError | LimitError] = []
+        calls = 0
+        async for start in self._starts():
+            target = Target(start, entity.feeds["regular"].path, "divisions")
+            try:
+                return await read_all(self.client, target, schema), calls + target.calls
+            except (RefusedError, LimitError) as error:
+                failures.append(error)
+            calls += target.calls
+            if sum(isinstance(f, RefusedError) for f in failures) == DIVISION_TRIES:
+                break
+        if named and isinstance(failures[0], RefusedError):
+            return None, calls  # the codes are known; only DivisionMoveDate cannot be watched
+        raise failures[0]
+
+    async def _starts(self) -> AsyncIterator[int]:
+        """Divisions by which the list may be had; a mistyped one cannot (API 5)."""
+        named = self.options.divisions
+        for start in named[: DIVISION_TRIES - 1]:
+            yield start
+        current = await self._current_division()
+        others = () if named else self.known_divisions
+        for start in dict.fromkeys((current, *others)):
+            if start not in named[: DIVISION_TRIES - 1]:
+                yield start
 
     async def _current_division(self) -> int:
         entity = load_catalogue().entities["me"]

@@ -20,11 +20,11 @@ import dlt
 from exact_source.auth import FileTokenStorage, OAuth
 from exact_source.entities import load_catalogue
 from exact_source.limits import Limits
-from exact_source.run import Run
+from exact_source.run import Run, StreamResult
 from exact_source.sandbox import Sandbox, SandboxClock
 from exact_source.sandbox.clock import wall_clock
 from exact_source.settings import Settings
-from exact_source.source import make_options, make_run
+from exact_source.source import make_options, make_run, run_source
 from exact_source.sync import Outcome, sync
 
 DATASET = "exact_online"
@@ -158,6 +158,12 @@ class World:
         """Run until everything is read or a limit says stop."""
         return self.sync_with(self.make_run(limits=limits, **options), *entities)
 
+    def one_round(self, *entities: str, **options: Any) -> list[StreamResult]:
+        """What ``pipeline.run(exact_online(...))`` does: one load, which may stop before the end."""
+        run = self.make_run(**options)
+        self.pipeline.run(run_source(run, list(entities)))
+        return run.results
+
     def sync_with(self, run: Run, *entities: str) -> Outcome:
         return sync(self.pipeline, run, entities)
 
@@ -172,7 +178,7 @@ class World:
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         with self.pipeline.sql_client() as client:
-            return list(client.execute_sql(statement) or ())
+            return [tuple(row) for row in client.execute_sql(statement) or ()]
 
     def table(self, name: str, division: int | None = None) -> list[Row]:
         """All rows of a table, dlt's own columns left out."""
@@ -224,7 +230,7 @@ def feed_path(entity: str, kind: str | None = None) -> str:
     """Path of an entity's feed; the cheapest by default."""
     feeds = load_catalogue().entities[entity].feeds
     order = (kind,) if kind else ("sync", "bulk", "regular", "function")
-    return next(feeds[k].path for k in order if k in feeds)
+    return next(feed.path for k in order for kind_, feed in feeds.items() if kind_ == k)
 
 
 def expected_rows(

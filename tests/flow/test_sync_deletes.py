@@ -208,8 +208,8 @@ def test_an_empty_answer_without_rights_empties_no_table(world: World, entity: s
     world.sync(entity)
     held = world.table(entity)
     world.box.deny(world.division, path, "empty")
-    for options in ({}, {"full_refresh": [entity]}):
-        outcome = world.sync(entity, **options)
+    for refreshed in ([], [entity]):
+        outcome = world.sync(entity, full_refresh=refreshed)
         assert count(world, entity) == len(held)
     by_division = {r.division: r for r in outcome.results}
     assert by_division[world.division].status == "refused"

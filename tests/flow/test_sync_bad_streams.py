@@ -1,0 +1,205 @@
+"""What goes wrong in one stream is reported, and spoils no other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from exact_source.run import StreamResult
+from exact_source.sync import Outcome
+from tests.conftest import MakeWorld
+from tests.world import World
+
+ACCOUNTS = "sync/CRM/Accounts"
+
+
+def result(outcome: Outcome, entity: str, division: int) -> StreamResult:
+    return next(r for r in outcome.results if (r.entity, r.division) == (entity, division))
+
+
+@pytest.mark.parametrize("how", ["403", "module", "NoDivisionAccess"])
+def test_a_refused_entity_is_asked_once_and_the_others_are_loaded(world: World, how: str) -> None:
+    world.box.deny(world.division, ACCOUNTS, how)
+    outcome = world.sync("accounts", "contacts")
+
+    refused = result(outcome, "accounts", world.division)
+    assert (outcome.exit_code, refused.status) == (3, "refused")
+    assert "403" in refused.error
+    assert "accounts" in refused.error
+    assert str(world.division) in refused.error
+    assert "\n" not in refused.error
+    assert [c.status for c in world.box.requests if c.path == ACCOUNTS and c.status != 200] == [403]
+    world.assert_equal("contacts")
+    assert len(world.table("accounts", world.other)) == len(world.keys(ACCOUNTS, world.other))
+    world.box.allow(world.division)
+    assert world.sync("accounts", "contacts").exit_code == 0
+    world.assert_equal("accounts")
+
+
+def test_if_everything_is_refused_the_sync_failed(world: World) -> None:
+    for division in world.box.divisions:
+        world.box.deny(division, "inventory/Warehouses")
+
+    assert world.sync("warehouses").exit_code == 1
+
+
+@pytest.mark.parametrize("path", [ACCOUNTS, "sync/Deleted", "system/Divisions"])
+def test_runs_every_few_minutes_stay_far_below_the_error_limit(world: World, path: str) -> None:
+    world.box.deny(world.division, path)
+    per_run = []
+    for _ in range(12):  # every five minutes
+        with world.watch() as calls:
+            world.sync("accounts", divisions=world.box.divisions)
+        per_run.append(calls.statuses(path).count(403))
+        world.clock.sandbox.advance(180)
+    assert max(per_run) == 1
+    assert sum(per_run) <= 5, "the eleventh error of an hour blocks the key"
+    if path == ACCOUNTS:
+        assert sum(per_run) <= 3
+    world.clock.sandbox.advance(3600)
+    world.login()
+    world.box.allow(world.division, path)
+    assert world.sync("accounts", divisions=world.box.divisions).exit_code == 0
+    world.assert_equal("accounts")
+
+
+def test_a_blocked_division_is_skipped_without_a_call(world: World) -> None:
+    world.box.block_division(world.other)
+    with world.watch() as calls:
+        outcome = world.sync("accounts", "journals", "deleted")
+
+    skipped = result(outcome, "accounts", world.other)
+    assert (outcome.exit_code, skipped.status) == (0, "skipped")
+    assert "blocked" in skipped.error
+    assert {c.division for c in calls.all} <= {None, world.division}
+    world.box.block_division(world.other, 0)
+    assert world.sync("accounts", "journals").exit_code == 0
+    world.assert_equal("accounts")
+    world.assert_equal("journals")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_blocked_first_division_does_not_hold_up_the_others(world: World, named: bool) -> None:
+    world.sync("accounts")
+    world.box.block_division(world.division)
+    key = world.keys(ACCOUNTS, world.other)[0]
+    world.box.update(ACCOUNTS, world.other, key, {"Name": "changed"})
+    options: dict[str, Any] = {"divisions": world.box.divisions} if named else {}
+    outcome = world.sync("accounts", **options)
+
+    assert result(outcome, "accounts", world.division).status == "skipped"
+    assert result(outcome, "accounts", world.other).status == "complete"
+    world.assert_equal("accounts")
+
+
+@pytest.mark.parametrize("kind", ["wrong-division", "foreign-next", "repeat-next"])
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_page_that_cannot_be_right_is_not_loaded(world: World, kind: str, after: int) -> None:
+    world.box.fault(kind, path=ACCOUNTS, division=world.division, times=50, after=after)
+    with world.watch() as calls:
+        outcome = world.sync("accounts", "contacts")
+
+    failed = result(outcome, "accounts", world.division)
+    assert (outcome.exit_code, failed.status) == (3, "failed")
+    assert len(calls.to(ACCOUNTS, world.division)) <= 3
+    assert {c.status for c in calls.all} == {200}
+    known = {k.lower() for k in world.keys(ACCOUNTS)}
+    assert {row["id"] for row in world.table("accounts", world.division)} <= known
+    assert {row["division"] for row in world.table("accounts")} <= set(world.box.divisions)
+    world.assert_equal("contacts")
+    world.box.state.faults.clear()
+    assert world.sync("accounts").exit_code == 0
+    world.assert_equal("accounts")
+
+
+def test_pages_that_lead_on_without_rows_for_ever_are_given_up(world: World) -> None:
+    world.box.fault("empty-page", path=ACCOUNTS, division=world.division, times=500)
+    with world.watch() as calls:
+        outcome = world.sync("accounts", "contacts")
+
+    assert outcome.exit_code == 3
+    assert len(calls.to(ACCOUNTS, world.division)) <= 60
+    world.assert_equal("contacts")
+
+
+def test_an_empty_page_that_leads_on_is_not_the_end(world: World) -> None:
+    world.box.fault("empty-page", path="*", times=4, after=3)
+    outcome = world.sync("accounts", "journals", "sales_invoice_lines")
+
+    assert outcome.exit_code == 0
+    for entity in ("accounts", "journals", "sales_invoice_lines"):
+        world.assert_equal(entity)
+
+
+@pytest.mark.parametrize("kind", ["408", "500", "503", "599", "html", "empty", "drop", "truncate"])
+def test_a_page_that_went_wrong_is_asked_for_again_and_no_other(
+    make_world: MakeWorld, kind: str
+) -> None:
+    world = make_world(companies=1)
+    world.box.fault(kind, path=ACCOUNTS, times=1, after=1)
+    with world.watch() as calls:
+        outcome = world.sync("accounts")
+
+    assert outcome.exit_code == 0
+    asked = Counter(str(c.query.get("$skiptoken")) for c in calls.to(ACCOUNTS))
+    assert max(asked.values()) == 2
+    assert sum(asked.values()) == len(asked) + 1
+    world.assert_equal("accounts")
+
+
+@pytest.mark.parametrize("kind", ["duplicate-row", "bom", "control-character"])
+def test_odd_pages_are_read_all_the_same(world: World, kind: str) -> None:
+    world.box.fault(kind, path=ACCOUNTS, times=3)
+    outcome = world.sync("accounts")
+
+    assert outcome.exit_code == 0
+    if kind != "control-character":  # it changes the text itself
+        world.assert_equal("accounts")
+
+
+@pytest.mark.parametrize("kind", ["500", "html", "truncate"])
+def test_what_stays_broken_fails_alone_and_is_made_up_for(world: World, kind: str) -> None:
+    world.box.fault(kind, path=ACCOUNTS, division=world.division, times=100, after=1)
+    outcome = world.sync("accounts", "contacts")
+
+    failed = result(outcome, "accounts", world.division)
+    assert (outcome.exit_code, failed.status) == (3, "failed")
+    world.assert_equal("contacts")
+    world.box.state.faults.clear()
+    assert world.sync("accounts", "contacts").exit_code == 0
+    world.assert_equal("accounts")
+
+
+def test_a_night_of_503_gets_patience(world: World) -> None:
+    world.box.fault(503, path=ACCOUNTS, division=world.division, times=4)
+    outcome = world.sync("accounts")
+
+    assert outcome.exit_code == 0
+    world.assert_equal("accounts")
+
+
+def test_the_outcome_of_every_stream_is_a_row_in_the_destination(world: World) -> None:
+    world.box.deny(world.division, ACCOUNTS)
+    outcome = world.sync("accounts", "journals", "sales_invoice_lines")
+
+    rows = {(r["entity"], r["division"]): r for r in world.outcomes()}
+    assert rows.keys() == {(r.entity, r.division) for r in outcome.results}
+    for r in outcome.results:
+        row = rows[r.entity, r.division]
+        assert (row["feed"], row["calls"], row["rows"], row["deleted"]) == (
+            r.feed, r.calls, r.rows, r.deleted,
+        )  # fmt: skip
+        assert (row["cursor"] or "", row["status"], row["error"] or "") == (
+            r.cursor, r.status, r.error,
+        )  # fmt: skip
+        assert row["started_at"].timestamp() == pytest.approx(r.started_at, abs=1e-3)
+        assert row["started_at"] <= row["ended_at"]
+    good = rows["accounts", world.other]
+    assert (good["status"], good["rows"]) == ("complete", len(world.keys(ACCOUNTS, world.other)))
+    assert int(good["cursor"]) > 0
+    assert rows["accounts", world.division]["status"] == "refused"
+    world.box.allow(world.division)
+    world.sync("accounts")
+    assert len(world.outcomes()) == len(outcome.results) + 2
