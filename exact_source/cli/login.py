@@ -199,7 +199,8 @@ def ask(
         answer = wait_for_redirect(address, state, LISTEN_S)
     else:
         typer.echo("Afterwards the browser shows an address with code=... in it.", err=True)
-        answer = typer.prompt("Paste that address, or the code", err=True)
+        typer.echo("Paste that address, or the code: ", nl=False, err=True)
+        answer = sys.stdin.readline()  # a prompt of click's would write to stdout
     return asyncio.run(oauth.exchange(answer, state=state))
 
 
