@@ -1,0 +1,75 @@
+{#
+  What DuckDB, Postgres and BigQuery spell differently, and how Exact's values are cleaned.
+
+  Only ref, source, var, config, adapter.dispatch, adapter.quote and these macros are used in the
+  models: `exact-source report` renders the same files without dbt.
+#}
+
+{# An amount as an exact decimal. Never a float: cents would get lost. #}
+{% macro exact_amount(column) -%}
+  cast({{ column }} as numeric(38, 9))
+{%- endmacro %}
+
+{# The date that Exact shows. Its digits are wall clock without a zone, so nothing is converted. #}
+{% macro exact_date(column) -%}
+  cast({{ column }} as date)
+{%- endmacro %}
+
+{# A code or a name without the blanks that Exact pads with; an empty one is null. #}
+{% macro exact_text(column) -%}
+  nullif(trim({{ column }}), '')
+{%- endmacro %}
+
+{# A link to another row; Exact also writes the null guid for "none". #}
+{% macro exact_key(column) -%}
+  nullif({{ column }}, '00000000-0000-0000-0000-000000000000')
+{%- endmacro %}
+
+{% macro exact_string(expression) -%}
+  {{ adapter.dispatch('exact_string', 'exact_online')(expression) }}
+{%- endmacro %}
+{% macro default__exact_string(expression) -%} cast({{ expression }} as varchar) {%- endmacro %}
+{% macro bigquery__exact_string(expression) -%} cast({{ expression }} as string) {%- endmacro %}
+
+{# The first day of a date's month. #}
+{% macro exact_month(date) -%}
+  {{ adapter.dispatch('exact_month', 'exact_online')(date) }}
+{%- endmacro %}
+{% macro default__exact_month(date) -%} cast(date_trunc('month', {{ date }}) as date) {%- endmacro %}
+{% macro bigquery__exact_month(date) -%} date_trunc({{ date }}, month) {%- endmacro %}
+
+{# Days from one date to another. #}
+{% macro exact_days(first, last) -%}
+  {{ adapter.dispatch('exact_days', 'exact_online')(first, last) }}
+{%- endmacro %}
+{% macro default__exact_days(first, last) -%}
+  cast({{ last }} - {{ first }} as integer)
+{%- endmacro %}
+{% macro bigquery__exact_days(first, last) -%} date_diff({{ last }}, {{ first }}, day) {%- endmacro %}
+
+{# Whole hours since a moment. #}
+{% macro exact_hours_since(moment) -%}
+  {{ adapter.dispatch('exact_hours_since', 'exact_online')(moment) }}
+{%- endmacro %}
+{% macro default__exact_hours_since(moment) -%}
+  cast(floor(extract(epoch from (current_timestamp - {{ moment }})) / 3600) as integer)
+{%- endmacro %}
+{% macro bigquery__exact_hours_since(moment) -%}
+  timestamp_diff(current_timestamp(), {{ moment }}, hour)
+{%- endmacro %}
+
+{# The day of a moment in UTC, which is when Exact's daily limit starts anew. #}
+{% macro exact_utc_day(moment) -%}
+  {{ adapter.dispatch('exact_utc_day', 'exact_online')(moment) }}
+{%- endmacro %}
+{% macro default__exact_utc_day(moment) -%}
+  cast({{ moment }} at time zone 'UTC' as date)
+{%- endmacro %}
+{% macro bigquery__exact_utc_day(moment) -%} date({{ moment }}, 'UTC') {%- endmacro %}
+
+{# The day for which open items are aged. #}
+{% macro exact_as_of() -%}
+  {%- if var('exact_as_of', '') -%} cast('{{ var('exact_as_of') }}' as date)
+  {%- else -%} current_date
+  {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,12 @@
+select
+  division,
+  entity,
+  feed,
+  started_at,
+  ended_at,
+  calls,
+  {{ adapter.quote('rows') }} as rows_loaded,
+  deleted as rows_deleted,
+  status,
+  nullif(error, '') as error
+from {{ source('exact_online', '_exact_syncs') }}
