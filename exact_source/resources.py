@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dlt
@@ -159,7 +160,7 @@ class EntityReader:
     ) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                async for read in self._streams(states, stored, queue):
+                for read in await self._streams(states, stored, queue):
                     group.create_task(read)
         except* ExactError as errors:
             # Of several divisions' errors the first says it; they concern the whole connection.
@@ -169,30 +170,24 @@ class EntityReader:
 
     async def _streams(
         self, states: DivisionStates, stored: Stored, queue: asyncio.Queue[Item | None]
-    ) -> AsyncIterator[Any]:
+    ) -> list[Coroutine[Any, Any, None]]:
+        """What there is to read, a coroutine for each division."""
+
+        async def put(division: int, table: pa.Table | None, cursor: Cursor | None) -> None:
+            await queue.put(Item(division, table, cursor))
+
         run, entity = self.run, self.shape.entity
         if entity.division_from or self.name == "deleted":
-
-            async def put(division: int, table: pa.Table | None, cursor: Cursor | None) -> None:
-                await queue.put(Item(division, table, cursor))
-
-            yield read_once(run, self.shape, put)
-            return
-        is_function = isinstance(self.shape, FunctionShape)
-        for division in await run.divisions():
-            if (self.name, division.code) in run.settled:
-                continue
-
-            async def emit(
-                table: pa.Table | None, cursor: Cursor | None, code: int = division.code
-            ) -> None:
-                await queue.put(Item(code, table, cursor))
-
-            kind: type[Stream] = FunctionStream if is_function else Stream
-            yield kind(
+            return [read_once(run, self.shape, put)]
+        kind = FunctionStream if isinstance(self.shape, FunctionShape) else Stream
+        return [
+            kind(
                 run, self.shape, division, states.cursor(division.code),
-                rank=self.rank, stored=stored, emit=emit,
-            ).read()  # fmt: skip
+                rank=self.rank, stored=stored, emit=partial(put, division.code),
+            ).read()
+            for division in await run.divisions()
+            if (self.name, division.code) not in run.settled
+        ]  # fmt: skip
 
 
 async def _collect(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dlt
 from dlt.pipeline.exceptions import PipelineStepFailed
@@ -82,13 +82,30 @@ def sync(
             raise
     finally:
         opened.close()
-    latest = {(r.entity, r.division): r for r in run.results}
+    latest = last_words(run.results)
     resumes = [r.resumes_at for r in latest.values() if r.resumes_at is not None]
     if isinstance(error, LimitError):
         resumes.append(error.resumes_at)
     return Outcome(
         list(latest.values()), rounds, run.limits.calls, error, min(resumes, default=None)
     )
+
+
+def last_words(results: Iterable[StreamResult]) -> dict[tuple[str, int], StreamResult]:
+    """Each stream's last outcome, with what all its rounds together did."""
+    words: dict[tuple[str, int], StreamResult] = {}
+    for result in results:
+        key = (result.entity, result.division)
+        before = words.get(key)
+        words[key] = result if before is None else replace(
+            result,
+            started_at=before.started_at,
+            calls=before.calls + result.calls,
+            rows=before.rows + result.rows,
+            deleted=before.deleted + result.deleted,
+            notes=list(dict.fromkeys([*before.notes, *result.notes])),
+        )  # fmt: skip
+    return words
 
 
 @contextmanager

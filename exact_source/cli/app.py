@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import typer
 from typer.exceptions import TyperException
 
 from .. import errors
 from .._version import __version__
+from ..clock import Clock
 from .check import check
 from .demo import demo
 from .divisions import divisions
@@ -57,18 +58,26 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Run the command line; every error is one line on stderr."""
+    """The command ``exact-source``."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str], clock: Clock | None = None) -> int:
+    """Run a command line; every error is one line on stderr.
+
+    Returns:
+        The exit code.
+    """
     try:
-        code = app(standalone_mode=False)
+        return int(app(list(arguments), standalone_mode=False, obj=clock) or 0)
     except TyperException as error:
         typer.echo(f"error: {one_line(error.format_message())}; see --help", err=True)
-        code = EXIT_USAGE
+        return EXIT_USAGE
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("stopped; what was loaded is kept, run again to go on", err=True)
-        code = EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 (the last stop: one line instead of a traceback)
-        code = report(error)
-    sys.exit(code)
+        return report(error)
 
 
 def report(error: BaseException) -> int:

@@ -26,6 +26,9 @@ EXTRAS = {
 }
 
 
+DUCKDB_FILE = "exact.duckdb"
+
+
 def make_pipeline(destination: str, dataset: str, name: str) -> dlt.Pipeline:
     """The dlt pipeline that the options name; nothing is sent or created at the destination.
 
@@ -104,6 +107,9 @@ def is_installed(module: str) -> bool:
 def _destination(kind: str, place: str) -> Any:
     import dlt
 
+    if kind == "duckdb" and not place and dlt.secrets.get("destination.duckdb.credentials") is None:
+        # The default of dlt, the pipeline's name, collides with a dataset of that name (see Stored).
+        place = DUCKDB_FILE
     if not place:
         return kind
     if kind == "duckdb":

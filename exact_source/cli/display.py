@@ -82,7 +82,7 @@ class Display:
                 f"round {self._round} · {run.limits.calls:,} calls · {rows:,} rows · "
                 f"{result.entity} of {result.division}"
             )
-        elif result.status not in {"running", "complete"}:
+        elif result.status not in {"running", "complete", "incomplete"}:
             self.console.print(
                 f"{result.entity} of {result.division}: {result.status}: {result.error}",
                 highlight=False,

@@ -122,6 +122,8 @@ def show(outcome: Outcome, seconds: float, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(to_json(outcome, outcome.results)))
         return
+    if outcome.error is not None and not outcome.results:
+        raise outcome.error
     result_console().print(summary(outcome))
     for line in remarks(outcome):
         typer.echo(line, err=True)

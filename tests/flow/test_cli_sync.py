@@ -1,0 +1,224 @@
+"""``exact-source sync`` and ``demo`` as a person or a script runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from exact_source.cli.app import run
+from tests.flow.cli_fixtures import Cli, cli, make_cli
+
+__all__ = ["cli", "make_cli"]
+
+CORE = "--entities=accounts,journals,transaction_lines"
+WRONG = [
+    (["--divisions=abc"], "divisions must be codes"),
+    (["--divisions=999999999"], "999999999 cannot be seen"),
+    (["--entities=acounts"], "did you mean accounts"),
+    (["--route=fast"], "route 'fast' is unknown"),
+    (["--route=journals=sync"], "journals has no sync feed"),
+    (["--deletes=maybe"], "hard, soft or ignore"),
+    (["--start-date=soon"], "start_date must be a date"),
+    (["--max-calls=x"], "--max-calls"),
+    (["--max-calls=0"], "--max-calls"),
+    (["--destination=oracle"], "--destination 'oracle'"),
+    (["--region=mars", "--base-url="], "sources.exact_online.base_url"),
+    (["--base-url=http://example.com"], "https origin"),
+    (["--nope"], "No such option"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "text"), WRONG, ids=[a[-1] for a, _ in WRONG])
+def test_a_wrong_setting_gets_one_line_and_nothing_is_written(
+    cli: Cli, arguments: list[str], text: str
+) -> None:
+    if "--base-url=" in arguments:
+        arguments = ["--base-url=ftp://x"]
+    destination = [] if any("destination" in a for a in arguments) else [cli.destination]
+
+    result = cli("sync", *destination, CORE, *arguments)
+
+    assert (result.code, result.out) == (2, "")
+    assert len(result.err.strip().splitlines()) == 1
+    assert text in result.err
+    assert not Path(cli.destination.partition("duckdb:")[2]).exists() or not tables(cli)
+
+
+def test_a_first_and_a_second_sync_end_with_zero_and_say_what_they_did(cli: Cli) -> None:
+    first = cli("sync", cli.destination, CORE, "--json")
+    second = cli("sync", cli.destination, CORE, "--json")
+
+    assert (first.code, second.code) == (0, 0)
+    assert {s["status"] for s in first.json["streams"]} == {"complete"}
+    assert first.json["rows"] == sum(
+        count(cli, t) for t in ("accounts", "journals", "transaction_lines")
+    )
+    assert second.json["rows"] == 0
+
+
+def test_without_json_the_summary_has_a_line_per_company_and_entity(cli: Cli) -> None:
+    result = cli("sync", cli.destination, CORE)
+
+    assert result.code == 0
+    for division in cli.world.box.divisions:
+        assert re.search(rf"{division}\s+transaction_lines\s+bulk\s", result.out)
+    assert result.err.strip().splitlines()[-1].startswith("complete: ")
+
+
+def test_when_the_calls_are_used_up_it_stops_with_three_and_goes_on(cli: Cli) -> None:
+    stopped = cli("sync", cli.destination, CORE, "--json", "--max-calls=4")
+    again = cli("sync", cli.destination, CORE, "--json")
+
+    assert (stopped.code, again.code) == (3, 0)
+    assert "waiting" in {s["status"] for s in stopped.json["streams"]}
+    assert stopped.json["calls"] == 4
+    for division in cli.world.box.divisions:
+        truth = cli.world.box.rows("financialtransaction/TransactionLines", division)
+        assert count(cli, "transaction_lines", division) == len(truth)
+
+
+def test_a_stream_without_rights_gives_three_and_the_others_are_loaded(cli: Cli) -> None:
+    division = cli.world.box.divisions[0]
+    cli.world.box.deny(division, "financial/Journals", "403")
+
+    result = cli("sync", cli.destination, CORE, "--json")
+
+    assert result.code == 3
+    bad = [s for s in result.json["streams"] if s["status"] != "complete"]
+    assert [(s["division"], s["entity"], s["status"]) for s in bad] == [
+        (division, "journals", "refused")
+    ]
+    assert count(cli, "accounts", division) > 0
+
+
+def test_without_a_login_it_says_so_and_sends_no_data_call(cli: Cli) -> None:
+    (cli.world.folder / "tokens.json").unlink()
+
+    result = cli("sync", cli.destination, CORE)
+
+    assert result.code == 1
+    assert "exact-source login" in result.err
+    assert cli.world.box.requests == []
+
+
+def test_a_wrong_client_secret_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__CLIENT_SECRET", "wrong")
+    cli.world.box.clock.advance(700)
+
+    result = cli("sync", cli.destination, CORE)
+
+    assert result.code == 2
+    assert "client_secret" in result.err
+
+
+def test_small_rounds_load_the_same(make_cli: Callable[..., Cli]) -> None:
+    cli = make_cli(page_size=3, large_page_size=5)
+
+    result = cli("sync", cli.destination, CORE, "--json", "--round-pages=4")
+
+    assert result.code == 0
+    assert result.json["loads"] > 3
+    for division in cli.world.box.divisions:
+        truth = cli.world.box.rows("crm/Accounts", division)
+        assert count(cli, "accounts", division) == len(truth)
+
+
+def test_the_first_interrupt_loads_what_was_read_and_the_next_run_goes_on(
+    make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli = make_cli(page_size=2, large_page_size=2)
+    seen: list[bool] = []
+
+    def interrupt_once() -> None:
+        reading = threading.current_thread() is not threading.main_thread()
+        seen.append(reading)
+        if reading and sum(seen) == 30:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    cli.world.box.state.limits.minute_limit = 10
+    advance = cli.world.box.clock.advance
+
+    def advance_and_interrupt(seconds: float) -> None:
+        interrupt_once()
+        advance(seconds)
+
+    monkeypatch.setattr(cli.world.box.clock, "advance", advance_and_interrupt)
+
+    stopped = cli("sync", cli.destination, CORE, "--json")
+    again = cli("sync", cli.destination, CORE, "--json")
+
+    assert (stopped.code, again.code) == (3, 0)
+    assert stopped.json["rows"] > 0
+    for division in cli.world.box.divisions:
+        truth = cli.world.box.rows("financialtransaction/TransactionLines", division)
+        assert count(cli, "transaction_lines", division) == len(truth)
+
+
+def test_the_demo_ends_with_tables_that_plain_sql_can_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "demo"
+
+    code = run(["demo", "--folder", str(folder), "--invoices", "20"])
+
+    out = capsys.readouterr().out
+    assert code == 0
+    with duckdb.connect(str(folder / "exact.duckdb")) as database:
+        for sql in re.findall(r"^SELECT.*?;", out, re.DOTALL | re.MULTILINE):
+            assert database.execute(sql).fetchall()
+    assert (folder / "tokens.json").stat().st_mode & 0o077 == 0
+
+
+def test_the_demo_empties_no_folder_but_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+
+    code = run(["demo", "--folder", str(tmp_path)])
+
+    assert code == 2
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+    assert "not empty" in capsys.readouterr().err
+
+
+def test_the_module_runs_as_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "exact_source", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.stdout)
+
+
+def test_nothing_but_json_is_on_stdout_even_when_it_fails(cli: Cli) -> None:
+    cli.world.box.deny(cli.world.box.divisions[0], "*", "403")
+
+    result = cli("sync", cli.destination, CORE, "--json")
+
+    assert json.loads(result.out)["exit_code"] == result.code
+
+
+def tables(cli: Cli) -> list[str]:
+    with duckdb.connect(cli.destination.partition("duckdb:")[2]) as database:
+        return [
+            row[0] for row in database.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+        ]
+
+
+def count(cli: Cli, table: str, division: int | None = None) -> int:
+    with duckdb.connect(cli.destination.partition("duckdb:")[2]) as database:
+        where = "" if division is None else f" WHERE division = {division}"
+        found = database.execute(f"SELECT count(*) FROM exact_online.{table}{where}").fetchone()
+        assert found is not None
+        return int(found[0])
