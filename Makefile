@@ -3,15 +3,23 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+JOBS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
 export RUNTIME__DLTHUB_TELEMETRY ?= false
 
-.PHONY: demo test lint types unit bench clean
+.PHONY: demo test lint types coverage bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/exact-source demo
 
 test: lint types
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(JOBS)
+
+coverage: $(VENV)/.dev
+	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage combine -q && $(BIN)/coverage report
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/run.py --json benchmarks/results.json
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
