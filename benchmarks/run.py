@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -76,12 +75,13 @@ def save_bodies(folder: Path, base: str) -> None:
     while url:
         body = httpx.get(url).content
         (folder / f"page{number:05}.json").write_bytes(body)
-        url, number = (
-            json.loads(body[-200:].rpartition(b'__next":')[2].rstrip(b"}") or b'""')
-            if b"__next" in body[-200:]
-            else "",
-            number + 1,
-        )
+        _, found, link = body[-200:].rpartition(b'"__next":')
+        url, number = json.loads(link.rstrip(b"}")) if found else "", number + 1
+
+
+HEADER = ("route", "rows", "page", "wall s", "CPU s", "rows/s", "CPU us/row", "peak MB")
+LINE = "{:10} {:>9,} {:>5} {:>7} {:>7} {:>8,} {:>10} {:>8}"
+FIELDS = ("route", "rows", "page", "wall_s", "cpu_s", "rows_per_s", "cpu_us_per_row", "peak_mb")
 
 
 def main() -> None:
@@ -102,7 +102,7 @@ def main() -> None:
         r = measure(route, rows, options.page, options.destination)
         results.append(r)
         print(
-            f"{r['route']:10} {r['rows']:>9,} {r['page']:>5} {r['wall_s']:>7} {r['cpu_s']:>7} {r['rows_per_s']:>8,} {r['cpu_us_per_row']:>10} {r['peak_mb']:>8}",
+        print(LINE.format(*(r[name] for name in FIELDS)), flush=True)
             flush=True,
         )
     by = {r["route"]: r for r in results}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from .errors import ContractError
 from .misfits import Number, Twice, parse_json
@@ -101,11 +101,11 @@ def _collection(d: Row) -> Envelope | None:
     is_text = isinstance(next_url, str) and not isinstance(next_url, Number) and next_url
     if d.get("error") is not None or not _are_rows(rows) or not (next_url is None or is_text):
         return None
-    is_count = isinstance(count, str) and _COUNT.fullmatch(count)
-    return Envelope(rows, next_url, int(count) if is_count else None)
+    number = int(count) if isinstance(count, str) and _COUNT.fullmatch(count) else None
+    return Envelope(rows, next_url, number)
 
 
-def _are_rows(rows: Any) -> bool:
+def _are_rows(rows: Any) -> TypeGuard[list[Row]]:
     return isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
 
 

@@ -51,7 +51,7 @@ class Stored:
         """
         if not str(self._pipeline.destination.destination_type).endswith(".duckdb"):
             return
-        found = self._client.execute_sql("SELECT current_database()")
+        found: Any = self._client.execute_sql("SELECT current_database()")
         catalog = str((found or [[""]])[0][0])
         if catalog.lower() == str(self._pipeline.dataset_name).lower():
             raise ConfigurationError(
@@ -131,7 +131,7 @@ class Stored:
 
     def has_column(self, table: str, column: str) -> bool:
         """Whether a column was loaded before."""
-        name = self._pipeline.default_schema_name
+        name: Any = self._pipeline.default_schema_name
         if name is None or name not in self._pipeline.schemas:
             return False
         columns = self._pipeline.schemas[name].tables.get(table, {}).get("columns", {})
@@ -154,7 +154,8 @@ class Stored:
     def _client(self) -> SqlClientBase[Any]:
         if self._sql_client is None:
             # Opening takes dlt tens of milliseconds, a query on DuckDB one.
-            self._sql_client = self._opened.enter_context(self._pipeline.sql_client())
+            client: Any = self._pipeline.sql_client()
+            self._sql_client = self._opened.enter_context(client)
         return self._sql_client
 
     def _quote(self, name: str) -> str:
@@ -163,12 +164,12 @@ class Stored:
     def _rows(self, table: str, sql: str, params: Sequence[Any]) -> Sequence[Sequence[Any]]:
         client = self._client
         try:
-            found = client.execute_sql(
+            found: Any = client.execute_sql(
                 sql.format(table=client.make_qualified_table_name(table)), *params
             )
-            return list(found or ())
         except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
             return []
+        return list(found) if found else []
 
     def _arrow(self, table: str, sql: str, params: Sequence[Any]) -> pa.Table | None:
         client = self._client

@@ -1,8 +1,8 @@
 """Exact Online into Postgres: copy, change, schedule.
 
 Needs ``pip install "exact-source[postgres]"`` (without ADBC dlt would send INSERT statements) and
-the address of the database in ``.dlt/secrets.toml`` (``[destination.postgres] credentials``) or in the environment
-(``DESTINATION__POSTGRES__CREDENTIALS``).
+the address of the database in ``.dlt/secrets.toml`` (``[destination.postgres] credentials``) or in
+the environment (``DESTINATION__POSTGRES__CREDENTIALS``).
 """
 
 import dlt
