@@ -29,6 +29,8 @@ MODIFIED_OVERLAP_MS = 2 * 3600 * 1000
 # Rows of the overlap that are remembered, so that a quiet entity loads nothing.
 RECENT_MAX = 128
 REMEMBERED_MAX = 4 * RECENT_MAX
+# Instead of more: the next read sees rows again, but none that is known.
+MANY = ("*",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,7 @@ class Cursor:
         value: Everything up to here has been read; ``None`` if nothing has.
         read_at: When the scan that set ``value`` began; seconds since the epoch, UTC.
         moved: ``DivisionMoveDate`` of the division (API 4.2) at that time; 0 if it never moved.
-        recent: Fingerprints of the rows that the next read will see again.
+        recent: Fingerprints of the rows that the next read will see again; ``MANY`` if too many.
         scan: The scan under way.
         tombstones: Highest ``Timestamp`` of ``sync/Deleted`` applied to this entity; 0 for none.
         tombstones_at: All that was deleted before is known; seconds since the epoch, UTC.
@@ -201,14 +203,16 @@ def advance(cursor: Cursor, page: PageFacts) -> Cursor:
 def _finish(cursor: Cursor, scan: Scan) -> Cursor:
     value = _max(cursor.value if scan.since is not None else None, scan.safe)
     recent: tuple[str, ...] = ()
-    if scan.seen is not None and value is not None and cursor.column is not None:
+    if value is not None and scan.seen is None:
+        recent = MANY
+    elif value is not None and scan.seen is not None and cursor.column is not None:
         floor = value - overlap(cursor.column)
         recent = tuple(sorted(mark for mark, at in scan.seen.items() if at >= floor))
     return replace(
         cursor,
         value=value,
         read_at=scan.started_at,
-        recent=recent if len(recent) <= RECENT_MAX else (),
+        recent=recent if len(recent) <= RECENT_MAX else MANY,
         ceiling=_max(cursor.ceiling, scan.top),
         scan=None,
     )

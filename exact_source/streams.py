@@ -452,7 +452,7 @@ class Stream:
                 table,
                 self._marked(table),
                 version,
-                frozenset(before.recent),
+                frozenset(before.recent).difference(cursors.MANY),
                 ceiling=before.ceiling or 0,
             )
         if start_ms is not None and "modified" in table.column_names:

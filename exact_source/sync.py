@@ -140,7 +140,7 @@ def load_pending(pipeline: dlt.Pipeline) -> None:
     try:
         pipeline.run()
     except PipelineStepFailed:
-        pipeline.drop_pending_packages()
+        pipeline.abort_packages()
 
 
 def own_error(error: BaseException | None) -> ExactError | None:
