@@ -188,13 +188,13 @@ class Rotator:
         for pause_s in (*PAUSES_AFTER_SAVE_ERROR_S, None):
             try:
                 await vault.save(new)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (whatever a user's storage raises)
                 if pause_s is None:
                     raise TokenStoreError(
                         f"new tokens could not be stored ({_one_line(error)}); they are kept in "
                         "memory and stored at the next call, but are lost if the process ends "
                         f"before: repair the store, else {LOGIN}"
-                    ) from error
+                    ) from (error if _is_harmless(error) else None)
                 logger.warning("new tokens could not be stored, trying again: %s", _one_line(error))
                 await self._clock.sleep(pause_s)
             else:
@@ -275,5 +275,10 @@ def _client_error(answer: Answer) -> ConfigurationError:
     )
 
 
+def _is_harmless(error: Exception) -> bool:
+    return SECRETS.mask(str(error)) == str(error)
+
+
 def _one_line(error: Exception) -> str:
-    return SECRETS.mask(" ".join(f"{type(error).__name__}: {error}".split())[:300])
+    # Masked before it is cut: half a token is no longer recognised.
+    return " ".join(SECRETS.mask(f"{type(error).__name__}: {error}").split())[:300]
