@@ -94,17 +94,12 @@ def main() -> None:
     parser.add_argument("--json")
     options = parser.parse_args()
     results = []
-    print(
-        f"{'route':10} {'rows':>9} {'page':>5} {'wall s':>7} {'CPU s':>7} {'rows/s':>8} {'CPU us/row':>10} {'peak MB':>8}"
-    )
+    print("{:10} {:>9} {:>5} {:>7} {:>7} {:>8} {:>10} {:>8}".format(*HEADER))
     for route in options.only.split(","):
         rows = min(options.rows, options.slow_rows) if route in SLOW else options.rows
         r = measure(route, rows, options.page, options.destination)
         results.append(r)
-        print(
         print(LINE.format(*(r[name] for name in FIELDS)), flush=True)
-            flush=True,
-        )
     by = {r["route"]: r for r in results}
     if {"floor", "ours"} <= by.keys():
         print(
