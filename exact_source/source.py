@@ -108,13 +108,30 @@ def choose_entities(entities: str | Iterable[str] | None, catalogue: Catalogue) 
         [n.strip() for n in entities.split(",")] if isinstance(entities, str) else list(entities)
     )
     if "all" in names:
-        return [n for n, e in catalogue.entities.items() if reason_not_read(e) is None]
+        readable = (n for n, e in catalogue.entities.items() if reason_not_read(e) is None)
+        return turn_order(readable, catalogue)
     for name in names:
         if name not in catalogue.entities:
             raise ConfigurationError(_unknown_entity(name, catalogue))
         if reason := reason_not_read(catalogue.entities[name]):
             raise ConfigurationError(f"entities: {name} is not read: {reason}")
-    return list(dict.fromkeys(names))
+    return turn_order(names, catalogue)
+
+
+def turn_order(names: Iterable[str], catalogue: Catalogue) -> list[str]:
+    """The order in which a company's streams take turns: core before the rest, small before large.
+
+    The core set is listed from small to large; of the others, lines are the largest and functions,
+    which cost a call per parent row, go last.
+    """
+    core = {name: position for position, name in enumerate(catalogue.core)}
+
+    def turn(name: str) -> tuple[bool, bool, int, str]:
+        is_function = "function" in catalogue.entities[name].feeds
+        is_long = name not in core and name.endswith(("_lines", "_entries"))
+        return is_function, is_long, core.get(name, len(core)), name
+
+    return sorted(dict.fromkeys(names), key=turn)
 
 
 def _unknown_entity(name: str, catalogue: Catalogue) -> str:
