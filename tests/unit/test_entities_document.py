@@ -1,0 +1,59 @@
+"""The page and the names that are committed are those of the catalogue, and leave nothing out."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from exact_source.entities.catalogue import read_catalogue
+from exact_source.entities.document import NAMES, PAGE, render, render_names
+from exact_source.entities.names import EntityName
+from exact_source.source import choose_entities
+
+catalogue = read_catalogue()
+FULL = Path(__file__).parents[2] / "../shared/catalog/catalog.json"
+AGAIN = "run python -m exact_source.entities.document"
+
+
+def listed() -> list[str]:
+    """Endpoints in the first column of the page's tables of endpoints."""
+    page = PAGE.read_text("utf-8")
+    return re.findall(r"^\| `([A-Za-z]+/[A-Za-z/]+)`", page, re.MULTILINE)
+
+
+def test_the_page_is_the_one_that_the_catalogue_makes() -> None:
+    assert PAGE.read_text("utf-8") == render(catalogue), AGAIN
+
+
+def test_every_endpoint_is_on_the_page_once() -> None:
+    paths = {f.path for e in catalogue.entities.values() for f in e.feeds.values()}
+    assert len(listed()) == len(set(listed())) == 462
+    assert set(listed()) == paths | catalogue.unread.keys()
+
+
+def test_every_endpoint_that_exact_documents_is_on_the_page() -> None:
+    if not FULL.exists():
+        pytest.skip("the full catalogue is not here")
+    full = json.loads(FULL.read_text("utf-8"))
+    current = {record["id"] for record in full if record["status"] == "current"}
+    assert len(current) == 427
+    assert current <= set(listed())
+
+
+def test_every_line_has_all_columns() -> None:
+    for line in PAGE.read_text("utf-8").splitlines():
+        if line.startswith("| `") and line.count("|") > 4:
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            assert len(cells) == 9, line
+            assert cells[2] in {"all rows", "first load", "changes", "each time", "route only"}
+            assert cells[6] in {"tombstones", "full pass", "full refresh", "never"}
+            assert cells[5] or cells[1] == "`manufacturing_settings`", line
+
+
+def test_names_are_those_of_all_resources() -> None:
+    assert NAMES.read_text("utf-8") == render_names(catalogue), AGAIN
+    assert set(get_args(EntityName)) == set(choose_entities("all", catalogue))
