@@ -103,6 +103,17 @@ class Limits:
         )
         return ready_at - at + CLOCK_MARGIN_S if ready_at > at else 0.0
 
+    @property
+    def has_contract_cap(self) -> bool:
+        """Whether calls are counted over all divisions."""
+        return self._contract is not None
+
+    def note_earlier_calls(self, calls: int, now: float) -> None:
+        """Count what earlier runs of today took of the contract's calls."""
+        if self._contract is not None:
+            self._contract.roll(self.server_time(now))
+            self._contract.remaining -= calls
+
     def spend(self, division: int) -> None:
         """Count a call that is about to be sent."""
         state = self.divisions[division]

@@ -24,10 +24,9 @@ from .functions import FunctionShape, FunctionStream, shape_of
 from .once import read_once
 from .run import Run, StreamResult
 from .shape import Shape
-from .stored import Stored
+from .stored import SYNCS_TABLE, Stored
 from .streams import Stream
 
-SYNCS_TABLE = "_exact_syncs"
 # Each yield costs dlt some milliseconds, so pages of 60 rows travel together.
 BATCH_ROWS = 20_000
 BATCH_TABLES = 200

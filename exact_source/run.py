@@ -12,12 +12,13 @@ from typing import Any, Literal
 import dlt
 import pyarrow as pa
 
+from . import rows
 from .client import ExactClient, Target
 from .clock import Clock
 from .entities import load_catalogue
 from .errors import ConfigurationError, ExactError, LimitError, RefusedError
 from .feeds import Route
-from .limits import Limits
+from .limits import DAY_S, Limits
 from .listing import read_all
 from .pages import PageSchema
 from .stored import Stored
@@ -148,6 +149,7 @@ class Run:
             self._locks = defaultdict(asyncio.Lock)
             self.stored = Stored(pipeline)
             self.stored.check()
+            self._count_earlier_calls()
         self._users += 1
         try:
             yield self.stored
@@ -157,6 +159,14 @@ class Run:
                 client, self._client = self._client, None
                 self.stored.close()
                 await client.close()
+
+    def _count_earlier_calls(self) -> None:
+        """What earlier runs of today took of the contract's calls; once."""
+        if self.limits.has_contract_cap and "earlier calls" not in self._cache:
+            now = self.clock.now()
+            calls = self.stored.calls_since(rows.instant(now // DAY_S * DAY_S))
+            self.limits.note_earlier_calls(calls, now)
+            self._cache["earlier calls"] = calls
 
     @property
     def client(self) -> ExactClient:

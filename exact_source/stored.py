@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 # Values bound in one statement; DuckDB and Postgres take more, BigQuery is happier with fewer.
 CHUNK = 500
+SYNCS_TABLE = "_exact_syncs"
 
 
 class Stored:
@@ -144,6 +145,12 @@ class Stored:
             int(row[0])
             for row in self._rows(table, f"SELECT DISTINCT division FROM {{table}}{unmarked}", [])
         }
+
+    def calls_since(self, moment: datetime) -> int:
+        """Calls that runs into this destination made since then, as they recorded them."""
+        sql = "SELECT COALESCE(SUM(calls), 0) FROM {table} WHERE ended_at >= %s"
+        found = self._rows(SYNCS_TABLE, sql, [moment])
+        return int(found[0][0]) if found else 0
 
     def has_rows(self, table: str, division: int) -> bool:
         """Whether the destination holds any row of a division."""

@@ -222,3 +222,15 @@ def count(cli: Cli, table: str, division: int | None = None) -> int:
         found = database.execute(f"SELECT count(*) FROM exact_online.{table}{where}").fetchone()
         assert found is not None
         return int(found[0])
+
+
+def test_the_contract_cap_counts_the_calls_of_earlier_runs_of_the_day(cli: Cli) -> None:
+    first = cli("sync", cli.destination, CORE, "--json")
+    loaded = sum(s["calls"] for s in first.json["streams"])
+
+    second = cli("sync", cli.destination, CORE, "--json", f"--contract-cap={loaded + 2}")
+    cli.world.box.clock.advance(86_400)
+    third = cli("sync", cli.destination, CORE, "--json", f"--contract-cap={loaded + 2}")
+
+    assert (second.code, second.json["calls"]) == (3, 2)
+    assert third.code == 0
