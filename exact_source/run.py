@@ -136,7 +136,7 @@ class Run:
         self._locks: dict[object, asyncio.Lock] = {}
         self._cache: dict[object, Any] = {}
         self._pages = 0
-        self._round_started_at = clock.now()
+        self.started_at = self._round_started_at = clock.now()
 
     # -- the connection ------------------------------------------------------------------------
 

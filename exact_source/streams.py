@@ -117,10 +117,24 @@ class Stream:
         if self.cursor.scan is None:
             await self._begin()
         self._leave_out(self.cursor.dropped)
-        if await self._scan():
+        old = self._is_old()
+        done = await self._scan()
+        if done and old:
+            await self._begin()
+            done = await self._scan()
+        if done:
             self._end_read()
         elif self.result.status == "running":
             self._end("incomplete", "goes on in the next round")
+
+    def _is_old(self) -> bool:
+        """Whether the scan began in an earlier run, so that it ends with what was true then."""
+        scan = self.cursor.scan
+        return (
+            self.shape.plan.column is not None
+            and scan is not None
+            and scan.started_at < self.run.started_at
+        )
 
     def _end_read(self) -> None:
         if not self._deletes_error:
@@ -275,6 +289,7 @@ class Stream:
     def _look_for_unmet(self) -> None:
         """In a full pass over rows that are stored already, those that it does not meet are gone."""
         scan = self.cursor.scan
+        self._met = self._held = None
         if scan is None or scan.since is not None:
             return
         if self.removals.by_full_pass():
