@@ -35,8 +35,8 @@ class Window:
     reset_at: float = 0.0
 
     def roll(self, now: float) -> None:
-        """Start a new window once the old one is over."""
-        if now >= self.reset_at:
+        """Start a new window once the old one is over for sure."""
+        if now >= self.reset_at + CLOCK_MARGIN_S:
             self.remaining = self.limit
             self.reset_at = (now // self.length_s + 1) * self.length_s
 
@@ -97,11 +97,10 @@ class Limits:
         state.minute.roll(at)
         state.day.roll(at)
         if state.day.remaining <= self.reserve:
-            raise self._day_is_over(division, state.day.reset_at - self._skew_s)
-        ready_at = max(
-            state.blocked_until, state.minute.reset_at if state.minute.remaining <= 0 else 0
-        )
-        return ready_at - at + CLOCK_MARGIN_S if ready_at > at else 0.0
+            resumes_at = state.day.reset_at + CLOCK_MARGIN_S - self._skew_s
+            raise self._day_is_over(division, resumes_at)
+        reset_at = state.minute.reset_at if state.minute.remaining <= 0 else 0.0
+        return max(0.0, max(state.blocked_until, reset_at) + CLOCK_MARGIN_S - at)
 
     @property
     def has_contract_cap(self) -> bool:
@@ -179,7 +178,7 @@ class Limits:
             if self._contract.remaining <= 0:
                 raise LimitError(
                     f"the contract's {self._contract.limit} calls of today (contract_cap) are used up",
-                    resumes_at=self._contract.reset_at - self._skew_s,
+                    resumes_at=self._contract.reset_at + CLOCK_MARGIN_S - self._skew_s,
                 )
 
     def _day_is_over(self, division: int, resumes_at: float) -> LimitError:
