@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import (
+    AsyncIterator,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+)
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,13 +19,14 @@ from typing import Any
 import dlt
 import pyarrow as pa
 from dlt.common.schema import Schema
-from dlt.common.schema.typing import TColumnSchema, TDeleteInsertStrategyDict
+from dlt.common.schema.typing import TColumnSchema, TDeleteInsertStrategyDict, TTableReference
 from dlt.common.schema.utils import new_table
 from dlt.extract.resource import DltResource
 
 from . import rows
 from .cursors import Cursor
 from .entities import Entity
+from .entities.descriptions import describe_columns, describe_table, references_of
 from .errors import ExactError
 from .feeds import plan_feeds
 from .functions import FunctionShape, FunctionStream, shape_of
@@ -81,7 +90,7 @@ def make_resource(run: Run, entity: Entity, *, rank: int, selected: bool) -> Dlt
         file_format="parquet",  # the default of DuckDB and Postgres is INSERT statements
         selected=selected,
     )
-    resource.add_map(Declaration(shape, run.options.deletes))
+    resource.add_map(Declaration(run, shape))
     return resource
 
 
@@ -91,16 +100,16 @@ class Declaration:
     A step and not the generator does it: steps run in the thread that works on the schema.
     """
 
-    def __init__(self, shape: Shape, deletes: str) -> None:
+    def __init__(self, run: Run, shape: Shape) -> None:
+        self._run = run
         self._shape = shape
-        self._deletes = deletes
         self._schema: Schema | None = None
 
     def __call__(self, item: Any) -> Any:
         """Let the item through."""
         schema = dlt.current.source_schema()
         if schema is not self._schema:
-            declare_table(schema, self._shape, self._deletes)
+            declare_table(schema, self._shape, self._run.options.deletes, self._run.selected)
             self._schema = schema
         return item
 
@@ -314,13 +323,22 @@ def arrived_entry(entry: Mapping[str, Any], arrived: set[str]) -> Mapping[str, A
     return before if before.get("load_id") in arrived else None
 
 
-def declare_table(schema: Schema, shape: Shape, deletes: str) -> None:
+def declare_table(schema: Schema, shape: Shape, deletes: str, selected: Iterable[str]) -> None:
     """Put the entity's columns into the dlt schema.
 
     Once here, instead of as resource hints: dlt would validate and merge those at every yield.
+
+    Args:
+        schema: That of the source.
+        shape: Of the entity's rows.
+        deletes: What becomes of rows that are gone.
+        selected: Tables that are loaded in this run.
     """
-    columns = [column_hint(field) for field in shape.arrow]
+    texts = describe_columns(shape.entity.name, shape.arrow.names)
+    columns = [column_hint(field, texts.get(field.name)) for field in shape.arrow]
+    keys = {"division", *shape.keys}
     for column in columns:
+        column["nullable"] = column["name"] not in keys
         if column["name"] == rows.DELETED_AT.name and deletes == "hard":
             column["hard_delete"] = True
         # Two rows of one key in a load: by version where Exact gives one, else the later read.
@@ -333,13 +351,36 @@ def declare_table(schema: Schema, shape: Shape, deletes: str) -> None:
     for column in stored.values():  # hints of an earlier route or delete mode
         column.pop("dedup_sort", None)
         column.pop("hard_delete", None)
-    schema.update_table(new_table(name, columns=columns, resource=name))
+    references = table_references(shape, {*schema.tables, *selected})
+    # Said here too, because a load without rows would leave the table with dlt's own defaults.
+    table = new_table(
+        name, write_disposition="merge", columns=columns, resource=name, references=references
+    )
+    if text := describe_table(name):
+        table["description"] = text
+    schema.update_table(table)
 
 
-def column_hint(field: pa.Field) -> TColumnSchema:
+def table_references(shape: Shape, tables: Collection[str]) -> list[TTableReference]:
+    """The first reference to each table that there is; dlt keeps one for each."""
+    first: dict[str, TTableReference] = {}
+    for found in references_of(shape.entity):
+        if found.table in tables and found.column in shape.arrow.names:
+            reference: TTableReference = {
+                "columns": ["division", found.column],
+                "referenced_table": found.table,
+                "referenced_columns": ["division", found.key],
+            }
+            first.setdefault(found.table, reference)
+    return list(first.values())
+
+
+def column_hint(field: pa.Field, description: str | None = None) -> TColumnSchema:
     """Dlt's description of an Arrow column."""
     kind = field.type
     hint: TColumnSchema = {"name": field.name, "nullable": True}
+    if description is not None:
+        hint["description"] = description
     if pa.types.is_timestamp(kind):
         # Exact's digits have no zone; dlt would take them for UTC (API 3.5).
         hint.update({"data_type": "timestamp", "timezone": kind.tz is not None})

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import dlt
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from .comments import schema_version, update_comments
 from .errors import AuthenticationError, ConfigurationError, ExactError, LimitError
 from .run import Run, StreamResult
 from .source import run_source
@@ -26,6 +27,7 @@ class Outcome:
         calls: Calls that were sent.
         error: What ended it early; ``None`` if nothing did.
         resumes_at: When calls are allowed again, seconds since the epoch, UTC; ``None``: now.
+        notes: What a person should know that concerns no single stream.
     """
 
     results: list[StreamResult]
@@ -33,6 +35,7 @@ class Outcome:
     calls: int
     error: ExactError | None = None
     resumes_at: float | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -62,8 +65,9 @@ def sync(
     stops the process loses one round at most.
     """
     error: ExactError | None = None
-    rounds = 0
+    rounds, note = 0, ""
     opened = ExitStack()
+    version = schema_version(pipeline)
     try:
         opened.enter_context(held_open(pipeline))
         load_pending(pipeline)
@@ -76,6 +80,7 @@ def sync(
             if not goes_on(run, run.results[before:]):
                 break
         error = run.fatal
+        note = update_comments(pipeline, version)
     except PipelineStepFailed as failure:
         error = own_error(failure)
         if error is None:
@@ -87,7 +92,12 @@ def sync(
     if isinstance(error, LimitError):
         resumes.append(error.resumes_at)
     return Outcome(
-        list(latest.values()), rounds, run.limits.calls, error, min(resumes, default=None)
+        list(latest.values()),
+        rounds,
+        run.limits.calls,
+        error,
+        min(resumes, default=None),
+        (note,) if note else (),
     )
 
 

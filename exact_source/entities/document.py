@@ -129,7 +129,8 @@ def deletes_of(entity: Entity, plan: Plan) -> str:
         return "never"
     if plan.column is None:
         return "full pass"
-    return "tombstones" if entity.deleted_code is not None else "full refresh"
+    code = entity.deleted_code
+    return "full refresh" if code is None else f"tombstones ({code})"
 
 
 def _key(entity: Entity, feed: Feed) -> list[str]:
