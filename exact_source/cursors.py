@@ -26,6 +26,8 @@ from typing import Any
 # repeats an hour in October and has late commits too (API 3.5).
 TIMESTAMP_OVERLAP = 5_000
 MODIFIED_OVERLAP_MS = 2 * 3600 * 1000
+# Dutch digits run up to two hours ahead of UTC.
+MODIFIED_AHEAD_MS = 2 * 3600 * 1000
 # Rows of the overlap that are remembered, so that a quiet entity loads nothing.
 RECENT_MAX = 128
 REMEMBERED_MAX = 4 * RECENT_MAX
@@ -201,7 +203,7 @@ def advance(cursor: Cursor, page: PageFacts) -> Cursor:
 
 
 def _finish(cursor: Cursor, scan: Scan) -> Cursor:
-    value = _max(cursor.value if scan.since is not None else None, scan.safe)
+    value = _max(cursor.value if scan.since is not None else None, _sane(cursor, scan, scan.safe))
     recent: tuple[str, ...] = ()
     if value is not None and scan.seen is None:
         recent = MANY
@@ -213,9 +215,16 @@ def _finish(cursor: Cursor, scan: Scan) -> Cursor:
         value=value,
         read_at=scan.started_at,
         recent=recent if len(recent) <= RECENT_MAX else MANY,
-        ceiling=_max(cursor.ceiling, scan.top),
+        ceiling=_max(cursor.ceiling, _sane(cursor, scan, scan.top)),
         scan=None,
     )
+
+
+def _sane(cursor: Cursor, scan: Scan, version: int | None) -> int | None:
+    """No ``Modified`` beyond the present: one row from the future would hide all that follows."""
+    if cursor.column != "Modified" or version is None:
+        return version
+    return min(version, int(scan.started_at * 1000) + MODIFIED_AHEAD_MS)
 
 
 def interesting_floor(cursor: Cursor, high: int | None) -> int | None:
