@@ -22,7 +22,8 @@ def format_datetime(ms: int) -> str:
     The digits are the server's own, so no zone is involved (API 3.5). Milliseconds are cut off:
     with ``ge`` that reads a few rows again and cannot lose one. Seconds are always sent (API 3.3).
     """
-    return f"datetime'{EPOCH + timedelta(seconds=ms // 1000):%Y-%m-%dT%H:%M:%S}'"
+    at = EPOCH + timedelta(seconds=ms // 1000)
+    return f"datetime'{at.replace(tzinfo=None).isoformat(timespec='seconds')}'"
 
 
 def format_literal(letter: str, value: object) -> str:
@@ -100,8 +101,11 @@ def check_next(next_url: str, base_url: str, path: str, division: int) -> str:
     Raises:
         ContractError: If the link leads elsewhere.
     """
-    link, base = urlsplit(next_url), urlsplit(base_url)
-    here = build_path(path, division)
+    base, here = urlsplit(base_url), build_path(path, division)
+    try:
+        link = urlsplit(next_url)
+    except ValueError:  # no URL at all, such as http://[
+        link = urlsplit("")
     # Exact answers with its own spelling of a path now and then, hence the case-blind comparison.
     same = (link.scheme, link.netloc) == (base.scheme, base.netloc)
     if not same or link.path.rstrip("/").lower() != here.lower():
