@@ -16,14 +16,20 @@ PAGE = pa.schema([("division", pa.int32()), ("id", pa.string()), ("modified", pa
 FULL = pa.schema([*PAGE, rows.SYNCED_AT, rows.DELETED_AT])
 AT = 1_773_144_000.25
 ids = st.text("abc", min_size=1, max_size=3)
+moments = st.datetimes(min_value=datetime.fromisoformat("1990-01-01")).map(
+    lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000, fold=0)
+)
 page_rows = st.lists(
     st.fixed_dictionaries(
-        {"division": st.just(7), "id": ids, "modified": st.none() | st.datetimes(
-            min_value=datetime.fromisoformat("1990-01-01")),
-         "notes": st.none() | st.text()}
+        {
+            "division": st.just(7),
+            "id": ids,
+            "modified": st.none() | moments,
+            "notes": st.none() | st.text(),
+        }
     ),
     max_size=12,
-)  # fmt: skip
+)
 
 
 def page(found: list[dict[str, Any]]) -> pa.Table:
