@@ -182,13 +182,6 @@ def resources_of(
             )
 
 
-def is_readable_alone(feeds: Mapping[Any, Any]) -> bool:
-    """Whether an entity needs no parameters."""
-    return all(
-        not any(must for _, must in f.parameters.values()) for f in feeds.values()
-    ) and not any(f.unknown_parameters for f in feeds.values())
-
-
 @dlt.source(name="exact_online", section="exact_online", max_table_nesting=0)
 def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a default)
     divisions: Any = "all",

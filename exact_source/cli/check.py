@@ -381,12 +381,12 @@ async def check_rights(
 ) -> None:
     """Ask ``UserHasRights`` for each entity; Exact does not bill it (API 2.1, 5)."""
     from ..entities import load_catalogue
-    from ..source import is_readable_alone
+    from ..entities.parameters import reason_not_read
 
     catalogue = load_catalogue()
     for name in names:
         entity = catalogue.entities[name]
-        if name == "me" or not is_readable_alone(entity.feeds):
+        if name == "me" or reason_not_read(entity) is not None:
             continue
         try:
             await _check_right(findings, run, entity, divisions)

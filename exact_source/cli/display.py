@@ -122,7 +122,7 @@ def result_console() -> Console:
 
 def remarks(outcome: Outcome) -> list[str]:
     """What did not go as it should, a line each."""
-    lines = []
+    lines = list(outcome.notes)
     for r in outcome.results:
         if r.error and r.status != "complete":
             lines.append(f"{r.status}: {r.error}")

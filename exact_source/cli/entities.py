@@ -148,14 +148,15 @@ def _print_one(document: dict[str, Any]) -> None:
 
 
 def show_unread(*, as_json: bool) -> None:
-    """What is not read, and why; and what is read only with parameters."""
+    """What is not read, and why."""
     from ..entities import load_catalogue
+    from ..entities.parameters import reason_not_read
     from .output import make_console, make_table, print_json
 
     catalogue = load_catalogue()
     rows = [{"path": path, "entity": None, "why": why} for path, why in catalogue.unread.items()]
     for entity in catalogue.entities.values():
-        if reason := needs_parameters(entity):
+        if reason := reason_not_read(entity):
             feed = next(iter(entity.feeds.values()))
             rows.append({"path": feed.path, "entity": entity.name, "why": reason})
     if as_json:
@@ -201,12 +202,17 @@ def deletes_of(entity: Entity, cursor: str | None) -> str:
 
 
 def needs_parameters(entity: Entity) -> str | None:
-    """What an entity cannot be read without; ``None`` if nothing."""
-    feeds = entity.feeds.values()
-    if any(feed.unknown_parameters for feed in feeds):
-        return "parameters that Exact documents nowhere"
-    names = [n for f in feeds for n, (_, required) in f.parameters.items() if required]
-    return f"a value for {', '.join(dict.fromkeys(names))}" if names else None
+    """What a function is asked with, or why it is not read; ``None`` if nothing."""
+    from ..entities.parameters import reason_not_read, sources_of
+
+    if reason := reason_not_read(entity):
+        return f"not read: {reason}"
+    asked = [
+        f"each {s.parent}.{s.column}" if s.parent else f"parameters.{s.setting}"
+        for feed in entity.feeds.values()
+        for s in sources_of(entity, feed).values()
+    ]
+    return ", ".join(asked) or None
 
 
 def describe_columns(entity: Entity) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ..counting import Counts, Question
     from ..entities import Catalogue, Entity
     from ..feeds import Plan
-    from ..planning import Allowance, Duration, StreamPlan
+    from ..planning import Allowance, Basis, Duration, StreamPlan
     from ..run import Division
     from .stored_syncs import Memory
 
@@ -74,6 +75,7 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     """
     from ..asking import make_asking_run
     from ..entities import load_catalogue
+    from ..entities.parameters import all_sources
     from ..limits import Limits
     from ..source import choose_entities, make_options
     from .connect import clock_of, make_connection, make_pipeline
@@ -89,7 +91,8 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     clock = clock_of(context)
     limits = Limits(reserve=reserve_calls, contract_cap=contract_cap)
     run = make_asking_run(options, settings, storage, clock, limits)
-    memory = recall(pipeline, now=clock.now(), entities=chosen)
+    feeding = {s.parent for s in all_sources() if s.parent is not None}
+    memory = recall(pipeline, now=clock.now(), entities={*chosen, *feeding})
     planner = Planner(run, catalogue, chosen, memory)
     asyncio.run(planner.look(count=not no_count))
     report = make_report(planner, reserve_calls, contract_cap)
@@ -156,12 +159,10 @@ class Planner:
     def _entities(self) -> Iterator[tuple[Entity, Plan]]:
         """Entities that are read per division, and how."""
         from ..feeds import plan_feeds
-        from ..source import is_readable_alone
 
         for name in self.chosen:
             entity = self.catalogue.entities[name]
-            per_division = entity.division_from is None and name != "deleted"
-            if per_division and is_readable_alone(entity.feeds):
+            if entity.division_from is None and name != "deleted":
                 yield entity, plan_feeds(entity, self.run.options.route)
 
     def _is_known(self, division: int, entity: str) -> bool:
@@ -204,6 +205,8 @@ class Planner:
             return StreamPlan(division, entity.name, plan.label, size, rows, calls, basis, note)
 
         counts = self.counts
+        if plan.full.parameters:
+            return made(None, *self._of_function(division, entity, plan))
         if self._is_known(division, entity.name):
             return made(*self._from_history(key, plan))
         if counts is not None and key in counts.refused:
@@ -214,6 +217,22 @@ class Planner:
         if plan.full.kind == "function":
             return made(None, 1, "one call")
         return made(None, 1, "unknown", "not counted; at least one call")
+
+    def _of_function(self, division: int, entity: Entity, plan: Plan) -> tuple[int, Basis, str]:
+        """A call for each value of the parameters."""
+        from ..entities.parameters import count_combinations, parents_of, sources_of
+
+        counted = {} if self.counts is None else self.counts.rows
+
+        def rows_in(parent: str) -> int | None:
+            return counted.get((division, parent), self.memory.rows.get((division, parent)))
+
+        today = datetime.fromtimestamp(self.run.clock.now(), UTC).date()
+        sources, given = sources_of(entity, plan.full), self.run.options.parameters
+        calls = count_combinations(sources, given, rows_in, today)
+        if calls is not None:
+            return calls, "count", ""
+        return 1, "unknown", f"a call for each of {', '.join(parents_of(sources, given))}"
 
     def _still_to_read(self, key: tuple[int, str], rows: int) -> tuple[int, str]:
         """Rows that are left of a first load that was begun."""

@@ -51,16 +51,17 @@ def make_schema(entities: str | None, deletes: str) -> Schema:
 
     from ..entities import load_catalogue
     from ..feeds import plan_feeds
+    from ..functions import shape_of
     from ..resources import DELETE_INSERT, declare_table
-    from ..shape import Shape
     from ..source import choose_entities
 
     catalogue = load_catalogue()
     made = Schema("exact_online")
-    for name in choose_entities(entities, catalogue):
+    names = choose_entities(entities, catalogue)
+    for name in names:
         entity = catalogue.entities[name]
-        shape = Shape.of(entity, plan_feeds(entity))
-        declare_table(made, shape, deletes)
+        shape = shape_of(entity, plan_feeds(entity))
+        declare_table(made, shape, deletes, names)
         table = made.tables[name]
         table["write_disposition"] = DELETE_INSERT["disposition"]
         table["x-merge-strategy"] = DELETE_INSERT["strategy"]  # type: ignore[typeddict-unknown-key]

@@ -133,6 +133,25 @@ def combinations(
     return [tuple(row[place] for place in places) for row in rows]
 
 
+def count_combinations(
+    sources: Mapping[str, Source],
+    given: Mapping[str, Values],
+    rows_in: Callable[[str], int | None],
+    day: date,
+) -> int | None:
+    """How many calls a function takes at least; ``None`` if a parent's number of rows is not known."""
+    total = 1
+    for parent, mine in _groups(sources):
+        if parent is None or _is_given(mine, given):
+            total *= len(_values_of(parent, mine, given, lambda _parent, _columns: (), day))
+            continue
+        rows = rows_in(parent)
+        if rows is None:
+            return None
+        total *= rows
+    return total
+
+
 def _groups(sources: Mapping[str, Source]) -> list[tuple[str | None, dict[str, Source]]]:
     """Parameters that one row of a parent fills together; those without a parent one by one."""
     groups: dict[object, tuple[str | None, dict[str, Source]]] = {}

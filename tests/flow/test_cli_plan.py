@@ -227,3 +227,22 @@ def test_bad_options_are_one_line_and_cost_no_call(cli: Cli) -> None:
         assert len(result.err.splitlines()) == 1
     assert cli("plan", "--destination=oracle").code == 2
     assert cli.world.box.requests == []
+
+
+def test_a_function_takes_a_call_for_each_row_of_its_parent(cli: Cli) -> None:
+    world = cli.world
+    asked = "stock_position,revenue_list_by_year"
+    blind = cli("plan", cli.destination, f"--entities={asked}", "--json")
+    found = stream(blind, "stock_position", world.division)
+    assert (found["calls"], found["basis"]) == (1, "unknown")
+    assert found["note"] == "a call for each of items"
+    assert stream(blind, "revenue_list_by_year", world.division)["calls"] == 2
+
+    planned = cli("plan", cli.destination, f"--entities=items,{asked}", "--json")
+    world.sync("items")
+    later = cli("plan", cli.destination, f"--entities={asked}", "--json")
+    for division in world.box.divisions:
+        rows = len(world.box.rows("logistics/Items", division))
+        for result in (planned, later):
+            found = stream(result, "stock_position", division)
+            assert (found["calls"], found["basis"]) == (rows, "count")

@@ -13,6 +13,7 @@ from exact_source.entities.parameters import (
     all_sources,
     check_parameters,
     combinations,
+    count_combinations,
     parents_of,
     reason_not_read,
     sources_of,
@@ -141,3 +142,17 @@ def test_settings_may_come_as_text() -> None:
 def test_wrong_settings_are_named(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         check_parameters(given)
+
+
+def test_calls_are_counted_without_asking_for_the_values() -> None:
+    def number(entity: str, given: dict[str, Any], rows: dict[str, int]) -> int | None:
+        found = catalogue.entities[entity]
+        sources = sources_of(found, found.feeds["function"])
+        return count_combinations(sources, check_parameters(given), rows.get, DAY)
+
+    name = "receivables_list_by_account_and_age_group"
+    assert number(name, {}, {"accounts": 300}) == 1200
+    assert number(name, {}, {}) is None
+    assert number(name, {"account_ids": [A, B], "age_groups": 1}, {}) == 2
+    assert number("revenue_list_by_year", {}, {}) == 2
+    assert number("project_wbs_by_project_and_wbs", {}, {"project_wbs": 7}) == 7
