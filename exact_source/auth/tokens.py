@@ -34,8 +34,9 @@ class TokenData:
         token_type: ``bearer``.
         expires_at: Aware and UTC; anything else is refused here, not discovered at the refresh.
         issued_at: This host's clock before the request was sent. Default: 600 s before ``expires_at``.
-        received_at: This host's clock after the reply came; Exact counts its 570 s from no later
-            than this. Default: ``issued_at``.
+        received_at: This host's clock after the reply came, seconds since the epoch; Exact counts its
+            570 s from no later than this. Not a datetime: microseconds would round it, and a refresh
+            that is early by one is refused. Default: ``issued_at``.
         server_offset_s: Exact's clock (``Date`` header of the reply) minus this host's clock.
 
     Raises:
@@ -47,7 +48,7 @@ class TokenData:
     token_type: str
     expires_at: datetime
     issued_at: datetime | None = field(default=None, kw_only=True)
-    received_at: datetime | None = field(default=None, kw_only=True, repr=False)
+    received_at: float | None = field(default=None, kw_only=True, repr=False)
     server_offset_s: float | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
@@ -58,7 +59,8 @@ class TokenData:
         set_field(self, "expires_at", _utc("expires_at", self.expires_at))
         issued_at = self.issued_at or self.expires_at - timedelta(seconds=LIFETIME_S)
         set_field(self, "issued_at", _utc("issued_at", issued_at))
-        set_field(self, "received_at", _utc("received_at", self.received_at or issued_at))
+        if self.received_at is None:
+            set_field(self, "received_at", issued_at.timestamp())
 
     def age_s(self, now: float, server_offset_s: float | None = None) -> float:
         """Seconds since the pair was received; negative if this host's clock was set back unseen.
@@ -70,7 +72,7 @@ class TokenData:
                 the age is taken from Exact's clock.
         """
         assert self.received_at is not None  # noqa: S101  (set in __post_init__)
-        return now - self.received_at.timestamp() - self._step_s(server_offset_s)
+        return now - self.received_at - self._step_s(server_offset_s)
 
     def doubt_s(self, server_offset_s: float | None = None) -> float:
         """How far ``age_s`` may be off, up or down."""
@@ -103,7 +105,6 @@ class TokenData:
     def to_json(self) -> str:
         """Every field, the tokens in plain text: encrypt it, or guard the file."""
         assert self.issued_at is not None  # noqa: S101  (set in __post_init__)
-        assert self.received_at is not None  # noqa: S101
         return json.dumps(
             {
                 "access_token": self.access_token,
@@ -111,7 +112,7 @@ class TokenData:
                 "token_type": self.token_type,
                 "expires_at": self.expires_at.isoformat(),
                 "issued_at": self.issued_at.isoformat(),
-                "received_at": self.received_at.isoformat(),
+                "received_at": self.received_at,
                 "server_offset_s": self.server_offset_s,
             }
         )
@@ -125,18 +126,15 @@ class TokenData:
         """
         try:
             document = json.loads(text)
-            times = {
-                name: datetime.fromisoformat(document[name])
-                for name in ("issued_at", "received_at")
-                if document.get(name)
-            }
+            issued_at = document.get("issued_at")
             return cls(
                 document["access_token"],
                 document["refresh_token"],
                 str(document.get("token_type", "bearer")),
                 datetime.fromisoformat(document["expires_at"]),
-                server_offset_s=document.get("server_offset_s"),
-                **times,
+                issued_at=datetime.fromisoformat(issued_at) if issued_at else None,
+                received_at=_number(document.get("received_at")),
+                server_offset_s=_number(document.get("server_offset_s")),
             )
         except TokenDataError:
             raise
@@ -172,7 +170,7 @@ class TokenData:
             str(reply.get("token_type") or "bearer"),
             _moment(sent_at + _lifetime_s(reply.get("expires_in"))),
             issued_at=_moment(sent_at),
-            received_at=_moment(received_at),
+            received_at=received_at,
             server_offset_s=None if server_date is None else server_date - received_at,
         )
 
@@ -189,6 +187,10 @@ def _utc(name: str, moment: object) -> datetime:
 
 def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _lifetime_s(expires_in: object) -> float:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def test_a_token_is_used_for_570_seconds_and_then_refreshed(
     exact.clock.advance(569)
     assert run(oauth.access_token()) == first.access_token
     assert exact.box.token_requests == []
-    exact.clock.advance(1)
+    exact.clock.advance(1.001)
 
     token = run(oauth.access_token())
 
@@ -150,8 +150,19 @@ def test_a_refresh_by_another_process_is_found_in_the_store(
     assert exact.token_statuses() == []
 
 
+@asynccontextmanager
+async def client_or_none(own_client: bool) -> AsyncIterator[httpx.AsyncClient | None]:
+    """With a client of the caller's the rotation runs in the caller's event loop."""
+    if not own_client:
+        yield None
+        return
+    async with httpx.AsyncClient(trust_env=False) as client:
+        yield client
+
+
+@pytest.mark.parametrize("own_client", [False, True])
 def test_the_event_loop_goes_on_while_the_lock_is_taken(
-    exact: Exact, file: FileTokenStorage
+    exact: Exact, file: FileTokenStorage, own_client: bool
 ) -> None:
     exact.clock.advance(575)
     release = threading.Event()
@@ -160,24 +171,29 @@ def test_the_event_loop_goes_on_while_the_lock_is_taken(
     def hold() -> None:
         with FileTokenStorage(exact.folder / "tokens.json").lock():
             taken.set()
-            release.wait()
+            release.wait(30)
 
     async def main() -> str:
-        waiting = asyncio.create_task(exact.oauth(file).access_token())
-        for _ in range(20):  # the loop turns, though the token cannot be had
-            await asyncio.sleep(0.01)
-        assert not waiting.done()
-        release.set()
-        return await waiting
+        async with client_or_none(own_client) as client:
+            oauth = exact.oauth(file, http_client=client)
+            waiting = asyncio.create_task(oauth.access_token())
+            for _ in range(20):  # the loop turns, though the token cannot be had
+                await asyncio.sleep(0.01)
+            assert not release.is_set()
+            assert not waiting.done()
+            release.set()
+            return await waiting
 
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(hold)
+        holding = pool.submit(hold)
         taken.wait()
         assert exact.is_good(run(main()))
+        holding.result()
 
 
+@pytest.mark.parametrize("own_client", [False, True])
 def test_a_rotation_survives_the_cancellation_of_who_asked(
-    exact: Exact, file: FileTokenStorage
+    exact: Exact, file: FileTokenStorage, own_client: bool
 ) -> None:
     """Streams are cancelled when another fails; a reply that nobody reads is a lost connection."""
     exact.clock.advance(575)
@@ -186,24 +202,55 @@ def test_a_rotation_survives_the_cancellation_of_who_asked(
     class Slow(FileTokenStorage):
         def save_tokens(self, tokens: TokenData) -> None:
             arrived.set()
-            go_on.wait()
+            go_on.wait(30)
+            super().save_tokens(tokens)
+
+    def read_when_done() -> TokenData:
+        with file.lock():  # held until the rotation is done
+            return stored(file)
+
+    async def main() -> TokenData:
+        async with client_or_none(own_client) as client:
+            oauth = exact.oauth(Slow(exact.folder / "tokens.json"), http_client=client)
+            asking = asyncio.create_task(oauth.access_token())
+            await asyncio.to_thread(arrived.wait)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            go_on.set()
+            return await asyncio.to_thread(read_when_done)
+
+    before = stored(file)
+    after = run(main())
+
+    assert after != before
+    assert exact.is_good(after.access_token)
+
+
+def test_a_rotation_outlives_the_event_loop_that_asked(
+    exact: Exact, file: FileTokenStorage
+) -> None:
+    exact.clock.advance(575)
+    arrived, go_on = threading.Event(), threading.Event()
+
+    class Slow(FileTokenStorage):
+        def save_tokens(self, tokens: TokenData) -> None:
+            arrived.set()
+            go_on.wait(30)
             super().save_tokens(tokens)
 
     async def main() -> None:
-        asking = asyncio.create_task(exact.oauth(Slow(exact.folder / "tokens.json")).access_token())
+        oauth = exact.oauth(Slow(exact.folder / "tokens.json"))
+        asking = asyncio.create_task(oauth.access_token())
         await asyncio.to_thread(arrived.wait)
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
+        del asking  # the loop ends, and cancels whatever is left in it
 
-    before = stored(file)
     run(main())
     go_on.set()
 
-    with file.lock():  # held until the rotation is done
-        after = stored(file)
-    assert after != before
-    assert exact.is_good(after.access_token)
+    with file.lock():
+        assert exact.is_good(stored(file).access_token)
+    assert exact.token_statuses() == [200]
 
 
 def test_without_tokens_it_says_to_log_in(exact: Exact) -> None:
