@@ -11,12 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
-from exact_source.auth import FileTokenStorage
+from exact_source.auth import FileTokenStorage, SqlTokenStorage
 from exact_source.errors import TokenStoreError
-from tests.test_auth_kit import KEY, Exact, exact_online, tokens
+from tests.test_auth_kit import KEY, BuiltIn, Exact, exact_online, tokens
 
 as_another_user = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 
@@ -148,6 +149,32 @@ def test_a_file_open_to_everyone_is_private_after_the_next_save(path: Path) -> N
     FileTokenStorage(path).save_tokens(tokens(2))
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("what", ["file", "journal"])
+def test_a_pair_is_on_the_disk_before_its_name_and_the_name_before_it_is_used(
+    what: str, tmp_path: Path
+) -> None:
+    """No test can cut the power, but the order of the system calls can be watched."""
+    if what == "file":
+        storage: BuiltIn = FileTokenStorage(tmp_path / "tokens.json")
+    else:
+        storage = SqlTokenStorage(f"sqlite:///{tmp_path}/t.db", key=KEY, journal=tmp_path / "j")
+    storage.save_tokens(tokens(1))
+    watched = {os.fsync: "fsync", os.replace: "replace"}
+    calls: list[str] = []
+
+    def watch(_: FrameType, event: str, function: object) -> None:
+        if event == "c_call" and function in watched:
+            calls.append(watched[function])
+
+    sys.setprofile(watch)
+    try:
+        storage.save_tokens(tokens(2))
+    finally:
+        sys.setprofile(None)
+
+    assert calls == ["fsync", "replace", "fsync"]
 
 
 def test_a_link_is_followed_and_stays_a_link(path: Path, tmp_path: Path) -> None:
