@@ -57,7 +57,8 @@ def test_the_end_of_the_day_stops_cleanly_and_the_next_day_goes_on(make_world: M
     for _ in range(10):
         with world.watch() as calls:
             outcome = world.sync("transaction_lines")
-        read += [str(c.query.get("$skiptoken")) for c in calls.to(feed_path("transaction_lines"))]
+        asked = [c.query for c in calls.to(feed_path("transaction_lines"))]
+        read += [str(q.get("$skiptoken")) for q in asked if "1900" in q["$filter"]]
         assert set(calls.statuses()) <= {200, 429}
         if outcome.exit_code == 0:
             break
