@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import dlt
 import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from exact_source.limits import Limits
 from exact_source.sandbox.reading import parameter_tests, table_of
+from exact_source.source import exact_online
 from tests.conftest import MakeWorld
 from tests.world import World, expected_value
 
@@ -260,3 +269,61 @@ def test_a_function_without_any_value_says_which_setting_it_wants(world: World) 
     assert outcome.exit_code == 0
     assert outcome.results[0].notes == ["no value to ask with: set parameters.operations"]
     assert outcome.results[0].calls == 0
+
+
+def test_on_postgres_the_values_come_from_there(world: World, postgres: str) -> None:
+    world.pipeline = world.new_pipeline("postgres", dlt.destinations.postgres(postgres))
+    names = ("items", "stock_position", "revenue_list_by_year_and_status")
+    assert world.sync(*names).exit_code == 0
+    wanted = sum(
+        len(asked(world, STOCK, division, itemId=item))
+        for division in world.box.divisions
+        for item in items(world, division)
+    )
+    assert world.sql("SELECT count(*) FROM stock_position") == [(wanted,)]
+    gone = items(world, world.division)[0]
+    world.box.delete("logistics/Items", world.division, gone)
+    assert world.sync(*names).exit_code == 0
+    assert world.sql(f"SELECT count(*) FROM stock_position WHERE item_id = '{gone}'") == [(0,)]
+
+
+@pytest.mark.parametrize("where", ["argument", "environment", "file"])
+def test_the_source_takes_parameters_from_everywhere(
+    world: World, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    given = {"years": [2021, 2022]}
+    if where == "environment":
+        monkeypatch.setenv("SOURCES__EXACT_ONLINE__PARAMETERS", json.dumps(given))
+    if where == "file":
+        project = Path(os.environ["DLT_PROJECT_DIR"])
+        (project / ".dlt").mkdir()
+        text = "[sources.exact_online.parameters]\nyears = [2021, 2022]\n"
+        (project / ".dlt" / "config.toml").write_text(text)
+        monkeypatch.chdir(project)
+    with isolated_providers():
+        source = exact_online(
+            divisions=[world.division],
+            entities=["revenue_list_by_year"],
+            parameters=given if where == "argument" else None,
+            base_url=world.base_url,
+            client_id=world.settings.client_id,
+            client_secret=world.settings.client_secret,
+            redirect_uri=world.settings.redirect_uri,
+            token_storage=world.storage,
+            clock=world.clock,
+        )
+        with world.watch() as calls:
+            world.pipeline.run(source)
+
+    assert {c.query["year"] for c in calls.all if "year" in c.query} == {"2021", "2022"}
+
+
+@contextmanager
+def isolated_providers() -> Iterator[None]:
+    """Settings read anew: dlt reads its files once a process."""
+    context = Container()[PluggableRunContext]
+    context.reload_providers()
+    try:
+        yield
+    finally:
+        context.reload_providers()
