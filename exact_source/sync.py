@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import dlt
@@ -147,10 +147,16 @@ def load_pending(pipeline: dlt.Pipeline) -> None:
     """
     if not pipeline.has_pending_data:
         return
-    try:
+    with suppress(PipelineStepFailed):
         pipeline.run()
-    except PipelineStepFailed:
+    if pipeline.has_pending_data:
         pipeline.abort_packages()
+    if pipeline.has_pending_data:
+        # dlt would load these instead of what is read, and say nothing.
+        raise ConfigurationError(
+            f"the working folder {pipeline.working_dir} holds packages that can be neither loaded nor "
+            "dropped; remove it: all that counts is in the destination"
+        )
 
 
 def own_error(error: BaseException | None) -> ExactError | None:

@@ -31,7 +31,6 @@ DATASET = "exact_online"
 MIDDAY = datetime(2026, 3, 10, 12, 0, 0, tzinfo=UTC)  # far from midnight and from summer time
 TICK_S = 0.001
 BETWEEN_SYNCS_S = 120.0  # a new minute for a new process
-SELECT_ALL = "SELECT * FROM {table} ORDER BY ALL"
 Row = dict[str, Any]
 
 
@@ -183,12 +182,13 @@ class World:
     def table(self, name: str, division: int | None = None) -> list[Row]:
         """All rows of a table, dlt's own columns left out."""
         with self.pipeline.sql_client() as client:
-            sql = SELECT_ALL.format(table=client.make_qualified_table_name(name))
-            with client.execute_query(sql) as cursor:
+            table = client.make_qualified_table_name(name)
+            with client.execute_query(f"SELECT * FROM {table}") as cursor:
                 names = [column[0] for column in cursor.description or ()]
                 rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         kept = [{k: v for k, v in row.items() if not k.startswith("_dlt")} for row in rows]
-        return [row for row in kept if division is None or row["division"] == division]
+        mine = [row for row in kept if division is None or row["division"] == division]
+        return sorted(mine, key=lambda row: [str(row[name]) for name in sorted(row)])
 
     def outcomes(self) -> list[Row]:
         return sorted(self.table("_exact_syncs"), key=lambda row: row["started_at"])

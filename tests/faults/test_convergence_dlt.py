@@ -1,0 +1,221 @@
+"""Convergence through dlt into a real database, and with processes that are killed.
+
+``test_convergence.py`` has the thousand sequences; these few see that dlt keeps what they rely on.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import dlt
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from exact_source.sandbox import SandboxClock
+from exact_source.sync import sync
+from tests.conftest import MakeWorld
+from tests.world import World, feed_path
+
+ENTITIES = ["accounts", "transaction_lines", "sales_invoice_lines"]
+COLUMN = {"accounts": "Name", "transaction_lines": "Notes", "sales_invoice_lines": "Notes"}
+ROUTES = ["sync", "bulk", "regular"]
+MOMENTS: list[dict[str, Any]] = [
+    {"step": 3},
+    {"step": 25},
+    {"round": 2},
+    {"folder": "normalize/extracted/*/new_jobs/*.parquet"},
+    {"folder": "load/normalized/*/started_jobs/*.parquet"},
+    {"folder": "load/normalized/*/completed_jobs/*.parquet"},
+    {"folder": "load/normalized/*/completed_jobs/*.sql"},
+    {"folder": "load/loaded/*"},
+]
+
+
+class Hand:
+    """Changes a company by chance, and says how."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world = world
+        self.random = Random(seed)
+        self.graves: list[tuple[str, int, str]] = []
+        self.said: list[str] = []
+
+    def change(self, times: int = 1) -> None:
+        for _ in range(times):
+            doing = self.random.choice(
+                [self.insert, self.update, self.update, self.delete, self.revive]
+            )
+            entity = self.random.choice(ENTITIES)
+            doing(entity, self.random.choice(self.world.box.divisions))
+            self.world.clock.sandbox.advance(0.01)
+
+    def _insert(self, entity: str, division: int, key: str) -> None:
+        row: dict[str, Any] = {"ID": key, COLUMN[entity]: f"new {len(self.said)}"}
+        if entity == "sales_invoice_lines":
+            row["LineNumber"] = 1
+        with suppress(ValueError):
+            self.world.box.insert(feed_path(entity), division, row)
+        self.said.append(f"insert {entity} {division} {key}")
+
+    def insert(self, entity: str, division: int) -> None:
+        start = f"{self.random.getrandbits(32):08x}"
+        self._insert(entity, division, f"{start}-0000-4000-8000-{len(self.said):012x}")
+
+    def update(self, entity: str, division: int) -> None:
+        if keys := self.world.keys(feed_path(entity), division):
+            key = self.random.choice(keys)
+            self.world.box.update(
+                feed_path(entity), division, key, {COLUMN[entity]: f"change {len(self.said)}"}
+            )
+            self.said.append(f"update {entity} {division} {key}")
+
+    def delete(self, entity: str, division: int) -> None:
+        if keys := self.world.keys(feed_path(entity), division):
+            key = self.random.choice(keys)
+            self.world.box.delete(feed_path(entity), division, key)
+            self.graves.append((entity, division, key))
+            self.said.append(f"delete {entity} {division} {key}")
+
+    def revive(self, entity: str, division: int) -> None:
+        if self.graves:
+            self._insert(*self.random.choice(self.graves))
+
+    def __repr__(self) -> str:
+        return "\n".join(self.said)
+
+
+def assert_converged(world: World, route: str) -> None:
+    for entity in ENTITIES:
+        kinds = [k for k in ROUTES if k in ROUTES[ROUTES.index(route) :]] + ROUTES[::-1]
+        world.assert_equal(entity, by=next(k for k in kinds if has_feed(entity, k)))
+
+
+def has_feed(entity: str, kind: str) -> bool:
+    with suppress(StopIteration):
+        return bool(feed_path(entity, kind))
+    return False
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def loaded_into(request: pytest.FixtureRequest, make_world: MakeWorld) -> World:
+    world: World = make_world(page_size=3, large_page_size=4)
+    if request.param == "postgres":
+        pytest.importorskip("adbc_driver_postgresql")
+        destination = dlt.destinations.postgres(request.getfixturevalue("postgres"))
+        world.pipeline = world.new_pipeline(destination=destination)
+    return world
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_sequence_of_changes_faults_and_routes_ends_with_the_same_rows(
+    loaded_into: World, seed: int
+) -> None:
+    world, random = loaded_into, Random(seed)
+    hand = Hand(world, seed)
+    for _ in range(5):
+        route = random.choice(ROUTES)
+        hand.said.append(f"sync {route}")
+        world.box.fault(
+            random.choice(["500", "429", "truncate", "wrong-division"]), after=random.randrange(9)
+        )
+        run = world.make_run(route=route, round_pages=random.choice([None, 3]))
+        run.on_progress = sometimes(random, hand.change)
+        outcome = sync(world.pipeline, run, ENTITIES)
+        hand.said.append(f"exit {outcome.exit_code}")
+        hand.change(4)
+    world.box.state.faults.clear()
+    for _ in range(2):  # a list that was being read holds what was true when its reading began
+        assert world.sync(*ENTITIES, route=route).exit_code == 0, hand
+    assert_converged(world, route)
+
+
+def sometimes(random: Random, change: Callable[[], None]) -> Callable[[object], None]:
+    return lambda _result: change() if random.random() < 0.2 else None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS, ids=str)
+def test_a_process_that_is_killed_loses_nothing(
+    make_world: MakeWorld, moment: dict[str, Any]
+) -> None:
+    world = make_world(clock=SandboxClock(), minute_limit=100_000)
+    hand = Hand(world, 7)
+    world.sync(*ENTITIES)
+    hand.change(12)
+    killed = start(world, moment)
+    assert killed.returncode == -9, killed.stderr
+    hand.change(6)
+    outcome = world.sync(*ENTITIES)
+
+    assert outcome.exit_code == 0
+    assert_converged(world, "sync")
+
+
+def start(world: World, moment: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    order = {
+        "folder": str(world.folder),
+        "settings": asdict(world.settings),
+        "options": {"round_pages": 4},
+        "entities": ENTITIES,
+        "die": moment,
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "tests.sync_worker", json.dumps(order)],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_first_load_that_is_killed_again_and_again_ends(make_world: MakeWorld) -> None:
+    world = make_world(clock=SandboxClock(), minute_limit=100_000, page_size=2, large_page_size=3)
+    for moment in ({"step": 12}, {"round": 3}, {"folder": "load/normalized/*/started_jobs/*"}):
+        assert start(world, moment).returncode == -9
+    assert world.sync(*ENTITIES).exit_code == 0
+    assert world.sync(*ENTITIES).exit_code == 0
+    assert_converged(world, "sync")
+
+
+@pytest.mark.slow
+def test_a_backfill_of_days_with_a_failure_each_day_reads_little_twice(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(daily_limit=9, companies=1, large_page_size=1)
+    path, asked = feed_path("transaction_lines"), list[str]()
+    days, is_done = 0, False
+    while not is_done:
+        days += 1
+        run = world.make_run(round_pages=2)
+        run.on_progress = fail_at(8)
+        world.pipeline = world.new_pipeline()
+        with world.watch() as calls, suppress(PipelineStepFailed):
+            sync(world.pipeline, run, ["transaction_lines"])
+        asked += [str(c.query.get("$skiptoken")) for c in calls.to(path) if c.status == 200]
+        with world.watch() as calls:
+            outcome = world.sync("transaction_lines", round_pages=2)
+        asked += [str(c.query.get("$skiptoken")) for c in calls.to(path) if c.status == 200]
+        is_done = outcome.exit_code == 0
+        world.clock.sandbox.set(outcome.resumes_at or world.clock.now())
+        world.login()
+    assert days >= 3
+    world.assert_equal("transaction_lines")
+    assert len(asked) - len(set(asked)) <= 2 * (days + 1)
+
+
+def fail_at(step: int) -> Callable[[object], None]:
+    steps = count()
+
+    def fail(_result: object) -> None:
+        if next(steps) == step:
+            raise RuntimeError
+
+    return fail

@@ -1,0 +1,69 @@
+"""A process that loads, and may kill itself on the way; holds no tests. Run as a module with JSON.
+
+Moments to die: ``{"step": 7}`` at the seventh step of a stream, ``{"round": 2}`` before a round,
+``{"folder": "load/normalized/*/started_jobs/*"}`` as soon as dlt has put such a file there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def watch(folder: Path, pattern: str) -> None:
+    """Die once dlt has come so far; a busy eye, because it is gone in milliseconds."""
+    while not any(folder.glob(pattern)):
+        time.sleep(0.0005)
+    die()
+
+
+def main(order: dict[str, Any]) -> int:
+    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+    import dlt
+
+    from exact_source.auth import FileTokenStorage
+    from exact_source.settings import Settings
+    from exact_source.source import make_options, make_run
+    from exact_source.sync import sync
+    from tests.world import DATASET
+
+    folder = Path(order["folder"])
+    run = make_run(
+        make_options(**order["options"]),
+        Settings(**order["settings"]),
+        FileTokenStorage(folder / "tokens.json"),
+    )
+    pipeline = dlt.pipeline(
+        "exact_online",
+        destination=dlt.destinations.duckdb(str(folder / "exact.duckdb")),
+        dataset_name=DATASET,
+        pipelines_dir=str(folder / "pipelines"),
+    )
+    moment, steps = order["die"], count(1)
+    if "step" in moment:
+        run.on_progress = lambda _result: die() if next(steps) == moment["step"] else None
+    if "folder" in moment:
+        home = folder / "pipelines" / "exact_online"
+        threading.Thread(target=watch, args=(home, moment["folder"]), daemon=True).start()
+    outcome = sync(
+        pipeline,
+        run,
+        order["entities"],
+        on_round=lambda number: die() if number == moment.get("round") else None,
+    )
+    return outcome.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))
