@@ -54,7 +54,8 @@ GL_ACCOUNTS = (
     GLAccount("9100", "Rentelasten", 120, False),
 )
 BANK, RECEIVABLE, PAYABLE, CAPITAL, STOCK = "1100", "1300", "1600", "0500", "3000"
-COSTS = ("4100", "4200", "4300", "4400", "4500", "4600", "7000")
+# Half of what is bought is sold on.
+COSTS = ("4100", "4200", "4300", "4400", "4500", "4600", *("7000",) * 6)
 CLAIM = "1520"
 
 

@@ -121,8 +121,8 @@ def _price(books: Books, item: Row) -> Row:
 def _add_stock(books: Books, item: Row) -> None:
     """The item's stock in each warehouse, and who supplies it."""
     for warehouse in books.tables["warehouses"]:
-        stock = float(books.random.randrange(0, 400))
-        reserved = float(books.random.randrange(0, 20))
+        stock = float(books.random.randrange(0, 40))
+        reserved = float(books.random.randrange(0, 5))
         item["Stock"] += stock
         where = {
             "Warehouse": warehouse["ID"],

@@ -13,9 +13,10 @@ from .books import Books
 from .relations import NATIONAL_CURRENCY
 
 OPEN, MATCHED, PROCESSED = 20, 50, 50
-PART_EVERY = 17  # every so many payments is of one half only
+PART_EVERY = 4  # every so many payments of late is of one half only
 LATE_DAYS = 25
-PAID = 0.9
+PAID, PAID_IN_THE_END = 0.8, 0.99  # share of what was due lately, and of what was due long ago
+LONG_AGO_DAYS = 60
 
 
 class Amount(NamedTuple):
@@ -94,9 +95,11 @@ def add_open_item(books: Books, entity: str, line: Row, days: int) -> None:
     """
     cents = round(line["AmountDC"] * 100)
     paid_on = line["Date"] + timedelta(days=days + books.random.randint(-days, LATE_DAYS))
-    paid = paid_on < books.before - timedelta(days=2) and books.random.random() < PAID
+    lately = paid_on > books.before - timedelta(days=LONG_AGO_DAYS)
+    share = PAID if lately else PAID_IN_THE_END
+    paid = paid_on < books.before - timedelta(days=2) and books.random.random() < share
     parts = [cents]
-    if paid and books.random.randrange(PART_EVERY) == 0:
+    if paid and lately and books.random.randrange(PART_EVERY) == 0:
         parts = [cents // 2, cents - cents // 2]
     for index, part in enumerate(parts):
         is_paid = paid and index == 0

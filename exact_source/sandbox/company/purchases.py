@@ -45,7 +45,7 @@ def add_purchases(books: Books) -> None:
         _add_order(books, books.random.choice(sellers), lines, books.day(index, orders))
     invoices = books.invoices // INVOICES_EACH + 1
     for index in range(invoices):
-        cents, gl = books.random.randrange(500, 250_000), books.random.choice(chart.COSTS)
+        cents, gl = books.random.randrange(50_000, 1_800_000), books.random.choice(chart.COSTS)
         seller = books.random.choice(sellers)
         _add_invoice(books, FIRST_INVOICE + index, seller, gl, cents, books.day(index, invoices))
 

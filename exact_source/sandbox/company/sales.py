@@ -23,6 +23,7 @@ from .ledger import Amount, Entry, add_open_item, header_columns, post
 from .relations import customers
 
 FIRST_INVOICE, FIRST_ORDER = 20_200_001, 10_200_001
+DELIVERED_WITHIN_DAYS, PROMISED_WITHIN_DAYS = 1, 21
 CREDIT_EVERY = 25
 ORDERED_SHARE = 0.6
 OPEN_ORDER_EVERY = 10
@@ -78,7 +79,8 @@ def _add_order(
         "OrderID": books.guid(),
         "OrderNumber": number,
         "OrderDate": day,
-        "DeliveryDate": day + timedelta(days=1),
+        "DeliveryDate": day
+        + timedelta(days=DELIVERED_WITHIN_DAYS if delivered else PROMISED_WITHIN_DAYS),
         "Description": f"Order {number}",
         "DeliveryStatus": status["Status"],
         "InvoiceStatus": status["Status"],
