@@ -1,0 +1,95 @@
+"""``exact-source report``: the books on one page."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import ConfigurationError
+from .options import Dataset, Destination, Divisions, PipelineName
+
+OUTPUT = Path("exact-online.html")
+MARTS = "exact_finance"
+
+
+def report(  # noqa: PLR0913, PLR0917 (options of a command)
+    context: typer.Context,
+    destination: Destination = "duckdb",
+    dataset: Dataset = "exact_online",
+    pipeline_name: PipelineName = "exact_online",
+    divisions: Divisions = "all",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="HTML file to write.")
+    ] = OUTPUT,
+    marts: Annotated[
+        str,
+        typer.Option(
+            metavar="SCHEMA",
+            help=(
+                "Schema of what the dbt package built. It is read if it shows the latest load; "
+                "otherwise the same SQL works everything out from the loaded tables."
+            ),
+        ),
+    ] = MARTS,
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", metavar="YYYY-MM-DD", help="Day of the report. Default: today."),
+    ] = None,
+) -> None:
+    """Write one HTML page: revenue, profit and loss, open items, customers, sync health.
+
+    Asks the destination only, no call goes to Exact Online. The file needs no network and no
+    server: open it, or send it to somebody.
+
+    Example: exact-source report --destination duckdb --output books.html
+    """
+    from ..report.page import render_page
+    from ..report.reading import read_figures
+    from ..source import parse_divisions
+    from .connect import clock_of, make_pipeline
+    from .stored_syncs import database_file, reaching
+
+    made_at = datetime.fromtimestamp(clock_of(context).now(), UTC)
+    day = made_at.astimezone().date() if as_of is None else parse_day(as_of)
+    codes = parse_divisions(divisions)
+    pipeline = make_pipeline(destination, dataset, pipeline_name)
+    file = database_file(pipeline)
+    if file is not None and not file.exists():
+        raise ConfigurationError(f"--destination duckdb: there is no {file}; run a sync first")
+    with reaching(pipeline):
+        figures = read_figures(pipeline, day=day, made_at=made_at, divisions=codes, marts=marts)
+    write_page(output, render_page(figures))
+    typer.echo(f"{output}: {len(figures.companies)} companies, {day.isoformat()}")
+
+
+def parse_day(text: str) -> date:
+    """A date.
+
+    Raises:
+        ConfigurationError: If it is none.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"--as-of is {text!r}; write it as YYYY-MM-DD, such as 2026-03-31"
+        ) from None
+
+
+def write_page(path: Path, text: str) -> None:
+    """Put a file in place as a whole: a reader sees the old page or the new one.
+
+    Raises:
+        ConfigurationError: If it cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        draft.write_text(text, "utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ConfigurationError(f"--output: {path} cannot be written: {error.strerror}") from None

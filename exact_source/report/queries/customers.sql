@@ -1,0 +1,23 @@
+with customers as (
+  select
+    currency,
+    consolidation_key,
+    max(account_name) as account_name,
+    sum(revenue) as revenue,
+    sum(invoices) as invoices
+  from {{ ref('revenue_by_customer_month') }}
+  where month >= {{ since }} and month <= {{ until }} {{ only }}
+  group by currency, consolidation_key
+),
+
+ranked as (
+  select
+    *,
+    row_number() over (partition by currency order by revenue desc, consolidation_key) as place
+  from customers
+)
+
+select currency, account_name, revenue, invoices
+from ranked
+where place <= 10 and revenue > 0
+order by currency, place

@@ -1,0 +1,125 @@
+"""From a pipeline to the figures: which tables to read, and what to say if they are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError
+from .figures import Figures, Reader, Rows, instant
+from .models import Models, models_folder
+
+if TYPE_CHECKING:
+    import dlt
+    from dlt.destinations.sql_client import SqlClientBase
+
+SYNCS = "_exact_syncs"
+NEEDED = "accounts, divisions, gl_accounts and transaction_lines"
+
+
+def read_figures(
+    pipeline: dlt.Pipeline,
+    *,
+    day: date,
+    made_at: datetime,
+    divisions: Sequence[int] = (),
+    marts: str | None = None,
+) -> Figures:
+    """The figures of the report.
+
+    Args:
+        pipeline: Names the destination and the dataset of the loaded tables.
+        day: Day for which open items are aged, and the last whose entries count as revenue.
+        made_at: Now.
+        divisions: Companies to tell of; empty for all.
+        marts: Schema of the tables that dbt built. They are read only if they show the same day
+            and no sync loaded anything since; otherwise, and if ``None``, everything is worked out
+            from the loaded tables.
+
+    Raises:
+        ConfigurationError: If nothing was loaded, or not what the report needs.
+    """
+    dialect = str(pipeline.destination.destination_type).rsplit(".", 1)[-1]
+    with pipeline.sql_client() as client:
+        database = Database(client, dialect, day)
+        figures = Figures(day=day, made_at=made_at)
+        figures.built = marts is not None and database.shows_marts(marts)
+        ask = database.asker(marts if figures.built else None)
+        return Reader(ask(True), ask(False), divisions, figures).read()
+
+
+class Database:
+    """Asks one database.
+
+    Args:
+        client: Open.
+        dialect: Which SQL it speaks.
+        day: Day of the report.
+    """
+
+    def __init__(self, client: SqlClientBase[Any], dialect: str, day: date) -> None:
+        self._client = client
+        self._dialect = dialect
+        self._day = day
+
+    def shows_marts(self, marts: str) -> bool:
+        """Whether dbt built its tables for this day, from the latest load."""
+        models = self._models()
+        sql = models.query(
+            "as_of",
+            built=self._built(marts)("data_as_of"),
+            syncs=self._client.make_qualified_table_name(SYNCS),
+        )
+        for as_of, known, latest in self._rows(sql) or ():
+            return as_of == self._day and known and instant(known) == instant(latest)
+        return False
+
+    def asker(self, marts: str | None) -> Callable[[bool], Callable[..., Any]]:
+        """Makes functions that ask one of the report's queries.
+
+        Args:
+            marts: Schema of what dbt built; ``None`` to work it out.
+        """
+        models = self._models(built=None if marts is None else self._built(marts))
+
+        def choose(required: bool) -> Callable[..., Any]:
+            def ask(query: str, **values: Any) -> Rows | None:
+                rows = self._rows(models.query(query, **values))
+                if rows is None and required:
+                    raise ConfigurationError(
+                        f"tables that the report needs are not loaded; sync at least {NEEDED}"
+                    )
+                return rows
+
+            return ask
+
+        return choose
+
+    def _models(self, built: Callable[[str], str] | None = None) -> Models:
+        variables: Mapping[str, Any] = {"exact_as_of": self._day.isoformat()}
+        return Models(
+            models_folder(),
+            self._dialect,
+            self._client.make_qualified_table_name,
+            built=built,
+            variables=variables,
+            quote=self._client.escape_column_name,
+        )
+
+    def _built(self, marts: str) -> Callable[[str], str]:
+        def qualified(name: str) -> str:
+            with self._client.with_alternative_dataset_name(marts) as client:
+                return client.make_qualified_table_name(name)
+
+        return qualified
+
+    def _rows(self, sql: str) -> Rows | None:
+        from dlt.common.destination.exceptions import DestinationUndefinedEntity
+        from dlt.destinations.exceptions import DatabaseUndefinedRelation
+
+        # Without arguments the drivers take a percent sign for what it is.
+        try:
+            return list(self._client.execute_sql(sql) or ())
+        except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
+            return None
