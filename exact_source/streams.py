@@ -114,7 +114,7 @@ class Stream:
             return
         self._start_over_if_needed()
         await self._apply_tombstones()
-        if self.cursor.scan is None:
+        if self.cursor.scan is None or self.cursor.scan.pages == 0:
             await self._begin()
         self._leave_out(self.cursor.dropped)
         old = self._is_old()

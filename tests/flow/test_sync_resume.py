@@ -194,7 +194,7 @@ def test_a_next_link_that_went_stale_starts_the_scan_again(world: World) -> None
 
 
 def test_rows_that_change_between_rounds_are_not_missed(world: World) -> None:
-    for n in range(12):
+    for n in range(6):
         world.one_round("transaction_lines", "accounts", "sales_invoice_lines", round_pages=2)
         for entity in ("transaction_lines", "accounts", "sales_invoice_lines"):
             path, keys = feed_path(entity), world.keys(feed_path(entity))
@@ -314,7 +314,7 @@ def test_the_repeated_hour_of_october_loses_nothing(world: World) -> None:
     turn = 1_792_890_000.0  # 2026-10-25T01:00:00Z
     path = "financial/Journals"
     keys = world.keys(path)
-    for minutes in (-40, -20, -1, 1, 20, 40, 70, 130, 200):
+    for minutes in (-40, -1, 1, 20, 70, 200):
         world.clock.sandbox.set(turn + minutes * 60)
         world.login()
         key = keys[abs(minutes) % len(keys)]
