@@ -170,7 +170,7 @@ class Exact:
     def new_tokens(self) -> TokenData:
         now = self.clock.now()
         return TokenData.from_reply(
-            self.box.issue_tokens(), sent_at=now, received_at=now, server_date=now
+            self.box.issue_tokens(), sent_at=now, received_at=now, server_offset_s=0.0
         )
 
     def token_statuses(self) -> list[int]:
@@ -449,10 +449,19 @@ def warm_up(connection: Connection) -> None:
         modules += ["dlt.destinations.impl.duckdb.duck", "dlt.destinations.impl.postgres.postgres"]
     for module in modules:
         import_module(module)
+    threads = count_threads()
     with contextlib.suppress(ExactError):  # what httpx and anyio import on first use
         asyncio.run(
             OAuth("c", "secret", "", Nothing(), base_url="http://127.0.0.1:9").access_token()
         )
+    # A thread on its way out may hold a lock of OpenSSL; a fork would inherit it, locked for ever.
+    while count_threads() > threads:
+        os.sched_yield()
+
+
+def count_threads() -> int:
+    """Those of this process, also those that Python has let go."""
+    return len(list(Path("/proc/self/task").iterdir()))
 
 
 class Nothing:

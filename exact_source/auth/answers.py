@@ -11,6 +11,8 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any
 
+LONG_WAY_S = 10.0
+
 
 class Kind(Enum):
     """Kinds of answer."""
@@ -47,6 +49,16 @@ class Answer:
     server_date: float | None = None
     sent_at: float = 0.0
     received_at: float = 0.0
+
+    @property
+    def server_offset_s(self) -> float | None:
+        """Exact's clock minus this host's; ``None`` if unknown or if the way was long.
+
+        A clock that is stepped while the request is under way shows in the same manner.
+        """
+        if self.server_date is None or not 0 <= self.received_at - self.sent_at <= LONG_WAY_S:
+            return None
+        return self.server_date - self.received_at
 
 
 # In this order: "Rate limit exceeded: access_token not expired" also holds "expired".

@@ -70,7 +70,9 @@ class Rotator:
 
     def note_date(self, header: str | None) -> None:
         """Learn Exact's clock from a ``Date`` header."""
-        self._note(parse_date(header))
+        seconds = parse_date(header)
+        if seconds is not None:
+            self._offset_s = seconds - self._clock.now()
 
     async def exchange(self, code: str, redirect_uri: str) -> TokenData:
         """Spend an authorization code."""
@@ -163,7 +165,8 @@ class Rotator:
                 **self._app,
             }
         )
-        self._note(answer.server_date)
+        if answer.server_offset_s is not None:
+            self._offset_s = answer.server_offset_s
         return answer
 
     async def _store(self, vault: LockedVault, old: TokenData | None, answer: Answer) -> TokenData:
@@ -172,7 +175,7 @@ class Rotator:
                 answer.reply,
                 sent_at=answer.sent_at,
                 received_at=answer.received_at,
-                server_date=answer.server_date,
+                server_offset_s=answer.server_offset_s,
                 refresh_token=old.refresh_token if old else None,
             )
         except TokenDataError:
@@ -218,10 +221,6 @@ class Rotator:
         if self._hold and self._hold[0] == tokens.fingerprint and now < self._hold[1]:
             return False
         return tokens.is_due(now, self._offset_s)
-
-    def _note(self, server_date: float | None) -> None:
-        if server_date is not None:
-            self._offset_s = server_date - self._clock.now()
 
     def _refresh_error(
         self, tokens: TokenData, answer: Answer, lost: Answer | None

@@ -149,7 +149,7 @@ class TokenData:
         *,
         sent_at: float,
         received_at: float,
-        server_date: float | None,
+        server_offset_s: float | None,
         refresh_token: str | None = None,
     ) -> TokenData:
         """The pair in an answer of the token endpoint.
@@ -161,7 +161,7 @@ class TokenData:
             reply: The decoded body.
             sent_at: This host's clock before the request was sent.
             received_at: This host's clock after the answer came.
-            server_date: The answer's ``Date`` header.
+            server_offset_s: Exact's clock minus this host's, ``None`` if unknown.
             refresh_token: Used if the reply has none, which OAuth2 allows when it stays the same.
         """
         return cls(
@@ -171,7 +171,7 @@ class TokenData:
             _moment(sent_at + _lifetime_s(reply.get("expires_in"))),
             issued_at=_moment(sent_at),
             received_at=received_at,
-            server_offset_s=None if server_date is None else server_date - received_at,
+            server_offset_s=server_offset_s,
         )
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exact_source.auth.answers import Kind, parse_answer, parse_date
+from exact_source.auth.answers import Answer, Kind, parse_answer, parse_date
 
 EARLY = "Rate limit exceeded: access_token not expired"
 LOGIN_PAGE = (
@@ -90,3 +90,21 @@ def test_a_token_that_is_echoed_back_is_not_shown() -> None:
 )
 def test_dates_are_read_or_left(header: str | None, seconds: float | None) -> None:
     assert parse_date(header) == seconds
+
+
+@pytest.mark.parametrize(
+    ("date", "sent_at", "received_at", "offset"),
+    [
+        (1000.0, 1000.2, 1000.4, -0.4),
+        (1000.0, 4600.2, 4600.4, -3600.4),
+        (None, 1000.2, 1000.4, None),
+        (1000.0, 1000.2, 1020.0, None),  # a slow answer, or a clock set forward on the way
+        (1000.0, 1000.2, 400.0, None),  # a clock set back on the way
+    ],
+)
+def test_the_clocks_are_compared_only_by_a_quick_answer(
+    date: float | None, sent_at: float, received_at: float, offset: float | None
+) -> None:
+    answer = Answer(Kind.TOKENS, server_date=date, sent_at=sent_at, received_at=received_at)
+
+    assert answer.server_offset_s == pytest.approx(offset)

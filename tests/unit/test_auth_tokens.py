@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exact_source.auth import TokenData, TokenDataError
+from exact_source.auth.answers import Answer, Kind
 from exact_source.errors import ConfigurationError
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -28,7 +29,10 @@ def make(**changes: Any) -> TokenData:
 
 def received(at: float = AT, *, sent_at: float = AT, date: float | None = None) -> TokenData:
     reply = {"access_token": "aaaa", "refresh_token": "rrrr", "expires_in": "600"}
-    return TokenData.from_reply(reply, sent_at=sent_at, received_at=at, server_date=date)
+    answer = Answer(Kind.TOKENS, server_date=date, sent_at=sent_at, received_at=at)
+    return TokenData.from_reply(
+        reply, sent_at=sent_at, received_at=at, server_offset_s=answer.server_offset_s
+    )
 
 
 def test_a_naive_expiry_is_refused_when_it_is_made() -> None:
@@ -89,7 +93,7 @@ def test_text_that_holds_no_pair_is_refused_without_showing_it(text: str) -> Non
 def test_an_odd_lifetime_does_not_cost_the_pair(expires_in: object) -> None:
     reply = {"access_token": "aaaa", "refresh_token": "rrrr", "expires_in": expires_in}
 
-    pair = TokenData.from_reply(reply, sent_at=AT, received_at=AT, server_date=None)
+    pair = TokenData.from_reply(reply, sent_at=AT, received_at=AT, server_offset_s=None)
 
     assert pair.expires_at == NOON + timedelta(seconds=600)
 
@@ -124,7 +128,7 @@ def test_a_slow_answer_does_not_make_the_refresh_early() -> None:
 
 def test_a_short_lifetime_does_not_make_the_refresh_early() -> None:
     reply = {"access_token": "aaaa", "refresh_token": "rrrr", "expires_in": "60"}
-    pair = TokenData.from_reply(reply, sent_at=AT, received_at=AT, server_date=None)
+    pair = TokenData.from_reply(reply, sent_at=AT, received_at=AT, server_offset_s=None)
 
     assert not pair.is_due(AT + 569)
 
