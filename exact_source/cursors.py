@@ -5,11 +5,10 @@ it runs, and pages come in key order, so the highest version seen is no safe cur
 changed behind the scan has a version below it and would never be asked for again. What is safe:
 
 * one page is one moment: the highest version on it;
-* a chain in version order (its skiptokens prove that): the highest version of all, because a row
-  that changes moves to the end of such a chain;
-* any other chain: the highest version known to have existed when it began, be it from its *first
+* any longer chain: the highest version known to have existed when it began, be it from its *first
   page*, from other reads or, for ``Modified``, from the server's clock. All that changed later is
-  higher. What the chain itself read above it is read again by the next one.
+  higher. What the chain itself read above it is read again by the next one. Pages in version order
+  are no exception: a row that commits late can slip in behind a chain that waits at the end.
 
 Versions are integers: ``Timestamp`` as it is, ``Modified`` as the milliseconds in ``/Date(ms)/``,
 which are wall-clock digits (API 3.5) and never converted.
@@ -48,7 +47,6 @@ class Scan:
         first: Highest version on the first page.
         top: Highest version on any page.
         known: A version that is no higher than the highest when the scan began; ``None`` if unknown.
-        ordered: Whether every skiptoken so far proves version order.
         seen: Fingerprints of the highest rows with their versions; ``None`` once they were too many.
     """
 
@@ -60,13 +58,12 @@ class Scan:
     first: int | None = None
     top: int | None = None
     known: int | None = None
-    ordered: bool = True
     seen: dict[str, int] | None = field(default_factory=dict)
 
     @property
     def safe(self) -> int | None:
         """The highest version below which nothing can have been missed."""
-        if self.pages == 1 or self.ordered or self.top is None:
+        if self.pages == 1 or self.top is None:
             return self.top
         return _max(self.first, None if self.known is None else min(self.known, self.top))
 
@@ -173,14 +170,12 @@ class PageFacts:
         high: Highest version on it; ``None`` without rows or without a version column.
         fingerprints: Of the rows worth remembering, with their versions; ``None`` if too many.
         next: Path and query of the next page; ``None`` on the last.
-        ordered: Whether the next link's skiptoken proves version order.
     """
 
     rows: int
     high: int | None
     fingerprints: Mapping[str, int] | None
     next: str | None
-    ordered: bool
 
 
 def advance(cursor: Cursor, page: PageFacts) -> Cursor:
@@ -195,7 +190,6 @@ def advance(cursor: Cursor, page: PageFacts) -> Cursor:
         rows=scan.rows + page.rows,
         first=page.high if scan.pages == 0 else scan.first,
         top=_max(scan.top, page.high),
-        ordered=scan.ordered and (page.next is None or page.ordered),
     )
     scan = replace(scan, seen=_remember(cursor, scan, page.fingerprints))
     cursor = replace(cursor, scan=scan)

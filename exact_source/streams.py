@@ -442,7 +442,7 @@ class Stream:
     def _facts(self, before: Cursor, table: pa.Table, link: str | None) -> PageFacts:
         version = self.shape.version
         if version is None or not table.num_rows:
-            return PageFacts(table.num_rows, None, {}, link, ordered=link is None)
+            return PageFacts(table.num_rows, None, {}, link)
         high = pc.max(rows.versions(table, version)).as_py()
         if version == "timestamp":
             self.run.note_version(self.division.code, high)
@@ -450,9 +450,7 @@ class Stream:
         marks = (
             {} if floor is None else rows.fingerprints(table, self._marked(table), version, floor)
         )
-        # A skiptoken that is the page's own highest version proves that pages come in version order.
-        ordered = link is not None and skiptoken(link) == f"{high}L"
-        return PageFacts(table.num_rows, high, marks, link, ordered)
+        return PageFacts(table.num_rows, high, marks, link)
 
     def _marked(self, table: pa.Table) -> list[str]:
         """Columns that make one state of a row: row versions are unique, ``Modified`` is not."""

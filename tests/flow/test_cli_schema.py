@@ -6,7 +6,7 @@ import json
 from importlib.util import find_spec
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from exact_source.entities import load_catalogue
 from tests.flow.cli_fixtures import Cli, cli, make_cli

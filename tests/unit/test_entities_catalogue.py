@@ -102,7 +102,7 @@ def test_lookups_of_unknown_names_fail() -> None:
 
 def test_an_entity_is_made_once() -> None:
     assert catalogue.entities["accounts"] is catalogue.entities["accounts"]
-    assert load_catalogue() is catalogue
+    assert load_catalogue() is load_catalogue()
 
 
 def test_well_known_facts() -> None:
