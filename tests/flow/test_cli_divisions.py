@@ -64,7 +64,7 @@ def test_a_refused_list_is_one_line_on_stderr(cli: Cli) -> None:
     result = cli("divisions")
 
     assert (result.code, result.out) == (1, "")
-    assert result.err.startswith("error: system/Divisions")
+    assert result.err.startswith("error: divisions of division")
     assert len(result.err.splitlines()) == 1
 
 
