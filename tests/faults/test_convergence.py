@@ -113,8 +113,13 @@ class Company(RuleBasedStateMachine):
         path, column = ENTITIES[entity]
         if key in self.keys(entity, division):
             return
-        line = {"LineNumber": 1} if entity == "sales_invoice_lines" else {}
-        self.box.insert(path, division, {"ID": key, column: name, **line, **more})
+        # A line has a number and belongs to an entry, whose feed tells of its end.
+        line: dict[str, dict[str, Any]] = {
+            "sales_invoice_lines": {"LineNumber": 1},
+            "transaction_lines": {"EntryID": f"eeeeeeee{key[8:]}", "LineNumber": 1},
+        }
+        row = {"ID": key, column: name, **line.get(entity, {}), **more}
+        self.box.insert(path, division, row)
         self.pass_time()
 
     @rule(entity=entities, company=companies, place=places, later=st.booleans())
@@ -178,11 +183,22 @@ class Company(RuleBasedStateMachine):
             self.box.delete(ENTITIES[entity][0], self.division(company), key)
         self.pass_time()
 
-    @rule(by=st.sampled_from([100, 6000, 1_000_000]))
-    def others_write(self, by: int) -> None:
+    @rule(by=st.sampled_from([100, 6000, 1_000_000]), later=st.booleans())
+    def others_write(self, by: int, later: bool) -> None:
+        self.do(lambda: self._others_write(by), later)
+
+    def _others_write(self, by: int) -> None:
         store = self.box.state.store
         for versions in (store._common, *store.versions.values()):
             versions.last += by
+
+    @rule(entity=entities, company=companies, end=ends)
+    def be_busy(self, entity: str, company: int, end: str) -> None:
+        """While pages are read: much happens, behind the reading, long before and in front of it."""
+        for name in ("0", end, "f"):
+            self.insert(entity, company, name, True)
+            self.others_write(6000, True)
+            self.pending.append(lambda: self.pass_time(3 * HOUR_S))
 
     @rule(company=companies)
     def move(self, company: int) -> None:

@@ -60,8 +60,10 @@ class Hand:
 
     def _insert(self, entity: str, division: int, key: str) -> None:
         row: dict[str, Any] = {"ID": key, COLUMN[entity]: f"new {len(self.said)}"}
-        if entity == "sales_invoice_lines":
+        if entity != "accounts":
             row["LineNumber"] = 1
+        if entity == "transaction_lines":  # its entry's feed tells of its end
+            row["EntryID"] = f"eeeeeeee{key[8:]}"
         with suppress(ValueError):
             self.world.box.insert(feed_path(entity), division, row)
         self.said.append(f"insert {entity} {division} {key}")
