@@ -23,6 +23,7 @@ ROOM_FOR_YEAR = 4  # columns that a year takes up
 SERIES = 6  # colours; further companies share the last one
 STALE = timedelta(hours=36)
 DAY_LIMIT = 5_000
+TEN_MILLION = 10_000_000
 FAULTS = {"failed", "refused", "incomplete", "waiting"}
 # Subtotals of the profit and loss account: after which section, what they are called.
 SUBTOTALS = {"cost_of_goods": "Gross margin", "depreciation": "Operating result"}
@@ -38,6 +39,7 @@ def render_page(figures: Figures) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "figure": figure,
         "money": money,
         "whole": whole,
         "percent": percent,
@@ -230,6 +232,14 @@ def money(amount: Decimal, symbol: str = "") -> str:
     return f"{sign}{symbol}{' ' if len(symbol) > 1 else ''}{text}"
 
 
+def figure(amount: Decimal, symbol: str = "") -> str:
+    """An amount for a small card: in millions from ten million on."""
+    if abs(amount) < TEN_MILLION:
+        return money(amount, symbol)
+    millions = f"{abs(amount) / 1_000_000:,.1f}M"
+    return f"{'−' if amount < 0 else ''}{symbol}{' ' if len(symbol) > 1 else ''}{millions}"
+
+
 def whole(number: int) -> str:
     """A count with separators."""
     return f"{number:,}"
@@ -258,8 +268,9 @@ def span(length: timedelta) -> str:
 def ago(age: timedelta) -> str:
     """A length of time in its largest unit."""
     seconds = max(0.0, age.total_seconds())
-    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+    for size, name in ((86_400, "day"), (3_600, "hour")):
         count = int(seconds // size)
         if count:
             return f"{count} {name}{'s' if count > 1 else ''} ago"
-    return "just now"
+    minutes = int(seconds // 60)
+    return f"{minutes} min ago" if minutes else "just now"

@@ -1,0 +1,98 @@
+"""A real browser without a window, for pages that must look right."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import struct
+import subprocess
+from dataclasses import dataclass
+from html import escape, unescape
+from pathlib import Path
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--hide-scrollbars",
+)  # fmt: skip
+CSP = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
+# What a person would see as broken: a page that scrolls sideways, texts that are cut off or on top
+# of each other, bars without a size.
+MEASURE = """<script>
+const box = e => e.getBoundingClientRect();
+const seen = e => box(e).width > 0 && box(e).height > 0;
+const all = s => [...document.querySelectorAll(s)].filter(seen);
+const ticks = all('svg text[text-anchor=middle]').map(box);
+const hits = ticks.filter((a, i) => ticks.slice(i + 1).some(b =>
+  a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1));
+parent.document.documentElement.dataset.measured = JSON.stringify({
+  inner: innerWidth, page: document.documentElement.scrollWidth,
+  cut: all('.value, td, .row span').filter(e => e.scrollWidth > e.clientWidth + 1
+    && getComputedStyle(e).display !== 'inline').map(e => e.textContent),
+  outside: all('main *').filter(e => box(e).right > innerWidth + 1).map(e => e.textContent.trim()),
+  hits: hits.length, bars: all('svg rect').length, charts: all('svg').length,
+  font: Math.min(...all('svg text').map(e => box(e).height)),
+});
+</script></body>"""
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Opens files in new profiles.
+
+    Attributes:
+        program: The browser.
+        folder: For profiles and pictures.
+    """
+
+    program: str
+    folder: Path
+
+    def picture(self, page: Path, width: int, height: int) -> Path:
+        """A picture of the top of a page."""
+        path = self.folder / f"{page.stem}-{width}.png"
+        self._run(page, f"--window-size={width},{height}", f"--screenshot={path}")
+        return path
+
+    def measure(self, page: Path, width: int) -> str:
+        """What ``MEASURE`` found, as JSON.
+
+        A window cannot be as narrow as a phone, so a copy of the page with the script goes into a
+        frame that is.
+        """
+        text = CSP.sub("", page.read_text("utf-8")).replace("</body>", MEASURE)
+        frame = (
+            f'<iframe style="width: {width}px; height: 900px; border: 0" srcdoc="{escape(text)}">'
+        )
+        around = self.folder / f"measured-{width}.html"
+        around.write_text(f'<!DOCTYPE html><meta charset="utf-8">{frame}', "utf-8")
+        found = re.search('data-measured="([^"]*)"', self._run(around, "--dump-dom"))
+        assert found, "the browser did not run the script"
+        return unescape(found[1])
+
+    def _run(self, page: Path, *arguments: str) -> str:
+        profile = self.folder / f"profile-{len(list(self.folder.iterdir()))}"
+        command = [
+            self.program, *FLAGS, f"--user-data-dir={profile}", *arguments, page.as_uri(),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        return done.stdout
+
+
+def png_size(path: Path) -> tuple[int, int]:
+    """Width and height, from the header."""
+    width, height = struct.unpack(">II", path.read_bytes()[16:24])
+    return width, height
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Browser:
+    for name in NAMES:
+        if (program := shutil.which(name)) is not None:
+            folder = tmp_path / "browser"
+            folder.mkdir()
+            return Browser(program, folder)
+    pytest.skip("there is no chromium; install it with: apt-get install chromium")

@@ -1,0 +1,78 @@
+"""The models of the dbt package, rendered without dbt."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import sqlglot
+
+from exact_source.errors import ConfigurationError
+from exact_source.report import models
+from exact_source.report.models import Models, models_folder
+
+FOLDER = models_folder()
+NAMES = sorted(path.stem for path in (FOLDER / "models").rglob("*.sql"))
+DIALECTS = ("duckdb", "postgres", "bigquery")
+
+
+def make(dialect: str, **settings: object) -> Models:
+    return Models(FOLDER, dialect, "exact_online.{}".format, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_is_sql_of_each_database(name: str, dialect: str) -> None:
+    sql = make(dialect).render(f"select * from {{{{ ref('{name}') }}}}")
+    (statement,) = sqlglot.parse(sql, read=dialect)
+    assert statement is not None
+    assert statement.key == "select"
+    # dbt's words are all resolved, and every model stands before those that read it.
+    assert "{{" not in sql
+    assert "{%" not in sql
+    known: set[str] = set()
+    for common in statement.args["with_"].expressions:
+        assert common.alias not in known
+        known.add(common.alias)
+
+
+def test_amounts_never_become_floats() -> None:
+    for path in (*(FOLDER / "models").rglob("*.sql"), *(FOLDER / "macros").glob("*.sql")):
+        assert not re.search(r"\bas (float|double|real)", path.read_text(), re.IGNORECASE)
+
+
+def test_combined_feeds_are_never_read() -> None:
+    tables = set()
+    for path in (FOLDER / "models").rglob("*.sql"):
+        tables |= set(re.findall(r"source\('exact_online', '(\w+)'\)", path.read_text()))
+    assert tables == {
+        "_exact_syncs", "accounts", "divisions", "gl_accounts", "items", "journals",
+        "sales_order_lines", "sales_orders", "transaction_lines",
+    }  # fmt: skip
+
+
+def test_built_tables_take_the_place_of_models() -> None:
+    sql = make("duckdb", built="marts.{}".format).query("companies", only="")
+    assert "from marts.dim_divisions" in sql
+    assert "stg_exact" not in sql
+
+
+def test_a_query_of_its_own_comes_after_the_models() -> None:
+    sql = make("postgres").query("customers", only="", since="'2025-01-01'", until="'2025-12-01'")
+    (statement,) = sqlglot.parse(sql, read="postgres")
+    assert statement is not None
+    names = [common.alias for common in statement.args["with_"].expressions]
+    assert names.index("revenue_by_customer_month") < names.index("customers")
+
+
+def test_databases_that_spell_differently_get_their_own_words() -> None:
+    model = "select * from {{ ref('open_receivables') }}"
+    assert "date_diff(" in make("bigquery").render(model)
+    assert "date_diff(" not in make("postgres").render(model)
+
+
+def test_missing_models_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(models, "PLACES", (tmp_path,))
+    with pytest.raises(ConfigurationError, match="missing from this installation"):
+        models_folder()
