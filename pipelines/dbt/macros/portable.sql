@@ -7,8 +7,11 @@
 
 {# An amount as an exact decimal. Never a float: cents would get lost. #}
 {% macro exact_amount(column) -%}
-  cast({{ column }} as numeric(38, 9))
+  {{ adapter.dispatch('exact_amount', 'exact_online')(column) }}
 {%- endmacro %}
+{% macro default__exact_amount(column) -%} cast({{ column }} as numeric(38, 9)) {%- endmacro %}
+{# BigQuery's numeric has these digits, and a cast may not say so. #}
+{% macro bigquery__exact_amount(column) -%} cast({{ column }} as numeric) {%- endmacro %}
 
 {# The date that Exact shows. Its digits are wall clock without a zone, so nothing is converted. #}
 {% macro exact_date(column) -%}
