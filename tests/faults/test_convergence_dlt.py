@@ -23,7 +23,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from exact_source.sandbox import SandboxClock
 from exact_source.sync import sync
 from tests.conftest import MakeWorld
-from tests.world import World, feed_path
+from tests.world import Calls, World, feed_path
 
 ENTITIES = ["accounts", "transaction_lines", "sales_invoice_lines"]
 COLUMN = {"accounts": "Name", "transaction_lines": "Notes", "sales_invoice_lines": "Notes"}
@@ -201,16 +201,22 @@ def test_a_backfill_of_days_with_a_failure_each_day_reads_little_twice(
         world.pipeline = world.new_pipeline()
         with world.watch() as calls, suppress(PipelineStepFailed):
             sync(world.pipeline, run, ["transaction_lines"])
-        asked += [str(c.query.get("$skiptoken")) for c in calls.to(path) if c.status == 200]
+        asked += first_pass(calls, path)
         with world.watch() as calls:
             outcome = world.sync("transaction_lines", round_pages=2)
-        asked += [str(c.query.get("$skiptoken")) for c in calls.to(path) if c.status == 200]
+        asked += first_pass(calls, path)
         is_done = outcome.exit_code == 0
         world.clock.sandbox.set(outcome.resumes_at or world.clock.now())
         world.login()
     assert days >= 3
     world.assert_equal("transaction_lines")
     assert len(asked) - len(set(asked)) <= 2 * (days + 1)
+
+
+def first_pass(calls: Calls, path: str) -> list[str]:
+    """The pages that were read of all rows, not those of what changed since."""
+    asked = [c.query for c in calls.to(path) if c.status == 200]
+    return [str(q.get("$skiptoken")) for q in asked if "1900" in q["$filter"]]
 
 
 def fail_at(step: int) -> Callable[[object], None]:
