@@ -52,6 +52,24 @@ def test_combined_feeds_are_never_read() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_settings_change_the_sql(dialect: str) -> None:
+    variables = {
+        "exact_processed_only": True, "exact_use_items": False, "exact_payable_types": [22, 25],
+        "exact_excluded_entry_types": [3000], "exact_as_of": "2025-12-31",
+    }  # fmt: skip
+    models = make(dialect, variables=variables)
+    payables = models.render("select * from {{ ref('open_payables') }}")
+    items = models.render("select * from {{ ref('revenue_by_item_month') }}")
+    for sql in (payables, items):
+        assert len(sqlglot.parse(sql, read=dialect)) == 1
+    assert "l.status = 50" in payables
+    assert "in (22, 25)" in payables
+    assert "not in (3000)" in payables
+    assert "cast('2025-12-31' as date)" in payables
+    assert "exact_online.items" not in items
+
+
 def test_built_tables_take_the_place_of_models() -> None:
     sql = make("duckdb", built="marts.{}".format).query("companies", only="")
     assert "from marts.dim_divisions" in sql
