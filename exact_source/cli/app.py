@@ -17,6 +17,7 @@ from .divisions import divisions
 from .entities import entities
 from .login import login, logout, tokens
 from .plan import plan
+from .report import report as report_page
 from .sandbox import sandbox
 from .schema import schema
 from .status import status
@@ -51,7 +52,7 @@ def options(
 
 
 COMMANDS = (
-    demo, login, check, divisions, entities, plan, sync, status, schema, tokens, logout, sandbox,
+    demo, login, check, divisions, entities, plan, sync, status, report_page, schema, tokens, logout, sandbox,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
