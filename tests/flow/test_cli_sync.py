@@ -127,7 +127,7 @@ def test_small_rounds_load_the_same(make_cli: Callable[..., Cli]) -> None:
     result = cli("sync", cli.destination, CORE, "--json", "--round-pages=4")
 
     assert result.code == 0
-    assert result.json["loads"] > 3
+    assert result.json["loads"] > 1
     for division in cli.world.box.divisions:
         truth = cli.world.box.rows("crm/Accounts", division)
         assert count(cli, "accounts", division) == len(truth)
