@@ -6,12 +6,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigurationError, TokenStoreError
-from ..settings import SECTION
+from ..database import Database, commit, said
+from ..errors import TokenStoreError
 from .encryption import need_cipher
 from .journaled import JournaledStorage, Row
 from .storage import LOCK_WAIT_S
@@ -20,18 +19,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Table
 
 TABLE = "exact_oauth"
-LOCK_WAIT_MS = int(LOCK_WAIT_S * 1000)
-# What begins a transaction in which the row can be locked until its end.
-_SETTINGS: dict[str, tuple[str, ...]] = {
-    "postgresql": (
-        f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}",
-        f"SET LOCAL idle_in_transaction_session_timeout = {LOCK_WAIT_MS}",
-        "SET LOCAL synchronous_commit = on",  # a commit that is reported is on disk
-    ),
-    "mysql": (f"SET SESSION innodb_lock_wait_timeout = {int(LOCK_WAIT_S)}",),
-    "mariadb": (f"SET SESSION innodb_lock_wait_timeout = {int(LOCK_WAIT_S)}",),
-    "sqlite": (f"PRAGMA busy_timeout = {LOCK_WAIT_MS}", "PRAGMA synchronous = FULL"),
-}
 
 
 class SqlTokenStorage(JournaledStorage):
@@ -62,13 +49,12 @@ class SqlTokenStorage(JournaledStorage):
         journal: str | Path | None = None,
     ) -> None:
         cipher = need_cipher(key, "SqlTokenStorage")
-        self._engine = _engine(url_or_engine)
+        self._database = Database(url_or_engine, user="SqlTokenStorage", lock_wait_s=LOCK_WAIT_S)
         self._name = name
         self._table = _table()
         self._is_ready = False
         self._open = threading.local()
-        where = self._engine.url.render_as_string(hide_password=True)
-        place = f"table {TABLE} in {where}, connection {name!r}"
+        place = f"table {TABLE} in {self._database.where}, connection {name!r}"
         super().__init__(cipher, Path(journal) if journal else None, place)
 
     @contextmanager
@@ -77,7 +63,7 @@ class SqlTokenStorage(JournaledStorage):
 
         with self._errors():
             self._prepare()
-            context = self._begin()
+            context = self._database.begin()
             connection = context.__enter__()
         self._open.connection = connection
         try:
@@ -95,7 +81,7 @@ class SqlTokenStorage(JournaledStorage):
             if held is not None:
                 return self._select(held)
             self._prepare()
-            with self._begin(to_write=False) as connection:
+            with self._database.begin(to_write=False) as connection:
                 return self._select(connection)
 
     def _put(self, row: Row) -> None:
@@ -106,7 +92,7 @@ class SqlTokenStorage(JournaledStorage):
                 self._update(held, row)
                 return
             self._prepare()
-            with self._begin() as connection:
+            with self._database.begin() as connection:
                 self._update(connection, row)
 
     def _remove(self) -> None:
@@ -115,7 +101,7 @@ class SqlTokenStorage(JournaledStorage):
             if held is None:
                 raise TokenStoreError(f"{self.place}: not locked")
             held.execute(self._table.delete().where(self._table.c.name == self._name))
-            _commit(held)
+            commit(held)
 
     def _probe(self) -> None:
         held = self._held_connection()
@@ -125,20 +111,6 @@ class SqlTokenStorage(JournaledStorage):
 
     def _held_connection(self) -> Connection | None:
         return getattr(self._open, "connection", None)
-
-    @contextmanager
-    def _begin(self, *, to_write: bool = True) -> Iterator[Connection]:
-        """A connection in a transaction that is rolled back unless it is committed."""
-        dialect = self._engine.dialect.name
-        with self._engine.connect() as connection:
-            for statement in _SETTINGS[dialect]:
-                connection.exec_driver_sql(statement)
-            if dialect == "sqlite" and to_write:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            finally:
-                _rollback(connection)
 
     def _select(self, connection: Connection, *, lock: bool = False) -> Row | None:
         from sqlalchemy import select
@@ -153,28 +125,28 @@ class SqlTokenStorage(JournaledStorage):
         values = {"generation": row.generation, "tokens": row.blob, "saved_at": _now()}
         if connection.execute(self._mine(self._table.update()).values(values)).rowcount == 0:
             connection.execute(self._table.insert().values(name=self._name, **values))
-        _commit(connection)
+        commit(connection)
 
     def _mine(self, statement: Any) -> Any:
         return statement.where(self._table.c.name == self._name)
 
     def _prepare(self) -> None:
         """Make the table and the row, whose absence nothing could lock."""
-        from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+        from sqlalchemy.exc import IntegrityError
 
         if self._is_ready:
             return
-        try:
-            self._table.create(self._engine, checkfirst=True)
-        except SQLAlchemyError:
-            self._table.create(self._engine, checkfirst=True)  # another process was faster
-        with self._begin(to_write=False) as connection:
+        self._database.create(self._table)
+        with self._database.begin(to_write=False) as connection:
             is_new = self._select(connection) is None
         if is_new:
             row = {"name": self._name, "generation": 0, "tokens": None, "saved_at": _now()}
-            with suppress(IntegrityError), self._begin() as connection:  # or another was faster
+            with (
+                suppress(IntegrityError),
+                self._database.begin() as connection,
+            ):  # or another was faster
                 connection.execute(self._table.insert().values(row))
-                _commit(connection)
+                commit(connection)
         self._is_ready = True
 
     @contextmanager
@@ -184,26 +156,11 @@ class SqlTokenStorage(JournaledStorage):
         try:
             yield
         except SQLAlchemyError as error:
-            said = " ".join(str(getattr(error, "orig", None) or type(error).__name__).split())
-            raise TokenStoreError(f"{self.place}: {said[:300]}") from error
+            raise TokenStoreError(f"{self.place}: {said(error)}") from error
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _commit(connection: Connection) -> None:
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("COMMIT")
-    else:
-        connection.commit()
-
-
-def _rollback(connection: Connection) -> None:
-    if connection.dialect.name != "sqlite":
-        connection.rollback()
-    elif connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
-        connection.exec_driver_sql("ROLLBACK")
 
 
 def _table() -> Table:
@@ -217,43 +174,3 @@ def _table() -> Table:
         Column("tokens", Text),
         Column("saved_at", String(40), nullable=False),
     )
-
-
-def _engine(url_or_engine: str | Engine) -> Engine:
-    try:
-        from sqlalchemy import Engine, NullPool, create_engine, make_url
-        from sqlalchemy.exc import ArgumentError
-    except ImportError:
-        raise ConfigurationError(
-            "SqlTokenStorage needs SQLAlchemy: pip install 'exact-source[postgres]'"
-        ) from None
-
-    if isinstance(url_or_engine, str):
-        try:
-            url = make_url(url_or_engine)
-            if url.drivername in {"postgresql", "postgres"}:
-                url = url.set(drivername=f"postgresql+{_postgres_driver()}")
-            # No pool: a refresh every ten minutes needs none, and connections outlive no fork.
-            engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
-        except (ArgumentError, ImportError) as error:
-            raise ConfigurationError(
-                f"{SECTION}.token_url is no database address that SQLAlchemy can use "
-                f"({type(error).__name__})"
-            ) from None
-    elif isinstance(url_or_engine, Engine):
-        engine = url_or_engine
-    else:
-        raise ConfigurationError("SqlTokenStorage takes an SQLAlchemy URL or a (plain) Engine")
-    if engine.dialect.name not in _SETTINGS:
-        raise ConfigurationError(
-            f"SqlTokenStorage knows no lock for {engine.dialect.name}: use one of "
-            f"{' '.join(_SETTINGS)}"
-        )
-    if engine.dialect.name == "sqlite":
-        # Begin and commit are ours: the driver would begin without taking the write lock.
-        engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-    return engine
-
-
-def _postgres_driver() -> str:
-    return "psycopg2" if find_spec("psycopg2") else "psycopg"

@@ -1,0 +1,133 @@
+"""A small table in a database that processes and hosts share, and transactions that lock its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from .errors import ConfigurationError
+from .settings import SECTION
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, Table
+
+# What begins a transaction in which a row can be locked until its end; {0} are seconds.
+_SETTINGS: dict[str, tuple[str, ...]] = {
+    "postgresql": (
+        "SET LOCAL lock_timeout = '{0}s'",
+        "SET LOCAL idle_in_transaction_session_timeout = '{0}s'",
+        "SET LOCAL synchronous_commit = on",  # a commit that is reported is on disk
+    ),
+    "mysql": ("SET SESSION innodb_lock_wait_timeout = {0}",),
+    "mariadb": ("SET SESSION innodb_lock_wait_timeout = {0}",),
+    "sqlite": ("PRAGMA busy_timeout = {0}000", "PRAGMA synchronous = FULL"),
+}
+
+
+class Database:
+    """A database by its address.
+
+    Args:
+        url_or_engine: SQLAlchemy URL or engine (not an async one).
+        user: What needs it, for messages.
+        lock_wait_s: How long a statement waits for a row that another holds.
+        dialects: Kinds of database whose locks ``user`` knows.
+
+    Raises:
+        ConfigurationError: If the address is none, or the database of another kind.
+    """
+
+    def __init__(
+        self,
+        url_or_engine: str | Engine,
+        *,
+        user: str,
+        lock_wait_s: float,
+        dialects: tuple[str, ...] = tuple(_SETTINGS),
+    ) -> None:
+        self._engine = _engine(url_or_engine, user)
+        self.dialect = self._engine.dialect.name
+        if self.dialect not in dialects:
+            raise ConfigurationError(
+                f"{user} knows no lock for {self.dialect}: use one of {' '.join(dialects)}"
+            )
+        if self.dialect == "sqlite":
+            # Begin and commit are ours: the driver would begin without taking the write lock.
+            self._engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.where = self._engine.url.render_as_string(hide_password=True)
+        self._statements = [text.format(int(lock_wait_s)) for text in _SETTINGS[self.dialect]]
+
+    def create(self, table: Table) -> None:
+        """Make a table if it is not there."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            table.create(self._engine, checkfirst=True)
+        except SQLAlchemyError:
+            table.create(self._engine, checkfirst=True)  # another process was faster
+
+    @contextmanager
+    def begin(self, *, to_write: bool = True) -> Iterator[Connection]:
+        """A connection in a transaction that is rolled back unless it is committed."""
+        with self._engine.connect() as connection:
+            for statement in self._statements:
+                connection.exec_driver_sql(statement)
+            if self.dialect == "sqlite" and to_write:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            finally:
+                _rollback(connection)
+
+
+def commit(connection: Connection) -> None:
+    """End a transaction of ``begin``."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("COMMIT")
+    else:
+        connection.commit()
+
+
+def said(error: Exception) -> str:
+    """What a database said of an error, in one line."""
+    text = str(getattr(error, "orig", None) or type(error).__name__)
+    return " ".join(text.split())[:300]
+
+
+def _rollback(connection: Connection) -> None:
+    if connection.dialect.name != "sqlite":
+        connection.rollback()
+    elif connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
+        connection.exec_driver_sql("ROLLBACK")
+
+
+def _engine(url_or_engine: str | Engine, user: str) -> Engine:
+    try:
+        from sqlalchemy import Engine, NullPool, create_engine, make_url
+        from sqlalchemy.exc import ArgumentError
+    except ImportError:
+        raise ConfigurationError(
+            f"{user} needs SQLAlchemy: pip install 'exact-source[postgres]'"
+        ) from None
+
+    if isinstance(url_or_engine, str):
+        try:
+            url = make_url(url_or_engine)
+            if url.drivername in {"postgresql", "postgres"}:
+                url = url.set(drivername=f"postgresql+{_postgres_driver()}")
+            # No pool: a refresh every ten minutes needs none, and connections outlive no fork.
+            return create_engine(url, poolclass=NullPool, hide_parameters=True)
+        except (ArgumentError, ImportError) as error:
+            raise ConfigurationError(
+                f"{SECTION}.token_url is no database address that SQLAlchemy can use "
+                f"({type(error).__name__})"
+            ) from None
+    if isinstance(url_or_engine, Engine):
+        return url_or_engine
+    raise ConfigurationError(f"{user} takes an SQLAlchemy URL or a (plain) Engine")
+
+
+def _postgres_driver() -> str:
+    return "psycopg2" if find_spec("psycopg2") else "psycopg"
