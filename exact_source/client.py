@@ -47,6 +47,14 @@ class TokenSource(Protocol):
         ...
 
 
+class Admission(Protocol):
+    """What the client needs of leases."""
+
+    async def admit(self, division: int) -> None:
+        """Return if this worker may call for a division now, else raise ``HeldError``."""
+        ...
+
+
 @dataclass
 class Target:
     """One stream of calls: which endpoint of which division, and how urgent.
@@ -115,6 +123,7 @@ class ExactClient:
         limits: Counts and paces the calls of each division.
         clock: Time.
         transport: For tests that run without a socket.
+        admission: Leases, if several workers share the divisions.
     """
 
     def __init__(
@@ -125,12 +134,14 @@ class ExactClient:
         limits: Limits | None = None,
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.base_url = base_url
         self.limits = limits or Limits()
         self.clock = clock or SystemClock()
         self.on_wait: Callable[[Target, float], None] = lambda _target, _until: None
         self._tokens = tokens
+        self._admission = admission
         self._turns: dict[int, Turnstile] = defaultdict(Turnstile)
         self._http = httpx.AsyncClient(
             base_url=base_url,
@@ -226,8 +237,8 @@ class ExactClient:
             return self._accepted(target, response)
 
     async def _admit(self, target: Target) -> None:
-        target.calls += 1
         if target.division is None:
+            target.calls += 1
             return
         if self.limits.errors_left(target.division, target.path, self.clock.now()) <= 0:
             raise RefusedError(
@@ -235,10 +246,16 @@ class ExactClient:
                 "until then (error limit)",
                 status=HTTPStatus.TOO_MANY_REQUESTS,
             )
-        while (wait_s := self.limits.wait_s(target.division, self.clock.now())) > 0:
+        while (wait_s := await self._wait_s(target.division)) > 0:
             self.on_wait(target, self.clock.now() + wait_s)
             await self.clock.sleep(wait_s)
+        target.calls += 1
         self.limits.spend(target.division)
+
+    async def _wait_s(self, division: int) -> float:
+        if self._admission is not None:
+            await self._admission.admit(division)
+        return self.limits.wait_s(division, self.clock.now())
 
     async def _send(self, target: Target, url: str, token: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"}

@@ -9,6 +9,8 @@
     + ContractError        -- an answer does not fit the documented contract
     + RemoteError          -- timeouts, 5xx, broken bodies, after all retries
   + LimitError             -- the day's calls are used up; progress is kept: exit 3
+    + HeldError            -- another worker is at this division, pipeline or load: exit 3
+    + LeaseStoreError      -- the leases' database cannot be asked, so nothing is called: exit 3
 
 A message says what happened, where (division, entity or setting) and what to do, in one line.
 It never holds a token, a secret, a row's content or the query of a URL.
@@ -72,3 +74,11 @@ class LimitError(ExactError):
     def __init__(self, message: str, *, resumes_at: float) -> None:
         super().__init__(message)
         self.resumes_at = resumes_at
+
+
+class HeldError(LimitError):
+    """Another worker holds the lease of a division, a pipeline or a load."""
+
+
+class LeaseStoreError(HeldError):
+    """The database of the leases could not be asked; without a lease no call is made."""

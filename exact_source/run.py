@@ -18,6 +18,7 @@ from .clock import Clock
 from .entities import load_catalogue
 from .errors import ConfigurationError, ExactError, LimitError, RefusedError
 from .feeds import Route
+from .leases import SqlLeases, division_item
 from .limits import DAY_S, Limits
 from .listing import read_all
 from .pages import PageSchema
@@ -104,6 +105,7 @@ class Run:
         connect: Makes a client in the running event loop; each round has a loop of its own.
         clock: Time.
         limits: Survives the rounds.
+        leases: Of the divisions, if several workers share them.
     """
 
     def __init__(
@@ -113,10 +115,12 @@ class Run:
         *,
         clock: Clock,
         limits: Limits,
+        leases: SqlLeases | None = None,
     ) -> None:
         self.options = options
         self.clock = clock
         self.limits = limits
+        self.leases = leases
         self.results: list[StreamResult] = []
         self.settled: set[tuple[str, int]] = set()
         self.selected: frozenset[str] = frozenset()
@@ -227,7 +231,9 @@ class Run:
             if "divisions" not in self._cache:
                 table, calls = await self._read_divisions()
                 self._cache["division_list"] = table, calls
-                self._cache["divisions"] = self._choose_divisions(table)
+                self._cache["divisions"] = chosen = self._choose_divisions(table)
+                if not self.options.divisions:
+                    await self._leased([d.code for d in chosen if not d.blocked])
         return self._cache["division_list"]  # type: ignore[no-any-return]
 
     async def has_rights(self, division: int, path: str) -> bool:
@@ -276,7 +282,7 @@ class Run:
 
     async def _starts(self) -> AsyncIterator[int]:
         """Divisions by which the list may be had; a mistyped one cannot (API 5)."""
-        named = self.options.divisions
+        named = await self._leased(self.options.divisions)
         for start in named[: DIVISION_TRIES - 1]:
             yield start
         current = await self._current_division()
@@ -284,6 +290,14 @@ class Run:
         for start in dict.fromkeys((current, *others)):
             if start not in named[: DIVISION_TRIES - 1]:
                 yield start
+
+    async def _leased(self, codes: Sequence[int]) -> Sequence[int]:
+        """The divisions, those in front that this worker may call for; asked for all at once."""
+        leases = self.leases
+        if leases is None or not codes:
+            return codes
+        await asyncio.to_thread(leases.take_divisions, codes)
+        return sorted(codes, key=lambda code: not leases.holds(division_item(code)))
 
     async def _current_division(self) -> int:
         entity = load_catalogue().entities["me"]

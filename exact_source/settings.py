@@ -41,6 +41,7 @@ class Settings:
         token_url: Database of ``SqlTokenStorage``.
         token_destination: Destination of ``DltStateTokenStorage`` where there is no pipeline.
         token_dataset: Dataset of the same.
+        leases: Whether workers share divisions by leases in ``token_url``.
     """
 
     base_url: str
@@ -54,6 +55,7 @@ class Settings:
     token_url: str | None = field(default=None, repr=False)
     token_destination: str | None = None
     token_dataset: str = "exact_online"  # noqa: S105  (a name, no secret)
+    leases: bool = False
 
 
 def resolve_base_url(region: str, base_url: str | None) -> str:
@@ -115,4 +117,11 @@ def load_settings(**overrides: str | None) -> Settings:
         token_url=read("token_url"),
         token_destination=read("token_destination"),
         token_dataset=read("token_dataset", Settings.token_dataset) or Settings.token_dataset,
+        leases=_parse_flag("leases", read("leases", "false")),
     )
+
+
+def _parse_flag(name: str, text: str | None) -> bool:
+    if (word := (text or "").lower()) in {"true", "false"}:
+        return word == "true"
+    raise ConfigurationError(f"{SECTION}.{name} is {text!r}; use true or false")

@@ -16,6 +16,7 @@ from .entities import Catalogue, load_catalogue
 from .entities.parameters import check_parameters, reason_not_read
 from .errors import ConfigurationError
 from .feeds import Route, check_route
+from .leases import SqlLeases
 from .limits import Limits
 from .resources import make_resource
 from .run import Deletes, Options, Run
@@ -149,8 +150,9 @@ def make_run(
     *,
     clock: Clock | None = None,
     limits: Limits | None = None,
+    leases: SqlLeases | None = None,
 ) -> Run:
-    """A run over a connection."""
+    """A run over a connection; with ``leases`` one of several workers'."""
     clock, limits = clock or SystemClock(), limits or Limits()
 
     def connect() -> ExactClient:
@@ -163,9 +165,9 @@ def make_run(
             base_url=settings.base_url,
             clock=clock,
         )
-        return ExactClient(oauth, settings.base_url, limits=limits, clock=clock)
+        return ExactClient(oauth, settings.base_url, limits=limits, clock=clock, admission=leases)
 
-    return Run(options, connect, clock=clock, limits=limits)
+    return Run(options, connect, clock=clock, limits=limits, leases=leases)
 
 
 def resources_of(
@@ -202,6 +204,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     max_pages: int | None = None,
     utc_instants: bool = False,
     parameters: Any = None,
+    leases: Any = None,
     clock: Any = None,
 ) -> Any:
     """Everything that Exact Online lets an app read, as dlt resources.
@@ -227,6 +230,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         utc_instants: Add ``created_utc`` and ``modified_utc``, true instants.
         parameters: What functions are asked with instead of the defaults, such as
             ``{"years": [2024, 2025]}``; see docs/entities.md.
+        leases: ``SqlLeases`` that are entered around the whole run, where several workers share
+            the divisions; see docs/many-companies.md.
         clock: Time, for tests.
 
     Raises:
@@ -253,7 +258,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     selected = choose_entities(entities, load_catalogue())
     limits = Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls)
     storage = token_storage or storage_from_settings(settings)
-    run = make_run(options, settings, storage, clock=clock, limits=limits)
+    run = make_run(options, settings, storage, clock=clock, limits=limits, leases=leases)
     yield from resources_of(run, selected, load_catalogue().entities)
 
 

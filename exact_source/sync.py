@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import dlt
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from .comments import schema_version, update_comments
-from .errors import AuthenticationError, ConfigurationError, ExactError, LimitError
+from .errors import AuthenticationError, ConfigurationError, ExactError, HeldError, LimitError
+from .leases import SqlLeases
 from .run import Run, StreamResult
 from .source import run_source
 
+LOAD_PATIENCE_S = 3600.0  # for the loads of other workers
 EXIT_COMPLETE, EXIT_FAILED, EXIT_USAGE, EXIT_INCOMPLETE = 0, 1, 2, 3
 
 
@@ -63,42 +66,97 @@ def sync(
 
     Each round is one load package: rows, cursors and outcomes commit together, so that whatever
     stops the process loses one round at most.
+
+    With leases a worker that finds the pipeline or a division held by another leaves it to that one
+    (incomplete, with the moment at which it may be free), and loads of one dataset follow each other.
     """
     error: ExactError | None = None
-    rounds, note = 0, ""
-    opened = ExitStack()
-    version = schema_version(pipeline)
+    note = ""
     try:
-        opened.enter_context(held_open(pipeline))
-        load_pending(pipeline)
-        while True:
-            rounds += 1
-            on_round(rounds)
-            run.begin_round()
-            before = len(run.results)
-            pipeline.run(run_source(run, list(entities)))
-            if not goes_on(run, run.results[before:]):
-                break
-        error = run.fatal
-        note = update_comments(pipeline, version)
+        with working_on(pipeline, run.leases):
+            version = schema_version(pipeline)
+            load_pending(pipeline)
+            read_in_rounds(pipeline, run, entities, on_round)
+            error = run.fatal
+            note = update_comments(pipeline, version)
+    except HeldError as held:
+        error = held
     except PipelineStepFailed as failure:
         error = own_error(failure)
         if error is None:
             raise
-    finally:
-        opened.close()
     latest = last_words(run.results)
     resumes = [r.resumes_at for r in latest.values() if r.resumes_at is not None]
     if isinstance(error, LimitError):
         resumes.append(error.resumes_at)
     return Outcome(
         list(latest.values()),
-        rounds,
+        run.rounds,
         run.limits.calls,
         error,
         min(resumes, default=None),
         (note,) if note else (),
     )
+
+
+def read_in_rounds(
+    pipeline: dlt.Pipeline, run: Run, entities: Sequence[str], on_round: Callable[[int], None]
+) -> None:
+    """Round after round, until there is nothing left to read."""
+    while True:
+        run.begin_round()
+        on_round(run.rounds)
+        before = len(run.results)
+        load_round(pipeline, run_source(run, list(entities)), run.leases)
+        if not goes_on(run, run.results[before:]):
+            return
+
+
+@contextmanager
+def working_on(pipeline: dlt.Pipeline, leases: SqlLeases | None) -> Iterator[None]:
+    """Be the only worker at a pipeline, and its destination ready."""
+    with ExitStack() as opened:
+        if leases is not None:
+            opened.enter_context(sole_worker(pipeline, leases))
+        opened.enter_context(held_open(pipeline))
+        yield
+
+
+@contextmanager
+def sole_worker(pipeline: dlt.Pipeline, leases: SqlLeases) -> Iterator[None]:
+    """Be the only one at a pipeline, and go on where the last one, on whatever host, stopped.
+
+    Raises:
+        HeldError: If another is at it.
+    """
+    with leases, leases.held(f"pipeline {pipeline.pipeline_name}"):
+        # What this host keeps of its own last turn counts for nothing: another may have gone on, and
+        # a package that was left over was read under a lease that has ended.
+        pipeline.drop()
+        pipeline.sync_destination()
+        yield
+
+
+def load_round(pipeline: dlt.Pipeline, source: Any, leases: SqlLeases | None) -> None:
+    """Extract, normalize and load; with leases one worker of a dataset loads at a time.
+
+    dlt empties its staging tables before a load, so two loads at once would spoil each other.
+
+    Raises:
+        HeldError: If a division was taken over by another; then nothing is loaded.
+    """
+    if leases is None:
+        pipeline.run(source)
+        return
+    pipeline.extract(source)
+    pipeline.normalize()
+    with leases.held(f"loads into {pipeline.dataset_name}", wait_s=LOAD_PATIENCE_S):
+        try:
+            leases.confirm()
+        except HeldError:
+            pipeline.abort_packages()
+            raise
+        pipeline.load()
 
 
 def last_words(results: Iterable[StreamResult]) -> dict[tuple[str, int], StreamResult]:

@@ -19,6 +19,7 @@ import dlt
 
 from exact_source.auth import FileTokenStorage, OAuth
 from exact_source.entities import load_catalogue
+from exact_source.leases import SqlLeases
 from exact_source.limits import Limits
 from exact_source.run import Run, StreamResult
 from exact_source.sandbox import Sandbox, SandboxClock
@@ -146,11 +147,18 @@ class World:
             pipelines_dir=str(self.folder / folder),
         )
 
-    def make_run(self, *, limits: Limits | None = None, **options: Any) -> Run:
+    def make_run(
+        self, *, limits: Limits | None = None, leases: SqlLeases | None = None, **options: Any
+    ) -> Run:
         """A run as a new process would make it, some time after the last one."""
         self.clock.sandbox.advance(BETWEEN_SYNCS_S)
         return make_run(
-            make_options(**options), self.settings, self.storage, clock=self.clock, limits=limits
+            make_options(**options),
+            self.settings,
+            self.storage,
+            clock=self.clock,
+            limits=limits,
+            leases=leases,
         )
 
     def sync(self, *entities: str, limits: Limits | None = None, **options: Any) -> Outcome:

@@ -82,6 +82,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     from rich.console import Console
 
     from ..entities import load_catalogue
+    from ..leases import leases_from_settings
     from ..limits import Limits
     from ..source import choose_entities, make_options, make_run
     from ..sync import sync as run_sync
@@ -103,7 +104,9 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     pipeline = make_pipeline(destination, dataset, pipeline_name)
     settings, storage = make_connection(region, base_url, pipeline)
     limits = Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls)
-    run = make_run(options, settings, storage, clock=clock_of(context), limits=limits)
+    leases = leases_from_settings(settings)
+    clock = clock_of(context)
+    run = make_run(options, settings, storage, clock=clock, limits=limits, leases=leases)
     if max_minutes is not None:
         run.stop_at = run.clock.now() + max_minutes * 60
     started = time.monotonic()

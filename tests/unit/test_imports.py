@@ -16,7 +16,8 @@ ROOT = Path(exact_source.__file__).parent
 ORDER = [
     "errors", "clock", "odata", "limits", "cursors", "columns", "misfits", "envelope", "entities",
     "feeds", "page_schema", "pages", "rows", "shape", "client", "listing", "start", "tombstones",
-    "stored", "run", "removals", "streams", "once", "resources", "source", "sync",
+    "stored", "settings", "database", "leases", "run", "removals", "streams", "once",
+    "resources", "source", "sync",
 ]  # fmt: skip
 PURE = [
     "odata", "limits", "cursors", "columns", "misfits", "envelope", "feeds", "page_schema", "pages",
