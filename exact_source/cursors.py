@@ -86,6 +86,9 @@ class Cursor:
         digest: Mark of the whole content, of lists that are read in full; empty if not known.
         ceiling: Highest version ever seen; the next scan begins after it existed.
         dropped: Fields that Exact has withdrawn, left out since.
+        pages: Of the last full pass; 0 before it.
+        reconciled_at: Stored rows that were gone by then have been removed; seconds since the epoch,
+            UTC.
     """
 
     column: str | None
@@ -101,6 +104,8 @@ class Cursor:
     digest: str = ""
     ceiling: int | None = None
     dropped: tuple[str, ...] = ()
+    pages: int = 0
+    reconciled_at: float = 0.0
 
     def to_state(self) -> dict[str, Any]:
         """JSON for dlt's state; defaults are left out."""

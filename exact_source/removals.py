@@ -62,6 +62,15 @@ class Removals:
             and self._shape.version is not None
         )
 
+    @property
+    def are_silent(self) -> bool:
+        """Whether nothing that is read for changes tells of rows that are gone."""
+        return (
+            self._shape.plan.increment is not None
+            and self._options.deletes != "ignore"
+            and not self.by_tombstones
+        )
+
     def by_full_pass(self) -> bool:
         """Whether stored rows that a full pass does not meet are gone."""
         if self._options.deletes == "ignore":

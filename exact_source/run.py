@@ -42,6 +42,8 @@ class Options:
         deletes: What becomes of rows that are gone.
         start_ms: Rows older than this are not loaded: ``Modified`` digits in milliseconds.
         full_refresh: Entities to read anew, whatever their cursor says.
+        reconcile: Entities whose keys are compared in this run.
+        reconcile_s: Seconds after which that is done for entities without tombstones; ``None``: never.
         utc_instants: Add ``created_utc`` and ``modified_utc``.
         zone_slack_s: How far the site's wall clock may run behind UTC.
         parameters: Setting -> values that functions are asked with, instead of those of their parents.
@@ -54,6 +56,8 @@ class Options:
     deletes: Deletes = "hard"
     start_ms: int | None = None
     full_refresh: frozenset[str] = frozenset()
+    reconcile: frozenset[str] = frozenset()
+    reconcile_s: float | None = None
     utc_instants: bool = False
     zone_slack_s: float = 0.0
     parameters: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)

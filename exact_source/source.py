@@ -17,23 +17,27 @@ from .entities.parameters import check_parameters, reason_not_read
 from .errors import ConfigurationError
 from .feeds import Route, check_route
 from .leases import SqlLeases
-from .limits import Limits
+from .limits import DAY_S, Limits
 from .resources import make_resource
 from .run import Deletes, Options, Run
 from .settings import Settings, load_settings
 
 # On these sites the wall clock may run behind UTC, as far as is known (API 3.5).
 ZONE_SLACK_S = {"us": 12 * 3600.0}
+# How often the keys of entities without tombstones are compared.
+RECONCILE_DAYS = 7.0
 PARAMETERS = "sources.exact_online.parameters"
 
 
-def make_options(
+def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
     *,
     divisions: str | Iterable[int | str] = "all",
     start_date: str | date | None = None,
     route: Route = "auto",
     deletes: str = "hard",
     full_refresh: bool | Iterable[str] = False,
+    reconcile: bool | Iterable[str] = False,
+    reconcile_days: float | None = RECONCILE_DAYS,
     region: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     **more: Any,
@@ -47,19 +51,26 @@ def make_options(
     check_route(route, list(catalogue.entities))
     if deletes not in {"hard", "soft", "ignore"}:
         raise ConfigurationError(f"deletes is {deletes!r}; use hard, soft or ignore")
-    refresh = catalogue.entities if full_refresh is True else (full_refresh or ())
+    if reconcile_days is not None and reconcile_days < 0:
+        raise ConfigurationError("reconcile_days must be 0 or more; leave it empty for never")
     return Options(
         divisions=parse_divisions(divisions),
         route=route,
         deletes=cast("Deletes", deletes),
         start_ms=parse_start_date(start_date),
-        full_refresh=frozenset(refresh),
+        full_refresh=_names(full_refresh, catalogue),
+        reconcile=_names(reconcile, catalogue),
+        reconcile_s=None if reconcile_days is None else reconcile_days * DAY_S,
         zone_slack_s=ZONE_SLACK_S.get(region or "", 0.0),
         parameters=check_parameters(
             dlt.config.get(PARAMETERS, dict) if parameters is None else parameters
         ),
         **more,
     )
+
+
+def _names(chosen: bool | Iterable[str], catalogue: Catalogue) -> frozenset[str]:
+    return frozenset(catalogue.entities if chosen is True else chosen or ())
 
 
 def parse_divisions(divisions: str | Iterable[int | str]) -> tuple[int, ...]:
@@ -192,6 +203,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     route: Any = "auto",
     deletes: Literal["hard", "soft", "ignore"] = "hard",
     full_refresh: bool = False,
+    reconcile: bool = False,
+    reconcile_days: float | None = RECONCILE_DAYS,
     region: str | None = None,
     base_url: str | None = None,
     client_id: str | None = None,
@@ -217,6 +230,9 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
             entity.
         deletes: "hard": rows that are gone go; "soft": they stay, with ``_deleted_at``; "ignore".
         full_refresh: Read everything anew, whatever the cursors say.
+        reconcile: Compare all keys with Exact's now; rows that are gone there go here.
+        reconcile_days: How often that is done by itself for entities without tombstones; see
+            docs/deletes.md.
         region: nl be de uk us es fr.
         base_url: Overrides the region; plain http for loopback only.
         client_id: Of the registered app.
@@ -250,6 +266,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         route=route,
         deletes=deletes,
         full_refresh=full_refresh,
+        reconcile=reconcile,
+        reconcile_days=reconcile_days,
         region=region,
         round_pages=max_pages,
         utc_instants=utc_instants,

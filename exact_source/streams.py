@@ -25,6 +25,7 @@ from .errors import (
 from .feeds import harmless_filter
 from .odata import build_filter, build_url, check_next, skiptoken
 from .pages import Page, PageSchema, parse_page
+from .reconcile import is_due, read_keys, reads_whole
 from .removals import Gone, Removals
 from .run import Division, Run, StreamResult
 from .shape import Shape
@@ -122,6 +123,7 @@ class Stream:
             if old:  # not in this load, where a row that is gone and one that came back could meet
                 self._end("incomplete", "what changed since it began follows in the next round")
             else:
+                await self._reconcile()
                 self._end_read()
         elif self.result.status == "running":
             self._end("incomplete", "goes on in the next round")
@@ -202,6 +204,8 @@ class Stream:
     async def _begin(self) -> None:
         now = self.run.clock.now()
         since = cursors.next_since(self.cursor, self.run.options.zone_slack_s)
+        if reads_whole(self.cursor, self.removals, self.run.options):
+            since = None
         if self.cursor.value is None and self.cursor.tombstones is None:
             # What was deleted before a first pass is not met by it.
             self.cursor = replace(self.cursor, tombstones=0, tombstones_at=now)
@@ -293,7 +297,8 @@ class Stream:
             return
         if self.removals.by_full_pass():
             self._met = []
-        if self.shape.plan.increment is None and scan.pages == 0:
+        short = reads_whole(self.cursor, self.removals, self.run.options)
+        if scan.pages == 0 and (short or self.shape.plan.increment is None):
             self._held = []
 
     def _is_watermark(self) -> bool:
@@ -406,8 +411,14 @@ class Stream:
         if self._met is not None and not await self._may_be_empty(self._met):
             await self._keep_what_is_stored(before)
             return
+        if before.scan is not None and before.scan.since is None:
+            after = replace(after, pages=before.scan.pages + 1, reconciled_at=after.read_at)
         if self._held is not None:
-            after, table = self._unless_unchanged(table, after)
+            table, after = self._whole(table, after)
+            if after.digest == before.digest:  # the same as the last time, and merges cost
+                self.result.rows = 0
+                await self._move(None, after)
+                return
         else:
             after = replace(after, digest="")  # it was loaded in parts
         await self._move(table if table.num_rows else None, None)
@@ -415,16 +426,13 @@ class Stream:
             await self._remove(self.removals.unmet(self._met, began_at=after.read_at), None)
         await self._move(None, after)
 
-    def _unless_unchanged(self, last: pa.Table, after: Cursor) -> tuple[Cursor, pa.Table]:
-        """A short list as a whole, or nothing if it is the same as the last time: merges cost."""
+    def _whole(self, last: pa.Table, after: Cursor) -> tuple[pa.Table, Cursor]:
+        """A short list in one piece, and the cursor with a mark of it and of what it removes."""
         held, self._held = [*(self._held or []), last], None
-        digest = rows.digest(held)
-        if digest == self.cursor.digest:
-            self.result.rows = 0
-            return after, last.slice(0, 0)
-        return replace(after, digest=digest), rows.concat(held)
+        mark = f"{self.run.options.deletes} {rows.digest(held)}"
+        return rows.concat(held), replace(after, digest=mark)
 
-    async def _may_be_empty(self, met: list[pa.Table]) -> bool:
+    async def _may_be_empty(self, met: Sequence[pa.Table]) -> bool:
         """Whether the answer, if empty, means no rows rather than no rights."""
         if any(table.num_rows for table in met):
             return True
@@ -497,6 +505,27 @@ class Stream:
             return  # applied in an earlier round
         cursor = replace(self.cursor, tombstones=found.top, tombstones_at=found.read_at)
         await self._remove(self.removals.tombstoned(found), cursor)
+
+    async def _reconcile(self) -> None:
+        """Compare all keys, where nothing else tells what is gone and it is time to."""
+        options, code = self.run.options, self.division.code
+        now, where = self.run.clock.now(), self.target.where
+        if not is_due(self.entity.name, self.cursor, self.removals, options, now=now):
+            return
+        if not self.stored.has_rows(self.entity.name, code):
+            return
+        needed, left = self.cursor.pages, self.run.limits.day_remaining(code)
+        if left is not None and needed > left:
+            self.result.notes.append(
+                f"keys were not compared: {needed} calls, and {left} are left today"
+            )
+            return
+        met = await read_keys(self.run.client, self.target, self.shape)
+        if not await self._may_be_empty(met):
+            self._end("refused", f"{where}: empty answer without rights; rows were kept")
+            return
+        gone = self.removals.unmet(met, began_at=now)
+        await self._remove(gone, replace(self.cursor, pages=len(met), reconciled_at=now))
 
     async def _remove(self, gone: Gone, cursor: Cursor | None) -> None:
         self._removed += len(gone.keys)

@@ -48,6 +48,13 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     full_refresh: Annotated[
         bool, typer.Option("--full-refresh", help="Read the chosen entities anew.")
     ] = False,
+    reconcile: Annotated[
+        bool,
+        typer.Option("--reconcile", help="Compare all keys now: rows that are gone at Exact go."),
+    ] = False,
+    reconcile_days: Annotated[
+        float, typer.Option(min=0, help="Do so this often where Exact tells of no deletions.")
+    ] = 7.0,
     max_calls: Annotated[int | None, typer.Option(min=1, help="Stop after so many calls.")] = None,
     max_minutes: Annotated[
         float | None, typer.Option(min=0, help="Stop after so many minutes.")
@@ -96,6 +103,8 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         route=parse_route(route),
         deletes=deletes,
         full_refresh=chosen if full_refresh else False,
+        reconcile=chosen if reconcile else False,
+        reconcile_days=reconcile_days,
         region=region,
         round_pages=round_pages,
         round_s=round_minutes * 60,

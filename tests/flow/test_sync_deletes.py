@@ -315,3 +315,94 @@ def test_a_division_that_can_no_longer_be_seen_leaves_the_list_but_keeps_its_row
     assert outcome.exit_code == 0
     assert [row["code"] for row in world.table("divisions")] == [world.division]
     assert world.table("accounts", world.other) == held
+
+
+# -- entities that tell of no deletions --------------------------------------------------------------
+
+
+def test_a_list_of_one_page_is_read_whole_by_its_one_call(make_world: MakeWorld) -> None:
+    world = make_world(page_size=60)
+    world.sync("journals")
+    gone, *_, changed = world.keys("financial/Journals")
+    world.box.delete("financial/Journals", world.division, gone)
+    world.box.update("financial/Journals", world.division, changed, {"Description": "other"})
+    with world.watch() as calls:
+        outcome = world.sync("journals")
+
+    assert len(calls.to("financial/Journals", world.division)) == 1
+    assert {r.division: r.deleted for r in outcome.results} == {world.division: 1, world.other: 0}
+    world.assert_equal("journals")
+    assert {r.rows for r in world.sync("journals").results} == {0}
+
+
+def test_keys_of_longer_lists_are_compared_when_it_is_time(world: World) -> None:
+    world.sync("journals")
+    world.box.delete("financial/Journals", world.division, world.keys("financial/Journals")[0])
+    held = count(world, "journals")
+    world.sync("journals")
+    assert count(world, "journals") == held
+    world.clock.sandbox.advance(7 * DAY_S)
+    with world.watch() as calls:
+        outcome = world.sync("journals")
+
+    assert outcome.exit_code == 0
+    assert sum(r.deleted for r in outcome.results) == 1
+    world.assert_equal("journals")
+    asked = calls.to("financial/Journals", world.division)
+    by_key = [c for c in asked if "Description" not in str(c.query)]
+    assert len(by_key) == len(asked) - 1  # one for what changed, and its keys by pages
+    with world.watch() as calls:
+        world.sync("journals")
+    assert len(calls.to("financial/Journals", world.division)) == 1
+
+
+@pytest.mark.parametrize("entity", ["journals", "accounts"])
+def test_keys_are_compared_at_once_if_asked_for(world: World, entity: str) -> None:
+    world.sync(entity)
+    with world.pipeline.sql_client() as client:  # a row that Exact never had
+        table = client.make_qualified_table_name(entity)
+        client.execute_sql(f"CREATE TABLE copied AS SELECT * FROM {table} LIMIT 1")
+        client.execute_sql("UPDATE copied SET id = '00000000-0000-4000-8000-000000000000'")
+        client.execute_sql(f"INSERT INTO {table} SELECT * FROM copied")
+    world.sync(entity)
+    outcome = world.sync(entity, reconcile=[entity])
+
+    assert outcome.exit_code == 0
+    assert sum(r.deleted for r in outcome.results) == 1
+    world.assert_equal(entity)
+
+
+def test_keys_are_marked_or_let_be_as_the_user_wants(world: World) -> None:
+    world.sync("journals", deletes="soft")
+    key = world.keys("financial/Journals")[0]
+    world.box.delete("financial/Journals", world.division, key)
+    assert world.sync("journals", deletes="ignore", reconcile=["journals"]).exit_code == 0
+    assert {row["_deleted_at"] for row in world.table("journals")} == {None}
+    world.sync("journals", deletes="soft", reconcile_days=0)
+
+    marked = [row["id"] for row in world.table("journals") if row["_deleted_at"] is not None]
+    assert marked == [key]
+
+
+def test_keys_are_not_compared_without_rights(world: World) -> None:
+    world.sync("journals")
+    held = world.table("journals")
+    world.box.deny(world.division, "financial/Journals", "empty")
+    outcome = world.sync("journals", reconcile=["journals"])
+
+    assert world.table("journals") == held
+    assert {r.division: r.status for r in outcome.results}[world.division] == "refused"
+
+
+def test_keys_are_not_compared_when_the_calls_of_today_do_not_suffice(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(companies=1, page_size=1, daily_limit=40)
+    world.sync("journals")
+    world.box.delete("financial/Journals", world.division, world.keys("financial/Journals")[0])
+    world.box.consume(world.division, 40 - 3 - len(world.box.requests))
+    with world.watch() as calls:
+        outcome = world.sync("journals", reconcile=["journals"])
+
+    assert len(calls.to("financial/Journals")) == 1
+    assert any("keys were not compared" in n for r in outcome.results for n in r.notes)
