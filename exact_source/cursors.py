@@ -87,6 +87,7 @@ class Cursor:
         ceiling: Highest version ever seen; the next scan begins after it existed.
         dropped: Fields that Exact has withdrawn, left out since.
         pages: Of the last full pass; 0 before it.
+        soft: Whether stored rows may be marked as deleted.
         reconciled_at: Stored rows that were gone by then have been removed; seconds since the epoch,
             UTC.
     """
@@ -105,6 +106,7 @@ class Cursor:
     ceiling: int | None = None
     dropped: tuple[str, ...] = ()
     pages: int = 0
+    soft: bool = False
     reconciled_at: float = 0.0
 
     def to_state(self) -> dict[str, Any]:

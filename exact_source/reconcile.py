@@ -21,6 +21,7 @@ from .removals import Removals
 from .run import Options
 from .shape import Shape
 
+
 def reads_whole(cursor: Cursor, removals: Removals, options: Options) -> bool:
     """Whether a list is so short that reading it whole takes no more calls than asking for changes."""
     return cursor.pages == 1 and removals.are_silent and options.start_ms is None

@@ -137,6 +137,12 @@ class Removals:
             return Gone(())  # the division is the whole key, and its row was met
         return Gone(rows.key_tuples(held, keys))
 
+    def marked(self) -> Gone:
+        """Stored rows that are marked as deleted."""
+        keys = self._shape.keys
+        held = self._stored.marked(self._table, self._division, keys or ["division"])
+        return Gone(() if held is None else rows.key_tuples(held, keys))
+
     def tables(self, gone: Gone, *, at: float) -> Iterator[pa.Table]:
         """The rows that carry the deletion to the destination."""
         if not gone.keys:

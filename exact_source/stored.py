@@ -114,6 +114,12 @@ class Stored:
         sql = f"SELECT {columns} FROM {{table}} WHERE division = %s AND _synced_at < %s{unmarked}"
         return self._arrow(table, sql, [division, before])
 
+    def marked(self, table: str, division: int, keys: Sequence[str]) -> pa.Table | None:
+        """Keys of the rows of one division that are marked as deleted; as ``unmet`` gives them."""
+        columns = ", ".join(map(self._quote, keys))
+        sql = f"SELECT {columns} FROM {{table}} WHERE division = %s AND _deleted_at IS NOT NULL"
+        return self._arrow(table, sql, [division])
+
     def distinct(self, table: str, division: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
         """The different values of some columns in the rows of one division that are not deleted."""
         names = ", ".join(map(self._quote, columns))

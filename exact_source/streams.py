@@ -114,6 +114,7 @@ class Stream:
         if not self._may_start():
             return
         self._start_over_if_needed()
+        await self._settle_marks()
         await self._apply_tombstones()
         if self.cursor.scan is None or self.cursor.scan.pages == 0:
             await self._begin()
@@ -492,6 +493,14 @@ class Stream:
             self._held = []
 
     # -- what is gone --------------------------------------------------------------------------
+
+    async def _settle_marks(self) -> None:
+        """Rows that were marked while deletes were soft go once they are hard."""
+        deletes = self.run.options.deletes
+        if deletes == "soft":
+            self.cursor = replace(self.cursor, soft=True)
+        elif deletes == "hard" and self.cursor.soft and self.shape.plan.column is not None:
+            await self._remove(self.removals.marked(), replace(self.cursor, soft=False))
 
     async def _apply_tombstones(self) -> None:
         if not self.removals.by_tombstones:

@@ -124,6 +124,13 @@ class Ledger(Stored):
         schema = pa.schema([self.schemas[table].field(k) for k in keys])
         return pa.Table.from_pylist([{k: r[k] for k in keys} for r in rows], schema=schema)
 
+    def marked(self, table: str, division: int, keys: Sequence[str]) -> pa.Table | None:
+        if table not in self.schemas:
+            return None
+        rows = [r for r in self._of(table, division) if r["_deleted_at"] is not None]
+        schema = pa.schema([self.schemas[table].field(k) for k in keys])
+        return pa.Table.from_pylist([{k: r[k] for k in keys} for r in rows], schema=schema)
+
     def rows(
         self, table: str, division: int, key: str, values: Sequence[str | int]
     ) -> Iterator[pa.Table]:

@@ -85,6 +85,22 @@ def test_soft_deletes_mark_a_row_once_and_keep_its_values(world: World) -> None:
     assert {row["id"]: row for row in world.table("accounts")} == marked
 
 
+@pytest.mark.parametrize("entity", ["accounts", "sales_invoice_lines"])
+def test_rows_that_were_marked_go_when_deletes_become_hard(world: World, entity: str) -> None:
+    world.sync(entity, deletes="soft")
+    path = feed_path(entity)
+    world.box.delete(path, world.division, world.keys(path)[0])
+    world.sync(entity, deletes="soft")
+    world.advance_versions(100_000)
+    world.bury(world.division, 99)
+    world.sync(entity, deletes="soft")  # from here on the row's own tombstone is not read again
+    outcome = world.sync(entity, deletes="hard")
+
+    assert sum(r.deleted for r in outcome.results) == 1
+    world.assert_equal(entity)
+    assert sum(r.deleted for r in world.sync(entity, deletes="hard").results) == 0
+
+
 def test_a_soft_deleted_row_that_comes_back_is_unmarked(world: World) -> None:
     world.sync("accounts", deletes="soft")
     key = world.keys("crm/Accounts")[0]
