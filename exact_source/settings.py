@@ -6,6 +6,7 @@ All live in the section ``sources.exact_online``, so ``SOURCES__EXACT_ONLINE__CL
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import ConfigurationError
@@ -22,6 +23,8 @@ REGIONS = {
     "es": "https://start.exactonline.es",
     "fr": "https://start.exactonline.fr",
 }
+# On these sites the wall clock may run behind UTC, as far as is known (API 3.5).
+ZONE_SLACK_S = {REGIONS["us"]: 12 * 3600.0}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -56,6 +59,11 @@ class Settings:
     token_destination: str | None = None
     token_dataset: str = "exact_online"  # noqa: S105  (a name, no secret)
     leases: bool = False
+
+    @property
+    def zone_slack_s(self) -> float:
+        """How far the site's wall clock may run behind UTC."""
+        return ZONE_SLACK_S.get(self.base_url, 0.0)
 
 
 def resolve_base_url(region: str, base_url: str | None) -> str:
@@ -93,7 +101,11 @@ def load_settings(**overrides: str | None) -> Settings:
         given = overrides.get(name)
         if given:
             return given
-        value: object = dlt.secrets.get(f"{SECTION}.{name}")
+        # dlt.secrets does not look into config.toml, dlt.config not into vaults.
+        where = f"{SECTION}.{name}"
+        value: Any = dlt.secrets.get(where)
+        if value is None:
+            value = dlt.config.get(where)
         return default if value is None or value == "" else str(value)
 
     def need(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, Literal, cast
 
@@ -22,8 +23,6 @@ from .resources import make_resource
 from .run import Deletes, Options, Run
 from .settings import Settings, load_settings
 
-# On these sites the wall clock may run behind UTC, as far as is known (API 3.5).
-ZONE_SLACK_S = {"us": 12 * 3600.0}
 # How often the keys of entities without tombstones are compared.
 RECONCILE_DAYS = 7.0
 PARAMETERS = "sources.exact_online.parameters"
@@ -38,7 +37,6 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
     full_refresh: bool | Iterable[str] = False,
     reconcile: bool | Iterable[str] = False,
     reconcile_days: float | None = RECONCILE_DAYS,
-    region: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Options:
@@ -61,7 +59,6 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
         full_refresh=_names(full_refresh, catalogue),
         reconcile=_names(reconcile, catalogue),
         reconcile_s=None if reconcile_days is None else reconcile_days * DAY_S,
-        zone_slack_s=ZONE_SLACK_S.get(region or "", 0.0),
         parameters=check_parameters(
             dlt.config.get(PARAMETERS, dict) if parameters is None else parameters
         ),
@@ -165,6 +162,7 @@ def make_run(
 ) -> Run:
     """A run over a connection; with ``leases`` one of several workers'."""
     clock, limits = clock or SystemClock(), limits or Limits()
+    options = replace(options, zone_slack_s=settings.zone_slack_s)
 
     def connect() -> ExactClient:
         # Made anew for each event loop: its locks and connections belong to one loop.
@@ -268,7 +266,6 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         full_refresh=full_refresh,
         reconcile=reconcile,
         reconcile_days=reconcile_days,
-        region=region,
         round_pages=max_pages,
         utc_instants=utc_instants,
         parameters=parameters,

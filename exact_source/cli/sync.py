@@ -105,7 +105,6 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         full_refresh=chosen if full_refresh else False,
         reconcile=chosen if reconcile else False,
         reconcile_days=reconcile_days,
-        region=region,
         round_pages=round_pages,
         round_s=round_minutes * 60,
         utc_instants=utc_instants,

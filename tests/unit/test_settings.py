@@ -1,0 +1,56 @@
+"""Settings come from every place that dlt knows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+
+from exact_source.auth import FileTokenStorage
+from exact_source.settings import REGIONS, Settings, load_settings
+from exact_source.source import make_options, make_run
+
+
+def write(tmp_path: Path, file: str, **values: str) -> None:
+    folder = tmp_path / "project" / ".dlt"
+    folder.mkdir(exist_ok=True)
+    lines = [f'{name} = "{value}"' for name, value in values.items()]
+    (folder / file).write_text("\n".join(["[sources.exact_online]", *lines, ""]))
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings of a project with two files and one variable."""
+    for name in [n for n in os.environ if n.startswith("SOURCES__EXACT_ONLINE__")]:
+        monkeypatch.delenv(name)
+    write(
+        tmp_path, "config.toml", region="us", redirect_uri="https://x.example/", token_file="t.json"
+    )
+    write(tmp_path, "secrets.toml", client_id="id", client_secret="secret")
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__TOKEN_FILE", "from-environment.json")
+    Container()[PluggableRunContext].reload_providers()
+    return load_settings()
+
+
+def test_both_files_are_read_and_the_environment_comes_first(site: Settings) -> None:
+    assert site == Settings(
+        base_url=REGIONS["us"],
+        client_id="id",
+        client_secret="secret",
+        redirect_uri="https://x.example/",
+        token_file="from-environment.json",
+    )
+
+
+@pytest.mark.parametrize(("region", "slack_s"), [(None, 12 * 3600), ("nl", 0)])
+def test_a_site_west_of_utc_gets_its_slack_however_it_was_chosen(
+    site: Settings, tmp_path: Path, region: str | None, slack_s: float
+) -> None:
+    chosen = load_settings(region=region)
+
+    run = make_run(make_options(), chosen, FileTokenStorage(tmp_path / "tokens.json"))
+
+    assert run.options.zone_slack_s == slack_s
