@@ -15,6 +15,7 @@ from .check import check
 from .demo import demo
 from .divisions import divisions
 from .entities import entities
+from .init import init
 from .login import login, logout, tokens
 from .plan import plan
 from .report import report as report_page
@@ -31,6 +32,7 @@ app = typer.Typer(
     epilog="First steps:  exact-source demo  -  exact-source login  -  exact-source sync",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -52,7 +54,8 @@ def options(
 
 
 COMMANDS = (
-    demo, login, check, divisions, entities, plan, sync, status, report_page, schema, tokens, logout, sandbox,
+    demo, init, login, check, divisions, entities, plan, sync, status, report_page, schema, tokens,
+    logout, sandbox,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,7 @@ def refresh(
     from ..entities.catalogue import read_catalogue
     from ..entities.drift import compare, make_overlay, services_of
     from ..source import choose_entities
+    from .files import replace_file
     from .output import iso_instant, print_json
 
     # The overlay is made against what is shipped: it replaces an earlier one, it adds nothing to it.
@@ -49,7 +49,8 @@ def refresh(
     report = describe(drift, services) | {"division": code}
     if write is not None:
         about = {"made_at": iso_instant(run.clock.now()), "division": code}
-        write_file(write, make_overlay(catalogue, drift, about=about))
+        overlay = make_overlay(catalogue, drift, about=about)
+        replace_file(write, json.dumps(overlay, indent=1, sort_keys=True) + "\n", "--write")
         report["written"] = str(write)
     if as_json:
         print_json(report)
@@ -104,17 +105,6 @@ def describe(drift: Drift, services: Services) -> dict[str, Any]:
         ],
         "new_endpoints": {path: len(found.columns) for path, found in drift.new.items()},
     }
-
-
-def write_file(path: Path, document: dict[str, Any]) -> None:
-    """Replace a file by a JSON document, as a whole."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        draft.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", "utf-8")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise ConfigurationError(f"--write: {path} cannot be written: {error.strerror}") from None
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
@@ -51,6 +50,7 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
     from ..report.reading import read_figures
     from ..source import parse_divisions
     from .connect import clock_of, make_pipeline
+    from .files import replace_file
     from .stored_syncs import database_file, reaching
 
     made_at = datetime.fromtimestamp(clock_of(context).now(), UTC)
@@ -62,7 +62,7 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
         raise ConfigurationError(f"--destination duckdb: there is no {file}; run a sync first")
     with reaching(pipeline):
         figures = read_figures(pipeline, day=day, made_at=made_at, divisions=codes, marts=marts)
-    write_page(output, render_page(figures))
+    replace_file(output, render_page(figures), "--output")
     typer.echo(f"{output}: {len(figures.companies)} companies, {day.isoformat()}")
 
 
@@ -78,18 +78,3 @@ def parse_day(text: str) -> date:
         raise ConfigurationError(
             f"--as-of is {text!r}; write it as YYYY-MM-DD, such as 2026-03-31"
         ) from None
-
-
-def write_page(path: Path, text: str) -> None:
-    """Put a file in place as a whole: a reader sees the old page or the new one.
-
-    Raises:
-        ConfigurationError: If it cannot be written.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        draft.write_text(text, "utf-8")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise ConfigurationError(f"--output: {path} cannot be written: {error.strerror}") from None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigurationError
 from .options import AsJson, Dataset, Destination, Divisions, Entities, PipelineName
 
 if TYPE_CHECKING:
@@ -42,6 +40,7 @@ def status(  # noqa: PLR0913, PLR0917 (options of a command)
     Example: exact-source status --destination duckdb --openmetrics /var/lib/node_exporter/exact.prom
     """
     from .connect import clock_of, make_pipeline
+    from .files import replace_file
     from .openmetrics import render
     from .output import print_json
     from .stored_syncs import recall
@@ -54,7 +53,7 @@ def status(  # noqa: PLR0913, PLR0917 (options of a command)
     report = describe(memory, codes, now)
     report |= {"destination": pipeline.destination.destination_name, "dataset": dataset}
     if openmetrics is not None:
-        replace_file(openmetrics, render(report, now))
+        replace_file(openmetrics, render(report, now), "--openmetrics")
     if as_json:
         print_json(report)
     else:
@@ -142,23 +141,6 @@ def format_cursor(cursor: Cursor | None) -> str | int | None:
     if cursor is None or cursor.value is None:
         return None
     return iso_digits(cursor.value) if cursor.column == "Modified" else cursor.value
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Replace a file as a whole: a reader sees the old text or the new one.
-
-    Raises:
-        ConfigurationError: If it cannot be written.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        draft.write_text(text, "utf-8")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise ConfigurationError(
-            f"--openmetrics: {path} cannot be written: {error.strerror}"
-        ) from None
 
 
 def _print(report: dict[str, Any]) -> None:

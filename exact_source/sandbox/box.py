@@ -32,7 +32,7 @@ from .token_calls import TokenCalls
 
 CLIENT_ID = "5a9d0b1e-5a4d-4b0c-9c59-3c1f0a5a4d10"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - of an app that exists in the sandbox only
-REDIRECT_URI = "https://localhost/callback"
+REDIRECT_URI = "https://app.example/callback"
 FIRST_DIVISION = 1_000_123
 DIVISION_STRIDE = 1_311
 DIVISION_LISTS = frozenset({"divisions"})

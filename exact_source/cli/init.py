@@ -1,0 +1,380 @@
+"""``exact-source init``: the settings files, from questions or from flags."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from ..errors import ConfigurationError
+from ..settings import LOOPBACK, REGIONS, SECTION, resolve_base_url
+from .options import AsJson
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
+# What must never get into a repository; `.dlt/.gitignore` keeps it out whatever the user's own says.
+IGNORED = ("secrets.toml", "exact_online_tokens*", ".exact_online_tokens*")
+FILES = ("config", "secrets")
+STDIN = "-"
+
+
+def check_redirect(text: str) -> str:
+    """A redirect URI that Exact Online takes.
+
+    Raises:
+        ConfigurationError: If it is none.
+    """
+    parts = urlsplit(text)
+    secure = parts.scheme == "https" and parts.hostname not in {None, *LOOPBACK}
+    # Older registrations have a loopback address; a new one cannot be made (API 1.1).
+    if not secure and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
+        raise ConfigurationError(
+            f"--redirect-uri {text!r} is none that Exact Online takes; use https and a host that is "
+            "not localhost, exactly as registered with the app"
+        )
+    return text
+
+
+def check_filled(text: str) -> str:
+    """A text that is not empty.
+
+    Raises:
+        ConfigurationError: If it is.
+    """
+    if not text.strip():
+        raise ConfigurationError("an empty client id or secret is none; see the app's registration")
+    return text.strip()
+
+
+def check_region(text: str) -> str:
+    """A country of Exact Online.
+
+    Raises:
+        ConfigurationError: If it has no site there.
+    """
+    resolve_base_url(text, None)
+    return text
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that is asked for.
+
+    Attributes:
+        name: In the section ``sources.exact_online``.
+        file: ``config`` or ``secrets``.
+        question: For a person.
+        check: Gives the value as it is written, or raises ``ConfigurationError``.
+        default: If nothing else is said; ``None`` if somebody has to say it.
+    """
+
+    name: str
+    file: str
+    question: str
+    check: Callable[[str], str]
+    default: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """The option of the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+SETTINGS = (
+    Setting("region", "config", f"Country ({' '.join(REGIONS)})", check_region, "nl"),
+    Setting("client_id", "secrets", "Client id of your app", check_filled),
+    Setting("client_secret", "secrets", "Client secret", check_filled),
+    Setting("redirect_uri", "config", "Redirect URI, exactly as registered", check_redirect),
+)
+
+
+def init(  # noqa: PLR0913, PLR0917 (options of a command)
+    context: typer.Context,
+    region: Annotated[
+        str | None, typer.Option(metavar="|".join(REGIONS), help="Country of the site.")
+    ] = None,
+    client_id: Annotated[str | None, typer.Option(help="Client id of the registered app.")] = None,
+    client_secret: Annotated[
+        str | None, typer.Option(help="Its client secret; - reads it from standard input.")
+    ] = None,
+    redirect_uri: Annotated[
+        str | None, typer.Option(metavar="URI", help="Exactly as registered with the app.")
+    ] = None,
+    destination: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="duckdb, duckdb:PATH, postgres, postgresql://USER@HOST/DATABASE or bigquery.",
+        ),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let flags change settings that are there already.")
+    ] = False,
+    log_in: Annotated[
+        bool | None, typer.Option("--login/--no-login", help="Log in afterwards. Default: ask.")
+    ] = None,
+    check: Annotated[
+        bool | None, typer.Option("--check/--no-check", help="Check afterwards. Default: ask.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write .dlt/config.toml and .dlt/secrets.toml, then offer to log in and to check.
+
+    Asks for what is not given; where nobody can be asked, everything has to be given. What else is
+    in the files stays. The secrets are readable by you alone and ignored by git.
+
+    Example: exact-source init --region nl --client-id ID --client-secret - --redirect-uri https://x.example/
+    """
+    from .output import print_json
+
+    given = {
+        "region": region,
+        "client_id": client_id,
+        "client_secret": sys.stdin.readline() if client_secret == STDIN else client_secret,
+        "redirect_uri": redirect_uri,
+    }
+    folder = settings_folder()
+    before = {file: read_toml(folder / f"{file}.toml") for file in FILES}
+    asks = sys.stdin.isatty()
+    values = Answers(given, before, asks=asks, replace=replace).all()
+    if destination is None:
+        destination = prompt("Destination", "duckdb", check_destination) if asks else "duckdb"
+    credentials = check_destination(destination)
+    if not replace:
+        refuse_other(before["secrets"], credentials)
+    changed = merge(before, values, credentials)
+    write(folder, before, changed)
+    if as_json:
+        print_json({"folder": str(folder), "written": changed, "destination": destination})
+    else:
+        show(folder, changed)
+    go_on(context, destination, log_in=log_in, check=check, asks=asks)
+
+
+class Answers:
+    """What the settings shall be.
+
+    Args:
+        given: Flags.
+        before: The files as they are.
+        asks: Whether there is somebody to ask.
+        replace: Whether a flag may change what is there.
+    """
+
+    def __init__(
+        self,
+        given: Mapping[str, str | None],
+        before: Mapping[str, TOMLDocument],
+        *,
+        asks: bool,
+        replace: bool,
+    ) -> None:
+        self._given, self._before = given, before
+        self._asks, self._replace = asks, replace
+
+    def all(self) -> dict[Setting, str]:
+        """A value for each setting.
+
+        Raises:
+            ConfigurationError: If one is wrong, is missing with nobody to ask, or would change one
+                that is there.
+        """
+        if not self._asks and (missing := [s.flag for s in SETTINGS if self._known(s) is None]):
+            raise ConfigurationError(f"init needs {', '.join(missing)} where nobody can be asked")
+        return {setting: self._value(setting) for setting in SETTINGS}
+
+    def _value(self, setting: Setting) -> str:
+        given, old = self._given[setting.name], self._old(setting)
+        if given is None:
+            known = self._known(setting)
+            return self._ask(setting, known) if self._asks else str(known)
+        value = setting.check(given)
+        if old is not None and old != value and not self._replace:
+            raise ConfigurationError(
+                f"{SECTION}.{setting.name} is set to something else in .dlt/{setting.file}.toml; "
+                "--replace changes it"
+            )
+        return value
+
+    def _ask(self, setting: Setting, known: str | None) -> str:
+        if setting.name != "client_secret":
+            return prompt(setting.question, known, setting.check)
+        question = setting.question + (" (Enter keeps the one there is)" if known else "")
+        return prompt(question, known, setting.check, secret=True)
+
+    def _known(self, setting: Setting) -> str | None:
+        return self._given[setting.name] or self._old(setting) or setting.default
+
+    def _old(self, setting: Setting) -> str | None:
+        value: Any = self._before[setting.file]
+        for part in (*SECTION.split("."), setting.name):
+            value = value.get(part, {}) if isinstance(value, Mapping) else {}
+        return str(value) if value else None
+
+
+def prompt(
+    question: str, default: str | None, check: Callable[[str], Any], *, secret: bool = False
+) -> str:
+    """Ask on stderr until the answer is one."""
+
+    def convert(text: str) -> str:
+        try:
+            check(text)
+        except ConfigurationError as error:
+            raise typer.BadParameter(str(error)) from None
+        return text.strip()
+
+    return str(
+        typer.prompt(
+            question, default, hide_input=secret, show_default=not secret, value_proc=convert, err=True
+        )
+    )  # fmt: skip
+
+
+def check_destination(text: str) -> dict[str, str]:
+    """What ``secrets.toml`` has to say of a destination, by the kind of it: one entry at most.
+
+    Raises:
+        ConfigurationError: If it is unknown, or what it needs is not installed.
+    """
+    from .connect import need_extra, parse_destination
+
+    kind, place = parse_destination(text)
+    need_extra(kind)
+    return {kind: place} if place else {}
+
+
+def settings_folder() -> Path:
+    """Where dlt looks for settings."""
+    import dlt
+
+    return Path(dlt.current.run_context().settings_dir)
+
+
+def read_toml(path: Path) -> TOMLDocument:
+    """A settings file; empty if there is none.
+
+    Raises:
+        ConfigurationError: If it cannot be read.
+    """
+    import tomlkit
+    from tomlkit.exceptions import ParseError
+
+    try:
+        return tomlkit.parse(path.read_text("utf-8")) if path.exists() else tomlkit.document()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    except ParseError as error:
+        raise ConfigurationError(f"{path} is no TOML in line {error.line}; correct it") from None
+
+
+def refuse_other(secrets: TOMLDocument, credentials: Mapping[str, str]) -> None:
+    """Make sure that the destination's credentials are new or the same.
+
+    Raises:
+        ConfigurationError: If not.
+    """
+    for kind, place in credentials.items():
+        old = secrets.get("destination", {}).get(kind, {}).get("credentials")
+        if old is not None and old != place:
+            raise ConfigurationError(
+                f"destination.{kind}.credentials are set to something else in .dlt/secrets.toml; "
+                "--replace changes them"
+            )
+
+
+def merge(
+    documents: Mapping[str, TOMLDocument],
+    values: Mapping[Setting, str],
+    destination: Mapping[str, str],
+) -> dict[str, list[str]]:
+    """Put values into the files' documents; gives the names of those that are new, for each file."""
+    changed: dict[str, list[str]] = {file: [] for file in FILES}
+    entries = [(s.file, *SECTION.split("."), s.name, value) for s, value in values.items()]
+    entries += [
+        ("secrets", "destination", kind, "credentials", place)
+        for kind, place in destination.items()
+    ]
+    for file, *tables, name, value in entries:
+        if put(documents[file], tables, name, value):
+            changed[file].append(".".join((*tables, name)))
+    return changed
+
+
+def put(document: TOMLDocument, tables: list[str], name: str, value: str) -> bool:
+    """Set one value, making the tables above it; whether it was another before."""
+    import tomlkit
+
+    table: Any = document
+    for position, part in enumerate(tables):
+        if part not in table:
+            table[part] = tomlkit.table(is_super_table=position < len(tables) - 1)
+        table = table[part]
+    if str(table.get(name, "")) == value:
+        return False
+    table[name] = value
+    return True
+
+
+def write(
+    folder: Path, documents: Mapping[str, TOMLDocument], changed: Mapping[str, list[str]]
+) -> None:
+    """Write the files that changed, and what keeps secrets out of git before any secret."""
+    from .files import PRIVATE, PUBLIC, replace_file
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"init: {folder} cannot be made: {error.strerror}") from None
+    ignore = folder / ".gitignore"
+    lines = ignore.read_text("utf-8").splitlines() if ignore.exists() else []
+    if missing := [line for line in IGNORED if line not in lines]:
+        replace_file(ignore, "\n".join([*lines, *missing, ""]), "init")
+    for file, document in documents.items():
+        path = folder / f"{file}.toml"
+        mode = PRIVATE if file == "secrets" else PUBLIC
+        loose = mode == PRIVATE and path.exists() and path.stat().st_mode & 0o077
+        if changed[file] or loose:
+            replace_file(path, document.as_string(), "init", mode=mode)
+
+
+def show(folder: Path, changed: Mapping[str, list[str]]) -> None:
+    """What was written where."""
+    for file, names in changed.items():
+        what = f"wrote {', '.join(names)}" if names else "nothing to change"
+        typer.echo(f"{folder / f'{file}.toml'}: {what}")
+
+
+def go_on(
+    context: typer.Context, destination: str, *, log_in: bool | None, check: bool | None, asks: bool
+) -> None:
+    """Log in and check, if that is wanted; else say what comes next."""
+    from dlt.common.configuration.container import Container
+    from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+
+    from .check import check as run_check
+    from .connect import parse_destination
+    from .login import login as run_login
+
+    Container()[PluggableRunContext].reload_providers()  # it has read the files before they changed
+    if logged_in := wanted(log_in, "Log in now?", asks=asks):
+        run_login(context)
+    if checked := wanted(check, "Check everything?", asks=asks and logged_in):
+        run_check(context, destination=destination)
+    if not logged_in and not checked:
+        option = f" --destination {parse_destination(destination)[0]}"
+        steps = ("login", f"check{option}", f"sync{option}")
+        typer.echo(f"next: {', '.join(f'exact-source {step}' for step in steps)}", err=True)
+
+
+def wanted(flag: bool | None, question: str, *, asks: bool) -> bool:
+    """The flag, else the answer, else no."""
+    if flag is None and asks:
+        return typer.confirm(question, default=True, err=True)
+    return bool(flag)
