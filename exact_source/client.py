@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -33,6 +33,7 @@ PATIENT_WAITS_S = (30, 60, 300, 600, 900)
 TIMEOUT = httpx.Timeout(120.0, connect=20.0)  # heavy endpoints answer 408 only after a long while
 LIMIT_PATIENCE_S = 3600.0
 UNKNOWN_GATEWAY_ERROR = 599
+EXISTS = "already exists"  # what Exact says, with a 500, of a second subscription (API 7)
 
 
 class TokenSource(Protocol):
@@ -184,6 +185,31 @@ class ExactClient:
         answer = await self.get(target, build_url(target.path, division, query), bytes)
         return b"true" in answer.lower()
 
+    async def change(
+        self, target: Target, method: str, url: str, body: Mapping[str, str] | None = None
+    ) -> None:
+        """Send a POST or a DELETE; once, because a second one would be another change.
+
+        Raises:
+            RefusedError: On a 4xx, and with ``reason`` ``EXISTS`` if it has been done before.
+            RemoteError: If nobody can say whether it was done.
+            LimitError: If the day's calls are used up.
+            AuthenticationError: If a person must log in again.
+        """
+        async with self._turns[target.division or 0].turn(target.rank):
+            try:
+                response = await self._send_admitted(target, url, method, body)
+                if not response.is_success:
+                    if _says_exists(response):
+                        raise RefusedError(
+                            f"{target.where}: there already", status=500, reason=EXISTS
+                        )
+                    self._accepted(target, response)
+            except _AgainError as error:
+                raise RemoteError(
+                    f"{target.where}: {error}, so whether it was done is unknown; list them to see"
+                ) from error.__cause__
+
     async def _retrying(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
         retrying = AsyncRetrying(
             sleep=self.clock.sleep,
@@ -200,7 +226,7 @@ class ExactClient:
             ) from error.__cause__
 
     async def _attempt(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
-        response = await self._send_admitted(target, url)
+        response = self._accepted(target, await self._send_admitted(target, url))
         try:
             return parse(response.content)
         except ContractError as error:
@@ -208,14 +234,16 @@ class ExactClient:
                 raise _AgainError(f"broken answer ({error})") from error
             raise
 
-    async def _send_admitted(self, target: Target, url: str) -> httpx.Response:
-        """Send until the answer is no 429 and no first 401."""
+    async def _send_admitted(
+        self, target: Target, url: str, method: str = "GET", body: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Send until the answer is no 429 and no first 401, neither of which has done anything."""
         rejected = False
         refused_since: float | None = None
         while True:
             await self._admit(target)
             token = await self._tokens.access_token()
-            response = await self._send(target, url, token)
+            response = await self._send(target, url, token, method, body)
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 # Others share the limit (API 2.2): wait it out, but not for hours without any headers.
                 refused_since = refused_since or self.clock.now()
@@ -234,7 +262,7 @@ class ExactClient:
                 rejected = True
                 await self._tokens.report_rejected(token, date=response.headers.get("Date"))
                 continue
-            return self._accepted(target, response)
+            return response
 
     async def _admit(self, target: Target) -> None:
         if target.division is None:
@@ -257,12 +285,14 @@ class ExactClient:
             await self._admission.admit(division)
         return self.limits.wait_s(division, self.clock.now())
 
-    async def _send(self, target: Target, url: str, token: str) -> httpx.Response:
+    async def _send(
+        self, target: Target, url: str, token: str, method: str, body: Mapping[str, str] | None
+    ) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"}
         if url.endswith("/$metadata"):
             headers["Accept"] = "*/*"  # it is XML only, and refused if JSON is asked for (API 3.1)
         try:
-            response = await self._http.get(url, headers=headers)
+            response = await self._http.request(method, url, headers=headers, json=body)
         except httpx.HTTPError as error:
             # The message of httpx may hold the URL; its class name says enough.
             raise _AgainError(f"no answer ({type(error).__name__})") from None
@@ -311,6 +341,12 @@ def _is_rejected_token(response: httpx.Response) -> bool:
     """A 401, or the login page that a malformed token gets instead (API 1.5)."""
     return response.status_code == HTTPStatus.UNAUTHORIZED or (
         response.is_redirect and "login" in response.headers.get("location", "").lower()
+    )
+
+
+def _says_exists(response: httpx.Response) -> bool:
+    return (
+        response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and EXISTS in response.text.lower()
     )
 
 

@@ -90,6 +90,7 @@ class Cursor:
         soft: Whether stored rows may be marked as deleted.
         reconciled_at: Stored rows that were gone by then have been removed; seconds since the epoch,
             UTC.
+        noticed: Mark of the last webhook that the rows cover; empty if of none.
     """
 
     column: str | None
@@ -108,6 +109,7 @@ class Cursor:
     pages: int = 0
     soft: bool = False
     reconciled_at: float = 0.0
+    noticed: str = ""
 
     def to_state(self) -> dict[str, Any]:
         """JSON for dlt's state; defaults are left out."""

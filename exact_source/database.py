@@ -32,6 +32,7 @@ class Database:
     Args:
         url_or_engine: SQLAlchemy URL or engine (not an async one).
         user: What needs it, for messages.
+        setting: Where its address is set, for messages.
         lock_wait_s: How long a statement waits for a row that another holds.
         dialects: Kinds of database whose locks ``user`` knows.
 
@@ -45,9 +46,10 @@ class Database:
         *,
         user: str,
         lock_wait_s: float,
+        setting: str = "token_url",
         dialects: tuple[str, ...] = tuple(_SETTINGS),
     ) -> None:
-        self._engine = _engine(url_or_engine, user)
+        self._engine = _engine(url_or_engine, user, setting)
         self.dialect = self._engine.dialect.name
         if self.dialect not in dialects:
             raise ConfigurationError(
@@ -103,7 +105,7 @@ def _rollback(connection: Connection) -> None:
         connection.exec_driver_sql("ROLLBACK")
 
 
-def _engine(url_or_engine: str | Engine, user: str) -> Engine:
+def _engine(url_or_engine: str | Engine, user: str, setting: str) -> Engine:
     try:
         from sqlalchemy import Engine, NullPool, create_engine, make_url
         from sqlalchemy.exc import ArgumentError
@@ -121,7 +123,7 @@ def _engine(url_or_engine: str | Engine, user: str) -> Engine:
             return create_engine(url, poolclass=NullPool, hide_parameters=True)
         except (ArgumentError, ImportError) as error:
             raise ConfigurationError(
-                f"{SECTION}.token_url is no database address that SQLAlchemy can use "
+                f"{SECTION}.{setting} is no database address that SQLAlchemy can use "
                 f"({type(error).__name__})"
             ) from None
     if isinstance(url_or_engine, Engine):

@@ -185,6 +185,9 @@ class EntityReader:
             await queue.put(Item(division, table, cursor))
 
         run, entity = self.run, self.shape.entity
+        noticed = self._noticed(states)
+        if noticed is not None and not noticed:
+            return []  # before the list of divisions is asked for
         if entity.division_from or self.name == "deleted":
             return [read_once(run, self.shape, put)]
         kind = FunctionStream if isinstance(self.shape, FunctionShape) else Stream
@@ -195,7 +198,21 @@ class EntityReader:
             ).read()
             for division in await run.divisions()
             if (self.name, division.code) not in run.settled
+            and (noticed is None or division.code in noticed)
         ]  # fmt: skip
+
+    def _noticed(self, states: DivisionStates) -> set[int] | None:
+        """Divisions of which a webhook told more than the rows cover; ``None``: nobody listened."""
+        options = self.run.options
+        if options.notices is None:
+            return None
+        return {
+            division
+            for (entity, division), mark in options.notices.items()
+            if entity == self.name
+            and division in (options.divisions or {division})
+            and states.cursor(division).noticed != mark
+        }
 
 
 async def _collect(

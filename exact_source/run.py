@@ -49,6 +49,8 @@ class Options:
         parameters: Setting -> values that functions are asked with, instead of those of their parents.
         round_pages: Pages after which a run stops, to be loaded and gone on with; ``None``: no limit.
         round_s: Seconds after which a run stops in the same way.
+        notices: ``(entity, division)`` -> mark of the last webhook that said it changed: only streams
+            whose rows do not cover theirs are read; ``None``: all are.
     """
 
     divisions: tuple[int, ...] = ()
@@ -63,6 +65,7 @@ class Options:
     parameters: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     round_pages: int | None = None
     round_s: float | None = None
+    notices: Mapping[tuple[str, int], str] | None = None
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ class Stream:
                 self._end("incomplete", "what changed since it began follows in the next round")
             else:
                 await self._reconcile()
-                self._end_read()
+                await self._end_read()
         elif self.result.status == "running":
             self._end("incomplete", "goes on in the next round")
 
@@ -138,13 +138,21 @@ class Stream:
             and scan.started_at < self.run.started_at
         )
 
-    def _end_read(self) -> None:
+    async def _end_read(self) -> None:
         if not self._deletes_error:
+            await self._note_noticed()
             self._end("complete")
             return
         # All rows are there, and maybe some that are gone: no success, and no use in another round.
         self._end("incomplete", self._deletes_error)
         self.run.settled.add((self.entity.name, self.division.code))
+
+    async def _note_noticed(self) -> None:
+        """The rows cover what webhooks told before this run began; committed as the cursor is."""
+        notices = self.run.options.notices or {}
+        mark = notices.get((self.entity.name, self.division.code), "")
+        if mark and self.cursor.read_at >= self.run.started_at:
+            await self._move(None, replace(self.cursor, noticed=mark))
 
     # -- before the first page -----------------------------------------------------------------
 

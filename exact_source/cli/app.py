@@ -23,6 +23,7 @@ from .sandbox import sandbox
 from .schema import schema
 from .status import status
 from .sync import sync
+from .webhooks import webhooks
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 1, 2, 3, 130
 
@@ -59,6 +60,7 @@ COMMANDS = (
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(webhooks)
 
 
 def main() -> None:

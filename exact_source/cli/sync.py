@@ -55,6 +55,10 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     reconcile_days: Annotated[
         float, typer.Option(min=0, help="Do so this often where Exact tells of no deletions.")
     ] = 7.0,
+    changed: Annotated[
+        bool,
+        typer.Option("--changed", help="Read only what webhooks told of since it was last read."),
+    ] = False,
     max_calls: Annotated[int | None, typer.Option(min=1, help="Stop after so many calls.")] = None,
     max_minutes: Annotated[
         float | None, typer.Option(min=0, help="Stop after so many minutes.")
@@ -108,6 +112,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         round_pages=round_pages,
         round_s=round_minutes * 60,
         utc_instants=utc_instants,
+        notices=read_notices() if changed else None,
     )
     pipeline = make_pipeline(destination, dataset, pipeline_name)
     settings, storage = make_connection(region, base_url, pipeline)
@@ -124,6 +129,13 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         outcome = run_sync(pipeline, run, chosen, on_round=on_round)
     show(outcome, time.monotonic() - started, as_json=as_json)
     raise typer.Exit(outcome.exit_code)
+
+
+def read_notices() -> dict[tuple[str, int], str]:
+    """What webhooks have told, taken before the first call: what comes later is for the next sync."""
+    from ..webhooks import Notices, load_webhook_settings
+
+    return Notices(load_webhook_settings().notices_url).latest()
 
 
 def show(outcome: Outcome, seconds: float, *, as_json: bool) -> None:

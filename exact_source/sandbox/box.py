@@ -27,11 +27,13 @@ from .rights import EVERYTHING
 from .seeding import FIRST_VERSION, Seeder, seeded
 from .server import serve
 from .state import Settings, State
-from .store import Order, Store, guid
+from .store import Action, Order, Store, guid
 from .token_calls import TokenCalls
+from .webhooks import SUBSCRIPTIONS, Webhooks, Written
 
 CLIENT_ID = "5a9d0b1e-5a4d-4b0c-9c59-3c1f0a5a4d10"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - of an app that exists in the sandbox only
+WEBHOOK_SECRET = "sandbox-webhook-secret"  # noqa: S105 - as above
 REDIRECT_URI = "https://app.example/callback"
 FIRST_DIVISION = 1_000_123
 DIVISION_STRIDE = 1_311
@@ -98,6 +100,13 @@ class Sandbox:
             shared=DIVISION_LISTS,
         )
         store.listener = DerivedFeeds(store)
+        webhooks = Webhooks(oauth.client_id, WEBHOOK_SECRET)
+
+        def tell(division: int, entity: str, action: Action, key: Key, row: Row) -> None:
+            subscriptions = list(store.table(division, SUBSCRIPTIONS).rows.values())
+            webhooks.tell(subscriptions, division, Written(entity, action, key[0]), row)
+
+        store.on_write = tell
         return State(
             settings=self.settings,
             clock=self.clock,
@@ -110,6 +119,7 @@ class Sandbox:
             divisions=self.divisions,
             user=guid(seeded(self._seed, "user")),
             faults=Faults(seeded(self._seed, "faults")),
+            webhooks=webhooks,
         )
 
     def _routes(self) -> list[Route]:
@@ -142,6 +152,11 @@ class Sandbox:
     def redirect_uri(self) -> str:
         """Of the one app that is registered."""
         return self.state.oauth.redirect_uri
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """What was posted to subscribers; ``drain()`` waits for the last answer."""
+        return self.state.webhooks
 
     def login(self) -> dict[str, str]:
         """Do what the browser does: ``{"code": ..., "redirect_url": ...}``; the code lives 3 minutes."""

@@ -75,6 +75,7 @@ def describe(box: Sandbox, base_url: str) -> str:
         f"  client id      {box.client_id}\n"
         f"  client secret  {box.client_secret}\n"
         f"  redirect URI   {box.redirect_uri}\n"
+        f"  webhook secret {box.webhooks.secret}\n"
         f"  control page   {base_url}/_sandbox/\n"
         f"  control        POST {base_url}/_sandbox/insert update delete touch clock consume deny allow"
         " fault reset ...\n"

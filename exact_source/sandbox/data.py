@@ -15,7 +15,7 @@ from .atom import ATOM_TYPE, render_atom
 from .catalogue import Endpoint, Row
 from .errors import NOT_FOUND, NOT_IN_SCOPE, RefusedError, bad_request
 from .expansion import Expansion, expand
-from .faults import FOREIGN_HOST, LOGIN_PAGE, MAINTENANCE_PAGE, Fault
+from .faults import LOGIN_PAGE, MAINTENANCE_PAGE, Fault
 from .literals import parse_literals, typed
 from .metadata import render_metadata
 from .navigation import collection_of, collections_of
@@ -32,8 +32,10 @@ from .responses import (
     refusal,
     reply,
 )
+from .spoiling import spoil
 from .state import State
 from .target import Target, parse_target
+from .writes import check_method, write
 
 LONGEST_URL = 6000  # API 2.4
 ROOT = "/api/v1"
@@ -57,7 +59,7 @@ class DataCalls:
             state.in_flight.enter(division)
         try:
             await asyncio.sleep(state.settings.latency + _delay(faults))
-            call = Call(state, request, target, faults)
+            call = Call(state, request, target, faults, await request.body())
             response = call.respond()
         finally:
             if division is not None:
@@ -86,13 +88,14 @@ class Call:
     """
 
     def __init__(
-        self, state: State, request: HttpRequest, target: Target, faults: list[Fault]
+        self, state: State, request: HttpRequest, target: Target, faults: list[Fault], sent: bytes
     ) -> None:
         self.options: dict[str, str] = {}
         self.rows = 0
         self._state = state
         self._request = request
         self._target = target
+        self._sent = sent
         self._faults = {fault.kind: fault for fault in faults}
         self._headers: dict[str, str] = {}
         self._json = True
@@ -122,6 +125,8 @@ class Call:
             body = render_metadata(self._state.catalogue, self._target.path)
             return reply(at, body, XML_TYPE, self._headers | DATA_HEADERS)
         endpoint = self._endpoint()
+        if self._request.method != "GET":
+            return self._written(at, endpoint)
         if self._target.tail == "$count":
             return self._counted(at, endpoint, hidden)
         if endpoint.entity == "user_has_rights":
@@ -129,10 +134,19 @@ class Call:
         answer = (
             self._by_key(endpoint) if self._target.key is not None else self._page(endpoint, hidden)
         )
-        answer = self._spoil(answer)
+        url, again = str(self._request.url), len(self._state.requests)
+        answer = spoil(answer, self._faults, self._division, url, again)
         self.rows = len(answer.rows)
         media_type = JSON_TYPE if self._json else ATOM_TYPE
         return reply(at, self._body(answer, at), media_type, self._headers | DATA_HEADERS)
+
+    def _written(self, at: float, endpoint: Endpoint) -> Response:
+        row = write(self._state, self._target, self._request.method, self._sent)
+        if row is None:
+            return reply(at, b"", JSON_TYPE, self._headers | DATA_HEADERS, 204)
+        shown = [{**self._defaults(), **row}]
+        answer = Answer(endpoint, shown, endpoint.columns, self._root, single=True)
+        return reply(at, self._body(answer, at), JSON_TYPE, self._headers | DATA_HEADERS, 201)
 
     def _body(self, answer: Answer, at: float) -> bytes:
         body = render_json(answer) if self._json else render_atom(answer, at)
@@ -159,8 +173,7 @@ class Call:
             and "*/*" not in accept
         ):
             raise RefusedError(415, "Unsupported media type requested.")
-        if self._request.method != "GET":
-            raise RefusedError(405, "The sandbox is read with GET.")
+        check_method(self._request.method, self._target)
 
     def _check_bearer(self) -> None:
         scheme, _, token = self._request.headers.get("authorization", "").partition(" ")
@@ -311,23 +324,6 @@ class Call:
         token = quote(skiptoken, safe="'(),:-.")
         path = quote(self._request.url.path, safe="/$()',")
         return f"{self._base}{path}?{'&'.join([*kept, f'$skiptoken={token}'])}"
-
-    def _spoil(self, answer: Answer) -> Answer:
-        """The page with the faults that were ordered for it."""
-        rows, next_url = list(answer.rows), answer.next_url
-        if "wrong-division" in self._faults and rows:
-            middle = len(rows) // 2
-            rows[middle] = {**rows[middle], "Division": self._division + 1}
-        if "duplicate-row" in self._faults:
-            rows += rows[:1]
-        if "empty-page" in self._faults:  # the same place again, under another address
-            mark = "&" if self._request.url.query else "?"
-            rows, next_url = [], f"{self._request.url}{mark}again={len(self._state.requests)}"
-        if "repeat-next" in self._faults:
-            next_url = str(self._request.url)
-        if "foreign-next" in self._faults:
-            next_url = f"{FOREIGN_HOST}{self._request.url.path}?{self._request.url.query}"
-        return replace(answer, rows=rows, next_url=next_url)
 
 
 def _columns(endpoint: Endpoint, query: Query) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from .oauth import OAuth
 from .requests import InFlight, Request, TokenRequest
 from .rights import Rights
 from .store import Order, Store
+from .webhooks import Webhooks
 
 
 @dataclass
@@ -55,6 +56,7 @@ class State:
     divisions: list[int]
     user: str  # guid of the user who logs in
     faults: Faults
+    webhooks: Webhooks
     rights: Rights = field(default_factory=Rights)
     in_flight: InFlight = field(default_factory=InFlight)
     requests: list[Request] = field(default_factory=list)

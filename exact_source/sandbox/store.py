@@ -90,6 +90,10 @@ class Listener(Protocol):
         """Called after a row was inserted, changed or deleted."""
 
 
+Action = Literal["Create", "Update", "Delete"]
+OnWrite = Callable[
+    [int, str, Action, Key, Row], None
+]  # division, entity, ...; called under the lock
 Seeder = Callable[[int, str], Iterable[Row]]
 
 
@@ -118,6 +122,7 @@ class Store:
         self.shared = shared
         self.random = random
         self.listener: Listener | None = None
+        self.on_write: OnWrite = lambda _division, _entity, _action, _key, _row: None
         self.versions: dict[int, RowVersions] = {}
         self._common = RowVersions(first_version, random)
         self._seeder = seeder
@@ -163,6 +168,7 @@ class Store:
             new.setdefault("Timestamp", self.next_version(division))
             table.put(new)
             self._changed(division, entity, new)
+            self.on_write(division, entity, "Create", table.key_of(new), new)
             return new
 
     def update(self, division: int, entity: str, key: Key, changes: Mapping[str, Any]) -> Row:
@@ -181,6 +187,7 @@ class Store:
                     row[column] = value
             table.written()
             self._changed(division, entity, row)
+            self.on_write(division, entity, "Update", key, row)
             return row
 
     def delete(self, division: int, entity: str, key: Key) -> None:
@@ -194,6 +201,7 @@ class Store:
             self.table(division, entity).remove(key)
             self.bury(division, entity, key)
             self._changed(division, entity, row)
+            self.on_write(division, entity, "Delete", key, row)
 
     def _delete_owned(self, division: int, collection: Collection, owner: Any) -> None:
         table = self.table(division, collection.entity)

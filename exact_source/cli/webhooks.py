@@ -1,0 +1,184 @@
+"""``exact-source webhooks``: hear of changes, so that ``sync --changed`` need not ask."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import ConfigurationError
+from .options import AsJson, BaseUrl, Divisions, Entities, Region
+
+if TYPE_CHECKING:
+    from ..client import ExactClient
+    from ..webhooks.subscriptions import Subscription
+
+EXIT_INCOMPLETE = 3
+COLUMNS = ("division", "topic", "status", "callback_url")
+Topics = Annotated[
+    str | None,
+    typer.Option("--topics", metavar="NAMES", help="Topics such as Accounts,SalesInvoices."),
+]
+Lines = Callable[["ExactClient", int], "AsyncIterator[Subscription]"]
+
+webhooks = typer.Typer(
+    name="webhooks",
+    help="Hear of changes through Exact Online's webhooks; see docs/webhooks.md.",
+    no_args_is_help=True,
+)
+
+
+@webhooks.command()
+def subscribe(  # noqa: PLR0913, PLR0917 (options of a command)
+    context: typer.Context,
+    callback_url: Annotated[
+        str,
+        typer.Option(metavar="URL", help="https address under which Exact reaches the receiver."),
+    ],
+    divisions: Divisions = "all",
+    entities: Entities = None,
+    topics: Topics = None,
+    region: Region = None,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Order the webhooks of some entities (default: the core set), or of some topics.
+
+    A call for each topic of each division, and one to see what is there. The receiver must be running:
+    Exact tries the address at once.
+
+    Example: exact-source webhooks subscribe --callback-url https://books.example/exact --divisions 123456
+    """
+    from ..webhooks.subscriptions import check_callback_url, check_topic
+    from ..webhooks.subscriptions import subscribe as order
+
+    check_callback_url(callback_url)
+    wanted = [check_topic(t) for t in _split(topics)] or _topics_of(entities)
+
+    def lines(client: ExactClient, division: int) -> AsyncIterator[Subscription]:
+        return order(client, division, wanted, callback_url)
+
+    _each(context, lines, divisions, region, base_url, as_json)
+
+
+@webhooks.command("list")
+def list_(
+    context: typer.Context,
+    divisions: Divisions = "all",
+    region: Region = None,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is subscribed to; takes a call for each division.
+
+    Example: exact-source webhooks list --json
+    """
+    from ..webhooks.subscriptions import read_subscriptions
+
+    async def lines(client: ExactClient, division: int) -> AsyncIterator[Subscription]:
+        for subscription in await read_subscriptions(client, division):
+            yield subscription
+
+    _each(context, lines, divisions, region, base_url, as_json)
+
+
+@webhooks.command()
+def unsubscribe(
+    context: typer.Context,
+    divisions: Divisions = "all",
+    topics: Topics = None,
+    region: Region = None,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete subscriptions: all of the divisions, or those to some topics.
+
+    Example: exact-source webhooks unsubscribe --divisions 123456 --topics Accounts
+    """
+    from ..webhooks.subscriptions import read_subscriptions
+    from ..webhooks.subscriptions import unsubscribe as cancel
+
+    wanted = set(_split(topics))
+
+    async def lines(client: ExactClient, division: int) -> AsyncIterator[Subscription]:
+        for found in await read_subscriptions(client, division):
+            if found.status == "failed":
+                yield found
+            elif not wanted or found.topic in wanted:
+                yield await cancel(client, found)
+
+    _each(context, lines, divisions, region, base_url, as_json)
+
+
+@webhooks.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8090,
+) -> None:
+    """Take webhooks and note what changed, until Ctrl-C. A proxy in front has to speak https.
+
+    Example: exact-source webhooks serve --port 8090
+    """
+    try:
+        import uvicorn
+
+        from ..webhooks.receiver import receiver_from_settings
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the receiver needs {error.name}; install it with: pip install 'exact-source[webhooks]'"
+        ) from None
+
+    app = receiver_from_settings()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    uvicorn.run(app, host=host, port=port, access_log=False, log_config=None)
+
+
+def _topics_of(entities: str | None) -> list[str]:
+    from ..entities import load_catalogue
+    from ..source import choose_entities
+    from ..webhooks import topics_for
+
+    return topics_for(choose_entities(entities, load_catalogue()))
+
+
+def _split(names: str | None) -> list[str]:
+    return [name.strip() for name in (names or "").split(",") if name.strip()]
+
+
+def _each(
+    context: typer.Context,
+    lines: Lines,
+    divisions: str,
+    region: str | None,
+    base_url: str | None,
+    as_json: bool,
+) -> None:
+    """Do something with each division, show what came of it, and leave with 3 if a part failed."""
+    from ..asking import make_asking_run
+    from ..source import make_options
+    from .connect import clock_of, make_connection
+    from .output import make_console, make_table, print_json
+
+    settings, storage = make_connection(region, base_url)
+    run = make_asking_run(make_options(divisions=divisions), settings, storage, clock_of(context))
+
+    async def all_lines() -> list[Subscription]:
+        async with run.asking() as client:
+            codes = [d.code for d in await run.divisions() if not d.blocked]
+            return [line for code in codes async for line in lines(client, code)]
+
+    found = asyncio.run(all_lines())
+    if as_json:
+        print_json({"subscriptions": [asdict(line) for line in found]})
+    else:
+        shown = [[str(asdict(line)[name]) for name in COLUMNS] for line in found]
+        make_console().print(make_table(COLUMNS, shown))
+        for line in found:
+            if line.error:
+                typer.echo(f"failed: {line.error}", err=True)
+    if any(line.status == "failed" for line in found):
+        raise typer.Exit(EXIT_INCOMPLETE)

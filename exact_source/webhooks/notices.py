@@ -1,0 +1,134 @@
+"""The table in which hints wait: for each entity of each division the mark of its latest webhook.
+
+Receivers write it, syncs only read it. A notice gives its rows a new random mark; a sync takes the marks
+before its first call and keeps, in the load that brings the rows, the mark that they cover (see
+``Cursor.noticed``). A stream has news while the two differ. So nothing is ever cleared and nothing can be
+cleared too early: not by a load that fails, not for a notice that came while the read was under way, not
+by another pipeline that reads the same notices; and a table that is lost starts anew.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ..database import Database, commit, said
+from ..errors import ConfigurationError, ExactError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Table
+
+TABLE = "exact_notices"
+SETTING = "notices_url"
+# Another receiver may insert the same row first; after that it is there.
+TRIES = 2
+LOCK_WAIT_S = 30.0
+
+
+class NoticesError(ExactError):
+    """The notices could not be read or written."""
+
+
+class Notices:
+    """The marks in the table ``exact_notices`` of a database, for any number of receivers and syncs.
+
+    Args:
+        url: SQLAlchemy URL; a SQLite file serves one machine.
+
+    Raises:
+        ConfigurationError: If it is no address that SQLAlchemy can use.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url, user="Notices", setting=SETTING, lock_wait_s=LOCK_WAIT_S)
+        self._table = _table()
+        self.place = f"table {TABLE} in {self._database.where}"
+
+    def prepare(self) -> None:
+        """Make the table.
+
+        Raises:
+            NoticesError: If the database does not let it be made.
+        """
+        with self._errors():
+            self._database.create(self._table)
+
+    def record(self, division: int, entities: Iterable[str]) -> None:
+        """Give the entities of a division a new mark; durable once this returns.
+
+        Raises:
+            NoticesError: If it could not be written.
+        """
+        from sqlalchemy.exc import IntegrityError
+
+        values = {
+            "mark": uuid.uuid4().hex,
+            "noticed_at": datetime.now(UTC).isoformat("T", "seconds"),
+        }
+        names = sorted(set(entities))  # in one order, or two receivers could wait for each other
+        with self._errors():
+            for left in reversed(range(TRIES)):
+                try:
+                    with self._database.begin() as connection:
+                        for name in names:
+                            self._put(connection, division, name, values)
+                        commit(connection)
+                except IntegrityError:
+                    if not left:
+                        raise
+                else:
+                    return
+
+    def latest(self) -> dict[tuple[str, int], str]:
+        """``(entity, division)`` -> mark of its latest notice.
+
+        Raises:
+            ConfigurationError: If no receiver ever wrote here: then silence does not mean that
+                nothing changed.
+            NoticesError: If it could not be read.
+        """
+        from sqlalchemy import inspect, select
+
+        table = self._table.c
+        with self._errors(), self._database.begin(to_write=False) as connection:
+            if not inspect(connection).has_table(TABLE):
+                raise ConfigurationError(
+                    f"there is no {self.place}, so no receiver writes there: set {SETTING} to where "
+                    "`exact-source webhooks serve` keeps them, or sync without --changed"
+                )
+            found = connection.execute(select(table.entity, table.division, table.mark))
+            return {(entity, division): mark for entity, division, mark in found}
+
+    def _put(
+        self, connection: Connection, division: int, entity: str, values: dict[str, str]
+    ) -> None:
+        table = self._table
+        mine = (table.c.division == division) & (table.c.entity == entity)
+        if connection.execute(table.update().where(mine).values(values)).rowcount == 0:
+            row = {"division": division, "entity": entity, **values}
+            connection.execute(table.insert().values(row))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise NoticesError(f"{self.place}: {said(error)}") from error
+
+
+def _table() -> Table:
+    from sqlalchemy import Column, Integer, MetaData, String, Table
+
+    return Table(
+        TABLE,
+        MetaData(),
+        Column("division", Integer, primary_key=True, autoincrement=False),
+        Column("entity", String(100), primary_key=True),
+        Column("mark", String(32), nullable=False),
+        Column("noticed_at", String(40), nullable=False),
+    )

@@ -1,0 +1,102 @@
+"""The ASGI app that Exact Online posts its webhooks to.
+
+It answers 200 once the notice is durable, so what was answered with anything else may be sent again.
+A webhook that comes twice, or again after days, makes one more read and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..errors import ConfigurationError, ContractError
+from ..settings import SECTION
+from .notices import Notices, NoticesError
+from .settings import load_webhook_settings
+from .signed import SignatureError, read_notice
+from .topics import entities_of
+
+MAX_BODY = 64 * 1024  # bytes; a webhook has some 300
+logger = logging.getLogger(__name__)
+
+
+def make_receiver(secret: str, notices: Notices, path: str) -> Starlette:
+    """An app that takes webhooks at one path.
+
+    Args:
+        secret: The app's webhook secret.
+        notices: Where they are recorded; its table is there.
+        path: Behind the host of the callback URL.
+    """
+
+    async def receive(request: Request) -> Response:
+        body = await _body(request)
+        if body is None:
+            return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        if not body:
+            return _answer(HTTPStatus.OK)  # Exact tries the address when it is subscribed (API 7)
+        return _answer(await run_in_threadpool(_note, body, secret, notices))
+
+    return Starlette(routes=[Route(path, receive, methods=["POST"])])
+
+
+def _note(body: bytes, secret: str, notices: Notices) -> HTTPStatus:
+    """Record what a webhook says; nothing of it is logged but topic and division."""
+    try:
+        notice = read_notice(body, secret)
+        entities = entities_of(notice.topic)
+        if entities:
+            notices.record(notice.division, entities)
+    except SignatureError as error:
+        logger.warning("%s", error)
+        return HTTPStatus.UNAUTHORIZED
+    except ContractError as error:
+        logger.warning("%s", error)
+        return HTTPStatus.BAD_REQUEST
+    except NoticesError as error:
+        logger.error("%s", error)  # noqa: TRY400 (one line; the traceback could show the webhook)
+        return HTTPStatus.SERVICE_UNAVAILABLE
+    known = "" if entities else ", which nothing here reads"
+    logger.info("%s of division %s%s", notice.topic, notice.division, known)
+    return HTTPStatus.OK
+
+
+def receiver_from_settings() -> Starlette:
+    """The app as configured, for any ASGI server: ``uvicorn --factory`` and this function's name.
+
+    Raises:
+        ConfigurationError: If there is no ``webhook_secret``, or ``notices_url`` cannot be used.
+        NoticesError: If the table cannot be made.
+    """
+    settings = load_webhook_settings()
+    if settings.secret is None:
+        raise ConfigurationError(
+            f"{SECTION}.webhook_secret is not set: copy it from the app's page in the app centre to "
+            ".dlt/secrets.toml or SOURCES__EXACT_ONLINE__WEBHOOK_SECRET"
+        )
+    notices = Notices(settings.notices_url)
+    notices.prepare()
+    return make_receiver(settings.secret, notices, settings.path)
+
+
+async def _body(request: Request) -> bytes | None:
+    """The body; ``None`` as soon as it is longer than any webhook."""
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                return None
+    except ClientDisconnect:
+        return None
+    return bytes(body)
+
+
+def _answer(status: HTTPStatus) -> Response:
+    return Response(status_code=status)

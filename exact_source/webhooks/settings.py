@@ -1,0 +1,48 @@
+"""Settings of the receiver; it needs neither the app's client secret nor a token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..errors import ConfigurationError
+from ..settings import SECTION
+
+DEFAULT_URL = "sqlite:///.dlt/exact_online_notices.db"
+DEFAULT_PATH = "/exact"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookSettings:
+    """What webhooks need.
+
+    Attributes:
+        secret: The app's webhook secret, of the app centre; ``None`` if it is not set.
+        notices_url: SQLAlchemy URL of the database in which notices wait.
+        path: Behind the host of the callback URL.
+    """
+
+    secret: str | None = field(default=None, repr=False)
+    notices_url: str = field(default=DEFAULT_URL, repr=False)
+    path: str = DEFAULT_PATH
+
+
+def load_webhook_settings() -> WebhookSettings:
+    """``webhook_secret``, ``webhook_path`` and ``notices_url`` from dlt's providers.
+
+    Raises:
+        ConfigurationError: If the path is none.
+    """
+    import dlt  # seconds to import; --help must not pay them
+
+    def read(name: str) -> str:
+        value: object = dlt.secrets.get(f"{SECTION}.{name}")
+        return "" if value is None else str(value)
+
+    path = read("webhook_path") or DEFAULT_PATH
+    if not path.startswith("/"):
+        raise ConfigurationError(f"{SECTION}.webhook_path must begin with a slash, such as /exact")
+    return WebhookSettings(
+        secret=read("webhook_secret") or None,
+        notices_url=read("notices_url") or DEFAULT_URL,
+        path=path,
+    )

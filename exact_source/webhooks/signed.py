@@ -1,0 +1,66 @@
+"""Reads one webhook: is it Exact's, and what does it say. Bytes in, a value out."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+
+from ..errors import ContractError, ExactError
+
+# The hash is over these very bytes: another order or spacing of the same JSON has another one (API 7).
+_BODY = re.compile(rb'\s*\{"Content":(.*),"HashCode":"([0-9A-Fa-f]{64})"\}\s*', re.DOTALL)
+
+
+class SignatureError(ExactError):
+    """The webhook was not signed with this app's webhook secret."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a webhook tells; the row itself is not in it.
+
+    Attributes:
+        topic: Such as ``Accounts``; see ``topics``.
+        division: Code.
+    """
+
+    topic: str
+    division: int
+
+
+def sign(content: bytes, secret: str) -> str:
+    """The ``HashCode`` of the bytes of a ``Content``: HMAC-SHA256 in upper-case hex."""
+    return hmac.new(secret.encode(), content, sha256).hexdigest().upper()
+
+
+def read_notice(body: bytes, secret: str) -> Notice:
+    """What a webhook says, once it is known to be Exact's.
+
+    Args:
+        body: As it came: ``{"Content":{"Topic":...,"Division":...},"HashCode":"..."}``.
+        secret: The app's webhook secret.
+
+    Raises:
+        SignatureError: It has no hash, or that of another secret or content.
+        ContractError: It is signed, but names no topic or division.
+    """
+    found = _BODY.fullmatch(body)
+    content, given = found.groups() if found else (b"", b"")
+    # Compared in constant time also where nothing was found.
+    if not hmac.compare_digest(sign(content, secret).encode(), given.upper()):
+        raise SignatureError("a webhook came without the hash of this app's webhook secret")
+    return _parse(content)
+
+
+def _parse(content: bytes) -> Notice:
+    try:
+        told = json.loads(content)
+    except ValueError:
+        told = None
+    match told:
+        case {"Topic": str(topic), "Division": int(division)} if not isinstance(division, bool):
+            return Notice(topic, division)
+    raise ContractError("a signed webhook names no Topic and Division")

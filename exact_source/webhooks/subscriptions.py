@@ -1,0 +1,126 @@
+"""Orders webhooks: one subscription for each topic of each division (API 7)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from ..client import EXISTS, ExactClient, Target
+from ..entities import load_catalogue
+from ..errors import ConfigurationError, LimitError, RefusedError, StreamError
+from ..listing import read_all
+from ..odata import build_path
+from ..pages import PageSchema
+from ..settings import LOOPBACK
+
+ENTITY = "webhook_subscriptions"
+PATH = "webhooks/WebhookSubscriptions"
+LONGEST_TOPIC = 100
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """One topic of one division.
+
+    Attributes:
+        id: Exact's key; empty if it is not known.
+        callback_url: Where webhooks are posted to.
+        status: ``active``; ``new`` or ``deleted`` if it became so just now; ``failed``.
+        error: Why it failed; empty if it did not.
+    """
+
+    division: int
+    topic: str
+    id: str = ""
+    callback_url: str = ""
+    status: Literal["active", "new", "deleted", "failed"] = "active"
+    error: str = ""
+
+
+def check_callback_url(url: str) -> str:
+    """The address, if Exact can post to it.
+
+    Raises:
+        ConfigurationError: If it is not https (http is taken for loopback only).
+    """
+    parts = urlsplit(url)
+    safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    if not safe or not parts.hostname:
+        raise ConfigurationError(
+            "--callback-url must be the https address under which Exact Online reaches the receiver"
+        )
+    return url
+
+
+def check_topic(topic: str) -> str:
+    """The topic, if it can be one; Exact has topics that are not known here.
+
+    Raises:
+        ConfigurationError: If it is no word.
+    """
+    if not topic.isalnum() or len(topic) > LONGEST_TOPIC:
+        raise ConfigurationError(f"--topics: {topic[:40]!r} is no topic such as Accounts")
+    return topic
+
+
+async def read_subscriptions(client: ExactClient, division: int) -> list[Subscription]:
+    """What the app has subscribed to; a division that refuses is one line that says so."""
+    schema = PageSchema(
+        load_catalogue().entities[ENTITY], load_catalogue().entities[ENTITY].feeds["regular"]
+    )
+    try:
+        table = await read_all(client, _target(division), schema)
+    except (StreamError, LimitError) as error:
+        return [Subscription(division, "", status="failed", error=str(error))]
+    return [
+        Subscription(division, row["topic"] or "", row["id"], row["callback_url"] or "")
+        for row in table.select(["topic", "id", "callback_url"]).to_pylist()
+    ]
+
+
+async def subscribe(
+    client: ExactClient, division: int, topics: Sequence[str], callback_url: str
+) -> AsyncIterator[Subscription]:
+    """Order the topics that a division has not yet; gives one line for each."""
+    found = await read_subscriptions(client, division)
+    if found and found[0].status == "failed":
+        yield found[0]
+        return
+    there = {subscription.topic: subscription for subscription in found}
+    for topic in topics:
+        if topic in there:
+            yield there[topic]
+        else:
+            yield await _order(client, division, topic, callback_url)
+
+
+async def unsubscribe(client: ExactClient, subscription: Subscription) -> Subscription:
+    """Delete a subscription; gives what became of it."""
+    division, topic, key = subscription.division, subscription.topic, subscription.id
+    url = f"{build_path(PATH, division)}(guid'{key}')"
+    try:
+        await client.change(_target(division), "DELETE", url)
+    except (StreamError, LimitError) as error:
+        return Subscription(
+            division, topic, key, subscription.callback_url, "failed", error=str(error)
+        )
+    return Subscription(division, topic, key, subscription.callback_url, "deleted")
+
+
+async def _order(client: ExactClient, division: int, topic: str, callback_url: str) -> Subscription:
+    body = {"CallbackURL": callback_url, "Topic": topic}
+    try:
+        await client.change(_target(division), "POST", build_path(PATH, division), body)
+    except RefusedError as error:
+        if error.reason == EXISTS:  # another user of the app ordered it; it comes all the same
+            return Subscription(division, topic)
+        return Subscription(division, topic, status="failed", error=str(error))
+    except (StreamError, LimitError) as error:
+        return Subscription(division, topic, status="failed", error=str(error))
+    return Subscription(division, topic, callback_url=callback_url, status="new")
+
+
+def _target(division: int) -> Target:
+    return Target(division, PATH, ENTITY)

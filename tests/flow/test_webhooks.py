@@ -1,0 +1,431 @@
+"""From a row that changes to a sync that reads no more than that: subscriptions, receiver, notices."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dlt
+import httpx
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+from starlette.types import Message
+
+from exact_source.sandbox.server import serve
+from exact_source.source import run_source
+from exact_source.webhooks import Notices
+from exact_source.webhooks.receiver import MAX_BODY, make_receiver
+from tests.conftest import MakeWorld
+from tests.flow.cli_fixtures import Cli, cli, make_cli
+from tests.world import Calls, World
+
+__all__ = ["cli", "make_cli"]
+
+ENTITIES = ("accounts", "journals")
+LISTS = ["current/Me", "system/Divisions"]
+PATH = "webhooks/WebhookSubscriptions"
+
+
+@contextmanager
+def receiving(world: World) -> Iterator[tuple[str, Notices]]:
+    """A receiver on a socket, and what it notes."""
+    notices = Notices(f"sqlite:///{world.folder / 'notices.db'}")
+    notices.prepare()
+    with serve(make_receiver(world.box.webhooks.secret, notices, "/exact")) as base_url:
+        yield f"{base_url}/exact", notices
+
+
+def subscribe(world: World, url: str, *topics: str) -> None:
+    """Order webhooks as if somebody had done so before."""
+    for division in world.box.divisions:
+        for topic in topics:
+            row = {"Topic": topic, "CallbackURL": url}
+            world.box.insert(PATH, division, row)
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    """Two companies, and pages that hold all of their rows."""
+    found: World = make_world(large_page_size=1000, page_size=60)
+    return found
+
+
+@pytest.fixture
+def heard(world: World) -> Iterator[Notices]:
+    """All that matters is told, and the tables are up to date."""
+    with receiving(world) as (url, notices):
+        subscribe(world, url, "Accounts", "SalesEntries")
+        world.sync(*ENTITIES)
+        yield notices
+
+
+def sync_changed(
+    world: World, notices: Notices, entities: Sequence[str] = ENTITIES, **options: Any
+) -> Calls:
+    """``sync --changed`` once all webhooks have arrived; gives the calls that it took."""
+    world.box.webhooks.drain()
+    with world.watch() as calls:
+        outcome = world.sync(*entities, notices=notices.latest(), **options)
+    assert outcome.exit_code == 0
+    return calls
+
+
+def rename(world: World, name: str, division: int | None = None) -> None:
+    key = world.keys("crm/Accounts", division)[0]
+    world.box.update("crm/Accounts", division or world.division, key, {"Name": name})
+
+
+# -- what is read ------------------------------------------------------------------------------------
+
+
+def test_an_idle_company_costs_no_call_and_a_change_only_its_own(
+    world: World, heard: Notices
+) -> None:
+    with world.watch() as full:
+        world.sync(*ENTITIES)
+    idle = sync_changed(world, heard)
+    rename(world, "heard of")
+    changed = sync_changed(world, heard)
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    deleted = sync_changed(world, heard)
+    again = sync_changed(world, heard)
+
+    assert [len(calls) for calls in (full, idle, again)] == [8, 0, 0]
+    for calls in (changed, deleted):
+        assert calls.paths == [*LISTS, "sync/Deleted", "sync/CRM/Accounts"]
+        assert [c.division for c in calls.all[2:]] == [world.division] * 2
+    world.assert_equal("accounts")
+
+
+def test_named_divisions_are_read_alone_and_postings_are_told_by_their_entry(
+    world: World, heard: Notices
+) -> None:
+    path = "financialtransaction/TransactionLines"
+    line = next(r for r in world.box.rows(path, world.division) if r["Type"] == 20)
+    world.box.update(path, world.division, line["ID"], {"Description": "changed"})
+    rename(world, "mine")
+    rename(world, "theirs", world.other)
+    mine = sync_changed(world, heard, (*ENTITIES, "transaction_lines"), divisions=[world.division])
+    rest = sync_changed(world, heard)
+
+    assert [c.division for c in mine.to("sync/CRM/Accounts")] == [world.division]
+    assert [c.division for c in mine.to("bulk/Financial/TransactionLines")] == [world.division]
+    assert [c.division for c in rest.to("sync/CRM/Accounts")] == [world.other]
+    world.assert_equal("accounts")
+
+
+# -- when a notice is done with ----------------------------------------------------------------------
+
+
+def test_what_is_told_while_it_is_read_is_read_again(world: World, heard: Notices) -> None:
+    rename(world, "before")
+    world.box.webhooks.drain()
+    run = world.make_run(notices=heard.latest())
+
+    def meanwhile(_: object) -> None:
+        run.on_progress = lambda _: None
+        rename(world, "meanwhile")
+        world.box.webhooks.drain()
+
+    run.on_progress = meanwhile
+    assert world.sync_with(run, *ENTITIES).exit_code == 0
+    again, then = sync_changed(world, heard), sync_changed(world, heard)
+
+    assert (len(again.to("sync/CRM/Accounts")), len(then)) == (1, 0)
+    world.assert_equal("accounts")
+
+
+def test_a_load_that_fails_is_made_up_for_by_the_next_sync(world: World, heard: Notices) -> None:
+    rename(world, "not loaded at first")
+    world.box.webhooks.drain()
+    world.sql("ALTER TABLE exact_online.accounts RENAME TO away")
+    world.sql("CREATE TABLE exact_online.accounts AS SELECT id FROM exact_online.away")
+    with pytest.raises(PipelineStepFailed):
+        world.sync(*ENTITIES, notices=heard.latest())
+    world.sql("DROP TABLE exact_online.accounts")
+    world.sql("ALTER TABLE exact_online.away RENAME TO accounts")
+
+    assert len(sync_changed(world, heard)) == 0  # the package that waits is loaded, mark and all
+    world.assert_equal("accounts")
+
+
+def test_what_was_refused_or_never_loaded_is_read_again(world: World, heard: Notices) -> None:
+    rename(world, "refused at first")
+    world.box.webhooks.drain()
+    world.box.deny(world.division, "sync/CRM/Accounts", "403")
+    assert world.sync(*ENTITIES, notices=heard.latest()).exit_code == 1
+    world.box.allow(world.division)
+    world.pipeline.extract(run_source(world.make_run(notices=heard.latest()), [*ENTITIES]))
+    world.pipeline.abort_packages()
+
+    assert len(sync_changed(world, heard).to("sync/CRM/Accounts")) == 1
+    world.assert_equal("accounts")
+
+
+def test_a_scan_that_began_before_does_not_cover_what_was_told_since(
+    world: World, heard: Notices
+) -> None:
+    world.box.state.settings.large_page_size = 6
+    world.box.touch("crm/Accounts", world.division)
+    world.box.webhooks.drain()
+    world.one_round(*ENTITIES, notices=heard.latest(), round_pages=1)
+    rename(world, "told between the runs")
+    changed = sync_changed(world, heard, round_pages=1)
+
+    assert len(changed.to("sync/CRM/Accounts")) > 2
+    world.assert_equal("accounts")
+    assert len(sync_changed(world, heard)) == 0
+
+
+def test_each_pipeline_hears_for_itself_and_lost_notices_begin_anew(
+    world: World, heard: Notices
+) -> None:
+    mine, theirs = world.pipeline, other_pipeline(world)
+    world.pipeline = theirs
+    world.sync(*ENTITIES)
+    rename(world, "for both")
+    found = [sync_changed(world, heard)]
+    world.pipeline = mine
+    found.append(sync_changed(world, heard))
+    (world.folder / "notices.db").unlink()
+    heard.prepare()
+    rename(world, "in a new table")
+    found.append(sync_changed(world, heard))
+
+    assert [len(calls.to("sync/CRM/Accounts")) for calls in found] == [1, 1, 1]
+    world.assert_equal("accounts")
+
+
+def other_pipeline(world: World) -> dlt.Pipeline:
+    destination = dlt.destinations.duckdb(str(world.folder / "other.duckdb"))
+    return world.new_pipeline("other", destination)
+
+
+# -- the receiver ------------------------------------------------------------------------------------
+
+
+def test_the_same_webhook_again_is_one_more_read_and_no_harm(world: World, heard: Notices) -> None:
+    rename(world, "once")
+    sync_changed(world, heard)
+    told = world.box.webhooks.drain()[-1]
+    assert [httpx.post(told.url, content=told.body).status_code for _ in range(3)] == [200] * 3
+    again = sync_changed(world, heard)
+
+    assert len(again.to("sync/CRM/Accounts")) == 1
+    assert world.outcomes()[-1]["rows"] == 0
+
+
+def test_only_what_is_signed_is_noted_and_nothing_secret_is_logged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = world.box.webhooks.secret
+    good = world.box.webhooks.body({"Topic": "Accounts", "Division": 7, "Key": "k"})
+    other = world.box.webhooks.body({"Topic": "Gadgets", "Division": 7, "Key": "k"})
+    odd = world.box.webhooks.body({"Topic": "Accounts"})
+    caplog.set_level(logging.DEBUG)
+    with receiving(world) as (url, notices):
+
+        def answers(body: bytes) -> int:
+            return httpx.post(url, content=body).status_code
+
+        assert [answers(b""), answers(odd), answers(other)] == [200, 400, 200]
+        assert [answers(good[:-3] + b'0"}'), answers(good.replace(b"7", b"8")), answers(b"x")] == [
+            401
+        ] * 3
+        assert notices.latest() == {}
+        assert answers(good) == 200
+        assert list(notices.latest()) == [("accounts", 7)]
+        assert httpx.get(url).status_code == 405
+        assert httpx.post(url.replace("/exact", "/"), content=good).status_code == 404
+    code = re.search(rb'"HashCode":"(\w+)"', good)
+    assert code is not None
+    assert secret not in caplog.text
+    assert code[1].decode() not in caplog.text
+    assert "Accounts of division 7" in caplog.text
+
+
+def test_a_body_that_is_too_long_is_not_read_to_its_end(world: World) -> None:
+    asked: list[int] = []
+
+    async def endless() -> Message:
+        asked.append(1)
+        return {"type": "http.request", "body": b" " * 1024, "more_body": True}
+
+    answers: list[Message] = []
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    with receiving(world) as (url, notices):
+        just = world.box.webhooks.body({"Topic": "Items", "Division": 7}).ljust(MAX_BODY)
+        assert httpx.post(url, content=just).status_code == 200
+        assert httpx.post(url, content=just + b" ").status_code == 413
+        app = make_receiver("secret", notices, "/")
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
+        asyncio.run(app(scope, endless, send))
+
+    assert answers[0]["status"] == 413
+    assert len(asked) == MAX_BODY // 1024 + 1
+
+
+def test_what_cannot_be_kept_is_not_acknowledged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = world.box.webhooks.body({"Topic": "Items", "Division": 7})
+    with receiving(world) as (url, _):
+        database = world.folder / "notices.db"
+        database.unlink()
+        database.mkdir()
+
+        assert httpx.post(url, content=body).status_code == 503
+    assert "unable to open database file" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_many_receivers_note_at_once(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = (
+        f"sqlite:///{tmp_path / 'n.db'}"
+        if kind == "sqlite"
+        else request.getfixturevalue("postgres")
+    )
+    receivers = [Notices(url) for _ in range(8)]
+
+    def note(number: int) -> None:
+        receiver = receivers[number % 8]
+        receiver.prepare()
+        names = ["accounts", "items", "contacts"]
+        receiver.record(number % 3, names if number % 2 else names[::-1])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(note, range(96)))
+
+    assert len(receivers[0].latest()) == 9
+
+
+# -- commands ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A receiver for the settings of a command line."""
+    url = f"sqlite:///{cli.world.folder / 'notices.db'}"
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__NOTICES_URL", url)
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__WEBHOOK_SECRET", cli.world.box.webhooks.secret)
+    cli.known.add(cli.world.box.webhooks.secret)
+    with receiving(cli.world) as (callback, _):
+        yield f"--callback-url={callback}"
+
+
+def test_subscribe_list_sync_changed_unsubscribe(cli: Cli, told: str) -> None:
+    world, entities = cli.world, "--entities=accounts,contacts,journals"
+    made = cli("webhooks", "subscribe", told, entities, "--json")
+    again = cli("webhooks", "subscribe", told, entities, "--json")
+    listed = cli("webhooks", "list", "--json")
+    cli("sync", cli.destination, entities)
+    rename(world, "by command", world.other)
+    world.box.webhooks.drain()
+    world.clock.sandbox.advance(120)
+    changed = cli("sync", cli.destination, entities, "--changed", "--json")
+    cancelled = cli("webhooks", "unsubscribe", "--topics=Accounts", "--json")
+    left = cli("webhooks", "list")
+
+    wanted = [(d, t) for d in world.box.divisions for t in ("Accounts", "Contacts")]
+    for result, status in ((made, "new"), (again, "active"), (listed, "active")):
+        lines = result.json["subscriptions"]
+        assert result.code == 0
+        assert sorted((s["division"], s["topic"]) for s in lines) == wanted
+        assert {s["status"] for s in lines} == {status}
+    assert [(s["entity"], s["division"], s["rows"]) for s in changed.json["streams"]] == [
+        ("accounts", world.other, 1)
+    ]
+    assert changed.json["calls"] == 4
+    assert [s["status"] for s in cancelled.json["subscriptions"]] == ["deleted"] * 2
+    assert (left.out.count("Accounts"), left.out.count("Contacts")) == (0, 2)
+
+
+def test_a_division_that_refuses_spoils_nothing_else(cli: Cli, told: str) -> None:
+    cli.world.box.deny(cli.world.division, PATH, "403")
+    result = cli("webhooks", "subscribe", told, "--topics=Items")
+
+    assert result.code == 3
+    assert re.search(rf"{cli.world.other}\s+Items\s+new", result.out)
+    assert f"webhook_subscriptions of division {cli.world.division}" in result.err
+
+
+def test_a_subscription_of_another_user_counts(cli: Cli, told: str) -> None:
+    cli.world.box.fault("empty", path=PATH, times=1, after=0)  # its rows are not shown
+    subscribe(cli.world, "http://127.0.0.1:1/", "Items")
+    result = cli("webhooks", "subscribe", told, "--topics=Items", "--json")
+
+    assert result.code == 0
+    assert {s["status"] for s in result.json["subscriptions"]} == {"active"}
+
+
+@pytest.mark.parametrize("fault", ["503", "drop"])
+def test_a_write_is_never_sent_twice(cli: Cli, told: str, fault: str) -> None:
+    box = cli.world.box
+    box.fault(fault, path=PATH, after=1)
+    result = cli("webhooks", "subscribe", told, "--topics=Items", f"--divisions={box.divisions[0]}")
+
+    assert result.code == 3
+    assert "whether it was done is unknown" in result.err
+    assert [r.method for r in box.requests if r.path == PATH] == ["GET", "POST"]
+
+
+WRONG = [
+    (["webhooks", "subscribe", "--callback-url=http://books.example/x"], "https address"),
+    (["webhooks", "subscribe", "--callback-url=https://x/", "--topics=a/b"], "'a/b' is no topic"),
+    (["webhooks", "subscribe", "--callback-url=https://x/", "--entities=acounts"], "did you mean"),
+    (["webhooks", "serve"], "webhook_secret is not set"),
+    (["sync", "--changed"], "no receiver writes there"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "text"), WRONG, ids=[text for _, text in WRONG])
+def test_a_wrong_setting_gets_one_line_and_no_call(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: list[str], text: str
+) -> None:
+    monkeypatch.setenv(
+        "SOURCES__EXACT_ONLINE__NOTICES_URL", f"sqlite:///{cli.world.folder / 'x.db'}"
+    )
+    result = cli(*arguments)
+
+    assert (result.code, result.out) == (2, "")
+    assert text in result.err
+    assert len(result.err.strip().splitlines()) == 1
+    assert cli.world.box.requests == []
+
+
+def test_the_served_receiver_takes_what_the_sandbox_sends(cli: Cli, told: str) -> None:
+    command = [sys.executable, "-m", "exact_source", "webhooks", "serve", "--port=0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        lines = []
+        for line in server.stderr:
+            lines.append(line)
+            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+                break
+        assert found, "".join(lines)
+        url = f"--callback-url={found[0]}/exact"
+        made = cli("webhooks", "subscribe", url, "--topics=Items", "--json")
+        box = cli.world.box
+        box.touch("logistics/Items", box.divisions[0])
+        statuses = {sent.status for sent in box.webhooks.drain()}
+        server.terminate()
+        said = "".join(lines) + server.stderr.read()
+    assert (made.code, statuses) == (0, {200})
+    assert f"Items of division {box.divisions[0]}" in said
+    assert box.webhooks.secret not in said
+    assert ("items", box.divisions[0]) in Notices(
+        f"sqlite:///{cli.world.folder / 'notices.db'}"
+    ).latest()
