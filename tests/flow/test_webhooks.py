@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import re
 import subprocess
@@ -24,7 +25,7 @@ from exact_source.source import run_source
 from exact_source.webhooks import Notices
 from exact_source.webhooks.receiver import MAX_BODY, make_receiver
 from tests.conftest import MakeWorld
-from tests.flow.cli_fixtures import Cli, cli, make_cli
+from tests.flow.cli_fixtures import Cli, Result, cli, make_cli
 from tests.world import Calls, World
 
 __all__ = ["cli", "make_cli"]
@@ -32,6 +33,8 @@ __all__ = ["cli", "make_cli"]
 ENTITIES = ("accounts", "journals")
 LISTS = ["current/Me", "system/Divisions"]
 PATH = "webhooks/WebhookSubscriptions"
+PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"
+PAGE_COMMANDS = re.findall(r"^ *(exact-source .*)$", PAGE.read_text(), re.MULTILINE)
 
 
 @contextmanager
@@ -331,31 +334,55 @@ def told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield f"--callback-url={callback}"
 
 
-def test_subscribe_list_sync_changed_unsubscribe(cli: Cli, told: str) -> None:
+def test_the_commands_of_the_page_in_their_order(cli: Cli, told: str) -> None:
     world, entities = cli.world, "--entities=accounts,contacts,journals"
-    made = cli("webhooks", "subscribe", told, entities, "--json")
+    more = {
+        "subscribe": [told, entities, "--json"],
+        "list": ["--json"],
+        "unsubscribe": ["--topics=Accounts", "--json"],
+    }
+    found = {}
+    for line in PAGE_COMMANDS:
+        name, *arguments = line.removeprefix("exact-source webhooks ").split()
+        if name == "exact-source":  # a sync
+            rename(world, line, world.other)
+            world.box.webhooks.drain()
+            world.clock.sandbox.advance(120)
+            found[line] = cli(*arguments, cli.destination, entities, "--json")
+        elif name != "serve":
+            wanted = [a for a in arguments if "callback" not in a and "books.example" not in a]
+            found[name] = cli("webhooks", name, *wanted, *more[name])
     again = cli("webhooks", "subscribe", told, entities, "--json")
-    listed = cli("webhooks", "list", "--json")
-    cli("sync", cli.destination, entities)
-    rename(world, "by command", world.other)
-    world.box.webhooks.drain()
-    world.clock.sandbox.advance(120)
-    changed = cli("sync", cli.destination, entities, "--changed", "--json")
-    cancelled = cli("webhooks", "unsubscribe", "--topics=Accounts", "--json")
-    left = cli("webhooks", "list")
 
-    wanted = [(d, t) for d in world.box.divisions for t in ("Accounts", "Contacts")]
-    for result, status in ((made, "new"), (again, "active"), (listed, "active")):
-        lines = result.json["subscriptions"]
-        assert result.code == 0
-        assert sorted((s["division"], s["topic"]) for s in lines) == wanted
-        assert {s["status"] for s in lines} == {status}
-    assert [(s["entity"], s["division"], s["rows"]) for s in changed.json["streams"]] == [
+    assert {result.code for result in found.values()} == {0}
+    assert lines_of(found["subscribe"]) == dict.fromkeys(both(world, "Accounts", "Contacts"), "new")
+    assert lines_of(found["list"]) == dict.fromkeys(both(world, "Accounts", "Contacts"), "active")
+    assert lines_of(found["unsubscribe"]) == dict.fromkeys(both(world, "Accounts"), "deleted")
+    assert lines_of(again) == {
+        **dict.fromkeys(both(world, "Accounts"), "new"),
+        **dict.fromkeys(both(world, "Contacts"), "active"),
+    }
+    changed = found["exact-source sync --changed"].json
+    assert [(s["entity"], s["division"], s["rows"]) for s in changed["streams"]] == [
         ("accounts", world.other, 1)
     ]
-    assert changed.json["calls"] == 4
-    assert [s["status"] for s in cancelled.json["subscriptions"]] == ["deleted"] * 2
-    assert (left.out.count("Accounts"), left.out.count("Contacts")) == (0, 2)
+    assert changed["calls"] == 3  # Exact does not count the question who the user is
+
+
+def lines_of(result: Result) -> dict[tuple[int, str], str]:
+    found = result.json["subscriptions"]
+    return {(line["division"], line["topic"]): line["status"] for line in found}
+
+
+def both(world: World, *topics: str) -> list[tuple[int, str]]:
+    return [(division, topic) for division in world.box.divisions for topic in topics]
+
+
+def test_the_page_names_an_app_that_any_server_can_load(cli: Cli, told: str) -> None:
+    (name,) = re.findall(r"uvicorn --factory ([\w.:]+)", PAGE.read_text())
+    module, _, factory = name.partition(":")
+    with serve(getattr(importlib.import_module(module), factory)()) as base_url:
+        assert httpx.post(f"{base_url}/exact").status_code == 200
 
 
 def test_a_division_that_refuses_spoils_nothing_else(cli: Cli, told: str) -> None:
@@ -412,7 +439,9 @@ def test_a_wrong_setting_gets_one_line_and_no_call(
 
 
 def test_the_served_receiver_takes_what_the_sandbox_sends(cli: Cli, told: str) -> None:
-    command = [sys.executable, "-m", "exact_source", "webhooks", "serve", "--port=0"]
+    (line,) = [c for c in PAGE_COMMANDS if " serve " in c]
+    arguments = line.replace("8090", "0").split()[1:]
+    command = [sys.executable, "-m", "exact_source", *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         lines = []
