@@ -16,7 +16,7 @@ ROOT = Path(exact_source.__file__).parent
 ORDER = [
     "errors", "clock", "odata", "limits", "cursors", "columns", "misfits", "envelope", "entities",
     "feeds", "page_schema", "pages", "rows", "shape", "client", "listing", "start", "tombstones",
-    "stored", "settings", "database", "leases", "run", "removals", "reconcile", "streams", "once",
+    "stored", "settings", "database", "leases", "run", "removals", "reconcile", "streams", "history", "once",
     "resources", "source", "sync",
 ]  # fmt: skip
 PURE = [
