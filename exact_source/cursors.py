@@ -88,6 +88,7 @@ class Cursor:
         dropped: Fields that Exact has withdrawn, left out since.
         pages: Of the last full pass; 0 before it.
         soft: Whether stored rows may be marked as deleted.
+        history: Whether the table of earlier states has all rows.
         reconciled_at: Stored rows that were gone by then have been removed; seconds since the epoch,
             UTC.
         noticed: Mark of the last webhook that the rows cover; empty if of none.
@@ -108,6 +109,7 @@ class Cursor:
     dropped: tuple[str, ...] = ()
     pages: int = 0
     soft: bool = False
+    history: bool = False
     reconciled_at: float = 0.0
     noticed: str = ""
 

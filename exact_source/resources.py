@@ -30,6 +30,7 @@ from .entities.descriptions import describe_columns, describe_table, references_
 from .errors import ExactError
 from .feeds import plan_feeds
 from .functions import FunctionShape, FunctionStream, shape_of
+from .history import History
 from .once import read_once
 from .run import Run, StreamResult
 from .shape import Shape
@@ -128,6 +129,7 @@ class EntityReader:
         """Arrow batches; dlt's state is written just before the batch that it covers."""
         run = self.run
         before = len(run.results)
+        history = History(self.shape) if self.name in run.options.history else None
         async with run.connected(dlt.current.pipeline()) as stored:
             if run.arrived is None:
                 run.arrived = stored.completed_loads(load_ids(all_entries()))
@@ -139,10 +141,14 @@ class EntityReader:
             yielded = False
             async for batch in self._batches(states, stored):
                 yielded = True
+                if history is not None:
+                    history.hold(batch)
                 yield batch
         # Only where deletions go as rows; an empty file is refused by ADBC on Postgres.
         if not yielded and not states.known and run.options.deletes == "hard":
             yield rows.with_required(self._nothing(), self._keys)
+        if history is not None and (item := history.item(column_hint)) is not None:
+            yield item
         remember_errors(run)
         mine = [r for r in run.results[before:] if r.entity == self.name]
         if mine:
@@ -182,6 +188,8 @@ class EntityReader:
         """What there is to read, a coroutine for each division."""
 
         async def put(division: int, table: pa.Table | None, cursor: Cursor | None) -> None:
+            if table is not None and self.name in run.options.history:
+                run.history_rows += table.num_rows
             await queue.put(Item(division, table, cursor))
 
         run, entity = self.run, self.shape.entity

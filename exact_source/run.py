@@ -30,6 +30,8 @@ Status = Literal["running", "complete", "incomplete", "waiting", "refused", "fai
 
 # Divisions that are asked for the list of divisions before it is given up.
 DIVISION_TRIES = 3
+# Rows that wait in memory for the end of a load, for the tables of earlier states.
+HISTORY_ROWS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ class Options:
         full_refresh: Entities to read anew, whatever their cursor says.
         reconcile: Entities whose keys are compared in this run.
         reconcile_s: Seconds after which that is done for entities without tombstones; ``None``: never.
+        history: Entities whose earlier states are kept, in tables of their own.
         utc_instants: Add ``created_utc`` and ``modified_utc``.
         zone_slack_s: How far the site's wall clock may run behind UTC.
         parameters: Setting -> values that functions are asked with, instead of those of their parents.
@@ -60,6 +63,7 @@ class Options:
     full_refresh: frozenset[str] = frozenset()
     reconcile: frozenset[str] = frozenset()
     reconcile_s: float | None = None
+    history: frozenset[str] = frozenset()
     utc_instants: bool = False
     zone_slack_s: float = 0.0
     parameters: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -146,7 +150,7 @@ class Run:
         self._users = 0
         self._locks: dict[object, asyncio.Lock] = {}
         self._cache: dict[object, Any] = {}
-        self._pages = 0
+        self._pages = self.history_rows = 0
         self.started_at = self._round_started_at = clock.now()
 
     # -- the connection ------------------------------------------------------------------------
@@ -191,7 +195,7 @@ class Run:
     def begin_round(self) -> None:
         """Forget what the last round counted."""
         self.rounds += 1
-        self._pages = 0
+        self._pages = self.history_rows = 0
         self._round_started_at = self.clock.now()
         self.arrived = None
 
@@ -210,6 +214,7 @@ class Run:
         return (
             self.stop_requested
             or self.fatal is not None
+            or self.history_rows >= HISTORY_ROWS
             or (self.stop_at is not None and now >= self.stop_at)
             or (options.round_pages is not None and self._pages >= options.round_pages)
             or (options.round_s is not None and now - self._round_started_at >= options.round_s)

@@ -37,6 +37,7 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
     full_refresh: bool | Iterable[str] = False,
     reconcile: bool | Iterable[str] = False,
     reconcile_days: float | None = RECONCILE_DAYS,
+    history: str | bool | Iterable[str] = False,
     parameters: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Options:
@@ -56,8 +57,9 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
         route=route,
         deletes=cast("Deletes", deletes),
         start_ms=parse_start_date(start_date),
-        full_refresh=_names(full_refresh, catalogue),
-        reconcile=_names(reconcile, catalogue),
+        full_refresh=_names("full_refresh", full_refresh, catalogue),
+        reconcile=_names("reconcile", reconcile, catalogue),
+        history=_names("history", history, catalogue),
         reconcile_s=None if reconcile_days is None else reconcile_days * DAY_S,
         parameters=check_parameters(
             dlt.config.get(PARAMETERS, dict) if parameters is None else parameters
@@ -66,8 +68,18 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
     )
 
 
-def _names(chosen: bool | Iterable[str], catalogue: Catalogue) -> frozenset[str]:
-    return frozenset(catalogue.entities if chosen is True else chosen or ())
+def _names(
+    setting: str, chosen: str | bool | Iterable[str] | None, catalogue: Catalogue
+) -> frozenset[str]:
+    """Entities that a setting names; ``True`` and ``all`` name every one."""
+    if isinstance(chosen, str):
+        chosen = [name.strip() for name in chosen.split(",") if name.strip()]
+    names = {"all"} if chosen is True else set(chosen or ())
+    if "all" in names:
+        return frozenset(catalogue.entities)
+    for name in names.difference(catalogue.entities):
+        raise ConfigurationError(_unknown_entity(name, catalogue, setting))
+    return frozenset(names)
 
 
 def parse_divisions(divisions: str | Iterable[int | str]) -> tuple[int, ...]:
@@ -143,12 +155,12 @@ def turn_order(names: Iterable[str], catalogue: Catalogue) -> list[str]:
     return sorted(dict.fromkeys(names), key=turn)
 
 
-def _unknown_entity(name: str, catalogue: Catalogue) -> str:
+def _unknown_entity(name: str, catalogue: Catalogue, setting: str = "entities") -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(name, list(catalogue.entities), n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "see `exact-source entities`"
-    return f"entities: {name!r} is unknown; {hint}"
+    return f"{setting}: {name!r} is unknown; {hint}"
 
 
 def make_run(
@@ -203,6 +215,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     full_refresh: bool = False,
     reconcile: bool = False,
     reconcile_days: float | None = RECONCILE_DAYS,
+    history: Any = False,
     region: str | None = None,
     base_url: str | None = None,
     client_id: str | None = None,
@@ -231,6 +244,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         reconcile: Compare all keys with Exact's now; rows that are gone there go here.
         reconcile_days: How often that is done by itself for entities without tombstones; see
             docs/deletes.md.
+        history: Entities whose earlier states are kept, in ``accounts_history`` and the like; see
+            docs/history.md.
         region: nl be de uk us es fr.
         base_url: Overrides the region; plain http for loopback only.
         client_id: Of the registered app.
@@ -266,6 +281,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         full_refresh=full_refresh,
         reconcile=reconcile,
         reconcile_days=reconcile_days,
+        history=history,
         round_pages=max_pages,
         utc_instants=utc_instants,
         parameters=parameters,

@@ -172,8 +172,13 @@ class Stream:
 
     def _start_over_if_needed(self) -> None:
         plan, cursor, moved = self.shape.plan, self.cursor, self.division.moved
+        history = self.entity.name in self.run.options.history
         fresh = Cursor(
-            column=plan.column, feed=plan.full.kind, moved=moved, refused_at=cursor.refused_at
+            column=plan.column,
+            feed=plan.full.kind,
+            moved=moved,
+            refused_at=cursor.refused_at,
+            history=history,
         )
         if not cursor.feed or cursor.column != plan.column or self._lacks_columns():
             self.cursor = fresh
@@ -181,7 +186,7 @@ class Stream:
             # Row versions start anew in another database (API 4.2).
             self.result.notes.append("the division moved to another database: read anew")
             self.cursor = fresh
-        elif self.entity.name in self.run.options.full_refresh and not self._is_resuming():
+        elif self._shall_refresh() or (history and not cursor.history):
             self.cursor = replace(
                 fresh, tombstones=cursor.tombstones, tombstones_at=cursor.tombstones_at
             )
@@ -192,15 +197,18 @@ class Stream:
             self.cursor = replace(
                 cursor, feed=plan.full.kind, scan=None
             )  # its links lead elsewhere
+        if not history and self.cursor.history:
+            self.cursor = replace(self.cursor, history=False)
 
     def _lacks_columns(self) -> bool:
         """Whether the rows so far came by another feed that has not all the columns of this one."""
         before = next((f for k, f in self.entity.feeds.items() if k == self.cursor.feed), None)
         return before is None or not set(self.shape.plan.fields) <= set(before.columns)
 
-    def _is_resuming(self) -> bool:
-        """Whether a first pass or a refresh is under way."""
-        return self.cursor.scan is not None and self.cursor.value is None
+    def _shall_refresh(self) -> bool:
+        """Whether the user wants all rows anew, and that is not under way."""
+        is_under_way = self.cursor.scan is not None and self.cursor.value is None
+        return self.entity.name in self.run.options.full_refresh and not is_under_way
 
     def _missed_tombstones(self) -> bool:
         return (
@@ -306,8 +314,7 @@ class Stream:
             return
         if self.removals.by_full_pass():
             self._met = []
-        short = reads_whole(self.cursor, self.removals, self.run.options)
-        if scan.pages == 0 and (short or self.shape.plan.increment is None):
+        if scan.pages == 0 and (self.removals.are_silent or self.shape.plan.increment is None):
             self._held = []
 
     def _is_watermark(self) -> bool:

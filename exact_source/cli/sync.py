@@ -59,6 +59,12 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         bool,
         typer.Option("--changed", help="Read only what webhooks told of since it was last read."),
     ] = False,
+    history: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES", help="Entities whose earlier states are kept: accounts_history."
+        ),
+    ] = None,
     max_calls: Annotated[int | None, typer.Option(min=1, help="Stop after so many calls.")] = None,
     max_minutes: Annotated[
         float | None, typer.Option(min=0, help="Stop after so many minutes.")
@@ -109,6 +115,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         full_refresh=chosen if full_refresh else False,
         reconcile=chosen if reconcile else False,
         reconcile_days=reconcile_days,
+        history=history or False,
         round_pages=round_pages,
         round_s=round_minutes * 60,
         utc_instants=utc_instants,
