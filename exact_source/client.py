@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from .limits import Limits
 from .odata import build_url
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 ATTEMPTS = 6
 # A release night answers 503 for minutes (API 6.4); others recover at once or not at all.
@@ -32,8 +34,8 @@ WAITS_S = (2, 5, 15, 60, 300)
 PATIENT_WAITS_S = (30, 60, 300, 600, 900)
 TIMEOUT = httpx.Timeout(120.0, connect=20.0)  # heavy endpoints answer 408 only after a long while
 LIMIT_PATIENCE_S = 3600.0
-UNKNOWN_GATEWAY_ERROR = 599
 EXISTS = "already exists"  # what Exact says, with a 500, of a second subscription (API 7)
+SLICE_S = 1.0  # of a wait: so soon somebody who wants to stop is heard
 
 
 class TokenSource(Protocol):
@@ -78,6 +80,10 @@ class Target:
     def where(self) -> str:
         """For messages."""
         return self.name if self.division is None else f"{self.name} of division {self.division}"
+
+
+# What is told of a wait: who waits, until when (seconds since the epoch), and why.
+OnWait = Callable[[Target, float, str], None]
 
 
 class Turnstile:
@@ -140,7 +146,7 @@ class ExactClient:
         self.base_url = base_url
         self.limits = limits or Limits()
         self.clock = clock or SystemClock()
-        self.on_wait: Callable[[Target, float], None] = lambda _target, _until: None
+        self.on_wait: OnWait = lambda _target, _until, _why: None
         self._tokens = tokens
         self._admission = admission
         self._turns: dict[int, Turnstile] = defaultdict(Turnstile)
@@ -211,8 +217,15 @@ class ExactClient:
                 ) from error.__cause__
 
     async def _retrying(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
+        why = ""
+
+        def note(state: RetryCallState) -> None:
+            nonlocal why
+            why = f"{state.outcome and state.outcome.exception()}, try {state.attempt_number}"
+
         retrying = AsyncRetrying(
-            sleep=self.clock.sleep,
+            sleep=lambda seconds: self._pause(target, seconds, why),
+            before_sleep=note,
             stop=stop_after_attempt(ATTEMPTS),
             wait=_wait_s,
             retry=retry_if_exception_type(_AgainError),
@@ -275,10 +288,16 @@ class ExactClient:
                 status=HTTPStatus.TOO_MANY_REQUESTS,
             )
         while (wait_s := await self._wait_s(target.division)) > 0:
-            self.on_wait(target, self.clock.now() + wait_s)
-            await self.clock.sleep(wait_s)
+            await self._pause(target, wait_s, "the calls of this minute are used up")
         target.calls += 1
         self.limits.spend(target.division)
+
+    async def _pause(self, target: Target, seconds: float, why: str) -> None:
+        """Wait in slices; between them ``on_wait`` may raise, because somebody wants to stop."""
+        until = self.clock.now() + seconds
+        while (left_s := until - self.clock.now()) > 0:
+            self.on_wait(target, until, why)
+            await self.clock.sleep(min(left_s, SLICE_S))
 
     async def _wait_s(self, division: int) -> float:
         if self._admission is not None:
@@ -296,6 +315,8 @@ class ExactClient:
         except httpx.HTTPError as error:
             # The message of httpx may hold the URL; its class name says enough.
             raise _AgainError(f"no answer ({type(error).__name__})") from None
+        took_ms = response.elapsed.total_seconds() * 1000
+        logger.debug("%s: %d in %.0f ms", target.where, response.status_code, took_ms)
         if target.division is not None:
             self.limits.observe(
                 target.division, response.status_code, response.headers, self.clock.now()

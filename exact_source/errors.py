@@ -21,25 +21,53 @@ never sees a mixed-in TerminalException, and importing dlt takes seconds that ``
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class ExactError(Exception):
-    """Base of everything that this package raises on purpose."""
+    """Base of everything that this package raises on purpose.
+
+    Attributes:
+        code: A word for the kind of error; it stays the same over versions.
+        exit_code: Of a command that ends with it.
+        remedy: What to do about the kind; the message says it for the case at hand.
+    """
+
+    code: ClassVar[str] = ""
+    exit_code: ClassVar[int] = 1
+    remedy: ClassVar[str] = ""
 
 
 class ConfigurationError(ExactError):
     """A setting is missing or wrong; nothing was sent and nothing written."""
 
+    code = "configuration"
+    exit_code = 2
+    remedy = "Correct the setting or option that the message names, and run again."
+
 
 class AuthenticationError(ExactError):
     """The connection to Exact Online is gone; a person must log in again."""
+
+    code = "login"
+    remedy = "Run `exact-source login`; a person has to give consent again."
 
 
 class TokenStoreError(AuthenticationError):
     """The token store could not be read or written; what it holds was left as it is."""
 
+    code = "token-store"
+    remedy = (
+        "Make the file or database usable again, then run again; a login is needed only "
+        "if the message says so."
+    )
+
 
 class StreamError(ExactError):
     """One entity of one division cannot be read on in this run."""
+
+    code = "stream"
+    remedy = "The other entities are loaded; see the entity in `_exact_syncs`."
 
 
 class RefusedError(StreamError):
@@ -50,6 +78,11 @@ class RefusedError(StreamError):
         reason: Value of the ``Reason`` header, empty if absent.
     """
 
+    code = "refused"
+    remedy = (
+        "Give the user the right or the app the scope, or leave the entity out with `--entities`."
+    )
+
     def __init__(self, message: str, *, status: int, reason: str = "") -> None:
         super().__init__(message)
         self.status = status
@@ -59,9 +92,15 @@ class RefusedError(StreamError):
 class ContractError(StreamError):
     """An answer is not what the API documents; it was not loaded."""
 
+    code = "contract"
+    remedy = "Run again; if it stays, report it with the message: Exact Online may have changed."
+
 
 class RemoteError(StreamError):
     """Exact Online could not be reached, or did not answer properly, after all retries."""
+
+    code = "remote"
+    remedy = "Run again later; what was read is kept."
 
 
 class LimitError(ExactError):
@@ -71,6 +110,10 @@ class LimitError(ExactError):
         resumes_at: Seconds since the epoch (UTC) from which calls are allowed again.
     """
 
+    code = "limit"
+    exit_code = 3
+    remedy = "Run again once calls are allowed; the message or `resumes_at` says when."
+
     def __init__(self, message: str, *, resumes_at: float) -> None:
         super().__init__(message)
         self.resumes_at = resumes_at
@@ -79,6 +122,12 @@ class LimitError(ExactError):
 class HeldError(LimitError):
     """Another worker holds the lease of a division, a pipeline or a load."""
 
+    code = "held"
+    remedy = "Nothing: the other worker does the work. Run again later."
+
 
 class LeaseStoreError(HeldError):
     """The database of the leases could not be asked; without a lease no call is made."""
+
+    code = "lease-store"
+    remedy = "Make the database of `lease_url` reachable again, and run again."

@@ -13,7 +13,7 @@ import dlt
 import pyarrow as pa
 
 from . import rows
-from .client import ExactClient, Target
+from .client import ExactClient, OnWait, Target
 from .clock import Clock
 from .entities import load_catalogue
 from .errors import ConfigurationError, ExactError, LimitError, RefusedError
@@ -143,7 +143,7 @@ class Run:
         self.arrived: set[str] | None = None
         self.known_divisions: Sequence[int] = ()
         self.versions: dict[int, int] = {}
-        self.on_wait: Callable[[Target, float], None] = lambda _target, _until: None
+        self.on_wait: OnWait = lambda _target, _until, _why: None
         self.on_progress: Callable[[StreamResult], None] = lambda _result: None
         self._connect = connect
         self._client: ExactClient | None = None
@@ -160,7 +160,7 @@ class Run:
         """Both ends, opened by the first user in this event loop and closed by the last."""
         if self._client is None:
             self._client = self._connect()
-            self._client.on_wait = self.on_wait
+            self._client.on_wait = self._wait_or_stop
             self._locks = defaultdict(asyncio.Lock)
             self.stored = Stored(pipeline)
             self.stored.check()
@@ -219,6 +219,16 @@ class Run:
             or (options.round_pages is not None and self._pages >= options.round_pages)
             or (options.round_s is not None and now - self._round_started_at >= options.round_s)
         )
+
+    def _wait_or_stop(self, target: Target, until: float, why: str) -> None:
+        """Tell of a wait.
+
+        Raises:
+            LimitError: If the run shall stop: a wait takes up to a quarter of an hour.
+        """
+        if self.stop_requested or (self.stop_at is not None and self.clock.now() >= self.stop_at):
+            raise LimitError(f"{target.where}: stopped while waiting: {why}", resumes_at=until)
+        self.on_wait(target, until, why)
 
     def give_up(self, error: ExactError) -> None:
         """Stop all streams because of an error that concerns all; what was read is loaded.

@@ -17,7 +17,7 @@ from .run import Run, StreamResult
 from .source import run_source
 
 LOAD_PATIENCE_S = 3600.0  # for the loads of other workers
-EXIT_COMPLETE, EXIT_FAILED, EXIT_USAGE, EXIT_INCOMPLETE = 0, 1, 2, 3
+EXIT_COMPLETE, EXIT_FAILED, EXIT_INCOMPLETE = 0, 1, 3
 
 
 @dataclass
@@ -43,10 +43,8 @@ class Outcome:
     @property
     def exit_code(self) -> int:
         """0 complete, 1 failed, 2 configuration, 3 incomplete but safe."""
-        if isinstance(self.error, ConfigurationError):
-            return EXIT_USAGE
-        if self.error is not None and not isinstance(self.error, LimitError):
-            return EXIT_FAILED
+        if self.error is not None and self.error.exit_code != EXIT_INCOMPLETE:
+            return self.error.exit_code
         statuses = {r.status for r in self.results}
         if self.error is None and statuses <= {"complete", "skipped"}:
             return EXIT_COMPLETE

@@ -23,6 +23,8 @@ LOGGERS = (
     "sqlalchemy.engine.Engine",
     "sqlalchemy.pool",
     "exact_source",
+    "exact_source.cli",
+    "exact_source.client",
     "exact_source.auth.oauth",
     "exact_source.auth.storage",
 )

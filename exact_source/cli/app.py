@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 
 import typer
 from typer.exceptions import TyperException
 
-from .. import errors
 from .._version import __version__
 from ..clock import Clock
+from ..errors import ExactError
 from .check import check
 from .demo import demo
 from .divisions import divisions
 from .entities import entities
 from .init import init
 from .login import login, logout, tokens
+from .logs import logging_to_stderr, notes, with_log_options
 from .plan import plan
 from .report import report as report_page
 from .sandbox import sandbox
@@ -25,7 +27,7 @@ from .status import status
 from .sync import sync
 from .webhooks import webhooks
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
     name="exact-source",
@@ -59,13 +61,19 @@ COMMANDS = (
     logout, sandbox,
 )  # fmt: skip
 for command in COMMANDS:
-    app.command()(command)
+    app.command()(with_log_options(command))
 app.add_typer(webhooks)
 
 
 def main() -> None:
     """The command ``exact-source``."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == EXIT_INTERRUPTED:
+        # A thread may still wait for an answer; whoever says stop twice shall not wait with it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str], clock: Clock | None = None) -> int:
@@ -74,28 +82,33 @@ def run(arguments: Sequence[str], clock: Clock | None = None) -> int:
     Returns:
         The exit code.
     """
-    try:
-        return int(app(list(arguments), standalone_mode=False, obj=clock) or 0)
-    except TyperException as error:
-        typer.echo(f"error: {one_line(error.format_message())}; see --help", err=True)
-        return EXIT_USAGE
-    except (typer.Abort, KeyboardInterrupt):
-        typer.echo("stopped; what was loaded is kept, run again to go on", err=True)
-        return EXIT_INTERRUPTED
-    except Exception as error:  # noqa: BLE001 (the last stop: one line instead of a traceback)
-        return report(error)
+    with logging_to_stderr(arguments):
+        try:
+            return int(app(list(arguments), standalone_mode=False, obj=clock) or 0)
+        except Exception as error:  # noqa: BLE001 (the last stop: one line instead of a traceback)
+            return report(error)
+        except KeyboardInterrupt as error:
+            return report(error)
 
 
 def report(error: BaseException) -> int:
-    """Print what a person can use of an error, and choose the exit code."""
-    own = next((e for e in causes(error) if isinstance(e, errors.ExactError)), None)
-    if own is None:
-        typer.echo(f"error: {innermost(error)}", err=True)
-        return EXIT_FAILED
-    typer.echo(f"error: {one_line(own)}", err=True)
-    if isinstance(own, errors.ConfigurationError):
-        return EXIT_USAGE
-    return EXIT_INCOMPLETE if isinstance(own, errors.LimitError) else EXIT_FAILED
+    """Say what a person can use of an error, and choose the exit code."""
+    chain = list(causes(error))
+    own = next((e for e in chain if isinstance(e, ExactError)), None)
+    if own is not None:
+        return say(one_line(own), own.code, own.exit_code)
+    if isinstance(error, TyperException):
+        return say(f"{one_line(error.format_message())}; see --help", "usage", EXIT_USAGE)
+    if any(isinstance(e, KeyboardInterrupt | typer.Abort) for e in chain):  # dlt wraps it, too
+        notes.info("stopped; what was loaded is kept, run again to go on")
+        return EXIT_INTERRUPTED
+    return say(innermost(error), "unexpected", EXIT_FAILED)
+
+
+def say(message: str, code: str, exit_code: int) -> int:
+    """One line about an error; gives the exit code."""
+    notes.error("error: %s", message, extra={"facts": {"code": code, "exit_code": exit_code}})
+    return exit_code
 
 
 def innermost(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,11 +12,16 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from .logs import is_for_people, notes
+
 if TYPE_CHECKING:
+    from rich.status import Status
+
     from ..client import Target
     from ..run import Run, StreamResult
     from ..sync import Outcome
 
+ended = logging.getLogger("exact_source.streams")
 WIDTH = 120
 COLOURS = {"complete": "green", "incomplete": "yellow", "waiting": "yellow", "skipped": "dim"}
 
@@ -36,7 +42,7 @@ def format_clock(at: float) -> str:
 
 
 class Display:
-    """Follows a run.
+    """Follows a run: one moving line on a terminal, else a line for what is worth one.
 
     Args:
         console: Where to; stderr, so that stdout stays a result.
@@ -44,50 +50,58 @@ class Display:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._round = 0
-        self._waiting = ""
-        self._live: Any = None
+        self._waits: dict[str, float] = {}
+        self._live: Status | None = None
 
     @contextmanager
     def follow(self, run: Run) -> Iterator[Callable[[int], None]]:
         """Show the run's progress; gives the callback for rounds."""
         run.on_progress = lambda result: self._progress(run, result)
-        if not self.console.is_terminal:
-            yield self._plain_round
-            return
-        with self.console.status("connecting") as live:
-            self._live = live
+        run.on_wait = lambda target, until, why: self._wait(run, target, until, why)
+        if not self.console.is_terminal or not is_for_people():
             yield self._note_round
+            return
+        with self.console.status("connecting") as self._live:
+            yield lambda _number: None
 
-    def wait(self, target: Target, until: float) -> None:
-        """Say what is being waited for."""
-        end = f"{datetime.fromtimestamp(until, UTC):%H:%M:%S} UTC"
-        text = f"{target.where} waits for the minute's limit until {end}"
+    def _wait(self, run: Run, target: Target, until: float, why: str) -> None:
+        """Say who waits, until when, and for what; once, not at each look at the clock."""
+        left_s = until - run.clock.now()
+        text = (
+            f"{target.where} waits until {datetime.fromtimestamp(until, UTC):%H:%M:%S} UTC: {why}"
+        )
         if self._live is not None:
-            self._waiting = text
-            self._live.update(text)
+            self._live.update(f"{totals(run)} · {text} · {left_s:.0f} s")
+        elif self._waits.get(target.where) != round(until):
+            notes.info(text)
+        self._waits[target.where] = round(until)
 
     def _note_round(self, number: int) -> None:
-        self._round = number
-
-    def _plain_round(self, number: int) -> None:
-        self._round = number
         if number > 1:
-            self.console.print(f"round {number}", highlight=False)
+            notes.info("round %d", number)
 
     def _progress(self, run: Run, result: StreamResult) -> None:
+        where = f"{result.entity} of {result.division}" if result.division else result.entity
         if self._live is not None:
-            rows = sum(r.rows for r in run.results)
-            self._live.update(
-                f"round {self._round} · {run.limits.calls:,} calls · {rows:,} rows · "
-                f"{result.entity} of {result.division}"
-            )
-        elif result.status not in {"running", "complete", "incomplete"}:
-            self.console.print(
-                f"{result.entity} of {result.division}: {result.status}: {result.error}",
-                highlight=False,
-                soft_wrap=True,
-            )
+            self._live.update(f"{totals(run)} · {where}{calls_left(run, result)}")
+        if result.status == "running":
+            return
+        if result.status in {"complete", "incomplete"}:
+            ended.info("%s: %s, %d rows, %d calls", where, result.status, result.rows, result.calls)
+        elif self._live is None:
+            notes.info("%s: %s: %s", where, result.status, result.error)
+
+
+def totals(run: Run) -> str:
+    """What a run did so far."""
+    rows = sum(result.rows for result in run.results)
+    return f"round {run.rounds} · {run.limits.calls:,} calls · {rows:,} rows"
+
+
+def calls_left(run: Run, result: StreamResult) -> str:
+    """What the company's day still gives, once an answer has said so."""
+    left = run.limits.day_remaining(result.division) if result.division else None
+    return "" if left is None else f" · {left:,} calls left today"
 
 
 def summary(outcome: Outcome) -> Table:

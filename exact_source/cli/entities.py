@@ -72,7 +72,7 @@ def entities(  # noqa: PLR0913, PLR0917 (options of a command)
 ) -> None:
     """List what can be read: by which feed, with which cursor, key and columns. No call is made.
 
-    Examples: exact-source entities accounts  -  exact-source entities --unread  -
+    Example: exact-source entities accounts  -  exact-source entities --unread  -
     exact-source entities refresh --write .dlt/exact_online_overlay.json
     """
     if name == REFRESH:

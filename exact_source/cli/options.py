@@ -8,11 +8,35 @@ import typer
 
 CONNECTION, TARGET = "Connection", "Destination"
 
+
+def complete_entities(incomplete: str) -> list[str]:
+    """What a list of entities may go on with."""
+    from ..entities.catalogue import load_catalogue
+
+    head, comma, last = incomplete.rpartition(",")
+    names = (*load_catalogue().entities, "all")
+    return [f"{head}{comma}{name}" for name in names if name.startswith(last)]
+
+
+def complete_region(incomplete: str) -> list[str]:
+    """Countries."""
+    from ..settings import REGIONS
+
+    return [name for name in REGIONS if name.startswith(incomplete)]
+
+
+def complete_destination(incomplete: str) -> list[str]:
+    """Kinds of databases."""
+    kinds = ("duckdb", "duckdb:", "postgres", "postgresql://", "bigquery")
+    return [kind for kind in kinds if kind.startswith(incomplete)]
+
+
 Region = Annotated[
     str | None,
     typer.Option(
         "--region",
         metavar="nl|be|de|uk|us|es|fr",
+        autocompletion=complete_region,
         help="Country of the Exact Online site. Default: as configured, else nl.",
         rich_help_panel=CONNECTION,
     ),
@@ -31,6 +55,7 @@ Destination = Annotated[
     typer.Option(
         "--destination",
         metavar="WHERE",
+        autocompletion=complete_destination,
         help=(
             "duckdb, duckdb:PATH, postgres, postgresql://USER@HOST/DATABASE or bigquery; "
             "credentials come from .dlt/secrets.toml or the environment."
@@ -69,15 +94,12 @@ Entities = Annotated[
     typer.Option(
         "--entities",
         metavar="NAMES",
+        autocompletion=complete_entities,
         help="Entities such as accounts,journals; all for every one. Default: the core set.",
     ),
 ]
 AsJson = Annotated[
     bool, typer.Option("--json", help="One JSON document on stdout, and nothing else there.")
-]
-Verbose = Annotated[
-    int,
-    typer.Option("--verbose", "-v", count=True, show_default=False, help="Say more; -vv for all."),
 ]
 
 DESTINATION, DATASET, PIPELINE = "duckdb", "exact_online", "exact_online"

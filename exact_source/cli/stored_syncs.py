@@ -25,6 +25,9 @@ Stream = tuple[int, str]
 class DestinationError(ExactError):
     """The destination could not be reached, or did not answer as it should."""
 
+    code = "destination"
+    remedy = "Make the database reachable and let the user write in the dataset, then run again."
+
 
 @dataclass(frozen=True)
 class SyncRow:

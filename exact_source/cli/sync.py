@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .logs import notes
 from .options import (
     AsJson,
     BaseUrl,
@@ -24,6 +26,8 @@ from .options import (
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    import dlt
 
     from ..run import Run
     from ..sync import Outcome
@@ -131,8 +135,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         run.stop_at = run.clock.now() + max_minutes * 60
     started = time.monotonic()
     display = Display(Console(stderr=True))
-    run.on_wait = display.wait
-    with stop_on_interrupt(run), display.follow(run) as on_round:
+    with stop_on_interrupt(run, pipeline), display.follow(run) as on_round:
         outcome = run_sync(pipeline, run, chosen, on_round=on_round)
     show(outcome, time.monotonic() - started, as_json=as_json)
     raise typer.Exit(outcome.exit_code)
@@ -156,10 +159,10 @@ def show(outcome: Outcome, seconds: float, *, as_json: bool) -> None:
         raise outcome.error
     result_console().print(summary(outcome))
     for line in remarks(outcome):
-        typer.echo(line, err=True)
+        notes.info("%s", line)
     if outcome.error is not None:
         raise outcome.error
-    typer.echo(closing_line(outcome, seconds), err=True)
+    notes.info(closing_line(outcome, seconds), extra={"facts": {"exit_code": outcome.exit_code}})
 
 
 def parse_route(texts: list[str] | None) -> str | dict[str, str]:
@@ -172,17 +175,22 @@ def parse_route(texts: list[str] | None) -> str | dict[str, str]:
 
 
 @contextmanager
-def stop_on_interrupt(run: Run) -> Iterator[None]:
-    """Ctrl-C once ends the round and stops; twice stops now."""
+def stop_on_interrupt(run: Run, pipeline: dlt.Pipeline) -> Iterator[None]:
+    """Ctrl-C or SIGTERM once ends the round and stops; twice stops now."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         if run.stop_requested:
+            # It would tell of each stream that is torn down.
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
             raise KeyboardInterrupt
         run.stop_requested = True
-        typer.echo("finishing the page and loading what was read; Ctrl-C again stops now", err=True)
+        notes.info("loading what was read, then stopping; once more stops now")
 
-    before = signal.signal(signal.SIGINT, handle)
+    # dlt would drop the round at the first signal.
+    pipeline.runtime_config.intercept_signals = False
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
