@@ -62,6 +62,9 @@ COMMANDS = (
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(with_log_options(command))
+for registered in webhooks.registered_commands:
+    if registered.callback is not None:
+        registered.callback = with_log_options(registered.callback)
 app.add_typer(webhooks)
 
 
