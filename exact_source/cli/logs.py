@@ -84,12 +84,25 @@ def logging_to_stderr(arguments: Sequence[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        package.removeHandler(HANDLER)
+        package.setLevel(logging.NOTSET)
+        for logger in (package, logging.getLogger()):
+            logger.removeHandler(HANDLER)
 
 
 def set_verbosity(count: int) -> None:
     """``-v``: how each stream ended; ``-vv``: every call."""
     logging.getLogger(PACKAGE).setLevel(LEVELS[min(count, len(LEVELS) - 1)])
+
+
+def log_as_a_server() -> None:
+    """Log what all libraries say from now on, with the time in front."""
+    package, root = logging.getLogger(PACKAGE), logging.getLogger()
+    package.removeHandler(HANDLER)
+    root.addHandler(HANDLER)
+    for logger in (package, root):
+        logger.setLevel(logging.INFO)
+    if is_for_people():
+        HANDLER.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
 
 def is_for_people() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigurationError
+from .logs import log_as_a_server
 from .options import AsJson, BaseUrl, Divisions, Entities, Region
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def serve(
         ) from None
 
     app = receiver_from_settings()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_as_a_server()
     uvicorn.run(app, host=host, port=port, access_log=False, log_config=None)
 
 
