@@ -8,6 +8,7 @@
     + RefusedError         -- Exact said 4xx: rights, module, syntax; asking again costs budget
     + ContractError        -- an answer does not fit the documented contract
     + RemoteError          -- timeouts, 5xx, broken bodies, after all retries
+  + LoadError              -- the destination, or dlt, failed; what was loaded is kept: exit 1
   + LimitError             -- the day's calls are used up; progress is kept: exit 3
     + HeldError            -- another worker is at this division, pipeline or load: exit 3
     + LeaseStoreError      -- the leases' database cannot be asked, so nothing is called: exit 3
@@ -101,6 +102,10 @@ class RemoteError(StreamError):
 
     code = "remote"
     remedy = "Run again later; what was read is kept."
+
+
+class LoadError(ExactError):
+    """Rows were read and could not be loaded; their cursors did not move."""
 
 
 class LimitError(ExactError):

@@ -10,6 +10,7 @@ from typing import Any
 import dlt
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from .alone import held_open, only_sync
 from .comments import schema_version, update_comments
 from .errors import AuthenticationError, ConfigurationError, ExactError, HeldError, LimitError
 from .leases import SqlLeases
@@ -71,7 +72,7 @@ def sync(
     error: ExactError | None = None
     note = ""
     try:
-        with working_on(pipeline, run.leases):
+        with working_on(pipeline, run.leases, run.clock.now()):
             version = schema_version(pipeline)
             load_pending(pipeline)
             read_in_rounds(pipeline, run, entities, on_round)
@@ -111,12 +112,13 @@ def read_in_rounds(
 
 
 @contextmanager
-def working_on(pipeline: dlt.Pipeline, leases: SqlLeases | None) -> Iterator[None]:
+def working_on(pipeline: dlt.Pipeline, leases: SqlLeases | None, now: float) -> Iterator[None]:
     """Be the only worker at a pipeline, and its destination ready."""
     with ExitStack() as opened:
+        opened.enter_context(only_sync(pipeline, now))
         if leases is not None:
             opened.enter_context(sole_worker(pipeline, leases))
-        opened.enter_context(held_open(pipeline))
+        opened.enter_context(held_open(pipeline, now))
         yield
 
 
@@ -172,16 +174,6 @@ def last_words(results: Iterable[StreamResult]) -> dict[tuple[str, int], StreamR
             notes=list(dict.fromkeys([*before.notes, *result.notes])),
         )  # fmt: skip
     return words
-
-
-@contextmanager
-def held_open(pipeline: dlt.Pipeline) -> Iterator[None]:
-    """Keep a DuckDB file open over the rounds; each closing writes a checkpoint."""
-    if not str(pipeline.destination.destination_type).endswith(".duckdb"):
-        yield
-        return
-    with pipeline.sql_client():
-        yield
 
 
 def goes_on(run: Run, results: Sequence[StreamResult]) -> bool:

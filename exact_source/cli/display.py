@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -157,15 +157,22 @@ def closing_line(outcome: Outcome, seconds: float) -> str:
     return f"{word}: {head}{when}; run again to go on"
 
 
-def to_json(outcome: Outcome, results: Sequence[StreamResult]) -> dict[str, Any]:
-    """The result for machines."""
+STATUSES = {0: "complete", 1: "failed", 2: "configuration", 3: "incomplete"}
+
+
+def to_json(outcome: Outcome, seconds: float) -> dict[str, Any]:
+    """The result for machines; moments are seconds since the epoch, UTC."""
     return {
+        "status": STATUSES[outcome.exit_code],
         "exit_code": outcome.exit_code,
+        "error": str(outcome.error) if outcome.error else None,
+        "resumes_at": outcome.resumes_at,
         "calls": outcome.calls,
         "loads": outcome.rounds,
-        "rows": sum(r.rows for r in results),
-        "resumes_at": outcome.resumes_at,
-        "error": str(outcome.error) if outcome.error else None,
+        "rows": sum(r.rows for r in outcome.results),
+        "deleted": sum(r.deleted for r in outcome.results),
+        "seconds": round(seconds, 3),
+        "notes": list(outcome.notes),
         "streams": [
             {
                 "division": r.division,
@@ -176,9 +183,12 @@ def to_json(outcome: Outcome, results: Sequence[StreamResult]) -> dict[str, Any]
                 "rows": r.rows,
                 "deleted": r.deleted,
                 "cursor": r.cursor or None,
+                "started_at": r.started_at,
+                "ended_at": r.ended_at,
+                "resumes_at": r.resumes_at,
                 "error": r.error or None,
                 "notes": r.notes,
             }
-            for r in results
+            for r in outcome.results
         ],
     }

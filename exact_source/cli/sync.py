@@ -6,12 +6,13 @@ import json
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import LoadError
 from .logs import notes
 from .options import (
     AsJson,
@@ -106,7 +107,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     from ..leases import leases_from_settings
     from ..limits import Limits
     from ..source import choose_entities, make_options, make_run
-    from ..sync import sync as run_sync
+    from .alert import alert
     from .connect import clock_of, make_connection, make_pipeline
     from .display import Display
 
@@ -136,9 +137,28 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     started = time.monotonic()
     display = Display(Console(stderr=True))
     with stop_on_interrupt(run, pipeline), display.follow(run) as on_round:
-        outcome = run_sync(pipeline, run, chosen, on_round=on_round)
+        outcome = loaded(pipeline, run, chosen, on_round)
+    alert(pipeline_name, outcome)
     show(outcome, time.monotonic() - started, as_json=as_json)
     raise typer.Exit(outcome.exit_code)
+
+
+def loaded(
+    pipeline: dlt.Pipeline, run: Run, entities: Sequence[str], on_round: Callable[[int], None]
+) -> Outcome:
+    """How the sync ended, also if the destination ended it."""
+    from dlt.pipeline.exceptions import PipelineStepFailed
+
+    from ..sync import Outcome, causes
+    from ..sync import sync as run_sync
+
+    try:
+        return run_sync(pipeline, run, entities, on_round=on_round)
+    except PipelineStepFailed as failure:
+        # What streams say of themselves is about a load that did not arrive, so it is left out.
+        first = list(causes(failure))[-1]
+        error = LoadError(f"{type(first).__name__}: {' '.join(str(first).split())}")
+        return Outcome([], run.rounds, run.limits.calls, error)
 
 
 def read_notices() -> dict[tuple[str, int], str]:
@@ -153,7 +173,7 @@ def show(outcome: Outcome, seconds: float, *, as_json: bool) -> None:
     from .display import closing_line, remarks, result_console, summary, to_json
 
     if as_json:
-        typer.echo(json.dumps(to_json(outcome, outcome.results)))
+        typer.echo(json.dumps(to_json(outcome, seconds)))
         return
     if outcome.error is not None and not outcome.results:
         raise outcome.error

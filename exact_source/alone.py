@@ -1,0 +1,64 @@
+"""One sync of a pipeline at a time on one machine; over several machines there are leases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import dlt
+from duckdb import IOException
+from filelock import FileLock, Timeout
+
+from .errors import HeldError
+
+
+@contextmanager
+def only_sync(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
+    """Be the only process that syncs a pipeline.
+
+    The lock is the operating system's, so it ends with its process, however that ends.
+
+    Args:
+        pipeline: Its working folder serves one process.
+        now: Seconds since the epoch, UTC.
+
+    Raises:
+        HeldError: If another process is at it.
+    """
+    folder = Path(pipeline.pipelines_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FileLock(folder / f"{pipeline.pipeline_name}.lock", timeout=0).acquire()
+    except Timeout:
+        raise HeldError(
+            f"another sync of the pipeline {pipeline.pipeline_name} is under way on this machine; "
+            "nothing was done, run again later",
+            resumes_at=now,
+        ) from None
+    with lock:
+        yield
+
+
+@contextmanager
+def held_open(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
+    """Keep a DuckDB file open over the rounds; each closing writes a checkpoint.
+
+    Raises:
+        HeldError: If another process has it open; DuckDB takes one.
+    """
+    with ExitStack() as opened:
+        if str(pipeline.destination.destination_type).endswith(".duckdb"):
+            client: Any = pipeline.sql_client()
+            try:
+                opened.enter_context(client)
+            except IOException as error:
+                if "lock" not in str(error):
+                    raise
+                raise HeldError(
+                    "another process has the DuckDB file open, which takes one at a time; nothing "
+                    "was done, run again later",
+                    resumes_at=now,
+                ) from None
+        yield

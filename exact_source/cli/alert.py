@@ -1,0 +1,62 @@
+"""Says on a Slack channel, or to anything that takes such a hook, that a sync failed.
+
+The hook is dlt's own setting ``runtime.slack_incoming_hook``, and dlt sends it.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from .logs import notes
+
+if TYPE_CHECKING:
+    from ..sync import Outcome
+
+HOOK = "runtime.slack_incoming_hook"
+EXIT_FAILED, EXIT_USAGE = 1, 2
+MOST_LINES = 10
+PATIENCE_S = 15.0
+
+
+def alert(pipeline: str, outcome: Outcome) -> None:
+    """Tell of a failure, if somebody wants to hear; whatever the hook does, the outcome stays."""
+    import dlt
+    from dlt.common.runtime.slack import send_slack_message
+
+    hook: str | None = dlt.secrets.get(HOOK)
+    text = alert_text(pipeline, outcome)
+    if not hook or not text:
+        return
+    failure: list[Exception] = []
+
+    def send() -> None:
+        try:
+            send_slack_message(hook, text)
+        except Exception as error:  # noqa: BLE001 (an alert that fails must not hide what it tells)
+            failure.append(error)
+
+    # dlt would wait for ever for a hook that does not answer.
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S)
+    if failure or thread.is_alive():
+        # Only the kind: the message of the error holds the address, which is a secret.
+        kind = type(failure[0]).__name__ if failure else "no answer"
+        notes.warning("the alert could not be sent (%s)", kind)
+
+
+def alert_text(pipeline: str, outcome: Outcome) -> str:
+    """What to say: that all failed, or which streams did; nothing of what only waits or is refused."""
+    failed = [r.error for r in outcome.results if r.status == "failed"]
+    if outcome.exit_code in {EXIT_FAILED, EXIT_USAGE}:
+        head = f"exact-source sync of {pipeline} failed"
+        lines = [str(outcome.error)] if outcome.error else failed
+    elif failed:
+        head = (
+            f"exact-source sync of {pipeline}: {len(failed)} stream(s) failed, the rest is loaded"
+        )
+        lines = failed
+    else:
+        return ""
+    return "\n".join([head, *(f"- {line}" for line in dict.fromkeys(lines[:MOST_LINES]))])
