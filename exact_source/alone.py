@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
-from duckdb import IOException
+from dlt.destinations.exceptions import DestinationConnectionError
 from filelock import FileLock, Timeout
 
 from .errors import HeldError
@@ -53,8 +53,8 @@ def held_open(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
             client: Any = pipeline.sql_client()
             try:
                 opened.enter_context(client)
-            except IOException as error:
-                if "lock" not in str(error):
+            except DestinationConnectionError as error:
+                if "Could not set lock" not in str(error):
                     raise
                 raise HeldError(
                     "another process has the DuckDB file open, which takes one at a time; nothing "
