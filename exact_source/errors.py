@@ -107,6 +107,9 @@ class RemoteError(StreamError):
 class LoadError(ExactError):
     """Rows were read and could not be loaded; their cursors did not move."""
 
+    code = "load"
+    remedy = "See what the destination says; then run again: what was read is read again."
+
 
 class LimitError(ExactError):
     """No call is left before ``resumes_at``; what was read is kept.

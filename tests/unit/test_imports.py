@@ -16,13 +16,8 @@ ROOT = Path(exact_source.__file__).parent
 ORDER = [
     "errors", "clock", "odata", "limits", "cursors", "columns", "misfits", "envelope", "entities",
     "feeds", "page_schema", "pages", "rows", "shape", "client", "listing", "start", "tombstones",
-<<<<<<< HEAD
     "stored", "settings", "database", "leases", "run", "removals", "reconcile", "streams", "history", "once",
-    "resources", "source", "sync",
-=======
-    "stored", "settings", "database", "leases", "run", "removals", "reconcile", "streams", "once",
     "resources", "source", "alone", "sync",
->>>>>>> 78ebdb7 (Let one sync of a pipeline run at a time; say how it ended in any case; alert of failures)
 ]  # fmt: skip
 PURE = [
     "odata", "limits", "cursors", "columns", "misfits", "envelope", "feeds", "page_schema", "pages",
