@@ -12,6 +12,7 @@ import httpx
 from .auth import OAuth, TokenStorage
 from .client import ExactClient
 from .clock import Clock
+from .leases import SqlLeases
 from .limits import Limits
 from .run import Options, Run
 from .settings import Settings
@@ -51,6 +52,7 @@ def make_asking_run(
     storage: TokenStorage,
     clock: Clock,
     limits: Limits | None = None,
+    leases: SqlLeases | None = None,
 ) -> AskingRun:
     """A run over a connection."""
     limits = limits or Limits()
@@ -66,7 +68,12 @@ def make_asking_run(
         )
         transport = AskingTransport()
         return ExactClient(
-            oauth, settings.base_url, limits=limits, clock=clock, transport=transport
+            oauth,
+            settings.base_url,
+            limits=limits,
+            clock=clock,
+            transport=transport,
+            admission=leases,
         )
 
     return AskingRun(options, connect, clock=clock, limits=limits)

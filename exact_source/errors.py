@@ -65,8 +65,13 @@ class TokenStoreError(AuthenticationError):
 
 
 class StreamError(ExactError):
-    """One entity of one division cannot be read on in this run."""
+    """One entity of one division cannot be read on in this run.
 
+    Attributes:
+        is_permanent: Whether another run would most likely meet it again.
+    """
+
+    is_permanent: ClassVar[bool] = True
     code = "stream"
     remedy = "The other entities are loaded; see the entity in `_exact_syncs`."
 
@@ -102,6 +107,7 @@ class RemoteError(StreamError):
 
     code = "remote"
     remedy = "Run again later; what was read is kept."
+    is_permanent = False
 
 
 class LoadError(ExactError):

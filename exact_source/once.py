@@ -59,6 +59,7 @@ async def _settle(run: Run, shape: Shape, division: int, read: Awaitable[Listed]
         result.status, result.error, result.resumes_at = "waiting", str(error), error.resumes_at
     except StreamError as error:
         result.status, result.error = "failed", str(error)
+        result.permanent = error.is_permanent
     except (AuthenticationError, ConfigurationError) as error:
         result.status, result.error = "failed", str(error)
         run.give_up(error)

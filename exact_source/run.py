@@ -105,6 +105,7 @@ class StreamResult:
     status: Status = "running"
     error: str = ""
     resumes_at: float | None = None
+    permanent: bool = False  # an error that another run would meet again
     notes: list[str] = field(default_factory=list)
 
 

@@ -97,6 +97,7 @@ class Stream:
             await self._note_refusal(error)
         except StreamError as error:
             self._end("failed", str(error))
+            self.result.permanent = error.is_permanent
             if isinstance(error, ContractError) and self.cursor.scan is not None:
                 # Going on from there would meet the same page again.
                 await self._move(None, replace(self.cursor, scan=None))
@@ -167,6 +168,7 @@ class Stream:
         self.cursor = replace(self.cursor, refused_at=recent)
         if len(recent) >= REFUSALS_PER_HOUR:
             self._end("refused", f"refused {len(recent)} times within the hour; asked again later")
+            self.result.permanent = True
             return False
         return True
 
@@ -457,6 +459,7 @@ class Stream:
     async def _keep_what_is_stored(self, before: Cursor) -> None:
         """An empty answer without rights is no empty company (API 0.1, 6.2)."""
         self._end("refused", f"{self.target.where}: empty answer without rights; rows were kept")
+        self.result.permanent = True
         await self._move(None, replace(before, scan=None))
 
     def _is_suspiciously_empty(self, before: Cursor, rows_read: int) -> bool:
@@ -523,6 +526,7 @@ class Stream:
         found = await self.run.tombstones(self.division.code)
         if found.error is not None:
             self._deletes_error = f"deletes are unknown: {found.error}"
+            self.result.permanent = found.error.is_permanent
             return
         self.run.note_version(self.division.code, found.top)
         if self.cursor.tombstones_at == found.read_at:
@@ -569,6 +573,7 @@ class Stream:
 
     async def _note_refusal(self, error: RefusedError) -> None:
         self._end("refused", str(error))
+        self.result.permanent = True
         now = self.run.clock.now()
         await self._move(None, replace(self.cursor, refused_at=(*self.cursor.refused_at, now)))
 

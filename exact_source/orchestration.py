@@ -1,0 +1,141 @@
+"""For orchestrators: which divisions go together, one sync of them, and what to do with its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import dlt
+
+from .asking import make_asking_run
+from .auth import storage_from_settings
+from .clock import Clock, SystemClock
+from .entities import load_catalogue
+from .errors import ExactError, LimitError, RemoteError, TokenStoreError
+from .leases import leases_from_settings
+from .settings import load_settings
+from .source import choose_entities, make_options, make_run
+from .sync import EXIT_COMPLETE, EXIT_INCOMPLETE, Outcome, sync
+
+# A sync costs a call per stream at least, so what failed is not tried again at once.
+PAUSE_S = 600.0
+ROUND_PAGES, ROUND_S = 1000, 300.0
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do after a sync.
+
+    Attributes:
+        action: ``done``; ``again``: nothing is wrong, run it again at ``at``; ``retry``: something is
+            wrong that may pass, try a few times; ``fail``: only a person can help.
+        reason: Why, in one line; empty if all is well.
+        at: Seconds since the epoch, UTC; only of ``again``.
+    """
+
+    action: Literal["done", "again", "retry", "fail"]
+    reason: str = ""
+    at: float | None = None
+
+
+def advise(outcome: Outcome, now: float) -> Advice:
+    """What to do after a sync that ended so, at ``now`` (seconds since the epoch, UTC).
+
+    Streams that Exact refuses (a module that the company has not) make a sync incomplete, but running
+    it again changes nothing: if the rest is loaded that is ``done``, with a reason.
+    """
+    if outcome.error is not None:
+        return advise_error(
+            outcome.error, now, resumes_at=outcome.resumes_at, loaded=outcome.rounds
+        )
+    lacking = [r for r in outcome.results if r.status not in {"complete", "skipped"}]
+    reason = "; ".join(dict.fromkeys(r.error for r in lacking if r.error))
+    passing = [r for r in lacking if not r.permanent]
+    if outcome.exit_code in {EXIT_COMPLETE, EXIT_INCOMPLETE}:
+        if not passing:
+            return Advice("done", reason)
+        soonest = min(r.resumes_at or 0.0 for r in passing)
+        return Advice("again", reason, max(soonest, now + PAUSE_S))
+    return Advice("retry" if passing else "fail", reason)
+
+
+def advise_error(
+    error: ExactError, now: float, *, resumes_at: float | None = None, loaded: int = 0
+) -> Advice:
+    """What to do after an error that ended everything; ``loaded``: rounds that were begun before."""
+    if isinstance(error, LimitError):
+        at = error.resumes_at if resumes_at is None else resumes_at
+        return Advice("again", str(error), max(at, now + PAUSE_S) if loaded else max(at, now))
+    passes = isinstance(error, RemoteError | TokenStoreError)
+    return Advice("retry" if passes else "fail", str(error))
+
+
+def division_groups(divisions: Iterable[int], groups: int) -> dict[str, list[int]]:
+    """Divisions by the name of their group; each group is one pipeline, one load package, one task.
+
+    A division stays in its group when others come and go, because the cursors are its pipeline's.
+    """
+    found: dict[str, list[int]] = {}
+    for code in sorted(divisions):
+        found.setdefault(f"{code % groups}_of_{groups}", []).append(code)
+    return found
+
+
+def open_divisions(clock: Clock | None = None) -> list[int]:
+    """Codes of the divisions that the app may see and that are not blocked; two calls.
+
+    Raises:
+        ExactError: If the settings are wrong or the list cannot be had.
+    """
+    settings = load_settings()
+    run = make_asking_run(
+        make_options(),
+        settings,
+        storage_from_settings(settings),
+        clock or SystemClock(),
+        leases=leases_from_settings(settings),
+    )
+
+    async def ask() -> list[int]:
+        async with run.asking():
+            return [division.code for division in await run.divisions() if not division.blocked]
+
+    return asyncio.run(ask())
+
+
+def sync_divisions(
+    pipeline: dlt.Pipeline,
+    divisions: Iterable[int],
+    entities: str | Iterable[str] | None = None,
+    *,
+    max_minutes: float | None = None,
+    clock: Clock | None = None,
+    **options: Any,
+) -> Outcome:
+    """Bring some divisions up to date, with the settings that dlt's providers give.
+
+    Args:
+        pipeline: Of this group of divisions alone.
+        divisions: Codes.
+        entities: Names; default the core set.
+        max_minutes: Stop after so many minutes; the next sync goes on there.
+        clock: Time, for tests.
+        options: Further ones of ``exact_online``: ``route``, ``deletes``, ``start_date`` and so on.
+
+    Raises:
+        ConfigurationError: If a setting is missing or wrong.
+    """
+    settings = load_settings()
+    chosen = choose_entities(entities, load_catalogue())
+    run = make_run(
+        make_options(divisions=divisions, round_pages=ROUND_PAGES, round_s=ROUND_S, **options),
+        settings,
+        storage_from_settings(settings, pipeline),
+        clock=clock,
+        leases=leases_from_settings(settings),
+    )
+    if max_minutes is not None:
+        run.stop_at = run.clock.now() + max_minutes * 60
+    return sync(pipeline, run, chosen)
