@@ -22,7 +22,7 @@ DAG = """
 import sys
 sys.path.insert(0, {pipelines!r})
 from airflow_dag import exact_online_dag
-exact_online_dag("books", **{settings!r})
+dag = exact_online_dag("books", **{settings!r})
 """
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -12,13 +15,24 @@ from tests.conftest import MakeWorld
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-# Calls the function of the mapped task, which raises what Airflow acts upon.
+# Calls the function of the mapped task, and shows what it raises for Airflow to act upon.
 TASK = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk.definitions.dag import DAG
-import books
+import runpy, sys, json
+from airflow.sdk.exceptions import (
+    AirflowException, AirflowFailException, AirflowRescheduleException,
+)
+dag = runpy.run_path(sys.argv[1])["dag"]
+function = dag.get_task("sync_group").python_callable
+for group in json.loads(sys.argv[2]):
+    try:
+        said = {"returned": function(group)}
+    except AirflowRescheduleException as error:
+        said = {"again": error.reschedule_date.timestamp()}
+    except AirflowFailException as error:
+        said = {"fail": str(error)}
+    except AirflowException as error:
+        said = {"retry": str(error)}
+    print("SAID", json.dumps(said))
 """
 
 
@@ -47,3 +61,44 @@ def test_a_dag_run_brings_all_companies_up_to_date(airflow: Airflow) -> None:
         found = dict(database.execute(counts).fetchall())
         assert database.execute(loads).fetchall() == [(2,)]
     assert found == {d: len(world.box.rows("crm/Accounts", d)) for d in world.box.divisions}
+
+
+def tell(airflow: Airflow, *groups: list[int]) -> list[dict[str, Any]]:
+    """What the task of each group tells Airflow, run one after the other."""
+    given = [{"name": f"{n}_of_9", "divisions": codes} for n, codes in enumerate(groups)]
+    dag = str(airflow.home / "dags" / "books.py")
+    done = airflow.run("-c", TASK, dag, json.dumps(given))
+    said = [line for line in done.stdout.splitlines() if line.startswith("SAID ")]
+    assert len(said) == len(groups), done.stdout + done.stderr
+    return [json.loads(line.removeprefix("SAID ")) for line in said]
+
+
+def test_airflow_is_told_when_a_task_can_go_on(airflow: Airflow) -> None:
+    world = airflow.world
+    box, (a, b, c) = world.box, world.box.divisions
+    airflow.write_dag(entities=["accounts"])
+    box.state.limits.daily_limit = 4
+    midnight = (box.clock.now() // 86_400 + 1) * 86_400
+
+    said = tell(airflow, [a], [a], [b, c], [1])
+
+    assert said[0]["returned"]["rows"] == len(box.rows("crm/Accounts", a))
+    assert midnight <= said[1]["again"] <= midnight + 5  # the calls of the day are used up
+    assert said[2]["returned"]["loads"] == 1
+    assert "division 1: Exact Online answered 403" in said[3]["fail"]
+
+
+def test_a_task_fails_at_once_where_a_person_is_needed_and_is_retried_where_time_helps(
+    airflow: Airflow,
+) -> None:
+    world = airflow.world
+    airflow.write_dag(entities=["accounts"])
+    world.box.clock.set(time.time() - 900)
+    world.login()  # with a token that is due by now
+    world.base_url = "http://127.0.0.1:9"  # where nobody listens
+    (said,) = tell(airflow, [world.division])
+    assert "Exact Online could not be reached" in said["retry"]
+
+    (world.folder / "tokens.json").unlink()
+    (said,) = tell(airflow, [world.division])
+    assert "exact-source login" in said["fail"]

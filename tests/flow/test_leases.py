@@ -22,6 +22,7 @@ from sqlalchemy import create_engine
 from exact_source.errors import ConfigurationError, HeldError, LeaseStoreError
 from exact_source.leases import TABLE, Clocks, SqlLeases, division_item, leases_from_settings
 from exact_source.settings import Settings
+from exact_source.source import run_source
 from tests.postgres import fresh_database
 from tests.world import World
 
@@ -328,18 +329,15 @@ def test_a_package_that_was_left_over_is_read_again_not_loaded(
 ) -> None:
     """Another worker may have loaded newer rows since."""
     world, mine, _ = shared
-    run = world.make_run()
-    from exact_source.source import run_source
-
-    world.pipeline.extract(run_source(run, ["accounts"]))
+    assert sync(world, mine).exit_code == 0
+    name = {"Name": "Older"}
+    world.box.update("crm/Accounts", world.division, world.keys("crm/Accounts")[0], name)
+    world.pipeline.extract(run_source(world.make_run(), ["accounts"]))
     assert world.pipeline.has_pending_data
-    key = world.keys("crm/Accounts")[0]
-    world.box.update("crm/Accounts", world.division, key, {"Name": "Renamed"})
 
     assert sync(world, mine).exit_code == 0
     world.assert_equal("accounts")
-    (load,) = world.sql("SELECT count(*) FROM exact_online._dlt_loads")
-    assert load == (1,)
+    assert world.sql("SELECT count(*) FROM exact_online._dlt_loads") == [(2,)]
 
 
 def test_without_the_database_no_call_is_made(world: World, tmp_path: Path) -> None:
