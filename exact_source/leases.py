@@ -200,7 +200,7 @@ class SqlLeases:
         with self._transaction() as connection:
             self._insert_missing(connection, wanted)
             found = connection.execute(self._look(wanted)).all()
-            free = [row.item for row in found if row.left_s <= 0 or row.holder == self.holder]
+            free = [row.item for row in found if self._is_free(row)]
             if free:
                 connection.execute(
                     self._mine(self._table.update(), free).values(
@@ -216,6 +216,8 @@ class SqlLeases:
                     self._good_until[row.item] = asked_at + self.ttl_s
                     self._epochs[row.item] = row.epoch + 1
                     self._refused.pop(row.item, None)
+                elif row.item in self._epochs:
+                    self._lose(row.item, row.holder, row.left_s)
                 else:
                     self._refused[row.item] = row.holder, self._steady() + row.left_s
 
@@ -283,6 +285,12 @@ class SqlLeases:
             who = f"was taken over by {holder}"
         raise HeldError(f"{item} {who}; run again later", resumes_at=self._clocks.wall() + left_s)
 
+    def _is_free(self, row: Any) -> bool:
+        """Whether a row may be taken; if it was ours and ran out, only if nobody had it since."""
+        if row.item in self._epochs:
+            return bool(row.epoch == self._epochs[row.item])
+        return bool(row.left_s <= 0 or row.holder == self.holder)
+
     def _lose(self, item: str, holder: str, left_s: float) -> None:
         if self._epochs.pop(item, None) is not None:
             self._lost.add(item)
@@ -347,7 +355,7 @@ def leases_from_settings(settings: Settings) -> SqlLeases | None:
             f"{SECTION}.token_url is not set; leases need the database that the workers share, for "
             "example postgresql://user:password@host/database"
         )
-    return SqlLeases(settings.token_url, name=settings.token_name)
+    return SqlLeases(settings.token_url, name=settings.token_name, ttl_s=settings.lease_s)
 
 
 def _database_clock(dialect: str, now: Callable[[], float] | None) -> ColumnElement[float]:

@@ -45,6 +45,7 @@ class Settings:
         token_destination: Destination of ``DltStateTokenStorage`` where there is no pipeline.
         token_dataset: Dataset of the same.
         leases: Whether workers share divisions by leases in ``token_url``.
+        lease_s: Seconds for which a lease outlives its worker.
     """
 
     base_url: str
@@ -59,6 +60,7 @@ class Settings:
     token_destination: str | None = None
     token_dataset: str = "exact_online"  # noqa: S105  (a name, no secret)
     leases: bool = False
+    lease_s: float = 60.0
 
     @property
     def zone_slack_s(self) -> float:
@@ -130,7 +132,18 @@ def load_settings(**overrides: str | None) -> Settings:
         token_destination=read("token_destination"),
         token_dataset=read("token_dataset", Settings.token_dataset) or Settings.token_dataset,
         leases=_parse_flag("leases", read("leases", "false")),
+        lease_s=_parse_seconds("lease_s", read("lease_s", str(Settings.lease_s))),
     )
+
+
+def _parse_seconds(name: str, text: str | None) -> float:
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds < float("inf"):
+        raise ConfigurationError(f"{SECTION}.{name} is {text!r}; use seconds, 1 or more")
+    return seconds
 
 
 def _parse_flag(name: str, text: str | None) -> bool:

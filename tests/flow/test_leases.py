@@ -119,6 +119,20 @@ def test_what_was_lost_is_not_taken_again_for_the_same_run(url: str) -> None:
         a.confirm()
 
 
+def test_what_was_lost_while_the_holder_stood_still_is_not_taken_again(url: str) -> None:
+    times = Times()
+    a, b = worker(url, times, "a"), worker(url, times, "b")
+    a.take([ITEM])
+    times.passed += TTL_S
+    b.take([ITEM])
+    b.release()
+
+    a.take([ITEM])
+    assert not a.holds(ITEM)
+    with pytest.raises(HeldError, match="taken over by b"):
+        a.confirm()
+
+
 def test_a_lease_that_ran_out_and_nobody_took_is_renewed(url: str) -> None:
     times = Times()
     a = worker(url, times, "a")
