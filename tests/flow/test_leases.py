@@ -314,6 +314,25 @@ def test_a_pipeline_of_another_worker_is_left_to_it(
     assert "pipeline exact_online is held by other:" in str(outcome.error)
 
 
+def test_loads_of_one_dataset_follow_each_other(
+    shared: tuple[World, SqlLeases, SqlLeases], tmp_path: Path
+) -> None:
+    world, _, other = shared
+    other.take(["loads into exact_online"])
+    waits: list[bool] = []
+
+    def sleep(_seconds: float) -> None:
+        with world.pipeline.sql_client() as client:
+            waits.append(client.has_dataset())  # made by a load
+        if len(waits) == 3:
+            other.release()
+
+    url = f"sqlite:///{tmp_path / 'leases.db'}"
+    assert sync(world, SqlLeases(url, clocks=Clocks(sleep=sleep))).exit_code == 0
+    assert waits == [False] * 3
+    world.assert_equal("accounts")
+
+
 def test_what_was_read_under_a_lease_that_was_lost_is_not_loaded(
     shared: tuple[World, SqlLeases, SqlLeases], tmp_path: Path
 ) -> None:
