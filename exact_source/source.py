@@ -78,7 +78,7 @@ def _names(
     if "all" in names:
         return frozenset(catalogue.entities)
     for name in names.difference(catalogue.entities):
-        raise ConfigurationError(_unknown_entity(name, catalogue, setting))
+        raise ConfigurationError(f"{setting}: {name!r} is unknown; {_near(name, catalogue)}")
     return frozenset(names)
 
 
@@ -133,7 +133,7 @@ def choose_entities(entities: str | Iterable[str] | None, catalogue: Catalogue) 
         return turn_order(readable, catalogue)
     for name in names:
         if name not in catalogue.entities:
-            raise ConfigurationError(_unknown_entity(name, catalogue))
+            raise ConfigurationError(f"entities: {name!r} is unknown; {_near(name, catalogue)}")
         if reason := reason_not_read(catalogue.entities[name]):
             raise ConfigurationError(f"entities: {name} is not read: {reason}")
     return turn_order(names, catalogue)
@@ -155,12 +155,11 @@ def turn_order(names: Iterable[str], catalogue: Catalogue) -> list[str]:
     return sorted(dict.fromkeys(names), key=turn)
 
 
-def _unknown_entity(name: str, catalogue: Catalogue, setting: str = "entities") -> str:
+def _near(name: str, catalogue: Catalogue) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(name, list(catalogue.entities), n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "see `exact-source entities`"
-    return f"{setting}: {name!r} is unknown; {hint}"
+    return f"did you mean {' or '.join(near)}?" if near else "see `exact-source entities`"
 
 
 def make_run(

@@ -371,8 +371,11 @@ async def seen_divisions(
         findings.fail("divisions", error)
         return []
     if missing := [code for code in codes if code not in visible]:
-        wrong = f"--divisions: {_some(missing)} cannot be seen by this app and user; "
-        findings.fail("divisions", ConfigurationError(f"{wrong}see `exact-source divisions`"))
+        wrong = ConfigurationError(
+            f"--divisions: {_some(missing)} cannot be seen by this app and user; "
+            "see `exact-source divisions`"
+        )
+        findings.fail("divisions", wrong)
     return [visible[code] for code in codes or visible if code in visible]
 
 

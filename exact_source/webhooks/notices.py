@@ -31,6 +31,9 @@ LOCK_WAIT_S = 30.0
 class NoticesError(ExactError):
     """The notices could not be read or written."""
 
+    code = "notices"
+    remedy = "Make the file or database of `notices_url` usable again, or sync without `--changed`."
+
 
 class Notices:
     """The marks in the table ``exact_notices`` of a database, for any number of receivers and syncs.

@@ -17,6 +17,9 @@ _BODY = re.compile(rb'\s*\{"Content":(.*),"HashCode":"([0-9A-Fa-f]{64})"\}\s*', 
 class SignatureError(ExactError):
     """The webhook was not signed with this app's webhook secret."""
 
+    code = "signature"
+    remedy = "Compare `webhook_secret` with the app's page in the app centre; else somebody else sent it."
+
 
 @dataclass(frozen=True)
 class Notice:

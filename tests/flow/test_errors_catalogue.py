@@ -1,0 +1,437 @@
+# mypy: disable-error-code="func-returns-value"
+# ruff: noqa: E501 (a table of cases)
+"""Every error of ours: on the page, and provoked through the command line, or said why it cannot be."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shlex
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from docs.tools.errors_page import PAGE, kinds, messages, render
+from exact_source.entities.catalogue import read_catalogue
+from exact_source.entities.parameters import reason_not_read
+from exact_source.errors import ExactError
+from exact_source.sandbox.server import serve
+from tests.flow.cli_fixtures import Cli, make_cli
+
+__all__ = ["make_cli"]
+
+ACCOUNTS = "--entities=accounts"
+ALL_PAGES = "sync/CRM/Accounts"
+
+
+@dataclass
+class Bench:
+    """Somebody with a sandbox, who does something wrong."""
+
+    cli: Cli
+    patch: pytest.MonkeyPatch
+    stack: ExitStack
+
+    @property
+    def tokens(self) -> Path:
+        return self.cli.world.folder / "tokens.json"
+
+    def set(self, name: str, value: object) -> None:
+        self.patch.setenv(f"SOURCES__EXACT_ONLINE__{name.upper()}", str(value))
+
+    def unset(self, name: str) -> None:
+        self.patch.delenv(f"SOURCES__EXACT_ONLINE__{name.upper()}")
+
+    def file(self, name: str, text: str) -> Path:
+        path = self.cli.world.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def expire(self) -> None:
+        """Make a refresh due."""
+        self.cli.world.box.clock.advance(700)
+
+    def fault(self, kind: str, times: int = 1, path: str | None = ALL_PAGES) -> None:
+        self.cli.world.box.fault(kind, path=path, times=times)
+
+    def answer(self, path: str, body: bytes) -> None:
+        """Let Exact Online answer with these bytes."""
+        inner = self.cli.world.box.app
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if not scope["path"].endswith(path):
+                await inner(scope, receive, send)
+                return
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": body})
+
+        self.set("base_url", self.stack.enter_context(serve(app, 0)))
+
+
+@pytest.fixture
+def bench(make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    with ExitStack() as stack:
+        yield Bench(make_cli(companies=1, invoices=1), monkeypatch, stack)
+
+
+Arrange = Callable[[Bench], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is done, and how it ends.
+
+    Attributes:
+        message: A part of it that no other message has.
+        argv: The command line; ``{folder}`` is a folder of the test's own.
+        arrange: What goes before.
+        code: The exit code.
+    """
+
+    message: str
+    argv: str
+    arrange: Arrange = lambda _: None
+    code: int = 2
+
+
+def without_sandbox(bench: Bench) -> None:
+    for name in [n for n in sys.modules if n.startswith(("exact_source.sandbox", "starlette"))]:
+        bench.patch.delitem(sys.modules, name)
+    bench.patch.setitem(sys.modules, "starlette", None)
+
+
+def occupy(bench: Bench) -> None:
+    """Let a program listen where the redirect goes."""
+    taken = bench.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    bench.set("redirect_uri", f"http://127.0.0.1:{taken.getsockname()[1]}/callback")
+
+
+def deny(path: str) -> Arrange:
+    return lambda b: [b.cli.world.box.deny(d, path) for d in b.cli.world.box.divisions]
+
+
+def typed(bench: Bench, text: str) -> None:
+    bench.patch.setattr(sys, "stdin", io.StringIO(text))
+
+
+def unreadable_toml(bench: Bench) -> None:
+    settings = Path(os.environ["DLT_PROJECT_DIR"]) / ".dlt"
+    (settings / "config.toml").mkdir(parents=True)
+
+
+def settings_file(name: str, text: str) -> Arrange:
+    def arrange(_: Bench) -> None:
+        folder = Path(os.environ["DLT_PROJECT_DIR"]) / ".dlt"
+        folder.mkdir()
+        (folder / name).write_text(text)
+
+    return arrange
+
+
+def spoil_tokens(text: str) -> Arrange:
+    return lambda b: b.tokens.write_text(text)
+
+
+def change_tokens(**changes: object) -> Arrange:
+    def arrange(bench: Bench) -> None:
+        held = json.loads(bench.tokens.read_text())
+        bench.tokens.write_text(json.dumps(held | changes))
+
+    return arrange
+
+
+def uninstall(*modules: str) -> Arrange:
+    return lambda b: [b.patch.setitem(sys.modules, module, None) for module in modules]
+
+
+def hide_spec(module: str) -> Arrange:
+    import importlib.util
+
+    real = importlib.util.find_spec
+    return lambda b: b.patch.setattr(
+        "exact_source.cli.connect.find_spec", lambda name: None if name == module else real(name)
+    )
+
+
+def overlay(text: str) -> Arrange:
+    return lambda b: b.set("catalogue_overlay", b.file("overlay.json", text))
+
+
+def sql_tokens(**more: str) -> Arrange:
+    def arrange(bench: Bench) -> None:
+        for name, value in ({"token_storage": "sql"} | more).items():
+            bench.set(name, value.format(folder=bench.cli.world.folder))
+
+    return arrange
+
+
+UNREAD = next(n for n, e in read_catalogue().entities.items() if reason_not_read(e))
+KEY = Fernet.generate_key().decode()
+INIT = "init --client-id=x --client-secret=y --redirect-uri=https://x.example/"
+SYNC = f"sync --destination=duckdb:{{folder}}/x.duckdb {ACCOUNTS}"
+DLT = {"token_storage": "dlt", "token_key": KEY}
+
+
+def each(**values: str) -> Arrange:
+    return lambda b: [b.set(n, v.format(folder=b.cli.world.folder)) for n, v in values.items()]
+
+
+def both(*steps: Arrange) -> Arrange:
+    return lambda b: [step(b) for step in steps]
+
+
+def expired(step: Arrange) -> Arrange:
+    return both(step, Bench.expire)
+
+
+def token_fault(kind: str, times: int = 1) -> Arrange:
+    return lambda b: b.cli.world.box.fault(kind, times=times)
+
+
+CASES = [
+    # -- options ------------------------------------------------------------------------------
+    Case("--as-of is", "report --as-of=soon"),
+    Case("--destination ‹kind› needs ‹…›; install", "sync --destination=postgres", hide_spec("psycopg2")),
+    Case("; put the credentials into .dlt/secrets.toml under", "status --destination=postgres"),
+    Case("is unknown; use duckdb, duckdb:PATH", "sync --destination=oracle"),
+    Case("run a sync first", "report --destination=duckdb:{folder}/none.duckdb"),
+    Case("duckdb: there is no folder", "sync --destination=duckdb:{folder}/none/x.duckdb"),
+    Case("--destination names no database", "sync --destination=postgresql://db.example"),
+    Case("--divisions: ‹…› cannot be seen", "check --divisions=9 --entities=journals"),
+    Case("is not empty and not from a demo", "demo --folder={folder}"),
+    Case("needs PyDBML", "schema --format=dbml", uninstall("pydbml")),
+    Case("--listen needs a redirect URI", "login --listen", each(redirect_uri="https://x.example/")),
+    Case("use letters, digits, - and _ only", "sync --pipeline=a/b"),
+    Case("--redirect-uri ‹text› is none", "init --client-id=x --client-secret=y --redirect-uri=http://x"),
+    Case("--write: there is no folder", "entities refresh --write={folder}/none/x.json"),
+    Case("an empty client id or secret", "init --client-id=' ' --client-secret=y --redirect-uri=https://x.y/"),
+    Case("use --no-listen and paste", "login --no-browser", occupy),
+    Case("deletes is ‹deletes›", "sync --deletes=maybe"),
+    Case('divisions must be codes such as', "sync --divisions=abc"),
+    Case("divisions: ‹…› cannot be seen", f"{SYNC} --divisions=9"),
+    Case("entities: ‹name› is not read", f"sync --entities={UNREAD}"),
+    Case("entities: ‹name› is unknown", "sync --entities=acounts"),
+    Case("every division that the app may see is blocked", "entities refresh",
+         lambda b: b.answer("system/Divisions", b'{"d": {"results": [{"Code": 7, "BlockingStatus": 1}]}}')),
+    Case("init needs ‹…›", "init", lambda b: typed(b, "")),
+    Case("init: ‹folder› cannot be made", INIT + " --destination=duckdb", lambda b: b.patch.setenv("DLT_PROJECT_DIR", "/dev/null/x")),
+    Case("is set to something else in .dlt/‹file›.toml", INIT + " --region=be",
+         settings_file("config.toml", '[sources.exact_online]\nregion = "nl"\n')),
+    Case("credentials are set to something else", INIT + " --destination=postgresql://a/b",
+         settings_file("secrets.toml", '[destination.postgres]\ncredentials = "postgresql://a/c"\n')),
+    Case("‹path› cannot be read: ‹strerror›", INIT, unreadable_toml),
+    Case("is no TOML in line ‹line›", INIT, settings_file("config.toml", "= =")),
+    Case("‹what›: ‹path› cannot be written", "status --destination=duckdb:{folder}/x.duckdb --openmetrics={folder}",
+         lambda b: None),
+    Case("no authorization code given", "login --code=https://x.example/"),
+    Case("no authorization code in the address", "login --code=https://x.example/?code="),
+    Case("parameters.‹name› must be", "sync", each(parameters='{{"years": "soon"}}')),
+    Case("parameters: ‹name› is unknown", "sync", each(parameters='{{"nope": 1}}')),
+    Case("route ‹one› is unknown", "sync --route=fast"),
+    Case("route names ‹name›", "sync --route=nope=bulk"),
+    Case("‹name› has no ‹wanted› feed", "sync --entities=journals --route=journals=sync"),
+    Case("start_date must be a date", "sync --start-date=soon"),
+    Case("which DuckDB cannot tell apart", "sync --destination=duckdb:{folder}/exact_online.duckdb"),
+    Case("tables that the report needs are not loaded", "report --destination=duckdb:{folder}/x.duckdb",
+         lambda b: b.cli("sync", f"--destination=duckdb:{b.cli.world.folder}/x.duckdb", "--entities=journals")),
+    Case("the demo needs ‹name›", "demo --folder={folder}/new", without_sandbox),
+    # -- settings -----------------------------------------------------------------------------
+    Case("sources.exact_online.‹name› is not set", "sync", lambda b: b.unset("client_id")),
+    Case("base_url must be an https origin", "sync --base-url=http://books.example"),
+    Case("region is ‹region›", "sync --region=mars", lambda b: b.unset("base_url")),
+    Case("redirect_uri is not set; it must be", "login --code=x", lambda b: b.unset("redirect_uri")),
+    Case("token_storage is ‹token storage›", "sync", each(token_storage="cloud")),
+    Case('token_url is not set; token_storage = "sql"', "sync", each(token_storage="sql")),
+    Case("token_destination is not set", "tokens", each(**DLT)),
+    Case("token_key is no Fernet key", "sync", each(token_key="short")),
+    Case("needs a key, because", "sync", sql_tokens(token_url="sqlite:///{folder}/t.db")),
+    Case("is no database address that SQLAlchemy can use", "sync", sql_tokens(token_url="nope", token_key=KEY)),
+    Case("does not work with the destination", "tokens", each(**DLT, token_destination="filesystem")),
+    Case("catalogue_overlay: ‹path› cannot be read", "entities", each(catalogue_overlay="{folder}/none.json")),
+    Case("‹path› is no JSON", "entities", overlay("{")),
+    Case("is no overlay of version", "entities", overlay('{"version": 99}')),
+    Case("the overlay has another form", "entities", overlay('{"version": 1, "entities": 7}')),
+    Case("leases need the database", "sync", each(leases="true")),
+    Case("use true or false", "sync", each(leases="perhaps")),
+    # -- login and tokens ---------------------------------------------------------------------
+    Case("Exact Online gave no code: ‹…›", "login --code=https://x.example/?error=access_denied", code=1),
+    Case("the state of a login of the last 15 minutes", "login --code=https://x.example/?code=a&state=b", code=1),
+    Case("the address does not carry the state of this login", "login --no-browser --no-listen",
+         lambda b: typed(b, "https://x.example/?code=a&state=b\n"), 1),
+    Case("Exact Online refuses the code", "login --code=never", code=1),
+    Case("the reply to the code exchange was lost", "login --code=never", token_fault("token-empty"), 1),
+    Case("the code was not exchanged", "login --code=never", token_fault("token-429"), 1),
+    Case("no tokens are stored in", "tokens", lambda b: b.tokens.unlink(), 1),
+    Case("no tokens are stored for this connection", SYNC, lambda b: b.tokens.unlink(), 1),
+    Case("Exact Online refuses the app", SYNC, expired(each(client_secret="wrong-secret"))),
+    Case("no token refresh: ", SYNC, expired(token_fault("token-429", 9)), 1),
+    Case("the token endpoint gave no usable answer", SYNC, expired(token_fault("token-503", 9)), 1),
+    Case("‹meaning› (‹detail›): run", SYNC, expired(change_tokens(refresh_token="never-issued-token")), 1),
+    Case("Exact Online refuses the access token", SYNC, change_tokens(access_token="never-issued-token"), 1),
+    Case("token file ‹path› ‹what›", SYNC, spoil_tokens(""), 1),
+    Case("is encrypted, but", SYNC, spoil_tokens('{"fernet": "x"}'), 1),
+    Case("cannot be decrypted", SYNC, both(spoil_tokens('{"fernet": "x"}'), each(token_key=KEY)), 1),
+    Case("is open to every user", SYNC, lambda b: b.tokens.chmod(0o644), 1),
+    Case("stored tokens cannot be read", SYNC, spoil_tokens('{"access_token": "x"}'), 1),
+    Case("token file ‹path› cannot be read: ‹strerror›", SYNC, each(token_file="{folder}"), 1),
+    Case("cannot be removed", "logout --yes", each(token_file="{folder}"), 1),
+    Case("Exact Online's answer holds no refresh token", "login --code=x",
+         lambda b: b.answer("oauth2/token", b'{"access_token": "first-access-token", "expires_in": "600"}'), 1),
+    Case("refused with 429 for an hour", SYNC, lambda b: b.fault("429", times=999), 1),
+    # -- Exact Online -------------------------------------------------------------------------
+    Case("Exact Online answered ‹status›", SYNC, deny(ALL_PAGES), 1),
+    Case("tries; run again later", SYNC, lambda b: b.fault("503", times=99), 1),
+    Case("Exact Online answered with an error instead", SYNC, lambda b: b.answer(ALL_PAGES, b'{"error": {"code": ""}}'), 1),
+    Case('the answer is not of the form {"d": ...}', SYNC, lambda b: b.answer(ALL_PAGES, b"[]"), 1),
+    Case("wrapped in a form that is not known", SYNC, lambda b: b.answer(ALL_PAGES, b'{"d": 7}'), 1),
+    Case("the answer is cut off or no JSON", SYNC, lambda b: b.answer(ALL_PAGES, b'{"d": '), 1),
+    Case("the answer is empty", SYNC, lambda b: b.answer(ALL_PAGES, b""), 1),
+    Case("the answer is HTML or XML", SYNC, lambda b: b.answer(ALL_PAGES, b"<html>"), 1),
+    Case("the answer is not UTF-8", SYNC, lambda b: b.answer(ALL_PAGES, b"\xff"), 1),
+    Case("the answer is nested too deeply", SYNC, lambda b: b.answer(ALL_PAGES, b"[" * 100_000), 1),
+    Case("gave up in the middle of the rows", SYNC,
+         lambda b: b.answer(ALL_PAGES, b'{"d": {"results": [{"error": {"code": ""}}]}}'), 1),
+    Case("a row names a division that is no number", SYNC,
+         lambda b: b.answer(ALL_PAGES, b'{"d": {"results": [{"ID": "1", "Division": "x"}]}}'), 1),
+    Case("row of another division", SYNC, lambda b: b.fault("wrong-division", times=99), 1),
+    Case("a row without its division", "divisions",
+         lambda b: b.answer("system/Divisions", b'{"d": {"results": [{"Description": "x"}]}}'), 1),
+    Case("the next link leaves the endpoint", SYNC, lambda b: b.fault("foreign-next", times=99), 1),
+    Case("the next link leads to its own page", SYNC, lambda b: b.fault("repeat-next", times=99), 1),
+    Case("the answer to $inlinecount holds no count", "plan --entities=accounts",
+         lambda b: b.answer("crm/Accounts", b'{"d": {"results": []}}'), 0),
+    Case("$metadata describes no entity type", "entities refresh --entities=accounts",
+         lambda b: b.answer("$metadata", b"<Edmx/>"), 1),
+    Case("$metadata holds a document type", "entities refresh --entities=accounts",
+         lambda b: b.answer("$metadata", b"<!DOCTYPE x><Edmx/>"), 1),
+    Case("$metadata is cut off or no XML", "entities refresh --entities=accounts",
+         lambda b: b.answer("$metadata", b"<Edmx>"), 1),
+    Case("an HTML page came instead of $metadata", "entities refresh --entities=accounts",
+         lambda b: b.answer("$metadata", b"<html></html>"), 1),
+    Case("another document came instead of $metadata", "entities refresh --entities=accounts",
+         lambda b: b.answer("$metadata", b"<Other/>"), 1),
+    Case("Exact Online names no current division", "divisions",
+         lambda b: b.answer("current/Me", b'{"d": {"results": []}}')),
+    Case("the app may see no division", "divisions",
+         lambda b: b.answer("system/Divisions", b'{"d": {"results": []}}')),
+    # -- webhooks and leases --------------------------------------------------------------------
+    Case("--callback-url must be the https", "webhooks subscribe --callback-url=http://x.example/"),
+    Case("--topics: ‹…› is no topic", "webhooks subscribe --callback-url=https://x.example/ --topics=a-b"),
+    Case("webhook_path must begin with", "webhooks serve", each(webhook_path="x", webhook_secret="some-secret")),
+    Case("webhook_secret is not set", "webhooks serve"),
+    Case("the receiver needs ‹name›", "webhooks serve", uninstall("uvicorn")),
+    Case("there is no ‹place›, so no receiver writes", f"{SYNC} --changed", each(notices_url="sqlite:///{folder}/n.db")),
+    Case("‹place›: ‹…›", f"{SYNC} --changed", each(notices_url="sqlite:////none/n.db"), 1),
+    Case("table exact_leases in ‹…›: ‹…›", SYNC,
+         each(leases="true", token_url="sqlite:////none/l.db"), 3),
+    Case("‹place›: ‹…›", SYNC, sql_tokens(token_url="sqlite:////none/t.db", token_key=KEY), 1),
+    # -- limits -------------------------------------------------------------------------------
+    Case("the ‹max calls› calls of --max-calls", f"{SYNC} --max-calls=1", code=3),
+    Case("calls of today (contract_cap) are used up", f"{SYNC} --contract-cap=1", code=3),
+    Case("division ‹division›: today's", SYNC, lambda b: [b.cli.world.box.consume(d, 5000) for d in b.cli.world.box.divisions], 3),
+    # -- destinations -------------------------------------------------------------------------
+    Case("destination ‹name›: ‹…›", "status --destination=duckdb:{folder}/x.duckdb",
+         lambda b: b.file("x.duckdb", "no database"), 1),
+]  # fmt: skip
+
+
+# Not to be had from outside: why, and which test provokes it instead.
+PYTHON = "only code that uses the classes can do that"
+RACE = "two processes at the same moment"
+DISK = "a disk that fails between two steps; tests/faults/test_auth_files.py"
+DATABASE = "a database that fails between two steps; tests/faults/test_auth_database.py"
+WEBHOOK = "a webhook is answered, no command ends; tests/flow/test_webhooks.py"
+ELSEWHERE = {
+    "Exact Online rejects a fresh access token": "OAuth says first that the token is refused",
+    "no browser came back within": "takes five minutes by the computer's own clock",
+    "--destination ‹kind›: ‹…›": "what dlt says of a destination that it cannot configure",
+    "--reserve-calls, --contract-cap: ": "the limits speak first; tests/unit/test_planning.py",
+    "DltStateTokenStorage and dev_mode": PYTHON,
+    "DltStateTokenStorage needs a": PYTHON,
+    "a parameter must be a guid": "the catalogue has only such parameters; tests/unit/test_odata.py",
+    "reconcile_days must be 0 or more": PYTHON,
+    "sources.exact_online.‹name› is empty": PYTHON,
+    "the SQL of the report is missing": "a broken installation; tests/unit/test_report_models.py",
+    "the working folder ‹working dir›": "dlt drops every package that is known so far",
+    "token_storage has no method": PYTHON,
+    "‹setting›: ‹name› is unknown": PYTHON,
+    "‹user› knows no lock for": "another database than those that are proven; tests/flow/test_leases.py",
+    "‹user› needs SQLAlchemy": "an installation without it; the proofs of packaging",
+    "‹user› takes an SQLAlchemy URL": PYTHON,
+    "it must return TokenData or None": PYTHON,
+    "a signed webhook names no Topic": WEBHOOK,
+    "a webhook came without the hash": WEBHOOK,
+    "the query is ‹…› characters long": "no entity has so many columns; tests/unit/test_url_limit.py",
+    "$metadata is larger than": "more than any service sends",
+    "‹where›: the next link repeats itself": "a list in two pages; tests/flow/test_sync_bad_streams.py",
+    "the next link repeats itself; reading stopped": "after a page that was well",
+    "‹item› ‹who›; run again later": RACE + "; tests/flow/test_leases.py",
+    "stopped while waiting": "a signal; tests/flow/test_cli_signals.py",
+    "refused the list of divisions; the app": "only where divisions are named, which no command does",
+    "Exact refused too often": "ten runs; tests/flow/test_sync_limits.py",
+    "‹where›: there already": "is told as it is, no command ends with it; tests/flow/test_webhooks.py",
+    "so whether it was done is unknown": "tests/flow/test_webhooks.py",
+    "TokenData.‹name› must be": PYTHON,
+    "new tokens could not be stored": DISK,
+    "the token lock was not released": RACE,
+    "token file ‹path› is damaged": DISK,
+    "token file ‹path›: ‹error›": DISK,
+    "‹lock file› cannot be locked": DISK,
+    "‹lock file› was not released": RACE,
+    "‹place› cannot be read: ‹strerror›": DISK,
+    "‹place› is damaged; nothing was changed": DISK,
+    "‹place›: ‹error›": DATABASE,
+    "‹place›: not locked": PYTHON,
+    "‹what› ‹path› cannot be written": DISK,
+}
+
+
+def pattern(text: str) -> str:
+    """What a spelled message looks like once it is said."""
+    return ".*".join(re.escape(part) for part in re.split("‹.*?›", text))
+
+
+@pytest.mark.parametrize("case", CASES, ids=[c.message for c in CASES])
+def test_a_command_ends_with_the_message_and_its_exit_code(bench: Bench, case: Case) -> None:
+    case.arrange(bench)
+    argv = [word.format(folder=bench.cli.world.folder) for word in shlex.split(case.argv)]
+
+    result = bench.cli(*argv)
+
+    said = (result.err + result.out).splitlines()
+    assert [line for line in said if re.search(pattern(case.message), line)], said
+    assert result.code == case.code
+
+
+def test_every_message_is_provoked() -> None:
+    known = [*(case.message for case in CASES), *ELSEWHERE]
+    left = [m.text for m in messages() if not [part for part in known if part in m.text]]
+    assert left == []
+
+
+def test_no_case_is_about_a_message_that_is_gone() -> None:
+    texts = [m.text for m in messages()]
+    known = [*(case.message for case in CASES), *ELSEWHERE]
+    assert [part for part in known if not [text for text in texts if part in text]] == []
+
+
+def test_the_page_is_the_one_that_the_source_makes() -> None:
+    assert PAGE.read_text("utf-8") == render(), "run python -m docs.tools.errors_page"
+
+
+def test_every_kind_has_a_code_a_remedy_and_an_exit_code() -> None:
+    for kind in kinds():
+        if kind is not ExactError:
+            assert re.fullmatch("[a-z-]+", kind.code)
+            assert kind.remedy.endswith(".")
+            assert kind.exit_code in {1, 2, 3}
