@@ -157,6 +157,8 @@ def loaded(
     except PipelineStepFailed as failure:
         # What streams say of themselves is about a load that did not arrive, so it is left out.
         first = list(causes(failure))[-1]
+        if isinstance(first, KeyboardInterrupt):
+            raise
         error = LoadError(f"{type(first).__name__}: {' '.join(str(first).split())}")
         return Outcome([], run.rounds, run.limits.calls, error)
 
