@@ -6,7 +6,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 JOBS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
 export RUNTIME__DLTHUB_TELEMETRY ?= false
 
-.PHONY: demo test lint types coverage bench clean
+.PHONY: demo test lint types coverage bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/exact-source demo
@@ -20,6 +20,9 @@ coverage: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py --json benchmarks/results.json
+
+docs: $(BIN)/uv
+	$(BIN)/uv run --no-project --isolated --with 'zensical>=0.0.50,<0.1' zensical build --clean
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
         TokenData,
         TokenStorage,
     )
+    from .entities.names import EntityName
     from .source import exact_online
 
 _HOMES = {
+    "EntityName": ".entities.names",
     "exact_online": ".source",
     "OAuth": ".auth",
     "TokenData": ".auth",
@@ -33,6 +35,7 @@ _HOMES = {
 
 __all__ = [
     "DltStateTokenStorage",
+    "EntityName",
     "FileTokenStorage",
     "OAuth",
     "SqlTokenStorage",

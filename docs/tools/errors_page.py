@@ -55,7 +55,7 @@ class Message:
 def modules() -> Iterator[ModuleType]:
     """All modules but the sandbox, which raises none of ours."""
     for found in pkgutil.walk_packages(exact_source.__path__, "exact_source."):
-        if ".sandbox" not in found.name and not found.name.endswith("__main__"):
+        if not found.name.startswith("exact_source.sandbox") and "__main__" not in found.name:
             yield importlib.import_module(found.name)
 
 

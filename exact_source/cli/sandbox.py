@@ -9,7 +9,7 @@ import typer
 from ..errors import ConfigurationError
 
 
-def sandbox(
+def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
     port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8080,
     companies: Annotated[int, typer.Option(min=1, help="How many companies.")] = 2,
     invoices: Annotated[int, typer.Option(min=0, help="Sales invoices per company.")] = 50,
@@ -19,6 +19,8 @@ def sandbox(
         typer.Option(help="A failure and its probability, such as 429:0.01; may be repeated."),
     ] = None,
     latency: Annotated[float, typer.Option(min=0, help="Seconds that each answer takes.")] = 0.0,
+    minute_limit: Annotated[int, typer.Option(min=1, help="Calls a minute and company.")] = 60,
+    daily_limit: Annotated[int, typer.Option(min=1, help="Calls a day and company.")] = 5000,
     lenient: Annotated[
         bool, typer.Option("--lenient", help="Do not insist on $select and $filter.")
     ] = False,
@@ -33,4 +35,19 @@ def sandbox(
         raise ConfigurationError(
             f"the sandbox needs {error.name}; install it with: pip install 'exact-source[sandbox]'"
         ) from None
-    run(port, companies, invoices, seed, fault or [], latency, lenient)
+    try:
+        run(
+            port,
+            companies,
+            invoices,
+            seed,
+            fault or [],
+            latency,
+            lenient,
+            minute_limit,
+            daily_limit,
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"--fault: {error}") from None
+    except OSError as error:
+        raise ConfigurationError(f"--port {port}: {error.strerror}; choose another") from None

@@ -40,6 +40,7 @@ class Bench:
     cli: Cli
     patch: pytest.MonkeyPatch
     stack: ExitStack
+    port: int = 0
 
     @property
     def tokens(self) -> Path:
@@ -108,6 +109,11 @@ def without_sandbox(bench: Bench) -> None:
     for name in [n for n in sys.modules if n.startswith(("exact_source.sandbox", "starlette"))]:
         bench.patch.delitem(sys.modules, name)
     bench.patch.setitem(sys.modules, "starlette", None)
+
+
+def taken_port(bench: Bench) -> None:
+    taken = bench.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    bench.port = taken.getsockname()[1]
 
 
 def occupy(bench: Bench) -> None:
@@ -244,6 +250,9 @@ CASES = [
     Case("which DuckDB cannot tell apart", "sync --destination=duckdb:{folder}/exact_online.duckdb"),
     Case("tables that the report needs are not loaded", "report --destination=duckdb:{folder}/x.duckdb",
          lambda b: b.cli("sync", f"--destination=duckdb:{b.cli.world.folder}/x.duckdb", "--entities=journals")),
+    Case("--fault: ‹error›", "sandbox --port=0 --fault=nope:0.1"),
+    Case("--port ‹port›: ‹strerror›", "sandbox --port={port}", taken_port),
+    Case("the sandbox needs ‹name›", "sandbox", without_sandbox),
     Case("the demo needs ‹name›", "demo --folder={folder}/new", without_sandbox),
     # -- settings -----------------------------------------------------------------------------
     Case("sources.exact_online.‹name› is not set", "sync", lambda b: b.unset("client_id")),
@@ -408,7 +417,8 @@ def pattern(text: str) -> str:
 @pytest.mark.parametrize("case", CASES, ids=[c.message for c in CASES])
 def test_a_command_ends_with_the_message_and_its_exit_code(bench: Bench, case: Case) -> None:
     case.arrange(bench)
-    argv = [word.format(folder=bench.cli.world.folder) for word in shlex.split(case.argv)]
+    places = {"folder": bench.cli.world.folder, "port": bench.port}
+    argv = [word.format(**places) for word in shlex.split(case.argv)]
 
     result = bench.cli(*argv)
 

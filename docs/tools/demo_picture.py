@@ -1,0 +1,49 @@
+"""Draws ``docs/images/demo.svg``: the end of ``exact-source demo`` as a terminal shows it.
+
+python -m docs.tools.demo_picture
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+PICTURE = Path(__file__).parents[1] / "images" / "demo.svg"
+WIDTH = 108
+
+
+def main() -> None:
+    """Run the demo in a folder of its own and draw what it says, the long tables cut."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "exact_source", "demo", "--folder", f"{folder}/demo"]
+        said = subprocess.run(  # noqa: S603 (this very program)
+            command, capture_output=True, text=True, check=True, cwd=folder
+        ).stdout
+    said = said.replace(folder, "/srv/books").split("What next")[0]
+    lines = [line[:WIDTH].rstrip() for line in said.splitlines()]
+    kept = [line for n, line in enumerate(lines) if not _is_inside(lines, n)]
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
+    console.print(Text("$ exact-source demo", style="bold"))
+    for line in kept:
+        text = Text(line)
+        text.highlight_regex(r"complete$", "green")
+        text.highlight_regex(r"^\d\. .*", "bold")
+        console.print(text)
+    console.save_svg(str(PICTURE), title="exact-source demo")
+
+
+def _is_inside(lines: list[str], number: int) -> bool:
+    """Whether a line stands in the middle of a long table."""
+    rows = [bool(re.match(r"\d{7} ", line)) for line in lines]
+    return all(rows[n] if 0 <= n < len(rows) else False for n in range(number - 3, number + 4))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""What the README and the pages show is run against a sandbox; their links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import duckdb
+import httpx
+import pytest
+
+from tests.flow.cli_fixtures import Cli, make_cli
+
+__all__ = ["make_cli"]
+
+ROOT = Path(__file__).parents[2]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+# Pages whose every snippet is run here; any other must be named in a test of its own.
+COVERED = (
+    "README.md",
+    *(f"docs/{name}.md" for name in (
+        "install", "sandbox", "tokens", "deletes", "how-it-works", "index", "entities", "errors", "dbt",
+    )),
+)  # fmt: skip
+# Commands that are not run here, and where they are.
+ELSEWHERE = {
+    "exact-source init": "test_cli_init.py",
+    "exact-source login": "test_auth_cli.py",
+    "exact-source login --code": "test_auth_cli.py",
+    "exact-source logout": "test_auth_cli.py",
+}
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def snippets(page: str) -> Iterator[tuple[str, str]]:
+    """Language and text of each fenced block, in order."""
+    for indent, language, text in FENCE.findall((ROOT / page).read_text()):
+        yield language, re.sub(f"^{indent}", "", text, flags=re.MULTILINE)
+
+
+@pytest.fixture
+def person(make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Somebody who follows a page, logged in, in an empty folder."""
+    cli = make_cli()
+    cli.world.box.state.limits.minute_limit = 1_000_000
+    cli.world.box.clock.set(time.time())
+    cli.world.box.clock.run()
+    cli.world.login()
+    return cli
+
+
+@pytest.mark.parametrize("page", COVERED)
+def test_every_snippet_of_the_page_runs(page: str, person: Cli) -> None:
+    names: dict[str, object] = {"__name__": "__main__"}
+    with served(page) as base_url:
+        for language, text in snippets(page):
+            if language == "console":
+                for command in commands(text):
+                    run_command(command, person, base_url)
+            elif language == "python":
+                exec(compile(text, page, "exec"), names)
+            elif language == "sql":
+                with duckdb.connect("exact.duckdb") as database:
+                    assert database.execute(text).fetchall()
+            elif language == "toml":
+                tomllib.loads(text)
+            else:
+                assert language in {"sh", "text"}, f"{page}: a block of {language or 'no language'}"
+
+
+def commands(text: str) -> list[str]:
+    """The commands of a block: lines that begin with ``$``, or all of them if none does."""
+    lines = text.replace("\\\n", " ").splitlines()
+    marked = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    return marked or [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+def run_command(command: str, person: Cli, base_url: str | None) -> None:
+    words = shlex.split(command, comments=True)
+    if " ".join(words) in ELSEWHERE or " ".join(words[:3]) in ELSEWHERE:
+        return
+    if words[0] == "curl":
+        assert base_url is not None
+        answer = curl(words[1:], base_url)
+        assert answer.status_code == 200, (command, answer.text)
+    elif words[1] != "sandbox":  # that one is running already
+        assert words[0] == "exact-source", command
+        result = person(*words[1:])
+        assert result.code == 0, (command, result.err)
+
+
+def curl(words: list[str], base_url: str) -> httpx.Response:
+    """The request that a line with curl sends, to where the sandbox really is."""
+    options = {key: value for key, value in pairwise(words) if key in {"-X", "-d"}}
+    url = next(word for word in words if word.startswith("http"))
+    body = options.get("-d")
+    if body is not None:
+        json.loads(body)
+    method = options.get("-X", "GET")
+    url = url.replace("http://127.0.0.1:8080", base_url)
+    return httpx.request(method, url, content=body, trust_env=False)
+
+
+@contextmanager
+def served(page: str) -> Iterator[str | None]:
+    """The sandbox that a page starts, on a free port and smaller; ``None`` if it starts none."""
+    line = next(
+        (c for k, t in snippets(page) if k == "console" for c in commands(t) if " sandbox " in c),
+        None,
+    )
+    if line is None:
+        yield None
+        return
+    smaller = line.replace("--port 8080", "--port 0").replace("--invoices 10000", "--invoices 20")
+    assert "--port 0" in smaller
+    process = subprocess.Popen(
+        [sys.executable, "-m", *shlex.split(smaller.replace("exact-source", "exact_source", 1))],
+        stdout=subprocess.PIPE, text=True, env=dict(os.environ),
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+        assert found is not None
+        yield found.group()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_every_page_is_covered() -> None:
+    tests = {p: p.read_text() for p in (ROOT / "tests").rglob("test_*.py") if p != Path(__file__)}
+    for page in [ROOT / "README.md", *DOCS]:
+        name = str(page.relative_to(ROOT))
+        elsewhere = [p for p, text in tests.items() if page.name in text]
+        assert name in COVERED or elsewhere, f"no test runs the snippets of {name}"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text()
+    assert [p.name for p in DOCS if p.name != "index.md" and f"({p.name})" not in index] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in DOCS)])
+def test_links_lead_to_files_and_headings_that_are_there(page: str) -> None:
+    path = ROOT / page
+    for target in LINK.findall(FENCE.sub("", path.read_text())):
+        if target.startswith(("https://", "mailto:")):
+            continue
+        file, _, heading = target.partition("#")
+        found = (path.parent / file).resolve() if file else path
+        assert found.exists(), f"{page} -> {target}"
+        assert not heading or heading in slugs(found), f"{page} -> {target}"
+
+
+def slugs(path: Path) -> set[str]:
+    """Anchors of a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", FENCE.sub("", path.read_text()), re.MULTILINE)
+    return {"-".join(re.sub(r"[^\w\- ]", "", title.lower()).split()) for title in titles}
+
+
+def test_options_in_the_table_of_the_sandbox_are_those_of_the_command(person: Cli) -> None:
+    page = (ROOT / "docs" / "sandbox.md").read_text()
+    listed = set(re.findall(r"`(--[a-z-]+)", page.partition("## Log in")[0]))
+    real = set(re.findall(r"(--[a-z-]+)", person("sandbox", "--help").out))
+    assert listed - {"--fault"} <= real
+    assert real - listed <= {"--help", "--verbose", "--log-format"}
