@@ -12,7 +12,7 @@ demo: $(VENV)/.demo
 	$(BIN)/exact-source demo
 
 test: lint types
-	$(BIN)/python -m pytest -q -n $(JOBS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup
 
 coverage: $(VENV)/.dev
 	$(BIN)/coverage run -m pytest -q
@@ -41,7 +41,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/uv
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/uv
-	$(UV) --editable '.[sandbox,postgres]' --group dev
+	$(UV) --editable '.[sandbox,postgres,bigquery]' --group dev
 	touch $@ $(VENV)/.demo
 
 clean:

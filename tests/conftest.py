@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.bigquery", "tests.postgres"]
 
 # Before dlt is imported: it reads these once.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
@@ -38,9 +38,9 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
 
     with ExitStack() as stack:
 
-        def make(**settings: Any) -> World:
+        def make(destination: Any = None, **settings: Any) -> World:
             box = make_box(**settings)
-            return World(box, stack.enter_context(box.serve()), tmp_path)
+            return World(box, stack.enter_context(box.serve()), tmp_path, destination)
 
         yield make
 

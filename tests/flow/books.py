@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import dlt
 import pytest
 
 from exact_source.sandbox import Sandbox
+from tests.environments import environment
 from tests.postgres import fresh_database
 from tests.world import DATASET, MIDDAY, World, make_box
 
@@ -230,31 +230,5 @@ def built_books(kind: str) -> Built:
 
 
 def dbt_python() -> Path:
-    """The interpreter of an environment that holds dbt; made on first use, as pinned."""
-    from filelock import FileLock
-
-    cache = ROOT / ".cache"
-    pinned = PACKAGE / "requirements.txt"
-    python, mark = cache / "dbt" / "bin" / "python", cache / "dbt" / "made-from.txt"
-    cache.mkdir(exist_ok=True)
-    (cache / ".gitignore").write_text("*\n")
-    with FileLock(cache / "dbt.lock"):
-        if not mark.exists() or mark.read_text() != pinned.read_text():
-            _make_environment(python, pinned)
-            mark.write_text(pinned.read_text())
-    return python
-
-
-def _make_environment(python: Path, pinned: Path) -> None:
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    if uv is None:
-        pytest.skip("dbt needs an environment of its own, and uv, which makes it, is not installed")
-    folder = python.parents[1]
-    shutil.rmtree(folder, ignore_errors=True)
-    for command in (
-        [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
-        [uv, "pip", "install", "--quiet", "--python", str(python), "-r", str(pinned)],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"dbt could not be installed: {done.stderr.strip().splitlines()[-1:]}")
+    """The interpreter of an environment that holds dbt, as pinned."""
+    return environment("dbt", PACKAGE / "requirements.txt")
