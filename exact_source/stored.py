@@ -189,9 +189,20 @@ class Stored:
         text = sql.format(table=client.make_qualified_table_name(table))
         try:
             with client.execute_query(text, *params) as cursor:
-                return cursor.arrow()
+                # All of it: BigQuery gives a piece for each page of the answer.
+                everything: Any = None  # in dlt's signature a number; 0 is an endless answer
+                return whole(cursor.iter_arrow(chunk_size=everything))
         except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
             return None
+
+
+def whole(pieces: Iterable[pa.Table | pa.RecordBatch]) -> pa.Table | None:
+    """One table of all pieces of an answer; ``None`` if there are none."""
+    tables = [
+        pa.Table.from_batches([piece]) if isinstance(piece, pa.RecordBatch) else piece
+        for piece in pieces
+    ]
+    return pa.concat_tables(tables) if tables else None
 
 
 def _marks(values: Sequence[object]) -> str:
