@@ -1,4 +1,7 @@
-"""Descriptions of the dlt schema as comments in DuckDB and Postgres, where dlt does not write them."""
+"""Descriptions of the dlt schema as comments in DuckDB and Postgres, where dlt does not write them.
+
+On BigQuery dlt writes them when it makes a table or a column.
+"""
 
 from __future__ import annotations
 
@@ -59,10 +62,8 @@ def write_comments(pipeline: dlt.Pipeline) -> int:
     return len(new)
 
 
-def update_comments(pipeline: dlt.Pipeline, version: str) -> str:
-    """Write the comments if the schema has changed since ``version``; why they could not, if so."""
-    if schema_version(pipeline) == version:
-        return ""
+def update_comments(pipeline: dlt.Pipeline) -> str:
+    """Write the comments; why they could not be written, if so."""
     try:
         write_comments(pipeline)
     except DatabaseException as error:

@@ -13,6 +13,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from .alone import held_open, only_sync
 from .comments import schema_version, update_comments
 from .errors import AuthenticationError, ConfigurationError, ExactError, HeldError, LimitError
+from .indexes import update_indexes
 from .leases import SqlLeases
 from .run import Run, StreamResult
 from .source import run_source
@@ -70,14 +71,15 @@ def sync(
     (incomplete, with the moment at which it may be free), and loads of one dataset follow each other.
     """
     error: ExactError | None = None
-    note = ""
+    notes: tuple[str, ...] = ()
     try:
         with working_on(pipeline, run.leases, run.clock.now()):
             version = schema_version(pipeline)
             load_pending(pipeline)
             read_in_rounds(pipeline, run, entities, on_round)
             error = run.fatal
-            note = update_comments(pipeline, version)
+            if schema_version(pipeline) != version:
+                notes = (update_comments(pipeline), update_indexes(pipeline))
     except HeldError as held:
         error = held
     except PipelineStepFailed as failure:
@@ -94,7 +96,7 @@ def sync(
         run.limits.calls,
         error,
         min(resumes, default=None),
-        (note,) if note else (),
+        tuple(filter(None, notes)),
     )
 
 

@@ -10,6 +10,7 @@ import dlt
 import pytest
 
 from exact_source.comments import schema_version, write_comments
+from exact_source.indexes import index_name
 from tests.conftest import MakeWorld
 from tests.world import DATASET, World
 
@@ -107,6 +108,7 @@ def test_a_database_that_refuses_is_a_note(make_world: MakeWorld, postgres: str)
     with world.pipeline.sql_client() as client:
         table = client.make_qualified_table_name("accounts")
         client.execute_sql(f"COMMENT ON TABLE {table} IS NULL")
+        client.execute_sql(f"DROP INDEX {DATASET}.{index_name('accounts')}")
         client.execute_sql(f"CREATE ROLE {role} LOGIN PASSWORD 'none'")
         client.execute_sql(f"GRANT ALL ON DATABASE {address.path[1:]} TO {role}")
         for schema in (DATASET, f"{DATASET}_staging"):
@@ -118,7 +120,8 @@ def test_a_database_that_refuses_is_a_note(make_world: MakeWorld, postgres: str)
         outcome = world.sync("accounts", "vat_codes")
         assert outcome.exit_code == 0
         assert [note.partition(" (")[0] for note in outcome.notes] == [
-            "the comments of tables and columns were not written"
+            "the comments of tables and columns were not written",
+            "the indexes of tables were not made",
         ]
         assert world.sql("SELECT count(*) FROM vat_codes")[0][0] > 0
     finally:
