@@ -11,16 +11,26 @@ from collections.abc import (
     Iterator,
     Mapping,
     MutableMapping,
+    Sequence,
 )
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import dlt
 import pyarrow as pa
 from dlt.common.schema import Schema
-from dlt.common.schema.typing import TColumnSchema, TDeleteInsertStrategyDict, TTableReference
+from dlt.common.schema.typing import (
+    TColumnSchema,
+    TDeleteInsertStrategyDict,
+    TTableReference,
+    TTableSchema,
+)
 from dlt.common.schema.utils import new_table
+from dlt.destinations.impl.bigquery.bigquery_adapter import (
+    CLUSTER_COLUMNS_HINT,
+    TABLE_DESCRIPTION_HINT,
+)
 from dlt.extract.resource import DltResource
 
 from . import rows
@@ -41,6 +51,7 @@ from .streams import Stream
 BATCH_ROWS = 20_000
 BATCH_TABLES = 200
 QUEUE_ITEMS = 16
+CLUSTER_COLUMNS_MAX = 4  # BigQuery takes no more
 DELETE_INSERT: TDeleteInsertStrategyDict = {"disposition": "merge", "strategy": "delete-insert"}
 
 _SYNCS = pa.schema(
@@ -383,7 +394,19 @@ def declare_table(schema: Schema, shape: Shape, deletes: str, selected: Iterable
     )
     if text := describe_table(name):
         table["description"] = text
-    schema.update_table(table)
+    schema.update_table(with_bigquery_hints(table, ["division", *shape.keys]))
+
+
+def with_bigquery_hints(table: TTableSchema, keys: Sequence[str]) -> TTableSchema:
+    """The table with what BigQuery is told when it makes it; other destinations look past it.
+
+    A company's rows lie together, so that a query or a merge of one company reads little else. What
+    a user says with ``bigquery_adapter`` comes later and counts more.
+    """
+    hints: dict[str, Any] = {CLUSTER_COLUMNS_HINT: keys[:CLUSTER_COLUMNS_MAX]}
+    if text := table.get("description"):
+        hints[TABLE_DESCRIPTION_HINT] = text
+    return cast("TTableSchema", {**table, **hints})
 
 
 def table_references(shape: Shape, tables: Collection[str]) -> list[TTableReference]:

@@ -6,7 +6,9 @@ import os
 import runpy
 import time
 from pathlib import Path
+from typing import Any
 
+import dlt
 import duckdb
 import psycopg2
 import pytest
@@ -39,6 +41,7 @@ def truth(world: World) -> dict[int, int]:
     return {d: len(world.box.rows(path, d)) for d in world.box.divisions}
 
 
+LINES = "bulk/Financial/TransactionLines"
 COUNT = "SELECT division, count(*) FROM exact_online.transaction_lines GROUP BY division"
 
 
@@ -62,8 +65,72 @@ def test_the_postgres_pipeline_loads_every_company_from_parquet(
     with psycopg2.connect(postgres) as connection, connection.cursor() as cursor:
         cursor.execute(COUNT)
         assert dict(cursor.fetchall()) == truth(settings)
+    assert_parquet("transaction_lines")
+
+
+def assert_parquet(table: str) -> None:
     packages = Path(os.environ["DLT_DATA_DIR"]) / "pipelines" / "exact_online" / "load"
-    jobs = [p.name for p in packages.rglob("completed_jobs/transaction_lines.*")]
-    assert jobs, "no load job of transaction lines was kept"
+    jobs = [p.name for p in packages.rglob(f"completed_jobs/{table}.*")]
+    assert jobs, f"no load job of {table} was kept"
+    assert {name.rpartition(".")[2] for name in jobs} <= {"parquet", "sql"}
     assert not [name for name in jobs if "insert_values" in name]
     assert [name for name in jobs if name.endswith(".parquet")]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("bigquery")
+def test_the_bigquery_pipeline_loads_every_company_and_then_what_changed(
+    settings: World, bigquery: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del bigquery
+    # Two of the core set: the emulator takes a second for each table.
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__ENTITIES", "transaction_lines,accounts")
+    script = str(PIPELINES / "bigquery_pipeline.py")
+    runpy.run_path(script, run_name="__main__")
+    assert_parquet("transaction_lines")
+    assert_made_as_told()
+    key, gone, marked, *_ = settings.keys(LINES)
+    settings.box.update(LINES, settings.division, key, {"Notes": "new"})
+    settings.box.delete(LINES, settings.division, gone)
+    runpy.run_path(script, run_name="__main__")
+
+    assert dict(ask(COUNT)) == truth(settings)
+    assert ask("SELECT id FROM transaction_lines WHERE notes = 'new'") == [(key,)]
+    first, second = loads("transaction_lines")
+    assert first == (sum(truth(settings).values()) + 1, 0)
+    assert second[1] == 1
+    assert 1 <= second[0] < first[0]
+
+    settings.box.delete(LINES, settings.division, marked)
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__DELETES", "soft")
+    runpy.run_path(script, run_name="__main__")
+    assert ask("SELECT id FROM transaction_lines WHERE _deleted_at IS NOT NULL") == [(marked,)]
+
+
+def ask(sql: str) -> list[tuple[Any, ...]]:
+    with dlt.attach("exact_online").sql_client() as client:
+        return [tuple(row) for row in client.execute_sql(sql) or ()]
+
+
+def loads(entity: str) -> list[tuple[int, int]]:
+    """Rows and deletions of each load; both companies begin before either ends."""
+    rows = ask(
+        f"SELECT rows, deleted FROM _exact_syncs WHERE entity = '{entity}' ORDER BY started_at"
+    )
+    return [(a[0] + b[0], a[1] + b[1]) for a, b in zip(rows[::2], rows[1::2], strict=True)]
+
+
+def assert_made_as_told() -> None:
+    """What BigQuery itself says of the tables."""
+    with dlt.attach("exact_online").sql_client() as client:
+        google: Any = client.native_connection
+        lines, accounts = (
+            google.get_table(f"exact_online.{name}") for name in ("transaction_lines", "accounts")
+        )
+    assert (lines.time_partitioning.type_, lines.time_partitioning.field) == ("MONTH", "date")
+    assert accounts.time_partitioning is None
+    assert lines.clustering_fields == accounts.clustering_fields == ["division", "id"]
+    assert accounts.description.startswith("Relations: customers, suppliers")
+    columns = {field.name: field for field in accounts.schema}
+    assert columns["status"].description == "C customer, P prospect, S suspect, A none of these."
+    assert (columns["division"].mode, columns["id"].mode) == ("REQUIRED", "REQUIRED")
