@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,14 @@ Row = dict[str, Any]
 def digits(text: str) -> datetime:
     """A wall-clock time without a zone, as Exact has them."""
     return datetime.fromisoformat(text)
+
+
+def as_digits(name: str, value: Any) -> Any:
+    """BigQuery has dlt keep digits as if they were UTC; the other databases keep them as they are."""
+    if not isinstance(value, datetime) or name.startswith("_") or name.endswith(("_utc", "ed_at")):
+        return value
+    assert value.utcoffset() in {None, timedelta(0)}
+    return value.replace(tzinfo=None)
 
 
 class Clock:
@@ -71,6 +79,8 @@ class World:
     box: Sandbox
     base_url: str
     folder: Path
+    destination: Any = None
+    dataset: str = DATASET
     clock: Clock = field(init=False)
     storage: FileTokenStorage = field(init=False)
     pipeline: dlt.Pipeline = field(init=False)
@@ -142,8 +152,8 @@ class World:
         database = str(self.folder / "exact.duckdb")
         return dlt.pipeline(
             "exact_online",
-            destination=destination or dlt.destinations.duckdb(database),
-            dataset_name=DATASET,
+            destination=destination or self.destination or dlt.destinations.duckdb(database),
+            dataset_name=self.dataset,
             pipelines_dir=str(self.folder / folder),
         )
 
@@ -194,7 +204,9 @@ class World:
             with client.execute_query(f"SELECT * FROM {table}") as cursor:
                 names = [column[0] for column in cursor.description or ()]
                 rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        kept = [{k: v for k, v in row.items() if not k.startswith("_dlt")} for row in rows]
+        kept = [
+            {k: as_digits(k, v) for k, v in row.items() if not k.startswith("_dlt")} for row in rows
+        ]
         mine = [row for row in kept if division is None or row["division"] == division]
         return sorted(mine, key=lambda row: [str(row[name]) for name in sorted(row)])
 
