@@ -22,8 +22,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
+from zlib import crc32
 
 import httpx
 
@@ -37,6 +38,9 @@ from exact_source.auth import (
 from exact_source.errors import ExactError
 from exact_source.sandbox import Sandbox
 from exact_source.sandbox.clock import SandboxClock
+
+if TYPE_CHECKING:
+    import dlt
 
 KEY = "dmditBVXGqPPCJ-7B9HCTV_NEFG-wdAWnxY85MeaT4k="
 STORES = ("file", "file-encrypted", "sqlite", "postgres", "dlt-duckdb", "dlt-postgres")
@@ -67,16 +71,23 @@ class StoreSpec:
                 )
             case "postgres":
                 return SqlTokenStorage(self.dsn, key=key, journal=journal)
+        return DltStateTokenStorage(self._pipeline(), key=key, journal=journal)
+
+    def _pipeline(self) -> dlt.Pipeline:
         import dlt
 
-        if self.kind == "dlt-duckdb":
-            destination: Any = dlt.destinations.duckdb(f"{folder}/tokens.duckdb")
-        else:
-            destination = dlt.destinations.postgres(self.dsn)
-        pipeline = dlt.pipeline(
-            "tokens", destination=destination, dataset_name="books", pipelines_dir=str(folder)
+        dataset = "books"
+        match self.kind:
+            case "dlt-duckdb":
+                destination: Any = dlt.destinations.duckdb(f"{self.folder}/tokens.duckdb")
+            case "dlt-postgres":
+                destination = dlt.destinations.postgres(self.dsn)
+            case _:  # one emulator serves all tests
+                destination = dlt.destinations.bigquery(location="EU")
+                dataset = f"books_{crc32(self.folder.encode())}"
+        return dlt.pipeline(
+            "tokens", destination=destination, dataset_name=dataset, pipelines_dir=self.folder
         )
-        return DltStateTokenStorage(pipeline, key=key, journal=journal)
 
 
 class SharedClock(SandboxClock):

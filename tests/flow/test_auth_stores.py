@@ -11,16 +11,21 @@ import pytest
 from cryptography.fernet import Fernet
 
 from exact_source.auth import DltStateTokenStorage, FileTokenStorage, SqlTokenStorage
+from exact_source.auth.dlt_state import TABLE
 from exact_source.errors import ConfigurationError, TokenStoreError
 from tests.postgres import fresh_database
 from tests.test_auth_kit import KEY, POSTGRES_STORES, STORES, BuiltIn, StoreSpec, tokens
 
-ENCRYPTED = [kind for kind in STORES if kind != "file"]
+BIGQUERY = pytest.param("dlt-bigquery", marks=pytest.mark.xdist_group("bigquery"))
+EVERY = [*STORES, BIGQUERY]
+ENCRYPTED = [kind for kind in EVERY if kind != "file"]
 OTHER_KEY = Fernet.generate_key().decode()
 
 
 @pytest.fixture
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreSpec]:
+    if request.param == "dlt-bigquery":
+        request.getfixturevalue("bigquery")
     if request.param not in POSTGRES_STORES:
         yield StoreSpec(request.param, str(tmp_path))
         return
@@ -28,7 +33,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreSpec]
         yield StoreSpec(request.param, str(tmp_path), dsn)
 
 
-every_store = pytest.mark.parametrize("store", STORES, indirect=True)
+every_store = pytest.mark.parametrize("store", EVERY, indirect=True)
 every_encrypted_store = pytest.mark.parametrize("store", ENCRYPTED, indirect=True)
 
 
@@ -130,6 +135,11 @@ def test_neither_tokens_nor_key_are_stored_in_plain_text(store: StoreSpec, tmp_p
 
     if store.dsn:
         written = _dump(store.dsn)
+    elif isinstance(storage, DltStateTokenStorage) and store.kind == "dlt-bigquery":
+        with storage.pipeline.sql_client() as client:
+            table = client.make_qualified_table_name(TABLE)
+            rows = client.execute_sql(f"SELECT * FROM {table}")
+        written = repr([tuple(row) for row in rows or ()]).encode()
     else:
         written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
     assert len(written) > 1000
@@ -198,7 +208,7 @@ def test_a_database_that_is_not_there_is_a_clear_error() -> None:
     assert "hush" not in str(caught.value)
 
 
-@pytest.mark.parametrize("store", ["sqlite", "postgres", "dlt-postgres"], indirect=True)
+@pytest.mark.parametrize("store", ["sqlite", "postgres", "dlt-postgres", BIGQUERY], indirect=True)
 def test_connections_in_one_table_stay_apart(store: StoreSpec, tmp_path: Path) -> None:
     def named(name: str) -> SqlTokenStorage | DltStateTokenStorage:
         storage = store.open()
