@@ -1,0 +1,230 @@
+"""Exact Online in Dagster: copy, change the last lines, ``dagster dev -f dagster_defs.py``.
+
+An asset for each entity, a partition for each division. A tick of the schedule asks which divisions
+there are and starts a run for each; a run makes the rounds of ``exact-source sync``, so that one which
+is killed goes on where it was. What one stream lacks spoils nothing else: its asset is not materialised
+and the run says why. See docs/dagster.md.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import dlt
+from dagster_dlt import DagsterDltTranslator, dlt_assets
+
+from exact_source import exact_online
+from exact_source.entities import load_catalogue
+from exact_source.orchestration import advise, open_divisions, sync_divisions
+
+NAME = "exact_online"
+PARTITIONS = dg.DynamicPartitionsDefinition(name="exact_online_divisions")
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+class Translator(DagsterDltTranslator):
+    """Assets are called like the tables; in a run some may be left out."""
+
+    def get_asset_spec(self, data: Any) -> dg.AssetSpec:
+        """The asset of one dlt resource."""
+        spec = super().get_asset_spec(data)
+        return spec.replace_attributes(key=key_of(data.resource.name), deps=[], skippable=True)
+
+
+def key_of(entity: str) -> dg.AssetKey:
+    """The asset of an entity."""
+    return dg.AssetKey([NAME, entity])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Books:
+    """What is kept up to date, and where.
+
+    Attributes:
+        destination: Of dlt.
+        dataset: Schema of the tables.
+        entities: Names; default the core set.
+        cron: When to sync.
+        stale_after: Age of an entity's last complete sync at which its check ``fresh`` fails.
+        pool: Of Dagster; its limit is how many divisions are read at once.
+        options: Further ones of ``exact_online``: ``route``, ``deletes``, ``start_date``.
+    """
+
+    destination: Any
+    dataset: str = NAME
+    entities: Sequence[str] = load_catalogue().core
+    cron: str = "15 * * * *"
+    stale_after: timedelta = timedelta(hours=26)
+    pool: str = NAME
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def pipeline(self, name: str) -> dlt.Pipeline:
+        """One for each division, so that each has a state and a working folder of its own."""
+        return dlt.pipeline(name, destination=self.destination, dataset_name=self.dataset)
+
+    def definitions(self) -> dg.Definitions:
+        """Assets, checks, jobs and schedules."""
+        assets, checks = make_assets(self), make_checks(self)
+        chosen = dg.AssetSelection.assets(assets).without_checks()
+        sync = dg.define_asset_job(f"{NAME}_sync", chosen, partitions_def=PARTITIONS)
+        check = dg.define_asset_job(f"{NAME}_checks", dg.AssetSelection.checks(checks))
+        daily = dg.ScheduleDefinition(
+            name=f"{NAME}_checks_schedule", job=check, cron_schedule="0 7 * * *"
+        )
+        return dg.Definitions(
+            assets=[assets],
+            asset_checks=[checks],
+            jobs=[sync, check],
+            schedules=[make_schedule(sync, self.cron), daily],
+        )
+
+
+def make_assets(books: Books) -> dg.AssetsDefinition:
+    """An asset for each entity; a run syncs those that are selected, of one division."""
+    # Only names are taken from it; each run reads the settings anew.
+    source = exact_online(entities=books.entities, client_id="-", client_secret="-")  # noqa: S106
+
+    @dlt_assets(
+        dlt_source=source,
+        dlt_pipeline=books.pipeline(NAME),
+        name=NAME,
+        group_name=NAME,
+        dagster_dlt_translator=Translator(),
+        partitions_def=PARTITIONS,
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+        pool=books.pool,
+    )
+    def assets(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        division = int(context.partition_key)
+        wanted = [key.path[-1] for key in context.selected_asset_keys]
+        pipeline = books.pipeline(f"{NAME}_{division}")
+        outcome = sync_divisions(pipeline, [division], wanted, **books.options)
+        for result in outcome.results:
+            if result.status == "complete":
+                yield dg.MaterializeResult(asset_key=key_of(result.entity), metadata=facts(result))
+        advice = advise(outcome, time.time())
+        if advice.reason:
+            context.log.warning(advice.reason)
+        if advice.action == "retry":
+            raise dg.RetryRequested(max_retries=3, seconds_to_wait=300)
+        if advice.action == "fail":
+            raise dg.Failure(advice.reason, allow_retries=False)
+
+    return assets
+
+
+def make_checks(books: Books) -> dg.AssetChecksDefinition:
+    """``fresh`` and ``counted`` for each entity, over all divisions."""
+
+    @dg.multi_asset_check(
+        name=f"{NAME}_tables",
+        specs=[
+            dg.AssetCheckSpec(check, asset=key_of(entity))
+            for entity in books.entities
+            for check in ("fresh", "counted")
+        ],
+        can_subset=True,
+        pool=books.pool,
+    )
+    def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        with books.pipeline(NAME).sql_client() as client:
+            ended = last_complete(client)
+            for key in context.selected_asset_check_keys:
+                entity = key.asset_key.path[-1]
+                if key.name == "fresh":
+                    yield fresh(key, ended.get(entity, {}), books.stale_after)
+                else:
+                    yield counted(key, client, entity)
+
+    return checks
+
+
+def make_schedule(job: Any, cron: str) -> dg.ScheduleDefinition:
+    """Asks which divisions there are; starts a run for each that has none under way."""
+
+    @dg.schedule(name=f"{NAME}_schedule", job=job, cron_schedule=cron)
+    def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+        divisions = [str(code) for code in open_divisions()]
+        context.instance.add_dynamic_partitions(str(PARTITIONS.name), divisions)
+        busy = context.instance.get_runs(dg.RunsFilter(job_name=job.name, statuses=UNFINISHED))
+        under_way = {run.tags.get("dagster/partition") for run in busy}
+        tick = context.scheduled_execution_time.isoformat()
+        return [
+            dg.RunRequest(run_key=f"{code} {tick}", partition_key=code)
+            for code in divisions
+            if code not in under_way
+        ]
+
+    return schedule
+
+
+def facts(result: Any) -> dict[str, Any]:
+    """What the catalogue of assets shows of a sync."""
+    return {
+        "calls": result.calls,
+        "rows": result.rows,
+        "deleted": result.deleted,
+        "cursor": result.cursor,
+        "feed": result.feed,
+        "seconds": round(result.ended_at - result.started_at, 3),
+    }
+
+
+def last_complete(client: Any) -> dict[str, dict[int, datetime | None]]:
+    """Entity -> division -> when a sync of it was last complete."""
+    table = client.make_qualified_table_name("_exact_syncs")
+    found: dict[str, dict[int, datetime | None]] = {}
+    for entity, division, ended in client.execute_sql(
+        "SELECT entity, division, MAX(CASE WHEN status = 'complete' THEN ended_at END) "
+        f"FROM {table} GROUP BY entity, division"
+    ):
+        found.setdefault(entity, {})[division] = ended
+    return found
+
+
+def fresh(
+    key: dg.AssetCheckKey, ended: dict[int, datetime | None], stale_after: timedelta
+) -> dg.AssetCheckResult:
+    """Whether every division was synced of late."""
+    due = datetime.now(UTC) - stale_after
+    stale = sorted(division for division, at in ended.items() if at is None or at < due)
+    times = [at for at in ended.values() if at is not None]
+    return dg.AssetCheckResult(
+        check_name=key.name,
+        asset_key=key.asset_key,
+        passed=bool(ended) and not stale,
+        metadata={
+            "divisions": len(ended),
+            "stale_divisions": ", ".join(map(str, stale)),
+            "oldest": min(times).isoformat() if times else "never",
+        },
+    )
+
+
+def counted(key: dg.AssetCheckKey, client: Any, entity: str) -> dg.AssetCheckResult:
+    """Whether each key is there once, and how many rows there are."""
+    found = load_catalogue().entities[entity]
+    columns = ["division", *(found.columns[f].name for f in found.key if f != "Division")]
+    names = ", ".join(client.escape_column_name(name) for name in columns)
+    table = client.make_qualified_table_name(entity)
+    ((rows, keys),) = client.execute_sql(
+        f"SELECT COALESCE(SUM(n), 0), COUNT(*) FROM (SELECT COUNT(*) AS n FROM {table} GROUP BY {names}) AS k"
+    )
+    return dg.AssetCheckResult(
+        check_name=key.name,
+        asset_key=key.asset_key,
+        passed=rows == keys,
+        metadata={"rows": int(rows), "duplicates": int(rows - keys)},
+    )
+
+
+defs = Books(destination=dlt.destinations.duckdb("exact.duckdb")).definitions()
