@@ -24,6 +24,10 @@ bench: $(VENV)/.dev
 docs: $(BIN)/uv
 	$(BIN)/uv run --no-project --isolated --with 'zensical>=0.0.50,<0.1' zensical build --clean
 
+# What takes minutes and is not part of every run of the tests.
+proofs: $(VENV)/.dev
+	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_dagster.py -k daemon
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

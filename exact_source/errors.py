@@ -10,7 +10,7 @@
     + RemoteError          -- timeouts, 5xx, broken bodies, after all retries
   + LoadError              -- the destination, or dlt, failed; what was loaded is kept: exit 1
   + LimitError             -- the day's calls are used up; progress is kept: exit 3
-    + HeldError            -- another worker is at this division, pipeline or load: exit 3
+    + HeldError            -- another is at this division, pipeline, load or DuckDB file: exit 3
     + LeaseStoreError      -- the leases' database cannot be asked, so nothing is called: exit 3
 
 A message says what happened, where (division, entity or setting) and what to do, in one line.
@@ -134,7 +134,7 @@ class LimitError(ExactError):
 
 
 class HeldError(LimitError):
-    """Another worker holds the lease of a division, a pipeline or a load."""
+    """Another worker or process is at this division, pipeline, load or DuckDB file."""
 
     code = "held"
     remedy = "Nothing: the other worker does the work. Run again later."
