@@ -6,7 +6,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 JOBS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
 export RUNTIME__DLTHUB_TELEMETRY ?= false
 
-.PHONY: demo test lint types coverage bench docs clean
+.PHONY: demo test lint types coverage bench docs proofs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/exact-source demo
@@ -20,6 +20,10 @@ coverage: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py --json benchmarks/results.json
+
+# What takes longer than CI may: installing every extra, the lowest and the newest dependencies.
+proofs: $(VENV)/.dev
+	EXACT_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_packaging.py
 
 docs: $(BIN)/uv
 	$(BIN)/uv run --no-project --isolated --with 'zensical>=0.0.50,<0.1' zensical build --clean

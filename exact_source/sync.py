@@ -17,6 +17,7 @@ from .indexes import update_indexes
 from .leases import SqlLeases
 from .run import Run, StreamResult
 from .source import run_source
+from .telemetry import traced_sync
 
 LOAD_PATIENCE_S = 3600.0  # for the loads of other workers
 EXIT_COMPLETE, EXIT_FAILED, EXIT_INCOMPLETE = 0, 1, 3
@@ -104,13 +105,15 @@ def read_in_rounds(
     pipeline: dlt.Pipeline, run: Run, entities: Sequence[str], on_round: Callable[[int], None]
 ) -> None:
     """Round after round, until there is nothing left to read."""
-    while True:
-        run.begin_round()
-        on_round(run.rounds)
-        before = len(run.results)
-        load_round(pipeline, run_source(run, list(entities)), run.leases)
-        if not goes_on(run, run.results[before:]):
-            return
+    with traced_sync() as trace:
+        going_on = True
+        while going_on:
+            run.begin_round()
+            on_round(run.rounds)
+            before = len(run.results)
+            load_round(pipeline, run_source(run, list(entities)), run.leases)
+            trace(run.results[before:])
+            going_on = goes_on(run, run.results[before:])
 
 
 @contextmanager

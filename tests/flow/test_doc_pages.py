@@ -151,7 +151,10 @@ def test_every_page_is_in_the_index() -> None:
     assert [p.name for p in DOCS if p.name != "index.md" and f"({p.name})" not in index] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in DOCS)])
+PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", *(f"docs/{p.name}" for p in DOCS)]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files_and_headings_that_are_there(page: str) -> None:
     path = ROOT / page
     for target in LINK.findall(FENCE.sub("", path.read_text())):

@@ -1,0 +1,175 @@
+"""The wheel and the sdist hold what they should; installing them is proven by ``make proofs``."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+UV = Path(sys.executable).with_name("uv")
+proof = pytest.mark.skipif(
+    "EXACT_PROOFS" not in os.environ, reason="installs for minutes; make proofs sets EXACT_PROOFS"
+)
+# Extra -> what it is for; the others belong to tools that install themselves.
+EXTRAS = {
+    "": "import exact_source.source, exact_source.sync",
+    "sandbox": "from exact_source.sandbox import Sandbox; Sandbox().app",
+    "webhooks": "from exact_source.webhooks.receiver import *; import uvicorn",
+    "postgres": "from exact_source.cli.connect import need_extra; need_extra('postgres'); import sqlalchemy",
+    "bigquery": "from exact_source.cli.connect import need_extra; need_extra('bigquery')",
+    "otel": "import opentelemetry.trace",
+}
+KEPT_OUT = re.compile(
+    r"secrets\.toml|tokens\.json|\.env$|__pycache__|\.pyc$|\.duckdb|\.cache/|\.venv/"
+)
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a wheel and an sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(
+        UV,
+        "build",
+        "--quiet",
+        "--no-build-isolation",
+        "--python",
+        sys.executable,
+        "--out-dir",
+        folder,
+    )
+    return folder
+
+
+def shipped() -> set[str]:
+    """Files of the package, as git knows them."""
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "exact_source")
+    return set(listed.split())
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        metadata = archive.read(next(n for n in names if n.endswith("METADATA"))).decode()
+
+    extra = names - shipped()
+    assert shipped() <= names
+    assert {n.split("/")[0] for n in extra if not n.startswith("exact_source/report/dbt/")} == {
+        f"exact_source-{wheel.name.split('-')[1]}.dist-info"
+    }
+    assert "exact_source/report/dbt/dbt_project.yml" in extra
+    assert [n for n in names if KEPT_OUT.search(n)] == []
+    assert any(n.endswith("licenses/LICENSE") for n in names)
+    assert "# exact-source" in metadata
+
+
+def test_the_sdist_holds_what_builds_and_tests_it(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+
+    wanted = {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "Makefile",
+        "pipelines/duckdb_pipeline.py",
+    }
+    assert wanted | shipped() <= names
+    assert any(n.startswith("tests/") for n in names)
+    assert [n for n in names if KEPT_OUT.search(n)] == []
+
+
+def test_every_extra_is_proven_or_belongs_to_another_tool() -> None:
+    elsewhere = {"airflow", "dagster", "dbt"}  # tests of their own build environments for these
+    assert set(PROJECT["optional-dependencies"]) == (set(EXTRAS) - {""}) | elsewhere
+
+
+def test_the_containerfile_runs_as_a_user_without_rights_and_copies_what_the_build_needs() -> None:
+    lines = [line.split() for line in (ROOT / "Containerfile").read_text().splitlines() if line]
+    users = [words[1] for words in lines if words[0] == "USER"]
+    copied = {
+        w for words in lines if words[0] == "COPY" and "--from" not in words[1] for w in words[1:-1]
+    }
+    let_in = {
+        line.removeprefix("!")
+        for line in (ROOT / ".containerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+
+    assert users
+    assert users[-1] not in {"0", "root"}
+    assert copied == let_in
+    assert all((ROOT / name).exists() for name in copied)
+
+
+@proof
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("extra", EXTRAS, ids=lambda e: e or "none")
+def test_the_wheel_works_in_a_clean_environment(built: Path, tmp_path: Path, extra: str) -> None:
+    (wheel,) = built.glob("*.whl")
+    python = clean_environment(tmp_path / "venv")
+    run(
+        UV, "pip", "install", "--quiet", "--python", python, f"{wheel}[{extra}]" if extra else wheel
+    )
+
+    assert "Commands:" in run(python.with_name("exact-source"), "--help", cwd=tmp_path)
+    run(python, "-c", EXTRAS[extra], cwd=tmp_path)
+    if extra == "sandbox":
+        assert "only what changed" in run(python.with_name("exact-source"), "demo", cwd=tmp_path)
+
+
+@proof
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("resolution", ["lowest-direct", "highest"])
+def test_the_bounds_of_the_dependencies_hold(built: Path, tmp_path: Path, resolution: str) -> None:
+    python = clean_environment(
+        tmp_path / "venv", "3.11" if resolution == "lowest-direct" else "3.13"
+    )
+    (wheel,) = built.glob("*.whl")
+    testing = ("pytest", "pytest-timeout", "psycopg2-binary", "pexpect", "opentelemetry-sdk")
+    run(UV, "pip", "install", "--quiet", "--python", python, "--resolution", resolution,
+        f"{wheel}[sandbox,postgres,webhooks]", *(testing if resolution == "highest" else ()))  # fmt: skip
+    if resolution != "highest":
+        run(UV, "pip", "install", "--quiet", "--python", python, *testing)
+    run(UV, "pip", "install", "--quiet", "--python", python, "--no-deps", "--editable", ROOT)
+
+    tests = (
+        "test_sync_first_and_second",
+        "test_sync_resume",
+        "test_cli_sync",
+        "test_cli_init",
+        "test_cli_check",
+    )
+    run(
+        python,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *(f"tests/flow/{t}.py" for t in tests),
+    )
+
+
+def clean_environment(folder: Path, version: str = "3.13") -> Path:
+    """The interpreter of a new environment."""
+    run(UV, "venv", "--quiet", "--python", version, folder)
+    return folder / "bin" / "python"
