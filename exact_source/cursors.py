@@ -89,6 +89,7 @@ class Cursor:
         pages: Of the last full pass; 0 before it.
         soft: Whether stored rows may be marked as deleted.
         history: Whether the table of earlier states has all rows.
+        lacks: Columns that its rows were loaded without; not part of the state.
         reconciled_at: Stored rows that were gone by then have been removed; seconds since the epoch,
             UTC.
         noticed: Mark of the last webhook that the rows cover; empty if of none.
@@ -110,12 +111,14 @@ class Cursor:
     pages: int = 0
     soft: bool = False
     history: bool = False
+    lacks: tuple[str, ...] = ()
     reconciled_at: float = 0.0
     noticed: str = ""
 
     def to_state(self) -> dict[str, Any]:
         """JSON for dlt's state; defaults are left out."""
-        named = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}
+        own = (f for f in fields(self) if f.name != "lacks")
+        named = {f.name: (getattr(self, f.name), f.default) for f in own}
         plain = {name: value for name, (value, default) in named.items() if value != default}
         if self.scan is not None:
             plain["scan"] = {k: v for k, v in asdict(self.scan).items() if v is not None}
@@ -123,14 +126,14 @@ class Cursor:
         return plain
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Cursor:
+    def from_state(cls, state: Mapping[str, Any], lacks: tuple[str, ...] = ()) -> Cursor:
         """The cursor that ``to_state`` wrote."""
         plain = dict(state)
         plain.setdefault("column", None)
         scan = plain.pop("scan", None)
         for name in ("recent", "refused_at", "dropped"):
             plain[name] = tuple(plain.get(name, ()))
-        return cls(**plain, scan=Scan(**{"since": None, **scan}) if scan else None)
+        return cls(**plain, lacks=lacks, scan=Scan(**{"since": None, **scan}) if scan else None)
 
 
 def overlap(column: str) -> int:

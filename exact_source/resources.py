@@ -5,38 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import (
     AsyncIterator,
-    Collection,
     Coroutine,
     Iterable,
     Iterator,
     Mapping,
     MutableMapping,
-    Sequence,
 )
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import dlt
 import pyarrow as pa
 from dlt.common.schema import Schema
-from dlt.common.schema.typing import (
-    TColumnSchema,
-    TDeleteInsertStrategyDict,
-    TTableReference,
-    TTableSchema,
-)
-from dlt.common.schema.utils import new_table
-from dlt.destinations.impl.bigquery.bigquery_adapter import (
-    CLUSTER_COLUMNS_HINT,
-    TABLE_DESCRIPTION_HINT,
-)
+from dlt.common.schema.typing import TDeleteInsertStrategyDict
 from dlt.extract.resource import DltResource
 
 from . import rows
 from .cursors import Cursor
 from .entities import Entity
-from .entities.descriptions import describe_columns, describe_table, references_of
 from .errors import ExactError
 from .feeds import plan_feeds
 from .functions import FunctionShape, FunctionStream, shape_of
@@ -46,12 +33,12 @@ from .run import Run, StreamResult
 from .shape import Shape
 from .stored import SYNCS_TABLE, Stored
 from .streams import Stream
+from .tables import as_loaded, column_hint, declare_table
 
 # Each yield costs dlt some milliseconds, so pages of 60 rows travel together.
 BATCH_ROWS = 20_000
 BATCH_TABLES = 200
 QUEUE_ITEMS = 16
-CLUSTER_COLUMNS_MAX = 4  # BigQuery takes no more
 DELETE_INSERT: TDeleteInsertStrategyDict = {"disposition": "merge", "strategy": "delete-insert"}
 
 _SYNCS = pa.schema(
@@ -70,6 +57,10 @@ _SYNCS = pa.schema(
         pa.field("notes", pa.string()),
     ]
 )
+
+
+# What an entry of the state has beside the cursor.
+_ENTRY = frozenset({"load_id", "before", "columns"})
 
 
 @dataclass(frozen=True)
@@ -91,8 +82,10 @@ def make_resource(run: Run, entity: Entity, *, rank: int, selected: bool) -> Dlt
         entity, plan_feeds(entity, run.options.route), utc_instants=run.options.utc_instants
     )
 
+    reader = EntityReader(run, shape, rank)
+
     def generator() -> AsyncIterator[pa.Table]:
-        return EntityReader(run, shape, rank).tables()
+        return reader.tables()
 
     resource: DltResource = dlt.resource(
         generator,
@@ -102,7 +95,7 @@ def make_resource(run: Run, entity: Entity, *, rank: int, selected: bool) -> Dlt
         file_format="parquet",  # the default of DuckDB and Postgres is INSERT statements
         selected=selected,
     )
-    resource.add_map(Declaration(run, shape))
+    resource.add_map(Declaration(reader))
     return resource
 
 
@@ -112,16 +105,16 @@ class Declaration:
     A step and not the generator does it: steps run in the thread that works on the schema.
     """
 
-    def __init__(self, run: Run, shape: Shape) -> None:
-        self._run = run
-        self._shape = shape
+    def __init__(self, reader: EntityReader) -> None:
+        self._reader = reader
         self._schema: Schema | None = None
 
     def __call__(self, item: Any) -> Any:
         """Let the item through."""
         schema = dlt.current.source_schema()
         if schema is not self._schema:
-            declare_table(schema, self._shape, self._run.options.deletes, self._run.selected)
+            run = self._reader.run
+            declare_table(schema, self._reader.shape, run.options.deletes, run.selected)
             self._schema = schema
         return item
 
@@ -140,7 +133,6 @@ class EntityReader:
         """Arrow batches; dlt's state is written just before the batch that it covers."""
         run = self.run
         before = len(run.results)
-        history = History(self.shape) if self.name in run.options.history else None
         async with run.connected(dlt.current.pipeline()) as stored:
             if run.arrived is None:
                 run.arrived = stored.completed_loads(load_ids(all_entries()))
@@ -148,7 +140,9 @@ class EntityReader:
                 run.known_divisions = known_divisions()
                 run.limits.recall_errors(dlt.current.source_state().get("errors", {}))
                 run.selected = frozenset(dlt.current.source().selected_resources)
-            states = DivisionStates(self.name, run.arrived)
+            self.shape = as_loaded(self.shape, stored.columns(self.name))
+            states = DivisionStates(self.name, run.arrived, self.shape.full.arrow.names)
+            history = History(self.shape) if self.name in run.options.history else None
             yielded = False
             async for batch in self._batches(states, stored):
                 yielded = True
@@ -270,14 +264,23 @@ class DivisionStates:
     dlt keeps the state locally even if the load that it belongs to never arrives (a failed job, a
     dropped package, a lost disk). So each entry names its load package and keeps the entry before
     it; what counts is the newest one whose package the destination lists as loaded.
+
+    Each entry also names the set of columns that its rows were loaded with. The sets are numbered
+    and kept once, beside the entries.
+
+    Args:
+        name: Of the entity.
+        arrived: Load packages that the destination lists as loaded.
+        columns: That rows are loaded with now.
     """
 
-    def __init__(self, name: str, arrived: set[str]) -> None:
-        self._state: MutableMapping[str, Any] = dlt.current.resource_state(name).setdefault(
-            "divisions", {}
-        )
+    def __init__(self, name: str, arrived: set[str], columns: Iterable[str]) -> None:
+        state: MutableMapping[str, Any] = dlt.current.resource_state(name)
+        self._state: MutableMapping[str, Any] = state.setdefault("divisions", {})
         self._load_id: str = dlt.current.load_package_state()["load_id"]
         self._arrived = {code: arrived_entry(e, arrived) for code, e in self._state.items()}
+        self._sets: MutableMapping[str, list[str]] = state.setdefault("columns", {})
+        self._columns = sorted(columns)
 
     @property
     def known(self) -> bool:
@@ -287,15 +290,27 @@ class DivisionStates:
     def cursor(self, division: int) -> Cursor:
         """How far a division was read, by loads that arrived."""
         entry = self._arrived.get(str(division)) or {}
-        return Cursor.from_state({k: v for k, v in entry.items() if k not in {"load_id", "before"}})
+        before = self._sets.get(entry.get("columns", ""), self._columns)
+        lacks = tuple(name for name in self._columns if name not in before)
+        return Cursor.from_state({k: v for k, v in entry.items() if k not in _ENTRY}, lacks)
 
     def store(self, division: int, cursor: Cursor) -> None:
         """Write a division's cursor, to be committed with this load."""
         before = self._arrived.get(str(division))
         entry = {**cursor.to_state(), "load_id": self._load_id}
+        entry["columns"] = before["columns"] if cursor.lacks and before else self._number()
         if before:
             entry["before"] = {k: v for k, v in before.items() if k != "before"}
         self._state[str(division)] = entry
+
+    def _number(self) -> str:
+        """Of the present set of columns."""
+        for number, columns in self._sets.items():
+            if columns == self._columns:
+                return number
+        number = str(len(self._sets) + 1)
+        self._sets[number] = self._columns
+        return number
 
 
 def tombstone_starts(arrived: set[str]) -> dict[tuple[int, int], int]:
@@ -357,94 +372,6 @@ def arrived_entry(entry: Mapping[str, Any], arrived: set[str]) -> Mapping[str, A
         return entry
     before: Mapping[str, Any] = entry.get("before", {})
     return before if before.get("load_id") in arrived else None
-
-
-def declare_table(schema: Schema, shape: Shape, deletes: str, selected: Iterable[str]) -> None:
-    """Put the entity's columns into the dlt schema.
-
-    Once here, instead of as resource hints: dlt would validate and merge those at every yield.
-
-    Args:
-        schema: That of the source.
-        shape: Of the entity's rows.
-        deletes: What becomes of rows that are gone.
-        selected: Tables that are loaded in this run.
-    """
-    texts = describe_columns(shape.entity.name, shape.arrow.names)
-    columns = [column_hint(field, texts.get(field.name)) for field in shape.arrow]
-    keys = {"division", *shape.keys}
-    for column in columns:
-        column["nullable"] = column["name"] not in keys
-        if column["name"] == rows.DELETED_AT.name and deletes == "hard":
-            column["hard_delete"] = True
-        # Two rows of one key in a load: by version where Exact gives one, else the later read.
-        if column["name"] == (
-            shape.version if shape.version == "timestamp" else rows.SYNCED_AT.name
-        ):
-            column["dedup_sort"] = "desc"
-    name = shape.entity.name
-    stored = schema.tables.get(name, {}).get("columns", {})
-    for column in stored.values():  # hints of an earlier route or delete mode
-        column.pop("dedup_sort", None)
-        column.pop("hard_delete", None)
-    references = table_references(shape, {*schema.tables, *selected})
-    # Said here too, because a load without rows would leave the table with dlt's own defaults.
-    table = new_table(
-        name, write_disposition="merge", columns=columns, resource=name, references=references
-    )
-    if text := describe_table(name):
-        table["description"] = text
-    schema.update_table(with_bigquery_hints(table, ["division", *shape.keys]))
-
-
-def with_bigquery_hints(table: TTableSchema, keys: Sequence[str]) -> TTableSchema:
-    """The table with what BigQuery is told when it makes it; other destinations look past it.
-
-    A company's rows lie together, so that a query or a merge of one company reads little else. What
-    a user says with ``bigquery_adapter`` comes later and counts more.
-    """
-    hints: dict[str, Any] = {CLUSTER_COLUMNS_HINT: keys[:CLUSTER_COLUMNS_MAX]}
-    if text := table.get("description"):
-        hints[TABLE_DESCRIPTION_HINT] = text
-    return cast("TTableSchema", {**table, **hints})
-
-
-def table_references(shape: Shape, tables: Collection[str]) -> list[TTableReference]:
-    """The first reference to each table that there is; dlt keeps one for each."""
-    first: dict[str, TTableReference] = {}
-    for found in references_of(shape.entity):
-        if found.table in tables and found.column in shape.arrow.names:
-            reference: TTableReference = {
-                "columns": ["division", found.column],
-                "referenced_table": found.table,
-                "referenced_columns": ["division", found.key],
-            }
-            first.setdefault(found.table, reference)
-    return list(first.values())
-
-
-def column_hint(field: pa.Field, description: str | None = None) -> TColumnSchema:
-    """Dlt's description of an Arrow column."""
-    kind = field.type
-    hint: TColumnSchema = {"name": field.name, "nullable": True}
-    if description is not None:
-        hint["description"] = description
-    if pa.types.is_timestamp(kind):
-        # Exact's digits have no zone; dlt would take them for UTC (API 3.5).
-        hint.update({"data_type": "timestamp", "timezone": kind.tz is not None})
-    elif pa.types.is_decimal(kind):
-        hint.update({"data_type": "decimal", "precision": kind.precision, "scale": kind.scale})
-    elif pa.types.is_integer(kind):
-        hint["data_type"] = "bigint"
-        if kind.bit_width != 64:  # noqa: PLR2004
-            hint["precision"] = kind.bit_width
-    elif pa.types.is_floating(kind):
-        hint["data_type"] = "double"
-    elif pa.types.is_boolean(kind):
-        hint["data_type"] = "bool"
-    else:
-        hint["data_type"] = "text"
-    return hint
 
 
 def outcome_item(results: list[StreamResult]) -> Any:

@@ -152,6 +152,17 @@ def mark_deleted(stored: pa.Table, schema: pa.Schema, *, at: float) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
+def with_stored(
+    table: pa.Table, stored: Sequence[pa.Table], keys: Sequence[str], kept: pa.Schema
+) -> pa.Table:
+    """The rows with the columns ``kept``, which hold what the stored rows of these keys have there."""
+    schema = pa.schema([*(table.schema.field(k) for k in keys), *kept])
+    held = pa.concat_tables(
+        [schema.empty_table(), *(t.select(schema.names).cast(schema) for t in stored)]
+    )
+    return table.join(held, list(keys), join_type="left outer") if table.num_rows else table
+
+
 def concat(tables: Sequence[pa.Table]) -> pa.Table:
     """One table of several; columns that some lack are empty there."""
     return pa.concat_tables(tables, promote_options="default").combine_chunks()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -38,13 +38,22 @@ class Shape:
 
     def without(self, fields: Iterable[str]) -> Self:
         """The same rows, read without some of their fields."""
-        gone, utc = set(fields), self.full.utc
-        kept = [f for f in self.full.columns if f not in gone]
-        full = PageSchema(self.entity, self.plan.full, kept, utc_instants=utc)
-        if self.plan.increment is None or self.plan.increment is self.plan.full:
-            return replace(self, full=full, increment=full if self.increment else None)
-        increment = PageSchema(self.entity, self.plan.increment, kept, utc_instants=utc)
-        return replace(self, full=full, increment=increment)
+        gone = set(fields)
+        return self._made_anew(self.entity, [f for f in self.full.columns if f not in gone])
+
+    def with_letters(self, letters: Mapping[str, str]) -> Self:
+        """The same rows, with other types: field -> letter."""
+        changed = {f: replace(self.entity.columns[f], letter=x) for f, x in letters.items()}
+        entity = replace(self.entity, columns={**self.entity.columns, **changed})
+        return self._made_anew(entity, list(self.full.columns))
+
+    def _made_anew(self, entity: Entity, fields: Sequence[str]) -> Self:
+        plan, utc = self.plan, self.full.utc
+        full = PageSchema(entity, plan.full, fields, utc_instants=utc)
+        increment = full if self.increment else None
+        if plan.increment is not None and plan.increment is not plan.full:
+            increment = PageSchema(entity, plan.increment, fields, utc_instants=utc)
+        return replace(self, entity=entity, full=full, increment=increment)
 
     @property
     def needed(self) -> set[str]:

@@ -7,7 +7,7 @@ package, so it commits together with the data and the cursor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import dlt
 import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.schema.typing import TColumnSchema
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 
@@ -136,13 +137,16 @@ class Stored:
             if found is not None:
                 yield found
 
-    def has_column(self, table: str, column: str) -> bool:
-        """Whether a column was loaded before."""
+    def columns(self, table: str) -> Mapping[str, TColumnSchema]:
+        """What dlt was told of a table's columns by earlier loads; empty if there were none."""
         name: Any = self._pipeline.default_schema_name
         if name is None or name not in self._pipeline.schemas:
-            return False
-        columns = self._pipeline.schemas[name].tables.get(table, {}).get("columns", {})
-        return column in columns
+            return {}
+        return self._pipeline.schemas[name].tables.get(table, {}).get("columns", {})
+
+    def has_column(self, table: str, column: str) -> bool:
+        """Whether a column was loaded before."""
+        return column in self.columns(table)
 
     def divisions(self, table: str, *, marked: bool) -> set[int]:
         """Divisions that have rows; ``marked``: whether rows count that are marked as deleted."""

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from . import cursors, rows
 from .client import Target
+from .columns import KEPT
 from .cursors import Cursor, PageFacts
 from .dropping import withdrawn_fields
 from .entities import Feed
@@ -182,13 +183,15 @@ class Stream:
             refused_at=cursor.refused_at,
             history=history,
         )
-        if not cursor.feed or cursor.column != plan.column or self._lacks_columns():
+        if not cursor.feed or cursor.column != plan.column:
             self.cursor = fresh
         elif moved != cursor.moved:
             # Row versions start anew in another database (API 4.2).
             self.result.notes.append("the division moved to another database: read anew")
             self.cursor = fresh
-        elif self._shall_refresh() or (history and not cursor.history):
+        elif self._shall_refresh() or cursor.lacks or (history and not cursor.history):
+            if cursor.lacks:
+                self.result.notes.append(f"new columns: {', '.join(cursor.lacks)}: read anew")
             self.cursor = replace(
                 fresh, tombstones=cursor.tombstones, tombstones_at=cursor.tombstones_at
             )
@@ -196,16 +199,10 @@ class Stream:
             self.result.notes.append("tombstones of over two months ago are gone: read anew")
             self.cursor = fresh
         elif cursor.feed != plan.full.kind:
-            self.cursor = replace(
-                cursor, feed=plan.full.kind, scan=None
-            )  # its links lead elsewhere
+            # Its links lead elsewhere.
+            self.cursor = replace(cursor, feed=plan.full.kind, scan=None)
         if not history and self.cursor.history:
             self.cursor = replace(self.cursor, history=False)
-
-    def _lacks_columns(self) -> bool:
-        """Whether the rows so far came by another feed that has not all the columns of this one."""
-        before = next((f for k, f in self.entity.feeds.items() if k == self.cursor.feed), None)
-        return before is None or not set(self.shape.plan.fields) <= set(before.columns)
 
     def _shall_refresh(self) -> bool:
         """Whether the user wants all rows anew, and that is not under way."""
@@ -373,7 +370,7 @@ class Stream:
             self._met.append(table.select(self.shape.keys))
         facts = self._facts(before, table, link)
         after = cursors.advance(before, facts)
-        table = self._worth_loading(before, table)
+        table = self._with_withdrawn(self._worth_loading(before, table))
         self.result.rows += table.num_rows
         stamped = rows.stamp(table, max(self.run.clock.now(), scan.started_at))
         if after.scan is not None:
@@ -498,6 +495,18 @@ class Stream:
             at = rows.versions(table, "modified")
             table = table.filter(pc.fill_null(pc.greater_equal(at, start_ms), True))
         return table
+
+    def _with_withdrawn(self, table: pa.Table) -> pa.Table:
+        """Rows with what is stored in the columns that Exact no longer has; a merge would empty them."""
+        columns = [self.entity.columns[f] for f in self.cursor.dropped]
+        kept = [c for c in columns if self.stored.has_column(self.entity.name, c.name)]
+        keys = self.shape.keys
+        if not kept or not keys or not table.num_rows:
+            return table
+        values = pc.unique(table.column(keys[0])).to_pylist()
+        stored = list(self.stored.rows(self.entity.name, self.division.code, keys[0], values))
+        schema = pa.schema([(c.name, KEPT[c.letter]) for c in kept])
+        return rows.with_stored(table, stored, keys, schema)
 
     async def _restart_scan(self) -> None:
         self.result.notes.append("the stored next link was refused: the scan began again")

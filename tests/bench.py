@@ -78,6 +78,7 @@ class Load:
 
     tables: list[tuple[str, pa.Table]] = field(default_factory=list)
     cursors: dict[tuple[str, int], Cursor] = field(default_factory=dict)
+    columns: dict[tuple[str, int], list[str]] = field(default_factory=dict)
 
 
 class Ledger(Stored):
@@ -85,9 +86,10 @@ class Ledger(Stored):
 
     def __init__(self) -> None:
         self.rows_of: defaultdict[str, dict[tuple[Any, ...], Row]] = defaultdict(dict)
-        self.columns: defaultdict[str, set[str]] = defaultdict(set)
+        self.known: defaultdict[str, set[str]] = defaultdict(set)
         self.schemas: dict[str, pa.Schema] = {}
         self.cursors: dict[tuple[str, int], Cursor] = {}
+        self.loaded_with: dict[tuple[str, int], list[str]] = {}
 
     # -- what the core asks --------------------------------------------------------------------
 
@@ -139,7 +141,7 @@ class Ledger(Stored):
         yield pa.Table.from_pylist(rows, schema=self.schemas[table])
 
     def has_column(self, table: str, column: str) -> bool:
-        return column in self.columns[table]
+        return column in self.known[table]
 
     def has_rows(self, table: str, division: int) -> bool:
         return bool(self._of(table, division))
@@ -151,6 +153,7 @@ class Ledger(Stored):
         for entity in {name for name, _ in load.tables}:
             self.merge(shapes[entity], [t for name, t in load.tables if name == entity], deletes)
         self.cursors.update(load.cursors)
+        self.loaded_with.update(load.columns)
 
     def merge(self, shape: Shape, tables: Iterable[pa.Table], deletes: str) -> None:
         """Dlt's delete-insert: the winner of each key replaces what is stored, or deletes it."""
@@ -159,7 +162,7 @@ class Ledger(Stored):
         assert by is not None
         winners: dict[tuple[Any, ...], Row] = {}
         for table in tables:
-            self.columns[name].update(table.column_names)
+            self.known[name].update(table.column_names)
             self.schemas[name] = table.schema
             for row in table.to_pylist():
                 key = tuple(row[k] for k in keys)
@@ -283,8 +286,12 @@ class Bench:
             if cursor is not None:
                 # As the state is kept: through JSON and back.
                 load.cursors[entity, division.code] = Cursor.from_state(cursor.to_state())
+                load.columns[entity, division.code] = before if cursor.lacks else names
 
+        names = shape.full.arrow.names
+        before = self.ledger.loaded_with.get((entity, division.code), names)
         held = self.ledger.cursors.get((entity, division.code), Cursor(column=None))
+        held = replace(held, lacks=tuple(n for n in names if n not in before))
         stream = Stream(
             run, shape, division, held, rank=rank_, stored=self.ledger, emit=emit
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from exact_source.entities import load_catalogue
 from tests.conftest import MakeWorld
 from tests.world import World, feed_path
 
@@ -52,18 +53,36 @@ def test_a_withdrawn_column_is_left_out_and_said(
     assert result.notes == [f"left out, as Exact no longer has it: {column}"]
 
 
-def test_rows_that_were_loaded_keep_the_column(make_world: MakeWorld) -> None:
-    world = make_world(companies=1)
-    world.sync("journals")
-    before = {row["id"]: row["currency"] for row in world.table("journals")}
+@pytest.mark.parametrize("page_size", [4, 60])
+@pytest.mark.parametrize(
+    ("entity", "column"),
+    [("journals", "Currency"), ("units", "Description"), ("transaction_lines", "GLAccountCode")],
+)
+def test_rows_that_were_loaded_keep_the_column(
+    make_world: MakeWorld, entity: str, column: str, page_size: int
+) -> None:
+    world = make_world(companies=1, page_size=page_size)
+    path = feed_path(entity)
+    name = load_catalogue().entities[entity].columns[column].name
+    world.sync(entity)
+    before = {row["id"]: row[name] for row in world.table(entity)}
     assert set(before.values()) != {None}
-    world.box.drop_property("financial/Journals", "Currency")
-    key = world.keys("financial/Journals")[0]
-    world.box.update("financial/Journals", world.division, key, {"Description": "new"})
+    world.box.drop_property(path, column)
+    key, gone, *_ = world.keys(path)
+    other = "Code" if entity == "units" else "Description"
+    world.box.update(path, world.division, key, {other: "new"})
+    world.box.delete(path, world.division, gone)
+    new = {**world.box.rows(path, world.division)[0], "ID": "ffffffff-0000-4000-8000-000000000000"}
+    allowed = next(e for e in world.box.state.catalogue if e.path == path).columns
+    hidden = {"Division", "Timestamp", "Modified", "Created", column}
+    world.box.insert(
+        path, world.division, {k: v for k, v in new.items() if k in allowed and k not in hidden}
+    )
+    assert world.sync(entity, reconcile=[entity]).exit_code == 0
 
-    assert world.sync("journals").exit_code == 0
-    after = {row["id"]: row["currency"] for row in world.table("journals")}
-    assert after == before | {key: None}
+    after = {row["id"]: row[name] for row in world.table(entity)}
+    assert after == {k: v for k, v in before.items() if k != gone} | {new["ID"]: None}
+    assert [row[other.lower()] for row in world.table(entity) if row["id"] == key] == ["new"]
 
 
 def test_a_full_refresh_looks_whether_the_column_is_back(make_world: MakeWorld) -> None:

@@ -19,7 +19,7 @@ from exact_source.entities.descriptions import (
 from exact_source.entities.parameters import reason_not_read
 from exact_source.feeds import plan_feeds
 from exact_source.functions import shape_of
-from exact_source.resources import declare_table, table_references
+from exact_source.tables import declare_table, table_references
 
 catalogue = load_catalogue()
 known = load_descriptions()
@@ -125,7 +125,10 @@ def test_the_schema_gets_descriptions_and_a_reference_per_table_that_is_there() 
     assert table["description"] == "Headers of sales invoices."
     assert table["columns"]["status"]["description"] == "10 draft, 20 open, 50 processed."
     assert table["references"] == table_references(shape, {"accounts", "contacts"})
-    assert {tuple(r["columns"]): r["referenced_table"] for r in table["references"]} == {
+    assert {
+        tuple(r["columns"]): r["referenced_table"]
+        for r in table_references(shape, {"accounts", "contacts"})
+    } == {
         ("division", "ordered_by"): "accounts",
         ("division", "ordered_by_contact_person"): "contacts",
     }
