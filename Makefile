@@ -21,15 +21,12 @@ coverage: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py --json benchmarks/results.json
 
-# What takes longer than CI may: installing every extra, the lowest and the newest dependencies.
-proofs: $(VENV)/.dev
-	EXACT_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_packaging.py
-
 docs: $(BIN)/uv
 	$(BIN)/uv run --no-project --isolated --with 'zensical>=0.0.50,<0.1' zensical build --clean
 
-# What takes minutes and is not part of every run of the tests.
+# What takes minutes and is not part of every run of the tests; every extra, lowest and newest dependencies.
 proofs: $(VENV)/.dev
+	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_packaging.py
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_dagster.py -k daemon
 
 lint: $(VENV)/.dev
