@@ -26,6 +26,7 @@ from .cursors import Cursor
 from .entities import Entity
 from .errors import ExactError
 from .feeds import plan_feeds
+from .first_load import FirstLoad, repeated_rows
 from .functions import FunctionShape, FunctionStream, shape_of
 from .history import History
 from .once import read_once
@@ -33,7 +34,7 @@ from .run import Run, StreamResult
 from .shape import Shape
 from .stored import SYNCS_TABLE, Stored
 from .streams import Stream
-from .tables import as_loaded, column_hint, declare_table
+from .tables import append_only, as_loaded, column_hint, declare_table
 
 # Each yield costs dlt some milliseconds, so pages of 60 rows travel together.
 BATCH_ROWS = 20_000
@@ -116,6 +117,8 @@ class Declaration:
             run = self._reader.run
             declare_table(schema, self._reader.shape, run.options.deletes, run.selected)
             self._schema = schema
+        if self._reader.appends:
+            append_only(schema, self._reader.name)
         return item
 
 
@@ -127,6 +130,7 @@ class EntityReader:
         self.shape = shape
         self.rank = rank
         self.name = shape.entity.name
+        self.appends = False
         self._keys = {"division", *shape.keys}
 
     async def tables(self) -> AsyncIterator[pa.Table]:
@@ -134,23 +138,20 @@ class EntityReader:
         run = self.run
         before = len(run.results)
         async with run.connected(dlt.current.pipeline()) as stored:
-            if run.arrived is None:
-                run.arrived = stored.completed_loads(load_ids(all_entries()))
-                run.tombstones_since = tombstone_starts(run.arrived)
-                run.known_divisions = known_divisions()
-                run.limits.recall_errors(dlt.current.source_state().get("errors", {}))
-                run.selected = frozenset(dlt.current.source().selected_resources)
-            self.shape = as_loaded(self.shape, stored.columns(self.name))
-            states = DivisionStates(self.name, run.arrived, self.shape.full.arrow.names)
+            states = self._begin(stored)
             history = History(self.shape) if self.name in run.options.history else None
+            first_load = self._first_load(states, stored)
             yielded = False
             async for batch in self._batches(states, stored):
                 yielded = True
+                first_load.take(batch)
                 if history is not None:
                     history.hold(batch)
                 yield batch
+        if yielded:
+            self._settle(first_load)
         # Only where deletions go as rows; an empty file is refused by ADBC on Postgres.
-        if not yielded and not states.known and run.options.deletes == "hard":
+        elif not states.known and run.options.deletes == "hard":
             yield rows.with_required(self._nothing(), self._keys)
         if history is not None and (item := history.item(column_hint)) is not None:
             yield item
@@ -158,6 +159,45 @@ class EntityReader:
         mine = [r for r in run.results[before:] if r.entity == self.name]
         if mine:
             yield outcome_item(mine)
+
+    def _begin(self, stored: Stored) -> DivisionStates:
+        """The entity's cursors; the first entity of a run looks at what concerns all of them."""
+        run = self.run
+        if run.arrived is None:
+            run.arrived = stored.completed_loads(load_ids(all_entries()))
+            run.tombstones_since = tombstone_starts(run.arrived)
+            run.known_divisions = known_divisions()
+            run.limits.recall_errors(dlt.current.source_state().get("errors", {}))
+            run.selected = frozenset(dlt.current.source().selected_resources)
+        self.shape = as_loaded(self.shape, stored.columns(self.name))
+        return DivisionStates(self.name, run.arrived, self.shape.full.arrow.names)
+
+    def _settle(self, first_load: FirstLoad) -> None:
+        """Say how the rows go into their table, now that all of them are known."""
+        if not first_load.is_over:
+            self.appends = True
+            dlt.current.resource_state(self.name)["appended"] = first_load.rows
+
+    def _first_load(self, states: DivisionStates, stored: Stored) -> FirstLoad:
+        """Goes on over the rounds of a process, as its cursors do."""
+        first_loads, name = self.run.first_loads, self.name
+        if name not in first_loads:
+            keys = ["division", *self.shape.keys]
+            known = states.divisions
+
+            def divisions_with_rows() -> set[int]:
+                return stored.divisions(name, marked=True)
+
+            first_loads[name] = FirstLoad(keys, known, divisions_with_rows)
+        return first_loads[name]
+
+    def _loaded_twice(self, stored: Stored) -> Iterator[pa.Table]:
+        """What an append left in the table twice because its load was repeated; a merge mends it."""
+        state = dlt.current.resource_state(self.name)
+        if state.get("appended", 0) and stored.count(self.name) != state["appended"]:
+            for found in repeated_rows(stored, self.name, ["division", *self.shape.keys]):
+                yield rows.again(found, self.shape.arrow)
+        state.pop("appended", None)
 
     def _nothing(self) -> pa.Table:
         """The deletion of a row that cannot exist: makes the table, so that SQL finds it."""
@@ -168,6 +208,8 @@ class EntityReader:
         queue: asyncio.Queue[Item | None] = asyncio.Queue(QUEUE_ITEMS)
         reading = asyncio.create_task(self._read_all(states, stored, queue))
         try:
+            for table in self._loaded_twice(stored):
+                yield rows.with_required(table, self._keys)
             async for batch in _collect(queue, states):
                 yield rows.with_required(batch, self._keys)
             await reading
@@ -286,6 +328,11 @@ class DivisionStates:
     def known(self) -> bool:
         """Whether any division was read before."""
         return bool(self._arrived)
+
+    @property
+    def divisions(self) -> frozenset[int]:
+        """Divisions that were read before."""
+        return frozenset(int(code) for code, entry in self._arrived.items() if entry)
 
     def cursor(self, division: int) -> Cursor:
         """How far a division was read, by loads that arrived."""

@@ -152,6 +152,14 @@ def mark_deleted(stored: pa.Table, schema: pa.Schema, *, at: float) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
+def again(stored: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Stored rows once more as they are, in the types in which they were loaded."""
+    types = {f.name: f.type for f in schema}
+    kept = [n for n in stored.column_names if not n.startswith("_dlt")]
+    columns = {n: stored.column(n).cast(types.get(n, stored.column(n).type)) for n in kept}
+    return pa.table(columns)
+
+
 def with_stored(
     table: pa.Table, stored: Sequence[pa.Table], keys: Sequence[str], kept: pa.Schema
 ) -> pa.Table:

@@ -18,6 +18,7 @@ from .clock import Clock
 from .entities import load_catalogue
 from .errors import ConfigurationError, ExactError, LimitError, RefusedError
 from .feeds import Route
+from .first_load import FirstLoad
 from .leases import SqlLeases, division_item
 from .limits import DAY_S, Limits
 from .listing import read_all
@@ -140,6 +141,7 @@ class Run:
         self.fatal: ExactError | None = None
         self.stop_at: float | None = None
         self.stop_requested = False
+        self.first_loads: dict[str, FirstLoad] = {}
         self.tombstones_since: dict[tuple[int, int], int] = {}
         self.arrived: set[str] | None = None
         self.known_divisions: Sequence[int] = ()

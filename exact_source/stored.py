@@ -156,6 +156,17 @@ class Stored:
             for row in self._rows(table, f"SELECT DISTINCT division FROM {{table}}{unmarked}", [])
         }
 
+    def count(self, table: str) -> int:
+        """Rows of a table, whatever they are marked as."""
+        found = self._rows(table, "SELECT COUNT(*) FROM {table}", [])
+        return int(found[0][0]) if found else 0
+
+    def repeated(self, table: str, keys: Sequence[str]) -> pa.Table | None:
+        """Keys that a table holds more than once; ``None`` if there is no such table."""
+        columns = ", ".join(map(self._quote, keys))
+        sql = f"SELECT {columns} FROM {{table}} GROUP BY {columns} HAVING COUNT(*) > 1"
+        return self._arrow(table, sql, [])
+
     def calls_since(self, moment: datetime) -> int:
         """Calls that runs into this destination made since then, as they recorded them."""
         sql = "SELECT COALESCE(SUM(calls), 0) FROM {table} WHERE ended_at >= %s"

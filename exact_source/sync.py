@@ -8,11 +8,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import dlt
+from dlt.common.pipeline import LoadInfo
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from .alone import held_open, only_sync
 from .comments import schema_version, update_comments
-from .errors import AuthenticationError, ConfigurationError, ExactError, HeldError, LimitError
+from .errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ExactError,
+    HeldError,
+    LimitError,
+    LoadError,
+)
 from .indexes import update_indexes
 from .leases import SqlLeases
 from .run import Run, StreamResult
@@ -81,8 +89,8 @@ def sync(
             error = run.fatal
             if schema_version(pipeline) != version:
                 notes = (update_comments(pipeline), update_indexes(pipeline))
-    except HeldError as held:
-        error = held
+    except (HeldError, LoadError) as reason:
+        error = reason
     except PipelineStepFailed as failure:
         error = own_error(failure)
         if error is None:
@@ -151,7 +159,7 @@ def load_round(pipeline: dlt.Pipeline, source: Any, leases: SqlLeases | None) ->
         HeldError: If a division was taken over by another; then nothing is loaded.
     """
     if leases is None:
-        pipeline.run(source)
+        confirm_loaded(pipeline.run(source))
         return
     pipeline.extract(source)
     pipeline.normalize()
@@ -161,7 +169,21 @@ def load_round(pipeline: dlt.Pipeline, source: Any, leases: SqlLeases | None) ->
         except HeldError:
             pipeline.abort_packages()
             raise
-        pipeline.load()
+        confirm_loaded(pipeline.load())
+
+
+def confirm_loaded(info: LoadInfo) -> None:
+    """See that all packages arrived: dlt gives up those that another process left, and says nothing.
+
+    Raises:
+        LoadError: If one did not.
+    """
+    lost = [package.load_id for package in info.load_packages if package.state != "loaded"]
+    if lost:
+        raise LoadError(
+            f"load package {', '.join(lost)} did not arrive ({info.dataset_name}); run again: its rows "
+            "are read again"
+        )
 
 
 def last_words(results: Iterable[StreamResult]) -> dict[tuple[str, int], StreamResult]:

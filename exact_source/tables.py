@@ -70,6 +70,15 @@ def declare_table(schema: Schema, shape: Shape, deletes: str, selected: Iterable
     schema.update_table(with_bigquery_hints(table, ["division", *shape.keys]))
 
 
+def append_only(schema: Schema, name: str) -> None:
+    """Let the rows of this load be appended to a table; the next ``declare_table`` takes that back."""
+    table = schema.tables[name]
+    table["write_disposition"] = "append"
+    for column in table["columns"].values():  # hints of a merge, of which dlt would complain
+        column.pop("dedup_sort", None)
+        column.pop("hard_delete", None)
+
+
 def with_bigquery_hints(table: TTableSchema, keys: Sequence[str]) -> TTableSchema:
     """The table with what BigQuery is told when it makes it; other destinations look past it.
 

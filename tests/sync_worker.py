@@ -1,7 +1,8 @@
 """A process that loads, and may kill itself on the way; holds no tests. Run as a module with JSON.
 
 Moments to die: ``{"step": 7}`` at the seventh step of a stream, ``{"round": 2}`` before a round,
-``{"folder": "load/normalized/*/started_jobs/*"}`` as soon as dlt has put such a file there.
+``{"folder": "load/normalized/*/started_jobs/*"}`` as soon as dlt has put such a file there,
+``{"committed": "accounts"}`` when rows of that table are in the destination and dlt has not noted it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,20 @@ def watch(folder: Path, pattern: str) -> None:
     while not any(folder.glob(pattern)):
         time.sleep(0.0005)
     die()
+
+
+def die_once_committed(table: str) -> None:
+    """Die where a repeated load would put every row there twice."""
+    from dlt.destinations.impl.duckdb.duck import DuckDbCopyJob
+
+    load = DuckDbCopyJob.run
+
+    def run(self: DuckDbCopyJob) -> None:
+        load(self)
+        if self.load_table_name == table:
+            die()
+
+    DuckDbCopyJob.run = run  # type: ignore[method-assign]
 
 
 def main(order: dict[str, Any]) -> int:
@@ -53,6 +68,8 @@ def main(order: dict[str, Any]) -> int:
     moment, steps = order["die"], count(1)
     if "step" in moment:
         run.on_progress = lambda _result: die() if next(steps) == moment["step"] else None
+    if "committed" in moment:
+        die_once_committed(moment["committed"])
     if "folder" in moment:
         home = folder / "pipelines" / "exact_online"
         threading.Thread(target=watch, args=(home, moment["folder"]), daemon=True).start()

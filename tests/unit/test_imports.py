@@ -16,7 +16,7 @@ ROOT = Path(exact_source.__file__).parent
 ORDER = [
     "errors", "clock", "odata", "limits", "cursors", "columns", "misfits", "envelope", "entities",
     "feeds", "page_schema", "pages", "rows", "shape", "client", "listing", "start", "tombstones",
-    "stored", "settings", "database", "leases", "run", "telemetry", "removals", "reconcile", "streams",
+    "stored", "first_load", "settings", "database", "leases", "run", "telemetry", "removals", "reconcile", "streams",
     "history", "tables", "once", "resources", "source", "alone", "sync",
 ]  # fmt: skip
 PURE = [
