@@ -13,6 +13,9 @@ from filelock import FileLock, Timeout
 
 from .errors import HeldError
 
+# DuckDB would take four fifths of the machine's memory for its cache; merges and appends need far less.
+DUCKDB_MEMORY = "1GB"
+
 
 @contextmanager
 def only_sync(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
@@ -45,6 +48,9 @@ def only_sync(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
 def held_open(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
     """Keep a DuckDB file open over the rounds; each closing writes a checkpoint.
 
+    Its memory is bounded, unless the user says otherwise by dlt's settings: ``memory_limit`` in
+    ``global_config`` of the destination's credentials.
+
     Raises:
         HeldError: If another process has it open; DuckDB takes one.
     """
@@ -61,4 +67,6 @@ def held_open(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
                     "was done, run again later",
                     resumes_at=now,
                 ) from None
+            if "memory_limit" not in (client.credentials.global_config or {}):
+                client.execute_sql(f"SET memory_limit = '{DUCKDB_MEMORY}'")
         yield
