@@ -1,6 +1,9 @@
 """A server of canned pages: what a division with many transaction lines answers, as fast as it can.
 
-    python benchmarks/canned.py ROWS PAGE_SIZE [CHANGED_FROM]
+    python benchmarks/canned.py ROWS PAGE_SIZE [CHANGED]
+
+Who asks for all rows gets ROWS of them; who asks for changes gets CHANGED rows with keys all over the table (none
+if it is not given). Other endpoints are empty.
 
 It runs in a process of its own, so that making the pages costs the measured process nothing. Pages are
 generated once from a template and differ in keys, numbers and dates; limits are announced as wide open.
@@ -34,6 +37,7 @@ FIELDS = [f for f in ENTITY.feeds["bulk"].columns if f not in SKIPPED]
 WORDS = ["Verkoop", "Inkoop", "Factuur", "Kantoor", "Huur", "Bank", "é&ü", "O'Neil"]
 NULLS = {"Asset", "AssetCode", "CostUnit", "Document", "Item", "ItemCode", "Notes", "Project"}
 START_MS = 1_577_836_800_000
+EMPTY = b'{"d":{"results":[]}}'
 HEADERS = (
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n"
     "X-RateLimit-Limit: 100000000\r\nX-RateLimit-Remaining: 99999999\r\n"
@@ -89,8 +93,8 @@ def pages(total: int, size: int, base: str) -> Iterator[bytes]:
         yield body(first, total, size, base)
 
 
-def body(first: int, total: int, size: int, base: str) -> bytes:
-    """A page whose keys are its own: the template's keys shifted to ``first``."""
+def body(first: int, total: int, size: int, base: str, stride: int = 1) -> bytes:
+    """A page whose keys are its own: the template's keys shifted to ``first``, ``stride`` apart."""
     which = (first // size) % 8
     text = template(size)[which]
     # Keys are hex numbers with a fixed width, so a page is moved by rewriting them.
@@ -98,27 +102,39 @@ def body(first: int, total: int, size: int, base: str) -> bytes:
     parts = text.split(b'"ID":"')
     out.append(parts[0])
     for offset, part in enumerate(parts[1:]):
-        key = str(uuid.UUID(int=((first + offset) << 64) | 0x8000000000000001)).encode()
+        if first + offset >= total:  # the last page may be shorter
+            out[-1] = out[-1][: out[-1].rindex(b",{")] + b"]}}"
+            break
+        number = (first + offset) * stride
+        key = str(uuid.UUID(int=(number << 64) | 0x8000000000000001)).encode()
         out.append(b'"ID":"' + key + part[36:])
     text = b"".join(out)
     after = first + size
     if after < total:
-        link = f"{base}/api/v1/{DIVISION}/{PATH}?$skiptoken={after}"
+        changes = "&changes" if stride > 1 else ""
+        link = f"{base}/api/v1/{DIVISION}/{PATH}?$skiptoken={after}{changes}"
         text = text[:-2] + b',"__next":"' + link.encode() + b'"}}'
     return text
 
 
 async def main() -> None:
     total, size = int(sys.argv[1]), int(sys.argv[2])
+    changed = int(sys.argv[3]) if len(sys.argv) > 3 else 0
     base = ""
-    cache: dict[int, bytes] = {}
+
+    def lines(query: dict[str, list[str]]) -> bytes:
+        first = int(query.get("$skiptoken", ["0"])[0])
+        text = query.get("$filter", [""])[0]
+        if "changes" not in query and ("1900" in text or not text):
+            return body(first, total, size, base)
+        return body(first, changed, size, base, total // changed) if changed else EMPTY
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             url = urlsplit(line.decode().split(" ")[1])
             while (await reader.readline()) not in (b"\r\n", b""):
                 pass
-            token = parse_qs(url.query).get("$skiptoken", ["0"])[0]
+            query = parse_qs(url.query, keep_blank_values=True)
             if url.path.endswith("/Divisions"):
                 row = {
                     "Code": DIVISION,
@@ -128,10 +144,9 @@ async def main() -> None:
                 }
                 data = json.dumps({"d": {"results": [row]}}).encode()
             elif url.path.endswith(PATH):
-                first = int(token)
-                data = cache.pop(first, None) or body(first, total, size, base)
+                data = lines(query)
             else:
-                data = b'{"d":{"results":[]}}'
+                data = EMPTY
             writer.write(HEADERS.format(size=len(data)).encode() + data)
             await writer.drain()
         writer.close()

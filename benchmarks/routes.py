@@ -51,6 +51,36 @@ class Token:
 
 
 def ours(base: str, folder: str, destination: str):
+    p = pipeline(folder, destination)
+    start = started()
+    synced(p, base, ["transaction_lines"])
+    return start, count(p)
+
+
+def change(base: str, folder: str, destination: str):
+    """Into a table that an earlier process has filled."""
+    p = pipeline(folder, destination)
+    start = started()
+    (result,) = synced(p, base, ["transaction_lines"])
+    return start, result.rows
+
+
+def empty(base: str, folder: str, destination: str):
+    """The second sync of fifty entities, of which none has a row; what counts are the calls."""
+    from exact_source.entities import load_catalogue
+
+    found = load_catalogue().entities.items()
+    entities = [
+        n for n, e in found if {"sync", "bulk"} & e.feeds.keys() and "function" not in e.feeds
+    ]
+    p = pipeline(folder, destination)
+    synced(p, base, entities[:50])
+    start = started()
+    return start, sum(r.calls for r in synced(p, base, entities[:50]))
+
+
+def synced(p, base: str, entities: list[str]):
+    """What a sync of one division without limits did."""
     from exact_source.client import ExactClient
     from exact_source.clock import SystemClock
     from exact_source.limits import Limits
@@ -58,8 +88,6 @@ def ours(base: str, folder: str, destination: str):
     from exact_source.source import make_options
     from exact_source.sync import sync
 
-    p = pipeline(folder, destination)
-    start = started()
     limits, clock = Limits(), SystemClock()
     limits.divisions[DIVISION].minute.limit = 10**8
     limits.divisions[DIVISION].day.limit = 10**8
@@ -72,9 +100,9 @@ def ours(base: str, folder: str, destination: str):
         clock=clock,
         limits=limits,
     )
-    outcome = sync(p, run, ["transaction_lines"])
+    outcome = sync(p, run, entities)
     assert outcome.exit_code == 0, outcome
-    return start, count(p)
+    return outcome.results
 
 
 def pages(base: str):

@@ -1,10 +1,13 @@
 """End to end, side by side, on the same bytes: ``make bench``.
 
-    python benchmarks/run.py [--rows 200000] [--page 1000] [--only ours,floor,...] [--json FILE]
+    python benchmarks/run.py [--only FROM_THE_LIST_BELOW] [--rows 200000] [--json FILE]
 
-Each route runs in a process of its own; CPU seconds and peak memory are that process's, from the
-kernel. The routes: ``ours`` (this project, cursor state and all), ``rest_api`` and ``dicts`` (dlt's ways
-without Arrow, on fewer rows because they are slow), ``floor`` (DuckDB reads the same bodies from files).
+Each route runs in a process of its own; CPU seconds and peak memory are that process's, from the kernel.
+
+- ``ours``: this project, cursor state and all; ``floor``: DuckDB reads the same bodies from files.
+- ``rest_api`` and ``dicts``: dlt's ways without Arrow, on fewer rows because they are slow.
+- ``change``: 1 % of the rows changed and are merged; ``empty``: fifty entities without news (rows are calls).
+- ``memory``: ``ours`` at a tenth of the rows, at all, and at five times as many.
 """
 
 from __future__ import annotations
@@ -16,18 +19,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-SLOW = {"rest_api", "dicts"}
 
 
 @contextmanager
-def canned(rows: int, page: int):
+def canned(rows: int, page: int, changed: int = 0):
     server = subprocess.Popen(
-        [sys.executable, str(HERE / "canned.py"), str(rows), str(page)],
+        [sys.executable, str(HERE / "canned.py"), str(rows), str(page), str(changed)],
         stdout=subprocess.PIPE, text=True, cwd=HERE.parent, env=os.environ | {"PYTHONPATH": str(HERE.parent)},
     )  # fmt: skip
     try:
@@ -37,34 +39,48 @@ def canned(rows: int, page: int):
         server.wait()
 
 
-def measure(route: str, rows: int, page: int, destination: str) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder, canned(rows, page) as base:
+def measure(route: str, rows: int, page: int, destination: str = "duckdb") -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
+        place = opened.enter_context(empty_database()) if destination == "postgres" else destination
+        if route == "change":
+            with canned(rows, page) as base:
+                run_route("ours", base, folder, place)
+        base = opened.enter_context(canned(rows, page, rows // 100 if route == "change" else 0))
         if route == "floor":
             save_bodies(Path(folder), base)
-        argv = [sys.executable, str(HERE / "routes.py"), route, base, folder, destination]
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            argv,
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(HERE.parent)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        out = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - started
-        if status:
-            raise SystemExit(f"{route} failed")
+        return {"page": page, "destination": destination} | run_route(route, base, folder, place)
+
+
+def run_route(route: str, base: str, folder: str, place: str) -> dict[str, Any]:
+    """What a route took in a process of its own, its start-up left out."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "routes.py"), route, base, folder, place],
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(HERE.parent)}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    out = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - started
+    if status:
+        raise SystemExit(f"{route} failed")
     counted = json.loads(out.strip().splitlines()[-1])
-    cpu = usage.ru_utime + usage.ru_stime
-    start_cpu, start_wall = counted["start_cpu_s"], counted["start_wall_s"]
+    cpu = usage.ru_utime + usage.ru_stime - counted["start_cpu_s"]
+    wall -= counted["start_wall_s"]
     return {
-        "route": route, "destination": destination, "rows": counted["rows"], "page": page,
-        "wall_s": round(wall - start_wall, 2), "cpu_s": round(cpu - start_cpu, 2),
-        "rows_per_s": round(counted["rows"] / (wall - start_wall)),
-        "cpu_us_per_row": round((cpu - start_cpu) / counted["rows"] * 1e6, 1),
-        "peak_mb": usage.ru_maxrss // 1024, "start_s": round(start_wall, 2),
+        "route": route, "rows": counted["rows"],
+        "wall_s": round(wall, 2), "cpu_s": round(cpu, 2), "rows_per_s": round(counted["rows"] / wall),
+        "cpu_us_per_row": round(cpu / counted["rows"] * 1e6, 1),
+        "peak_mb": usage.ru_maxrss // 1024, "start_s": round(counted["start_wall_s"], 2),
     }  # fmt: skip
+
+
+@contextmanager
+def empty_database():
+    """A Postgres from its wheel, as the tests start it."""
+    from tests.postgres import fresh_database
+
+    with fresh_database() as dsn:
+        yield dsn
 
 
 def save_bodies(folder: Path, base: str) -> None:
@@ -79,38 +95,54 @@ def save_bodies(folder: Path, base: str) -> None:
         url, number = json.loads(link.rstrip(b"}")) if found else "", number + 1
 
 
-HEADER = ("route", "rows", "page", "wall s", "CPU s", "rows/s", "CPU us/row", "peak MB")
-LINE = "{:10} {:>9,} {:>5} {:>7} {:>7} {:>8,} {:>10} {:>8}"
-FIELDS = ("route", "rows", "page", "wall_s", "cpu_s", "rows_per_s", "cpu_us_per_row", "peak_mb")
+HEADER = ("route", "into", "rows", "page", "wall s", "CPU s", "rows/s", "CPU us/row", "peak MB")
+LINE = "{:10} {:9} {:>9} {:>5} {:>7} {:>7} {:>8} {:>10} {:>8}"
+FIELDS = (
+    "route", "destination", "rows", "page", "wall_s", "cpu_s", "rows_per_s", "cpu_us_per_row", "peak_mb",
+)  # fmt: skip
+PARTS = {
+    "pages of 1,000": [("floor", 1, 1000, "duckdb"), ("ours", 1, 1000, "duckdb"), ("dicts", 0.1, 1000, "duckdb"), ("rest_api", 0.1, 1000, "duckdb")],
+    "pages of 60": [("floor", 0.5, 60, "duckdb"), ("ours", 0.5, 60, "duckdb"), ("rest_api", 0.05, 60, "duckdb")],
+    "postgres": [("ours", 1, 1000, "postgres"), ("dicts", 0.1, 1000, "postgres")],
+    "change": [("change", 1, 1000, "duckdb"), ("change", 5, 1000, "duckdb"), ("change", 1, 1000, "postgres")],
+    "empty": [("empty", 0.001, 1000, "duckdb")],
+    "memory": [("ours", 0.1, 1000, "duckdb"), ("ours", 1, 1000, "duckdb"), ("ours", 5, 1000, "duckdb")],
+}  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--slow-rows", type=int, default=20_000)
-    parser.add_argument("--page", type=int, default=1000)
-    parser.add_argument("--only", default="floor,ours,dicts,rest_api")
-    parser.add_argument("--destination", default="duckdb")
+    parser.add_argument("--only", default="pages of 1,000,pages of 60,postgres,change,empty,memory")
     parser.add_argument("--json")
     options = parser.parse_args()
     results = []
-    print("{:10} {:>9} {:>5} {:>7} {:>7} {:>8} {:>10} {:>8}".format(*HEADER))
-    for route in options.only.split(","):
-        rows = min(options.rows, options.slow_rows) if route in SLOW else options.rows
-        r = measure(route, rows, options.page, options.destination)
-        results.append(r)
-        print(LINE.format(*(r[name] for name in FIELDS)), flush=True)
-    by = {r["route"]: r for r in results}
-    if {"floor", "ours"} <= by.keys():
-        print(
-            f"CPU per row, ours : floor = {by['ours']['cpu_us_per_row'] / by['floor']['cpu_us_per_row']:.2f}"
-        )
-    if {"rest_api", "ours"} <= by.keys():
-        print(
-            f"rows a second, ours : rest_api = {by['ours']['rows_per_s'] / by['rest_api']['rows_per_s']:.1f}"
-        )
+    for part in (name for name in PARTS if name in options.only):
+        print(f"\n{part}\n{LINE.format(*HEADER)}")
+        found = []
+        for route, times, page, destination in PARTS[part]:
+            r = measure(route, int(options.rows * times), page, destination)
+            found.append(r)
+            print(LINE.format(*(show(r[name]) for name in FIELDS)), flush=True)
+        say_ratios(found)
+        results += [{"part": part} | r for r in found]
     if options.json:
         Path(options.json).write_text(json.dumps(results, indent=1))
+
+
+def show(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def say_ratios(found: list[dict[str, Any]]) -> None:
+    by = {r["route"]: r for r in found}
+    if {"floor", "ours"} <= by.keys():
+        ratio = by["ours"]["cpu_us_per_row"] / by["floor"]["cpu_us_per_row"]
+        print(f"CPU per row, ours : floor = {ratio:.2f}")
+    for slow in ("rest_api", "dicts"):
+        if {slow, "ours"} <= by.keys():
+            ratio = by["ours"]["rows_per_s"] / by[slow]["rows_per_s"]
+            print(f"rows a second, ours : {slow} = {ratio:.1f}")
 
 
 if __name__ == "__main__":

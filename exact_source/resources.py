@@ -156,9 +156,11 @@ class EntityReader:
         if history is not None and (item := history.item(column_hint)) is not None:
             yield item
         remember_errors(run)
-        mine = [r for r in run.results[before:] if r.entity == self.name]
-        if mine:
-            yield outcome_item(mine)
+        run.unsaid += [r for r in run.results[before:] if r.entity == self.name]
+        # What had no news waits for others: dlt works a while on each item of a table of its own.
+        if run.unsaid and (yielded or not run.is_connected):
+            said, run.unsaid = run.unsaid, []
+            yield outcome_item(said)
 
     def _begin(self, stored: Stored) -> DivisionStates:
         """The entity's cursors; the first entity of a run looks at what concerns all of them."""

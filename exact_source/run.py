@@ -135,6 +135,7 @@ class Run:
         self.limits = limits
         self.leases = leases
         self.results: list[StreamResult] = []
+        self.unsaid: list[StreamResult] = []
         self.settled: set[tuple[str, int]] = set()
         self.selected: frozenset[str] = frozenset()
         self.rounds = 0
@@ -177,6 +178,11 @@ class Run:
                 client, self._client = self._client, None
                 self.stored.close()
                 await client.close()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether somebody still reads in this round."""
+        return self._users > 0
 
     def _count_earlier_calls(self) -> None:
         """What earlier runs of today took of the contract's calls; once."""
