@@ -341,7 +341,7 @@ class DivisionStates:
         entry = self._arrived.get(str(division)) or {}
         before = self._sets.get(entry.get("columns", ""), self._columns)
         lacks = tuple(name for name in self._columns if name not in before)
-        return Cursor.from_state({k: v for k, v in entry.items() if k not in _ENTRY}, lacks)
+        return stored_cursor(entry, lacks)
 
     def store(self, division: int, cursor: Cursor) -> None:
         """Write a division's cursor, to be committed with this load."""
@@ -421,6 +421,11 @@ def arrived_entry(entry: Mapping[str, Any], arrived: set[str]) -> Mapping[str, A
         return entry
     before: Mapping[str, Any] = entry.get("before", {})
     return before if before.get("load_id") in arrived else None
+
+
+def stored_cursor(entry: Mapping[str, Any], lacks: tuple[str, ...] = ()) -> Cursor:
+    """The cursor that an entry of the state holds."""
+    return Cursor.from_state({k: v for k, v in entry.items() if k not in _ENTRY}, lacks)
 
 
 def outcome_item(results: list[StreamResult]) -> Any:

@@ -194,8 +194,7 @@ def _read_syncs(
 
 
 def _read_cursors(pipeline: dlt.Pipeline, memory: Memory, wanted: set[str] | None) -> None:
-    from ..cursors import Cursor
-    from ..resources import arrived_entry, load_ids
+    from ..resources import arrived_entry, load_ids, stored_cursor
     from ..stored import Stored
 
     divisions = {
@@ -208,8 +207,7 @@ def _read_cursors(pipeline: dlt.Pipeline, memory: Memory, wanted: set[str] | Non
     for entity, entries in divisions.items():
         for code, entry in entries.items():
             if (found := arrived_entry(entry, arrived)) is not None:
-                kept = {k: v for k, v in found.items() if k not in {"load_id", "before"}}
-                memory.cursors[int(code), entity] = Cursor.from_state(kept)
+                memory.cursors[int(code), entity] = stored_cursor(found)
 
 
 def stored_state(pipeline: dlt.Pipeline) -> dict[str, Any]:
