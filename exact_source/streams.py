@@ -1,20 +1,11 @@
-"""One entity of one division, read page by page: feed -> client -> page -> rows and a cursor."""
+"""One entity of one division: from where, how far, what is gone since, and how it ended."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from http import HTTPStatus
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from . import cursors, rows
-from .client import Target
-from .columns import KEPT
-from .cursors import Cursor, PageFacts
-from .dropping import withdrawn_fields
-from .entities import Feed
+from .chain import Chain
+from .cursors import Cursor
 from .errors import (
     AuthenticationError,
     ConfigurationError,
@@ -23,68 +14,18 @@ from .errors import (
     RefusedError,
     StreamError,
 )
-from .feeds import harmless_filter
-from .odata import build_filter, build_url, check_next, skiptoken
-from .pages import Page, PageSchema, parse_page
-from .reconcile import is_due, read_keys, reads_whole
-from .removals import Gone, Removals
-from .run import Division, Run, StreamResult
-from .shape import Shape
-from .start import SYNC_TIMESTAMP, first_timestamp
-from .stored import Stored
+from .reconcile import is_due, read_keys
 from .tombstones import RETENTION_S
 
 HOUR_S = 3600
 # Refusals within an hour after which a stream is not even tried (API 2.3: the 11th blocks the key).
 REFUSALS_PER_HOUR = 3
-# Empty pages in a row that still lead on; more is a loop.
-EMPTY_PAGES = 50
-# Rows of a list without cursor that are held back to see whether anything changed at all.
-HOLD_ROWS = 20_000
-
-Emit = Callable[[pa.Table | None, Cursor | None], Awaitable[None]]
 
 
-class Stream:
-    """Reads one entity of one division, from where its cursor stands.
+class Stream(Chain):
+    """Reads one entity of one division, and removes what is gone; arguments as of ``Chain``."""
 
-    Args:
-        run: What all streams share.
-        shape: Of the entity's rows.
-        division: The company.
-        cursor: How far it has been read, by loads that arrived.
-        rank: Turn among the division's streams.
-        stored: What the destination holds.
-        emit: Takes rows and the cursor that covers them; both are committed together.
-    """
-
-    def __init__(
-        self,
-        run: Run,
-        shape: Shape,
-        division: Division,
-        cursor: Cursor,
-        *,
-        rank: int,
-        stored: Stored,
-        emit: Emit,
-    ) -> None:
-        self.run = run
-        self.shape = shape
-        self.entity = shape.entity
-        self.division = division
-        self.cursor = cursor
-        self.stored = stored
-        self.emit = emit
-        self.target = Target(division.code, "", self.entity.name, rank)
-        self.result = StreamResult(
-            division.code, self.entity.name, shape.plan.label, started_at=run.clock.now()
-        )
-        self.removals = Removals(shape, division.code, stored, run.options)
-        self._met: list[pa.Table] | None = None
-        self._held: list[pa.Table] | None = None
-        self._removed = 0
-        self._deletes_error = ""
+    _deletes_error = ""
 
     async def read(self) -> None:
         """Read until the end, a limit or the round's end; the outcome is in ``result``."""
@@ -217,308 +158,6 @@ class Stream:
             and self.run.clock.now() - self.cursor.tombstones_at > RETENTION_S
         )
 
-    async def _begin(self) -> None:
-        now = self.run.clock.now()
-        since = cursors.next_since(self.cursor, self.run.options.zone_slack_s)
-        if reads_whole(self.cursor, self.removals, self.run.options):
-            since = None
-        if self.cursor.value is None and self.cursor.tombstones is None:
-            # What was deleted before a first pass is not met by it.
-            self.cursor = replace(self.cursor, tombstones=0, tombstones_at=now)
-        if since is None and self.run.options.start_ms is not None:
-            since = await self._start(self.run.options.start_ms)
-        self.cursor = cursors.begin(self.cursor, now=now, since=since, known=self._known_version())
-
-    def _known_version(self) -> int | None:
-        """A version that surely exists by now: rows that change from here on are above it."""
-        if self.shape.version == "timestamp":
-            return self.run.versions.get(self.division.code)
-        if self.shape.version != "modified":
-            return None
-        # In Europe the digits run ahead of UTC, so UTC read as digits lies in the past.
-        now = self.run.limits.server_time(self.run.clock.now())
-        return int((now - self.run.options.zone_slack_s) * 1000)
-
-    async def _start(self, start_ms: int) -> int | None:
-        """Where a first read begins; ``None``: at the beginning, older rows are dropped on the way."""
-        feed = self.shape.plan.full
-        if feed.cursor == "Modified":
-            return start_ms
-        if not feed.start_date:
-            return None
-        target = Target(self.division.code, SYNC_TIMESTAMP, self.entity.name, self.target.rank)
-        found = await first_timestamp(self.run.client, target, feed.path, start_ms)
-        self.target.calls += target.calls
-        return None if found is None else found - 1
-
-    # -- the chain of pages --------------------------------------------------------------------
-
-    async def _scan(self) -> bool:
-        """Read the chain; ``False`` if the round ended first."""
-        self._look_for_unmet()
-        resumed = skiptoken(self._url()) is not None
-        seen: set[str] = set()
-        empty = 0
-        while self.cursor.scan is not None:
-            if self.run.must_stop():
-                return False
-            url = self._url()
-            if url in seen or empty > EMPTY_PAGES:
-                raise ContractError(
-                    f"{self.target.where}: the next link repeats itself; reading stopped"
-                )
-            seen.add(url)
-            try:
-                page = await self._page(url)
-            except RefusedError as error:
-                if await self._leaves_out_withdrawn(error, url):
-                    continue
-                if not resumed or error.status not in {HTTPStatus.BAD_REQUEST, 404, 410}:
-                    raise
-                # A skiptoken that Exact no longer takes: the scan begins again where it began.
-                await self._restart_scan()
-                resumed, seen = False, set()
-                continue
-            resumed = False
-            empty = empty + 1 if page.next_url and not page.table.num_rows else 0
-            await self._take(page)
-        return self.result.status == "running"
-
-    async def _leaves_out_withdrawn(self, error: RefusedError, url: str) -> bool:
-        """Whether a query was refused for fields that Exact no longer has, and can do without them."""
-        if error.status != HTTPStatus.BAD_REQUEST or skiptoken(url) is not None:
-            return False
-        feed, schema = self._feed()
-        gone = await withdrawn_fields(self.run, self.target, feed, schema.columns)
-        if not gone or self.shape.needed.intersection(gone):
-            return False
-        self.cursor = replace(self.cursor, dropped=(*self.cursor.dropped, *gone))
-        self._leave_out(gone)
-        return True
-
-    def _leave_out(self, gone: Sequence[str]) -> None:
-        """Read without fields that Exact has withdrawn; say so, and which a URL has no room for."""
-        if gone:
-            self.shape = self.shape.without(gone)
-            self.result.notes.append(f"left out, as Exact no longer has it: {', '.join(gone)}")
-        elif self.shape.too_long:
-            names = ", ".join(self.shape.too_long)
-            self.result.notes.append(f"left out, as the URL has no room for it: {names}")
-
-    def _look_for_unmet(self) -> None:
-        """In a full pass over rows that are stored already, those that it does not meet are gone."""
-        scan = self.cursor.scan
-        self._met = self._held = None
-        if scan is None or scan.since is not None:
-            return
-        if self.removals.by_full_pass():
-            self._met = []
-        if scan.pages == 0 and (self.removals.are_silent or self.shape.plan.increment is None):
-            self._held = []
-
-    def _is_watermark(self) -> bool:
-        scan = self.cursor.scan
-        return self.shape.version == "timestamp" and scan is not None and scan.since is not None
-
-    def _feed(self) -> tuple[Feed, PageSchema]:
-        scan = self.cursor.scan
-        plan, shape = self.shape.plan, self.shape
-        if plan.increment and shape.increment and scan is not None and scan.since is not None:
-            return plan.increment, shape.increment
-        return plan.full, shape.full
-
-    def _url(self) -> str:
-        scan = self.cursor.scan
-        if scan is not None and scan.next is not None:
-            return scan.next
-        feed, schema = self._feed()
-        query = {"$select": ",".join(schema.columns)}
-        if text := self._filter(feed):
-            query["$filter"] = text
-        return build_url(feed.path, self.division.code, query)
-
-    def _filter(self, feed: Feed) -> str | None:
-        since = self.cursor.scan.since if self.cursor.scan else None
-        if feed.cursor == "Timestamp":
-            return build_filter("Timestamp", 1 if since is None else since)
-        if since is not None and feed.cursor:
-            return build_filter(feed.cursor, since)
-        return harmless_filter(feed)
-
-    async def _page(self, url: str) -> Page:
-        feed, schema = self._feed()
-        self.target.path = feed.path
-        return await self.run.client.get(
-            self.target,
-            url,
-            lambda body: parse_page(
-                body, schema, division=self.division.code, where=self.target.where
-            ),
-        )
-
-    async def _take(self, page: Page) -> None:
-        before, scan = self.cursor, self.cursor.scan
-        if scan is None:
-            raise RuntimeError("a page without a scan")
-        self.run.count_page()
-        self._note_surprises(page)
-        link = self._checked_link(page)
-        table = page.table
-        if self.shape.keys == [rows.ROW.name]:
-            table = rows.number(table, scan.rows)
-        if self._met is not None:
-            self._met.append(table.select(self.shape.keys))
-        facts = self._facts(before, table, link)
-        after = cursors.advance(before, facts)
-        table = self._with_withdrawn(self._worth_loading(before, table))
-        self.result.rows += table.num_rows
-        stamped = rows.stamp(table, max(self.run.clock.now(), scan.started_at))
-        if after.scan is not None:
-            await self._load(stamped, after)
-        else:
-            await self._finish(stamped, before, after, rows_read=scan.rows + facts.rows)
-
-    def _note_surprises(self, page: Page) -> None:
-        for surprise in page.surprises:
-            note = f"{surprise.column}: {surprise.kind}"
-            if note not in self.result.notes:
-                self.result.notes.append(note)
-
-    def _checked_link(self, page: Page) -> str | None:
-        feed, _ = self._feed()
-        if page.next_url is None:
-            return None
-        link = check_next(page.next_url, self.run.client.base_url, feed.path, self.division.code)
-        if link == self._url():
-            raise ContractError(f"{self.target.where}: the next link leads to its own page")
-        return link
-
-    async def _load(self, table: pa.Table, cursor: Cursor | None) -> None:
-        """Hand over a page; the pages of a short list are held back until all are there."""
-        if cursor is not None:
-            self.cursor = cursor
-        if self._held is not None:
-            self._held.append(table)
-            if sum(t.num_rows for t in self._held) > HOLD_ROWS:
-                await self._release()
-            return
-        await self._move(table if table.num_rows else None, cursor)
-
-    async def _release(self) -> None:
-        """Hand over the pages that were held back."""
-        held, self._held = self._held, None
-        if held is not None:
-            table = rows.concat(held) if held else None
-            await self._move(table if table is not None and table.num_rows else None, self.cursor)
-
-    async def _finish(
-        self, table: pa.Table, before: Cursor, after: Cursor, *, rows_read: int
-    ) -> None:
-        """The last page: what is gone goes with it, and only then the cursor moves."""
-        if self._is_suspiciously_empty(before, rows_read):
-            self.result.notes.append("nothing above the cursor, not even its own row: read anew")
-            # The highest version that was seen is of that database, too.
-            self.run.versions.pop(self.division.code, None)
-            self.cursor = replace(before, value=None, recent=(), ceiling=None, scan=None)
-            await self._begin()
-            self._look_for_unmet()
-            return
-        if self._met is not None and not await self._may_be_empty(self._met):
-            await self._keep_what_is_stored(before)
-            return
-        if before.scan is not None and before.scan.since is None:
-            after = replace(after, pages=before.scan.pages + 1, reconciled_at=after.read_at)
-        if self._held is not None:
-            table, after = self._whole(table, after)
-            if after.digest == before.digest:  # the same as the last time, and merges cost
-                self.result.rows = 0
-                await self._move(None, after)
-                return
-        else:
-            after = replace(after, digest="")  # it was loaded in parts
-        await self._move(table if table.num_rows else None, None)
-        if self._met is not None:
-            await self._remove(self.removals.unmet(self._met, began_at=after.read_at), None)
-        await self._move(None, after)
-
-    def _whole(self, last: pa.Table, after: Cursor) -> tuple[pa.Table, Cursor]:
-        """A short list in one piece, and the cursor with a mark of it and of what it removes."""
-        held, self._held = [*(self._held or []), last], None
-        mark = f"{self.run.options.deletes} {rows.digest(held)}"
-        return rows.concat(held), replace(after, digest=mark)
-
-    async def _may_be_empty(self, met: Sequence[pa.Table]) -> bool:
-        """Whether the answer, if empty, means no rows rather than no rights."""
-        if any(table.num_rows for table in met):
-            return True
-        return await self.run.has_rights(self.division.code, self.shape.plan.full.path)
-
-    async def _keep_what_is_stored(self, before: Cursor) -> None:
-        """An empty answer without rights is no empty company (API 0.1, 6.2)."""
-        self._end("refused", f"{self.target.where}: empty answer without rights; rows were kept")
-        self.result.permanent = True
-        await self._move(None, replace(before, scan=None))
-
-    def _is_suspiciously_empty(self, before: Cursor, rows_read: int) -> bool:
-        """Whether not even the row came back that the cursor came from (API 4.2)."""
-        return self._is_watermark() and bool(before.recent) and not rows_read and not self._removed
-
-    def _facts(self, before: Cursor, table: pa.Table, link: str | None) -> PageFacts:
-        version = self.shape.version
-        if version is None or not table.num_rows:
-            return PageFacts(table.num_rows, None, {}, link)
-        high = pc.max(rows.versions(table, version)).as_py()
-        if version == "timestamp":
-            self.run.note_version(self.division.code, high)
-        floor = cursors.interesting_floor(before, high)
-        marks = (
-            {} if floor is None else rows.fingerprints(table, self._marked(table), version, floor)
-        )
-        return PageFacts(table.num_rows, high, marks, link)
-
-    def _marked(self, table: pa.Table) -> list[str]:
-        """Columns that make one state of a row: row versions are unique, ``Modified`` is not."""
-        return self.shape.keys if self.shape.version == "timestamp" else list(table.column_names)
-
-    def _worth_loading(self, before: Cursor, table: pa.Table) -> pa.Table:
-        version, start_ms = self.shape.version, self.run.options.start_ms
-        scan = before.scan
-        if version is not None and before.recent and scan is not None and scan.since is not None:
-            table = rows.drop_known(
-                table,
-                self._marked(table),
-                version,
-                frozenset(before.recent).difference(cursors.MANY),
-                ceiling=before.ceiling or 0,
-            )
-        if start_ms is not None and "modified" in table.column_names:
-            at = rows.versions(table, "modified")
-            table = table.filter(pc.fill_null(pc.greater_equal(at, start_ms), True))
-        return table
-
-    def _with_withdrawn(self, table: pa.Table) -> pa.Table:
-        """Rows with what is stored in the columns that Exact no longer has; a merge would empty them."""
-        columns = [self.entity.columns[f] for f in self.cursor.dropped]
-        kept = [c for c in columns if self.stored.has_column(self.entity.name, c.name)]
-        keys = self.shape.keys
-        if not kept or not keys or not table.num_rows:
-            return table
-        values = pc.unique(table.column(keys[0])).to_pylist()
-        stored = list(self.stored.rows(self.entity.name, self.division.code, keys[0], values))
-        schema = pa.schema([(c.name, KEPT[c.letter]) for c in kept])
-        return rows.with_stored(table, stored, keys, schema)
-
-    async def _restart_scan(self) -> None:
-        self.result.notes.append("the stored next link was refused: the scan began again")
-        scan = self.cursor.scan
-        since = scan.since if scan else None
-        now, known = self.run.clock.now(), self._known_version()
-        self.cursor = cursors.begin(self.cursor, now=now, since=since, known=known)
-        if self._met is not None:
-            self._met = []
-        if self._held is not None:
-            self._held = []
-
     # -- what is gone --------------------------------------------------------------------------
 
     async def _settle_marks(self) -> None:
@@ -564,33 +203,10 @@ class Stream:
         gone = self.removals.unmet(met, began_at=now)
         await self._remove(gone, replace(self.cursor, pages=len(met), reconciled_at=now))
 
-    async def _remove(self, gone: Gone, cursor: Cursor | None) -> None:
-        self._removed += len(gone.keys)
-        self.result.deleted += len(gone.keys)
-        for table in self.removals.tables(gone, at=self.run.clock.now()):
-            await self._move(table, None)
-        await self._move(None, cursor)
-
     # -- outcome -------------------------------------------------------------------------------
-
-    async def _move(self, table: pa.Table | None, cursor: Cursor | None) -> None:
-        if cursor is not None:
-            self.cursor = cursor
-        self.result.calls = self.target.calls
-        await self.emit(table, cursor)
-        self.run.on_progress(self.result)
 
     async def _note_refusal(self, error: RefusedError) -> None:
         self._end("refused", str(error))
         self.result.permanent = True
         now = self.run.clock.now()
         await self._move(None, replace(self.cursor, refused_at=(*self.cursor.refused_at, now)))
-
-    def _end(self, status: str, error: str = "") -> None:
-        if self.result.status in {"running", "complete"}:
-            self.result.status = status  # type: ignore[assignment]
-            self.result.error = error
-        self.result.ended_at = self.run.clock.now()
-        self.result.calls = self.target.calls
-        self.result.cursor = "" if self.cursor.value is None else str(self.cursor.value)
-        self.run.on_progress(self.result)

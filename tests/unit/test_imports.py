@@ -17,7 +17,7 @@ ORDER = [
     "errors", "clock", "odata", "limits", "cursors", "columns", "misfits", "envelope", "entities",
     "feeds", "page_schema", "pages", "rows", "shape", "client", "listing", "start", "tombstones",
     "stored", "first_load", "settings", "database", "leases", "run", "telemetry", "removals",
-    "reconcile", "streams", "history", "tables", "once", "resources", "source", "alone", "sync",
+    "reconcile", "chain", "streams", "history", "tables", "once", "resources", "source", "alone", "sync",
 ]  # fmt: skip
 PURE = [
     "odata", "limits", "cursors", "columns", "misfits", "envelope", "feeds", "page_schema", "pages",
