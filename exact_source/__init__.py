@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     )
     from .entities.names import EntityName
     from .source import exact_online
+    from .sync import run_to_end
 
 _HOMES = {
     "EntityName": ".entities.names",
     "exact_online": ".source",
+    "run_to_end": ".sync",
     "OAuth": ".auth",
     "TokenData": ".auth",
     "TokenStorage": ".auth",
@@ -43,6 +45,7 @@ __all__ = [
     "TokenStorage",
     "__version__",
     "exact_online",
+    "run_to_end",
 ]
 
 

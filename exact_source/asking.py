@@ -14,6 +14,7 @@ from .client import ExactClient
 from .clock import Clock
 from .leases import SqlLeases
 from .limits import Limits
+from .refusals import ErrorFile
 from .run import Options, Run
 from .settings import Settings
 
@@ -37,12 +38,16 @@ class AskingRun(Run):
     async def asking(self) -> AsyncIterator[ExactClient]:
         """The client, open meanwhile."""
         self._client = client = self._connect()
+        if self.error_file is not None:
+            self.error_file.recall(self.limits)
         client.on_wait = self.on_wait
         self._locks = defaultdict(asyncio.Lock)
         try:
             yield client
         finally:
             self._client = None
+            if self.error_file is not None:
+                self.error_file.keep(self.limits, self.clock.now())
             await client.close()
 
 
@@ -53,8 +58,9 @@ def make_asking_run(
     clock: Clock,
     limits: Limits | None = None,
     leases: SqlLeases | None = None,
+    error_file: ErrorFile | None = None,
 ) -> AskingRun:
-    """A run over a connection."""
+    """A run over a connection; with an ``error_file`` it shares the error limit with syncs."""
     limits = limits or Limits()
 
     def connect() -> ExactClient:
@@ -76,4 +82,6 @@ def make_asking_run(
             admission=leases,
         )
 
-    return AskingRun(options, connect, clock=clock, limits=limits)
+    run = AskingRun(options, connect, clock=clock, limits=limits)
+    run.error_file = error_file
+    return run

@@ -27,13 +27,13 @@ from .reconcile import reads_whole
 from .removals import Gone, Removals
 from .run import Division, Run, StreamResult
 from .shape import Shape
-from .start import SYNC_TIMESTAMP, first_timestamp
 from .stored import Stored
 
-# Empty pages in a row that still lead on; more is a loop.
-EMPTY_PAGES = 50
 # Rows of a list without cursor that are held back to see whether anything changed at all.
 HOLD_ROWS = 20_000
+
+# What Exact answers to a link that it no longer knows (API 3.2, 6.2).
+STALE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 Emit = Callable[[pa.Table | None, Cursor | None], Awaitable[None]]
 
@@ -69,7 +69,7 @@ class Chain:
         self.cursor = cursor
         self.stored = stored
         self.emit = emit
-        self.target = Target(division.code, "", self.entity.name, rank)
+        self.target = Target(division.code, "", self.entity.name, rank, may_pause=True)
         self.result = StreamResult(
             division.code, self.entity.name, shape.plan.label, started_at=run.clock.now()
         )
@@ -89,7 +89,9 @@ class Chain:
             # What was deleted before a first pass is not met by it.
             self.cursor = replace(self.cursor, tombstones=0, tombstones_at=now)
         if since is None and self.run.options.start_ms is not None:
-            since = await self._start(self.run.options.start_ms)
+            # By row version all is read once, and older rows are dropped on the way: the order of
+            # versions is not that of Modified, so no version begins a date (API 4.3).
+            since = self.run.options.start_ms if self.shape.plan.full.cursor == "Modified" else None
         self.cursor = cursors.begin(self.cursor, now=now, since=since, known=self._known_version())
 
     def _known_version(self) -> int | None:
@@ -102,50 +104,39 @@ class Chain:
         now = self.run.limits.server_time(self.run.clock.now())
         return int((now - self.run.options.zone_slack_s) * 1000)
 
-    async def _start(self, start_ms: int) -> int | None:
-        """Where a first read begins; ``None``: at the beginning, older rows are dropped on the way."""
-        feed = self.shape.plan.full
-        if feed.cursor == "Modified":
-            return start_ms
-        if not feed.start_date:
-            return None
-        target = Target(self.division.code, SYNC_TIMESTAMP, self.entity.name, self.target.rank)
-        found = await first_timestamp(self.run.client, target, feed.path, start_ms)
-        self.target.calls += target.calls
-        return None if found is None else found - 1
-
     # -- its pages -----------------------------------------------------------------------------
 
     async def _scan(self) -> bool:
         """Read the chain; ``False`` if the round ended first."""
         self._look_for_unmet()
+        before: Cursor | None = self.cursor  # until the first page is there
         resumed = skiptoken(self._url()) is not None
-        seen: set[str] = set()
-        empty = 0
         while self.cursor.scan is not None:
             if self.run.must_stop():
                 return False
             url = self._url()
-            if url in seen or empty > EMPTY_PAGES:
-                raise ContractError(
-                    f"{self.target.where}: the next link repeats itself; reading stopped"
-                )
-            seen.add(url)
             try:
                 page = await self._page(url)
             except RefusedError as error:
                 if await self._leaves_out_withdrawn(error, url):
                     continue
-                if not resumed or error.status not in {HTTPStatus.BAD_REQUEST, 404, 410}:
+                if not resumed or error.status not in STALE:
+                    self._keep_place(before)
                     raise
                 # A skiptoken that Exact no longer takes: the scan begins again where it began.
                 await self._restart_scan()
-                resumed, seen = False, set()
+                resumed = False
                 continue
             resumed = False
-            empty = empty + 1 if page.next_url and not page.table.num_rows else 0
+            before = None
             await self._take(page)
         return self.result.status == "running"
+
+    def _keep_place(self, before: Cursor | None) -> None:
+        """A new beginning that was refused as well is none: the old place may be good tomorrow."""
+        scan = None if before is None else before.scan
+        if before is not None and scan is not None and scan.next is not None:
+            self.cursor = replace(self.cursor, scan=scan)
 
     async def _leaves_out_withdrawn(self, error: RefusedError, url: str) -> bool:
         """Whether a query was refused for fields that Exact no longer has, and can do without them."""
@@ -223,15 +214,17 @@ class Chain:
         before, scan = self.cursor, self.cursor.scan
         if scan is None:
             raise RuntimeError("a page without a scan")
-        self.run.count_page()
+        self.run.count_page(page.table.num_rows)
         self._note_surprises(page)
         link = self._checked_link(page)
         table = page.table
         if self.shape.keys == [rows.ROW.name]:
             table = rows.number(table, scan.rows)
+        read = table.num_rows
+        table = self.run.with_key(self.result, table, ["division", *self.shape.keys])
         if self._met is not None:
             self._met.append(table.select(self.shape.keys))
-        facts = self._facts(before, table, link)
+        facts = replace(self._facts(before, table, link), rows=read)
         after = cursors.advance(before, facts)
         table = self._with_withdrawn(self._worth_loading(before, table))
         self.result.rows += table.num_rows
@@ -254,6 +247,10 @@ class Chain:
         link = check_next(page.next_url, self.run.client.base_url, feed.path, self.division.code)
         if link == self._url():
             raise ContractError(f"{self.target.where}: the next link leads to its own page")
+        if self.cursor.scan is not None and cursors.goes_round(self.cursor.scan, link):
+            raise ContractError(
+                f"{self.target.where}: the next link repeats itself; reading stopped"
+            )
         return link
 
     async def _load(self, table: pa.Table, cursor: Cursor | None) -> None:

@@ -22,7 +22,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 
 from .clock import Clock, SystemClock
 from .errors import AuthenticationError, ContractError, LimitError, RefusedError, RemoteError
-from .limits import Limits
+from .limits import Limits, retry_after_s
 from .odata import build_url
 
 T = TypeVar("T")
@@ -33,6 +33,7 @@ ATTEMPTS = 6
 WAITS_S = (2, 5, 15, 60, 300)
 PATIENT_WAITS_S = (30, 60, 300, 600, 900)
 TIMEOUT = httpx.Timeout(120.0, connect=20.0)  # heavy endpoints answer 408 only after a long while
+ANSWER_S = 600.0  # for a whole answer: one that drips in never meets the timeout of a read
 LIMIT_PATIENCE_S = 3600.0
 EXISTS = "already exists"  # what Exact says, with a 500, of a second subscription (API 7)
 SLICE_S = 1.0  # of a wait: so soon somebody who wants to stop is heard
@@ -68,6 +69,8 @@ class Target:
         name: What messages call it, an entity's name.
         rank: Lower goes first when several streams of a division wait.
         calls: Calls sent so far, those that were repeated among them.
+        before_call: Is asked before each call, and raises if it shall not be made.
+        may_pause: Whether a wait may be broken off, for the call to be made in another round.
     """
 
     division: int | None
@@ -75,6 +78,8 @@ class Target:
     name: str
     rank: int = 0
     calls: int = 0
+    before_call: Callable[[Target], None] = lambda _target: None
+    may_pause: bool = False
 
     @property
     def where(self) -> str:
@@ -179,10 +184,7 @@ class ExactClient:
             ContractError: If the answer is not what the API documents.
             AuthenticationError: If a person must log in again.
         """
-        if target.division is None:
-            return await self._retrying(target, url, parse)
-        async with self._turns[target.division].turn(target.rank):
-            return await self._retrying(target, url, parse)
+        return await self._retrying(target, url, parse)
 
     async def has_rights(self, division: int, path: str) -> bool:
         """Whether the user may read an endpoint; Exact does not bill the question (API 2.1, 5)."""
@@ -239,13 +241,22 @@ class ExactClient:
             ) from error.__cause__
 
     async def _attempt(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
-        response = self._accepted(target, await self._send_admitted(target, url))
+        async with self._turn(target):  # only for the call: others go on while this one backs off
+            response = self._accepted(target, await self._send_admitted(target, url))
         try:
             return parse(response.content)
         except ContractError as error:
             if getattr(error, "broken", False):
                 raise _AgainError(f"broken answer ({error})") from error
             raise
+
+    @asynccontextmanager
+    async def _turn(self, target: Target) -> AsyncIterator[None]:
+        if target.division is None:
+            yield
+            return
+        async with self._turns[target.division].turn(target.rank):
+            yield
 
     async def _send_admitted(
         self, target: Target, url: str, method: str = "GET", body: Mapping[str, str] | None = None
@@ -260,9 +271,12 @@ class ExactClient:
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 # Others share the limit (API 2.2): wait it out, but not for hours without any headers.
                 refused_since = refused_since or self.clock.now()
-                if self.clock.now() - refused_since > LIMIT_PATIENCE_S:
-                    raise RemoteError(
-                        f"{target.where}: refused with 429 for an hour; run again later"
+                now = self.clock.now()
+                if now - refused_since > LIMIT_PATIENCE_S:
+                    raise LimitError(
+                        f"{target.where}: refused with 429 for an hour, as others take all calls; "
+                        "run again later",
+                        resumes_at=now,
                     )
                 continue
             if _is_rejected_token(response):
@@ -278,6 +292,7 @@ class ExactClient:
             return response
 
     async def _admit(self, target: Target) -> None:
+        target.before_call(target)
         if target.division is None:
             target.calls += 1
             return
@@ -311,8 +326,9 @@ class ExactClient:
         if url.endswith("/$metadata"):
             headers["Accept"] = "*/*"  # it is XML only, and refused if JSON is asked for (API 3.1)
         try:
-            response = await self._http.request(method, url, headers=headers, json=body)
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(ANSWER_S):
+                response = await self._http.request(method, url, headers=headers, json=body)
+        except (httpx.HTTPError, TimeoutError) as error:
             # The message of httpx may hold the URL; its class name says enough.
             raise _AgainError(f"no answer ({type(error).__name__})") from None
         took_ms = response.elapsed.total_seconds() * 1000
@@ -328,7 +344,12 @@ class ExactClient:
         if status == HTTPStatus.OK:
             return response
         if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise _AgainError(f"HTTP {status}", patient=status == HTTPStatus.SERVICE_UNAVAILABLE)
+            low = {name.lower(): value for name, value in response.headers.items()}
+            raise _AgainError(
+                f"HTTP {status}",
+                patient=status == HTTPStatus.SERVICE_UNAVAILABLE,
+                least_s=retry_after_s(low, self.limits.server_time(self.clock.now())),
+            )
         if status in {400, 403, 404, 414}:
             self._note_error(target)
         reason = response.headers.get("Reason", "")
@@ -347,22 +368,29 @@ class ExactClient:
 class _AgainError(Exception):
     """The same call may succeed later."""
 
-    def __init__(self, message: str, *, patient: bool = False) -> None:
+    def __init__(
+        self, message: str, *, patient: bool = False, least_s: float | None = None
+    ) -> None:
         super().__init__(message)
         self.patient = patient
+        self.least_s = least_s
 
 
 def _wait_s(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     waits = PATIENT_WAITS_S if getattr(error, "patient", False) else WAITS_S
-    return float(waits[min(state.attempt_number, len(waits)) - 1])
+    usual = waits[min(state.attempt_number, len(waits)) - 1]
+    return max(float(usual), getattr(error, "least_s", None) or 0.0)
 
 
 def _is_rejected_token(response: httpx.Response) -> bool:
-    """A 401, or the login page that a malformed token gets instead (API 1.5)."""
-    return response.status_code == HTTPStatus.UNAUTHORIZED or (
-        response.is_redirect and "login" in response.headers.get("location", "").lower()
-    )
+    """A 401, or the login page instead, which comes as a redirect or with a 200 (API 1.5, 6.2)."""
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
+        return True
+    if response.is_redirect:
+        return "login" in response.headers.get("location", "").lower()
+    is_page = response.headers.get("content-type", "").startswith("text/html")
+    return is_page and b"object moved" in response.content.lower()
 
 
 def _says_exists(response: httpx.Response) -> bool:

@@ -32,6 +32,8 @@ RECENT_MAX = 128
 REMEMBERED_MAX = 4 * RECENT_MAX
 # Instead of more: the next read sees rows again, but none that is known.
 MANY = ("*",)
+# Empty pages in a row that still lead on; more is a loop.
+EMPTY_PAGES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,9 @@ class Scan:
         top: Highest version on any page.
         known: A version that is no higher than the highest when the scan began; ``None`` if unknown.
         seen: Fingerprints of the highest rows with their versions; ``None`` once they were too many.
+        empty: Pages without rows that led on, the last in a row.
+        mark: A link of this chain, met again only if the chain goes round.
+        failures: How often the next page turned out to be none; 0 once it is read.
     """
 
     since: int | None
@@ -59,6 +64,9 @@ class Scan:
     top: int | None = None
     known: int | None = None
     seen: dict[str, int] | None = field(default_factory=dict)
+    empty: int = 0
+    mark: str = ""
+    failures: int = 0
 
     @property
     def safe(self) -> int | None:
@@ -77,7 +85,8 @@ class Cursor:
         feed: Kind of the feed that full passes read; empty if nothing was read yet.
         value: Everything up to here has been read; ``None`` if nothing has.
         read_at: When the scan that set ``value`` began; seconds since the epoch, UTC.
-        moved: ``DivisionMoveDate`` of the division (API 4.2) at that time; 0 if it never moved.
+        moved: ``DivisionMoveDate`` of the division (API 4.2) at that time; 0 if it never moved,
+            ``None`` if that is not known.
         recent: Fingerprints of the rows that the next read will see again; ``MANY`` if too many.
         scan: The scan under way.
         tombstones: Highest ``Timestamp`` of ``sync/Deleted`` applied to this entity; 0 for none.
@@ -93,13 +102,14 @@ class Cursor:
         reconciled_at: Stored rows that were gone by then have been removed; seconds since the epoch,
             UTC.
         noticed: Mark of the last webhook that the rows cover; empty if of none.
+        start_ms: Rows older than this were left out: ``Modified`` digits in milliseconds; ``None``: none.
     """
 
     column: str | None
     feed: str = ""
     value: int | None = None
     read_at: float = 0.0
-    moved: int = 0
+    moved: int | None = 0
     recent: tuple[str, ...] = ()
     scan: Scan | None = None
     tombstones: int | None = None
@@ -114,6 +124,7 @@ class Cursor:
     lacks: tuple[str, ...] = ()
     reconciled_at: float = 0.0
     noticed: str = ""
+    start_ms: int | None = None
 
     def to_state(self) -> dict[str, Any]:
         """JSON for dlt's state; defaults are left out."""
@@ -204,10 +215,38 @@ def advance(cursor: Cursor, page: PageFacts) -> Cursor:
         rows=scan.rows + page.rows,
         first=page.high if scan.pages == 0 else scan.first,
         top=_max(scan.top, page.high),
+        empty=scan.empty + 1 if page.next is not None and not page.rows else 0,
+        mark=_link_mark(page.next) if (scan.pages + 1).bit_count() == 1 else scan.mark,
+        failures=0,
     )
     scan = replace(scan, seen=_remember(cursor, scan, page.fingerprints))
     cursor = replace(cursor, scan=scan)
     return cursor if page.next is not None else _finish(cursor, scan)
+
+
+def failed(cursor: Cursor) -> Cursor:
+    """The cursor after a page that cannot be right.
+
+    Such a page is asked for once more by the next run; if it is wrong again the chain is given up.
+    """
+    scan = cursor.scan
+    if scan is None:
+        return cursor
+    once_more = scan.next is not None and not scan.failures
+    return replace(cursor, scan=replace(scan, failures=1) if once_more else None)
+
+
+def goes_round(scan: Scan, link: str) -> bool:
+    """Whether a page's link leads back to a page that was read, or on and on without rows.
+
+    The mark moves to the link in hand at every power of two of pages (Brent): so a ring of any length
+    is noticed with one link in mind, over however many runs the chain is read.
+    """
+    return scan.empty > EMPTY_PAGES or _link_mark(link) == scan.mark
+
+
+def _link_mark(link: str | None) -> str:
+    return "" if link is None else blake2b(link.encode(), digest_size=8).hexdigest()
 
 
 def _finish(cursor: Cursor, scan: Scan) -> Cursor:

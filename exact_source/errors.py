@@ -25,6 +25,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+def describe_fault(error: BaseException) -> str:
+    """What an error that nobody expected was, and where; not its message, which may hold a row."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if "exact_source" in code.co_filename:
+            place = f" in {code.co_name}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"unexpected {type(error).__name__}{place}; report it with this line"
+
+
 class ExactError(Exception):
     """Base of everything that this package raises on purpose.
 

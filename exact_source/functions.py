@@ -83,7 +83,7 @@ class FunctionStream(Stream):
     def _is_known(self, parent: str) -> bool:
         """Whether the parent's rows are loaded; if not, the stream ends here."""
         if parent in self.run.selected and self.run.rounds:
-            if (parent, self.division.code) not in self.run.settled:
+            if not self.run.is_settled(parent, self.division.code):
                 return self._refrain("incomplete", f"waits for {parent}")
             result = self._result_of(parent)
             if result is not None and result.status in {"complete", "waiting"}:

@@ -59,6 +59,7 @@ class DivisionLimits:
     blocked_until: float = 0.0
     blind_refusals: int = 0
     calls: int = 0
+    is_known: bool = False  # whether an answer told of the day
 
 
 class Limits:
@@ -96,7 +97,8 @@ class Limits:
         state = self.divisions[division]
         state.minute.roll(at)
         state.day.roll(at)
-        if state.day.remaining <= self.reserve:
+        # Nobody knows the day's limit before a first answer tells it.
+        if state.day.remaining <= self.reserve and (state.is_known or state.calls):
             resumes_at = state.day.reset_at + CLOCK_MARGIN_S - self._skew_s
             raise self._day_is_over(division, resumes_at)
         reset_at = state.minute.reset_at if state.minute.remaining <= 0 else 0.0
@@ -132,10 +134,12 @@ class Limits:
         day = _numbers(low, "x-ratelimit-")
         state.minute.observe(*minute)
         state.day.observe(*day)
+        state.is_known = state.is_known or day[1] is not None
         if status != 429:  # noqa: PLR2004
             state.blind_refusals = 0
             return
-        self._observe_429(state, minute, day, self.server_time(now), _retry_after_s(low))
+        at = self.server_time(now)
+        self._observe_429(state, minute, day, at, retry_after_s(low, at))
 
     def _observe_429(
         self,
@@ -193,6 +197,17 @@ class Limits:
         state = self.divisions.get(division)
         return None if state is None or not state.day.reset_at else max(0, state.day.remaining)
 
+    def calls_left(self, division: int, now: float) -> int | None:
+        """Calls that may still be made today; ``None`` if nothing limits them as far as is known."""
+        of_day = self.day_remaining(division)
+        left = [] if of_day is None else [of_day - self.reserve]
+        if self.max_calls is not None:
+            left.append(self.max_calls - self.calls)
+        if self._contract is not None:
+            self._contract.roll(self.server_time(now))
+            left.append(self._contract.remaining)
+        return max(0, min(left)) if left else None
+
     def note_error(self, division: int, path: str, now: float) -> None:
         """Count a 400, 401, 403 or 404 toward the endpoint's error budget (API 2.3)."""
         self._errors[division, path].append(now)
@@ -227,7 +242,20 @@ def _numbers(headers: Mapping[str, str], prefix: str) -> tuple[int | None, int |
     return number("limit"), number("remaining"), number("reset")
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    # Nobody has seen Exact send it (API 2.2); honoured if it comes, seconds form only.
+def retry_after_s(headers: Mapping[str, str], at: float) -> float | None:
+    """Seconds that ``Retry-After`` asks for, be they written as a number or as a date.
+
+    Nobody has seen Exact send it (API 2.2); it is honoured if it comes, up to an hour.
+
+    Args:
+        headers: With names in lower case.
+        at: Now, by the server's clock.
+    """
     text = headers.get("retry-after", "").strip()
-    return float(text) if text.isdigit() else None
+    if text.isdigit():
+        return min(float(text), HOUR_S)
+    try:
+        until = parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None
+    return min(max(0.0, until - at), HOUR_S)

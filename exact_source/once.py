@@ -6,12 +6,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+from dlt.common.destination.exceptions import DestinationException
 
 from . import rows
 from .client import Target
 from .cursors import Cursor
 from .entities import load_catalogue
-from .errors import AuthenticationError, ConfigurationError, LimitError, StreamError
+from .errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ExactError,
+    LimitError,
+    StreamError,
+    describe_fault,
+)
 from .listing import read_all
 from .run import Division, Run, StreamResult
 from .shape import Shape
@@ -46,15 +54,7 @@ async def _settle(run: Run, shape: Shape, division: int, read: Awaitable[Listed]
     result = StreamResult(division, shape.entity.name, shape.plan.label, run.clock.now())
     run.results.append(result)
     try:
-        found = await read
-        result.calls, result.notes = found.calls, list(found.notes)
-        result.rows = 0 if found.table is None else found.table.num_rows
-        stamped = rows.stamp(found.table, run.clock.now()) if result.rows else None
-        if stamped is not None or found.cursor is not None:
-            await put(division, stamped, found.cursor)
-        if stamped is not None and shape.entity.division_from:
-            result.deleted = await _remove_unlisted(run, shape, stamped, put)
-        result.status = "complete"
+        await _load(run, shape, result, await read, put)
     except LimitError as error:
         result.status, result.error, result.resumes_at = "waiting", str(error), error.resumes_at
     except StreamError as error:
@@ -63,8 +63,29 @@ async def _settle(run: Run, shape: Shape, division: int, read: Awaitable[Listed]
     except (AuthenticationError, ConfigurationError) as error:
         result.status, result.error = "failed", str(error)
         run.give_up(error)
+    except (ExactError, DestinationException, OSError):
+        raise  # not the list's: the database, the disk
+    except Exception as error:  # noqa: BLE001 (one bad list spoils nothing)
+        result.status, result.permanent = "failed", True
+        result.error = f"{result.entity}: {describe_fault(error)}"
     result.ended_at = run.clock.now()
     run.on_progress(result)
+
+
+async def _load(run: Run, shape: Shape, result: StreamResult, found: Listed, put: Put) -> None:
+    result.calls, result.notes = found.calls, list(found.notes)
+    table = found.table
+    if table is not None:
+        table = run.with_key(result, table, ["division", *shape.keys])
+    result.rows = 0 if table is None else table.num_rows
+    stamped = rows.stamp(table, run.clock.now()) if result.rows else None
+    if stamped is not None or found.cursor is not None:
+        await put(result.division, stamped, found.cursor)
+    if stamped is not None and shape.entity.division_from:
+        result.deleted = await _remove_unlisted(run, shape, stamped, put)
+    result.error = run.lacking(result)
+    result.status = "incomplete" if result.error else "complete"
+    run.settled.add((result.entity, result.division))
 
 
 async def _remove_unlisted(run: Run, shape: Shape, listed: pa.Table, put: Put) -> int:
@@ -91,7 +112,7 @@ async def _tombstones(run: Run, division: Division) -> Listed:
     cursor = Cursor(
         column="Timestamp",
         feed="sync",
-        moved=division.moved,
+        moved=run.last_move(division.code, division.moved),
         tombstones=found.top,
         tombstones_at=found.read_at,
     )

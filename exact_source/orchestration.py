@@ -15,13 +15,13 @@ from .clock import Clock, SystemClock
 from .entities import load_catalogue
 from .errors import ExactError, LimitError, RemoteError, TokenStoreError
 from .leases import leases_from_settings
+from .run import ROUND_ROWS, ROUND_S
 from .settings import load_settings
 from .source import choose_entities, make_options, make_run
 from .sync import EXIT_COMPLETE, EXIT_INCOMPLETE, Outcome, sync
 
 # A sync costs a call per stream at least, so what failed is not tried again at once.
 PAUSE_S = 600.0
-ROUND_PAGES, ROUND_S = 1000, 300.0
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def sync_divisions(
     settings = load_settings()
     chosen = choose_entities(entities, load_catalogue())
     run = make_run(
-        make_options(divisions=divisions, round_pages=ROUND_PAGES, round_s=ROUND_S, **options),
+        make_options(divisions=divisions, round_rows=ROUND_ROWS, round_s=ROUND_S, **options),
         settings,
         storage_from_settings(settings, pipeline),
         clock=clock,

@@ -105,6 +105,7 @@ def duration(
     *,
     now: float,
     contract_cap: int | None = None,
+    contract_spent: int = 0,
 ) -> Duration:
     """How long the calls of several divisions take side by side.
 
@@ -113,6 +114,7 @@ def duration(
         allowances: Division -> what it may make; a division that is missing has the usual limits.
         now: Seconds since the epoch, UTC.
         contract_cap: Calls a day over all divisions; ``None`` for no cap.
+        contract_spent: Of today's.
 
     Raises:
         ValueError: If a division or the contract may make no call at all on a whole day.
@@ -125,7 +127,11 @@ def duration(
     while left:
         midnight = (day_starts_at // DAY_S + 1) * DAY_S
         open_minutes = max(1, int((midnight - day_starts_at) // MINUTE_S))
-        spent = _one_day(left, allowed, open_minutes, contract_cap, first=days == 0)
+        is_first = days == 0
+        cap = contract_cap
+        if cap is not None and is_first:
+            cap = max(0, cap - contract_spent)
+        spent = _one_day(left, allowed, open_minutes, cap, first=is_first)
         used = max((-(-n // allowed[code].minute) for code, n in spent.items()), default=0)
         minutes += used
         days += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import (
     AsyncIterator,
     Coroutine,
@@ -30,11 +31,13 @@ from .first_load import FirstLoad, repeated_rows
 from .functions import FunctionShape, FunctionStream, shape_of
 from .history import History
 from .once import read_once
-from .run import Run, StreamResult
+from .run import Rejected, Run, StreamResult
 from .shape import Shape
-from .stored import SYNCS_TABLE, Stored
+from .stored import REJECTED_TABLE, SYNCS_TABLE, Stored
 from .streams import Stream
 from .tables import append_only, as_loaded, column_hint, declare_table
+
+logger = logging.getLogger(__name__)
 
 # Each yield costs dlt some milliseconds, so pages of 60 rows travel together.
 BATCH_ROWS = 20_000
@@ -100,6 +103,14 @@ def make_resource(run: Run, entity: Entity, *, rank: int, selected: bool) -> Dlt
     return resource
 
 
+def run_behind(resource: DltResource) -> Run | None:
+    """The run that a resource reads for; ``None`` if it is not one of ours."""
+    for step in resource._pipe.steps:  # noqa: SLF001 (dlt copies resources; their steps stay the same)
+        if isinstance(declaration := getattr(step, "_f", None), Declaration):
+            return declaration.run
+    return None
+
+
 class Declaration:
     """Puts the entity's table into the dlt schema in front of the first item.
 
@@ -110,15 +121,21 @@ class Declaration:
         self._reader = reader
         self._schema: Schema | None = None
 
+    @property
+    def run(self) -> Run:
+        """That the entity is read for."""
+        return self._reader.run
+
     def __call__(self, item: Any) -> Any:
         """Let the item through."""
         schema = dlt.current.source_schema()
         if schema is not self._schema:
-            run = self._reader.run
+            run = self.run
             declare_table(schema, self._reader.shape, run.options.deletes, run.selected)
             self._schema = schema
         if self._reader.appends:
             append_only(schema, self._reader.name)
+            self._schema = None  # a source may serve another round
         return item
 
 
@@ -136,7 +153,7 @@ class EntityReader:
     async def tables(self) -> AsyncIterator[pa.Table]:
         """Arrow batches; dlt's state is written just before the batch that it covers."""
         run = self.run
-        before = len(run.results)
+        before, self.appends = len(run.results), False
         async with run.connected(dlt.current.pipeline()) as stored:
             states = self._begin(stored)
             history = History(self.shape) if self.name in run.options.history else None
@@ -156,11 +173,24 @@ class EntityReader:
         if history is not None and (item := history.item(column_hint)) is not None:
             yield item
         remember_errors(run)
-        run.unsaid += [r for r in run.results[before:] if r.entity == self.name]
+        for item in self._outcomes(before, has_news=yielded):
+            yield item
+
+    def _outcomes(self, before: int, *, has_news: bool) -> Iterator[Any]:
+        """What became of the streams whose results stand behind ``before``."""
+        run = self.run
+        mine = [r for r in run.results[before:] if r.entity == self.name]
+        run.unsaid += mine
         # What had no news waits for others: dlt works a while on each item of a table of its own.
-        if run.unsaid and (yielded or not run.is_connected):
+        if run.unsaid and (has_news or not run.is_connected):
             said, run.unsaid = run.unsaid, []
             yield outcome_item(said)
+        if not run.rounds and any(r.status == "incomplete" for r in mine):
+            logger.warning("%s: not read to the end; run again, or see run_to_end", self.name)
+        rejected = [r for r in run.rejected if r.entity == self.name]
+        if rejected:
+            run.rejected = [r for r in run.rejected if r.entity != self.name]
+            yield rejected_item(rejected, run.clock.now())
 
     def _begin(self, stored: Stored) -> DivisionStates:
         """The entity's cursors; the first entity of a run looks at what concerns all of them."""
@@ -243,6 +273,8 @@ class EntityReader:
 
         run, entity = self.run, self.shape.entity
         noticed = self._noticed(states)
+        if noticed is not None:
+            run.noticed[self.name] = noticed
         if noticed is not None and not noticed:
             return []  # before the list of divisions is asked for
         if entity.division_from or self.name == "deleted":
@@ -378,7 +410,7 @@ def tombstone_starts(arrived: set[str]) -> dict[tuple[int, int], int]:
         for code, entry in state.items():
             seen = arrived_entry(entry, arrived) or {}
             if "tombstones" in seen:
-                at = int(code), seen.get("moved", 0)
+                at = int(code), seen.get("moved") or 0
                 starts[at] = min(seen["tombstones"], starts.get(at, seen["tombstones"]))
     listed = states.get("deleted")
     if listed is not None:  # the table of tombstones itself may be new
@@ -456,3 +488,26 @@ def outcome_item(results: list[StreamResult]) -> Any:
         file_format="parquet",
     )
     return dlt.mark.with_hints(pa.table(columns, schema=_SYNCS), hints, create_table_variant=True)
+
+
+def rejected_item(rejected: list[Rejected], at: float) -> Any:
+    """Rows for ``_exact_rejected``; the same row read again is there once."""
+    kinds = {"division": pa.int32(), "entity": pa.string(), "mark": pa.string()}
+    kinds |= {"seen_at": rows.INSTANT, "reason": pa.string(), "row": pa.string()}
+    keys = ["division", "entity", "mark"]
+    found = {
+        (r.division, r.entity, rows.mark(r.row)): (rows.instant(at), r.reason, r.row)
+        for r in rejected
+    }
+    columns = zip(*(key + rest for key, rest in found.items()), strict=True)
+    table = pa.table(dict(zip(kinds, map(list, columns), strict=True)), pa.schema(kinds))
+    hints = dlt.mark.make_hints(
+        table_name=REJECTED_TABLE,
+        write_disposition=DELETE_INSERT,
+        primary_key=keys,
+        merge_key=(),
+        columns={},
+        file_format="parquet",
+    )
+    table = rows.with_required(table, set(keys))
+    return dlt.mark.with_hints(table, hints, create_table_variant=True)

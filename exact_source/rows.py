@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -82,6 +83,29 @@ def drop_known(
     if all(keep):
         return table
     return pa.concat_tables([old.filter(pa.array(keep)), table.filter(pc.invert(mask))])
+
+
+def with_key(table: pa.Table, keys: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+    """The rows that have a key, and those that lack a part of it."""
+    has_key = pa.repeat(True, table.num_rows)
+    for name in keys:
+        has_key = pc.and_(has_key, pc.is_valid(table.column(name)))
+    if pc.all(has_key, min_count=0).as_py():
+        return table, table.slice(0, 0)
+    return table.filter(has_key), table.filter(pc.invert(has_key))
+
+
+def as_json(table: pa.Table) -> list[str]:
+    """Each row as a JSON object of what is filled."""
+    return [
+        json.dumps({k: v for k, v in row.items() if v is not None}, default=str, sort_keys=True)
+        for row in table.to_pylist()
+    ]
+
+
+def mark(text: str) -> str:
+    """A short mark of a text."""
+    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def key_tuples(table: pa.Table, keys: Sequence[str]) -> list[tuple[Any, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,13 +16,14 @@ from . import rows
 from .client import ExactClient, OnWait, Target
 from .clock import Clock
 from .entities import load_catalogue
-from .errors import ConfigurationError, ExactError, LimitError, RefusedError
+from .errors import ConfigurationError, ContractError, ExactError, LimitError, RefusedError
 from .feeds import Route
 from .first_load import FirstLoad
 from .leases import SqlLeases, division_item
 from .limits import DAY_S, Limits
 from .listing import read_all
 from .pages import PageSchema
+from .refusals import ErrorFile
 from .stored import Stored
 from .tombstones import Tombstones, read_tombstones
 
@@ -31,6 +32,10 @@ Status = Literal["running", "complete", "incomplete", "waiting", "refused", "fai
 
 # Divisions that are asked for the list of divisions before it is given up.
 DIVISION_TRIES = 3
+# Rows of a stream without a key that are kept; more is no oversight but another API.
+KEYLESS_ROWS = 1_000
+# What ends a round, unless somebody says otherwise: so much is lost at most, and waits to be loaded.
+ROUND_S, ROUND_ROWS = 300.0, 1_000_000
 # Rows that wait in memory for the end of a load, for the tables of earlier states.
 HISTORY_ROWS = 100_000
 
@@ -53,6 +58,7 @@ class Options:
         parameters: Setting -> values that functions are asked with, instead of those of their parents.
         round_pages: Pages after which a run stops, to be loaded and gone on with; ``None``: no limit.
         round_s: Seconds after which a run stops in the same way.
+        round_rows: Rows after which a run stops in the same way.
         notices: ``(entity, division)`` -> mark of the last webhook that said it changed: only streams
             whose rows do not cover theirs are read; ``None``: all are.
     """
@@ -70,6 +76,7 @@ class Options:
     parameters: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     round_pages: int | None = None
     round_s: float | None = None
+    round_rows: int | None = None
     notices: Mapping[tuple[str, int], str] | None = None
 
 
@@ -81,13 +88,24 @@ class Division:
         code: Its number in URLs.
         name: Its description.
         blocked: ``BlockingStatus``; 0 is open (API 5).
-        moved: ``DivisionMoveDate`` in milliseconds of its digits; 0 if it never moved.
+        moved: ``DivisionMoveDate`` in milliseconds of its digits; 0 if it never moved, ``None`` if
+            the list of divisions was refused.
     """
 
     code: int
     name: str = ""
     blocked: int = 0
-    moved: int = 0
+    moved: int | None = 0
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that has no place in its table: it lacks a part of its key."""
+
+    division: int
+    entity: str
+    reason: str
+    row: str
 
 
 @dataclass
@@ -108,6 +126,10 @@ class StreamResult:
     resumes_at: float | None = None
     permanent: bool = False  # an error that another run would meet again
     notes: list[str] = field(default_factory=list)
+
+
+class PausedError(Exception):
+    """The round ended while a stream waited; it goes on in the next one."""
 
 
 class Run:
@@ -137,6 +159,9 @@ class Run:
         self.results: list[StreamResult] = []
         self.unsaid: list[StreamResult] = []
         self.settled: set[tuple[str, int]] = set()
+        self.noticed: dict[str, set[int]] = {}
+        self.rejected: list[Rejected] = []
+        self.keyless: Counter[tuple[str, int]] = Counter()
         self.selected: frozenset[str] = frozenset()
         self.rounds = 0
         self.fatal: ExactError | None = None
@@ -154,7 +179,9 @@ class Run:
         self._users = 0
         self._locks: dict[object, asyncio.Lock] = {}
         self._cache: dict[object, Any] = {}
-        self._pages = self.history_rows = 0
+        self.overhead: Counter[int] = Counter()
+        self.error_file: ErrorFile | None = None
+        self._pages = self._rows = self.history_rows = 0
         self.started_at = self._round_started_at = clock.now()
 
     # -- the connection ------------------------------------------------------------------------
@@ -168,6 +195,8 @@ class Run:
             self._locks = defaultdict(asyncio.Lock)
             self.stored = Stored(pipeline)
             self.stored.check()
+            self.error_file = ErrorFile.of(pipeline)
+            self.error_file.recall(self.limits)
             self._count_earlier_calls()
         self._users += 1
         try:
@@ -176,6 +205,8 @@ class Run:
             self._users -= 1
             if self._users == 0:
                 client, self._client = self._client, None
+                if self.error_file is not None:
+                    self.error_file.keep(self.limits, self.clock.now())
                 self.stored.close()
                 await client.close()
 
@@ -204,27 +235,33 @@ class Run:
     def begin_round(self) -> None:
         """Forget what the last round counted."""
         self.rounds += 1
-        self._pages = self.history_rows = 0
+        self._pages = self._rows = self.history_rows = 0
         self._round_started_at = self.clock.now()
         self.arrived = None
+
+    def is_settled(self, entity: str, division: int) -> bool:
+        """Whether a stream has nothing more to read in this run."""
+        unnoticed = entity in self.noticed and division not in self.noticed[entity]
+        return unnoticed or (entity, division) in self.settled
 
     def note_version(self, division: int, version: int | None) -> None:
         """Keep the highest row version seen of a division; they are one series over all entities."""
         self.versions[division] = max(version or 0, self.versions.get(division, 0))
 
-    def count_page(self) -> None:
+    def count_page(self, rows: int) -> None:
         """Note that a page was read."""
         self._pages += 1
+        self._rows += rows
 
     def must_stop(self) -> bool:
         """Whether streams should stop at the next page, to be loaded and gone on with."""
         now = self.clock.now()
         options = self.options
         return (
-            self.stop_requested
+            self._is_stopped()
             or self.fatal is not None
             or self.history_rows >= HISTORY_ROWS
-            or (self.stop_at is not None and now >= self.stop_at)
+            or (options.round_rows is not None and self._rows >= options.round_rows)
             or (options.round_pages is not None and self._pages >= options.round_pages)
             or (options.round_s is not None and now - self._round_started_at >= options.round_s)
         )
@@ -234,10 +271,27 @@ class Run:
 
         Raises:
             LimitError: If the run shall stop: a wait takes up to a quarter of an hour.
+            PausedError: If the round is over: what was read waits to be loaded.
         """
-        if self.stop_requested or (self.stop_at is not None and self.clock.now() >= self.stop_at):
+        if self._is_stopped():
             raise LimitError(f"{target.where}: stopped while waiting: {why}", resumes_at=until)
+        if target.may_pause and self._pages and self.must_stop():
+            raise PausedError
         self.on_wait(target, until, why)
+
+    def heed_stop(self, target: Target) -> None:
+        """Make no further call once the run shall stop.
+
+        Raises:
+            LimitError: If so.
+        """
+        if self._is_stopped():
+            raise LimitError(f"{target.where}: stopped", resumes_at=self.clock.now())
+
+    def _is_stopped(self) -> bool:
+        return self.stop_requested or (
+            self.stop_at is not None and self.clock.now() >= self.stop_at
+        )
 
     def give_up(self, error: ExactError) -> None:
         """Stop all streams because of an error that concerns all; what was read is loaded.
@@ -248,6 +302,33 @@ class Run:
         if self._pages == 0:
             raise error
         self.fatal = self.fatal or error
+
+    # -- rows without a key --------------------------------------------------------------------
+
+    def with_key(self, result: StreamResult, table: pa.Table, keys: Sequence[str]) -> pa.Table:
+        """The rows that have a key; the others are kept for ``_exact_rejected``.
+
+        Raises:
+            ContractError: If there are a thousand of them.
+        """
+        kept, keyless = rows.with_key(table, keys)
+        if keyless.num_rows:
+            stream = result.entity, result.division
+            self.keyless[stream] += keyless.num_rows
+            reason = f"no {' or no '.join(k for k in keys if keyless.column(k).null_count)}"
+            if self.keyless[stream] > KEYLESS_ROWS:
+                raise ContractError(
+                    f"{result.entity} of division {result.division}: over {KEYLESS_ROWS} rows have "
+                    f"{reason}; reading stopped"
+                )
+            self.rejected += [Rejected(*stream[::-1], reason, row) for row in rows.as_json(keyless)]
+        return kept
+
+    def lacking(self, result: StreamResult) -> str:
+        """What to say of a stream's rows without a key; empty if it has none."""
+        count = self.keyless[result.entity, result.division]
+        rows_are = "row without a key is" if count == 1 else "rows without a key are"
+        return f"{count} {rows_are} in _exact_rejected, not in the table" if count else ""
 
     # -- shared answers, each fetched once a run -----------------------------------------------
 
@@ -278,11 +359,30 @@ class Run:
     async def tombstones(self, division: int) -> Tombstones:
         """What a division said of its deleted rows since ``tombstones_since``."""
         moved = next(d.moved for d in await self.divisions() if d.code == division)
-        since = self.tombstones_since.get((division, moved))
-        return await self.once(  # type: ignore[no-any-return]
-            ("tombstones", division),
-            lambda: read_tombstones(self.client, self.clock, division, since),
-        )
+        since = self.tombstones_since.get((division, self.last_move(division, moved)))
+
+        async def read() -> Tombstones:
+            found = await read_tombstones(self.client, self.clock, division, since)
+            self._note_overhead("deleted", division, found.calls)
+            return found
+
+        return await self.once(("tombstones", division), read)  # type: ignore[no-any-return]
+
+    def _note_overhead(self, entity: str, division: int | None, calls: int) -> None:
+        """Calls for a list that is no table of this run; they belong to the first stream that ends."""
+        if entity not in self.selected:
+            self.overhead[division or 0] += calls
+
+    def take_overhead(self, division: int) -> int:
+        """Calls that nobody has counted: the division's, and those of divisions that are not read."""
+        read = {d.code for d in self._cache.get("divisions", ())} - {division}
+        mine = [code for code in self.overhead if code not in read]
+        return sum(self.overhead.pop(code) for code in mine)
+
+    def last_move(self, division: int, moved: int | None) -> int:
+        """``DivisionMoveDate``; that of earlier runs if the list of divisions was refused."""
+        earlier = (at for code, at in self.tombstones_since if code == division)
+        return max(earlier, default=0) if moved is None else moved
 
     async def once(self, key: object, fetch: Callable[[], Any]) -> Any:
         """The value of ``fetch()``, fetched by whoever asks first."""
@@ -304,6 +404,8 @@ class Run:
                 return await read_all(self.client, target, schema), calls + target.calls
             except (RefusedError, LimitError) as error:
                 failures.append(error)
+            finally:
+                self._note_overhead("divisions", start, target.calls)
             calls += target.calls
             if sum(isinstance(f, RefusedError) for f in failures) == DIVISION_TRIES:
                 break
@@ -355,7 +457,7 @@ class Run:
                 f"divisions: {', '.join(map(str, missing))} cannot be seen by this app and user; "
                 "see `exact-source divisions`"
             )
-        return [seen.get(code, Division(code)) for code in wanted]
+        return [seen.get(code, Division(code, moved=None)) for code in wanted]
 
 
 def _divisions_of(table: pa.Table) -> Iterable[Division]:

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 import dlt
 from dlt.extract.resource import DltResource
+from dlt.extract.source import DltSource
 
 from .auth import OAuth, TokenStorage, storage_from_settings
 from .client import ExactClient
@@ -19,8 +20,8 @@ from .errors import ConfigurationError
 from .feeds import Route, check_route
 from .leases import SqlLeases
 from .limits import DAY_S, Limits
-from .resources import make_resource
-from .run import Deletes, Options, Run
+from .resources import make_resource, run_behind
+from .run import ROUND_ROWS, ROUND_S, Deletes, Options, Run
 from .settings import Settings, load_settings
 
 # How often the keys of entities without tombstones are compared.
@@ -224,6 +225,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     reserve_calls: int = 0,
     contract_cap: int | None = None,
     max_calls: int | None = None,
+    round_minutes: float = ROUND_S / 60,
     max_pages: int | None = None,
     utc_instants: bool = False,
     parameters: Any = None,
@@ -254,7 +256,9 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         reserve_calls: Calls of each division's day that are left to other integrations.
         contract_cap: Calls a day over all divisions.
         max_calls: Calls that this run may make.
-        max_pages: Pages after which this run stops; the next one goes on there.
+        round_minutes: Minutes after which this run stops, if it has read anything by then; the next
+            one goes on there, and ``run_to_end`` repeats it until nothing is left.
+        max_pages: Pages after which it stops in the same way.
         utc_instants: Add ``created_utc`` and ``modified_utc``, true instants.
         parameters: What functions are asked with instead of the defaults, such as
             ``{"years": [2024, 2025]}``; see docs/entities.md.
@@ -281,6 +285,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         reconcile=reconcile,
         reconcile_days=reconcile_days,
         history=history,
+        round_s=round_minutes * 60,
+        round_rows=ROUND_ROWS,
         round_pages=max_pages,
         utc_instants=utc_instants,
         parameters=parameters,
@@ -290,6 +296,18 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     storage = token_storage or storage_from_settings(settings)
     run = make_run(options, settings, storage, clock=clock, limits=limits, leases=leases)
     yield from resources_of(run, selected, load_catalogue().entities)
+
+
+def run_of(source: DltSource) -> Run:
+    """The run that all resources of a source belong to.
+
+    Raises:
+        ConfigurationError: If it is no source of this package.
+    """
+    for resource in source.resources.values():
+        if (run := run_behind(resource)) is not None:
+            return run
+    raise ConfigurationError(f"source {source.name} was not made by exact_online(...)")
 
 
 @dlt.source(name="exact_online", section="exact_online", max_table_nesting=0)

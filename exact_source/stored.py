@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 # Values bound in one statement; DuckDB and Postgres take more, BigQuery is happier with fewer.
 CHUNK = 500
+REJECTED_TABLE = "_exact_rejected"
 SYNCS_TABLE = "_exact_syncs"
 
 

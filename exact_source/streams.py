@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dlt.common.destination.exceptions import DestinationException
+
+from . import cursors
 from .chain import Chain
 from .cursors import Cursor
 from .errors import (
     AuthenticationError,
     ConfigurationError,
     ContractError,
+    ExactError,
     LimitError,
     RefusedError,
     StreamError,
+    describe_fault,
 )
 from .reconcile import is_due, read_keys
+from .run import PausedError
 from .tombstones import RETENTION_S
 
 HOUR_S = 3600
@@ -31,7 +37,18 @@ class Stream(Chain):
         """Read until the end, a limit or the round's end; the outcome is in ``result``."""
         self.run.results.append(self.result)
         try:
+            await self._read_to_an_end()
+        except (ExactError, DestinationException, OSError):
+            raise  # not the stream's: the database, the disk
+        except Exception as error:  # noqa: BLE001 (one bad stream spoils nothing)
+            self._end("failed", f"{self.target.where}: {describe_fault(error)}")
+            self.result.permanent = True
+
+    async def _read_to_an_end(self) -> None:
+        try:
             await self._read_or_release()
+        except PausedError:
+            self._end("incomplete", "goes on in the next round")
         except LimitError as error:
             self._end("waiting", str(error))
             self.result.resumes_at = error.resumes_at
@@ -40,9 +57,8 @@ class Stream(Chain):
         except StreamError as error:
             self._end("failed", str(error))
             self.result.permanent = error.is_permanent
-            if isinstance(error, ContractError) and self.cursor.scan is not None:
-                # Going on from there would meet the same page again.
-                await self._move(None, replace(self.cursor, scan=None))
+            if isinstance(error, ContractError):
+                await self._move(None, cursors.failed(self.cursor))
         except (AuthenticationError, ConfigurationError) as error:
             self._end("failed", str(error))
             self.run.give_up(error)
@@ -59,6 +75,7 @@ class Stream(Chain):
         self._start_over_if_needed()
         await self._settle_marks()
         await self._apply_tombstones()
+        self.target.calls += self.run.take_overhead(self.division.code)
         if self.cursor.scan is None or self.cursor.scan.pages == 0:
             await self._begin()
         self._leave_out(self.cursor.dropped)
@@ -82,12 +99,14 @@ class Stream(Chain):
         )
 
     async def _end_read(self) -> None:
-        if not self._deletes_error:
+        lacking = "; ".join(filter(None, (self._deletes_error, self.run.lacking(self.result))))
+        if not lacking:
             await self._note_noticed()
             self._end("complete")
             return
-        # All rows are there, and maybe some that are gone: no success, and no use in another round.
-        self._end("incomplete", self._deletes_error)
+        # Maybe rows are there that are gone, or some are not: no success, and no use in another round.
+        self._end("incomplete", lacking)
+        self.result.permanent = self.result.permanent or not self._deletes_error
         self.run.settled.add((self.entity.name, self.division.code))
 
     async def _note_noticed(self) -> None:
@@ -104,6 +123,8 @@ class Stream(Chain):
             self._end(
                 "skipped", f"the division is blocked (BlockingStatus {self.division.blocked})"
             )
+            # Who names it wants it, so leaving it out is no success.
+            self.result.permanent = bool(self.run.options.divisions)
             return False
         now = self.run.clock.now()
         recent = tuple(at for at in self.cursor.refused_at if at > now - HOUR_S)
@@ -115,35 +136,49 @@ class Stream(Chain):
         return True
 
     def _start_over_if_needed(self) -> None:
-        plan, cursor, moved = self.shape.plan, self.cursor, self.division.moved
-        history = self.entity.name in self.run.options.history
-        fresh = Cursor(
-            column=plan.column,
-            feed=plan.full.kind,
-            moved=moved,
-            refused_at=cursor.refused_at,
-            history=history,
-        )
-        if not cursor.feed or cursor.column != plan.column:
+        cursor, fresh = self.cursor, self._fresh()
+        if not cursor.feed or cursor.column != fresh.column:
             self.cursor = fresh
-        elif moved != cursor.moved:
+        elif cursor.moved not in {None, fresh.moved}:
             # Row versions start anew in another database (API 4.2).
             self.result.notes.append("the division moved to another database: read anew")
             self.cursor = fresh
-        elif self._shall_refresh() or cursor.lacks or (history and not cursor.history):
-            if cursor.lacks:
-                self.result.notes.append(f"new columns: {', '.join(cursor.lacks)}: read anew")
-            self.cursor = replace(
-                fresh, tombstones=cursor.tombstones, tombstones_at=cursor.tombstones_at
-            )
         elif self._missed_tombstones():
             self.result.notes.append("tombstones of over two months ago are gone: read anew")
             self.cursor = fresh
-        elif cursor.feed != plan.full.kind:
-            # Its links lead elsewhere.
-            self.cursor = replace(cursor, feed=plan.full.kind, scan=None)
-        if not history and self.cursor.history:
-            self.cursor = replace(self.cursor, history=False)
+        elif (why := self._why_anew()) is not None:
+            self.result.notes += [f"{why}: read anew"] if why else []
+            kept = {"tombstones": cursor.tombstones, "tombstones_at": cursor.tombstones_at}
+            self.cursor = replace(fresh, **kept)  # type: ignore[arg-type]
+        else:
+            # The links of another feed lead elsewhere.
+            scan = cursor.scan if cursor.feed == fresh.feed else None
+            self.cursor = replace(
+                cursor, feed=fresh.feed, moved=fresh.moved, history=fresh.history, scan=scan
+            )
+
+    def _fresh(self) -> Cursor:
+        """The cursor of a stream of which nothing was read."""
+        before, options = self.cursor, self.run.options
+        earlier = before.moved if before.feed else None
+        return Cursor(
+            column=self.shape.plan.column,
+            feed=self.shape.plan.full.kind,
+            moved=earlier if self.division.moved is None else self.division.moved,
+            refused_at=before.refused_at,
+            history=self.entity.name in options.history,
+            start_ms=options.start_ms,
+        )
+
+    def _why_anew(self) -> str | None:
+        """What asks for all rows once more, empty if the user did; ``None`` if nothing does."""
+        cursor, options = self.cursor, self.run.options
+        if cursor.lacks:
+            return f"new columns: {', '.join(cursor.lacks)}"
+        if cursor.start_ms is not None and (options.start_ms or 0) < cursor.start_ms:
+            return "start_date is earlier than it was"
+        misses_history = self.entity.name in options.history and not cursor.history
+        return "" if self._shall_refresh() or misses_history else None
 
     def _shall_refresh(self) -> bool:
         """Whether the user wants all rows anew, and that is not under way."""
@@ -190,12 +225,15 @@ class Stream(Chain):
             return
         if not self.stored.has_rows(self.entity.name, code):
             return
-        needed, left = self.cursor.pages, self.run.limits.day_remaining(code)
+        needed, left = self.cursor.pages, self.run.limits.calls_left(code, now)
         if left is not None and needed > left:
             self.result.notes.append(
-                f"keys were not compared: {needed} calls, and {left} are left today"
+                f"keys were not compared: that takes {needed} calls, and {left} are left"
             )
             return
+        # All keys or none: what was read of them is of no use in another round.
+        self.target.may_pause = False
+        self.target.before_call = self.run.heed_stop
         met = await read_keys(self.run.client, self.target, self.shape)
         if not await self._may_be_empty(met):
             self._end("refused", f"{where}: empty answer without rights; rows were kept")

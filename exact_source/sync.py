@@ -9,6 +9,7 @@ from typing import Any
 
 import dlt
 from dlt.common.pipeline import LoadInfo
+from dlt.extract.source import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from .alone import held_open, only_sync
@@ -24,7 +25,7 @@ from .errors import (
 from .indexes import update_indexes
 from .leases import SqlLeases
 from .run import Run, StreamResult
-from .source import run_source
+from .source import run_of, run_source
 from .telemetry import traced_sync
 
 LOAD_PATIENCE_S = 3600.0  # for the loads of other workers
@@ -57,11 +58,43 @@ class Outcome:
         if self.error is not None and self.error.exit_code != EXIT_INCOMPLETE:
             return self.error.exit_code
         statuses = {r.status for r in self.results}
-        if self.error is None and statuses <= {"complete", "skipped"}:
+        left_out = any(r.status == "skipped" and r.permanent for r in self.results)
+        if self.error is None and statuses <= {"complete", "skipped"} and not left_out:
             return EXIT_COMPLETE
         if statuses and statuses <= {"failed", "refused"}:
             return EXIT_FAILED  # nothing at all was loaded
         return EXIT_INCOMPLETE
+
+    def __str__(self) -> str:
+        """A line in all, and one for each stream and error that a person should know of."""
+        rows = sum(r.rows for r in self.results)
+        all_in_all = (
+            f"exit code {self.exit_code}: {rows:,} rows of {len(self.results)} streams, "
+            f"{self.calls:,} calls, {self.rounds} rounds"
+        )
+        others = [
+            f"{r.entity} of division {r.division}: {r.status}: {r.error}"
+            for r in self.results
+            if r.status != "complete"
+        ]
+        errors = [str(self.error)] if self.error else []
+        return "\n".join([all_in_all, *others, *self.notes, *errors])
+
+
+def run_to_end(pipeline: dlt.Pipeline, source: DltSource) -> Outcome:
+    """Run a source until everything is read or a limit says stop: as often as it takes.
+
+    ``pipeline.run(source)`` is one round, which may end before the data does; this is all of them, with
+    the indexes and comments that ``exact-source sync`` makes.
+
+    Args:
+        pipeline: Any of dlt's.
+        source: From ``exact_online(...)``, its resources selected and adapted as you like.
+
+    Raises:
+        PipelineStepFailed: If the destination or dlt failed; the last round is read again next time.
+    """
+    return _sync(pipeline, run_of(source), lambda: source)
 
 
 def sync(
@@ -79,13 +112,22 @@ def sync(
     With leases a worker that finds the pipeline or a division held by another leaves it to that one
     (incomplete, with the moment at which it may be free), and loads of one dataset follow each other.
     """
+    return _sync(pipeline, run, lambda: run_source(run, list(entities)), on_round)
+
+
+def _sync(
+    pipeline: dlt.Pipeline,
+    run: Run,
+    make_source: Callable[[], DltSource],
+    on_round: Callable[[int], None] = lambda _number: None,
+) -> Outcome:
     error: ExactError | None = None
     notes: tuple[str, ...] = ()
     try:
         with working_on(pipeline, run.leases, run.clock.now()):
             version = schema_version(pipeline)
             load_pending(pipeline)
-            read_in_rounds(pipeline, run, entities, on_round)
+            read_in_rounds(pipeline, run, make_source, on_round)
             error = run.fatal
             if schema_version(pipeline) != version:
                 notes = (update_comments(pipeline), update_indexes(pipeline))
@@ -110,7 +152,10 @@ def sync(
 
 
 def read_in_rounds(
-    pipeline: dlt.Pipeline, run: Run, entities: Sequence[str], on_round: Callable[[int], None]
+    pipeline: dlt.Pipeline,
+    run: Run,
+    make_source: Callable[[], DltSource],
+    on_round: Callable[[int], None],
 ) -> None:
     """Round after round, until there is nothing left to read."""
     with traced_sync() as trace:
@@ -119,7 +164,7 @@ def read_in_rounds(
             run.begin_round()
             on_round(run.rounds)
             before = len(run.results)
-            load_round(pipeline, run_source(run, list(entities)), run.leases)
+            load_round(pipeline, make_source(), run.leases)
             trace(run.results[before:])
             going_on = goes_on(run, run.results[before:])
 
@@ -249,4 +294,4 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-__all__ = ["AuthenticationError", "Outcome", "causes", "own_error", "sync"]
+__all__ = ["AuthenticationError", "Outcome", "causes", "own_error", "run_to_end", "sync"]

@@ -4,11 +4,13 @@ Needs ``pip install "exact-source[bigquery]"`` and Google's default credentials 
 in GOOGLE_APPLICATION_CREDENTIALS, or ``gcloud auth application-default login``).
 """
 
+import sys
+
 import dlt
 from dlt.destinations.adapters import bigquery_adapter
 from dlt.destinations.impl.bigquery.bigquery_adapter import PartitionTransformation
 
-from exact_source import exact_online
+from exact_source import exact_online, run_to_end
 
 LOCATION = "EU"  # where the dataset is made; it cannot move later
 # The table that grows, and the column that its readers filter by: a query of one month is billed for
@@ -16,16 +18,18 @@ LOCATION = "EU"  # where the dataset is made; it cannot move later
 BY_MONTH = {"transaction_lines": "date"}
 
 
-def load() -> None:
-    """Load the core entities of every company that the app may see."""
+def load() -> int:
+    """Load the core entities of every company that the app may see; gives an exit code."""
     destination = dlt.destinations.bigquery(location=LOCATION)
     pipeline = dlt.pipeline("exact_online", destination=destination, dataset_name="exact_online")
     source = exact_online(divisions="all")
     for name, column in BY_MONTH.items():
         month = PartitionTransformation("TIMESTAMP_TRUNC({column_name}, MONTH)", column)
         bigquery_adapter(source.resources[name], partition=month)
-    print(pipeline.run(source))  # noqa: T201 (a script that people run)
+    outcome = run_to_end(pipeline, source)
+    print(outcome)  # noqa: T201 (a script that people run)
+    return outcome.exit_code
 
 
 if __name__ == "__main__":
-    load()
+    sys.exit(load())

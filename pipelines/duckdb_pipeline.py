@@ -1,17 +1,21 @@
 """Exact Online into a DuckDB file: copy, change, schedule."""
 
+import sys
+
 import dlt
 
-from exact_source import exact_online
+from exact_source import exact_online, run_to_end
 
 
-def load() -> None:
-    """Load the core entities of every company that the app may see."""
+def load() -> int:
+    """Load the core entities of every company that the app may see; gives an exit code."""
     # DuckDB cannot tell a file exact_online.duckdb from a dataset exact_online, hence another name.
     destination = dlt.destinations.duckdb("exact.duckdb")
     pipeline = dlt.pipeline("exact_online", destination=destination, dataset_name="exact_online")
-    print(pipeline.run(exact_online(divisions="all")))  # noqa: T201 (a script that people run)
+    outcome = run_to_end(pipeline, exact_online(divisions="all"))
+    print(outcome)  # noqa: T201 (a script that people run)
+    return outcome.exit_code
 
 
 if __name__ == "__main__":
-    load()
+    sys.exit(load())

@@ -5,16 +5,20 @@ the address of the database in ``.dlt/secrets.toml`` (``[destination.postgres] c
 the environment (``DESTINATION__POSTGRES__CREDENTIALS``).
 """
 
+import sys
+
 import dlt
 
-from exact_source import exact_online
+from exact_source import exact_online, run_to_end
 
 
-def load() -> None:
-    """Load the core entities of every company that the app may see."""
+def load() -> int:
+    """Load the core entities of every company that the app may see; gives an exit code."""
     pipeline = dlt.pipeline("exact_online", destination="postgres", dataset_name="exact_online")
-    print(pipeline.run(exact_online(divisions="all")))  # noqa: T201 (a script that people run)
+    outcome = run_to_end(pipeline, exact_online(divisions="all"))
+    print(outcome)  # noqa: T201 (a script that people run)
+    return outcome.exit_code
 
 
 if __name__ == "__main__":
-    load()
+    sys.exit(load())

@@ -77,6 +77,7 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     from ..entities import load_catalogue
     from ..entities.parameters import all_sources
     from ..limits import Limits
+    from ..refusals import ErrorFile
     from ..source import choose_entities, make_options
     from .connect import clock_of, make_connection, make_pipeline
     from .output import print_json
@@ -90,7 +91,9 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     settings, storage = make_connection(region, base_url, pipeline)
     clock = clock_of(context)
     limits = Limits(reserve=reserve_calls, contract_cap=contract_cap)
-    run = make_asking_run(options, settings, storage, clock, limits)
+    run = make_asking_run(
+        options, settings, storage, clock, limits, error_file=ErrorFile.of(pipeline)
+    )
     feeding = {s.parent for s in all_sources() if s.parent is not None}
     memory = recall(pipeline, now=clock.now(), entities={*chosen, *feeding})
     planner = Planner(run, catalogue, chosen, memory)
@@ -131,6 +134,8 @@ class Planner:
         from ..counting import Counts, count_rows
         from ..planning import in_order
 
+        spent = self.memory.all_calls_today
+        self.run.limits.note_earlier_calls(spent, self.run.clock.now())
         async with self.run.asking() as client:
             self.divisions = await self.run.divisions()
             self.counts = Counts()
@@ -288,12 +293,13 @@ def make_report(planner: Planner, reserve: int, contract_cap: int | None) -> dic
     allowances = {
         code: Allowance(state.minute.limit, state.day.limit, state.day.remaining, reserve)
         if (state := run.limits.divisions.get(code)) is not None and state.calls
-        else Allowance(reserve=reserve)
+        else Allowance(*_usual_limits(run), reserve=reserve)
         for code in calls
     }
     rows = [s.rows for s in planner.streams if s.rows is not None]
     known = all(s.rows is not None or s.basis == "one call" for s in planner.streams)
-    total = _duration(calls, allowances, run.clock.now(), contract_cap)
+    spent = planner.memory.all_calls_today + run.limits.calls
+    total = _duration(calls, allowances, run.clock.now(), contract_cap, spent)
     limit = counts.limit if counts else None
     return {
         "order": [{**asdict(s), "division": s.division or None} for s in planner.streams],
@@ -304,6 +310,14 @@ def make_report(planner: Planner, reserve: int, contract_cap: int | None) -> dic
         "spent_calls": run.limits.calls,
         "stopped": None if limit is None else str(limit),
     }
+
+
+def _usual_limits(run: AskingRun) -> tuple[int, int]:
+    """Calls of a minute and of a day by the headers of any division that was asked."""
+    from ..limits import DAY_LIMIT, MINUTE_LIMIT
+
+    asked = [state for state in run.limits.divisions.values() if state.is_known]
+    return (asked[0].minute.limit, asked[0].day.limit) if asked else (MINUTE_LIMIT, DAY_LIMIT)
 
 
 def _calls(planner: Planner) -> dict[int, int]:
@@ -321,11 +335,14 @@ def _duration(
     allowances: Mapping[int, Allowance],
     now: float,
     contract_cap: int | None = None,
+    contract_spent: int = 0,
 ) -> Duration:
     from ..planning import duration
 
     try:
-        return duration(calls, allowances, now=now, contract_cap=contract_cap)
+        return duration(
+            calls, allowances, now=now, contract_cap=contract_cap, contract_spent=contract_spent
+        )
     except ValueError as error:
         raise ConfigurationError(f"--reserve-calls, --contract-cap: {error}") from None
 

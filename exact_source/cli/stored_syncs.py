@@ -64,6 +64,11 @@ class Memory:
     rows: dict[Stream, int] = field(default_factory=dict)
 
     @property
+    def all_calls_today(self) -> int:
+        """Calls since 00:00 UTC, over all divisions."""
+        return sum(self.calls_today.values())
+
+    @property
     def streams(self) -> list[Stream]:
         """Everything that was ever tried."""
         return sorted({*self.cursors, *self.syncs})

@@ -84,8 +84,8 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         float, typer.Option(min=0.01, help="Load and commit at least this often.")
     ] = 5.0,
     round_pages: Annotated[
-        int, typer.Option(min=1, help="Load and commit after so many pages.")
-    ] = 1000,
+        int | None, typer.Option(min=1, help="Load and commit after so many pages, too.")
+    ] = None,
     utc_instants: Annotated[
         bool, typer.Option("--utc-instants", help="Add created_utc and modified_utc.")
     ] = False,
@@ -106,6 +106,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     from ..entities import load_catalogue
     from ..leases import leases_from_settings
     from ..limits import Limits
+    from ..run import ROUND_ROWS
     from ..source import choose_entities, make_options, make_run
     from .alert import alert
     from .connect import clock_of, make_connection, make_pipeline
@@ -123,6 +124,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         history=history or False,
         round_pages=round_pages,
         round_s=round_minutes * 60,
+        round_rows=ROUND_ROWS,
         utc_instants=utc_instants,
         notices=read_notices() if changed else None,
     )

@@ -36,6 +36,12 @@ def settings(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> W
     return world
 
 
+def run_script(name: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(PIPELINES / name), run_name="__main__")
+    assert ended.value.code == 0
+
+
 def truth(world: World) -> dict[int, int]:
     path = "financialtransaction/TransactionLines"
     return {d: len(world.box.rows(path, d)) for d in world.box.divisions}
@@ -46,7 +52,7 @@ COUNT = "SELECT division, count(*) FROM exact_online.transaction_lines GROUP BY 
 
 
 def test_the_duckdb_pipeline_loads_every_company(settings: World, tmp_path: Path) -> None:
-    runpy.run_path(str(PIPELINES / "duckdb_pipeline.py"), run_name="__main__")
+    run_script("duckdb_pipeline.py")
 
     with duckdb.connect(str(tmp_path / "project" / "exact.duckdb")) as database:
         assert dict(database.execute(COUNT).fetchall()) == truth(settings)
@@ -60,7 +66,7 @@ def test_the_postgres_pipeline_loads_every_company_from_parquet(
 ) -> None:
     monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", postgres)
 
-    runpy.run_path(str(PIPELINES / "postgres_pipeline.py"), run_name="__main__")
+    run_script("postgres_pipeline.py")
 
     with psycopg2.connect(postgres) as connection, connection.cursor() as cursor:
         cursor.execute(COUNT)
@@ -85,14 +91,14 @@ def test_the_bigquery_pipeline_loads_every_company_and_then_what_changed(
     del bigquery
     # Two of the core set: the emulator takes a second for each table.
     monkeypatch.setenv("SOURCES__EXACT_ONLINE__ENTITIES", "transaction_lines,accounts")
-    script = str(PIPELINES / "bigquery_pipeline.py")
-    runpy.run_path(script, run_name="__main__")
+    script = "bigquery_pipeline.py"
+    run_script(script)
     assert_parquet("transaction_lines")
     assert_made_as_told()
     key, gone, marked, *_ = settings.keys(LINES)
     settings.box.update(LINES, settings.division, key, {"Notes": "new"})
     settings.box.delete(LINES, settings.division, gone)
-    runpy.run_path(script, run_name="__main__")
+    run_script(script)
 
     assert dict(ask(COUNT)) == truth(settings)
     assert ask("SELECT id FROM transaction_lines WHERE notes = 'new'") == [(key,)]
@@ -103,7 +109,7 @@ def test_the_bigquery_pipeline_loads_every_company_and_then_what_changed(
 
     settings.box.delete(LINES, settings.division, marked)
     monkeypatch.setenv("SOURCES__EXACT_ONLINE__DELETES", "soft")
-    runpy.run_path(script, run_name="__main__")
+    run_script(script)
     assert ask("SELECT id FROM transaction_lines WHERE _deleted_at IS NOT NULL") == [(marked,)]
 
 

@@ -203,3 +203,43 @@ def test_the_outcome_of_every_stream_is_a_row_in_the_destination(world: World) -
     world.box.allow(world.division)
     world.sync("accounts")
     assert len(world.outcomes()) == len(outcome.results) + 2
+
+
+def test_a_row_without_a_key_is_kept_aside_and_the_rest_is_loaded(make_world: MakeWorld) -> None:
+    world = make_world(companies=1)
+    path = "documents/DocumentTypes"
+    too_large = 2**40  # for the column
+    world.box.insert(path, world.division, {"ID": too_large, "Description": "odd one"})
+    for _ in range(2):
+        outcome = world.sync("document_types", "journals")
+
+        kept = result(outcome, "document_types", world.division)
+        assert (outcome.exit_code, kept.status) == (3, "incomplete"), kept.error
+        assert kept.error == "1 row without a key is in _exact_rejected, not in the table"
+        assert kept.permanent
+        assert len(world.table("document_types")) == len(world.keys(path)) - 1
+        (row,) = world.table("_exact_rejected")
+        assert (row["entity"], row["reason"]) == ("document_types", "no id")
+        assert "odd one" in row["row"]
+    world.assert_equal("journals")
+
+
+def test_an_error_that_nobody_expected_fails_its_stream_alone(world: World) -> None:
+    run = world.make_run()
+
+    def stumble(result: StreamResult) -> None:
+        where = result.entity, result.division, result.status
+        if where == ("accounts", world.division, "running"):
+            raise KeyError("secret")
+
+    run.on_progress = stumble
+    outcome = world.sync_with(run, "accounts", "journals")
+
+    failed = result(outcome, "accounts", world.division)
+    assert (outcome.exit_code, failed.status, failed.permanent) == (3, "failed", True)
+    assert "unexpected KeyError in " in failed.error
+    assert "secret" not in failed.error
+    world.assert_equal("journals")
+    assert len(world.table("accounts", world.other)) == len(world.keys(ACCOUNTS, world.other))
+    assert world.sync("accounts").exit_code == 0
+    world.assert_equal("accounts")

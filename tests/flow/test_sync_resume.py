@@ -7,9 +7,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from exact_source import exact_online, run_to_end
+from exact_source.errors import ConfigurationError
 from exact_source.run import StreamResult
 from exact_source.source import run_source
 from exact_source.sync import sync
@@ -72,14 +75,14 @@ def test_an_error_between_or_within_rounds_loses_a_round_at_most(world: World, w
     def within(result: StreamResult) -> None:
         seen.append(result)
         if where == "within" and len(seen) == 12:
-            raise RuntimeError
+            raise OSError
 
     def between(number: int) -> None:
         if where == "between" and number == 3:
-            raise RuntimeError
+            raise OSError
 
     run.on_progress = within
-    with world.watch() as calls, pytest.raises((RuntimeError, PipelineStepFailed)):
+    with world.watch() as calls, pytest.raises((OSError, PipelineStepFailed)):
         sync(world.pipeline, run, ["transaction_lines"], on_round=between)
     world.pipeline = world.new_pipeline()
     with world.watch() as more:
@@ -321,3 +324,64 @@ def test_the_repeated_hour_of_october_loses_nothing(world: World) -> None:
         world.box.update(path, world.division, key, {"Description": f"at {minutes}"})
         assert world.sync("journals").exit_code == 0
         world.assert_equal("journals")
+
+
+# -- in code of one's own ----------------------------------------------------------------------------
+
+
+def own_source(world: World, entities: list[str], **options: Any) -> Any:
+    return exact_online(
+        entities=entities,
+        base_url=world.base_url,
+        client_id=world.box.client_id,
+        client_secret=world.box.client_secret,
+        redirect_uri=world.box.redirect_uri,
+        token_storage=world.storage,
+        clock=world.clock,
+        **options,
+    )
+
+
+def test_own_code_goes_on_round_after_round_until_the_end(world: World) -> None:
+    source = own_source(world, ["journals"], max_pages=2)
+    source.resources["transaction_lines"].selected = True  # as users of dlt do it
+    with world.watch() as calls:
+        outcome = run_to_end(world.pipeline, source)
+
+    assert outcome.exit_code == 0
+    assert outcome.rounds >= 3
+    for entity in ("journals", "transaction_lines"):
+        world.assert_equal(entity)
+        for division in world.box.divisions:
+            assert max(pages(calls, feed_path(entity), division).values()) == 1
+    loads = len({str(load) for (load,) in world.sql("SELECT load_id FROM exact_online._dlt_loads")})
+    assert loads == outcome.rounds
+    comments = "SELECT comment FROM duckdb_tables() WHERE table_name = 'transaction_lines'"
+    assert world.sql(comments)[0][0]
+
+
+def test_a_run_of_own_code_ends_by_itself_before_a_kill_costs_much(
+    make_world: MakeWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = make_world(minute_limit=2, companies=1, large_page_size=1)
+    with world.watch() as calls, caplog.at_level("WARNING", "exact_source.resources"):
+        world.pipeline.run(own_source(world, ["transaction_lines"]))  # five minutes of calls
+
+    first = len(calls.to(LINES))
+    (outcome,) = world.outcomes()
+    assert (outcome["status"], first > 3) == ("incomplete", True)
+    assert caplog.messages == [
+        "transaction_lines: not read to the end; run again, or see run_to_end"
+    ]
+    with world.watch() as more:
+        assert run_to_end(world.pipeline, own_source(world, ["transaction_lines"])).exit_code == 0
+    assert (
+        max((pages(calls, LINES, world.division) + pages(more, LINES, world.division)).values())
+        == 1
+    )
+    world.assert_equal("transaction_lines")
+
+
+def test_a_source_of_another_is_not_run_to_the_end(world: World) -> None:
+    with pytest.raises(ConfigurationError, match="exact_online"):
+        run_to_end(world.pipeline, dlt.source(lambda: iter(()), name="other")())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -315,3 +316,47 @@ def test_different_rows_have_different_fingerprints(
 ) -> None:
     same = cursors.fingerprint(one, version) == cursors.fingerprint(two, version)
     assert same == (one == two)
+
+
+def links(before: int, ring: int) -> Iterator[str]:
+    """Links of a chain that leads into a ring."""
+    yield from (f"/before{n}" for n in range(before))
+    while True:
+        yield from (f"/ring{n}" for n in range(ring))
+
+
+@pytest.mark.parametrize("before", [0, 1, 5, 40])
+@pytest.mark.parametrize("ring", [1, 2, 3, 20])
+def test_a_chain_that_goes_round_is_noticed_over_any_number_of_runs(before: int, ring: int) -> None:
+    cursor = cursors.begin(Cursor(column="Timestamp", feed="sync"), now=NOW, since=None)
+    for read, link in enumerate(links(before, ring)):
+        cursor = Cursor.from_state(cursor.to_state())  # another run
+        assert cursor.scan is not None
+        if cursors.goes_round(cursor.scan, link):
+            break
+        cursor = cursors.advance(cursor, PageFacts(1, read, {}, link))
+    assert before + ring <= read <= 3 * (before + ring) + 1
+
+
+def test_empty_pages_are_counted_over_any_number_of_runs() -> None:
+    cursor = cursors.begin(Cursor(column="Timestamp", feed="sync"), now=NOW, since=None)
+    for read in range(100):
+        cursor = Cursor.from_state(cursor.to_state())
+        assert cursor.scan is not None
+        if cursors.goes_round(cursor.scan, f"/{read}"):
+            break
+        cursor = cursors.advance(cursor, PageFacts(0, None, {}, f"/{read}"))
+    assert read == cursors.EMPTY_PAGES + 1
+
+
+def test_a_page_that_is_wrong_is_asked_for_once_more_and_then_its_chain_given_up() -> None:
+    cursor = cursors.begin(Cursor(column="Timestamp", feed="sync"), now=NOW, since=None)
+    assert cursors.failed(cursor).scan is None  # the first page: nothing is lost with it
+    cursor = cursors.advance(cursor, PageFacts(1, 1, {}, "/2"))
+    once = cursors.failed(cursor)
+    assert once.scan is not None
+    assert once.scan.next == "/2"
+    assert cursors.failed(once).scan is None
+    again = cursors.failed(cursors.advance(once, PageFacts(1, 2, {}, "/3")))
+    assert again.scan is not None
+    assert again.scan.next == "/3"

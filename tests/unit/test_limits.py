@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exact_source.errors import LimitError
-from exact_source.limits import Limits
+from exact_source.limits import Limits, retry_after_s
 
 DIVISION = 7
 MINUTE_S, DAY_S = 60, 86_400
@@ -282,3 +282,50 @@ def test_errors_are_remembered_by_the_next_run(gaps: list[float]) -> None:
         second.recall_errors(first.errors(now))
     left = [limits.errors_left(DIVISION, "crm/Accounts", now) for limits in (first, second)]
     assert left[0] == left[1] or len(set(gaps)) < len(gaps)
+
+
+def test_a_reserve_above_the_usual_day_waits_for_the_real_limit() -> None:
+    server, limits = Server(daily_limit=20_000), Limits(reserve=6_000)
+
+    assert limits.wait_s(DIVISION, START) == 0  # the first call tells
+    limits.spend(DIVISION)
+    limits.observe(DIVISION, *server.call(START), START)
+    assert limits.wait_s(DIVISION, START) == 0
+    server.consume(START, 14_000)
+    limits.spend(DIVISION)
+    limits.observe(DIVISION, *server.call(START + 60), START + 60)
+    with pytest.raises(LimitError, match="6000 of them kept"):
+        limits.wait_s(DIVISION, START + 60)
+
+
+def test_a_reserve_that_no_answer_confirms_takes_one_call() -> None:
+    limits = Limits(reserve=6_000)
+    limits.spend(DIVISION)
+    limits.observe(DIVISION, 200, {}, START)
+    with pytest.raises(LimitError):
+        limits.wait_s(DIVISION, START)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90.0),
+        (formatdate(START + 90, usegmt=True), pytest.approx(90, abs=1)),
+        (formatdate(START - 90, usegmt=True), 0.0),
+        ("86400", 3600.0),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_read_as_a_number_and_as_a_date(text: str, seconds: float | None) -> None:
+    assert retry_after_s({"retry-after": text}, START) == seconds
+
+
+def test_the_calls_that_are_left_heed_reserve_run_and_contract() -> None:
+    server, limits = Server(), Limits(reserve=1_000, max_calls=5_000, contract_cap=4_500)
+    assert limits.calls_left(DIVISION, START) == 4_500
+    limits.spend(DIVISION)
+    limits.observe(DIVISION, *server.call(START), START)
+    assert limits.calls_left(DIVISION, START) == 3_999
+    assert limits.calls_left(8, START) == 4_499
+    assert Limits().calls_left(8, START) is None

@@ -81,6 +81,14 @@ def test_the_contract_caps_all_divisions_together() -> None:
     assert duration(calls, {}, now=MIDNIGHT, contract_cap=20_000).days == 3
 
 
+def test_what_was_spent_of_the_contract_counts_today_only() -> None:
+    def days(calls: int) -> int:
+        cap = {"contract_cap": 1_000, "contract_spent": 900}
+        return duration({1: calls}, {}, now=MIDNIGHT, **cap).days
+
+    assert [days(n) for n in (100, 101, 1_100, 1_101)] == [1, 2, 2, 3]
+
+
 def test_higher_limits_from_headers_are_used() -> None:
     took = duration({1: 9000}, {1: Allowance(minute=300, day=50_000)}, now=MIDNIGHT)
     assert (took.minutes, took.days) == (30, 1)
