@@ -2,13 +2,15 @@
 
 Moments to die: ``{"step": 7}`` at the seventh step of a stream, ``{"round": 2}`` before a round,
 ``{"folder": "load/normalized/*/started_jobs/*"}`` as soon as dlt has put such a file there,
-``{"committed": "accounts"}`` when rows of that table are in the destination and dlt has not noted it.
+``{"committed": "accounts"}`` when rows of that table are in the destination and dlt has not noted it. Instead
+``{"disk": 4096}`` lets no file grow beyond so many bytes once the first round is loaded.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -17,9 +19,30 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from exact_source.clock import SystemClock
+
+
+class AheadClock(SystemClock):
+    """The computer's clock on another day."""
+
+    def __init__(self, ahead_s: float) -> None:
+        self._ahead_s = ahead_s
+
+    def now(self) -> float:
+        return super().now() + self._ahead_s
+
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def reach(number: int, moment: dict[str, Any]) -> None:
+    """Before a round."""
+    if number == moment.get("round"):
+        die()
+    if number == 2 and "disk" in moment:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write fails instead
+        resource.setrlimit(resource.RLIMIT_FSIZE, (moment["disk"], moment["disk"]))
 
 
 def watch(folder: Path, pattern: str) -> None:
@@ -58,6 +81,7 @@ def main(order: dict[str, Any]) -> int:
         make_options(**order["options"]),
         Settings(**order["settings"]),
         FileTokenStorage(folder / "tokens.json"),
+        clock=AheadClock(order.get("ahead_s", 0.0)),
     )
     pipeline = dlt.pipeline(
         "exact_online",
@@ -77,7 +101,7 @@ def main(order: dict[str, Any]) -> int:
         pipeline,
         run,
         order["entities"],
-        on_round=lambda number: die() if number == moment.get("round") else None,
+        on_round=lambda number: reach(number, moment),
     )
     return outcome.exit_code
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import dlt
 import pytest
-from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source.sandbox import SandboxClock
 from exact_source.sync import sync
@@ -163,13 +162,16 @@ def test_a_process_that_is_killed_loses_nothing(
     assert_converged(world, "sync")
 
 
-def start(world: World, moment: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+def start(
+    world: World, moment: dict[str, Any], entities: Sequence[str] = ENTITIES, round_pages: int = 4
+) -> subprocess.CompletedProcess[str]:
     order = {
         "folder": str(world.folder),
         "settings": asdict(world.settings),
-        "options": {"round_pages": 4},
-        "entities": ENTITIES,
+        "options": {"round_pages": round_pages},
+        "entities": [*entities],
         "die": moment,
+        "ahead_s": world.clock.sandbox.now() - time.time(),
     }
     return subprocess.run(
         [sys.executable, "-m", "tests.sync_worker", json.dumps(order)],
@@ -188,29 +190,36 @@ def test_a_first_load_that_is_killed_again_and_again_ends(make_world: MakeWorld)
 
 
 @pytest.mark.slow
-def test_a_backfill_of_days_with_a_failure_each_day_reads_little_twice(
+def test_a_backfill_of_three_days_with_a_kill_in_each_reads_a_round_twice_at_most(
     make_world: MakeWorld,
 ) -> None:
-    world = make_world(daily_limit=9, companies=1, large_page_size=1)
+    world = make_world(
+        clock=SandboxClock(), minute_limit=1000, daily_limit=12, companies=1, large_page_size=1
+    )
     path, asked = feed_path("transaction_lines"), list[str]()
-    days, is_done = 0, False
-    while not is_done:
-        days += 1
-        run = world.make_run(round_pages=2)
-        run.on_progress = fail_at(8)
-        world.pipeline = world.new_pipeline()
-        with world.watch() as calls, suppress(PipelineStepFailed):
-            sync(world.pipeline, run, ["transaction_lines"])
-        asked += first_pass(calls, path)
+    for day in range(3):
         with world.watch() as calls:
-            outcome = world.sync("transaction_lines", round_pages=2)
+            killed = start(world, {"step": 6}, ["transaction_lines"], round_pages=2)
+            ended = start(world, {}, ["transaction_lines"], round_pages=2)
+        assert killed.returncode == -9, killed.stderr
+        assert ended.returncode == 3, (day, ended.stderr)
+        assert set(calls.statuses()) == {200}
         asked += first_pass(calls, path)
-        is_done = outcome.exit_code == 0
-        world.clock.sandbox.set(outcome.resumes_at or world.clock.now())
-        world.login()
-    assert days >= 3
+        assert len(asked) - len(set(asked)) <= 2 * (day + 1)
+        next_day(world)
+    world.box.state.limits.daily_limit = 5000
+    with world.watch() as calls:
+        assert start(world, {}, ["transaction_lines"], round_pages=20).returncode == 0
+    asked += first_pass(calls, path)
+
+    assert len(set(asked)) == len(asked) - 6 == len(world.keys(path)) + 1
     world.assert_equal("transaction_lines")
-    assert len(asked) - len(set(asked)) <= 2 * (days + 1)
+
+
+def next_day(world: World) -> None:
+    clock = world.clock.sandbox
+    clock.set((clock.now() // 86_400 + 1) * 86_400 + 5)
+    world.login()
 
 
 def first_pass(calls: Calls, path: str) -> list[str]:
@@ -219,11 +228,19 @@ def first_pass(calls: Calls, path: str) -> list[str]:
     return [str(q.get("$skiptoken")) for q in asked if "1900" in q["$filter"]]
 
 
-def fail_at(step: int) -> Callable[[object], None]:
-    steps = count()
+@pytest.mark.slow
+def test_a_full_disk_loses_a_round_at_most(make_world: MakeWorld) -> None:
+    world = make_world(clock=SandboxClock(), minute_limit=1000, companies=1)
+    path = feed_path("transaction_lines")
+    with world.watch() as calls:
+        failed = start(world, {"disk": 2000}, ["transaction_lines"], round_pages=2)
+    assert failed.returncode == 1
+    assert "File too large" in failed.stderr  # ENOSPC needs a disk of one's own
+    with world.watch() as more:
+        assert world.sync("transaction_lines", round_pages=2).exit_code == 0
 
-    def fail(_result: object) -> None:
-        if next(steps) == step:
-            raise RuntimeError
-
-    return fail
+    asked = first_pass(calls, path) + first_pass(more, path)
+    assert len(asked) > 4
+    assert len(asked) - len(set(asked)) <= 2
+    assert world.sync("transaction_lines").exit_code == 0
+    world.assert_equal("transaction_lines")

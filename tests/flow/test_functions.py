@@ -327,3 +327,12 @@ def isolated_providers() -> Iterator[None]:
         yield
     finally:
         context.reload_providers()
+
+
+def test_a_parent_of_which_no_webhook_told_is_not_waited_for(world: World) -> None:
+    world.sync("items", "stock_position")
+    notices = {("stock_position", world.division): "a mark"}
+    outcome = world.sync("items", "stock_position", notices=notices)
+
+    assert outcome.exit_code == 0
+    assert [(r.entity, r.division) for r in outcome.results] == [("stock_position", world.division)]

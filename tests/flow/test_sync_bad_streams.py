@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from exact_source.run import StreamResult
-from exact_source.sync import Outcome
+from exact_source.sync import Outcome, sync
 from tests.conftest import MakeWorld
-from tests.world import World
+from tests.world import Calls, World
 
 ACCOUNTS = "sync/CRM/Accounts"
+LINES = "bulk/Financial/TransactionLines"
 
 
 def result(outcome: Outcome, entity: str, division: int) -> StreamResult:
@@ -243,3 +244,143 @@ def test_an_error_that_nobody_expected_fails_its_stream_alone(world: World) -> N
     assert len(world.table("accounts", world.other)) == len(world.keys(ACCOUNTS, world.other))
     assert world.sync("accounts").exit_code == 0
     world.assert_equal("accounts")
+
+
+# -- the place of a chain ------------------------------------------------------------------------
+
+
+def links(calls: Calls, path: str) -> list[str]:
+    return [str(c.query.get("$skiptoken")) for c in calls.to(path)]
+
+
+def begun(make_world: MakeWorld) -> World:
+    """A company of which some pages are loaded."""
+    world: World = make_world(companies=1, large_page_size=2)
+    world.one_round("transaction_lines", round_pages=4)
+    return world
+
+
+def test_one_page_that_is_wrong_costs_no_page_before_it(make_world: MakeWorld) -> None:
+    world = begun(make_world)
+    world.box.fault("wrong-division", path=LINES, times=1, after=2)
+    with world.watch() as calls:
+        outcome = world.sync("transaction_lines")
+    assert result(outcome, "transaction_lines", world.division).status == "failed"
+    wrong = links(calls, LINES)[-1]
+
+    with world.watch() as more:
+        assert world.sync("transaction_lines").exit_code == 0
+    assert links(more, LINES)[0] == wrong
+    assert not set(links(calls, LINES)[:-1]) & set(links(more, LINES)) - {"None"}
+    world.assert_equal("transaction_lines")
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+def test_a_link_that_went_stale_begins_the_scan_again(make_world: MakeWorld, status: int) -> None:
+    world = begun(make_world)
+    world.box.fault(status, path=LINES, times=1)
+    with world.watch() as calls:
+        outcome = world.sync("transaction_lines")
+
+    assert outcome.exit_code == 0
+    assert calls.statuses(LINES).count(status) == 1
+    assert links(calls, LINES)[1] == "None"
+    world.assert_equal("transaction_lines")
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_new_beginning_that_is_refused_as_well_leaves_the_place_as_it_was(
+    make_world: MakeWorld, status: int
+) -> None:
+    world = begun(make_world)
+    world.box.fault(status, path=LINES, times=2)
+    with world.watch() as calls:
+        assert world.sync("transaction_lines").exit_code == 1
+    place, beginning = links(calls, LINES)
+    assert (place != "None", beginning) == (True, "None")
+
+    with world.watch() as calls:
+        assert world.sync("transaction_lines").exit_code == 0
+    assert links(calls, LINES)[0] == place
+    world.assert_equal("transaction_lines")
+
+
+def test_pages_without_end_are_given_up_over_any_number_of_rounds(make_world: MakeWorld) -> None:
+    world = make_world(companies=1)
+    world.box.fault("empty-page", path=ACCOUNTS, times=500)
+    with world.watch() as calls:
+        outcome = world.sync("accounts", round_pages=9)
+
+    assert outcome.exit_code == 1
+    assert outcome.rounds > 3
+    assert len(calls.to(ACCOUNTS)) <= 60
+
+
+# -- the list of divisions -----------------------------------------------------------------------
+
+
+def test_a_refused_list_of_divisions_is_no_move(world: World) -> None:
+    world.box.move_division(world.division)
+    world.sync("accounts", "journals")
+    world.box.deny(world.division, "system/Divisions")
+    world.box.deny(world.other, "system/Divisions")
+    key = world.keys("crm/Accounts")[0]
+    world.box.delete("crm/Accounts", world.division, key)
+    outcome = world.sync("accounts", "journals", divisions=world.box.divisions)
+
+    assert outcome.exit_code == 0
+    assert sum(r.rows for r in outcome.results) == 0
+    assert not any(r.notes for r in outcome.results)
+    for division in world.box.divisions:
+        world.box.allow(division, "system/Divisions")
+    outcome = world.sync("accounts", "journals")
+    assert not any(r.notes for r in outcome.results)
+    world.assert_equal("accounts")
+
+
+def test_a_refused_list_is_asked_for_a_few_times_an_hour_by_whatever_command(
+    world: World,
+) -> None:
+    for division in world.box.divisions:
+        world.box.deny(division, "system/Divisions")
+    for _ in range(12):
+        assert world.sync("accounts").exit_code == 1
+        world.clock.sandbox.advance(120)
+    refused = Counter(c.division for c in world.box.requests if c.status == 403)
+    assert max(refused.values()) <= 5
+
+
+def test_a_blocked_division_that_was_named_is_no_success(world: World) -> None:
+    world.box.block_division(world.other)
+    outcome = world.sync("accounts", divisions=world.box.divisions)
+
+    assert outcome.exit_code == 3
+    assert result(outcome, "accounts", world.other).status == "skipped"
+    assert result(outcome, "accounts", world.division).status == "complete"
+
+
+def test_every_call_that_exact_counts_is_in_the_destination(world: World) -> None:
+    for _ in range(2):
+        world.sync("accounts", "journals", round_pages=3)
+    billed = [c for c in world.box.requests if c.division is not None]
+    assert {"system/Divisions", "sync/Deleted"} <= {c.path for c in billed}
+    assert sum(row["calls"] for row in world.outcomes()) == len(billed)
+
+
+def test_an_endless_503_does_not_keep_the_rows_of_others_from_being_loaded(world: World) -> None:
+    world.box.fault(503, path=ACCOUNTS, division=world.division, times=999)
+    started = world.clock.now()
+    run = world.make_run(round_s=300.0)
+    loaded: list[tuple[float, int]] = []
+    outcome = sync(
+        world.pipeline,
+        run,
+        ["accounts", "journals", "contacts"],
+        on_round=lambda number: loaded.append((world.clock.now() - started, number)),
+    )
+
+    failed = result(outcome, "accounts", world.division)
+    assert (outcome.exit_code, failed.status, failed.permanent) == (3, "failed", False)
+    assert loaded[1][0] < 600, "the first round waited for the endpoint in trouble"
+    for entity in ("journals", "contacts"):
+        world.assert_equal(entity)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from exact_source.limits import Limits
 from tests.conftest import MakeWorld
 from tests.world import World, feed_path
 
@@ -422,3 +423,33 @@ def test_keys_are_not_compared_when_the_calls_of_today_do_not_suffice(
 
     assert len(calls.to("financial/Journals")) == 1
     assert any("keys were not compared" in n for r in outcome.results for n in r.notes)
+
+
+@pytest.mark.parametrize("limits", [{"reserve": 4_990}, {"max_calls": 6}, {"contract_cap": 6}])
+def test_keys_are_not_compared_with_calls_that_are_not_for_it(
+    make_world: MakeWorld, limits: dict[str, int]
+) -> None:
+    world = make_world(companies=1, page_size=1)
+    world.sync("journals")
+    world.clock.sandbox.advance(DAY_S)
+    world.login()
+    outcome = world.sync("journals", reconcile=["journals"], limits=Limits(**limits))
+
+    assert any("keys were not compared" in n for r in outcome.results for n in r.notes)
+    assert outcome.exit_code == 0
+
+
+def test_a_comparison_of_keys_heeds_a_stop(make_world: MakeWorld) -> None:
+    world = make_world(companies=1, page_size=1)
+    world.sync("journals")
+    run = world.make_run(reconcile=["journals"])
+    with world.watch() as calls:
+        run.on_wait = lambda *_: None
+        world.box.state.limits.minute_limit = 4
+        run.stop_at = run.clock.now() + 90
+        outcome = world.sync_with(run, "journals")
+
+    assert outcome.exit_code == 3
+    assert len(calls) < len(world.keys("financial/Journals"))
+    assert world.sync("journals").exit_code == 0
+    world.assert_equal("journals")

@@ -9,6 +9,7 @@ import pytest
 
 from exact_source.errors import LimitError
 from exact_source.limits import Limits
+from exact_source.sync import sync
 from tests.conftest import MakeWorld
 from tests.world import MIDDAY, World, feed_path
 
@@ -125,6 +126,64 @@ def test_a_cap_for_the_contract_counts_all_divisions(make_world: MakeWorld) -> N
     assert outcome.exit_code == 3
     assert len([c for c in world.box.requests if c.division is not None]) == 7
     assert outcome.resumes_at == pytest.approx(MIDNIGHT, abs=2)
+
+
+def test_the_end_of_a_runs_minutes_stops_it_safely(make_world: MakeWorld) -> None:
+    world = make_world(minute_limit=2, companies=1)
+    run = world.make_run()
+    run.stop_at = run.clock.now() + 150
+    outcome = world.sync_with(run, "transaction_lines")
+
+    assert outcome.exit_code == 3
+    assert {r.status for r in outcome.results} <= {"incomplete", "waiting"}
+    assert run.clock.now() - run.started_at < 150 + 62
+    held = len(world.table("transaction_lines"))
+    assert 0 < held < len(world.keys(feed_path("transaction_lines")))
+    assert world.sync("transaction_lines").exit_code == 0
+    world.assert_equal("transaction_lines")
+
+
+def test_a_round_ends_after_its_minutes_even_while_streams_wait(make_world: MakeWorld) -> None:
+    world = make_world(minute_limit=2, companies=1, large_page_size=2)
+    run, began = world.make_run(round_s=130.0), list[float]()
+    outcome = sync(
+        world.pipeline, run, ["transaction_lines"], on_round=lambda _: began.append(run.clock.now())
+    )
+
+    assert outcome.exit_code == 0
+    assert outcome.rounds >= 3
+    assert all(130 <= b - a <= 135 for a, b in pairwise(began))
+    world.assert_equal("transaction_lines")
+
+
+def test_a_round_ends_after_its_rows(make_world: MakeWorld) -> None:
+    world = make_world(companies=1)
+    outcome = world.sync("transaction_lines", "accounts", round_rows=10)
+
+    rows = len(world.keys(feed_path("transaction_lines"))) + len(world.keys("crm/Accounts"))
+    assert rows // (10 + 6) <= outcome.rounds <= rows // 10 + 3
+    for entity in ("transaction_lines", "accounts"):
+        world.assert_equal(entity)
+
+
+def test_a_reserve_above_the_usual_day_is_of_the_real_one(make_world: MakeWorld) -> None:
+    world = make_world(daily_limit=20_000, companies=1)
+    outcome = world.sync("accounts", limits=Limits(reserve=6_000))
+
+    assert outcome.exit_code == 0
+    world.assert_equal("accounts")
+
+
+def test_streams_take_turns_in_the_order_of_their_ranks(make_world: MakeWorld) -> None:
+    world = make_world(companies=1)
+    names = ["journals", "accounts", "transaction_lines"]
+    with world.watch() as calls:
+        world.sync(*names)
+    asked = [c.path for c in calls.all]
+    firsts = [asked.index(feed_path(name)) for name in names]
+    lasts = [len(asked) - asked[::-1].index(feed_path(name)) for name in names]
+    assert firsts == sorted(firsts)
+    assert lasts == sorted(lasts)
 
 
 def test_a_load_over_midnight_uses_both_days(make_world: MakeWorld) -> None:

@@ -100,7 +100,7 @@ START = "2026-02-01"
     ("entity", "route"),
     [
         ("accounts", "sync"),
-        ("projects", "sync"),  # SyncTimestamp knows it
+        ("projects", "sync"),
         ("accounts", "bulk"),
         ("accounts", "regular"),
         ("contacts", "bulk"),
@@ -136,6 +136,37 @@ def test_a_start_date_after_all_rows_loads_none(world: World) -> None:
         outcome = world.sync("projects", route=route, start_date="2026-03-10")
         assert outcome.exit_code == 0
         assert world.table("projects") == []
+
+
+def test_a_start_date_misses_no_row_whatever_the_order_of_versions(world: World) -> None:
+    path = feed_path("projects", "sync")
+    oldest, *younger = world.keys(path)
+    world.box.touch(path, world.division, younger, modified=digits("2026-02-03"))
+    # The first row by Modified has the highest version: SyncTimestamp names that one.
+    world.box.touch(path, world.division, [oldest], modified=digits("2026-02-02"))
+    for _ in range(2):
+        outcome = world.sync("projects", route="sync", start_date=START, divisions=[world.division])
+        assert outcome.exit_code == 0
+        assert len(world.table("projects")) == 1 + len(younger)
+
+
+@pytest.mark.parametrize("route", ["sync", "regular"])
+def test_an_earlier_start_date_brings_the_rows_before_it(world: World, route: str) -> None:
+    path = feed_path("accounts", route)
+    old, *young = world.keys(path)
+    world.box.touch(path, world.division, [old], modified=digits("2026-01-15"))
+    world.box.touch(path, world.division, young, modified=digits("2026-02-15"))
+    options: dict[str, Any] = {"route": route, "divisions": [world.division]}
+    counts = []
+    for start in (START, "2026-01-01", "2026-02-10", None):
+        outcome = world.sync("accounts", start_date=start, **options)
+        assert outcome.exit_code == 0
+        anew = [n for r in outcome.results for n in r.notes if "start_date" in n]
+        counts.append((len(world.table("accounts")), bool(anew)))
+    everything = 1 + len(young)
+    assert counts == [
+        (len(young), False), (everything, True), (everything, False), (everything, True),
+    ]  # fmt: skip
 
 
 def test_a_full_refresh_from_a_start_date_ends(world: World) -> None:
