@@ -29,8 +29,9 @@ from .run import Division, Run, StreamResult
 from .shape import Shape
 from .stored import Stored
 
-# Rows of a list without cursor that are held back to see whether anything changed at all.
-HOLD_ROWS = 20_000
+# Rows of lists without cursor that are held back to see whether anything changed at all: of one
+# list, and of the lists of all divisions together.
+HOLD_ROWS, HOLD_ROWS_OF_ALL = 20_000, 100_000
 
 # What Exact answers to a link that it no longer knows (API 3.2, 6.2).
 STALE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
@@ -259,7 +260,9 @@ class Chain:
             self.cursor = cursor
         if self._held is not None:
             self._held.append(table)
-            if sum(t.num_rows for t in self._held) > HOLD_ROWS:
+            self.run.held_rows += table.num_rows
+            mine = sum(t.num_rows for t in self._held)
+            if mine > HOLD_ROWS or self.run.held_rows > HOLD_ROWS_OF_ALL:
                 await self._release()
             return
         await self._move(table if table.num_rows else None, cursor)
@@ -268,6 +271,7 @@ class Chain:
         """Hand over the pages that were held back."""
         held, self._held = self._held, None
         if held is not None:
+            self.run.held_rows -= sum(t.num_rows for t in held)
             table = rows.concat(held) if held else None
             await self._move(table if table is not None and table.num_rows else None, self.cursor)
 
@@ -304,6 +308,7 @@ class Chain:
     def _whole(self, last: pa.Table, after: Cursor) -> tuple[pa.Table, Cursor]:
         """A short list in one piece, and the cursor with a mark of it and of what it removes."""
         held, self._held = [*(self._held or []), last], None
+        self.run.held_rows -= sum(t.num_rows for t in held[:-1])
         mark = f"{self.run.options.deletes} {rows.digest(held)}"
         return rows.concat(held), replace(after, digest=mark)
 
@@ -377,6 +382,7 @@ class Chain:
         if self._met is not None:
             self._met = []
         if self._held is not None:
+            self.run.held_rows -= sum(t.num_rows for t in self._held)
             self._held = []
 
     # -- what it hands over --------------------------------------------------------------------

@@ -53,6 +53,7 @@ _SYNCS = pa.schema(
         pa.field("started_at", rows.INSTANT),
         pa.field("ended_at", rows.INSTANT),
         pa.field("calls", pa.int64()),
+        pa.field("shared_calls", pa.int64()),  # for lists that all streams use
         pa.field("rows", pa.int64()),
         pa.field("deleted", pa.int64()),
         pa.field("cursor", pa.string()),
@@ -469,6 +470,7 @@ def outcome_item(results: list[StreamResult]) -> Any:
             "entity",
             "feed",
             "calls",
+            "shared_calls",
             "rows",
             "deleted",
             "cursor",

@@ -118,6 +118,7 @@ class StreamResult:
     started_at: float
     ended_at: float = 0.0
     calls: int = 0
+    shared_calls: int = 0  # for the list of divisions and for tombstones, if this stream came first
     rows: int = 0
     deleted: int = 0
     cursor: str = ""
@@ -181,6 +182,7 @@ class Run:
         self._cache: dict[object, Any] = {}
         self.overhead: Counter[int] = Counter()
         self.error_file: ErrorFile | None = None
+        self.held_rows = 0
         self._pages = self._rows = self.history_rows = 0
         self.started_at = self._round_started_at = clock.now()
 

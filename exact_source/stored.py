@@ -170,7 +170,7 @@ class Stored:
 
     def calls_since(self, moment: datetime) -> int:
         """Calls that runs into this destination made since then, as they recorded them."""
-        sql = "SELECT COALESCE(SUM(calls), 0) FROM {table} WHERE ended_at >= %s"
+        sql = "SELECT COALESCE(SUM(calls + shared_calls), 0) FROM {table} WHERE ended_at >= %s"
         found = self._rows(SYNCS_TABLE, sql, [moment])
         return int(found[0][0]) if found else 0
 

@@ -75,7 +75,7 @@ class Stream(Chain):
         self._start_over_if_needed()
         await self._settle_marks()
         await self._apply_tombstones()
-        self.target.calls += self.run.take_overhead(self.division.code)
+        self.result.shared_calls = self.run.take_overhead(self.division.code)
         if self.cursor.scan is None or self.cursor.scan.pages == 0:
             await self._begin()
         self._leave_out(self.cursor.dropped)

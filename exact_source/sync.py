@@ -73,7 +73,7 @@ class Outcome:
             f"{self.calls:,} calls, {self.rounds} rounds"
         )
         others = [
-            f"{r.entity} of division {r.division}: {r.status}: {r.error}"
+            f"{r.entity}{f' of division {r.division}' if r.division else ''}: {r.status}: {r.error}"
             for r in self.results
             if r.status != "complete"
         ]
@@ -241,6 +241,7 @@ def last_words(results: Iterable[StreamResult]) -> dict[tuple[str, int], StreamR
             result,
             started_at=before.started_at,
             calls=before.calls + result.calls,
+            shared_calls=before.shared_calls + result.shared_calls,
             rows=before.rows + result.rows,
             deleted=before.deleted + result.deleted,
             notes=list(dict.fromkeys([*before.notes, *result.notes])),

@@ -193,7 +193,8 @@ def _read_syncs(
     for division, entity, at in _query(client, SYNCS, best):
         memory.successes[division, entity] = _epoch(at)
     today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    spent = "SELECT division, sum(calls) FROM {table} WHERE started_at >= %s GROUP BY division"
+    made = "sum(calls + shared_calls)"
+    spent = f"SELECT division, {made} FROM {{table}} WHERE started_at >= %s GROUP BY division"
     for division, calls in _query(client, SYNCS, spent, today):
         memory.calls_today[division] = int(calls or 0)
 

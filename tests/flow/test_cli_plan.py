@@ -163,9 +163,34 @@ def test_a_reserve_and_a_contract_cap_make_it_longer(cli: Cli) -> None:
     free = cli("plan", cli.destination, SOME, "--json").json["total"]
     capped = cli("plan", cli.destination, SOME, "--contract-cap=3", "--json").json["total"]
 
-    assert (free["days"], capped["days"]) == (1, -(-capped["calls"] // 3))
+    # Today's three were spent on counting.
+    assert (free["days"], capped["days"]) == (1, 1 + -(-capped["calls"] // 3))
     result = cli("plan", cli.destination, SOME, "--reserve-calls=6000")
-    assert result.code == 3  # not even the list of divisions may be asked for
+    assert result.code == 2
+    assert "all of its day is reserved" in result.err
+
+
+def test_a_refused_count_is_asked_for_a_few_times_an_hour(cli: Cli) -> None:
+    world = cli.world
+    world.box.deny(world.division, PATHS["journals"])
+    for _ in range(8):
+        cli("plan", cli.destination, "--entities=journals")
+        world.clock.sandbox.advance(240)
+    world.sync("journals")  # which counts on
+
+    refused = [c for c in world.box.requests if c.status == 403]
+    assert len(refused) == 5
+
+
+def test_what_syncs_took_of_the_contract_today_counts(cli: Cli) -> None:
+    world = cli.world
+    world.sync("accounts", "journals")
+    spent = len([c for c in world.box.requests if c.division is not None])
+    cap = f"--contract-cap={spent + 1}"
+    result = cli("plan", cli.destination, SOME, cap, "--json")
+
+    assert result.code == 3
+    assert result.json["spent_calls"] == 1
 
 
 def test_when_the_day_is_used_up_it_tells_what_it_knows_and_ends_with_3(

@@ -347,6 +347,7 @@ CASES = [
     Case("‹place›: ‹…›", SYNC, sql_tokens(token_url="sqlite:////none/t.db", token_key=KEY), 1),
     # -- limits -------------------------------------------------------------------------------
     Case("the ‹max calls› calls of --max-calls", f"{SYNC} --max-calls=1", code=3),
+    Case("--reserve-calls, --contract-cap: ", "plan --entities=accounts --reserve-calls=6000"),
     Case("calls of today (contract_cap) are used up", f"{SYNC} --contract-cap=1", code=3),
     Case("division ‹division›: today's", SYNC, lambda b: [b.cli.world.box.consume(d, 5000) for d in b.cli.world.box.divisions], 3),
     # -- destinations -------------------------------------------------------------------------
@@ -365,7 +366,6 @@ ELSEWHERE = {
     "Exact Online rejects a fresh access token": "OAuth says first that the token is refused",
     "no browser came back within": "takes five minutes by the computer's own clock",
     "--destination ‹kind›: ‹…›": "what dlt says of a destination that it cannot configure",
-    "--reserve-calls, --contract-cap: ": "the limits speak first; tests/unit/test_planning.py",
     "‹…›: ‹…›": "a destination that fails in a load; tests/flow/test_cron.py",
     "another process has the DuckDB file open": RACE + "; tests/flow/test_cron.py",
     "another sync of the pipeline": RACE + "; tests/flow/test_cron.py",
