@@ -164,7 +164,7 @@ class Run:
         self.rejected: list[Rejected] = []
         self.keyless: Counter[tuple[str, int]] = Counter()
         self.selected: frozenset[str] = frozenset()
-        self.rounds = 0
+        self.rounds = self._users = 0
         self.fatal: ExactError | None = None
         self.stop_at: float | None = None
         self.stop_requested = False
@@ -177,7 +177,6 @@ class Run:
         self.on_progress: Callable[[StreamResult], None] = lambda _result: None
         self._connect = connect
         self._client: ExactClient | None = None
-        self._users = 0
         self._locks: dict[object, asyncio.Lock] = {}
         self._cache: dict[object, Any] = {}
         self.overhead: Counter[int] = Counter()
