@@ -164,11 +164,12 @@ class Chain:
         """In a full pass over rows that are stored already, those that it does not meet are gone."""
         scan = self.cursor.scan
         self._met = self._held = None
-        if scan is None or scan.since is not None:
+        if scan is None or (scan.since is not None and self.cursor.value is not None):
             return
         if self.removals.by_full_pass():
             self._met = []
-        if scan.pages == 0 and (self.removals.are_silent or self.shape.plan.increment is None):
+        is_silent = self.removals.are_silent or self.shape.plan.increment is None
+        if scan.since is None and scan.pages == 0 and is_silent:
             self._held = []
 
     def _is_watermark(self) -> bool:
@@ -302,7 +303,9 @@ class Chain:
             after = replace(after, digest="")  # it was loaded in parts
         await self._move(table if table.num_rows else None, None)
         if self._met is not None:
-            await self._remove(self.removals.unmet(self._met, began_at=after.read_at), None)
+            start_ms = self.run.options.start_ms
+            gone = self.removals.unmet(self._met, began_at=after.read_at, since_ms=start_ms)
+            await self._remove(gone, None)
         await self._move(None, after)
 
     def _whole(self, last: pa.Table, after: Cursor) -> tuple[pa.Table, Cursor]:

@@ -91,6 +91,8 @@ class Cursor:
         scan: The scan under way.
         tombstones: Highest ``Timestamp`` of ``sync/Deleted`` applied to this entity; 0 for none.
         tombstones_at: All that was deleted before is known; seconds since the epoch, UTC.
+        buried: ``Timestamp`` of the tombstones that were applied and will be read again, the highest
+            ``RECENT_MAX``; kept where rows come by a feed without ``Timestamp``.
         refused_at: When Exact refused this stream lately; seconds since the epoch, UTC.
         digest: Mark of the whole content, of lists that are read in full; empty if not known.
         ceiling: Highest version ever seen; the next scan begins after it existed.
@@ -114,6 +116,7 @@ class Cursor:
     scan: Scan | None = None
     tombstones: int | None = None
     tombstones_at: float = 0.0
+    buried: tuple[int, ...] = ()
     refused_at: tuple[float, ...] = ()
     digest: str = ""
     ceiling: int | None = None
@@ -142,7 +145,7 @@ class Cursor:
         plain = dict(state)
         plain.setdefault("column", None)
         scan = plain.pop("scan", None)
-        for name in ("recent", "refused_at", "dropped"):
+        for name in ("recent", "refused_at", "dropped", "buried"):
             plain[name] = tuple(plain.get(name, ()))
         return cls(**plain, lacks=lacks, scan=Scan(**{"since": None, **scan}) if scan else None)
 

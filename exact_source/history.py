@@ -80,10 +80,11 @@ def last_states(tables: Iterable[pa.Table], keys: Sequence[str], by: str) -> pa.
 
     Returns:
         The rows with ``_key`` and ``_version``; a column without a value has no part in the version,
-        so that a new column makes no new state of rows that have nothing in it.
+        so that a new column makes no new state of rows that have nothing in it. The order of columns
+        has none either: a column that Exact withdrew comes back from the destination, as the last.
     """
     held = rows.concat(list(tables))
-    state = [f"'{c}=' || \"{c}\"" for c in held.column_names if c not in _NO_STATE]
+    state = [f"'{c}=' || \"{c}\"" for c in sorted(held.column_names) if c not in _NO_STATE]
     deleted = f"CASE WHEN \"{rows.DELETED_AT.name}\" IS NOT NULL THEN 'gone' END"
     named = ", ".join(f'"{k}"' for k in keys)
     sql = (

@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from . import rows
+from .cursors import Cursor
 from .run import Options
 from .shape import Shape
 from .stored import Stored
-from .tombstones import Tombstone, Tombstones, latest
+from .tombstones import Tombstone, Tombstones, is_applied, latest, with_applied
 
 Key = tuple[Any, ...]
 
@@ -72,25 +74,27 @@ class Removals:
         )
 
     def by_full_pass(self) -> bool:
-        """Whether stored rows that a full pass does not meet are gone."""
+        """Whether stored rows that a full pass does not meet are gone; see ``unmet``."""
         if self._options.deletes == "ignore":
             return False
-        if self._options.start_ms is not None and self._shape.plan.increment is not None:
-            return False  # rows from before start_date may be stored, and were not asked for
         return self._stored.has_rows(self._table, self._division)
 
-    def tombstoned(self, found: Tombstones) -> Gone:
+    def tombstoned(self, found: Tombstones, cursor: Cursor) -> Gone:
         """Stored rows that are not newer than their tombstone (API 4.5).
 
         Rows that came by a feed without ``Timestamp`` are compared by ``Modified`` and
-        ``DeletedDate``: digits of the same wall clock.
+        ``DeletedDate``: digits of the same wall clock. That clock repeats an hour in October, so a
+        row may come back with digits from before its end. A tombstone is therefore compared once: the
+        row that is stored later was alive when the tombstone was known.
         """
         code = self._shape.entity.deleted_code
         newest = latest(found.of(code)) if code is not None else {}
         if not newest:
             return Gone(())
         gone, rest = self._by_timestamp(newest)
-        gone |= self._by_modified(newest, rest)
+        gone |= self._by_modified(
+            newest, [key for key in rest if not is_applied(newest[key].timestamp, cursor)]
+        )
         return Gone([(key,) for key in gone], list(gone.values()))
 
     def _by_timestamp(self, newest: Mapping[str, Tombstone]) -> tuple[dict[str, int], list[str]]:
@@ -119,16 +123,25 @@ class Removals:
             self._table, self._division, self._shape.keys[0], keys, column, marked=self._marked
         )
 
-    def unmet(self, met: Sequence[pa.Table], *, began_at: float) -> Gone:
-        """Stored rows that a full pass since ``began_at`` did not meet."""
+    def with_tombstones(self, cursor: Cursor, found: Tombstones) -> Cursor:
+        """The cursor once ``tombstoned`` rows are removed."""
+        code = self._shape.entity.deleted_code or 0
+        has_versions = self._shape.version == "timestamp"
+        return with_applied(cursor, found, code, has_versions=has_versions)
+
+    def unmet(
+        self, met: Sequence[pa.Table], *, began_at: float, since_ms: int | None = None
+    ) -> Gone:
+        """Stored rows that a full pass since ``began_at`` did not meet.
+
+        Args:
+            met: Keys that it met in this round; what earlier rounds met was stored meanwhile.
+            began_at: Seconds since the epoch, UTC.
+            since_ms: Only rows with a ``Modified`` from here on were asked for, or loaded; of those
+                before it nothing is known. ``None`` for all rows.
+        """
         keys = self._shape.keys
-        held = self._stored.unmet(
-            self._table,
-            self._division,
-            keys or ["division"],
-            rows.instant(began_at),
-            marked=self._marked,
-        )
+        held = self._last_read_before(began_at, since_ms)
         if held is None:
             return Gone(())
         if met and keys:
@@ -136,6 +149,23 @@ class Removals:
         elif met and sum(t.num_rows for t in met):
             return Gone(())  # the division is the whole key, and its row was met
         return Gone(rows.key_tuples(held, keys))
+
+    def _last_read_before(self, began_at: float, since_ms: int | None) -> pa.Table | None:
+        keys = self._shape.keys or ["division"]
+        dated = since_ms is not None and "modified" in self._shape.arrow.names
+        if dated and not self._stored.has_column(self._table, "modified"):
+            return None
+        held = self._stored.unmet(
+            self._table,
+            self._division,
+            [*keys, "modified"] if dated else keys,
+            rows.instant(began_at),
+            marked=self._marked,
+        )
+        if held is None or not dated:
+            return held
+        at = rows.versions(held, "modified")
+        return held.filter(pc.fill_null(pc.greater_equal(at, since_ms), False)).select(keys)
 
     def marked(self) -> Gone:
         """Stored rows that are marked as deleted."""

@@ -44,7 +44,7 @@ def versions(table: pa.Table, column: str) -> pa.ChunkedArray:
     """Row versions as integers: ``Timestamp`` itself, ``Modified`` in milliseconds of its digits."""
     values = table.column(column)
     if pa.types.is_timestamp(values.type):
-        return pc.divide(values.cast(pa.int64()), 1000)
+        return pc.divide(values.cast(pa.timestamp("us", values.type.tz)).cast(pa.int64()), 1000)
     return values
 
 

@@ -144,6 +144,8 @@ class Run:
         leases: Of the divisions, if several workers share them.
     """
 
+    known_divisions: Sequence[int] = ()
+
     def __init__(
         self,
         options: Options,
@@ -171,7 +173,6 @@ class Run:
         self.first_loads: dict[str, FirstLoad] = {}
         self.tombstones_since: dict[tuple[int, int], int] = {}
         self.arrived: set[str] | None = None
-        self.known_divisions: Sequence[int] = ()
         self.versions: dict[int, int] = {}
         self.on_wait: OnWait = lambda _target, _until, _why: None
         self.on_progress: Callable[[StreamResult], None] = lambda _result: None

@@ -148,8 +148,12 @@ class Stream(Chain):
             self.cursor = fresh
         elif (why := self._why_anew()) is not None:
             self.result.notes += [f"{why}: read anew"] if why else []
-            kept = {"tombstones": cursor.tombstones, "tombstones_at": cursor.tombstones_at}
-            self.cursor = replace(fresh, **kept)  # type: ignore[arg-type]
+            self.cursor = replace(
+                fresh,
+                tombstones=cursor.tombstones,
+                tombstones_at=cursor.tombstones_at,
+                buried=cursor.buried,
+            )
         else:
             # The links of another feed lead elsewhere.
             scan = cursor.scan if cursor.feed == fresh.feed else None
@@ -214,8 +218,8 @@ class Stream(Chain):
         self.run.note_version(self.division.code, found.top)
         if self.cursor.tombstones_at == found.read_at:
             return  # applied in an earlier round
-        cursor = replace(self.cursor, tombstones=found.top, tombstones_at=found.read_at)
-        await self._remove(self.removals.tombstoned(found), cursor)
+        gone = self.removals.tombstoned(found, self.cursor)
+        await self._remove(gone, self.removals.with_tombstones(self.cursor, found))
 
     async def _reconcile(self) -> None:
         """Compare all keys, where nothing else tells what is gone and it is time to."""

@@ -8,8 +8,9 @@ version is not newer than its tombstone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from http import HTTPStatus
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -17,9 +18,9 @@ import pyarrow.compute as pc
 
 from .client import ExactClient, Target
 from .clock import Clock
-from .cursors import TIMESTAMP_OVERLAP
+from .cursors import RECENT_MAX, TIMESTAMP_OVERLAP, Cursor
 from .entities import load_catalogue
-from .errors import StreamError
+from .errors import RefusedError, StreamError
 from .listing import read_pages
 from .odata import build_filter
 from .pages import PageSchema
@@ -63,6 +64,8 @@ async def read_tombstones(
     read_at = clock.now()
     try:
         pages = await read_pages(client, target, schema, query)
+        if not any(page.num_rows for page in pages):
+            await _may_be_empty(client, target)
     except StreamError as error:
         return Tombstones(schema.arrow.empty_table(), since or 0, read_at, target.calls, error)
     # One page is one moment; rows deleted while the pages behind it were read may have been missed,
@@ -70,6 +73,47 @@ async def read_tombstones(
     top = pc.max(pages[0].column("timestamp")).as_py() or 0
     table = pa.concat_tables(pages, promote_options="default")
     return Tombstones(table, max(top, since or 0), read_at, target.calls)
+
+
+async def _may_be_empty(client: ExactClient, target: Target) -> None:
+    """Without the right to it the list is empty, and no error says so (API 4.5).
+
+    Raises:
+        RefusedError: If the user lacks the right.
+    """
+    try:
+        has_rights = await client.has_rights(target.division or 0, target.path)
+    except RefusedError:
+        return  # the list itself was given, and the question is not Exact's to answer
+    if not has_rights:
+        raise RefusedError(
+            f"{target.where}: the list of deletions is empty because the user lacks the right to "
+            f"{target.path}; give it, for a deletion is listed for two months only",
+            status=HTTPStatus.OK,
+        )
+
+
+def is_applied(timestamp: int, cursor: Cursor) -> bool:
+    """Whether a tombstone was applied by an earlier run, and is only read again for the overlap."""
+    buried = cursor.buried
+    return timestamp in buried or (len(buried) == RECENT_MAX and timestamp < min(buried))
+
+
+def with_applied(cursor: Cursor, found: Tombstones, code: int, *, has_versions: bool) -> Cursor:
+    """The cursor once all tombstones of an entity are applied.
+
+    Args:
+        cursor: Of the entity.
+        found: What was applied.
+        code: Of the entity in ``sync/Deleted``.
+        has_versions: Whether its rows come with ``Timestamp``, which says by itself what is newer.
+    """
+    cursor = replace(cursor, tombstones=found.top, tombstones_at=found.read_at)
+    if has_versions and not cursor.buried:
+        return cursor
+    again = found.top - TIMESTAMP_OVERLAP
+    seen = set(found.of(code).column("timestamp").to_pylist()).union(cursor.buried) - {None}
+    return replace(cursor, buried=tuple(sorted(at for at in seen if at > again)[-RECENT_MAX:]))
 
 
 class Tombstone(NamedTuple):

@@ -298,6 +298,7 @@ CASES = [
     Case("Exact Online's answer holds no refresh token", "login --code=x",
          lambda b: b.answer("oauth2/token", b'{"access_token": "first-access-token", "expires_in": "600"}'), 1),
     Case("refused with 429 for an hour", SYNC, lambda b: b.fault("429", times=999), 3),
+    Case("the list of deletions is empty because the user lacks the right to", SYNC, lambda b: b.cli.world.box.deny(b.cli.world.box.divisions[0], "sync/Deleted", "empty"), 3),
     # -- Exact Online -------------------------------------------------------------------------
     Case("Exact Online answered ‹status›", SYNC, deny(ALL_PAGES), 1),
     Case("tries; run again later", SYNC, lambda b: b.fault("503", times=99), 1),

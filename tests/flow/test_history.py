@@ -180,3 +180,17 @@ def test_the_query_of_the_documentation_finds_what_was_true_then(anywhere: World
     assert "before" in names
     assert "after" not in names
     assert len(names) == len(world.table("accounts"))
+
+
+@pytest.mark.parametrize(("entity", "field"), [("units", "Description"), ("journals", "Currency")])
+def test_a_column_that_exact_withdraws_makes_no_state(
+    make_world: MakeWorld, entity: str, field: str
+) -> None:
+    world: World = make_world(companies=1)
+    world.sync(entity, history=entity)
+    held = states(world, entity)
+    world.box.drop_property(feed_path(entity), field)
+    outcome = world.sync(entity, history=entity, full_refresh=[entity])
+
+    assert any(field in note for r in outcome.results for note in r.notes)
+    assert states(world, entity) == held

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from exact_source.limits import Limits
+from exact_source.sandbox import SandboxClock
 from tests.conftest import MakeWorld
-from tests.world import World, feed_path
+from tests.world import World, digits, feed_path
 
 DAY_S = 86_400.0
+OCTOBER = datetime(2026, 10, 24, 12, tzinfo=UTC)  # the day before the clock goes back
 PATHS = {
     "accounts": "sync/CRM/Accounts",
     "transaction_lines": "bulk/Financial/TransactionLines",
@@ -49,6 +53,45 @@ def test_a_row_that_was_deleted_and_came_back_stays(world: World, entity: str) -
         assert world.sync(entity).exit_code == 0
         world.assert_equal(entity)
     assert untouched in {row["id"] for row in world.table(entity)}
+
+
+@pytest.mark.parametrize("route", ["bulk", "regular"])
+def test_a_row_that_came_back_in_the_hour_that_the_dutch_clock_repeats_stays(
+    make_world: MakeWorld, route: str
+) -> None:
+    world: World = make_world(companies=1, clock=SandboxClock(OCTOBER, frozen=True))
+    path = "crm/Accounts"
+    key, *_ = world.keys(path)
+    world.sync("accounts", route=route)
+    world.clock.sandbox.set((OCTOBER + timedelta(hours=12, minutes=30)).timestamp())
+    world.login()
+    world.box.delete(path, world.division, key)  # at 02:30
+    world.sync("accounts", route=route)
+    assert key not in {row["id"] for row in world.table("accounts")}
+    world.clock.sandbox.set((OCTOBER + timedelta(hours=13, minutes=10)).timestamp())
+    world.login()
+    world.box.insert(path, world.division, {"ID": key, "Name": "back", "Code": "9"})  # at 02:10
+    for _ in range(3):  # the tombstone is read again and again, because of the overlap
+        assert world.sync("accounts", route=route).exit_code == 0
+        world.assert_equal("accounts", by=route)
+
+
+def test_a_deletion_that_commits_late_is_seen_by_feeds_without_timestamp(
+    make_world: MakeWorld,
+) -> None:
+    world: World = make_world(companies=1)
+    path = "crm/Accounts"
+    first, second, *_ = world.keys(path)
+    world.sync("accounts", route="bulk")
+    world.box.delete(path, world.division, first)
+    tombstones = world.box.state.store.table(world.division, "deleted")
+    late = tombstones.remove(next(iter(tombstones.rows)))
+    world.box.delete(path, world.division, second)
+    world.sync("accounts", route="bulk")
+    tombstones.put(late)
+    assert world.sync("accounts", route="bulk").exit_code == 0
+
+    world.assert_equal("accounts", by="bulk")
 
 
 def test_a_row_that_came_back_between_two_syncs_and_went_again_goes(world: World) -> None:
@@ -219,6 +262,56 @@ def test_after_two_idle_months_everything_is_read_anew(world: World, with_tombst
     assert any("two months" in n for r in outcome.results for n in r.notes)
 
 
+@pytest.mark.parametrize(
+    ("event", "route", "rounds"),
+    [
+        ("two idle months", "sync", None),
+        ("a move", "regular", None),
+        ("a full refresh", "sync", 1),
+        ("a full refresh", "regular", 1),
+    ],
+)
+def test_a_full_pass_from_a_date_removes_what_is_gone_since(
+    make_world: MakeWorld, event: str, route: str, rounds: int | None
+) -> None:
+    world: World = make_world(companies=1)
+    path, start = "crm/Accounts", "2026-01-15"
+    old, gone, *_ = world.keys(path)
+    world.box.update(path, world.division, old, {"Modified": digits("2026-01-10T00:00:00")})
+    for key in world.keys(path)[1:]:
+        world.box.update(path, world.division, key, {"Modified": digits("2026-02-10T00:00:00")})
+    world.sync("accounts", route=route)  # the old row was loaded without the date
+    for key in (old, gone):
+        world.box.delete(path, world.division, key)
+    if event == "a move":
+        world.box.move_division(world.division)
+    world.clock.sandbox.advance(70 * DAY_S)
+    world.login()
+    world.box.state.store.forget_old_tombstones(world.division)
+    refresh = ["accounts"] if event == "a full refresh" else []
+    outcome = world.sync(
+        "accounts", route=route, start_date=start, full_refresh=refresh, round_pages=rounds
+    )
+
+    assert outcome.exit_code == 0
+    assert {row["id"] for row in world.table("accounts")} == {old, *world.keys(path)}
+
+
+@pytest.mark.parametrize("route", ["sync", "regular"])
+def test_a_full_pass_from_a_date_keeps_what_is_older(make_world: MakeWorld, route: str) -> None:
+    world: World = make_world(companies=1)
+    path = "crm/Accounts"
+    old, *_ = world.keys(path)
+    world.box.update(path, world.division, old, {"Modified": digits("2026-01-10T00:00:00")})
+    world.sync("accounts", route=route)
+    outcome = world.sync(
+        "accounts", route=route, start_date="2026-01-15", full_refresh=["accounts"], round_pages=1
+    )
+
+    assert sum(r.deleted for r in outcome.results) == 0
+    world.assert_equal("accounts", by=route)
+
+
 @pytest.mark.parametrize("entity", ["sales_invoice_lines", "accounts", "journals"])
 def test_an_empty_answer_without_rights_empties_no_table(world: World, entity: str) -> None:
     path = feed_path(entity)
@@ -298,6 +391,51 @@ def test_tombstones_that_cannot_be_read_are_no_success(world: World) -> None:
     world.box.allow(world.division, "sync/Deleted")
     assert world.sync("accounts").exit_code == 0
     world.assert_equal("accounts")
+
+
+@pytest.mark.parametrize("entities", [["accounts"], ["accounts", "deleted"]])
+def test_an_empty_list_of_tombstones_without_rights_is_no_success(
+    world: World, entities: list[str]
+) -> None:
+    world.sync(*entities)
+    world.box.deny(world.division, "sync/Deleted", "empty")
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    for _ in range(4):  # until Exact forgets the tombstone: a list that was not seen is not known
+        with world.watch() as calls:
+            outcome = world.sync(*entities)
+        assert outcome.exit_code == 3
+        assert len(calls.to("users/UserHasRights", world.division)) == 1
+        said = {r.error for r in outcome.results if r.division == world.division}
+        assert all("lacks the right to sync/Deleted" in text for text in said)
+        world.clock.sandbox.advance(20 * DAY_S)
+        world.login()
+    world.box.state.store.forget_old_tombstones(world.division)
+    world.box.allow(world.division)
+
+    assert world.sync(*entities).exit_code == 0
+    world.assert_equal("accounts")
+
+
+def test_an_empty_list_of_tombstones_is_believed_if_rights_cannot_be_asked_for(
+    world: World,
+) -> None:
+    world.sync("accounts")
+    world.box.fault("404", times=10, path="users/UserHasRights")
+    outcome = world.sync("accounts")
+
+    assert outcome.exit_code == 0
+    world.box.state.faults.clear()
+    world.box.fault("500", times=30, path="users/UserHasRights")
+    assert world.sync("accounts").exit_code == 3
+
+
+def test_rights_to_tombstones_are_not_asked_for_while_there_are_some(world: World) -> None:
+    for division in world.box.divisions:
+        world.bury(division, 99)
+    with world.watch() as calls:
+        world.sync("accounts")
+
+    assert not calls.to("users/UserHasRights")
 
 
 @pytest.mark.parametrize("entities", [["accounts"], ["accounts", "deleted"]])
