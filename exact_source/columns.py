@@ -111,9 +111,16 @@ def _rounded(numbers: pa.Array, texts: pa.Array) -> tuple[pa.Array, pa.Array, pa
 
 
 def instants(times: pa.Array) -> pa.Array:
-    """Dutch wall clock as instants: the first of the hour that comes twice in autumn."""
+    """Dutch wall clock as instants: the first of the hour that comes twice in autumn.
+
+    Null where the instant falls in another year than 1 to 9999: nothing can hold it, and Exact's
+    "no date", the first midnight of the year 1, is none.
+    """
     zoned = pc.assume_timezone(times, _ZONE, ambiguous="earliest", nonexistent="latest")
-    return zoned.cast(INSTANT)
+    found = zoned.cast(INSTANT)
+    us = found.cast(pa.int64())
+    held = pc.and_(pc.greater_equal(us, FIRST_MS * 1000), pc.less_equal(us, LAST_MS * 1000 + 999))
+    return pc.if_else(held, found, pa.scalar(None, INSTANT))
 
 
 _CONVERSIONS: dict[str, Callable[[pa.Array], pa.Array]] = {
