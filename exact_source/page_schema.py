@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.json as pj
@@ -60,11 +61,7 @@ class PageSchema:
         )
         self.groups = self._groups()
         self.arrow = self._arrow()
-        rows = pa.list_(self._row())
-        text = pa.string()
-        results = pa.struct([("results", rows), ("__next", text), ("__count", text), _ERROR])
-        self.bare = _parse_options(rows)
-        self.results = _parse_options(results)
+        self._options: dict[tuple[pa.StructType, bool], pj.ParseOptions] = {}
 
     def _groups(self) -> dict[str, list[str]]:
         """Fields that are converted together: type letter, or "c" for codes -> fields."""
@@ -78,9 +75,21 @@ class PageSchema:
         utc = [(f"{self.columns[f].name}_utc", INSTANT) for f in self.utc]
         return pa.schema([("division", pa.int32()), *kept, *utc])
 
-    def _row(self) -> pa.StructType:
-        fields = [(f, RAW[c.letter]) for f, c in self.columns.items()]
-        return pa.struct(fields)
+    def parse_options(self, around: Mapping[str, Any], *, bare: bool) -> pj.ParseOptions:
+        """How ``pyarrow.json`` is to read a page, all of whose fields must be known.
+
+        Args:
+            around: Fields of a row that need no column, such as ``__metadata``, with a value each.
+            bare: Whether the rows stand in ``d`` itself and not in its ``results``.
+        """
+        columns = [(f, RAW[c.letter]) for f, c in self.columns.items()]
+        row = pa.struct([*columns, *((f, self._type_around(f, v)) for f, v in around.items())])
+        if (row, bare) not in self._options:
+            self._options[row, bare] = _parse_options(pa.list_(row), bare=bare)
+        return self._options[row, bare]
+
+    def _type_around(self, field: str, value: Any) -> pa.DataType:
+        return pa.string() if field in self.dropped else pa.scalar(value).type
 
 
 def is_code(column: Column) -> bool:
@@ -88,7 +97,10 @@ def is_code(column: Column) -> bool:
     return column.letter == "s" and column.field.endswith("Code")
 
 
-def _parse_options(d: pa.DataType) -> pj.ParseOptions:
+def _parse_options(rows: pa.ListType, *, bare: bool) -> pj.ParseOptions:
+    text = pa.string()
+    results = pa.struct([("results", rows), ("__next", text), ("__count", text), _ERROR])
     return pj.ParseOptions(
-        explicit_schema=pa.schema([("d", d), _ERROR]), unexpected_field_behavior="ignore"
+        explicit_schema=pa.schema([("d", rows if bare else results), _ERROR]),
+        unexpected_field_behavior="error",
     )

@@ -43,7 +43,8 @@ _DECODER = json.JSONDecoder(strict=False)
 _FIRST_ROW_BYTES = 1 << 14
 
 SurpriseKind = Literal["unknown", "misfit", "rounded", "repeated", "null key"]
-Rows = list[dict[str, Any]]
+Row = dict[str, Any]
+Rows = list[Row]
 Extras = dict[int, dict[str, Any]]
 
 
@@ -135,18 +136,21 @@ def _parse_fast(body: bytes, schema: PageSchema) -> _Parsed | None:
     """The page, if it is a collection in which every value fits; else ``None``."""
     body = body.removeprefix(envelope.BOM)
     form = _COLLECTION.match(body)
-    if form is None or not _is_expected(body, form.end(), schema):
+    if form is None:
+        return None
+    around = _fields_without_column(body, form.end(), schema)
+    if around is None:
         return None
     try:
-        return _read(body, schema, bare=form[1] is not None)
-    except (pa.ArrowInvalid, ValueError):
+        return _read(body, schema, around, bare=form[1] is not None)
+    except (pa.ArrowException, ValueError):
         return None
 
 
-def _is_expected(body: bytes, start: int, schema: PageSchema) -> bool:
-    """Whether the first row has no field but those of the schema: all rows have the same."""
+def _fields_without_column(body: bytes, start: int, schema: PageSchema) -> Row | None:
+    """What the first row has that needs no column; ``None`` if it has what needs one and has none."""
     if body[start : start + 1] == b"]":
-        return True
+        return {}
     size = _FIRST_ROW_BYTES
     while True:
         part = body[start : start + size].decode(errors="ignore")
@@ -154,19 +158,20 @@ def _is_expected(body: bytes, start: int, schema: PageSchema) -> bool:
             row, _ = _DECODER.raw_decode(part)
         except ValueError:  # not all of it, or no JSON
             if size >= len(body):
-                return False
+                return None
             size *= 16
         else:
-            return isinstance(row, dict) and not any(
-                _is_left(field, value, schema) for field, value in row.items()
-            )
+            if not isinstance(row, dict) or any(_is_left(f, v, schema) for f, v in row.items()):
+                return None
+            return {f: v for f, v in row.items() if f not in schema.columns}
 
 
-def _read(body: bytes, schema: PageSchema, *, bare: bool) -> _Parsed | None:
+def _read(body: bytes, schema: PageSchema, around: Row, *, bare: bool) -> _Parsed | None:
+    # A field that the first row has not and a later one has is an error here, never dropped.
     table = pj.read_json(
         pa.BufferReader(body),
         read_options=pj.ReadOptions(use_threads=False, block_size=len(body) + 1),
-        parse_options=schema.bare if bare else schema.results,
+        parse_options=schema.parse_options(around, bare=bare),
     )
     if table.num_rows != 1:
         return None
@@ -178,7 +183,7 @@ def _read(body: bytes, schema: PageSchema, *, bare: bool) -> _Parsed | None:
     rows = results.flatten()
     if rows.null_count or next_url == "":
         return None
-    raw = dict(zip(schema.columns, rows.flatten(), strict=True))
+    raw = dict(zip(schema.columns, rows.flatten(), strict=False))  # what needs no column is behind
     if any(raw[field].null_count for field in schema.key):
         return None  # such a row may be no row at all, but an error that Exact wrote among them
     arrays, rounded = columns.convert(raw, schema.groups)

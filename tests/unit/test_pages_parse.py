@@ -341,6 +341,17 @@ def test_true_instants_beside_the_digits() -> None:
     assert table["modified_utc"].to_pylist() == [instant for _, instant in shown] + [None]
 
 
+def test_an_instant_that_no_datetime_can_hold_is_left_out() -> None:
+    schema = schema_of("accounts", ["ID", "Modified"], utc_instants=("Modified",))
+    first, last = at(1, 1, 1), at(9999, 12, 31, 23, 59, 59)
+    table = parse(*({"ID": ID, "Modified": exact(d)} for d in (first, last)), schema=schema).table
+    assert table["modified"].to_pylist() == [first, last]
+    assert table["modified_utc"].to_pylist() == [
+        None,  # in the year 0
+        datetime(9999, 12, 31, 22, 59, 59, tzinfo=UTC),
+    ]
+
+
 def exact(wall: datetime) -> str:
     return f"/Date({round(wall.replace(tzinfo=UTC).timestamp() * 1000)})/"
 
@@ -488,6 +499,27 @@ def test_unknown_fields_are_kept_and_reported() -> None:
     assert extra[1] is None
     assert json.loads(extra[2]) == {"Lines": {"results": [{"ID": 1}]}}
     assert page.surprises == (Surprise("unknown", "New", 1), Surprise("unknown", "Lines", 2))
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_an_unknown_field_of_a_later_row_is_kept_too(bare: bool) -> None:
+    rows = [{"__metadata": {"uri": "u", "type": "t"}, "Timestamp": str(n)} for n in range(3)]
+    rows[1] |= {"New": "n"}
+    body = json.dumps({"d": rows if bare else {"results": rows}}).encode()
+    page = parse_body(body)
+    assert page.table["_extra"].to_pylist() == [None, '{"New": "n"}', None]
+    assert page.surprises == (Surprise("unknown", "New", 1),)
+
+
+def test_what_needs_no_column_does_not_slow_a_page_down() -> None:
+    around = {
+        "__metadata": {"uri": "https://x/(1L)", "type": "T", "media": {"etag": None, "n": [1]}},
+        "Lines": {"__deferred": {"uri": "u"}},
+    }
+    schema = schema_of("accounts")
+    for first in (None, "https://x/logo"):
+        rows = [{"ID": ID, "Logo": logo, **around} for logo in (first, "https://x/logo", None)]
+        assert is_fast(json.dumps({"d": {"results": rows}}).encode(), schema)
 
 
 def test_fields_that_were_not_asked_for_are_unknown() -> None:
