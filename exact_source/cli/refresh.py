@@ -99,6 +99,7 @@ def describe(drift: Drift, services: Services) -> dict[str, Any]:
                 "endpoint_gone": change.missing,
                 "new_columns": dict(change.added),
                 "new_columns_of_unknown_type": dict(change.unreadable),
+                "new_columns_left_out": dict(change.clashing),
                 "gone_columns": list(change.gone),
             }
             for change in drift.changes
@@ -117,6 +118,8 @@ def _print(report: dict[str, Any]) -> None:
         new = {**change["new_columns"], **change["new_columns_of_unknown_type"]}
         what += [f"+ {', '.join(new)}"] if new else []
         what += [f"- {', '.join(change['gone_columns'])}"] if change["gone_columns"] else []
+        left_out = change["new_columns_left_out"].items()
+        what += [f"{field} is left out: {reason}" for field, reason in left_out]
         rows.append((change["entity"], change["path"], "; ".join(what)))
     for path, columns in report["new_endpoints"].items():
         rows.append((None, path, f"a new endpoint with {columns} columns"))

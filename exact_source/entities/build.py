@@ -15,7 +15,6 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from .catalogue import snake
 from .decisions import (
     ANY_DIVISION,
     CORE,
@@ -31,6 +30,7 @@ from .decisions import (
     TOMBSTONES_TOO,
     TYPES,
 )
+from .naming import snake
 
 Record = dict[str, Any]
 

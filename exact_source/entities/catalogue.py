@@ -7,30 +7,17 @@ need three entities do not pay for 349.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from .naming import snake
 from .overlay import apply_overlay, overlay_path, read_overlay
 
 Kind = Literal["regular", "bulk", "sync", "function"]
 Cursor = Literal["Modified", "Timestamp"]
-
-_WORD = re.compile("([^_])([A-Z][a-z]+)")
-_CAPITAL = re.compile("([a-z0-9])([A-Z])")
-
-
-@cache
-def snake(name: str) -> str:
-    """``GLAccountCode`` -> ``gl_account_code``: dlt's name for it, without importing dlt.
-
-    dlt also maps punctuation, leading digits and trailing underscores; Exact's names have none of
-    those, which a test checks for every field of the catalogue.
-    """
-    return _CAPITAL.sub(r"\1_\2", _WORD.sub(r"\1_\2", name)).lower()
 
 
 @dataclass(frozen=True, slots=True)

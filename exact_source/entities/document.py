@@ -12,7 +12,8 @@ from pathlib import Path
 from string import Template
 
 from ..feeds import Plan, plan_feeds
-from .catalogue import Catalogue, Entity, Feed, read_catalogue, snake
+from .catalogue import Catalogue, Entity, Feed, read_catalogue
+from .naming import snake
 from .parameters import Source, all_sources, reason_not_read, sources_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "entities.md"

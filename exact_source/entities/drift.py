@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .catalogue import Catalogue, Entity, snake
+from .catalogue import Catalogue, Entity
 from .csdl import EntitySet
+from .naming import is_plain, snake, why_no_column
 from .overlay import VERSION
 
 Services = Mapping[str, Mapping[str, EntitySet]]
@@ -23,6 +24,7 @@ class Change:
         path: Of the feed.
         added: Fields that the catalogue does not know -> type letter.
         unreadable: Fields that it does not know, of types that it has no letter for.
+        clashing: Fields that it does not know and that cannot become columns -> the reason.
         gone: Fields that Exact no longer serves.
         missing: The whole endpoint is no longer there.
     """
@@ -32,11 +34,12 @@ class Change:
     path: str
     added: Mapping[str, str] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    clashing: Mapping[str, str] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
     missing: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.unreadable or self.gone or self.missing)
+        return bool(self.added or self.unreadable or self.clashing or self.gone or self.missing)
 
 
 @dataclass(frozen=True)
@@ -100,14 +103,30 @@ def _compare_feed(
 ) -> Change:
     known = {*columns, *entity.navigation}
     served = {*found.columns, *found.unknown_types, *found.navigation}
+    new = {f: letter for f, letter in found.columns.items() if f not in known}
+    clashing = _clashing(new, entity.columns)
     return Change(
         entity.name,
         kind,
         path,
-        added={f: letter for f, letter in found.columns.items() if f not in known},
+        added={f: letter for f, letter in new.items() if f not in clashing},
         unreadable={f: t for f, t in found.unknown_types.items() if f not in known},
+        clashing=clashing,
         gone=tuple(f for f in columns if f not in served),
     )
+
+
+def _clashing(new: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Fields that cannot become columns, because of their names -> the reason."""
+    taken, clashing = list(known), {}
+    for name in new:
+        if name in taken:  # another feed has it
+            continue
+        if reason := why_no_column(name, taken):
+            clashing[name] = reason
+        else:
+            taken.append(name)
+    return clashing
 
 
 def make_overlay(catalogue: Catalogue, drift: Drift, *, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,8 +142,8 @@ def make_overlay(catalogue: Catalogue, drift: Drift, *, about: Mapping[str, Any]
     taken = set(catalogue.entities)
     entities = {}
     for path, found in drift.new.items():
-        if (record := new_record(path, found)) is not None:
-            name = new_name(path, taken)
+        name = new_name(path, taken)
+        if is_plain(name) and (record := new_record(path, found)) is not None:
             taken.add(name)
             entities[name] = record
     return {"version": VERSION, **about, "columns": columns, "entities": entities}
@@ -134,7 +153,8 @@ def new_record(path: str, found: EntitySet) -> dict[str, Any] | None:
     """A record as in ``catalogue.json``; ``None`` for what cannot be read knowing only its columns."""
     kind = feed_kind(path)
     key = _row_key(kind, found)
-    if kind == "function" or not key:
+    clashing = _clashing(found.columns, ())
+    if kind == "function" or not key or clashing.keys() & set(key):
         return None
     feed: dict[str, Any] = {"path": path, "page": 60 if kind == "regular" else 1000}
     if kind == "sync":
@@ -147,7 +167,7 @@ def new_record(path: str, found: EntitySet) -> dict[str, Any] | None:
         "service": service_of(path).rpartition("/")[2],
         "key": key,
         "feeds": {kind: feed},
-        "columns": dict(found.columns),
+        "columns": {f: x for f, x in found.columns.items() if f not in clashing},
         "navigation": list(found.navigation),
     }
 

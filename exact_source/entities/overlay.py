@@ -2,7 +2,8 @@
 
 ``exact-source entities refresh --write FILE`` writes it. It is used if the setting
 ``sources.exact_online.catalogue_overlay`` names it: as ``SOURCES__EXACT_ONLINE__CATALOGUE_OVERLAY``
-in the environment, or in ``.dlt/config.toml`` of the working folder. The form:
+in the environment, or in ``.dlt/config.toml`` of the project, where dlt looks for it, too. A place
+there that is not absolute counts from the project's folder. The form:
 
     {"version": 1,
      "columns": {"accounts": {"sync": {"add": {"NewField": "s"}, "drop": ["OldField"]}}},
@@ -21,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
+from .naming import is_plain, why_no_column
 
 SETTING = "sources.exact_online.catalogue_overlay"
 VARIABLE = "SOURCES__EXACT_ONLINE__CATALOGUE_OVERLAY"
-CONFIG = Path(".dlt/config.toml")
 VERSION = 1
 LETTERS = frozenset("gsfmihyltbx")
 
@@ -34,17 +35,22 @@ Records = Mapping[str, Mapping[str, Any]]
 def overlay_path() -> Path | None:
     """The overlay that the settings name; ``None`` without one."""
     given = os.environ.get(VARIABLE)
-    place = _configured() if given is None else given
-    return Path(place).expanduser() if place else None
+    if given is not None:
+        return Path(given).expanduser() if given else None
+    # dlt's own variables, as dlt reads them.
+    project = Path(os.environ.get("DLT_PROJECT_DIR", "."))
+    place = _configured(project / os.environ.get("DLT_CONFIG_FOLDER", ".dlt") / "config.toml")
+    return project / Path(place).expanduser() if place else None
 
 
-def _configured() -> str:
+def _configured(file: Path) -> str:
     try:
-        config = tomllib.loads(CONFIG.read_text("utf-8"))
+        found: Any = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
         return ""  # dlt itself says what is wrong with its file
-    section = config.get("sources", {}).get("exact_online", {})
-    return str(section.get("catalogue_overlay", ""))
+    for name in SETTING.split("."):
+        found = found.get(name, "") if isinstance(found, dict) else ""
+    return str(found)
 
 
 def read_overlay(path: Path) -> dict[str, Any]:
@@ -81,16 +87,19 @@ def apply_overlay(entities: Records, overlay: Mapping[str, Any]) -> dict[str, Ma
             for name, record in entities.items()
         }
         new = {n: r for n, r in overlay.get("entities", {}).items() if n not in merged}
-        for record in new.values():
-            _check_record(record)
+        for name, record in new.items():
+            _check_record(name, record)
         merged.update(new)
     except (AttributeError, TypeError, KeyError, ValueError) as error:
         raise ConfigurationError(f"{SETTING}: the overlay has another form ({error})") from None
     return dict(sorted(merged.items()))
 
 
-def _check_record(record: Mapping[str, Any]) -> None:
+def _check_record(name: str, record: Mapping[str, Any]) -> None:
+    if not is_plain(name):
+        raise ValueError(f"{name!r} is no name of a table")
     _check_letters(record["columns"])
+    _check_names(record["columns"], record["columns"])
     if not record["key"] or not record["service"] or not record["feeds"]:
         raise ValueError("a new entity has no key, service or feed")
     for feed in record["feeds"].values():
@@ -100,6 +109,13 @@ def _check_record(record: Mapping[str, Any]) -> None:
 def _check_letters(columns: Mapping[str, str]) -> None:
     if unknown := set(columns.values()) - LETTERS:
         raise ValueError(f"unknown type {min(unknown)!r}")
+
+
+def _check_names(fields: Iterable[str], among: Iterable[str]) -> None:
+    others = list(among)
+    for field in fields:
+        if reason := why_no_column(field, others):
+            raise ValueError(f"{field} cannot be a column: {reason}")
 
 
 def _with_columns(
@@ -114,6 +130,7 @@ def _with_columns(
         for field, letter in change.get("add", {}).items():
             columns.setdefault(field, letter)
     fresh = columns.keys() - record["columns"].keys()
+    _check_names(fresh, columns)
     feeds = {
         kind: _with_feed_columns(feed, changes.get(kind, {}), fresh, kept_fields(record, feed))
         for kind, feed in record["feeds"].items()

@@ -135,6 +135,7 @@ def test_new_and_gone_columns_are_reported(cli: Cli) -> None:
             "endpoint_gone": False,
             "new_columns": {},
             "new_columns_of_unknown_type": {},
+            "new_columns_left_out": {},
             "gone_columns": ["Fax"],
         },
         {
@@ -144,12 +145,27 @@ def test_new_and_gone_columns_are_reported(cli: Cli) -> None:
             "endpoint_gone": False,
             "new_columns": {"LoyaltyPoints": "i"},
             "new_columns_of_unknown_type": {},
+            "new_columns_left_out": {},
             "gone_columns": [],
         },
     ]
     text = cli("entities", "refresh", SOME).out
     assert "+ LoyaltyPoints" in text
     assert "- Fax" in text
+
+
+def test_a_column_that_would_share_another_s_name_is_left_out_and_reported(cli: Cli) -> None:
+    cli.world.box.state.catalogue.add_column("sync/CRM/Accounts", "vatLiability", "s")
+    cli.world.box.state.catalogue.add_column("sync/CRM/Accounts", "LoyaltyPoints", "i")
+    file = cli.world.folder / "overlay.json"
+
+    result = cli("entities", "refresh", SOME, "--write", str(file))
+
+    assert result.code == 0
+    assert "vatLiability is left out" in result.out.replace("\n", " ")
+    assert json.loads(file.read_text())["columns"]["accounts"]["sync"]["add"] == {
+        "LoyaltyPoints": "i"
+    }
 
 
 def test_an_overlay_that_is_written_is_used_by_the_next_sync(

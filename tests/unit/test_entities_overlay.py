@@ -148,15 +148,72 @@ def test_the_place_comes_from_the_environment_or_the_working_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv("DLT_PROJECT_DIR")
     assert overlay_path() is None
     (tmp_path / ".dlt").mkdir()
     config = tmp_path / ".dlt" / "config.toml"
     config.write_text('[sources.exact_online]\ncatalogue_overlay = "mine.json"\n')
     assert overlay_path() == Path("mine.json")
+    config.write_text("sources = 3\n")
+    assert overlay_path() is None
     monkeypatch.setenv(VARIABLE, "other.json")
     assert overlay_path() == Path("other.json")
     monkeypatch.setenv(VARIABLE, "")
     assert overlay_path() is None
+
+
+def test_the_place_is_looked_for_where_dlt_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv("DLT_CONFIG_FOLDER", "settings")
+    project = tmp_path / "project"  # where DLT_PROJECT_DIR points
+    (project / "settings").mkdir()
+    config = project / "settings" / "config.toml"
+    config.write_text('[sources.exact_online]\ncatalogue_overlay = "mine.json"\n')
+    assert overlay_path() == project / "mine.json"
+    config.write_text('[sources.exact_online]\ncatalogue_overlay = "/etc/mine.json"\n')
+    assert overlay_path() == Path("/etc/mine.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "reason"),
+    [
+        ("GlAccountDescription", "called gl_account_description, as that of GLAccountDescription"),
+        ("division", "as that of Division"),
+        ("CreatedUtc", "created_utc, as one that this source adds"),
+        ("_Extra", "none that a database takes"),
+        ("Odd_", "none that a database takes"),
+        ("2nd", "none that a database takes"),
+    ],
+)
+def test_a_field_whose_column_is_taken_is_left_out_and_refused_by_name(
+    tmp_path: Path, field: str, reason: str
+) -> None:
+    catalogue = read_catalogue()
+    entity = catalogue.entities["journals"]
+    feed = entity.feeds["regular"]
+    columns = {f: entity.columns[f].letter for f in feed.columns} | {field: "s", "Fine": "s"}
+    drift = compare(
+        catalogue, {"financial": {"Journals": EntitySet("Journals", ("ID",), columns, {}, ())}}
+    )
+    (change,) = [c for c in drift.changes if c.entity == "journals"]
+    assert change.added == {"Fine": "s"}
+    assert reason in change.clashing[field]
+    overlay = make_overlay(catalogue, drift, about={})
+    assert overlay["columns"]["journals"]["regular"]["add"] == {"Fine": "s"}
+
+    added = {"regular": {"add": {field: "s"}}}
+    with pytest.raises(ConfigurationError, match=f"{field} cannot be a column: .*{reason}"):
+        load(tmp_path, {"columns": {"journals": added}})
+
+
+def test_two_new_fields_of_one_column_are_not_both_taken(tmp_path: Path) -> None:
+    sets = {"Things": things(NewThing="s", newThing="s")}
+    overlay = make_overlay(read_catalogue(), compare(read_catalogue(), {"crm": sets}), about={})
+    assert overlay["entities"]["things"]["columns"] == {"ID": "g", "NewThing": "s"}
+    loaded = load(tmp_path, {"entities": overlay["entities"]}).entities["things"]
+    assert [c.name for c in loaded.columns.values()] == ["id", "new_thing"]
 
 
 def test_names_of_new_entities_are_free() -> None:
