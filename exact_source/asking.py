@@ -14,11 +14,10 @@ from .client import ExactClient
 from .clock import Clock
 from .leases import SqlLeases
 from .limits import Limits
+from .metadata import METADATA
 from .refusals import ErrorFile
 from .run import Options, Run
 from .settings import Settings
-
-METADATA = "$metadata"
 
 
 class AskingTransport(httpx.AsyncHTTPTransport):

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from .asking import METADATA
 from .client import ExactClient, Target
 from .entities.csdl import EntitySet, parse_csdl
 from .errors import StreamError
 from .odata import build_url
+
+METADATA = "$metadata"
 
 
 @dataclass

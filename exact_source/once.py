@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from dlt.common.destination.exceptions import DestinationException
 
 from . import rows
 from .client import Target
 from .cursors import Cursor
+from .dropping import read_list
 from .entities import load_catalogue
 from .errors import (
     AuthenticationError,
@@ -20,7 +22,6 @@ from .errors import (
     StreamError,
     describe_fault,
 )
-from .listing import read_all
 from .run import Division, Run, StreamResult
 from .shape import Shape
 
@@ -74,11 +75,14 @@ async def _settle(run: Run, shape: Shape, division: int, read: Awaitable[Listed]
 
 async def _load(run: Run, shape: Shape, result: StreamResult, found: Listed, put: Put) -> None:
     result.calls, result.notes = found.calls, list(found.notes)
-    table = found.table
+    gone, table = _withdrawn(run, shape), found.table
+    if gone:
+        result.notes.append(f"left out, as Exact no longer has it: {', '.join(gone)}")
     if table is not None:
         table = run.with_key(result, table, ["division", *shape.keys])
-    result.rows = 0 if table is None else table.num_rows
-    stamped = rows.stamp(table, run.clock.now()) if result.rows else None
+        result.rows = table.num_rows
+        table = _with_stored(run, shape, table, gone) if result.rows else None
+    stamped = None if table is None else rows.stamp(table, run.clock.now())
     if stamped is not None or found.cursor is not None:
         await put(result.division, stamped, found.cursor)
     if stamped is not None and shape.entity.division_from:
@@ -86,6 +90,27 @@ async def _load(run: Run, shape: Shape, result: StreamResult, found: Listed, put
     result.error = run.lacking(result)
     result.status = "incomplete" if result.error else "complete"
     run.settled.add((result.entity, result.division))
+
+
+def _withdrawn(run: Run, shape: Shape) -> list[str]:
+    """Fields of a list that Exact no longer has."""
+    return [f for f in run.withdrawn.get(shape.plan.full.path, ()) if f in shape.full.columns]
+
+
+def _with_stored(run: Run, shape: Shape, table: pa.Table, gone: Sequence[str]) -> pa.Table:
+    """Rows with what is stored in the columns that Exact no longer has; a merge would empty them."""
+    name, keys = shape.entity.name, shape.keys
+    columns = [shape.entity.columns[field].name for field in gone]
+    kept = [column for column in columns if run.stored.has_column(name, column)]
+    if not kept:
+        return table
+    stored = [
+        found
+        for code in pc.unique(table.column("division")).to_pylist()
+        for found in run.stored.rows(name, code, keys[0], table.column(keys[0]).to_pylist())
+    ]
+    schema = pa.schema([table.schema.field(column) for column in kept])
+    return rows.with_stored(table.drop_columns(kept), stored, keys, schema)
 
 
 async def _remove_unlisted(run: Run, shape: Shape, listed: pa.Table, put: Put) -> int:
@@ -106,7 +131,7 @@ async def _divisions(run: Run) -> Listed:
 
 
 async def _tombstones(run: Run, division: Division) -> Listed:
-    found = await run.tombstones(division.code)
+    found = await run.tombstones(division.code, whole=True)
     if found.error is not None:
         raise found.error
     cursor = Cursor(
@@ -133,4 +158,5 @@ async def _list(run: Run, shape: Shape) -> Listed:
     path = shape.plan.full.path
     divisions = [] if path == "current/Me" else await run.divisions()
     target = Target(divisions[0].code if divisions else None, path, shape.entity.name)
-    return Listed(await read_all(run.client, target, shape.full), target.calls)
+    pages = await read_list(run, target, shape.full, shape.plan.full)
+    return Listed(rows.concat(pages), target.calls)

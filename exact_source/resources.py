@@ -201,6 +201,7 @@ class EntityReader:
             run.tombstones_since = tombstone_starts(run.arrived)
             run.known_divisions = known_divisions()
             run.limits.recall_errors(dlt.current.source_state().get("errors", {}))
+            run.recall_withdrawn(dlt.current.source_state().get("withdrawn", {}))
             run.selected = frozenset(dlt.current.source().selected_resources)
         self.shape = as_loaded(self.shape, stored.columns(self.name))
         return DivisionStates(self.name, run.arrived, self.shape.full.arrow.names)
@@ -425,6 +426,9 @@ def remember_errors(run: Run) -> None:
     errors, state = run.limits.errors(run.clock.now()), dlt.current.source_state()
     if state.get("errors", {}) != errors:
         state["errors"] = errors
+    withdrawn = {path: list(gone) for path, gone in run.withdrawn.items()}
+    if state.get("withdrawn", {}) != withdrawn:
+        state["withdrawn"] = withdrawn
 
 
 def known_divisions() -> list[int]:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,6 +23,7 @@ import pyarrow as pa
 from . import rows
 from .client import ExactClient, OnWait, Target
 from .clock import Clock
+from .dropping import read_list
 from .entities import load_catalogue
 from .errors import ConfigurationError, ContractError, ExactError, LimitError, RefusedError
 from .feeds import Route
@@ -30,6 +39,10 @@ from .tombstones import Tombstones, read_tombstones
 Deletes = Literal["hard", "soft", "ignore"]
 Status = Literal["running", "complete", "incomplete", "waiting", "refused", "failed", "skipped"]
 
+# What every run needs of the list of divisions, whether or not it is loaded.
+DIVISION_FIELDS = ("Code", "Description", "BlockingStatus", "DivisionMoveDate")
+# Entities that are read once, for all others.
+LISTS = ("divisions", "deleted", "me")
 # Divisions that are asked for the list of divisions before it is given up.
 DIVISION_TRIES = 3
 # Rows of a stream without a key that are kept; more is no oversight but another API.
@@ -146,7 +159,7 @@ class Run:
 
     known_divisions: Sequence[int] = ()
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 (a line for each thing that is shared)
         self,
         options: Options,
         connect: Callable[[], ExactClient],
@@ -174,6 +187,7 @@ class Run:
         self.tombstones_since: dict[tuple[int, int], int] = {}
         self.arrived: set[str] | None = None
         self.versions: dict[int, int] = {}
+        self.withdrawn: MutableMapping[str, tuple[str, ...]] = {}
         self.on_wait: OnWait = lambda _target, _until, _why: None
         self.on_progress: Callable[[StreamResult], None] = lambda _result: None
         self._connect = connect
@@ -336,15 +350,23 @@ class Run:
 
     async def divisions(self) -> list[Division]:
         """The divisions to read, open or not."""
-        await self.division_list()
+        await self.division_list(whole=self._loads("divisions"))
         return list(self._cache["divisions"])
 
-    async def division_list(self) -> tuple[pa.Table | None, int]:
-        """All rows of ``system/Divisions``, ``None`` if the app may not read it; and the calls."""
+    def _loads(self, entity: str) -> bool:
+        """Whether a list is wanted for itself, so that all of its columns are."""
+        return not self.selected or entity in self.selected
+
+    async def division_list(self, *, whole: bool = True) -> tuple[pa.Table | None, int]:
+        """All rows of ``system/Divisions``, ``None`` if the app may not read it; and the calls.
+
+        ``whole``: with all columns, not only ``DIVISION_FIELDS``.
+        """
         async with self._locks["divisions"]:
-            if "divisions" not in self._cache:
-                table, calls = await self._read_divisions()
+            if "divisions" not in self._cache or whole > self._cache["whole divisions"]:
+                table, calls = await self._read_divisions(None if whole else DIVISION_FIELDS)
                 self._cache["division_list"] = table, calls
+                self._cache["whole divisions"] = whole
                 self._cache["divisions"] = chosen = self._choose_divisions(table)
                 if not self.options.divisions:
                     await self._leased([d.code for d in chosen if not d.blocked])
@@ -358,17 +380,21 @@ class Run:
                 self._cache[key] = await self.client.has_rights(division, path)
         return bool(self._cache[key])
 
-    async def tombstones(self, division: int) -> Tombstones:
-        """What a division said of its deleted rows since ``tombstones_since``."""
+    async def tombstones(self, division: int, *, whole: bool | None = None) -> Tombstones:
+        """What a division said of its deleted rows since ``tombstones_since``.
+
+        ``whole``: with all columns; default: if they are loaded.
+        """
+        whole = self._loads("deleted") if whole is None else whole
         moved = next(d.moved for d in await self.divisions() if d.code == division)
         since = self.tombstones_since.get((division, self.last_move(division, moved)))
 
         async def read() -> Tombstones:
-            found = await read_tombstones(self.client, self.clock, division, since)
+            found = await read_tombstones(self, self.clock, division, since, whole=whole)
             self._note_overhead("deleted", division, found.calls)
             return found
 
-        return await self.once(("tombstones", division), read)  # type: ignore[no-any-return]
+        return await self.once(("tombstones", division, whole), read)  # type: ignore[no-any-return]
 
     def _note_overhead(self, entity: str, division: int | None, calls: int) -> None:
         """Calls for a list that is no table of this run; they belong to the first stream that ends."""
@@ -386,24 +412,39 @@ class Run:
         earlier = (at for code, at in self.tombstones_since if code == division)
         return max(earlier, default=0) if moved is None else moved
 
-    async def once(self, key: object, fetch: Callable[[], Any]) -> Any:
+    async def once(self, key: object, fetch: Callable[[], Awaitable[Any]]) -> Any:
         """The value of ``fetch()``, fetched by whoever asks first."""
         async with self._locks[key]:
             if key not in self._cache:
                 self._cache[key] = await fetch()
         return self._cache[key]
 
-    async def _read_divisions(self) -> tuple[pa.Table | None, int]:
+    def recall_withdrawn(self, known: Mapping[str, Sequence[str]]) -> None:
+        """Go on without the columns of lists that earlier runs found withdrawn.
+
+        A full refresh of a list looks whether they are back.
+        """
+        entities = load_catalogue().entities
+        anew = {
+            feed.path
+            for name in self.options.full_refresh.intersection(LISTS)
+            for feed in entities[name].feeds.values()
+        }
+        self.withdrawn.update({p: tuple(gone) for p, gone in known.items() if p not in anew})
+
+    async def _read_divisions(self, fields: Sequence[str] | None) -> tuple[pa.Table | None, int]:
         """The list by the first division that gives it: one may be blocked or out of calls."""
         entity = load_catalogue().entities["divisions"]
-        schema = PageSchema(entity, entity.feeds["regular"])
+        feed = entity.feeds["regular"]
+        schema = PageSchema(entity, feed, fields)
         named = self.options.divisions
         failures: list[RefusedError | LimitError] = []
         calls = 0
         async for start in self._starts():
-            target = Target(start, entity.feeds["regular"].path, "divisions")
+            target = Target(start, feed.path, "divisions")
             try:
-                return await read_all(self.client, target, schema), calls + target.calls
+                table = rows.concat(await read_list(self, target, schema, feed))
+                return table, calls + target.calls
             except (RefusedError, LimitError) as error:
                 failures.append(error)
             finally:

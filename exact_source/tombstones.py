@@ -19,14 +19,16 @@ import pyarrow.compute as pc
 from .client import ExactClient, Target
 from .clock import Clock
 from .cursors import RECENT_MAX, TIMESTAMP_OVERLAP, Cursor
+from .dropping import Asker, read_list
 from .entities import load_catalogue
 from .errors import RefusedError, StreamError
-from .listing import read_pages
 from .odata import build_filter
 from .pages import PageSchema
 
 # Exact keeps tombstones for two months (API 4.5); a day's margin for late runs.
 RETENTION_S = 58 * 86_400
+# What tells which row of which entity is gone.
+FIELDS = ("Timestamp", "DeletedDate", "EntityKey", "EntityType")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Tombstones:
     """What one division said of its deleted rows.
 
     Attributes:
-        table: All columns of ``sync/Deleted``.
+        table: ``sync/Deleted``, all columns or ``FIELDS``.
         top: All tombstones up to this ``Timestamp`` were read.
         read_at: When, in seconds since the epoch, UTC.
         calls: Calls it took.
@@ -53,19 +55,20 @@ class Tombstones:
 
 
 async def read_tombstones(
-    client: ExactClient, clock: Clock, division: int, since: int | None
+    asker: Asker, clock: Clock, division: int, since: int | None, *, whole: bool
 ) -> Tombstones:
-    """All tombstones of a division that are newer than ``since``."""
+    """All tombstones of a division that are newer than ``since``; ``whole``: with all columns."""
     entity = load_catalogue().entities["deleted"]
-    schema = PageSchema(entity, entity.feeds["sync"])
+    feed = entity.feeds["sync"]
+    schema = PageSchema(entity, feed, None if whole else FIELDS)
     begin = max(1, (since or 1) - TIMESTAMP_OVERLAP)
     target = Target(division, "sync/Deleted", "deleted", rank=-1)
     query = {"$filter": build_filter("Timestamp", begin)}
     read_at = clock.now()
     try:
-        pages = await read_pages(client, target, schema, query)
+        pages = await read_list(asker, target, schema, feed, query, needed=FIELDS)
         if not any(page.num_rows for page in pages):
-            await _may_be_empty(client, target)
+            await _may_be_empty(asker.client, target)
     except StreamError as error:
         return Tombstones(schema.arrow.empty_table(), since or 0, read_at, target.calls, error)
     # One page is one moment; rows deleted while the pages behind it were read may have been missed,

@@ -153,3 +153,96 @@ def test_metadata_that_is_refused_leaves_the_refusal(make_world: MakeWorld) -> N
 
     assert outcome.results[0].status == "refused"
     assert statuses(world, "sync/CRM/Contacts") == [400]
+
+
+# -- lists that are read once, for all others -------------------------------------------------------
+
+LISTS = [
+    ("divisions", "system/Divisions", "Email"),
+    ("deleted", "sync/Deleted", "DeletedBy"),
+    ("me", "current/Me", "Language"),
+]
+
+
+@pytest.mark.parametrize(("entity", "path", "column"), LISTS)
+def test_a_list_is_read_without_a_withdrawn_column(
+    make_world: MakeWorld, entity: str, path: str, column: str
+) -> None:
+    world = make_world(companies=1)
+    world.bury(world.division, 2)
+    world.sync(entity, "journals")
+    name = load_catalogue().entities[entity].columns[column].name
+    before = [row[name] for row in world.table(entity)]
+    world.bury(world.division, 2)
+    world.box.drop_property(path, column)
+
+    with world.watch() as calls:
+        outcome = world.sync(entity, "journals")
+    assert (outcome.exit_code, outcome.error) == (0, None)
+    assert calls.statuses(path).count(400) == 1
+    (result,) = [r for r in outcome.results if r.entity == entity]
+    assert result.notes == [f"left out, as Exact no longer has it: {column}"]
+    added = [None] if entity == "deleted" else []
+    assert sorted(map(str, (row[name] for row in world.table(entity)))) == sorted(
+        map(str, before + added)
+    )
+    assert entity == "deleted" or before != [None]
+
+    with world.watch() as calls:
+        again = world.sync(entity, "journals")
+    assert again.exit_code == 0
+    assert set(calls.statuses()) == {200}
+    assert not any(METADATA in called for called in calls.paths)
+    (result,) = [r for r in again.results if r.entity == entity]
+    assert result.notes == [f"left out, as Exact no longer has it: {column}"]
+
+
+@pytest.mark.parametrize(("entity", "path", "column"), LISTS)
+def test_a_full_refresh_of_a_list_looks_whether_the_column_is_back(
+    make_world: MakeWorld, entity: str, path: str, column: str
+) -> None:
+    world = make_world(companies=1)
+    world.box.drop_property(path, column)
+    world.sync(entity)
+    letter = load_catalogue().entities[entity].columns[column].letter
+    world.box.state.catalogue.add_column(path, column, letter)
+
+    for options in ({"full_refresh": [entity]}, {}):
+        outcome = world.sync(entity, **options)
+        assert outcome.exit_code == 0
+        assert [r.notes for r in outcome.results] == [[]]
+
+
+def test_deletions_arrive_without_a_withdrawn_column_of_their_list(make_world: MakeWorld) -> None:
+    world = make_world(companies=1)
+    world.sync("contacts", "deleted")
+    world.box.drop_property("sync/Deleted", "DeletedBy")
+    path = feed_path("contacts")
+    world.box.delete(path, world.division, world.keys(path)[0])
+
+    assert world.sync("contacts", "deleted").exit_code == 0
+    world.assert_equal("contacts")
+
+
+def test_lists_that_are_not_loaded_are_read_only_in_what_is_needed_of_them(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(companies=1)
+    world.box.drop_property("system/Divisions", "Email")
+    world.box.drop_property("sync/Deleted", "DeletedBy")
+
+    with world.watch() as calls:
+        assert world.sync("contacts", divisions="all").exit_code == 0
+    assert set(calls.statuses()) == {200}
+    assert not any(METADATA in called for called in calls.paths)
+
+
+def test_without_its_key_a_list_is_refused(make_world: MakeWorld) -> None:
+    world = make_world(companies=1)
+    world.box.drop_property("sync/Deleted", "EntityKey")
+    outcome = world.sync("contacts", "deleted")
+
+    assert outcome.exit_code != 0
+    (result,) = [r for r in outcome.results if r.entity == "deleted"]
+    assert result.status == "failed"
+    assert statuses(world, "sync/Deleted") == [400]

@@ -15,9 +15,10 @@ ROOT = Path(exact_source.__file__).parent
 # From what knows nothing to what knows all: a module imports only what stands in front of it.
 ORDER = [
     "errors", "clock", "odata", "limits", "cursors", "columns", "misfits", "envelope", "entities",
-    "feeds", "page_schema", "pages", "rows", "shape", "client", "listing", "tombstones",
-    "stored", "first_load", "settings", "database", "leases", "refusals", "run", "telemetry", "removals",
-    "reconcile", "chain", "streams", "history", "tables", "once", "resources", "source", "alone", "sync",
+    "feeds", "page_schema", "pages", "rows", "shape", "client", "listing", "metadata", "dropping",
+    "tombstones", "stored", "first_load", "settings", "database", "leases", "refusals", "run",
+    "telemetry", "removals", "reconcile", "chain", "streams", "history", "tables", "once", "resources",
+    "source", "alone", "sync",
 ]  # fmt: skip
 PURE = [
     "odata", "limits", "cursors", "columns", "misfits", "envelope", "feeds", "page_schema", "pages",
