@@ -156,9 +156,10 @@ class Chain:
         if gone:
             self.shape = self.shape.without(gone)
             self.result.notes.append(f"left out, as Exact no longer has it: {', '.join(gone)}")
-        elif self.shape.too_long:
+        if self.shape.too_long:
             names = ", ".join(self.shape.too_long)
-            self.result.notes.append(f"left out, as the URL has no room for it: {names}")
+            note = f"left out, as the URL has no room for it: {names}"
+            self.result.notes = list(dict.fromkeys([*self.result.notes, note]))
 
     def _look_for_unmet(self) -> None:
         """In a full pass over rows that are stored already, those that it does not meet are gone."""

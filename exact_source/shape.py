@@ -17,12 +17,21 @@ from .pages import PageSchema
 
 @dataclass(frozen=True)
 class Shape:
-    """What the rows of one entity look like in the destination."""
+    """What the rows of one entity look like in the destination.
+
+    Attributes:
+        entity: Whose rows they are.
+        plan: How they are read.
+        full: Of the feed that reads all rows.
+        increment: Of the feed that reads what changed; ``None``: there is none.
+        withdrawn: Fields that are no longer asked for.
+    """
 
     entity: Entity
     plan: Plan
     full: PageSchema
     increment: PageSchema | None
+    withdrawn: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, entity: Entity, plan: Plan, *, utc_instants: bool = False) -> Shape:
@@ -38,8 +47,9 @@ class Shape:
 
     def without(self, fields: Iterable[str]) -> Self:
         """The same rows, read without some of their fields."""
-        gone = set(fields)
-        return self._made_anew(self.entity, [f for f in self.full.columns if f not in gone])
+        gone = frozenset(fields)
+        kept = [f for f in self.full.columns if f not in gone]
+        return replace(self._made_anew(self.entity, kept), withdrawn=self.withdrawn | gone)
 
     def with_letters(self, letters: Mapping[str, str]) -> Self:
         """The same rows, with other types: field -> letter."""
@@ -64,7 +74,8 @@ class Shape:
     def too_long(self) -> list[str]:
         """Fields that a URL has no room for (API 2.4)."""
         letters = {f: self.entity.columns[f].letter for f in self.plan.fields}
-        return [f for f in self.plan.fields if letters[f] != "x" and f not in self.full.columns]
+        read = {*self.full.columns, *self.withdrawn}
+        return [f for f in self.plan.fields if letters[f] != "x" and f not in read]
 
     @property
     def version(self) -> str | None:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 import pytest
 
-from exact_source.entities import load_catalogue
+from exact_source.entities import load_catalogue, snake
+from exact_source.entities.overlay import VARIABLE, VERSION
 from tests.conftest import MakeWorld
 from tests.world import World, feed_path
 
 METADATA = "/$metadata"
+
+
+@pytest.fixture(autouse=True)
+def own_catalogue() -> Iterator[None]:
+    """No overlay outlives its test."""
+    yield
+    load_catalogue.cache_clear()
 
 
 def statuses(world: World, path: str) -> list[int]:
@@ -246,3 +257,38 @@ def test_without_its_key_a_list_is_refused(make_world: MakeWorld) -> None:
     (result,) = [r for r in outcome.results if r.entity == "deleted"]
     assert result.status == "failed"
     assert statuses(world, "sync/Deleted") == [400]
+
+
+# -- columns that a URL has no room for ------------------------------------------------------------
+
+
+def test_what_a_url_has_no_room_for_is_left_out_and_said_in_every_sync(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(companies=1)
+    names = [f"A{'very' * 25}LongNameOfAColumn{number:02d}" for number in range(60)]
+    for name in names:
+        world.box.state.catalogue.add_column("financial/Journals", name, "s")
+    overlay = {"columns": {"journals": {"regular": {"add": dict.fromkeys(names, "s")}}}}
+    file = world.folder / "overlay.json"
+    file.write_text(json.dumps({"version": VERSION, **overlay}))
+    monkeypatch.setenv(VARIABLE, str(file))
+    load_catalogue.cache_clear()
+
+    def left_out() -> list[str]:
+        outcome = world.sync("journals")
+        assert outcome.exit_code == 0
+        (result,) = outcome.results
+        return sorted(result.notes)
+
+    (long,) = left_out()
+    said, _, listed = long.partition(": ")
+    assert said == "left out, as the URL has no room for it"
+    unread = listed.split(", ")
+    assert set(unread) < set(names)
+    world.box.drop_property("financial/Journals", "Currency")
+    for _ in range(2):
+        assert left_out() == ["left out, as Exact no longer has it: Currency", long]
+    columns = world.table("journals")[0].keys()
+    assert {name for name in names if snake(name) not in columns} == set(unread)
+    assert statuses(world, "financial/Journals").count(400) == 1

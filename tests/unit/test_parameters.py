@@ -136,12 +136,19 @@ def test_settings_may_come_as_text() -> None:
         ({"years": ["last"]}, "parameters.years must be whole numbers"),
         ({"after_entry": "maybe"}, "parameters.after_entry must be true or false"),
         ({"account_ids": ["x"]}, "parameters.account_ids must be guids"),
+        ({"search_text": "x" * 1001}, "parameters.search_text must be texts of no more than 1,000"),
+        ({"search_text": "\N{SNOWMAN}" * 112}, "parameters.search_text must be texts"),  # 9 each
         ({"check_date": "31-01-2024"}, "parameters.check_date must be dates such as 2024-01-31"),
     ],
 )
 def test_wrong_settings_are_named(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         check_parameters(given)
+
+
+def test_a_text_that_the_url_has_room_for_is_taken() -> None:
+    for text in ("x" * 1000, "\N{SNOWMAN}" * 111, "it's (a), b/c"):
+        assert check_parameters({"search_text": text}) == {"search_text": (text,)}
 
 
 def test_calls_are_counted_without_asking_for_the_values() -> None:
