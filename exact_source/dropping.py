@@ -96,7 +96,7 @@ def _identifying(schema: PageSchema) -> set[str]:
 def _without(schema: PageSchema, feed: Feed, gone: Iterable[str]) -> PageSchema:
     left_out = set(gone)
     fields = [field for field in schema.columns if field not in left_out]
-    return PageSchema(schema.entity, feed, fields, utc_instants=schema.utc) if left_out else schema
+    return schema.of_feed(feed, fields) if left_out else schema
 
 
 def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -57,10 +57,12 @@ class FunctionShape(Shape):
         return pa.schema([*schema, *more, *row])
 
 
-def shape_of(entity: Entity, plan: Plan, *, utc_instants: bool = False) -> Shape:
+def shape_of(
+    entity: Entity, plan: Plan, *, utc_instants: bool = False, raw_codes: bool = False
+) -> Shape:
     """The shape of an entity read by a plan."""
     kind = FunctionShape if plan.full.parameters else Shape
-    return kind.of(entity, plan, utc_instants=utc_instants)
+    return kind.of(entity, plan, utc_instants=utc_instants, raw_codes=raw_codes)
 
 
 class FunctionStream(Stream):

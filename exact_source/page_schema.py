@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,11 @@ import pyarrow.json as pj
 from .columns import INSTANT, KEPT, RAW
 from .entities import Column, Entity, Feed
 
+# Codes, and texts that hold the code of a unit, cost center, cost unit, payment condition or journal:
+# padded like the code that they point at, they would not be equal to it once that is trimmed.
+_CODE = re.compile(
+    "Code$|Unit(code)?$|^Cost([Cc]enter|unit)$|^PaymentCondition(Purchase|Sales)?$|^Journal$"
+)
 # Exact may give up after some rows; a field that can only be null refuses what it then says.
 _ERROR = ("error", pa.null())
 
@@ -22,7 +28,7 @@ class PageSchema:
         entity: Whose rows they are.
         feed: Which endpoint serves them.
         fields: The fields that were asked for; default: all of the feed but the binary ones.
-        trim_codes: Take the spaces off that Exact pads codes with.
+        raw_codes: Codes get a second column ``..._raw``, as Exact pads them.
         utc_instants: Datetime fields that get a second column ``..._utc`` with the true instant.
 
     Attributes:
@@ -38,7 +44,7 @@ class PageSchema:
         feed: Feed,
         fields: Sequence[str] | None = None,
         *,
-        trim_codes: bool = True,
+        raw_codes: bool = False,
         utc_instants: Sequence[str] = (),
     ) -> None:
         known = entity.columns
@@ -54,14 +60,22 @@ class PageSchema:
         self.own_division = entity.division_from or ("Division" if entity.any_division else None)
         if self.own_division is not None and self.own_division not in self.columns:
             raise ValueError(f"{entity.name} cannot be read without {self.own_division}")
-        self.codes = frozenset(f for f in self.columns if trim_codes and is_code(self.columns[f]))
+        self.codes = frozenset(f for f in self.columns if is_code(self.columns[f]))
+        self.raw = tuple(f for f in self.columns if raw_codes and f in self.codes)
         self.utc = tuple(f for f in utc_instants if f in self.columns)
+        self._beside: dict[str, Any] = {"raw_codes": raw_codes, "utc_instants": tuple(utc_instants)}
         self.dropped = frozenset(
             f for f, c in known.items() if c.letter == "x" and f not in self.columns
         )
         self.groups = self._groups()
         self.arrow = self._arrow()
         self._options: dict[tuple[pa.StructType, bool], pj.ParseOptions] = {}
+
+    def of_feed(
+        self, feed: Feed, fields: Sequence[str], entity: Entity | None = None
+    ) -> PageSchema:
+        """The same for other fields or another feed, and for an entity with other types."""
+        return PageSchema(entity or self.entity, feed, fields, **self._beside)
 
     def _groups(self) -> dict[str, list[str]]:
         """Fields that are converted together: type letter, or "c" for codes -> fields."""
@@ -73,7 +87,8 @@ class PageSchema:
     def _arrow(self) -> pa.Schema:
         kept = [(c.name, KEPT[c.letter]) for f, c in self.columns.items() if f != "Division"]
         utc = [(f"{self.columns[f].name}_utc", INSTANT) for f in self.utc]
-        return pa.schema([("division", pa.int32()), *kept, *utc])
+        raw = [(f"{self.columns[f].name}_raw", pa.string()) for f in self.raw]
+        return pa.schema([("division", pa.int32()), *kept, *utc, *raw])
 
     def parse_options(self, around: Mapping[str, Any], *, bare: bool) -> pj.ParseOptions:
         """How ``pyarrow.json`` is to read a page, all of whose fields must be known.
@@ -93,8 +108,8 @@ class PageSchema:
 
 
 def is_code(column: Column) -> bool:
-    """Whether Exact may pad it with spaces: ``Code`` and ``...Code`` (API 3.3)."""
-    return column.letter == "s" and column.field.endswith("Code")
+    """Whether Exact may pad it with spaces (API 3.3)."""
+    return column.letter == "s" and _CODE.search(column.field) is not None
 
 
 def _parse_options(rows: pa.ListType, *, bare: bool) -> pj.ParseOptions:

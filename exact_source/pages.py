@@ -105,7 +105,8 @@ def parse_page(body: bytes, schema: PageSchema, *, division: int, where: str) ->
     divisions = _divisions(page, schema, division, where)
     kept = [array for field, array in page.arrays.items() if field != "Division"]
     utc = [columns.instants(page.arrays[field]) for field in schema.utc]
-    table = pa.Table.from_arrays([divisions, *kept, *utc], schema=schema.arrow)
+    raw = [page.raw[field] for field in schema.raw]
+    table = pa.Table.from_arrays([divisions, *kept, *utc, *raw], schema=schema.arrow)
     if extra is not None:
         table = table.append_column(EXTRA, extra)
     nulls = _counted(("null key", field, page.arrays[field].null_count) for field in schema.key)
@@ -114,9 +115,10 @@ def parse_page(body: bytes, schema: PageSchema, *, division: int, where: str) ->
 
 @dataclass(slots=True)
 class _Parsed:
-    """The columns of a page under Exact's names, not yet a table."""
+    """The columns of a page under Exact's names, not yet a table; ``raw``: codes as they came."""
 
     arrays: dict[str, pa.Array]
+    raw: dict[str, pa.Array]
     rows: int
     next_url: str | None
     count: int | None
@@ -193,7 +195,8 @@ def _read(body: bytes, schema: PageSchema, around: Row, *, bare: bool) -> _Parse
     lost = Counter(field for field, _, _ in rounded)
     surprises = [Surprise("rounded", field, times) for field, times in lost.items()]
     total = None if count is None else int(count)
-    return _Parsed(arrays, len(rows), next_url, total, extras, surprises)
+    padded = {field: raw[field] for field in schema.raw}
+    return _Parsed(arrays, padded, len(rows), next_url, total, extras, surprises)
 
 
 def _parse_slow(body: bytes, schema: PageSchema, where: str) -> _Parsed:
@@ -201,10 +204,12 @@ def _parse_slow(body: bytes, schema: PageSchema, where: str) -> _Parsed:
     found = envelope.parse_envelope(body, schema.entity.columns.keys(), where)
     extras, surprises = _leftovers(found.rows, schema)
     arrays: dict[str, pa.Array] = {}
+    raw: dict[str, pa.Array] = {}
     for field, column in schema.columns.items():
         values = [row.get(field) for row in found.rows]
         array, lost = misfits.fitted(column.letter, values)
         arrays[field] = columns.codes(array) if field in schema.codes else array
+        raw |= {field: array} if field in schema.raw else {}
         for row in lost:
             extras.setdefault(row, {})[field] = values[row]
         empty = sum(array[row].as_py() is None for row in lost)
@@ -212,7 +217,8 @@ def _parse_slow(body: bytes, schema: PageSchema, where: str) -> _Parsed:
     unusable = {s.column for s in surprises if s.kind == "misfit"}
     if unusable & {"Division", schema.own_division}:
         raise ContractError(f"{where}: a row names a division that is no number")
-    return _Parsed(arrays, len(found.rows), found.next_url, found.count, extras, surprises)
+    size = len(found.rows)
+    return _Parsed(arrays, raw, size, found.next_url, found.count, extras, surprises)
 
 
 def _leftovers(rows: Rows, schema: PageSchema) -> tuple[Extras, list[Surprise]]:

@@ -84,7 +84,10 @@ def make_resource(run: Run, entity: Entity, *, rank: int, selected: bool) -> Dlt
         ConfigurationError: If the route asks for a feed that the entity has not.
     """
     shape = shape_of(
-        entity, plan_feeds(entity, run.options.route), utc_instants=run.options.utc_instants
+        entity,
+        plan_feeds(entity, run.options.route),
+        utc_instants=run.options.utc_instants,
+        raw_codes=run.options.raw_codes,
     )
 
     reader = EntityReader(run, shape, rank)

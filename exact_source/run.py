@@ -67,6 +67,7 @@ class Options:
         reconcile_s: Seconds after which that is done for entities without tombstones; ``None``: never.
         history: Entities whose earlier states are kept, in tables of their own.
         utc_instants: Add ``created_utc`` and ``modified_utc``.
+        raw_codes: Add ``code_raw`` and the like, codes with the spaces that Exact pads them with.
         zone_slack_s: How far the site's wall clock may run behind UTC.
         parameters: Setting -> values that functions are asked with, instead of those of their parents.
         round_pages: Pages after which a run stops, to be loaded and gone on with; ``None``: no limit.
@@ -85,6 +86,7 @@ class Options:
     reconcile_s: float | None = None
     history: frozenset[str] = frozenset()
     utc_instants: bool = False
+    raw_codes: bool = False
     zone_slack_s: float = 0.0
     parameters: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     round_pages: int | None = None
@@ -436,7 +438,13 @@ class Run:
         """The list by the first division that gives it: one may be blocked or out of calls."""
         entity = load_catalogue().entities["divisions"]
         feed = entity.feeds["regular"]
-        schema = PageSchema(entity, feed, fields)
+        schema = PageSchema(
+            entity,
+            feed,
+            fields,
+            raw_codes=self.options.raw_codes,
+            utc_instants=("Created", "Modified") if self.options.utc_instants else (),
+        )
         named = self.options.divisions
         failures: list[RefusedError | LimitError] = []
         calls = 0

@@ -34,15 +34,17 @@ class Shape:
     withdrawn: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, entity: Entity, plan: Plan, *, utc_instants: bool = False) -> Shape:
+    def of(
+        cls, entity: Entity, plan: Plan, *, utc_instants: bool = False, raw_codes: bool = False
+    ) -> Shape:
         """The shape of an entity read by a plan."""
         utc = ("Created", "Modified") if utc_instants else ()
         wanted = [f for f in plan.fields if entity.columns[f].letter != "x"]
         fields = fit_select(wanted, {*entity.key, "Division", "Timestamp", "Modified"})
-        full = PageSchema(entity, plan.full, fields, utc_instants=utc)
+        full = PageSchema(entity, plan.full, fields, utc_instants=utc, raw_codes=raw_codes)
         if plan.increment is None or plan.increment is plan.full:
             return cls(entity, plan, full, full if plan.increment else None)
-        increment = PageSchema(entity, plan.increment, fields, utc_instants=utc)
+        increment = full.of_feed(plan.increment, fields)
         return cls(entity, plan, full, increment)
 
     def without(self, fields: Iterable[str]) -> Self:
@@ -58,11 +60,11 @@ class Shape:
         return self._made_anew(entity, list(self.full.columns))
 
     def _made_anew(self, entity: Entity, fields: Sequence[str]) -> Self:
-        plan, utc = self.plan, self.full.utc
-        full = PageSchema(entity, plan.full, fields, utc_instants=utc)
+        plan = self.plan
+        full = self.full.of_feed(plan.full, fields, entity)
         increment = full if self.increment else None
         if plan.increment is not None and plan.increment is not plan.full:
-            increment = PageSchema(entity, plan.increment, fields, utc_instants=utc)
+            increment = full.of_feed(plan.increment, fields)
         return replace(self, entity=entity, full=full, increment=increment)
 
     @property

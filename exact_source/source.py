@@ -228,6 +228,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     round_minutes: float = ROUND_S / 60,
     max_pages: int | None = None,
     utc_instants: bool = False,
+    raw_codes: bool = False,
     parameters: Any = None,
     leases: Any = None,
     clock: Any = None,
@@ -260,6 +261,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
             one goes on there, and ``run_to_end`` repeats it until nothing is left.
         max_pages: Pages after which it stops in the same way.
         utc_instants: Add ``created_utc`` and ``modified_utc``, true instants.
+        raw_codes: Add ``code_raw`` and the like: codes with the spaces that Exact pads them with.
         parameters: What functions are asked with instead of the defaults, such as
             ``{"years": [2024, 2025]}``; see docs/entities.md.
         leases: ``SqlLeases`` that are entered around the whole run, where several workers share
@@ -289,6 +291,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         round_rows=ROUND_ROWS,
         round_pages=max_pages,
         utc_instants=utc_instants,
+        raw_codes=raw_codes,
         parameters=parameters,
     )
     selected = choose_entities(entities, load_catalogue())

@@ -89,6 +89,10 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     utc_instants: Annotated[
         bool, typer.Option("--utc-instants", help="Add created_utc and modified_utc.")
     ] = False,
+    raw_codes: Annotated[
+        bool,
+        typer.Option("--raw-codes", help="Add code_raw and the like: codes as Exact pads them."),
+    ] = False,
     region: Region = None,
     base_url: BaseUrl = None,
     pipeline_name: PipelineName = "exact_online",
@@ -126,6 +130,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         round_s=round_minutes * 60,
         round_rows=ROUND_ROWS,
         utc_instants=utc_instants,
+        raw_codes=raw_codes,
         notices=read_notices() if changed else None,
     )
     pipeline = make_pipeline(destination, dataset, pipeline_name)

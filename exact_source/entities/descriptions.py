@@ -62,6 +62,8 @@ def describe_columns(table: str, columns: Iterable[str]) -> dict[str, str]:
 
 def _describe(table: str, column: str) -> str | None:
     known = load_descriptions()
+    if column.endswith("_raw"):
+        return f"{column.removesuffix('_raw')} with the spaces that Exact pads it with."
     text = _matching(known["columns"].get(table, {}), column) or _matching(known["common"], column)
     return text or OWN.get(column)
 

@@ -247,3 +247,20 @@ def test_calls_of_a_division_never_overlap_while_divisions_run_side_by_side(
     first = {d: order.index(d) for d in world.box.divisions}
     last = {d: len(order) - order[::-1].index(d) for d in world.box.divisions}
     assert max(first.values()) < min(last.values()), "one division after the other"
+
+
+def test_codes_can_be_had_as_exact_pads_them(make_world: MakeWorld) -> None:
+    world = make_world(companies=1)
+    key = world.keys("logistics/Items")[0]
+    world.box.update("logistics/Items", world.division, key, {"Unit": "stuk    "})
+    world.sync("accounts", "items", "divisions")
+    assert "code_raw" not in world.table("accounts")[0]
+
+    outcome = world.sync("accounts", "items", "divisions", raw_codes=True)
+    assert outcome.exit_code == 0
+    for row in world.table("accounts"):
+        assert row["code_raw"] == row["code"].rjust(18)
+    (unit,) = [(r["unit"], r["unit_raw"]) for r in world.table("items") if r["id"] == key]
+    assert unit == ("stuk", "stuk    ")
+    (customer,) = [(r["customer_code"], r["customer_code_raw"]) for r in world.table("divisions")]
+    assert customer == (customer[1].strip(), customer[0].rjust(18))

@@ -14,6 +14,7 @@ import pytest
 from exact_source import pages
 from exact_source.entities import load_catalogue
 from exact_source.errors import ContractError
+from exact_source.page_schema import is_code
 from exact_source.pages import (
     BrokenPageError,
     Page,
@@ -307,9 +308,35 @@ def test_a_page_of_nulls_has_all_columns_with_their_types() -> None:
         assert page.surprises == ()
 
 
-def test_codes_can_be_left_as_they_came() -> None:
-    raw = schema_of("accounts", ["ID", "Code"], trim_codes=False)
-    assert value("code", "Code", "  12 ", raw) == "  12 "
+@pytest.mark.parametrize("other", [1, "one"])
+def test_codes_as_they_came_can_stand_beside_the_trimmed_ones(other: Any) -> None:
+    schema = schema_of("accounts", ["ID", "Code", "Type", "Status"], raw_codes=True)
+    assert schema.arrow.names == ["division", "id", "code", "type", "status", "code_raw"]
+    rows = ({"ID": ID, "Code": "  12 ", "Type": other}, {"ID": ID, "Code": None})
+    table = parse(*rows, schema=schema).table
+    assert table["code"].to_pylist() == ["12", None]
+    assert table["code_raw"].to_pylist() == ["  12 ", None]
+
+
+def test_fields_that_hold_the_code_of_another_row_are_trimmed_like_it() -> None:
+    fields = ["ID", "Unit", "Code", "CostPriceCurrency", "Description"]
+    items = schema_of("items", fields)
+    row = dict.fromkeys(fields, "x  ") | {"ID": ID}
+    kept = parse(row, schema=items).table.to_pylist()[0]
+    assert (kept["unit"], kept["code"]) == ("x", "x")
+    assert (kept["cost_price_currency"], kept["description"]) == ("x  ", "x  ")
+    for name, field in (
+        ("transaction_lines", "CostCenter"),
+        ("transaction_lines", "CostUnit"),
+        ("gl_accounts", "Costcenter"),
+        ("accounts", "PaymentConditionSales"),
+        ("sales_invoices", "PaymentCondition"),
+        ("sales_invoices", "Journal"),
+        ("units", "Code"),
+    ):
+        assert is_code(ENTITIES[name].columns[field])
+    assert not is_code(ENTITIES["accounts"].columns["VATNumber"])
+    assert not is_code(ENTITIES["items"].columns["Description"])
 
 
 def test_binary_fields_are_left_out_unless_asked_for() -> None:
