@@ -79,12 +79,11 @@ def _cheapest(entity: Entity) -> Plan:
         return _single(sync)
     if bulk is None or bulk.cursor:
         return _single(bulk or regular or feeds["function"])
-    if regular is not None and regular.cursor and set(regular.columns) <= set(bulk.columns):
+    if regular is not None and regular.cursor:
         # Modified cannot be filtered on this bulk feed (API 3.6): all rows by bulk, changes by 60.
+        # Only in what both have: a row must not lose a column with the change that it came by.
         fields = tuple(name for name in _fields(bulk) if name in regular.columns)
         return Plan(full=bulk, increment=regular, column=regular.cursor, fields=fields)
-    if regular is not None and regular.cursor:
-        return _single(regular)
     return _single(bulk)
 
 
@@ -99,6 +98,41 @@ def _single(feed: Feed) -> Plan:
 
 def _fields(feed: Feed) -> tuple[str, ...]:
     return tuple(feed.columns)
+
+
+def deletes_of(entity: Entity, cursor: str | None) -> str:
+    """How it becomes known that rows are gone: ``tombstones``, ``full pass``, ``keys`` or ``never``.
+
+    Args:
+        entity: Whose rows.
+        cursor: Field by which changes are asked for; ``None`` if all rows are read each time.
+    """
+    if entity.name == "deleted":
+        return "never"
+    if entity.division_from or cursor is None:
+        return "full pass"
+    return "keys" if entity.deleted_code is None else "tombstones"
+
+
+def start_date_of(entity: Entity, plan: Plan) -> str:
+    """How ``start_date`` limits the rows of an entity.
+
+    Only what changed before it may be left out. Other dates than ``Modified`` do not tell that: a
+    row that was made or booked years ago (``Created``, ``EntryDate``) may have changed yesterday, and
+    left out by such a date it would never arrive. So without ``Modified`` all rows are loaded.
+
+    Returns:
+        ``filter``: only rows since then are asked for; ``row version``: the same, from the first row
+        version that Exact names for the date; ``dropped``: all rows are read and older ones are not
+        loaded; ``none``: all rows are read and loaded.
+    """
+    if entity.division_from or entity.name == "deleted":
+        return "none"  # short lists, read whole for the whole run
+    if plan.full.cursor == "Modified":
+        return "filter"
+    if plan.full.start_date:
+        return "row version"
+    return "dropped" if "Modified" in plan.fields else "none"
 
 
 # What satisfies a mandatory $filter (API 2.5) when a read has none of its own: every row passes it.

@@ -168,7 +168,7 @@ def show_unread(*, as_json: bool) -> None:
 
 def summarise(catalogue: Catalogue, entity: Entity) -> dict[str, Any]:
     """How an entity is read, in plain values."""
-    from ..feeds import plan_feeds
+    from ..feeds import deletes_of, plan_feeds, start_date_of
 
     plan = plan_feeds(entity)
     changes = plan.increment.path if plan.increment and plan.increment is not plan.full else None
@@ -182,6 +182,7 @@ def summarise(catalogue: Catalogue, entity: Entity) -> dict[str, Any]:
         "key": list(entity.key),
         "rows_per_call": plan.full.page_size,
         "deletes": deletes_of(entity, plan.column),
+        "start_date": start_date_of(entity, plan),
         "columns": len(plan.fields),
         "service": entity.service,
         "scope": entity.scope,
@@ -190,15 +191,6 @@ def summarise(catalogue: Catalogue, entity: Entity) -> dict[str, Any]:
         "needs": needs_parameters(entity),
         "deprecated": entity.deprecated,
     }
-
-
-def deletes_of(entity: Entity, cursor: str | None) -> str:
-    """How it becomes known that rows are gone: ``tombstones``, ``full pass`` or ``none``."""
-    if entity.division_from or entity.name == "deleted":
-        return "none"
-    if entity.deleted_code is not None and cursor is not None:
-        return "tombstones"
-    return "full pass" if cursor is None else "none"
 
 
 def needs_parameters(entity: Entity) -> str | None:

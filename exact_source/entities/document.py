@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from string import Template
 
-from ..feeds import Plan, plan_feeds
+from ..feeds import Plan, deletes_of, plan_feeds, start_date_of
 from .catalogue import Catalogue, Entity, Feed, read_catalogue
 from .naming import snake
 from .parameters import Source, all_sources, reason_not_read, sources_of
@@ -53,6 +53,7 @@ def render(catalogue: Catalogue) -> str:
         unread=len(unread),
         combined="\n".join(combined),
         lacking="\n".join(_lacking(read)),
+        **_by_start_date(read),
         settings="\n".join(_settings(catalogue)),
     )
     reasons = ((f"`{path}`", reason) for path, reason in unread.items())
@@ -70,10 +71,19 @@ def _unread(catalogue: Catalogue) -> Iterator[tuple[str, str]]:
 
 def _lacking(entities: Iterable[Entity]) -> Iterator[str]:
     for entity in entities:
-        sync = entity.feeds.get("sync")
-        if sync is not None and (missing := entity.columns.keys() - set(sync.columns)):
+        if missing := entity.columns.keys() - set(plan_feeds(entity).fields):
             names = (entity.columns[f].name for f in entity.columns if f in missing)
             yield f"| `{entity.name}` | {', '.join(f'`{name}`' for name in names)} |"
+
+
+def _by_start_date(entities: Iterable[Entity]) -> dict[str, str]:
+    """How ``start_date`` limits entities -> their names, those of functions left out."""
+    names: dict[str, list[str]] = {}
+    for entity in entities:
+        if "function" not in entity.feeds:
+            how = start_date_of(entity, plan_feeds(entity)).replace(" ", "_")
+            names.setdefault(how, []).append(f"`{entity.name}`")
+    return {how: ", ".join(found) for how, found in names.items() if how != "filter"}
 
 
 def _settings(catalogue: Catalogue) -> Iterator[str]:
@@ -109,7 +119,7 @@ def _rows(entity: Entity) -> Iterator[tuple[str, ...]]:
             str(feed.page_size) if feed.kind != "function" else "all",
             f"`{feed.cursor}`" if feed.cursor else "",
             ", ".join(f"`{name}`" for name in _key(entity, feed)),
-            deletes_of(entity, plan),
+            _deletes(entity, plan),
             ", ".join(_asked(source) for source in sources_of(entity, feed).values()),
             entity.scope or "",
         )
@@ -124,14 +134,9 @@ def use_of(feed: Feed, plan: Plan) -> str:
     return "changes" if feed is plan.increment else "route only"
 
 
-def deletes_of(entity: Entity, plan: Plan) -> str:
-    """How it becomes known that rows are gone."""
-    if entity.division_from or entity.name == "deleted":
-        return "never"
-    if plan.column is None:
-        return "full pass"
-    code = entity.deleted_code
-    return "full refresh" if code is None else f"tombstones ({code})"
+def _deletes(entity: Entity, plan: Plan) -> str:
+    how = deletes_of(entity, plan.column)
+    return f"{how} ({entity.deleted_code})" if how == "tombstones" else how
 
 
 def _key(entity: Entity, feed: Feed) -> list[str]:

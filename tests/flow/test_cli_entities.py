@@ -7,14 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from exact_source.cli.entities import deletes_of
 from exact_source.entities import load_catalogue
 from exact_source.entities.overlay import VARIABLE
-from exact_source.feeds import plan_feeds
+from exact_source.feeds import deletes_of, plan_feeds
 from tests.flow.cli_fixtures import Cli, cli, make_cli
 
 __all__ = ["cli", "make_cli"]
 
+START_DATES = {
+    "journals": "filter",
+    "projects": "row version",
+    "accounts": "dropped",
+    "sales_invoice_lines": "none",
+    "expenses": "none",
+    "divisions": "none",
+}
 SOME = "--entities=accounts,journals"
 
 
@@ -33,7 +40,9 @@ def test_every_entity_is_listed_without_a_call(cli: Cli) -> None:
     assert (accounts["key"], accounts["rows_per_call"]) == (["ID"], 1000)
     assert accounts["deletes"] == "tombstones"
     assert rows["sales_invoice_lines"]["deletes"] == "full pass"
-    assert rows["journals"]["deletes"] == "none"
+    assert rows["journals"]["deletes"] == "keys"
+    assert (rows["divisions"]["deletes"], rows["deleted"]["deletes"]) == ("full pass", "never")
+    assert {name: rows[name]["start_date"] for name in START_DATES} == START_DATES
     assert rows["account_items"]["needs"] == "each accounts.id"
     assert rows["revenue_list_by_year"]["needs"] == "parameters.years"
     assert rows["sales_item_price"]["needs"].startswith("not read: ")
@@ -90,7 +99,8 @@ def test_deletes_are_what_the_feed_allows(name: str) -> None:
     column = plan_feeds(entity).column
 
     assert (deletes_of(entity, column) == "tombstones") <= (entity.deleted_code is not None)
-    assert (deletes_of(entity, column) == "full pass") <= (column is None)
+    is_read_whole = column is None or entity.division_from is not None
+    assert (deletes_of(entity, column) == "full pass") == is_read_whole
 
 
 # -- refresh -----------------------------------------------------------------------------------

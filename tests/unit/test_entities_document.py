@@ -53,7 +53,7 @@ def test_every_line_has_all_columns() -> None:
             assert re.sub(r" \(\d+\)", "", cells[6]) in {
                 "tombstones",
                 "full pass",
-                "full refresh",
+                "keys",
                 "never",
             }
             assert cells[5] or cells[1] == "`manufacturing_settings`", line

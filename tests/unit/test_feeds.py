@@ -24,6 +24,7 @@ def entity(name: str) -> Entity:
         ("sales_invoice_lines", "bulk, in full"),
         ("journals", "regular"),
         ("receivables", "bulk + regular"),
+        ("quotations", "bulk + regular"),
         ("sync_transaction_lines", "sync"),
     ],
 )
@@ -56,7 +57,7 @@ def test_auto_never_takes_sixty_rows_a_page_where_a_thousand_are_to_be_had() -> 
         plan = plan_feeds(one)
         if "sync" in one.feeds:
             assert plan.full.kind == "sync"
-        elif "bulk" in one.feeds and one.feeds["bulk"].cursor:
+        elif "bulk" in one.feeds:
             assert plan.full.kind == "bulk"
 
 
