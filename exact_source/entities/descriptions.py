@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .catalogue import Entity
+from .catalogue import Entity, load_catalogue
 
 # Endings of columns that tell more of another column, and how.
 ENDINGS = {
@@ -44,13 +44,16 @@ def load_descriptions() -> Mapping[str, Any]:
 
 
 def describe_table(name: str) -> str | None:
-    """What a row of a table is."""
-    return load_descriptions()["tables"].get(name)  # type: ignore[no-any-return]
+    """What a row of a table is, in words of this source, or else what the catalogue warns of."""
+    if (text := load_descriptions()["tables"].get(name)) is not None:
+        return str(text)
+    entity = load_catalogue().entities.get(name)
+    return entity.grain if entity else None
 
 
 def describe_columns(table: str, columns: Iterable[str]) -> dict[str, str]:
     """Column -> what it holds and what it points at; columns that nothing is known of are left out."""
-    if describe_table(table) is None:
+    if table not in load_descriptions()["tables"]:
         return {}
     names = list(columns)
     texts = {name: text for name in names if (text := _describe(table, name)) is not None}
@@ -98,8 +101,6 @@ OWN = {
 
 def references_of(entity: Entity) -> list[Reference]:
     """The columns of an entity that hold keys of other tables; the one that matters most first."""
-    if describe_table(entity.name) is None:
-        return []
     known: Mapping[str, Any] = load_descriptions()["references"]
     common = {name: target for name, target in known.items() if isinstance(target, str)}
     targets = common | known.get(entity.name, {})

@@ -6,7 +6,14 @@ import pytest
 
 from exact_source.entities import Entity, load_catalogue
 from exact_source.errors import ConfigurationError
-from exact_source.feeds import ROUTES, check_route, harmless_filter, plan_feeds
+from exact_source.feeds import (
+    ROUTES,
+    check_route,
+    deletes_of,
+    harmless_filter,
+    plan_feeds,
+    start_date_of,
+)
 
 catalogue = load_catalogue()
 EVERY = list(catalogue.entities.values())
@@ -70,6 +77,28 @@ def test_only_filters_that_a_feed_takes_are_used() -> None:
                 assert "Modified" in feed.filterable
             if feed.mandatory_filter:
                 assert feed.cursor in feed.mandatory_filter or harmless_filter(feed)
+
+
+def test_a_start_date_limits_what_tells_when_it_changed_and_nothing_else() -> None:
+    for one in EVERY:
+        plan = plan_feeds(one)
+        is_list = one.division_from is not None or one.name == "deleted"
+        how = start_date_of(one, plan)
+        assert (how == "filter") == (plan.full.cursor == "Modified" and not is_list)
+        assert (how == "row version") == plan.full.start_date
+        if how == "dropped":
+            assert "Modified" in plan.fields
+        if how == "none":
+            assert "Modified" not in plan.fields or is_list
+    assert start_date_of(entity("expenses"), plan_feeds(entity("expenses"))) == "none"
+
+
+def test_what_is_gone_becomes_known_in_one_of_four_ways() -> None:
+    found = {one.name: deletes_of(one, plan_feeds(one).column) for one in EVERY}
+    assert set(found.values()) == {"tombstones", "full pass", "keys", "never"}
+    assert [name for name, how in found.items() if how == "never"] == ["deleted"]
+    assert (found["accounts"], found["journals"]) == ("tombstones", "keys")
+    assert (found["divisions"], found["units"]) == ("full pass", "full pass")
 
 
 def test_a_route_for_an_entity_is_an_order() -> None:
