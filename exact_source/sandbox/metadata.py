@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .catalogue import EDM_TYPES, Catalogue, Endpoint
 from .errors import NOT_FOUND, RefusedError
+from .navigation import collections_of
 
 EDM = "http://schemas.microsoft.com/ado/2008/09/edm"
 METADATA = "http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"
@@ -46,4 +47,11 @@ def _entity_type(endpoint: Endpoint) -> str:
         for column, letter in endpoint.columns.items()
     )
     keys = f"<Key>{refs}</Key>" if refs else ""
-    return f'<EntityType Name="{endpoint.name}">{keys}{properties}</EntityType>'
+    namespace = endpoint.model.rpartition(".")[0]
+    links = "".join(
+        f'<NavigationProperty Name="{link.name}"'
+        f' Relationship="{namespace}.{endpoint.name}_{link.name}"'
+        f' FromRole="{endpoint.name}" ToRole="{link.name}" />'
+        for link in collections_of(endpoint)
+    )
+    return f'<EntityType Name="{endpoint.name}">{keys}{properties}{links}</EntityType>'

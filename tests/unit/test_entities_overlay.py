@@ -69,6 +69,10 @@ def test_the_sandbox_and_the_catalogue_agree_on_every_service() -> None:
     services = {n: parse_csdl(render_metadata(sandbox, n).encode(), n) for n in names}
 
     assert not compare(catalogue, services)
+    known = {f.path: e.navigation for e in catalogue.entities.values() for f in e.feeds.values()}
+    links = {f"{n}/{s.name}": s.navigation for n, sets in services.items() for s in sets.values()}
+    assert links["salesinvoice/SalesInvoices"] == known["salesinvoice/SalesInvoices"] != ()
+    assert all(set(names) <= set(known[path]) for path, names in links.items())
 
 
 def test_a_new_endpoint_becomes_an_entity_and_what_cannot_be_read_is_left_out() -> None:
