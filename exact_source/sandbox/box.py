@@ -18,7 +18,7 @@ from .data import DataCalls
 from .derived import DerivedFeeds
 from .faults import Fault, Faults
 from .limits import CallLimits, ErrorLimit
-from .oauth import OAuth
+from .oauth import FIRST_USER, OAuth
 from .query import project
 from .reading import table_of
 from .reports import REPORTS
@@ -26,7 +26,7 @@ from .requests import Request, TokenRequest
 from .rights import EVERYTHING
 from .seeding import FIRST_VERSION, Seeder, seeded
 from .server import serve
-from .state import Settings, State
+from .state import Language, Settings, State
 from .store import Action, Order, Store, guid
 from .token_calls import TokenCalls
 from .webhooks import SUBSCRIPTIONS, Webhooks, Written
@@ -56,6 +56,9 @@ class Sandbox:
         latency: Seconds that each data call takes.
         sync_order: ``key``, or ``Timestamp``: how sync feeds are sorted.
         first_version: Where row versions begin; above 2**53 they no longer fit a double.
+        strict: Whether every endpoint with a sync sibling demands a ``$filter``, as Exact says it does;
+            else only those of which it was seen.
+        language: ``en`` or ``nl``: the user's, in which refusals are worded.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting with a default, given by name
@@ -73,9 +76,19 @@ class Sandbox:
         latency: float = 0.0,
         sync_order: Order = "key",
         first_version: int = FIRST_VERSION,
+        strict: bool = False,
+        language: Language = "en",
     ) -> None:
         self.clock = clock or SandboxClock()
-        self.settings = Settings(page_size, large_page_size, lenient, latency, sync_order)
+        self.settings = Settings(
+            page_size,
+            large_page_size,
+            lenient,
+            latency,
+            sync_order,
+            strict=strict,
+            language=language,
+        )
         self._seed, self._invoices, self._first_version = seed, invoices, first_version
         self.divisions = [FIRST_DIVISION + n * DIVISION_STRIDE for n in range(companies)]
         oauth = OAuth(self.clock, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI)
@@ -158,20 +171,23 @@ class Sandbox:
         """What was posted to subscribers; ``drain()`` waits for the last answer."""
         return self.state.webhooks
 
-    def login(self) -> dict[str, str]:
-        """Do what the browser does: ``{"code": ..., "redirect_url": ...}``; the code lives 3 minutes."""
+    def login(self, user: str = FIRST_USER) -> dict[str, str]:
+        """Do what the browser does: ``{"code": ..., "redirect_url": ...}``; the code lives 3 minutes.
+
+        ``user`` is any name; logins of one user share the time between refreshes, as Exact has it.
+        """
         asked = {
             "client_id": self.client_id,
             "redirect_uri": self.redirect_uri,
             "response_type": "code",
         }
-        redirect_url = self.state.oauth.authorize(asked)
+        redirect_url = self.state.oauth.authorize(asked, user)
         code = dict(parse_qsl(urlsplit(redirect_url).query))["code"]
         return {"code": code, "redirect_url": redirect_url}
 
-    def issue_tokens(self) -> dict[str, Any]:
+    def issue_tokens(self, user: str = FIRST_USER) -> dict[str, Any]:
         """The token reply of a new login, without HTTP."""
-        connection = self.state.oauth.new_connection()
+        connection = self.state.oauth.new_connection(user)
         return self.state.oauth.issue(connection)
 
     def rows(self, path: str, division: int) -> list[Row]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
@@ -46,6 +46,7 @@ class Endpoint:
         filterable: Columns that ``$filter`` may name; ``None`` for all.
         mandatory_filter: ``$filter`` has to name one of these, if there are any (API 2.5).
         parameters: Type letter and whether it is required, by name, of a function (API 8.2).
+        has_sync_sibling: Whether a sync feed shows the same things; these demand a filter (API 2.5).
     """
 
     path: str
@@ -60,6 +61,7 @@ class Endpoint:
     parameters: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
     start_date: bool = False
     no_division: bool = False
+    has_sync_sibling: bool = False
 
     @property
     def name(self) -> str:
@@ -95,11 +97,9 @@ class Catalogue:
     def __init__(self) -> None:
         raw = _shipped()
         self.entities = {name: _entity(name, body) for name, body in raw.items()}
-        self.endpoints = {
-            endpoint.path: endpoint
-            for name, body in raw.items()
-            for endpoint in _endpoints(name, body)
-        }
+        self.endpoints = _with_siblings(
+            e for name, body in raw.items() for e in _endpoints(name, body)
+        )
 
     def __iter__(self) -> Iterator[Endpoint]:
         return iter(self.endpoints.values())
@@ -132,6 +132,30 @@ class Catalogue:
         endpoint = self.endpoint(path)
         rest = {name: letter for name, letter in endpoint.columns.items() if name != column}
         self.endpoints[path] = replace(endpoint, columns=rest)
+
+
+# Sync feeds whose plain endpoint has another name (API 4.4).
+OTHER_NAMES = {
+    "sync/SalesOrder/SalesOrderHeaders": "sync/SalesOrder/SalesOrders",
+    "sync/CRM/QuotationHeaders": "sync/CRM/Quotations",
+}
+
+
+def _with_siblings(endpoints: Iterable[Endpoint]) -> dict[str, Endpoint]:
+    """Endpoints by path, each told whether a sync feed has its name and its service.
+
+    Found by the names alone, so that a mistake in the catalogue's own remarks cannot hide in it.
+    """
+    found = {endpoint.path: endpoint for endpoint in endpoints}
+    synced = [OTHER_NAMES.get(path, path) for path in found if path.startswith("sync/")]
+    siblings = [path.lower().split("/")[1:] for path in synced if path.count("/") > 1]
+    for path, endpoint in found.items():
+        service, name = endpoint.service.lower().removeprefix("bulk/"), endpoint.name.lower()
+        if endpoint.kind in {"regular", "bulk"} and any(
+            service.startswith(s) and name == n for s, n in siblings
+        ):
+            found[path] = replace(endpoint, has_sync_sibling=True)
+    return found
 
 
 @cache

@@ -13,26 +13,25 @@ from starlette.responses import Response
 
 from .atom import ATOM_TYPE, render_atom
 from .catalogue import Endpoint, Row
-from .errors import NOT_FOUND, NOT_IN_SCOPE, RefusedError, bad_request
+from .errors import DIVISION_BLOCKED, NOT_FOUND, NOT_IN_SCOPE, TOO_LARGE, RefusedError, bad_request
 from .expansion import Expansion, expand
-from .faults import LOGIN_PAGE, MAINTENANCE_PAGE, Fault
+from .faults import Fault
 from .literals import parse_literals, typed
 from .metadata import render_metadata
 from .navigation import collection_of, collections_of
 from .paging import read_page, sort_rows
-from .payload import JSON_TYPE, Answer, render_json
+from .payload import JSON_TYPE, Answer, render_json, row_columns
 from .query import Query, parse_options, parse_query, parse_where
 from .reading import parameter_tests, table_of
 from .requests import Request
 from .responses import (
     DATA_HEADERS,
     XML_TYPE,
-    DroppedResponse,
     TruncatedResponse,
     refusal,
     reply,
 )
-from .spoiling import spoil
+from .spoiling import replacement, spoil
 from .state import State
 from .target import Target, parse_target
 from .writes import check_method, write
@@ -41,7 +40,6 @@ LONGEST_URL = 6000  # API 2.4
 ROOT = "/api/v1"
 UNBILLED = frozenset({"users/UserHasRights"})  # API 2.1
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-HTML_TYPE = "text/html; charset=utf-8"
 
 
 class DataCalls:
@@ -103,27 +101,28 @@ class Call:
 
     def respond(self) -> Response:
         """The answer, whatever it is."""
-        at, target = self._state.clock.now(), self._target
-        with self._state.store.lock:
+        at, target, state = self._state.clock.now(), self._target, self._state
+        language = state.settings.language
+        with state.store.lock:
             try:
                 response = self._answer(at)
             except RefusedError as error:
-                if target.division is not None:
-                    self._state.errors.note(target.division, target.path, error.status)
-                response = refusal(at, error, self._headers, json=self._json)
+                response = refusal(at, error, self._headers, json=self._json, language=language)
+            if target.division is not None:
+                state.errors.note(target.division, target.path, response.status_code)
         return TruncatedResponse(response) if "truncate" in self._faults else response
 
     def _answer(self, at: float) -> Response:
         self._negotiate()
         self._check_bearer()
         self._check_limits()
-        replaced = self._replaced(at)
+        replaced = replacement(at, self._faults, self._headers)
         if replaced is not None:
             return replaced
         hidden = self._check_rights()
         if self._target.tail == "$metadata":
-            body = render_metadata(self._state.catalogue, self._target.path)
-            return reply(at, body, XML_TYPE, self._headers | DATA_HEADERS)
+            text = render_metadata(self._state.catalogue, self._target.path)
+            return reply(at, text, XML_TYPE, self._headers | DATA_HEADERS)
         endpoint = self._endpoint()
         if self._request.method != "GET":
             return self._written(at, endpoint)
@@ -137,8 +136,12 @@ class Call:
         url, again = str(self._request.url), len(self._state.requests)
         answer = spoil(answer, self._faults, self._division, url, again)
         self.rows = len(answer.rows)
+        body = self._body(answer, at)
+        if len(body) > self._state.settings.response_limit:
+            self.rows = 0
+            raise RefusedError(500, TOO_LARGE)  # API 2.4 has the size; the status is a guess
         media_type = JSON_TYPE if self._json else ATOM_TYPE
-        return reply(at, self._body(answer, at), media_type, self._headers | DATA_HEADERS)
+        return reply(at, body, media_type, self._headers | DATA_HEADERS)
 
     def _written(self, at: float, endpoint: Endpoint) -> Response:
         row = write(self._state, self._target, self._request.method, self._sent)
@@ -183,26 +186,13 @@ class Call:
 
     def _check_limits(self) -> None:
         division, path = self._target.division, self._target.path
+        self._state.errors.check()
         if division is None:
             return
         if division not in self._state.divisions:
             raise RefusedError(403, NOT_IN_SCOPE, {"Reason": "NoDivisionAccess"})
         if path not in UNBILLED:
-            self._state.errors.check(division, path)
             self._headers = self._state.limits.take(division)
-
-    def _replaced(self, at: float) -> Response | None:
-        """A fault in place of the answer, if one was ordered."""
-        if "drop" in self._faults:
-            return DroppedResponse()
-        if "html" in self._faults:
-            return reply(at, MAINTENANCE_PAGE, HTML_TYPE)
-        if "html-401" in self._faults:
-            return reply(at, LOGIN_PAGE, HTML_TYPE, status=401)
-        if "empty" in self._faults:
-            return reply(at, b"", JSON_TYPE, self._headers)
-        status = next((f.status for f in self._faults.values() if f.status), None)
-        return None if status is None else reply(at, b"", "text/html", status=status)
 
     def _check_rights(self) -> bool:
         division = self._target.division
@@ -210,7 +200,7 @@ class Call:
             return False
         company = self._state.store.table(division, "divisions").rows[division,]
         if company.get("BlockingStatus"):
-            raise RefusedError(403, "Forbidden - DivisionBlocked", {"Reason": "DivisionBlocked"})
+            raise RefusedError(403, DIVISION_BLOCKED, {"Reason": "DivisionBlocked"})
         return self._state.rights.check(division, self._target.path)
 
     def _endpoint(self) -> Endpoint:
@@ -234,7 +224,8 @@ class Call:
 
     def _page(self, endpoint: Endpoint, hidden: bool) -> Answer:
         settings, defaults = self._state.settings, self._defaults()
-        query = parse_query(endpoint, self.options, defaults, lenient=settings.lenient)
+        lenient, strict = settings.lenient, settings.strict
+        query = parse_query(endpoint, self.options, defaults, lenient=lenient, strict=strict)
         table = table_of(self._state, self._division, endpoint, query.parameters)
         order = settings.sync_order if endpoint.kind == "sync" else "key"
         bare = endpoint.kind == "function" and not settings.paged_reads
@@ -253,14 +244,7 @@ class Call:
         return self._with_collections(answer, query)
 
     def _by_key(self, endpoint: Endpoint) -> Answer:
-        literals = parse_literals(self._target.key or "")
-        if len(literals) != len(endpoint.key):
-            raise bad_request()
-        letters = [endpoint.columns[column] for column in endpoint.key]
-        key = tuple(typed(value, t) for value, t in zip(literals, letters, strict=True))
-        row = table_of(self._state, self._division, endpoint).rows.get(key)
-        if row is None:
-            raise RefusedError(404, NOT_FOUND)
+        row = self._row(endpoint)
         options = {"$top": "1", **self.options}
         query = parse_query(endpoint, options, self._defaults(), lenient=True)
         answer = Answer(
@@ -273,6 +257,23 @@ class Call:
         if self._target.tail is not None:
             return self._collection_alone(answer)
         return self._with_collections(answer, query)
+
+    def _row(self, endpoint: Endpoint) -> Row:
+        """The row that the parentheses name: by its key, in sync feeds by its version."""
+        columns = row_columns(endpoint)
+        literals = parse_literals(self._target.key or "")
+        if len(literals) != len(columns):
+            raise bad_request()
+        letters = [endpoint.columns[column] for column in columns]
+        key = tuple(typed(value, t) for value, t in zip(literals, letters, strict=True))
+        table = table_of(self._state, self._division, endpoint)
+        if columns == table.key:
+            row = table.rows.get(key)
+        else:
+            row = next((r for r in table.rows.values() if (r["Timestamp"],) == key), None)
+        if row is None:
+            raise RefusedError(404, NOT_FOUND)
+        return row
 
     def _with_collections(self, answer: Answer, query: Query) -> Answer:
         """The answer with what was expanded, and links to what was not."""
@@ -297,8 +298,9 @@ class Call:
         return Answer(endpoint, rows, endpoint.columns, self._root)
 
     def _counted(self, at: float, endpoint: Endpoint, hidden: bool) -> Response:
-        lenient = self._state.settings.lenient
-        where = parse_where(endpoint, self.options, self._defaults(), lenient=lenient)
+        settings, defaults = self._state.settings, self._defaults()
+        lenient, strict = settings.lenient, settings.strict
+        where = parse_where(endpoint, self.options, defaults, lenient=lenient, strict=strict)
         rows = table_of(self._state, self._division, endpoint).rows.values()
         count = sum(1 for row in rows if where is None or where.matches(row))
         return reply(at, str(0 if hidden else count), "text/plain;charset=utf-8", self._headers)

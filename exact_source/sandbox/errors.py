@@ -10,6 +10,24 @@ NOT_IN_SCOPE = "Forbidden - User division is not within division scope"
 MODULE_MISSING = "Forbidden - This endpoint is not available: the required module is missing."
 NO_RIGHTS = "Forbidden - You are not authorized to perform this action."
 NOT_FOUND = "Resource not found for the segment."
+TOO_LARGE = "The response is larger than the maximum that is allowed."
+MANDATORY_FILTER = "This endpoint has mandatory filtering applied."
+NO_SUCH_FILTER = "Filtering on these fields is not supported"
+DIVISION_BLOCKED = "Forbidden - DivisionBlocked"
+
+# Texts come in the user's language (API 6.1); the wording of these is ours.
+DUTCH = {
+    QUERY_SYNTAX: "Ongeldige aanvraag - Fout in de querysyntaxis.",
+    SELECT_MISSING: "Voeg een $select of een $top=1 toe aan de query.",
+    NOT_IN_SCOPE: "Geen toegang - De administratie valt buiten het bereik van de gebruiker",
+    MODULE_MISSING: "Geen toegang - Deze bron is niet beschikbaar: de vereiste module ontbreekt.",
+    NO_RIGHTS: "Geen toegang - U bent niet gemachtigd om deze actie uit te voeren.",
+    NOT_FOUND: "De bron van dit segment is niet gevonden.",
+    TOO_LARGE: "Het antwoord is groter dan toegestaan.",
+    MANDATORY_FILTER: "Voor deze bron is filteren verplicht.",
+    NO_SUCH_FILTER: "Filteren op deze velden wordt niet ondersteund",
+    DIVISION_BLOCKED: "Geen toegang - De administratie is geblokkeerd",
+}
 
 
 class RefusedError(Exception):
@@ -28,6 +46,12 @@ class RefusedError(Exception):
         self.status = status
         self.text = text
         self.headers = dict(headers or {})
+
+
+def in_dutch(text: str) -> str:
+    """The text as a Dutch user gets it; what follows after a known beginning stays."""
+    known = next((start for start in DUTCH if text.startswith(start)), None)
+    return text if known is None else DUTCH[known] + text.removeprefix(known)
 
 
 def bad_request(text: str = QUERY_SYNTAX) -> RefusedError:

@@ -1,7 +1,8 @@
 """Faults to order: which calls fail, and how, so that clients can be tried against bad days.
 
-Kinds of data calls: any status such as ``408 429 500 503 599`` (empty body, no limit headers), ``html``
-(a page with status 200), ``html-401``, ``empty`` (status 200), ``drop`` (the connection is closed),
+Kinds of data calls: any status such as ``408 429 500 503 599`` (empty body, no limit headers; ``302`` leads
+to the login page), ``html`` (a page with status 200), ``html-login`` (the login page with status 200),
+``html-401`` (the same with 401), ``empty`` (status 200), ``drop`` (the connection is closed),
 ``truncate``, ``slow``, ``wrong-division`` (one row of another company, API 6.5), ``foreign-next``
 (``__next`` leads to another host), ``repeat-next`` (``__next`` leads to the same page), ``empty-page``
 (no rows, but a ``__next``), ``duplicate-row``, ``control-character``, ``bom``.
@@ -19,15 +20,16 @@ from fnmatch import fnmatchcase
 from random import Random
 
 STATUS_DIGITS = 3
-REPLACING = frozenset({"html", "html-401", "empty", "drop"})
+REPLACING = frozenset({"html", "html-login", "html-401", "empty", "drop"})
 BODY = frozenset({"truncate", "control-character", "bom"})
 PAGE = frozenset({"wrong-division", "foreign-next", "repeat-next", "empty-page", "duplicate-row"})
 DATA_KINDS = REPLACING | BODY | PAGE | {"slow"}
 TOKEN_KINDS = frozenset({"token-lost", "token-drop", "token-empty", "token-html"})
 FOREIGN_HOST = "http://exact-online.invalid"
+LOGIN_ADDRESS = "/docs/Login.aspx?ReturnUrl=%2fapi"
 LOGIN_PAGE = (
     "<html><head><title>Object moved</title></head><body>\r\n<h2>Object moved to "
-    '<a href="/docs/Login.aspx?ReturnUrl=%2fapi">here</a>.</h2>\r\n</body></html>\r\n'
+    f'<a href="{LOGIN_ADDRESS}">here</a>.</h2>\r\n</body></html>\r\n'
 )
 MAINTENANCE_PAGE = (
     "<!DOCTYPE html><html><head><title>Exact Online</title></head>"

@@ -85,23 +85,29 @@ class CallLimits:
 
 
 class ErrorLimit:
-    """Blocks an endpoint of a division for an hour after more than ten errors in an hour (API 2.3).
+    """Blocks the app's key for an hour after more than ten errors of one endpoint (API 0.1.4, 2.3).
+
+    Errors are counted for each division and endpoint; the block is of the key, so it holds for all
+    divisions and all endpoints, and a call during it makes it longer.
 
     Attributes:
         allowed: Errors an hour that have no consequence.
         status: What a blocked call is answered with; unknown in reality (API 10.2), so it can be set.
+        blocked_until: When the key is free again, in seconds since the epoch.
     """
 
     def __init__(self, now: Callable[[], float], allowed: int = 10, status: int = 429) -> None:
         self.allowed = allowed
         self.status = status
         self._now = now
+        self.blocked_until = 0.0
         self._errors: defaultdict[tuple[int, str], deque[float]] = defaultdict(deque)
-        self._blocked_until: dict[tuple[int, str], float] = {}
 
-    def check(self, division: int, endpoint: str) -> None:
-        """Refuse the call if the endpoint is blocked."""
-        if self._blocked_until.get((division, endpoint), 0.0) > self._now():
+    def check(self) -> None:
+        """Refuse the call if the key is blocked; the block then begins anew."""
+        now = self._now()
+        if self.blocked_until > now:
+            self.blocked_until = now + HOUR_S
             raise RefusedError(self.status)
 
     def note(self, division: int, endpoint: str, status: int) -> None:
@@ -113,7 +119,7 @@ class ErrorLimit:
         while errors[0] <= now - HOUR_S:
             errors.popleft()
         if len(errors) > self.allowed:
-            self._blocked_until[division, endpoint] = now + HOUR_S
+            self.blocked_until = now + HOUR_S
 
     def count(self, division: int, endpoint: str) -> int:
         """Errors of the past hour."""

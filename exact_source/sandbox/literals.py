@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from .clock import wall_clock
 from .errors import bad_request
 
 TOKEN = re.compile(
@@ -21,7 +22,7 @@ TOKEN = re.compile(
 )
 GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 DATETIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,7}))?)?)?Z?", re.IGNORECASE
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,7}))?)?)?(Z?)", re.IGNORECASE
 )
 NUMERIC = "ihylfm"
 
@@ -96,16 +97,20 @@ def format_literal(value: Any, letter: str) -> str:
 
 
 def parse_datetime(text: str) -> datetime:
-    """``2024-01-31``, ``2024-01-31T12:00`` or with seconds and a fraction; no offset."""
+    """``2024-01-31``, ``2024-01-31T12:00`` or with seconds and a fraction; no offset.
+
+    With a ``Z`` it is another moment than the digits say: it is turned into Dutch time (API 3.5).
+    """
     match = DATETIME.fullmatch(text)
     if match is None:
         raise bad_request()
-    day, minute, second, fraction = match.groups()
+    day, minute, second, fraction, is_utc = match.groups()
     try:
         moment = datetime.fromisoformat(f"{day}T{minute or '00:00'}:{second or '00'}")
     except ValueError:
         raise bad_request() from None
-    return moment.replace(microsecond=int((fraction or "0").ljust(6, "0")[:6]))
+    moment = moment.replace(microsecond=int((fraction or "0").ljust(6, "0")[:6]))
+    return wall_clock(moment.replace(tzinfo=UTC).timestamp()) if is_utc else moment
 
 
 def _token(match: re.Match[str]) -> Token:

@@ -17,6 +17,7 @@ ACCESS_LIFE_S = 600
 EARLIEST_REFRESH_S = 570
 REFRESH_LIFE_S = 30 * 24 * 3600
 ACCESS_TOKEN_CHARS = 700
+FIRST_USER = "sanne"
 TOO_EARLY = "Rate limit exceeded: access_token not expired"
 
 
@@ -34,9 +35,14 @@ class TokenRefusedError(Exception):
 
 @dataclass
 class Connection:
-    """One login: the chain of tokens that began with one authorization code."""
+    """One login: the chain of tokens that began with one authorization code.
+
+    Attributes:
+        user: Who logged in; all logins of a user share the 570 seconds between tokens (API 2.1).
+    """
 
     number: int
+    user: str = FIRST_USER
     refresh_token: str = field(default="", repr=False)
     issued_at: float = 0.0
     rotations: int = 0
@@ -74,8 +80,9 @@ class OAuth:
         self._codes: dict[str, _Code] = {}
         self._refresh_tokens: dict[str, Connection] = {}  # current and former ones
         self._access_tokens: dict[str, tuple[Connection, float]] = {}
+        self._last_token_at: dict[str, float] = {}  # by user
 
-    def authorize(self, query: Mapping[str, str]) -> str:
+    def authorize(self, query: Mapping[str, str], user: str = FIRST_USER) -> str:
         """Log in at once and give the address to which the browser is sent back.
 
         Raises:
@@ -88,18 +95,18 @@ class OAuth:
         state = {"state": query["state"]} if "state" in query else {}
         if query.get("response_type") != "code":
             return self._redirect({"error": "unsupported_response_type"} | state)
-        return self._redirect({"code": self.new_code()} | state)
+        return self._redirect({"code": self.new_code(user)} | state)
 
-    def new_code(self) -> str:
+    def new_code(self, user: str = FIRST_USER) -> str:
         """The code of a new login; contains ``!``, which a redirect encodes as ``%21``."""
-        connection = self.new_connection()
+        connection = self.new_connection(user)
         code = f"stampNL001.{secrets.token_urlsafe(6)}!IAAA{secrets.token_urlsafe(180)}"
         self._codes[code] = _Code(connection, self._clock.now(), self.redirect_uri)
         return code
 
-    def new_connection(self) -> Connection:
+    def new_connection(self, user: str = FIRST_USER) -> Connection:
         """A login that has no tokens yet."""
-        connection = Connection(len(self.connections) + 1)
+        connection = Connection(len(self.connections) + 1, user)
         self.connections.append(connection)
         return connection
 
@@ -142,7 +149,7 @@ class OAuth:
         """A new pair of tokens; the refresh token before it is void from now on."""
         access = _token("stampNL001.gAAA", ACCESS_TOKEN_CHARS)
         connection.refresh_token = f"stampNL001.{secrets.token_urlsafe(6)}!IAAA{_token('', 300)}"
-        connection.issued_at = self._clock.now()
+        connection.issued_at = self._last_token_at[connection.user] = self._clock.now()
         connection.rotations += 1
         connection.successor_used = False
         self._refresh_tokens[connection.refresh_token] = connection
@@ -186,7 +193,7 @@ class OAuth:
             expired = _us_date(connection.issued_at + REFRESH_LIFE_S)
             text = f"The refresh token expired at {expired} and it is now {_us_date(now)}."
             raise TokenRefusedError(400, "invalid_request", text)
-        if now < connection.issued_at + EARLIEST_REFRESH_S:
+        if now < self._last_token_at[connection.user] + EARLIEST_REFRESH_S:
             reason = {"Reason": f"TooEarlyToRefreshTokens: {TOO_EARLY}"}
             raise TokenRefusedError(self.early_status, "access_denied", TOO_EARLY, reason)
         return self.issue(connection)

@@ -58,10 +58,14 @@ class Answer:
 def address(root: str, endpoint: Endpoint, row: Row) -> str:
     """Where a single row can be read."""
     path = f"{root}/{endpoint.path.removeprefix('beta/')}"
-    if endpoint.kind == "sync" and row.get("Timestamp") is not None:
-        return f"{path}({row['Timestamp']}L)"
-    parts = [format_literal(row.get(c), endpoint.columns.get(c, "s")) for c in endpoint.key]
+    columns = row_columns(endpoint)
+    parts = [format_literal(row.get(c), endpoint.columns.get(c, "s")) for c in columns]
     return f"{path}({quote(','.join(parts), safe=chr(39) + ',')})"
+
+
+def row_columns(endpoint: Endpoint) -> tuple[str, ...]:
+    """The columns whose values stand in the address of a row; of a sync feed it is the version."""
+    return ("Timestamp",) if endpoint.kind == "sync" else endpoint.key
 
 
 def render_json(answer: Answer) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from .catalogue import Endpoint, Row
-from .errors import SELECT_MISSING, RefusedError, bad_request
+from .errors import MANDATORY_FILTER, NO_SUCH_FILTER, SELECT_MISSING, RefusedError, bad_request
 from .filters import Filter, parse_filter
 from .literals import parse_literal
 from .navigation import collection_of
@@ -57,14 +57,27 @@ def parse_options(query_string: str) -> dict[str, str]:
 
 
 def parse_query(
-    endpoint: Endpoint, options: Mapping[str, str], defaults: Mapping[str, Any], *, lenient: bool
+    endpoint: Endpoint,
+    options: Mapping[str, str],
+    defaults: Mapping[str, Any],
+    *,
+    lenient: bool,
+    strict: bool = False,
 ) -> Query:
-    """Read the options of a call to a collection; ``lenient`` asks for no ``$select`` or ``$filter``."""
+    """Read the options of a call to a collection.
+
+    Args:
+        endpoint: Which collection.
+        options: Decoded options of the URL.
+        defaults: Values that rows leave out.
+        lenient: Ask for no ``$select`` and no ``$filter``.
+        strict: Ask for a ``$filter`` wherever there is a sync sibling.
+    """
     if endpoint.kind == "function" and FORGOTTEN_DOLLAR & options.keys():
         raise RefusedError(503)  # API 8.2: a missing `$` ends in an empty 503 there
     if not lenient:
         _check_select_present(endpoint, options)
-    found = parse_where(endpoint, options, defaults, lenient=lenient)
+    found = parse_where(endpoint, options, defaults, lenient=lenient, strict=strict)
     if "$skip" in options and endpoint.kind in {"bulk", "sync"}:
         raise bad_request("The query option $skip is not supported for this resource.")
     return Query(
@@ -81,7 +94,12 @@ def parse_query(
 
 
 def parse_where(
-    endpoint: Endpoint, options: Mapping[str, str], defaults: Mapping[str, Any], *, lenient: bool
+    endpoint: Endpoint,
+    options: Mapping[str, str],
+    defaults: Mapping[str, Any],
+    *,
+    lenient: bool,
+    strict: bool = False,
 ) -> Filter | None:
     """The ``$filter`` of a call, which some endpoints demand and others allow on few columns only."""
     found = None
@@ -89,18 +107,25 @@ def parse_where(
         found = parse_filter(options["$filter"], endpoint.columns, defaults)
         if endpoint.filterable is not None and not found.fields <= endpoint.filterable:
             fields = ", ".join(sorted(found.fields - endpoint.filterable))
-            raise bad_request(f"Filtering on these fields is not supported: {fields}")
+            raise bad_request(f"{NO_SUCH_FILTER}: {fields}")
         if endpoint.parameters:  # API 8.2: parameters are not `$filter`
             raise bad_request("This $filter parameter is not supported for this resource")
-    if endpoint.mandatory_filter and not lenient:
-        named = found.fields if found else frozenset()
-        if not named & set(endpoint.mandatory_filter):
-            fields = ", ".join(endpoint.mandatory_filter)
-            raise bad_request(
-                "This endpoint has mandatory filtering applied. A GET request for this endpoint must have"
-                f" a $filter parameter with one of the following fields in the url: {fields}"
-            )
+    if not lenient:
+        _check_filter_present(endpoint, found, strict=strict)
     return found
+
+
+def _check_filter_present(endpoint: Endpoint, found: Filter | None, *, strict: bool) -> None:
+    """API 2.5; of most endpoints nobody knows the fields that will do, so any does."""
+    demanded = set(endpoint.mandatory_filter)
+    if not demanded and strict and endpoint.has_sync_sibling:
+        demanded = set(endpoint.filterable or endpoint.columns)
+    if demanded and not (demanded & (found.fields if found else set())):
+        fields = ", ".join(endpoint.mandatory_filter or sorted(endpoint.filterable or endpoint.key))
+        raise bad_request(
+            f"{MANDATORY_FILTER} A GET request for this endpoint must have"
+            f" a $filter parameter with one of the following fields in the url: {fields}"
+        )
 
 
 def project(row: Row, columns: Mapping[str, str], defaults: Mapping[str, Any]) -> Row:
@@ -110,7 +135,8 @@ def project(row: Row, columns: Mapping[str, str], defaults: Mapping[str, Any]) -
 
 def _check_select_present(endpoint: Endpoint, options: Mapping[str, str]) -> None:
     needs_one = endpoint.kind in {"regular", "bulk"} and not endpoint.no_division
-    if needs_one and "$select" not in options and options.get("$top") != "1":
+    one_row_will_do = endpoint.kind == "regular" and options.get("$top") == "1"  # not bulk: API 3.3
+    if needs_one and "$select" not in options and not one_row_will_do:
         raise bad_request(SELECT_MISSING)
 
 

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from .errors import RefusedError
+from .errors import RefusedError, in_dutch
 from .faults import LOGIN_PAGE
 from .payload import JSON_TYPE, error_json
 
@@ -36,18 +36,26 @@ def reply(
     return response
 
 
-def refusal(at: float, error: RefusedError, headers: Mapping[str, str], *, json: bool) -> Response:
+def refusal(
+    at: float,
+    error: RefusedError,
+    headers: Mapping[str, str],
+    *,
+    json: bool,
+    language: str = "en",
+) -> Response:
     """The answer to a refused request: empty, JSON, or XML for clients that read Atom (API 6.1)."""
+    text = in_dutch(error.text) if language == "nl" else error.text
     headers = {**headers, **error.headers}
     if error.status == 401 and not error.text:  # noqa: PLR2004 - API 1.5: a token that never was
         return reply(at, LOGIN_PAGE, "text/html; charset=utf-8", headers, error.status)
     if not error.text:
         return reply(at, b"", "text/html", headers, error.status)
     if json:
-        return reply(at, error_json(error.text), JSON_TYPE, headers, error.status)
+        return reply(at, error_json(text), JSON_TYPE, headers, error.status)
     body = (
         f'<?xml version="1.0" encoding="utf-8"?><error xmlns="{METADATA_NAMESPACE}"><code></code>'
-        f'<message xml:lang="">{escape(error.text)}</message></error>'
+        f'<message xml:lang="">{escape(text)}</message></error>'
     )
     return reply(at, body, XML_TYPE, headers, error.status)
 

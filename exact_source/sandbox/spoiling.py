@@ -1,13 +1,47 @@
-"""Faults of a page: rows and links that should not be."""
+"""Faults of an answer: another in its place, or rows and links that should not be."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from .faults import FOREIGN_HOST
-from .payload import Answer
+from starlette.responses import Response
+
+from .faults import FOREIGN_HOST, LOGIN_ADDRESS, LOGIN_PAGE, MAINTENANCE_PAGE, Fault
+from .payload import JSON_TYPE, Answer
+from .responses import DroppedResponse, reply
+
+HTML_TYPE = "text/html; charset=utf-8"
+REDIRECTION = 3  # hundred
+PAGES = {
+    "html": (MAINTENANCE_PAGE, 200),
+    "html-login": (LOGIN_PAGE, 200),
+    "html-401": (LOGIN_PAGE, 401),
+}
+
+
+def replacement(
+    at: float, faults: Mapping[str, Fault], headers: Mapping[str, str]
+) -> Response | None:
+    """The answer in place of the right one, if a fault asks for it.
+
+    Args:
+        at: Seconds since the epoch.
+        faults: By their kind.
+        headers: What the answer would say of the limits.
+    """
+    if "drop" in faults:
+        return DroppedResponse()
+    if page := next((PAGES[kind] for kind in PAGES if kind in faults), None):
+        return reply(at, page[0], HTML_TYPE, status=page[1])
+    if "empty" in faults:
+        return reply(at, b"", JSON_TYPE, headers)
+    status = next((f.status for f in faults.values() if f.status), None)
+    if status is None:
+        return None
+    moved = {"Location": LOGIN_ADDRESS} if status // 100 == REDIRECTION else {}
+    return reply(at, b"", "text/html", moved, status)
 
 
 def spoil(answer: Answer, faults: Collection[str], division: int, url: str, again: int) -> Answer:

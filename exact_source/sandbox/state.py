@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
+from typing import Literal
 
 from .catalogue import Catalogue, Endpoint
 from .clock import SandboxClock
@@ -14,6 +15,9 @@ from .requests import InFlight, Request, TokenRequest
 from .rights import Rights
 from .store import Order, Store
 from .webhooks import Webhooks
+
+Language = Literal["en", "nl"]
+LARGEST_RESPONSE = 38_000_000
 
 
 @dataclass
@@ -27,6 +31,9 @@ class Settings:
         latency: Seconds that every data call takes, of real time.
         sync_order: Order of rows in sync feeds, which Exact does not document (API 3.2).
         paged_reads: Whether lists of ``read/`` are paged; sources disagree (API 10.16).
+        strict: Whether every endpoint with a sync sibling demands a ``$filter``; known of a few only.
+        language: ``en`` or ``nl``: the user's, in which refusals are worded (API 6.1).
+        response_limit: Bytes of the largest body (API 2.4: 9.5 MB outside NL and BE).
     """
 
     page_size: int = 60
@@ -35,6 +42,9 @@ class Settings:
     latency: float = 0.0
     sync_order: Order = "key"
     paged_reads: bool = False
+    strict: bool = False
+    language: Language = "en"
+    response_limit: int = LARGEST_RESPONSE
 
     def page(self, endpoint: Endpoint) -> int:
         """Rows a page of an endpoint."""

@@ -159,6 +159,8 @@ class Store:
             self._prepare(division, entity)
             table, now = self.table(division, entity), wall_clock(self.clock.now())
             guids = (column for column in rules.key if rules.columns[column] == "g")
+            if entity == "deleted":
+                row = self._tombstone(division) | dict(row)
             new: Row = {column: self.new_guid() for column in guids}
             new |= {"Created": now, "Modified": now} | {
                 k: v for k, v in row.items() if v is not None
@@ -215,16 +217,19 @@ class Store:
         if rules.deleted_code is None or not rules.has_sync:
             return
         self.table(division, "deleted").put(
-            {
+            self._tombstone(division)
+            | {
                 "ID": self.new_guid(),
                 "EntityKey": key[0],
                 "EntityType": rules.deleted_code,
-                "Division": division,
-                "DeletedDate": wall_clock(self.clock.now()),
                 "Timestamp": self.next_version(division),
-                "__at": self.clock.now(),
             }
         )
+
+    def _tombstone(self, division: int) -> Row:
+        """What every row of ``sync/Deleted`` has."""
+        now = self.clock.now()
+        return {"Division": division, "DeletedDate": wall_clock(now), "__at": now}
 
     def forget_old_tombstones(self, division: int) -> None:
         """Drop what ``sync/Deleted`` has kept for two months."""

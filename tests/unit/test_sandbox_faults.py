@@ -40,7 +40,12 @@ def test_status_with_an_empty_body_once(box: Sandbox, caller: Caller, kind: int 
 
 @pytest.mark.parametrize(
     ("kind", "status", "text"),
-    [("html", 200, "unavailable"), ("html-401", 401, "Object moved"), ("empty", 200, "")],
+    [
+        ("html", 200, "unavailable"),
+        ("html-401", 401, "Object moved"),
+        ("html-login", 200, "Object moved"),
+        ("empty", 200, ""),
+    ],
 )
 def test_body_that_is_no_json(
     box: Sandbox, caller: Caller, kind: str, status: int, text: str
@@ -51,6 +56,13 @@ def test_body_that_is_no_json(
     assert text in answer.text
     with pytest.raises(json.JSONDecodeError):
         answer.json()
+
+
+def test_a_redirect_leads_to_the_login_page(box: Sandbox, caller: Caller) -> None:
+    box.fault(302)
+    answer = caller.get(PATH, OPTIONS)
+    assert answer.status_code == 302
+    assert answer.headers["Location"].startswith("/docs/Login.aspx?ReturnUrl=")
 
 
 def test_rules_choose_path_division_moment_and_number(box: Sandbox, caller: Caller) -> None:

@@ -98,17 +98,71 @@ def test_429_can_come_without_headers() -> None:
     assert (answer.status_code, limit_headers(answer)) == (429, {})
 
 
-def test_eleventh_error_of_an_hour_blocks_the_endpoint_for_an_hour() -> None:
+def test_eleventh_error_of_an_hour_blocks_the_key_for_an_hour() -> None:
     box = new_box()
     caller = Caller(box)
     for _ in range(11):
         assert caller.get(PATH).status_code == 400
-    answer = caller.get(PATH, QUERY)
+    answer = caller.get("logistics/Units", QUERY)
     assert (answer.status_code, limit_headers(answer)) == (429, {})
-    assert caller.get("logistics/Units", QUERY).status_code == 200
-    assert caller.get(PATH, QUERY, division=box.divisions[1]).status_code == 200
     box.clock.advance(3601)
     caller.token = box.issue_tokens()["access_token"]
+    assert caller.get(PATH, QUERY).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "url", ["/api/v1/{0}/hrm/Costcenters?$select=ID", "/api/v1/{1}/hrm/Units", "/api/v1/current/Me"]
+)
+def test_the_block_is_of_the_key_not_of_the_endpoint(url: str) -> None:
+    box = new_box()
+    caller = Caller(box)
+    for _ in range(11):
+        caller.get(PATH)
+    assert caller.follow(url.format(*box.divisions)).status_code == 429
+
+
+def test_errors_of_several_endpoints_and_divisions_are_counted_apart() -> None:
+    box = new_box()
+    caller = Caller(box)
+    for path in (PATH, "logistics/Units"):
+        for division in box.divisions:
+            for _ in range(10):
+                assert caller.get(path, division=division).status_code == 400
+    assert caller.get(PATH, QUERY).status_code == 200
+
+
+def test_a_call_during_the_block_makes_it_longer() -> None:
+    box = new_box()
+    caller = Caller(box)
+    for _ in range(11):
+        caller.get(PATH)
+    box.clock.advance(3000)
+    caller.token = box.issue_tokens()["access_token"]
+    assert caller.get("logistics/Units", QUERY).status_code == 429
+    box.clock.advance(590)
+    assert caller.get(PATH, QUERY).status_code == 429
+    box.clock.advance(3601)
+    caller.token = box.issue_tokens()["access_token"]
+    assert caller.get(PATH, QUERY).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["400", "401", "403", "404", "html-401"])
+def test_errors_that_were_ordered_count_like_any_other(kind: str) -> None:
+    box = new_box()
+    caller = Caller(box)
+    box.fault(kind, times=11)
+    statuses = {caller.get(PATH, QUERY).status_code for _ in range(11)}
+    assert statuses == {int(kind.removeprefix("html-"))}
+    assert caller.get(PATH, QUERY).status_code == 429
+
+
+@pytest.mark.parametrize("kind", ["408", "429", "500", "503", "html", "html-login", "302"])
+def test_other_faults_do_not_count(kind: str) -> None:
+    box = new_box()
+    caller = Caller(box)
+    box.fault(kind, times=11)
+    for _ in range(11):
+        caller.get(PATH, QUERY)
     assert caller.get(PATH, QUERY).status_code == 200
 
 

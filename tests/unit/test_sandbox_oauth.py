@@ -163,9 +163,18 @@ def test_client_may_name_itself_in_the_header(box: Sandbox, caller: Caller) -> N
 
 
 def test_logins_have_chains_of_their_own(box: Sandbox, caller: Caller) -> None:
+    first, second = box.issue_tokens("sanne"), box.issue_tokens("joost")
+    box.clock.advance(570)
+    assert refresh(caller, first["refresh_token"])[0] == 200
+    assert refresh(caller, second["refresh_token"])[0] == 200
+
+
+def test_two_logins_of_one_user_share_the_570_seconds(box: Sandbox, caller: Caller) -> None:
     first, second = box.issue_tokens(), box.issue_tokens()
     box.clock.advance(570)
     assert refresh(caller, first["refresh_token"])[0] == 200
+    assert refresh(caller, second["refresh_token"])[1]["error"] == "access_denied"
+    box.clock.advance(570)
     assert refresh(caller, second["refresh_token"])[0] == 200
 
 
