@@ -122,30 +122,49 @@ def start_date_of(entity: Entity, plan: Plan) -> str:
     left out by such a date it would never arrive. So without ``Modified`` all rows are loaded.
 
     Returns:
-        ``filter``: only rows since then are asked for; ``row version``: the same, from the first row
-        version that Exact names for the date; ``dropped``: all rows are read and older ones are not
-        loaded; ``none``: all rows are read and loaded.
+        ``filter``: only rows since then are asked for; ``dropped``: all rows are read once, because the
+        order of row versions is not that of ``Modified`` (API 4.3), and older ones are not loaded;
+        ``none``: all rows are read and loaded.
     """
     if entity.division_from or entity.name == "deleted":
         return "none"  # short lists, read whole for the whole run
     if plan.full.cursor == "Modified":
         return "filter"
-    if plan.full.start_date:
-        return "row version"
     return "dropped" if "Modified" in plan.fields else "none"
 
 
-# What satisfies a mandatory $filter (API 2.5) when a read has none of its own: every row passes it.
+_NO_GUID = "guid'00000000-0000-0000-0000-000000000000'"
+# Filters that every row passes, the surest first. Keys come before numbers, which may be null.
 _TRUE_FOR_ALL = {
     "Modified": "Modified ge datetime'1900-01-01T00:00:00'",
     "Created": "Created ge datetime'1900-01-01T00:00:00'",
+    "ID": f"ID ne {_NO_GUID}",
+    "EntryID": f"EntryID ne {_NO_GUID}",
+    "QuotationID": f"QuotationID ne {_NO_GUID}",
+    "StockTransactionId": f"StockTransactionId ne {_NO_GUID}",
     "LineNumber": "LineNumber ge 0",
 }
+# These have a sync sibling, so that a filter is demanded (API 2.5), and neither a Modified nor a list
+# of what may be filtered on.
+_BY_KEY = frozenset(
+    {
+        "crm/QuotationLines",
+        "documents/DocumentAttachments",
+        "manufacturing/BillOfMaterialMaterials",
+        "manufacturing/MaterialIssues",
+    }
+)
 
 
 def harmless_filter(feed: Feed) -> str | None:
-    """A ``$filter`` that lets every row pass, where the endpoint insists on one; else ``None``."""
-    for field, text in _TRUE_FOR_ALL.items():
-        if field in feed.mandatory_filter:
-            return text
-    return None
+    """A ``$filter`` that lets every row pass; ``None`` where none is demanded or none is sure to work.
+
+    Exact demands one on more endpoints than it lists, and perhaps not of every app (API 2.5): a call
+    with a needless filter costs nothing, one without a mandatory filter costs the stream.
+    """
+    if feed.kind not in {"regular", "bulk"}:
+        return None
+    allowed = feed.mandatory_filter or feed.filterable
+    if allowed is None:
+        allowed = feed.columns if feed.path in _BY_KEY else (feed.cursor or "",)
+    return next((text for field, text in _TRUE_FOR_ALL.items() if field in allowed), None)

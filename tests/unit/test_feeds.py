@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exact_source.entities import Entity, load_catalogue
+from exact_source.entities import Entity, Feed, load_catalogue
 from exact_source.errors import ConfigurationError
 from exact_source.feeds import (
     ROUTES,
@@ -14,6 +14,8 @@ from exact_source.feeds import (
     plan_feeds,
     start_date_of,
 )
+from exact_source.sandbox.catalogue import Catalogue
+from tests.test_sandbox_kit import Caller, new_box
 
 catalogue = load_catalogue()
 EVERY = list(catalogue.entities.values())
@@ -85,7 +87,6 @@ def test_a_start_date_limits_what_tells_when_it_changed_and_nothing_else() -> No
         is_list = one.division_from is not None or one.name == "deleted"
         how = start_date_of(one, plan)
         assert (how == "filter") == (plan.full.cursor == "Modified" and not is_list)
-        assert (how == "row version") == plan.full.start_date
         if how == "dropped":
             assert "Modified" in plan.fields
         if how == "none":
@@ -99,6 +100,31 @@ def test_what_is_gone_becomes_known_in_one_of_four_ways() -> None:
     assert [name for name, how in found.items() if how == "never"] == ["deleted"]
     assert (found["accounts"], found["journals"]) == ("tombstones", "keys")
     assert (found["divisions"], found["units"]) == ("full pass", "full pass")
+
+
+SIBLINGS = {e.path for e in Catalogue() if e.has_sync_sibling or e.mandatory_filter}
+DEMANDING = [f for e in EVERY for f in e.feeds.values() if f.path in SIBLINGS]
+
+
+@pytest.fixture(scope="module")
+def strict() -> Caller:
+    return Caller(new_box(strict=True, companies=1, page_size=1000))
+
+
+@pytest.mark.parametrize("feed", DEMANDING, ids=lambda feed: str(feed.path))
+def test_where_a_filter_may_be_demanded_one_is_sent_that_every_row_passes(
+    strict: Caller, feed: Feed
+) -> None:
+    """Which they are the sandbox finds out by itself, from the names of the sync feeds."""
+    truth = strict.box.rows(feed.path, strict.division)
+    query = {"$select": feed.columns[0], "$filter": harmless_filter(feed) or ""}
+    assert len(strict.rows(feed.path, query)) == len(truth)
+
+
+def test_a_filter_on_modified_is_sent_wherever_it_is_taken() -> None:
+    feeds = [f for e in EVERY for f in e.feeds.values() if f.cursor == "Modified"]
+    assert len(feeds) > 150
+    assert {harmless_filter(f) for f in feeds} == {"Modified ge datetime'1900-01-01T00:00:00'"}
 
 
 def test_a_route_for_an_entity_is_an_order() -> None:
