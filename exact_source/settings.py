@@ -75,11 +75,11 @@ def resolve_base_url(region: str, base_url: str | None) -> str:
         ConfigurationError: If the region is unknown, or ``base_url`` is no https origin
             (plain http is taken for loopback only, because the bearer token travels there).
     """
+    if region not in REGIONS:  # also where base_url comes first: a mistyped country is a mistake
+        raise ConfigurationError(
+            f"{SECTION}.region is {region!r}; use one of {' '.join(REGIONS)}, or set base_url"
+        )
     if not base_url:
-        if region not in REGIONS:
-            raise ConfigurationError(
-                f"{SECTION}.region is {region!r}; use one of {' '.join(REGIONS)}, or set base_url"
-            )
         return REGIONS[region]
     parts = urlsplit(base_url)
     safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
@@ -119,8 +119,10 @@ def load_settings(**overrides: str | None) -> Settings:
             )
         return value
 
+    site = resolve_base_url(read("region", "nl") or "nl", read("base_url"))
+    _check_asked_for(overrides.get("region"), site)
     return Settings(
-        base_url=resolve_base_url(read("region", "nl") or "nl", read("base_url")),
+        base_url=site,
         client_id=need("client_id"),
         client_secret=need("client_secret"),
         redirect_uri=read("redirect_uri") or "",
@@ -134,6 +136,14 @@ def load_settings(**overrides: str | None) -> Settings:
         leases=_parse_flag("leases", read("leases", "false")),
         lease_s=_parse_seconds("lease_s", read("lease_s", str(Settings.lease_s))),
     )
+
+
+def _check_asked_for(region: str | None, site: str) -> None:
+    """A country that somebody names for this run must not be passed over in silence."""
+    if region and REGIONS[region] != site:
+        raise ConfigurationError(
+            f"region {region} is {REGIONS[region]}, but base_url says {site}; leave one of them out"
+        )
 
 
 def _parse_seconds(name: str, text: str | None) -> float:

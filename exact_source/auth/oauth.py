@@ -187,8 +187,8 @@ class OAuth:
     def _need_redirect_uri(self) -> str:
         if not self._redirect_uri:
             raise ConfigurationError(
-                f"{SECTION}.redirect_uri is not set; it must be exactly the one registered with "
-                "the app"
+                f"{SECTION}.redirect_uri is not set: put the one that is registered with the app in "
+                ".dlt/config.toml or in SOURCES__EXACT_ONLINE__REDIRECT_URI"
             )
         return self._redirect_uri
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ def make_pipeline(destination: str, dataset: str, name: str) -> dlt.Pipeline:
             name is not one that dlt takes.
     """
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+    check_dataset(dataset)
     kind, place = parse_destination(destination)
     need_extra(kind)
     import dlt
@@ -56,6 +58,18 @@ def make_pipeline(destination: str, dataset: str, name: str) -> dlt.Pipeline:
         ) from None
     except ConfigurationException as error:
         raise ConfigurationError(f"--destination {kind}: {' '.join(str(error).split())}") from None
+
+
+def check_dataset(name: str) -> None:
+    """Refuse a name that dlt would change, or that a database takes for something else.
+
+    Raises:
+        ConfigurationError: If it is one.
+    """
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ConfigurationError(
+            f"--dataset is {name!r}; use letters, digits and _ only, the first no digit"
+        )
 
 
 def parse_destination(destination: str) -> tuple[str, str]:

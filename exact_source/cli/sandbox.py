@@ -8,9 +8,13 @@ import typer
 
 from ..errors import ConfigurationError
 
+LANGUAGES = ("en", "nl")
+
 
 def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
-    port: Annotated[int, typer.Option(help="Port on loopback; 0 takes a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on loopback; 0 takes a free one.")
+    ] = 8080,
     companies: Annotated[int, typer.Option(min=1, help="How many companies.")] = 2,
     invoices: Annotated[int, typer.Option(min=0, help="Sales invoices per company.")] = 50,
     seed: Annotated[int, typer.Option(help="The same seed makes the same data.")] = 1,
@@ -24,8 +28,14 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
     lenient: Annotated[
         bool, typer.Option("--lenient", help="Do not insist on $select and $filter.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Insist on $filter wherever there is a sync sibling.")
+    ] = False,
+    language: Annotated[
+        str, typer.Option(metavar="en|nl", help="Language of the user, for errors.")
+    ] = "en",
 ) -> None:
-    """A local Exact Online on loopback, as strict as the real one, for trying out and for tests.
+    """A local Exact Online on loopback that refuses what Exact is known to refuse, to try and to test.
 
     Example: exact-source sandbox --port 8080 --companies 3 --invoices 10000 --fault 429:0.01
     """
@@ -35,17 +45,23 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
         raise ConfigurationError(
             f"the sandbox needs {error.name}; install it with: pip install 'exact-source[sandbox]'"
         ) from None
+    if language not in LANGUAGES:
+        raise ConfigurationError(f"--language is {language!r}; use {' or '.join(LANGUAGES)}")
+    if lenient and strict:
+        raise ConfigurationError("--lenient and --strict exclude each other; leave one of them out")
     try:
         run(
             port,
-            companies,
-            invoices,
-            seed,
             fault or [],
-            latency,
-            lenient,
-            minute_limit,
-            daily_limit,
+            companies=companies,
+            invoices=invoices,
+            seed=seed,
+            latency=latency,
+            lenient=lenient,
+            strict=strict,
+            language=language,
+            minute_limit=minute_limit,
+            daily_limit=daily_limit,
         )
     except ValueError as error:
         raise ConfigurationError(f"--fault: {error}") from None

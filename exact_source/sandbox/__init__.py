@@ -1,4 +1,4 @@
-"""A local Exact Online on loopback, as strict as the real one.
+"""A local Exact Online on loopback that refuses what Exact is known to refuse.
 
 It serves any client: authorize and token endpoint, every readable endpoint of the API in all its forms,
 limits, refusals and, on order, the failures that the real one has. It knows nothing of our own client.

@@ -4,51 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from .box import Sandbox
-from .clock import SandboxClock
 from .faults import parse_fault
 from .server import LOOPBACK, bind, new_server
 
 
-def run(  # noqa: PLR0913, PLR0917 - each is an option of the command line
-    port: int = 8080,
-    companies: int = 2,
-    invoices: int = 50,
-    seed: int = 1,
-    faults: Sequence[str] = (),
-    latency: float = 0.0,
-    lenient: bool = False,
-    minute_limit: int = 60,
-    daily_limit: int = 5000,
-) -> None:
+def run(port: int = 8080, faults: Sequence[str] = (), **settings: Any) -> None:
     """Serve a sandbox on loopback in the foreground, until Ctrl-C.
 
     Args:
         port: Where to listen; 0 for a free port.
-        companies: How many divisions there are.
-        invoices: Sales invoices of each.
-        seed: The same seed makes the same data.
         faults: Such as ``429:0.01``: a kind and the chance of each call.
-        latency: Seconds that each data call takes.
-        lenient: Whether ``$select`` and ``$filter`` are never demanded.
-        minute_limit: Calls a minute and division.
-        daily_limit: Calls a day and division.
+        settings: Of ``Sandbox``.
 
     Raises:
         ValueError: If a fault cannot be read.
         OSError: If the port is taken.
     """
-    box = Sandbox(
-        companies=companies,
-        invoices=invoices,
-        seed=seed,
-        clock=SandboxClock(),
-        minute_limit=minute_limit,
-        daily_limit=daily_limit,
-        lenient=lenient,
-        latency=latency,
-    )
+    box = Sandbox(**settings)
     for text in faults:
         box.state.faults.add(parse_fault(text))
     bound = bind(port)

@@ -15,6 +15,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from .arguments import WHOLE, Arguments, check_arguments
 from .catalogue import Row
 from .control_page import control_page
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 BAD_REQUEST = 400
 LAST_REQUESTS = 500
-Arguments = Mapping[str, Any]
 
 
 class Control:
@@ -45,7 +45,7 @@ class Control:
             "fault": lambda a: asdict(box.fault(**a)),
             "clear_faults": lambda _: box.state.faults.clear(),
             "reset": lambda _: box.reset(),
-            "login": lambda _: box.login(),
+            "login": lambda a: box.login(**a),
         }
 
     def routes(self) -> list[Route]:
@@ -83,14 +83,18 @@ class Control:
         return JSONResponse([_plain(row) for row in rows])
 
     async def _act(self, request: HttpRequest) -> Response:
-        action = self._actions.get(request.path_params["action"])
+        name = request.path_params["action"]
+        action = self._actions.get(name)
         if action is None:
             return JSONResponse({"error": f"the actions are {', '.join(self._actions)}"}, 404)
         try:
             arguments = json.loads(await request.body() or b"{}")
+            check_arguments(name, arguments, self._box.divisions)
             result = action(arguments)
-        except (ValueError, TypeError, KeyError) as error:
-            return JSONResponse({"error": f"{type(error).__name__}: {error}"}, BAD_REQUEST)
+        except KeyError as error:
+            return JSONResponse({"error": f"there is no row with the key {error}"}, BAD_REQUEST)
+        except (ValueError, TypeError) as error:
+            return JSONResponse({"error": f"{error}"}, BAD_REQUEST)
         return JSONResponse({"result": _plain(result) if isinstance(result, dict) else result})
 
     def stats(self) -> dict[str, Any]:
@@ -145,20 +149,30 @@ class Control:
         return {"now": datetime.fromtimestamp(clock.now(), UTC).isoformat(), "frozen": clock.frozen}
 
     def _typed(self, path: str, row: Row) -> Row:
-        """Dates come as ISO texts; everything else is JSON already."""
+        """Dates come as ISO texts; everything else is JSON already.
+
+        Raises:
+            ValueError: If a date or the row version is none: the next page could not be made.
+        """
         columns = self._box.state.catalogue.entity_of(path).columns
         dates = {"Created", "Modified"} | {
             name for name, letter in columns.items() if letter == "t"
         }
+        version = row.get("Timestamp")
+        if version is not None and not WHOLE.fits(version):
+            raise ValueError(f"Timestamp is {WHOLE.words}, not {version!r}")
         return {
-            name: _moment(value) if name in dates and isinstance(value, str) else value
+            name: _moment(value) if name in dates and value is not None else value
             for name, value in row.items()
         }
 
 
-def _moment(text: str) -> datetime:
+def _moment(text: Any) -> datetime:
     """Wall-clock digits: a zone, if there is one, is dropped."""
-    return datetime.fromisoformat(text).replace(tzinfo=None)
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=None)
+    except (ValueError, TypeError):
+        raise ValueError(f"a date reads like 2026-01-31T12:00:00, not {text!r}") from None
 
 
 def _key(value: Any) -> Any:

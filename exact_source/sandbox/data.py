@@ -31,7 +31,7 @@ from .responses import (
     refusal,
     reply,
 )
-from .spoiling import replacement, spoil
+from .spoiling import replacement, spoil, with_control_character
 from .state import State
 from .target import Target, parse_target
 from .writes import check_method, write
@@ -154,7 +154,7 @@ class Call:
     def _body(self, answer: Answer, at: float) -> bytes:
         body = render_json(answer) if self._json else render_atom(answer, at)
         if "control-character" in self._faults:
-            body = body.replace(b" ", b"\\u000b" if self._json else b"\x0b", 1)
+            body = with_control_character(body, json=self._json)
         return BYTE_ORDER_MARK + body if "bom" in self._faults else body
 
     def _negotiate(self) -> None:

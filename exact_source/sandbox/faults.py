@@ -20,6 +20,7 @@ from fnmatch import fnmatchcase
 from random import Random
 
 STATUS_DIGITS = 3
+LONGEST_S = 3600.0
 REPLACING = frozenset({"html", "html-login", "html-401", "empty", "drop"})
 BODY = frozenset({"truncate", "control-character", "bom"})
 PAGE = frozenset({"wrong-division", "foreign-next", "repeat-next", "empty-page", "duplicate-row"})
@@ -87,11 +88,12 @@ class Faults:
         """Put a rule in force.
 
         Raises:
-            ValueError: If there is no fault of that kind.
+            ValueError: If there is no fault of that kind, or a number is none that can be.
         """
         if fault.kind not in DATA_KINDS | TOKEN_KINDS and fault.status is None:
             known = ", ".join(sorted(DATA_KINDS | TOKEN_KINDS))
             raise ValueError(f"no fault is called {fault.kind!r}; a status, or one of {known}")
+        _check_numbers(fault)
         with self._lock:
             self.rules.append(fault)
         return fault
@@ -125,6 +127,20 @@ class Faults:
         return True
 
 
+def _check_numbers(fault: Fault) -> None:
+    """Refuse what would fail at the next call instead of now."""
+    for name, least in (("times", 0), ("after", 0), ("division", 1)):
+        value = getattr(fault, name)
+        if value is not None and (type(value) is not int or value < least):
+            raise ValueError(f"{name} is a whole number, {least} or more, not {value!r}")
+    for name, most in (("probability", 1.0), ("seconds", LONGEST_S)):
+        value = getattr(fault, name)
+        if value is not None and (type(value) not in {int, float} or not 0 <= value <= most):
+            raise ValueError(f"{name} is a number from 0 to {most:g}, not {value!r}")
+    if fault.path is not None and not isinstance(fault.path, str):
+        raise ValueError(f"path is a text such as crm/*, not {fault.path!r}")
+
+
 def parse_fault(text: str) -> Fault:
     """``429:0.01`` or ``slow=2:0.1``: a kind, its seconds, and the chance of each call."""
     kind, _, chance = text.partition(":")
@@ -134,4 +150,6 @@ def parse_fault(text: str) -> Fault:
         length = float(seconds) if seconds else 1.0
     except ValueError:
         raise ValueError(f"a fault reads like 429:0.01 or slow=2:0.1, not {text!r}") from None
-    return Fault(kind, times=None, probability=probability, seconds=length)
+    fault = Fault(kind, times=None, probability=probability, seconds=length)
+    _check_numbers(fault)
+    return fault

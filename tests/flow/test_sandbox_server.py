@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -97,23 +97,33 @@ def test_lost_token_reply(box: Sandbox, client: httpx.Client) -> None:
 
 
 def test_parallel_calls_are_counted_and_divisions_run_side_by_side(box: Sandbox) -> None:
-    box.settings.latency = 0.1
-    token = box.issue_tokens()["access_token"]
+    """Calls of one company overlap, and those of another: each is still under way when the last comes."""
+    token, divisions = box.issue_tokens()["access_token"], [*box.divisions, box.divisions[0]]
+    together = threading.Barrier(len(divisions), timeout=20)
+    under_way: list[int] = []
+    enter = box.state.in_flight.enter
+
+    def enter_and_count(division: int) -> None:
+        enter(division)
+        under_way.append(sum(box.state.in_flight._now.values()))
+
+    box.state.in_flight.enter = enter_and_count  # type: ignore[method-assign]
     with box.serve() as base_url:
+        box.settings.latency = 1.0
 
         def call(division: int) -> None:
             headers = {"Authorization": f"Bearer {token}"}
-            httpx.get(f"{base_url}/api/v1/{division}/crm/Contacts?$select=ID", headers=headers)
+            together.wait()
+            url = f"{base_url}/api/v1/{division}/crm/Contacts?$select=ID"
+            assert httpx.get(url, headers=headers, timeout=30).status_code == 200
 
-        divisions = [box.divisions[0], box.divisions[0], box.divisions[1]]
         threads = [threading.Thread(target=call, args=(division,)) for division in divisions]
-        began = time.monotonic()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
     assert [box.max_in_flight(division) for division in box.divisions] == [2, 1]
-    assert time.monotonic() - began < 2
+    assert max(under_way) == 3
 
 
 def test_data_changes_while_it_is_served(box: Sandbox, client: httpx.Client) -> None:
@@ -122,6 +132,26 @@ def test_data_changes_while_it_is_served(box: Sandbox, client: httpx.Client) -> 
     assert client.get(url).json()["d"]["results"] == []
     box.insert("crm/Contacts", division, {"FullName": "Nieuw"})
     assert len(client.get(url).json()["d"]["results"]) == 1
+
+
+def ask(base_url: str, query: str) -> httpx.Response:
+    """Log in as any program does, and ask for the accounts of the first company."""
+    with httpx.Client(base_url=base_url, headers={"Accept": "application/json"}) as client:
+        shown = client.get("/_sandbox/").text
+        app = {
+            n: re.findall(rf"{n}</th><td><code>(.*?)</code>", shown)[0]
+            for n in ("Client id", "Client secret", "Redirect URI")
+        }
+        form = {
+            "grant_type": "authorization_code",
+            "code": client.post("/_sandbox/login").json()["result"]["code"],
+            "client_id": app["Client id"],
+            "client_secret": app["Client secret"],
+            "redirect_uri": app["Redirect URI"],
+        }
+        token = client.post("/api/oauth2/token", data=form).json()["access_token"]
+        bearer = {"Authorization": f"Bearer {token}"}
+        return client.get(f"/api/v1/1000123/crm/Accounts{query}", headers=bearer)
 
 
 def test_taken_port_is_an_error(box: Sandbox) -> None:
@@ -138,18 +168,20 @@ def test_served_again_after_it_was_stopped(box: Sandbox) -> None:
 
 
 def test_command_serves_until_it_is_interrupted() -> None:
-    program = "from exact_source.sandbox.command import run; run(0, 3, 5, 1, ['slow=0.01:0.5'], 0.0, True)"
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
-    ) as process:
+    options = ["--port=0", "--fault=slow=0.01:0.5", "--companies=3", "--invoices=5", "--lenient"]
+    command = [sys.executable, "-m", "exact_source", "sandbox", *options, "--language=nl"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(10)]
         base_url = lines[0].split()[4]
         stats = httpx.get(f"{base_url}/_sandbox/stats").json()
+        without_select, unknown = ask(base_url, ""), ask(base_url, "?$select=Nope")
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
         assert process.wait(10) == 0
     assert len(stats["divisions"]) == 3
+    assert without_select.status_code == 200  # lenient
+    assert "Ongeldige aanvraag" in unknown.text
     assert stats["faults"][0]["seconds"] == 0.01
     shown = "".join(lines) + rest
     for text in ("client id", "client secret", "redirect URI", "/_sandbox/"):

@@ -10,6 +10,10 @@ import pytest
 from exact_source.sandbox import Sandbox
 from tests.test_sandbox_kit import BASE_URL, NOON, Caller, new_box
 
+FIRST = 1_000_123
+AT = {"path": "crm/Accounts", "division": FIRST}
+READ = {"$select": "ID", "$filter": "Modified gt datetime'2000-01-01'"}
+
 
 @pytest.fixture
 def box() -> Sandbox:
@@ -73,18 +77,60 @@ def test_everything_else_can_be_ordered_over_http(box: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("action", "body", "text"),
     [
-        ("insert", {"path": "crm/Nope", "division": 1, "row": {}}, "no endpoint"),
+        ("insert", {"path": "crm/Nope", "division": FIRST, "row": {}}, "no endpoint"),
         ("insert", {"path": "crm/Accounts"}, "division"),
+        ("insert", {**AT, "row": None}, "row is an object"),
+        ("insert", {**AT, "row": {"Name": {"a": 1}}}, "row is an object"),
+        ("insert", {**AT, "row": {"StartDate": 5}}, "2026-01-31T12:00:00"),
+        ("insert", {**AT, "row": {"Timestamp": "1"}}, "Timestamp is a whole number"),
+        ("insert", {**AT, "row": {"Nope": 1}}, "no column Nope"),
+        ("insert", {"path": "crm/Accounts", "division": 42, "row": {}}, "division 42 is none of"),
+        ("insert", {"path": "crm/Accounts", "division": "x", "row": {}}, "division is a whole"),
+        ("insert", [], "takes a JSON object"),
+        ("update", {**AT, "key": "nobody", "changes": {}}, "no row with the key"),
+        ("update", {**AT, "key": {}, "changes": {}}, "key is the value"),
+        ("touch", {**AT, "keys": "all"}, "keys is a list"),
+        ("touch", {**AT, "modified": "soon"}, "2026-01-31T12:00:00"),
+        ("clock", {"advance": "much"}, "advance is a number"),
+        ("clock", {"set": "soon"}, "soon"),
+        ("clock", {"frozen": "x"}, "frozen is true or false"),
+        ("clock", {"stop": True}, "takes set, advance, frozen; not stop"),
+        ("block_division", {"division": FIRST, "status": "x"}, "status is a whole number"),
+        ("consume", {"division": FIRST, "calls": -1}, "calls is a whole number, 0 or more"),
+        ("fault", {"kind": "503", "times": "two"}, "times is a whole number"),
+        ("fault", {"kind": "503", "after": -1}, "after is a whole number"),
+        ("fault", {"kind": "503", "probability": 5}, "probability is a number from 0 to 1"),
+        ("fault", {"kind": "slow", "seconds": "x"}, "seconds is a number"),
+        ("fault", {"kind": "503", "division": "x"}, "division"),
+        ("fault", {"kind": "503", "path": 5}, "path is a text"),
+        ("fault", {"kind": None}, "kind is a status or a word"),
+        ("login", {"user": 5}, "user is a text"),
+        ("reset", {"all": True}, "reset takes nothing"),
         ("fault", {"kind": "sunshine"}, "no fault"),
         ("deny", {"who": 1}, "who"),
     ],
 )
-def test_mistakes_get_a_400_that_says_what(
-    box: Sandbox, action: str, body: dict[str, Any], text: str
-) -> None:
+def test_mistakes_get_a_400_that_says_what(box: Sandbox, action: str, body: Any, text: str) -> None:
     answer = send(box, "POST", action, body)
     assert answer.status_code == 400
     assert text in answer.json()["error"]
+    assert Caller(box).get("crm/Accounts", READ).status_code == 200
+    assert box.state.faults.rules == []
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b'{"advance": NaN}', b'{"advance": 1e999}'])
+def test_a_body_that_is_no_json_gets_a_400(box: Sandbox, body: bytes) -> None:
+    async def go() -> httpx.Response:
+        transport = httpx.ASGITransport(app=box.app)
+        async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client:
+            return await client.post("/_sandbox/clock", content=body)
+
+    assert asyncio.run(go()).status_code == 400
+
+
+def test_a_login_of_another_user_can_be_ordered(box: Sandbox) -> None:
+    act(box, "login", user="joost")
+    assert box.state.oauth.connections[-1].user == "joost"
 
 
 def test_unknown_action_names_the_known_ones(box: Sandbox) -> None:

@@ -10,6 +10,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from exact_source.auth import FileTokenStorage
+from exact_source.errors import ConfigurationError
 from exact_source.settings import REGIONS, Settings, load_settings
 from exact_source.source import make_options, make_run
 
@@ -43,6 +44,30 @@ def test_both_files_are_read_and_the_environment_comes_first(site: Settings) -> 
         redirect_uri="https://x.example/",
         token_file="from-environment.json",
     )
+
+
+def test_a_country_that_does_not_exist_is_refused_also_beside_a_base_url(
+    site: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__BASE_URL", REGIONS["be"])
+    with pytest.raises(ConfigurationError, match="region is 'mars'; use one of nl be"):
+        load_settings(region="mars")
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__REGION", "mars")
+    with pytest.raises(ConfigurationError, match="region is 'mars'"):
+        load_settings()
+
+
+def test_a_country_that_was_asked_for_is_not_passed_over(
+    site: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__BASE_URL", REGIONS["be"])
+    with pytest.raises(
+        ConfigurationError, match=r"region nl is .*nl, but base_url says .*be; leave"
+    ):
+        load_settings(region="nl")
+    assert load_settings(region="be").base_url == REGIONS["be"]
+    assert load_settings().base_url == REGIONS["be"]  # the configured country is only a default
+    assert load_settings(base_url=REGIONS["de"]).base_url == REGIONS["de"]
 
 
 @pytest.mark.parametrize(("region", "slack_s"), [(None, 12 * 3600), ("nl", 0)])
