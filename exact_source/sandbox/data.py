@@ -116,7 +116,7 @@ class Call:
         self._negotiate()
         self._check_bearer()
         self._check_limits()
-        replaced = replacement(at, self._faults, self._headers)
+        replaced = replacement(at, self._faults, self._headers, self._elsewhere)
         if replaced is not None:
             return replaced
         hidden = self._check_rights()
@@ -133,8 +133,8 @@ class Call:
         answer = (
             self._by_key(endpoint) if self._target.key is not None else self._page(endpoint, hidden)
         )
-        url, again = str(self._request.url), len(self._state.requests)
-        answer = spoil(answer, self._faults, self._division, url, again)
+        urls, again = (str(self._request.url), self._elsewhere), len(self._state.requests)
+        answer = spoil(answer, self._faults, self._division, urls, again)
         self.rows = len(answer.rows)
         body = self._body(answer, at)
         if len(body) > self._state.settings.response_limit:
@@ -218,6 +218,11 @@ class Call:
         beta = "/beta" if self._target.path.startswith("beta/") else ""
         division = "" if self._target.division is None else f"/{self._target.division}"
         return f"{self._base}{ROOT}{beta}{division}"
+
+    @property
+    def _elsewhere(self) -> str:
+        """This address on a host that is none of Exact's."""
+        return str(self._request.url).replace(self._base, self._state.settings.foreign_host, 1)
 
     def _defaults(self) -> Mapping[str, Any]:
         return self._state.defaults(self._division)

@@ -5,11 +5,12 @@ to the login page), ``html`` (a page with status 200), ``html-login`` (the login
 ``html-401`` (the same with 401), ``empty`` (status 200), ``drop`` (the connection is closed),
 ``truncate``, ``slow``, ``wrong-division`` (one row of another company, API 6.5), ``foreign-next``
 (``__next`` leads to another host), ``repeat-next`` (``__next`` leads to the same page), ``empty-page``
-(no rows, but a ``__next``), ``duplicate-row``, ``control-character``, ``bom``.
+(no rows, but a ``__next``), ``duplicate-row``, ``control-character``, ``bom``, ``foreign-redirect`` (a 302
+to another host). The other host is ``settings.foreign_host``.
 
 Kinds of token requests (API 1.4): ``token-lost`` (rotated, and the connection closed before the answer),
 ``token-drop`` (closed before anything was done), ``token-empty``, ``token-html``, and any status such as
-``token-500 token-503``.
+``token-500 token-503``; ``token-302`` leads to another host.
 """
 
 from __future__ import annotations
@@ -21,12 +22,11 @@ from random import Random
 
 STATUS_DIGITS = 3
 LONGEST_S = 3600.0
-REPLACING = frozenset({"html", "html-login", "html-401", "empty", "drop"})
+REPLACING = frozenset({"html", "html-login", "html-401", "empty", "drop", "foreign-redirect"})
 BODY = frozenset({"truncate", "control-character", "bom"})
 PAGE = frozenset({"wrong-division", "foreign-next", "repeat-next", "empty-page", "duplicate-row"})
 DATA_KINDS = REPLACING | BODY | PAGE | {"slow"}
 TOKEN_KINDS = frozenset({"token-lost", "token-drop", "token-empty", "token-html"})
-FOREIGN_HOST = "http://exact-online.invalid"
 LOGIN_ADDRESS = "/docs/Login.aspx?ReturnUrl=%2fapi"
 LOGIN_PAGE = (
     "<html><head><title>Object moved</title></head><body>\r\n<h2>Object moved to "

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
-from .faults import FOREIGN_HOST, LOGIN_ADDRESS, LOGIN_PAGE, MAINTENANCE_PAGE, Fault
+from .faults import LOGIN_ADDRESS, LOGIN_PAGE, MAINTENANCE_PAGE, Fault
 from .payload import JSON_TYPE, Answer
 from .responses import DroppedResponse, reply
 
@@ -25,7 +24,7 @@ PAGES = {
 
 
 def replacement(
-    at: float, faults: Mapping[str, Fault], headers: Mapping[str, str]
+    at: float, faults: Mapping[str, Fault], headers: Mapping[str, str], elsewhere: str
 ) -> Response | None:
     """The answer in place of the right one, if a fault asks for it.
 
@@ -33,11 +32,14 @@ def replacement(
         at: Seconds since the epoch.
         faults: By their kind.
         headers: What the answer would say of the limits.
+        elsewhere: The call's address on another host.
     """
     if "drop" in faults:
         return DroppedResponse()
     if page := next((PAGES[kind] for kind in PAGES if kind in faults), None):
         return reply(at, page[0], HTML_TYPE, status=page[1])
+    if "foreign-redirect" in faults:
+        return reply(at, b"", HTML_TYPE, {"Location": elsewhere}, 302)
     if "empty" in faults:
         return reply(at, b"", JSON_TYPE, headers)
     status = next((f.status for f in faults.values() if f.status), None)
@@ -53,17 +55,23 @@ def with_control_character(body: bytes, *, json: bool) -> bytes:
     return text.sub(mark, body, count=1)
 
 
-def spoil(answer: Answer, faults: Collection[str], division: int, url: str, again: int) -> Answer:
+def spoil(
+    answer: Answer,
+    faults: Collection[str],
+    division: int,
+    urls: tuple[str, str],
+    again: int,
+) -> Answer:
     """The page with the faults that were ordered for it.
 
     Args:
         answer: The page as it should be.
         faults: Kinds of faults.
         division: Whose page it is.
-        url: What was asked for.
+        urls: What was asked for, and the same on another host.
         again: A number that no earlier page had.
     """
-    rows, next_url = list(answer.rows), answer.next_url
+    rows, next_url, (url, elsewhere) = list(answer.rows), answer.next_url, urls
     if "wrong-division" in faults and rows:
         middle = len(rows) // 2
         rows[middle] = {**rows[middle], "Division": division + 1}
@@ -74,6 +82,5 @@ def spoil(answer: Answer, faults: Collection[str], division: int, url: str, agai
     if "repeat-next" in faults:
         next_url = url
     if "foreign-next" in faults:
-        parts = urlsplit(url)
-        next_url = f"{FOREIGN_HOST}{parts.path}?{parts.query}"
+        next_url = elsewhere
     return replace(answer, rows=rows, next_url=next_url)

@@ -18,6 +18,7 @@ from .webhooks import Webhooks
 
 Language = Literal["en", "nl"]
 LARGEST_RESPONSE = 38_000_000
+FOREIGN_HOST = "http://exact-online.invalid"
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Settings:
         strict: Whether every endpoint with a sync sibling demands a ``$filter``; known of a few only.
         language: ``en`` or ``nl``: the user's, in which refusals are worded (API 6.1).
         response_limit: Bytes of the largest body (API 2.4: 9.5 MB outside NL and BE).
+        foreign_host: Origin to which faults lead that leave this site.
     """
 
     page_size: int = 60
@@ -45,6 +47,7 @@ class Settings:
     strict: bool = False
     language: Language = "en"
     response_limit: int = LARGEST_RESPONSE
+    foreign_host: str = FOREIGN_HOST
 
     def page(self, endpoint: Endpoint) -> int:
         """Rows a page of an endpoint."""

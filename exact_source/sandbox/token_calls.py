@@ -56,7 +56,7 @@ class TokenCalls:
         self, form: dict[str, str], fault: Fault | None, at: float
     ) -> tuple[int, str, Response]:
         if fault is not None and fault.kind != "token-lost":
-            broken = _broken(fault, at)
+            broken = _broken(fault, at, self.state.settings.foreign_host)
             return broken.status_code, fault.kind, broken
         body: dict[str, Any]
         try:
@@ -81,7 +81,7 @@ def _basic_credentials(authorization: str) -> dict[str, str]:
     return {"client_id": unquote_plus(client_id), "client_secret": unquote_plus(client_secret)}
 
 
-def _broken(fault: Fault, at: float) -> Response:
+def _broken(fault: Fault, at: float, foreign_host: str) -> Response:
     """An answer of the gateway before anything was rotated."""
     match fault.kind:
         case "token-drop":
@@ -90,5 +90,8 @@ def _broken(fault: Fault, at: float) -> Response:
             return reply(at, b"", JSON_TYPE)
         case "token-html":
             return reply(at, MAINTENANCE_PAGE, HTML_TYPE)
+        case "token-302":
+            moved = {"Location": f"{foreign_host}/api/oauth2/token"}
+            return reply(at, b"", HTML_TYPE, moved, 302)
     status = fault.status or 500
     return reply(at, GATEWAY if status == 500 else b"", JSON_TYPE, status=status)  # noqa: PLR2004
