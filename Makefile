@@ -26,7 +26,7 @@ docs: $(BIN)/uv
 
 # What takes minutes and is not part of every run of the tests; every extra, lowest and newest dependencies.
 proofs: $(VENV)/.dev
-	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_packaging.py
+	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_packaging.py tests/flow/test_cli_demo.py
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_dagster.py -k daemon
 
 lint: $(VENV)/.dev

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -180,17 +182,36 @@ def show(pipeline: dlt.Pipeline, changed: tuple[int, str, str, str]) -> None:
 
 def what_next(folder: Path) -> None:
     """Where the file is, what to ask it, how to connect the real thing."""
-    database = folder / "exact.duckdb"
-    typer.echo(f"\nWhat next\n\nThe database: {database}\nOpen it, for example with:")
+    database, python = folder / "exact.duckdb", from_here(Path(sys.executable))
+    typer.echo(f"\nWhat next\n\nThe database: {database}\nAsk it, for example so:")
+    first = "FROM exact_online.accounts LIMIT 5"
     typer.echo(
-        f"  .venv/bin/python -c \"import duckdb; print(duckdb.connect('{database}').sql('...'))\""
+        f"  {python} -c \"import duckdb; print(duckdb.connect('{database}').sql('{first}'))\""
     )
     for title, sql in QUERIES:
         typer.echo(f"\n-- {title}\n{sql}")
+    command = own_command()
     typer.echo(
         "\nYour own companies: register an app in Exact Online's app centre (redirect URI: https, no"
         "\nlocalhost), then\n"
-        "  cp .dlt/secrets.example.toml .dlt/secrets.toml   # client_id, client_secret\n"
-        "  exact-source login\n"
-        "  exact-source sync --destination duckdb"
+        f"  {command} init     # asks for country, client id, secret, redirect URI; logs in\n"
+        f"  {command} check    # says what is missing, and what to do about it\n"
+        f"  {command} sync --destination duckdb"
     )
+
+
+def own_command() -> str:
+    """How this command is called from the folder that somebody is in, be it on the PATH or not."""
+    beside = Path(sys.executable).with_name("exact-source")
+    if not beside.exists():
+        return f"{from_here(Path(sys.executable))} -m exact_source"
+    on_path = shutil.which("exact-source")
+    if on_path is not None and Path(on_path).samefile(beside):
+        return "exact-source"
+    return from_here(beside)
+
+
+def from_here(path: Path) -> str:
+    """A path as one types it: without the folder that somebody is in."""
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -9,10 +10,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import pexpect
 import pytest
 
 from exact_source.cli.app import run
@@ -166,21 +169,6 @@ def test_the_first_interrupt_loads_what_was_read_and_the_next_run_goes_on(
         assert count(cli, "transaction_lines", division) == len(truth)
 
 
-def test_the_demo_ends_with_tables_that_plain_sql_can_read(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "demo"
-
-    code = run(["demo", "--folder", str(folder), "--invoices", "20"])
-
-    out = capsys.readouterr().out
-    assert code == 0
-    with duckdb.connect(str(folder / "exact.duckdb")) as database:
-        for sql in re.findall(r"^SELECT.*?;", out, re.DOTALL | re.MULTILINE):
-            assert database.execute(sql).fetchall()
-    assert (folder / "tokens.json").stat().st_mode & 0o077 == 0
-
-
 def test_the_demo_empties_no_folder_but_its_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,6 +212,33 @@ def count(cli: Cli, table: str, division: int | None = None) -> int:
         found = database.execute(f"SELECT count(*) FROM exact_online.{table}{where}").fetchone()
         assert found is not None
         return int(found[0])
+
+
+def test_on_a_terminal_one_line_tells_how_far_it_is(make_cli: Callable[..., Cli]) -> None:
+    """A moving line on stderr, gone at the end; the summary stays."""
+    cli = make_cli(latency=0.05)
+    cli.world.box.clock.set(time.time())
+    cli.world.box.clock.run()
+    cli.world.login()
+    command = ["-m", "exact_source", "sync", cli.destination, CORE]
+    person = pexpect.spawn(
+        sys.executable, command, timeout=120, dimensions=(40, 200), encoding="utf-8"
+    )
+    person.logfile_read = io.StringIO()
+
+    person.expect("connecting")
+    person.expect(r"round 1 · [1-9]\d* calls · [\d,]+ rows · \w+ of \d+ · [\d,]+ calls left today")
+    person.expect(pexpect.EOF)
+    person.close()
+
+    shown = person.logfile_read.getvalue()
+    assert person.exitstatus == 0, shown
+    assert "\x1b[?25h" in shown  # the cursor is back
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    end = plain[plain.rindex("calls left today") :]
+    for division in cli.world.box.divisions:
+        assert re.search(rf"{division} +transaction_lines +bulk ", end)
+    assert "complete: " in end
 
 
 def test_the_contract_cap_counts_the_calls_of_earlier_runs_of_the_day(cli: Cli) -> None:
