@@ -209,12 +209,16 @@ def exact_online(folder: Path) -> Iterator[Exact]:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a token endpoint that is no sandbox answers; ``missing`` bytes are announced but not sent."""
+    """What a token endpoint that is no sandbox answers.
+
+    ``missing`` bytes are announced but not sent; it is not sent before ``hold`` is set.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
     missing: int = 0
+    hold: threading.Event | None = None
 
 
 class Wire:
@@ -223,6 +227,7 @@ class Wire:
     def __init__(self, *replies: Reply) -> None:
         self.forms: list[dict[str, str]] = []
         self.headers: list[dict[str, str]] = []
+        self.arrived = threading.Event()
         wire, left = self, list(replies)
 
         class Handler(BaseHTTPRequestHandler):
@@ -231,6 +236,9 @@ class Wire:
                 wire.forms.append(dict(parse_qsl(body)))
                 wire.headers.append(dict(self.headers.items()))
                 reply = left.pop(0)
+                wire.arrived.set()
+                if reply.hold is not None:
+                    reply.hold.wait(60)
                 self.send_response_only(reply.status)
                 self.send_header("Content-Length", str(len(reply.body) + reply.missing))
                 for name, value in reply.headers:
@@ -250,6 +258,10 @@ class Wire:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Refuse connections from now on."""
         self._server.shutdown()
         self._server.server_close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
@@ -75,49 +75,55 @@ _REFUSALS = (
 )
 
 
-def parse_answer(status: int, reason: str, body: bytes) -> Answer:
+def parse_answer(status: int, reason: str, body: bytes, mask: Callable[[str], str] = str) -> Answer:
     """Tell an answer apart.
 
     Args:
         status: HTTP status.
         reason: The ``Reason`` header, empty if absent.
         body: As received, possibly cut off, empty or HTML.
+        mask: Takes secrets out of what is quoted from it.
     """
     document = _document(body)
     if status == HTTPStatus.OK and document.get("access_token"):
         return Answer(Kind.TOKENS, reply=document)
-    said = _said(document, reason) or _shape(body)
+    said = _said(document, reason, mask) or _shape(body)
     refused = status in range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
     if not refused or status == HTTPStatus.REQUEST_TIMEOUT:
         # 200 without tokens, a redirect, 5xx at night (API 1.4): nobody knows what was done.
         return Answer(Kind.LOST, f"HTTP {status} with {said}")
-    text = f"{reason} {body[:2000].decode(errors='replace')}"
+    is_page = _is_page(body)
+    text = reason if is_page else f"{reason} {body[:2000].decode(errors='replace')}"
     for kind, pattern in _REFUSALS:
         if pattern.search(text):
             return Answer(kind, f"HTTP {status} {said}")
-    busy = status == HTTPStatus.TOO_MANY_REQUESTS
-    return Answer(Kind.BUSY if busy else Kind.REFUSED, f"HTTP {status} {said}")
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Answer(Kind.BUSY, f"HTTP {status} {said}")
+    if is_page:
+        # A proxy or firewall on the way: Exact answers in JSON, and says nothing about the token.
+        return Answer(Kind.LOST, f"HTTP {status} with {said}")
+    return Answer(Kind.REFUSED, f"HTTP {status} {said}")
 
 
 def parse_date(header: str | None) -> float | None:
     """A ``Date`` header as seconds since the epoch; ``None`` if absent or unreadable."""
     try:
         return parsedate_to_datetime(header).timestamp() if header else None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
 def _document(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 
 
-def _said(document: Mapping[str, Any], reason: str) -> str:
+def _said(document: Mapping[str, Any], reason: str, mask: Callable[[str], str]) -> str:
     words = [document.get("error"), document.get("error_description"), reason]
-    return " / ".join(_one_line(str(word)) for word in words if word)
+    return " / ".join(_one_line(mask(str(word))) for word in words if word)
 
 
 def _one_line(text: str) -> str:
@@ -125,7 +131,11 @@ def _one_line(text: str) -> str:
     return re.sub(r"\S{41,}", "***", " ".join(text.split()))[:200]
 
 
+def _is_page(body: bytes) -> bool:
+    return body.lstrip()[:1] == b"<"
+
+
 def _shape(body: bytes) -> str:
     if not body.strip():
         return "an empty body"
-    return "an HTML page" if body.lstrip()[:1] == b"<" else "a body that holds no tokens"
+    return "an HTML page" if _is_page(body) else "a body that holds no tokens"

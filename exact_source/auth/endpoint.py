@@ -11,6 +11,7 @@ import httpx
 
 from ..clock import Clock
 from .answers import Answer, Kind, parse_answer, parse_date
+from .masking import SECRETS
 
 # Long: giving up while Exact is still at work loses the new pair (API 1.4).
 TIMEOUT = httpx.Timeout(90.0, connect=15.0, pool=15.0)
@@ -71,7 +72,8 @@ class TokenEndpoint:
             return Answer(Kind.UNREACHABLE, type(error).__name__)
         except (httpx.HTTPError, httpx.StreamError) as error:
             return self._cut_off(status, bytes(body), date, type(error).__name__)
-        return replace(parse_answer(status, reason, bytes(body)), server_date=date)
+        answer = parse_answer(status, reason, bytes(body), SECRETS.mask)
+        return replace(answer, server_date=date)
 
     def _cut_off(self, status: int, body: bytes, date: float | None, cause: str) -> Answer:
         """The connection broke; if the tokens had come through by then, they count."""

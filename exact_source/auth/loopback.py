@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import socket
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -18,7 +19,8 @@ def loopback_address(redirect_uri: str) -> tuple[str, int, str] | None:
     parts = urlsplit(redirect_uri)
     if parts.scheme != "http" or parts.hostname not in HOSTS:
         return None
-    return "127.0.0.1", parts.port or 80, parts.path or "/"
+    host = "::1" if parts.hostname == "::1" else "127.0.0.1"
+    return host, parts.port or 80, parts.path or "/"
 
 
 def wait_for_redirect(address: tuple[str, int, str], state: str, timeout_s: float) -> str:
@@ -31,7 +33,9 @@ def wait_for_redirect(address: tuple[str, int, str], state: str, timeout_s: floa
     host, port, path = address
     found: list[str] = []
     try:
-        server = HTTPServer((host, port), _handler(path, state, found))
+        server = (_Server6 if ":" in host else HTTPServer)(
+            (host, port), _handler(path, state, found)
+        )
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on {host}:{port} ({error.strerror}); use --no-listen and paste the "
@@ -45,6 +49,10 @@ def wait_for_redirect(address: tuple[str, int, str], state: str, timeout_s: floa
     if not found:
         raise AuthenticationError(f"no browser came back within {timeout_s:.0f} s: start again")
     return found[0]
+
+
+class _Server6(HTTPServer):
+    address_family = socket.AF_INET6
 
 
 def _handler(path: str, state: str, found: list[str]) -> type[BaseHTTPRequestHandler]:

@@ -22,6 +22,8 @@ from .storage import TokenStorage, Vault
 from .tokens import TokenData
 
 SYSTEM_CLOCK = SystemClock()
+# What runs in an event loop of its own is told the caller's.
+Work = Callable[[asyncio.AbstractEventLoop | None], Coroutine[Any, Any, TokenData]]
 
 
 class OAuth:
@@ -122,7 +124,7 @@ class OAuth:
         plain_code = parse_redirect(code, state)
         redirect_uri = self._need_redirect_uri()
         SECRETS.learn(plain_code)
-        job = self._start(lambda: self._rotator.exchange(plain_code, redirect_uri))
+        job = self._start(lambda home: self._rotator.exchange(plain_code, redirect_uri, home))
         return await asyncio.shield(asyncio.wrap_future(job))
 
     async def access_token(self) -> str:
@@ -167,7 +169,7 @@ class OAuth:
             with self._guard:
                 job = self._jobs.get(rejected)
                 if job is None or job.done():
-                    job = self._start(lambda: self._rotator.current(rejected))
+                    job = self._start(lambda home: self._rotator.current(rejected, home))
                     self._jobs = {rejected: job}
             try:
                 return await asyncio.shield(asyncio.wrap_future(job))
@@ -176,11 +178,12 @@ class OAuth:
                     raise
                 # Another event loop ended under the rotation; this one goes on.
 
-    def _start(self, work: Callable[[], Coroutine[Any, Any, TokenData]]) -> Future[TokenData]:
+    def _start(self, work: Work) -> Future[TokenData]:
+        caller = asyncio.get_running_loop()
         if not self._rotator.own_loop:
-            return asyncio.run_coroutine_threadsafe(work(), asyncio.get_running_loop())
+            return asyncio.run_coroutine_threadsafe(work(None), caller)
         executor = ThreadPoolExecutor(1, "exact-oauth")
-        job = executor.submit(lambda: asyncio.run(work()))
+        job = executor.submit(lambda: asyncio.run(work(caller)))
         executor.shutdown(wait=False)  # the thread ends with its work; the interpreter waits for it
         return job
 
@@ -213,7 +216,8 @@ def parse_redirect(code: str, state: str | None = None) -> str:
     if "error" in query:
         # Exact's own words for it are a short token such as access_denied.
         raise AuthenticationError(f"Exact Online gave no code: {query['error'][:60]!r}")
-    if state is not None and not hmac.compare_digest(query.get("state", ""), state):
+    given = query.get("state", "")
+    if state is not None and not hmac.compare_digest(given.encode(), state.encode()):
         raise AuthenticationError(
             "the address does not carry the state of this login: it belongs to another attempt; "
             "start again"

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import logging
+from asyncio import AbstractEventLoop
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from ..clock import Clock
-from ..errors import AuthenticationError, ConfigurationError, RemoteError, TokenStoreError
+from ..errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ExactError,
+    RemoteError,
+    TokenStoreError,
+)
 from ..settings import SECTION
 from .answers import Answer, Kind, parse_date
 from .endpoint import TokenEndpoint
 from .masking import SECRETS
+from .spending import SPENDING
 from .storage import LockedVault, Vault
 from .tokens import TokenData, TokenDataError
 
@@ -21,11 +29,15 @@ LOGIN = "run `exact-source login`"
 PAUSE_AFTER_LOSS_S = 5.0  # Exact may still be at work on the request whose reply was lost
 PAUSES_AFTER_SAVE_ERROR_S = (0.5, 2.0, 5.0)
 HOLD_S = 60.0  # after "too early" from a server that sends no Date
+KEPT = "the stored tokens are kept, run again later"
+TRY_LATER = (
+    "run again in 10 minutes, and if the stored tokens are refused then, run `exact-source login`"
+)
 
 _MEANING = {
     Kind.USED: (
         "the stored refresh token was used before, by another program that shares this connection "
-        "or by a run that was killed before it could store the reply"
+        "or by a run that was killed or cut off before it could store the reply"
     ),
     Kind.EXPIRED: "the stored refresh token went unused for 30 days and has expired",
     Kind.CHAIN_BROKEN: "the token chain is broken: a token or code was used twice at once",
@@ -60,7 +72,8 @@ class Rotator:
         self._tokens: TokenData | None = None
         self._offset_s: float | None = None  # Exact's clock minus this host's
         self._hold: tuple[str, float] | None = None  # fingerprint, not to refresh before
-        self._refused: tuple[str, str] | None = None  # fingerprint, why
+        # Fingerprint, until when, and what is said meanwhile instead of asking again.
+        self._refused: tuple[str, float, ExactError] | None = None
         self._unsaved: tuple[str | None, TokenData] | None = None  # fingerprint it follows on
 
     def fresh(self) -> TokenData | None:
@@ -74,38 +87,49 @@ class Rotator:
         if seconds is not None:
             self._offset_s = seconds - self._clock.now()
 
-    async def exchange(self, code: str, redirect_uri: str) -> TokenData:
-        """Spend an authorization code."""
-        async with self._vault.locked(own_loop=self.own_loop) as vault:
+    async def exchange(
+        self, code: str, redirect_uri: str, home: AbstractEventLoop | None
+    ) -> TokenData:
+        """Spend an authorization code.
+
+        Args:
+            code: Decoded.
+            redirect_uri: The registered one.
+            home: See ``Vault.locked``.
+        """
+        async with self._vault.locked(home) as vault:
             await vault.get()  # a store that cannot be read must not cost the code
             await vault.rehearse()
-            answer = await self._endpoint.post(
-                {
-                    "grant_type": "authorization_code",
-                    "code": code,
-                    "redirect_uri": redirect_uri,
-                    **self._app,
-                }
-            )
-            if answer.kind is not Kind.TOKENS:
-                raise self._exchange_error(answer)
-            return await self._store(vault, None, answer)
+            with SPENDING.one():
+                answer = await self._endpoint.post(
+                    {
+                        "grant_type": "authorization_code",
+                        "code": code,
+                        "redirect_uri": redirect_uri,
+                        **self._app,
+                    }
+                )
+                if answer.kind is not Kind.TOKENS:
+                    raise self._exchange_error(answer)
+                return await self._store(vault, None, answer)
 
-    async def current(self, rejected: str | None) -> TokenData:
+    async def current(self, rejected: str | None, home: AbstractEventLoop | None) -> TokenData:
         """The stored pair, refreshed if due.
 
         Args:
             rejected: An access token that Exact answered with 401.
+            home: See ``Vault.locked``.
         """
-        async with self._vault.locked(own_loop=self.own_loop) as vault:
+        async with self._vault.locked(home) as vault:
             tokens = await self._read(vault)
             if rejected == tokens.access_token:
                 self._check_rejection(tokens)
             elif not self._is_due(tokens):
                 return self._use(tokens)
-            if self._refused and self._refused[0] == tokens.fingerprint:
-                raise AuthenticationError(self._refused[1])  # asking again changes nothing
-            return await self._refresh(vault, tokens, rejected)
+            self._check_refused(tokens)
+            await vault.rehearse()
+            with SPENDING.one():
+                return await self._refresh(vault, tokens, rejected)
 
     async def _read(self, vault: LockedVault) -> TokenData:
         tokens = await vault.get()
@@ -122,18 +146,27 @@ class Rotator:
 
     def _check_rejection(self, tokens: TokenData) -> None:
         age_s = tokens.age_s(self._clock.now(), self._offset_s)
+        # Exact counts the lifetime from some moment while the reply was on its way (API 1.2).
+        oldest_s = age_s + tokens.way_s + tokens.doubt_s(self._offset_s)
         # A negative age says that the clock was set back; then only Exact knows.
-        if 0 <= age_s < tokens.earliest_refresh_s - tokens.doubt_s(self._offset_s):
+        if age_s >= 0 and oldest_s < tokens.earliest_refresh_s:
             raise AuthenticationError(
                 f"Exact Online refuses the access token {age_s:.0f} s after it was issued: access "
                 "was withdrawn, the user's password changed, or the storage cut the token off; "
                 f"{LOGIN}"
             )
 
+    def _check_refused(self, tokens: TokenData) -> None:
+        """Raise what was said of this pair before, while asking again would change nothing."""
+        if self._refused is None:
+            return
+        fingerprint, until, error = self._refused
+        if fingerprint == tokens.fingerprint and self._clock.now() < until:
+            raise type(error)(str(error))
+
     async def _refresh(
         self, vault: LockedVault, tokens: TokenData, rejected: str | None
     ) -> TokenData:
-        await vault.rehearse()
         answer, lost = await self._ask(tokens), None
         if answer.kind is Kind.LOST:
             lost = answer
@@ -153,9 +186,19 @@ class Rotator:
         stored = await vault.get()
         if stored is not None and stored.fingerprint != tokens.fingerprint:
             return self._use(stored)
-        if answer.kind is Kind.TOO_EARLY and tokens.access_token != rejected:
+        if answer.kind is Kind.TOO_EARLY and self._is_usable(tokens, rejected, lost):
             return self._go_on(tokens, answer)
         raise self._refresh_error(tokens, answer, lost)
+
+    def _is_usable(self, tokens: TokenData, rejected: str | None, lost: Answer | None) -> bool:
+        """Whether "not expired" can be about this access token and not about one that we miss."""
+        if tokens.access_token == rejected:
+            return False
+        age_s = tokens.age_s(self._clock.now(), self._offset_s)
+        is_expired = age_s - tokens.doubt_s(self._offset_s) >= tokens.lifetime_s
+        knows = self._offset_s is not None and tokens.server_offset_s is not None
+        # With neither a lost reply nor Exact's clock, it is this computer's clock that is doubtful.
+        return not is_expired or (lost is None and not knows)
 
     async def _ask(self, tokens: TokenData) -> Answer:
         answer = await self._endpoint.post(
@@ -225,23 +268,20 @@ class Rotator:
     def _refresh_error(
         self, tokens: TokenData, answer: Answer, lost: Answer | None
     ) -> AuthenticationError | RemoteError | ConfigurationError:
-        kept = "the stored tokens are kept, run again later"
-        if answer.kind in {Kind.UNREACHABLE, Kind.BUSY}:
-            return RemoteError(f"no token refresh: {_why_not(answer)}; {kept}")
-        if answer.kind is Kind.LOST:
-            return RemoteError(f"the token endpoint gave no usable answer: {answer.detail}; {kept}")
         if answer.kind is Kind.CLIENT_REFUSED:
             return _client_error(answer)
+        if answer.kind in {Kind.UNREACHABLE, Kind.BUSY, Kind.LOST}:
+            return _passing_error(answer, lost)
+        if answer.kind is Kind.TOO_EARLY:
+            early = _too_early_error(answer, lost)
+            self._refused = (tokens.fingerprint, self._clock.now() + HOLD_S, early)
+            return early
         meaning = _MEANING.get(answer.kind, "Exact Online refuses the stored refresh token")
         if lost is not None:
-            at = datetime.fromtimestamp(lost.sent_at, UTC)
-            meaning = (
-                f"the reply to the token refresh of {at:%Y-%m-%d %H:%M:%S} UTC was lost "
-                f"({lost.detail}) and the refresh token is spent"
-            )
-        message = f"{meaning} ({answer.detail}): {LOGIN}"
-        self._refused = (tokens.fingerprint, message)
-        return AuthenticationError(message)
+            meaning = f"{_loss(lost)} and the refresh token is spent"
+        error = AuthenticationError(f"{meaning} ({answer.detail}): {LOGIN}")
+        self._refused = (tokens.fingerprint, float("inf"), error)
+        return error
 
     def _exchange_error(
         self, answer: Answer
@@ -265,6 +305,41 @@ def _why_not(answer: Answer) -> str:
     if answer.kind is Kind.UNREACHABLE:
         return f"Exact Online could not be reached ({answer.detail}), nothing was sent"
     return f"Exact Online is limiting token requests ({answer.detail})"
+
+
+def _loss(lost: Answer) -> str:
+    at = datetime.fromtimestamp(lost.sent_at, UTC)
+    return f"the reply to the token refresh of {at:%Y-%m-%d %H:%M:%S} UTC was lost ({lost.detail})"
+
+
+def _passing_error(answer: Answer, lost: Answer | None) -> RemoteError:
+    """What kept the refresh from happening, or from being heard of."""
+    if lost is None:
+        message = f"no token refresh: {_why_not(answer)}; {KEPT}"
+    elif answer.kind is Kind.LOST:
+        message = f"{_loss(lost)}, and so was the one to a second try ({answer.detail}); {KEPT}"
+    elif answer.kind is Kind.UNREACHABLE:
+        message = (
+            f"{_loss(lost)}, and then Exact Online could not be reached ({answer.detail}); {KEPT}"
+        )
+    else:
+        message = f"{_loss(lost)}, and then {_why_not(answer)}; {KEPT}"
+    return RemoteError(message)
+
+
+def _too_early_error(answer: Answer, lost: Answer | None) -> RemoteError:
+    """Exact holds a live access token of this connection that is not the stored one (API 1.3)."""
+    if lost is None:
+        message = (
+            "Exact Online has lately issued newer tokens than the stored ones, to another program "
+            f"or in a reply that was lost, and issues no others yet ({answer.detail}): {TRY_LATER}"
+        )
+    else:
+        message = (
+            f"{_loss(lost)}; Exact Online has issued the new tokens and issues no others yet "
+            f"({answer.detail}): {TRY_LATER}"
+        )
+    return RemoteError(message)
 
 
 def _client_error(answer: Answer) -> ConfigurationError:

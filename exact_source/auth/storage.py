@@ -70,11 +70,12 @@ class Vault:
         self._warned = False
 
     @asynccontextmanager
-    async def locked(self, *, own_loop: bool) -> AsyncIterator[LockedVault]:
+    async def locked(self, home: asyncio.AbstractEventLoop | None) -> AsyncIterator[LockedVault]:
         """Keep everyone else out as far as the storage can.
 
         Args:
-            own_loop: Whether the running event loop serves nobody else and may be blocked.
+            home: The caller's event loop if another one runs here, which serves nobody else and may
+                be blocked; what plain methods return to be awaited belongs to the caller's.
 
         Raises:
             TokenStoreError: If the lock is not to be had.
@@ -82,8 +83,8 @@ class Vault:
         self._warn_once()
         self._mutex = _process_lock(self._storage)
         async with AsyncExitStack() as stack:
-            call = stack.enter_context(_Caller(inline=own_loop))
-            await _acquire(self._mutex, may_block=own_loop)
+            call = stack.enter_context(_Caller(home))
+            await _acquire(self._mutex, may_block=home is not None)
             stack.callback(self._mutex.release)
             if hasattr(self._storage, "lock"):
                 await stack.enter_async_context(_held(self._storage.lock, call))
@@ -134,8 +135,9 @@ class _Caller:
     may have to be released by the thread that took it, and the event loop must not be blocked.
     """
 
-    def __init__(self, *, inline: bool) -> None:
-        self._executor = None if inline else ThreadPoolExecutor(1, "exact-tokens")
+    def __init__(self, home: asyncio.AbstractEventLoop | None) -> None:
+        self._home = home
+        self._executor = None if home else ThreadPoolExecutor(1, "exact-tokens")
 
     def __enter__(self) -> _Caller:
         return self
@@ -150,7 +152,19 @@ class _Caller:
         else:
             loop = asyncio.get_running_loop()
             result = await loop.run_in_executor(self._executor, function, *args)
-        return await result if inspect.isawaitable(result) else result
+        if not inspect.isawaitable(result):
+            return result
+        if self._home is None or not self._home.is_running():
+            return await result
+        job = asyncio.run_coroutine_threadsafe(_awaited(result), self._home)
+        try:
+            return await asyncio.wrap_future(job)
+        except asyncio.CancelledError:  # nobody cancels here; what may come next goes on without it
+            raise RuntimeError("the event loop of the caller ended") from None
+
+
+async def _awaited(result: Awaitable[T]) -> T:
+    return await result
 
 
 @asynccontextmanager
@@ -174,7 +188,12 @@ def _is_async(storage: TokenStorage) -> bool:
     names = ("get_tokens", "save_tokens", "rehearse", "lock")
     if any(inspect.iscoroutinefunction(getattr(storage, name, None)) for name in names):
         return True
-    return hasattr(storage, "lock") and hasattr(storage.lock(), "__aenter__")
+    if not hasattr(storage, "lock"):
+        return False
+    context = storage.lock()
+    if inspect.iscoroutine(context):
+        context.close()  # else Python warns that nobody awaited it
+    return inspect.isawaitable(context) or hasattr(context, "__aenter__")
 
 
 async def _acquire(mutex: threading.Lock, *, may_block: bool) -> None:

@@ -16,6 +16,7 @@ EARLIEST_REFRESH_S = 570.0  # API 1.2, 1.3: refused before
 MARGIN_S = 30.0  # API 1.3: "ask 30 s before expiry"
 UNUSED_LIFE_S = 30 * 86400.0  # API 1.2: of a refresh token that nobody uses
 DATE_TOLERANCE_S = 5.0  # the Date header counts whole seconds and is some milliseconds old
+DATE_ROUNDING_S = 1.0
 
 
 class TokenDataError(ConfigurationError, ValueError):
@@ -76,7 +77,10 @@ class TokenData:
 
     def doubt_s(self, server_offset_s: float | None = None) -> float:
         """How far ``age_s`` may be off, up or down."""
-        return DATE_TOLERANCE_S if self._step_s(server_offset_s) else 0.0
+        if self._step_s(server_offset_s):
+            return DATE_TOLERANCE_S
+        # A step that is too small to be told from the Date's rounding.
+        return max(0.0, self._seen_step_s(server_offset_s) + DATE_ROUNDING_S)
 
     def is_due(self, now: float, server_offset_s: float | None = None) -> bool:
         """Whether the pair should be refreshed: in its last 30 s, or later if nobody asked then."""
@@ -85,17 +89,31 @@ class TokenData:
 
     def _step_s(self, server_offset_s: float | None) -> float:
         """By how much this host's clock was set forward since the pair was received."""
-        if server_offset_s is None or self.server_offset_s is None:
-            return 0.0
-        step = self.server_offset_s - server_offset_s
+        step = self._seen_step_s(server_offset_s)
         return step if abs(step) > DATE_TOLERANCE_S else 0.0
+
+    def _seen_step_s(self, server_offset_s: float | None) -> float:
+        if server_offset_s is None or self.server_offset_s is None:
+            return -DATE_ROUNDING_S
+        return self.server_offset_s - server_offset_s
+
+    @property
+    def lifetime_s(self) -> float:
+        """Seconds from ``issued_at`` to ``expires_at``."""
+        assert self.issued_at is not None  # noqa: S101  (set in __post_init__)
+        return (self.expires_at - self.issued_at).total_seconds()
+
+    @property
+    def way_s(self) -> float:
+        """Seconds from sending the request to the end of its reply."""
+        assert self.issued_at is not None  # noqa: S101  (set in __post_init__)
+        assert self.received_at is not None  # noqa: S101
+        return max(0.0, self.received_at - self.issued_at.timestamp())
 
     @property
     def earliest_refresh_s(self) -> float:
         """The age from which a refresh is allowed: never less than 570 s."""
-        assert self.issued_at is not None  # noqa: S101  (set in __post_init__)
-        lifetime_s = (self.expires_at - self.issued_at).total_seconds()
-        return max(EARLIEST_REFRESH_S, lifetime_s - MARGIN_S)
+        return max(EARLIEST_REFRESH_S, self.lifetime_s - MARGIN_S)
 
     @property
     def fingerprint(self) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import typer
 from typer.exceptions import TyperException
@@ -70,9 +72,12 @@ app.add_typer(webhooks)
 
 def main() -> None:
     """The command ``exact-source``."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what stops a container, as Ctrl-C
     code = run(sys.argv[1:])
     if code == EXIT_INTERRUPTED:
-        # A thread may still wait for an answer; whoever says stop twice shall not wait with it.
+        with suppress(KeyboardInterrupt), logging_to_stderr(sys.argv[1:]):
+            wait_for_tokens()
+        # A thread may still wait for rows; whoever says stop twice shall not wait with it.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -106,6 +111,18 @@ def report(error: BaseException) -> int:
         notes.info("stopped; what was loaded is kept, run again to go on")
         return EXIT_INTERRUPTED
     return say(innermost(error), "unexpected", EXIT_FAILED)
+
+
+def wait_for_tokens() -> None:
+    """Until no answer of the token endpoint is under way: a pair that nobody stores is lost."""
+    from ..auth.spending import SPENDING
+
+    SPENDING.close(
+        lambda: notes.info(
+            "waiting for the answer to a token request, which may not be lost; stopping once more "
+            "does not wait, and then a login may be needed"
+        )
+    )
 
 
 def say(message: str, code: str, exit_code: int) -> int:

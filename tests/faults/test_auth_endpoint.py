@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
@@ -14,6 +16,7 @@ from exact_source.auth import FileTokenStorage, OAuth, TokenData
 from exact_source.errors import (
     AuthenticationError,
     ConfigurationError,
+    ExactError,
     RemoteError,
     TokenStoreError,
 )
@@ -127,10 +130,95 @@ def test_too_early_goes_on_with_the_token_there_is(
     assert exact.token_statuses() == [status, 200]
 
 
+EARLY = Reply(400, headers=(("Reason", "TooEarlyToRefreshTokens: access_token not expired"),))
+AT = 1_700_000_000.0  # when ``tokens()`` were issued
+
+
+def test_a_lost_reply_and_then_too_early_lets_the_access_token_live_out_its_time() -> None:
+    with Wire(Reply(200), EARLY) as wire:
+        assert access_token(overdue(Memory(tokens()), wire)) == tokens().access_token
+
+
+def test_a_lost_reply_and_then_too_early_waits_for_a_new_pair_if_the_old_one_has_expired() -> None:
+    memory, clock = Memory(tokens()), Standing(AT + 2 * 86400)
+    with Wire(Reply(200), EARLY, Reply(body=pair_body())) as wire:
+        oauth = OAuth("id", "the-secret", "", memory, base_url=wire.base_url, clock=clock)
+        for _ in range(2):  # the second time nobody is asked
+            with pytest.raises(
+                RemoteError,
+                match=r"of 2023-11-16 \S+ UTC was lost \(HTTP 200 with an empty body\); Exact Online "
+                r"has issued the new tokens.*run again in 10 minutes.*exact-source login",
+            ):
+                access_token(oauth)
+        assert len(wire.forms) == 2
+
+        clock.at += 700  # with grace the old refresh token still works
+        assert access_token(oauth) == "new-access-token"
+
+
+def test_too_early_for_a_token_that_exact_rejects_is_not_a_login_for_ever() -> None:
+    """Somebody else holds the newest pair; whether the stored one still works is seen later."""
+    memory, clock = Memory(tokens()), Standing(AT + 580)
+    with Wire(EARLY, Reply(body=pair_body())) as wire:
+        oauth = OAuth("id", "the-secret", "", memory, base_url=wire.base_url, clock=clock)
+        with pytest.raises(RemoteError, match=r"lately issued newer tokens.*in 10 minutes"):
+            asyncio.run(oauth.report_rejected(tokens().access_token))
+
+        clock.at += 600
+        assert access_token(oauth) == "new-access-token"
+
+
+def test_a_lost_reply_and_then_nobody_there_says_both() -> None:
+    wire = Wire(Reply(200))
+
+    class Closing(Standing):
+        async def sleep(self, seconds: float) -> None:
+            wire.close()
+
+    clock = Closing(AT + 580)
+    oauth = OAuth("id", "the-secret", "", Memory(tokens()), base_url=wire.base_url, clock=clock)
+
+    with pytest.raises(RemoteError, match=r"UTC was lost .*could not be reached.*kept") as caught:
+        access_token(oauth)
+
+    assert "nothing was sent" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        (Reply(429), r"and then Exact Online is limiting token requests"),
+        (Reply(503), r"and so was the one to a second try \(HTTP 503 with an empty body\)"),
+    ],
+)
+def test_a_lost_reply_and_another_passing_trouble_says_both(second: Reply, said: str) -> None:
+    with Wire(Reply(200), second) as wire, pytest.raises(RemoteError) as caught:
+        access_token(overdue(Memory(tokens()), wire))
+
+    assert re.search(
+        rf"of 2023-11-14 \S+ UTC was lost \(HTTP 200 .*\), {said}.*kept", str(caught.value)
+    )
+
+
+def test_a_token_that_expires_before_its_slow_reply_is_old_is_refreshed() -> None:
+    """Exact counts from some moment while the reply was on its way; here, from the first."""
+    pair = TokenData.from_reply(
+        {"access_token": "slow-access", "refresh_token": "slow-refresh", "expires_in": "600"},
+        sent_at=AT,
+        received_at=AT + 45,
+        server_offset_s=None,
+    )
+    clock = Standing(AT + 603)
+    with Wire(Reply(body=pair_body())) as wire:
+        oauth = OAuth("id", "the-secret", "", Memory(pair), base_url=wire.base_url, clock=clock)
+
+        assert access_token(oauth) == "slow-access"
+        assert asyncio.run(oauth.report_rejected("slow-access")) == "new-access-token"
+
+
 def test_too_early_without_a_date_asks_again_after_a_minute() -> None:
-    early = Reply(400, headers=(("Reason", "TooEarlyToRefreshTokens: access_token not expired"),))
     memory, clock = Memory(tokens()), Standing(1_700_000_580.0)
-    with Wire(early, Reply(body=pair_body())) as wire:
+    with Wire(EARLY, Reply(body=pair_body())) as wire:
         oauth = OAuth("id", "the-secret", "", memory, base_url=wire.base_url, clock=clock)
 
         assert [access_token(oauth) for _ in range(3)] == [tokens().access_token] * 3
@@ -268,6 +356,10 @@ CASES: list[tuple[Reply, type[Exception], str]] = [
     (Reply(429), RemoteError, "limiting token requests"),
     (Reply(403), AuthenticationError, "refuses the stored refresh token.*HTTP 403"),
     (Reply(400, b'{"error":"new_error"}'), AuthenticationError, "new_error"),
+    (Reply(403, b"<html>error code 403: blocked"), RemoteError, "HTTP 403 with an HTML page"),
+    (Reply(404, b"<html>not found"), RemoteError, "HTTP 404 with an HTML page"),
+    (Reply(401, b"<html>client credentials?"), RemoteError, "HTTP 401 with an HTML page"),
+    (Reply(429, b"<html>slow down"), RemoteError, "limiting token requests"),
 ]
 
 
@@ -288,6 +380,7 @@ def test_other_answers_are_told_apart(reply: Reply, error: type[Exception], mess
         Reply(body=pair_body(expires_in=None, token_type=None)),
         Reply(body=pair_body(), missing=20),  # cut off behind the last brace
         Reply(body=pair_body(), headers=(("Date", "never"),)),
+        Reply(body=pair_body(), headers=(("Date", f"Fri, 01 May {10**20} 12:00:00 GMT"),)),
     ],
 )
 def test_no_oddity_of_a_good_answer_costs_the_pair(reply: Reply) -> None:
@@ -298,6 +391,19 @@ def test_no_oddity_of_a_good_answer_costs_the_pair(reply: Reply) -> None:
     assert memory.tokens is not None
     assert memory.tokens.refresh_token == "new-refresh-token"
     assert len(wire.forms) == 1
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_an_answer_that_quotes_the_client_secret_is_not_quoted(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = f"{'x ' * 95}the-secret is wrong"  # cut off in the middle of it
+    reply = Reply(status, json.dumps({"error": "the-secret", "error_description": said}).encode())
+    with Wire(reply, reply) as wire, pytest.raises(ExactError) as caught:
+        access_token(overdue(Memory(tokens()), wire))
+
+    assert "*** / x x" in f"{caught.value} {caplog.text}" or status == 500
+    assert "the-s" not in f"{caught.value} {caplog.text}"
 
 
 def test_a_reply_without_a_refresh_token_keeps_the_one_there_is() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +15,7 @@ import httpx
 import pytest
 
 from exact_source.auth import FileTokenStorage
+from exact_source.auth.loopback import wait_for_redirect
 from exact_source.sandbox.server import serve
 from tests.test_auth_kit import Exact, exact_online
 
@@ -102,3 +105,19 @@ def test_an_outage_is_told_to_the_user(framework: str, exact: Exact) -> None:
 
     assert answer.status_code == 503
     assert "could not be reached" in answer.text
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_a_browser_that_is_sent_to_the_loopback_of_ipv6_is_heard() -> None:
+    with socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        port = probe.getsockname()[1]
+    with ThreadPoolExecutor(1) as pool, httpx.Client(trust_env=False) as browser:
+        waiting = pool.submit(wait_for_redirect, ("::1", port, "/callback"), "mine", 30.0)
+        answer = None
+        while answer is None:
+            with suppress(httpx.ConnectError):  # it does not listen yet
+                answer = browser.get(f"http://[::1]:{port}/callback?code=x&state=mine")
+
+    assert answer.status_code == 200
+    assert waiting.result() == "/callback?code=x&state=mine"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
@@ -299,7 +299,45 @@ def test_a_young_token_that_is_rejected_is_an_error_and_no_refresh(
     assert exact.box.token_requests == []
 
 
-@pytest.mark.parametrize("kind", [Memory, AsyncMemory])
+class Awaitables(Memory):
+    """Plain methods whose results are awaited, as those of a partial are; no lock."""
+
+    def __init__(self, tokens: TokenData | None = None) -> None:
+        super().__init__(tokens)
+        self.loops: set[int] = set()
+
+    def get_tokens(self) -> Awaitable[TokenData | None]:  # type: ignore[override]
+        async def get() -> TokenData | None:
+            self.loops.add(id(asyncio.get_running_loop()))
+            return self.tokens
+
+        return get()
+
+    def save_tokens(self, tokens: TokenData) -> Awaitable[None]:  # type: ignore[override]
+        async def save() -> None:
+            self.loops.add(id(asyncio.get_running_loop()))
+            await asyncio.sleep(0)
+            self.tokens = tokens
+
+        return save()
+
+
+class PlainRead(Awaitables):
+    """That its writes are awaited shows only when a refresh token was spent."""
+
+    def get_tokens(self) -> TokenData | None:  # type: ignore[override]
+        return self.tokens
+
+
+class AwaitedLock(AsyncMemory):
+    """A lock that has to be awaited before it is entered."""
+
+    async def lock(self) -> asyncio.Lock:  # type: ignore[override]
+        await asyncio.sleep(0)
+        return self._lock
+
+
+@pytest.mark.parametrize("kind", [Memory, AsyncMemory, Awaitables, PlainRead, AwaitedLock])
 def test_any_object_with_two_methods_is_a_storage(exact: Exact, kind: type[Memory]) -> None:
     async def main() -> None:
         storage = kind(exact.new_tokens())
@@ -308,7 +346,7 @@ def test_any_object_with_two_methods_is_a_storage(exact: Exact, kind: type[Memor
         found = set(await asyncio.gather(*(oauth.access_token() for _ in range(20))))
         assert storage.tokens is not None
         assert found == {storage.tokens.access_token}
-        if isinstance(storage, AsyncMemory):
+        if isinstance(storage, AsyncMemory | Awaitables):
             assert storage.loops == {id(asyncio.get_running_loop())}
 
     run(main())

@@ -289,7 +289,7 @@ CASES = [
     Case("no tokens are stored for this connection", SYNC, lambda b: b.tokens.unlink(), 1),
     Case("Exact Online refuses the app", SYNC, expired(each(client_secret="wrong-secret"))),
     Case("no token refresh: ", SYNC, expired(token_fault("token-429", 9)), 1),
-    Case("the token endpoint gave no usable answer", SYNC, expired(token_fault("token-503", 9)), 1),
+    Case("and so was the one to a second try", SYNC, expired(token_fault("token-503", 9)), 1),
     Case("‹meaning› (‹detail›): run", SYNC, expired(change_tokens(refresh_token="never-issued-token")), 1),
     Case("Exact Online refuses the access token", SYNC, change_tokens(access_token="never-issued-token"), 1),
     Case("token file ‹path› ‹what›", SYNC, spoil_tokens(""), 1),
@@ -366,6 +366,9 @@ PYTHON = "only code that uses the classes can do that"
 RACE = "two processes at the same moment"
 DISK = "a disk that fails between two steps; tests/faults/test_auth_files.py"
 DATABASE = "a database that fails between two steps; tests/faults/test_auth_database.py"
+TOKENS = (
+    "a token endpoint that answers each time in another way; tests/faults/test_auth_endpoint.py"
+)
 WEBHOOK = "a webhook is answered, no command ends; tests/flow/test_webhooks.py"
 ELSEWHERE = {
     "Exact Online rejects a fresh access token": "OAuth says first that the token is refused",
@@ -404,6 +407,9 @@ ELSEWHERE = {
     "so whether it was done is unknown": "tests/flow/test_webhooks.py",
     "TokenData.‹name› must be": PYTHON,
     "new tokens could not be stored": DISK,
+    "and then Exact Online could not be reached": TOKENS,
+    "‹…›, and then ‹…›; the stored tokens": TOKENS,
+    "issues no others yet": TOKENS,
     "the token lock was not released": RACE,
     "token file ‹path› is damaged": DISK,
     "token file ‹path›: ‹error›": DISK,

@@ -14,6 +14,15 @@ LOGIN_PAGE = (
 )
 
 
+def test_a_secret_is_masked_before_what_is_quoted_is_cut() -> None:
+    said = body("invalid_grant", "x " * 95 + "the-secret is wrong")
+
+    answer = parse_answer(400, "the-secret", said, lambda text: text.replace("the-secret", "***"))
+
+    assert "the-s" not in answer.detail
+    assert answer.detail.endswith("/ ***")
+
+
 def body(error: str, description: str) -> bytes:
     return json.dumps({"error": error, "error_description": description}).encode()
 
@@ -47,6 +56,13 @@ CASES = [
     (400, "", body("invalid_grant", "The authorization code has expired."), Kind.CODE_REFUSED),
     (400, "", body("invalid_grant", "something new"), Kind.REFUSED),
     (403, "", b"", Kind.REFUSED),
+    # Of a firewall or a proxy on the way, whatever words its page holds.
+    (403, "", b"<html>error code 403: old refresh token used</html>", Kind.LOST),
+    (401, "", b" \n<html>client credentials are needed</html>", Kind.LOST),
+    (404, "", b"<!doctype html>", Kind.LOST),
+    (429, "", b"<html></html>", Kind.BUSY),
+    (401, f"TooEarlyToRefreshTokens: {EARLY}", b"<html></html>", Kind.TOO_EARLY),
+    (200, "", b"[" * 200_000, Kind.LOST),
     (429, "", b"", Kind.BUSY),
     (200, "", b"", Kind.LOST),
     (200, "", b"   ", Kind.LOST),
@@ -86,6 +102,7 @@ def test_a_token_that_is_echoed_back_is_not_shown() -> None:
         ("", None),
         (None, None),
         ("Fri, 99 May 2026 12:00:00 GMT", None),
+        (f"Fri, 01 May {10**20} 12:00:00 GMT", None),
     ],
 )
 def test_dates_are_read_or_left(header: str | None, seconds: float | None) -> None:

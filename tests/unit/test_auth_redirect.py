@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exact_source.auth import parse_redirect
+from exact_source.auth.loopback import loopback_address
 from exact_source.auth.state import is_own_state, new_state
 from exact_source.errors import AuthenticationError, ConfigurationError
 
@@ -45,7 +46,9 @@ def test_what_holds_no_code_is_refused(pasted: str) -> None:
         parse_redirect(pasted)
 
 
-@pytest.mark.parametrize("query", ["code=abc", "code=abc&state=", "code=abc&state=other"])
+@pytest.mark.parametrize(
+    "query", ["code=abc", "code=abc&state=", "code=abc&state=other", "code=abc&state=\u00e9"]
+)
 def test_another_state_is_refused(query: str) -> None:
     with pytest.raises(AuthenticationError, match="state"):
         parse_redirect(f"https://x/cb?{query}", "mine")
@@ -69,3 +72,19 @@ def test_a_state_is_recognised_for_fifteen_minutes_by_its_own_app() -> None:
 @given(st.text())
 def test_no_text_is_taken_for_a_state_or_breaks_the_check(text: str) -> None:
     assert not is_own_state(text, "secret", 1000.0)
+
+
+@pytest.mark.parametrize(
+    ("redirect_uri", "address"),
+    [
+        ("http://localhost:8080/callback", ("127.0.0.1", 8080, "/callback")),
+        ("http://127.0.0.1", ("127.0.0.1", 80, "/")),
+        ("http://[::1]:8080/callback", ("::1", 8080, "/callback")),
+        ("https://localhost:8080/callback", None),
+        ("https://app.example/callback", None),
+    ],
+)
+def test_a_redirect_to_this_machine_is_waited_for_where_it_leads(
+    redirect_uri: str, address: tuple[str, int, str] | None
+) -> None:
+    assert loopback_address(redirect_uri) == address
