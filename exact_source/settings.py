@@ -42,7 +42,7 @@ class Settings:
         token_storage: ``file``, ``sql`` or ``dlt``.
         token_name: Tells connections in one token table apart.
         token_url: Database of ``SqlTokenStorage``.
-        token_destination: Destination of ``DltStateTokenStorage`` where there is no pipeline.
+        token_destination: Destination of ``DltStateTokenStorage``; ``None`` for the pipeline's.
         token_dataset: Dataset of the same.
         leases: Whether workers share divisions by leases in ``token_url``.
         lease_s: Seconds for which a lease outlives its worker.
@@ -57,7 +57,7 @@ class Settings:
     token_storage: str = "file"  # noqa: S105  (a name, no secret)
     token_name: str = "default"  # noqa: S105  (a name, no secret)
     token_url: str | None = field(default=None, repr=False)
-    token_destination: str | None = None
+    token_destination: str | None = field(default=None, repr=False)
     token_dataset: str = "exact_online"  # noqa: S105  (a name, no secret)
     leases: bool = False
     lease_s: float = 60.0

@@ -8,6 +8,8 @@ from datetime import date, datetime
 from typing import Any, Literal, cast
 
 import dlt
+from dlt.common.configuration.container import Container
+from dlt.common.pipeline import PipelineContext
 from dlt.extract.resource import DltResource
 from dlt.extract.source import DltSource
 
@@ -176,16 +178,18 @@ def make_run(
     clock, limits = clock or SystemClock(), limits or Limits()
     options = replace(options, zone_slack_s=settings.zone_slack_s)
 
+    # One for all rounds: it knows a pair that is not stored yet, and what Exact has refused.
+    oauth = OAuth(
+        settings.client_id,
+        settings.client_secret,
+        settings.redirect_uri,
+        token_storage,
+        base_url=settings.base_url,
+        clock=clock,
+    )
+
     def connect() -> ExactClient:
         # Made anew for each event loop: its locks and connections belong to one loop.
-        oauth = OAuth(
-            settings.client_id,
-            settings.client_secret,
-            settings.redirect_uri,
-            token_storage,
-            base_url=settings.base_url,
-            clock=clock,
-        )
         return ExactClient(oauth, settings.base_url, limits=limits, clock=clock, admission=leases)
 
     return Run(options, connect, clock=clock, limits=limits, leases=leases)
@@ -203,6 +207,12 @@ def resources_of(
             yield make_resource(
                 run, entity, rank=ranks.get(name, len(ranks)), selected=name in ranks
             )
+
+
+def _active_pipeline() -> dlt.Pipeline | None:
+    """The pipeline made last; ``dlt.current.pipeline()`` would make one."""
+    context = Container()[PipelineContext]
+    return cast("dlt.Pipeline", context.pipeline()) if context.is_active() else None
 
 
 @dlt.source(name="exact_online", section="exact_online", max_table_nesting=0)
@@ -253,7 +263,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         client_id: Of the registered app.
         client_secret: Of the registered app.
         redirect_uri: As registered with the app.
-        token_storage: Where the tokens live; default as configured, a file.
+        token_storage: Where the tokens live: an object, or ``file``, ``sql`` or ``dlt`` as in the
+            setting of this name, which is the default.
         reserve_calls: Calls of each division's day that are left to other integrations.
         contract_cap: Calls a day over all divisions.
         max_calls: Calls that this run may make.
@@ -296,8 +307,10 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     )
     selected = choose_entities(entities, load_catalogue())
     limits = Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls)
-    storage = token_storage or storage_from_settings(settings)
-    run = make_run(options, settings, storage, clock=clock, limits=limits, leases=leases)
+    if token_storage is None or isinstance(token_storage, str):  # dlt fills it with the setting
+        settings = replace(settings, token_storage=token_storage or settings.token_storage)
+        token_storage = storage_from_settings(settings, _active_pipeline())
+    run = make_run(options, settings, token_storage, clock=clock, limits=limits, leases=leases)
     yield from resources_of(run, selected, load_catalogue().entities)
 
 

@@ -105,3 +105,21 @@ def _execute(dsn: str, statement: str) -> None:
         connection.cursor().execute(statement)
     finally:
         connection.close()
+
+
+def dump_tables(dsn: str) -> str:
+    """All rows of all tables as text."""
+    connection = psycopg2.connect(dsn)
+    try:
+        cursor = connection.cursor()
+        cursor.execute(
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
+            "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+        )
+        lines: list[str] = []
+        for (table,) in cursor.fetchall():
+            cursor.execute(f"SELECT t::text FROM {table} t")
+            lines += [f"{table} {line}" for (line,) in cursor.fetchall()]
+        return "\n".join(lines)
+    finally:
+        connection.close()

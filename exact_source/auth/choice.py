@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..destination import make_destination, split_destination
 from ..errors import ConfigurationError
 from ..settings import SECTION, Settings
 from .dlt_state import DltStateTokenStorage
@@ -24,8 +25,8 @@ def storage_from_settings(
 
     Args:
         settings: Of the connection.
-        pipeline: Whose destination keeps the tokens if ``token_storage`` is ``dlt``; without one,
-            ``token_destination`` and ``token_dataset`` say where.
+        pipeline: Whose destination keeps the tokens if ``token_storage`` is ``dlt`` and no
+            ``token_destination`` is set; that one serves those with and without a pipeline alike.
 
     Raises:
         ConfigurationError: If a setting that the storage needs is missing or wrong.
@@ -53,16 +54,17 @@ def storage_from_settings(
 
 
 def _dlt_storage(settings: Settings, pipeline: dlt.Pipeline | None) -> DltStateTokenStorage:
-    if pipeline is not None:
-        return DltStateTokenStorage(pipeline, key=settings.token_key, name=settings.token_name)
-    if not settings.token_destination:
-        raise ConfigurationError(
-            f'{SECTION}.token_destination is not set; token_storage = "dlt" needs it, for '
-            "example postgres, with its credentials where dlt looks for them"
+    if settings.token_destination:
+        kind, place = split_destination(settings.token_destination)
+        return DltStateTokenStorage(
+            make_destination(kind, place, f"{SECTION}.token_destination"),
+            key=settings.token_key,
+            name=settings.token_name,
+            dataset_name=settings.token_dataset,
         )
-    return DltStateTokenStorage(
-        settings.token_destination,
-        key=settings.token_key,
-        name=settings.token_name,
-        dataset_name=settings.token_dataset,
-    )
+    if pipeline is None:
+        raise ConfigurationError(
+            f'{SECTION}.token_destination is not set; token_storage = "dlt" needs it where no '
+            "pipeline loads: name the destination of your syncs, for example postgres"
+        )
+    return DltStateTokenStorage(pipeline, key=settings.token_key, name=settings.token_name)

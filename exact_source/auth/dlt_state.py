@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..errors import ConfigurationError, TokenStoreError
+from ..settings import SECTION
 from .durable import file_lock
 from .encryption import need_cipher
 from .journaled import JournaledStorage, Row
@@ -274,6 +275,7 @@ def _pipeline(
     pipeline_or_destination: dlt.Pipeline | TDestinationReferenceArg, dataset_name: str | None
 ) -> dlt.Pipeline:
     import dlt
+    from dlt.common.destination.exceptions import UnknownDestinationModule
 
     if isinstance(pipeline_or_destination, dlt.Pipeline):
         pipeline = pipeline_or_destination
@@ -282,11 +284,20 @@ def _pipeline(
     else:
         # In a thread of its own: a pipeline that is made becomes the active one of its thread.
         with ThreadPoolExecutor(1) as thread:
-            pipeline = thread.submit(
+            making = thread.submit(
                 lambda: dlt.pipeline(
                     "exact_oauth", destination=pipeline_or_destination, dataset_name=dataset_name
                 )
-            ).result()
+            )
+        try:
+            pipeline = making.result()
+        except UnknownDestinationModule:
+            # It may be a mistyped URL with a password in it, so only its first word is shown.
+            word = str(pipeline_or_destination).split(":", 1)[0][:40]
+            raise ConfigurationError(
+                f"{SECTION}.token_destination {word!r} is unknown; use duckdb, duckdb:PATH, "
+                "postgres, postgresql://USER@HOST/DATABASE or bigquery"
+            ) from None
     parts: tuple[object, object] = (pipeline.destination, pipeline.dataset_name)
     if None in parts:
         raise ConfigurationError(

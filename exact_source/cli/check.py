@@ -264,7 +264,7 @@ async def read_tokens(storage: BuiltInStorage) -> TokenData | None:
     """The stored pair, read while nobody rotates it."""
     from ..auth.storage import Vault
 
-    async with Vault(storage).locked(own_loop=True) as vault:
+    async with Vault(storage).locked(asyncio.get_running_loop()) as vault:
         return await vault.get()
 
 

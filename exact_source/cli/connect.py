@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import typer
 
 from ..clock import Clock, SystemClock
+from ..destination import make_destination, split_destination
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ EXTRAS = {
     "postgres": ("psycopg2", "adbc_driver_postgresql"),
     "bigquery": ("google.cloud.bigquery",),
 }
-
-
-DUCKDB_FILE = "exact.duckdb"
 
 
 def make_pipeline(destination: str, dataset: str, name: str) -> dlt.Pipeline:
@@ -51,7 +48,8 @@ def make_pipeline(destination: str, dataset: str, name: str) -> dlt.Pipeline:
     from dlt.pipeline.exceptions import InvalidPipelineName
 
     try:
-        return dlt.pipeline(name, destination=_destination(kind, place), dataset_name=dataset)
+        target = make_destination(kind, place, "--destination")
+        return dlt.pipeline(name, destination=target, dataset_name=dataset)
     except InvalidPipelineName:
         raise ConfigurationError(
             f"--pipeline is {name!r}; use letters, digits, - and _ only"
@@ -80,14 +78,15 @@ def parse_destination(destination: str) -> tuple[str, str]:
     """
     if destination in {"duckdb", "postgres", "bigquery"}:
         return destination, ""
-    if destination.startswith("duckdb:") and destination != "duckdb:":
-        return "duckdb", destination.removeprefix("duckdb:")
-    if destination.startswith(("postgresql://", "postgres://")):
-        if not urlsplit(destination).path.strip("/"):
+    kind, place = split_destination(destination)
+    if kind == "duckdb" and place:
+        return kind, place
+    if kind == "postgres" and place:
+        if not urlsplit(place).path.strip("/"):
             raise ConfigurationError(
                 "--destination names no database; a full one is postgresql://USER@HOST/DATABASE"
             )
-        return "postgres", destination
+        return kind, place
     # What was given may be a mistyped URL with a password in it, so only its first word is shown.
     word = destination.split(":", 1)[0][:40]
     raise ConfigurationError(
@@ -118,22 +117,6 @@ def is_installed(module: str) -> bool:
         return False
 
 
-def _destination(kind: str, place: str) -> Any:
-    import dlt
-
-    if kind == "duckdb" and not place and dlt.secrets.get("destination.duckdb.credentials") is None:
-        # The default of dlt, the pipeline's name, collides with a dataset of that name (see Stored).
-        place = DUCKDB_FILE
-    if not place:
-        return kind
-    if kind == "duckdb":
-        path = Path(place).expanduser()
-        if not path.parent.is_dir():
-            raise ConfigurationError(f"--destination duckdb: there is no folder {path.parent}")
-        return dlt.destinations.duckdb(str(path))
-    return dlt.destinations.postgres(credentials=place.replace("postgres://", "postgresql://", 1))
-
-
 def make_connection(
     region: str | None, base_url: str | None, pipeline: dlt.Pipeline | None = None
 ) -> tuple[Settings, BuiltInStorage]:
@@ -142,7 +125,8 @@ def make_connection(
     Args:
         region: Of ``--region``; ``None`` for what is configured.
         base_url: Of ``--base-url``; ``None`` for what is configured.
-        pipeline: Whose destination keeps the tokens if ``token_storage`` is ``dlt``.
+        pipeline: Whose destination keeps the tokens if ``token_storage`` is ``dlt`` and no
+            ``token_destination`` is set.
 
     Raises:
         ConfigurationError: If a setting is missing or wrong; the message names it.

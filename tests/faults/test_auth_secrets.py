@@ -17,7 +17,7 @@ import pytest
 
 from exact_source.auth import DltStateTokenStorage, OAuth
 from exact_source.errors import ExactError
-from tests.postgres import fresh_database
+from tests.postgres import dump_tables, fresh_database
 from tests.test_auth_kit import (
     KEY,
     POSTGRES_STORES,
@@ -136,7 +136,11 @@ def test_nothing_that_a_run_writes_holds_a_secret(kind: str, exact: Exact, tmp_p
             text=True,
             check=False,
         )
-        written = {"stdout": done.stdout, "stderr": done.stderr, "tables": dump(dsn)}
+        written = {
+            "stdout": done.stdout,
+            "stderr": done.stderr,
+            "tables": dump_tables(dsn) if dsn else "",
+        }
     for path in folder.rglob("*"):
         if path.is_file() and not (kind == "file" and path.name == "tokens.json"):
             written[str(path)] = path.read_bytes().decode("latin-1")
@@ -155,24 +159,3 @@ def test_nothing_that_a_run_writes_holds_a_secret(kind: str, exact: Exact, tmp_p
     for secret in [*secrets, "wrong-hush-hush"]:
         for form in {secret, quote(secret, safe=""), secret[20:60] or secret}:
             assert [place for place, text in written.items() if form in text] == []
-
-
-def dump(dsn: str) -> str:
-    if not dsn:
-        return ""
-    import psycopg2
-
-    connection = psycopg2.connect(dsn)
-    try:
-        cursor = connection.cursor()
-        cursor.execute(
-            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
-            "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-        )
-        lines: list[str] = []
-        for (table,) in cursor.fetchall():
-            cursor.execute(f"SELECT t::text FROM {table} t")
-            lines += [line for (line,) in cursor.fetchall()]
-        return "\n".join(lines)
-    finally:
-        connection.close()

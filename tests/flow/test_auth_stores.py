@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 from exact_source.auth import DltStateTokenStorage, FileTokenStorage, SqlTokenStorage
 from exact_source.auth.dlt_state import TABLE
 from exact_source.errors import ConfigurationError, TokenStoreError
-from tests.postgres import fresh_database
+from tests.postgres import dump_tables, fresh_database
 from tests.test_auth_kit import KEY, POSTGRES_STORES, STORES, BuiltIn, StoreSpec, tokens
 
 BIGQUERY = pytest.param("dlt-bigquery", marks=pytest.mark.xdist_group("bigquery"))
@@ -134,7 +134,7 @@ def test_neither_tokens_nor_key_are_stored_in_plain_text(store: StoreSpec, tmp_p
     storage.save_tokens(tokens(2))
 
     if store.dsn:
-        written = _dump(store.dsn)
+        written = dump_tables(store.dsn).encode()
     elif isinstance(storage, DltStateTokenStorage) and store.kind == "dlt-bigquery":
         with storage.pipeline.sql_client() as client:
             table = client.make_qualified_table_name(TABLE)
@@ -231,22 +231,3 @@ def _fail_under_lock(storage: BuiltIn) -> None:
     with storage.lock():
         storage.rehearse()
         raise ZeroDivisionError
-
-
-def _dump(dsn: str) -> bytes:
-    import psycopg2
-
-    connection = psycopg2.connect(dsn)
-    try:
-        cursor = connection.cursor()
-        cursor.execute(
-            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
-            "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-        )
-        lines: list[str] = []
-        for (table,) in cursor.fetchall():
-            cursor.execute(f"SELECT t::text FROM {table} t")
-            lines += [line for (line,) in cursor.fetchall()]
-        return "\n".join(lines).encode()
-    finally:
-        connection.close()

@@ -16,8 +16,8 @@ ROOT = Path(exact_source.__file__).parent
 ORDER = [
     "errors", "clock", "odata", "limits", "cursors", "columns", "misfits", "envelope", "entities",
     "feeds", "page_schema", "pages", "rows", "shape", "client", "listing", "metadata", "dropping",
-    "tombstones", "stored", "first_load", "settings", "database", "leases", "refusals", "run",
-    "telemetry", "removals", "reconcile", "chain", "streams", "history", "tables", "once", "resources",
+    "tombstones", "stored", "first_load", "settings", "destination", "database", "leases",
+    "refusals", "run", "telemetry", "removals", "reconcile", "chain", "streams", "history", "tables", "once", "resources",
     "source", "alone", "sync",
 ]  # fmt: skip
 PURE = [
