@@ -144,12 +144,21 @@ class DltStateTokenStorage(JournaledStorage):
                 self._delete(client)
 
     def _probe(self) -> None:
-        if self._held_client is not None:
-            with self._errors():  # rolled back or overwritten at the end of the lock
-                table = self._qualified(self._held_client)
-                self._held_client.execute_sql(
-                    f"UPDATE {table} SET saved_at = %s WHERE connection = %s", _now(), self._name
-                )
+        with self._errors():
+            held = self._held_client
+            if held is not None:
+                self._touch(held)  # rolled back or overwritten at the end of the lock
+                return
+            with self._client() as client:
+                self._prepare(client)
+                self._touch(client)
+
+    def _touch(self, client: SqlClientBase[Any]) -> None:
+        client.execute_sql(
+            f"UPDATE {self._qualified(client)} SET saved_at = %s WHERE connection = %s",
+            _now(),
+            self._name,
+        )
 
     @property
     def _held_client(self) -> SqlClientBase[Any] | None:

@@ -10,6 +10,8 @@ from ..settings import SECTION
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
+START_ANEW = "run `exact-source logout`, then `exact-source login`"
+
 
 class Cipher:
     """Encrypts with the newest key, decrypts with any.
@@ -54,7 +56,8 @@ class Cipher:
         except (InvalidToken, ValueError):
             raise TokenStoreError(
                 f"{place} cannot be decrypted: {SECTION}.token_key is not the key it was written "
-                "with, or it is damaged; nothing was changed"
+                "with, or it is damaged; nothing was changed: set the right key, or "
+                f"{START_ANEW}"
             ) from None
 
 

@@ -93,12 +93,19 @@ class FileTokenStorage:
         replace_durably(self._target(), text, "token file")
 
     def delete_tokens(self) -> None:
-        """Remove the file and drafts of it."""
-        try:
-            self._target().unlink(missing_ok=True)
-            remove_drafts(self._target())
-        except OSError as error:
-            raise TokenStoreError(f"{self._path} cannot be removed: {error.strerror}") from error
+        """Remove the file and drafts of it, once nobody is about to replace it.
+
+        Raises:
+            TokenStoreError: If that fails.
+        """
+        with self.lock():
+            try:
+                self._target().unlink(missing_ok=True)
+                remove_drafts(self._target())
+            except OSError as error:
+                raise TokenStoreError(
+                    f"{self._path} cannot be removed: {error.strerror}"
+                ) from error
 
     def rehearse(self) -> None:
         """Write what is there once more, the way ``save_tokens`` does it.
@@ -146,7 +153,7 @@ class FileTokenStorage:
         if mode & OTHERS:
             raise TokenStoreError(
                 f"token file {self._path} is open to every user of this machine (mode {mode:o}): "
-                f"run chmod 600 {self._path}, or set {SECTION}.token_key to encrypt it"
+                f"run chmod 600 {self._path}"
             )
         if mode & GROUP and not self._warned:
             self._warned = True

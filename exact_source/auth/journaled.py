@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..errors import TokenStoreError
 from .durable import remove_drafts, replace_durably, try_writing
-from .encryption import Cipher
+from .encryption import START_ANEW, Cipher
 from .tokens import TokenData, TokenDataError
 
 
@@ -94,7 +94,9 @@ class Journal:
         except OSError as error:
             raise TokenStoreError(f"{place} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, TokenDataError):
-            raise TokenStoreError(f"{place} is damaged; nothing was changed") from None
+            raise TokenStoreError(
+                f"{place} is damaged; nothing was changed: restore it, or {START_ANEW}"
+            ) from None
 
     def clear(self) -> None:
         """Forget the entry; one that stays behind does no harm, since it follows on nothing."""
@@ -228,7 +230,7 @@ class JournaledStorage(ABC):
         try:
             return TokenData.from_json(self._cipher.decrypt(row.blob, self.place))
         except TokenDataError as error:
-            raise TokenStoreError(f"{self.place}: {error}") from None
+            raise TokenStoreError(f"{self.place}: {error}: {START_ANEW}") from None
 
     @abstractmethod
     def _lock(self) -> AbstractContextManager[None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote
 
 MASK = "***"
@@ -25,8 +27,12 @@ LOGGERS = (
     "exact_source",
     "exact_source.cli",
     "exact_source.client",
+    "exact_source.auth.files",
     "exact_source.auth.oauth",
+    "exact_source.auth.rotation",
     "exact_source.auth.storage",
+    "exact_source.streams",
+    "exact_source.webhooks.receiver",
 )
 CAPACITY = 512  # newest kept; an older pair is void anyway (API 1.4)
 SHORTEST = 6  # masking shorter texts would garble every line
@@ -43,13 +49,24 @@ class SecretFilter(logging.Filter):
     def learn(self, *secrets: str) -> None:
         """Mask these from now on, also in their URL-encoded form."""
         with self._guard:
-            for secret in secrets:
-                for form in {secret, quote(secret, safe="")}:
-                    if len(form) >= SHORTEST:
-                        self._secrets[form] = None
-                        self._secrets.move_to_end(form)
+            for form in _forms(secrets):
+                self._secrets[form] = None
+                self._secrets.move_to_end(form)
             while len(self._secrets) > CAPACITY:
                 self._secrets.popitem(last=False)
+
+    @contextmanager
+    def knowing(self, *secrets: str) -> Iterator[None]:
+        """Mask these meanwhile; what is typed for one may be a common word."""
+        with self._guard:
+            new = _forms(secrets) - self._secrets.keys()
+        self.learn(*new)
+        try:
+            yield
+        finally:
+            with self._guard:
+                for form in new:
+                    self._secrets.pop(form, None)
 
     def mask(self, text: str) -> str:
         """The text without the secrets known."""
@@ -70,6 +87,11 @@ class SecretFilter(logging.Filter):
         if record.exc_text:
             record.exc_text = self.mask(record.exc_text)
         return True
+
+
+def _forms(secrets: tuple[str, ...]) -> set[str]:
+    forms = {form for secret in secrets for form in (secret, quote(secret, safe=""))}
+    return {form for form in forms if len(form) >= SHORTEST}
 
 
 # Logging is one per process, so is what is masked in it.

@@ -123,7 +123,6 @@ class OAuth:
         """
         plain_code = parse_redirect(code, state)
         redirect_uri = self._need_redirect_uri()
-        SECRETS.learn(plain_code)
         job = self._start(lambda home: self._rotator.exchange(plain_code, redirect_uri, home))
         return await asyncio.shield(asyncio.wrap_future(job))
 

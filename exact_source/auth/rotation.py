@@ -97,6 +97,12 @@ class Rotator:
             redirect_uri: The registered one.
             home: See ``Vault.locked``.
         """
+        with SECRETS.knowing(code):
+            return await self._exchange(code, redirect_uri, home)
+
+    async def _exchange(
+        self, code: str, redirect_uri: str, home: AbstractEventLoop | None
+    ) -> TokenData:
         async with self._vault.locked(home) as vault:
             await vault.get()  # a store that cannot be read must not cost the code
             await vault.rehearse()

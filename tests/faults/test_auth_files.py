@@ -108,6 +108,13 @@ def test_a_plain_file_open_to_everyone_is_refused(mode: int, path: Path) -> None
         FileTokenStorage(path).get_tokens()
 
 
+def test_a_plain_file_open_to_everyone_is_refused_with_a_key_too(path: Path) -> None:
+    path.chmod(0o644)
+
+    with pytest.raises(TokenStoreError, match=rf"run chmod 600 {path}$"):
+        FileTokenStorage(path, key=KEY).get_tokens()
+
+
 def test_a_plain_file_open_to_its_group_is_warned_about_once(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

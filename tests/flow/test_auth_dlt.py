@@ -235,6 +235,32 @@ def test_a_destination_without_tables_is_refused(tmp_path: Path) -> None:
         DltStateTokenStorage(files, key=KEY)
 
 
+def test_a_duckdb_file_that_cannot_be_written_is_found_out_before_a_token_is_spent(
+    exact: Exact, tmp_path: Path
+) -> None:
+    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+
+    def make(*, read_only: bool) -> DltStateTokenStorage:
+        credentials = DuckDbCredentials(str(tmp_path / "books.duckdb"))
+        credentials.read_only = read_only
+        pipeline = dlt.pipeline(
+            "books",
+            destination=dlt.destinations.duckdb(credentials),
+            dataset_name="books",
+            pipelines_dir=str(tmp_path),
+        )
+        return DltStateTokenStorage(pipeline, key=KEY)
+
+    make(read_only=False).save_tokens(exact.new_tokens())
+    exact.clock.advance(575)
+
+    with pytest.raises(TokenStoreError, match="read-only"):
+        asyncio.run(exact.oauth(make(read_only=True)).access_token())
+
+    assert exact.token_statuses() == []
+    assert exact.is_good(asyncio.run(exact.oauth(make(read_only=False)).access_token()))
+
+
 def test_the_pair_is_the_type_that_was_saved(make_pipeline: MakePipeline) -> None:
     storage = DltStateTokenStorage(make_pipeline("first"), key=KEY)
     storage.save_tokens(tokens(1))

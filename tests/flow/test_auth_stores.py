@@ -161,6 +161,61 @@ def test_an_older_key_reads_and_the_newest_writes(store: StoreSpec) -> None:
         store.open(KEY).get_tokens()
 
 
+LOGOUT = "run `exact-source logout`, then `exact-source login`"
+
+
+@every_encrypted_store
+def test_whoever_lost_the_key_is_told_to_log_out_and_can_log_in_then(store: StoreSpec) -> None:
+    store.open(KEY).save_tokens(tokens(1))
+    other = store.open(OTHER_KEY)
+    with pytest.raises(TokenStoreError, match=rf"token_key is not the key.*{LOGOUT}"):
+        other.get_tokens()
+
+    other.delete_tokens()
+    with other.lock():
+        assert other.get_tokens() is None
+        other.rehearse()
+        other.save_tokens(tokens(2))
+
+    assert other.get_tokens() == tokens(2)
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres", "dlt-duckdb"], indirect=True)
+@pytest.mark.parametrize(
+    "text",
+    ["damaged", "", Fernet(KEY).encrypt(b"{}").decode()],
+    ids=["no cipher", "empty", "no pair"],
+)
+def test_a_damaged_journal_says_the_same(store: StoreSpec, text: str, tmp_path: Path) -> None:
+    storage = store.open()
+    storage.save_tokens(tokens(1))
+    (tmp_path / "journal").write_text(text)
+    with pytest.raises(TokenStoreError, match=rf"journal {tmp_path}/journal .*{LOGOUT}"):
+        storage.get_tokens()
+
+    storage.delete_tokens()
+    storage.save_tokens(tokens(2))
+
+    assert storage.get_tokens() == tokens(2)
+
+
+@every_store
+def test_a_logout_during_a_refresh_waits_for_its_end(store: StoreSpec) -> None:
+    """Else the pair that is on its way would come back after it."""
+    storage, other = store.open(), store.open()
+    storage.save_tokens(tokens(1))
+    with ThreadPoolExecutor(1) as pool:
+        with storage.lock():
+            storage.rehearse()
+            leaving = pool.submit(other.delete_tokens)
+            with pytest.raises(TimeoutError):
+                leaving.result(timeout=0.2)
+            storage.save_tokens(tokens(2))
+        leaving.result()
+
+    assert storage.get_tokens() is None
+
+
 @every_store
 def test_neither_repr_nor_description_holds_a_secret(store: StoreSpec) -> None:
     storage = store.open()

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import exact_source
 from exact_source.auth.masking import CAPACITY, LOGGERS, SECRETS, SecretFilter, install
 
 
@@ -45,6 +48,39 @@ def test_every_logger_that_tokens_pass_through_masks_them(name: str, kept: Kept)
     assert len(kept.lines) == 2
     assert "very-secret" not in "".join(kept.lines)
     assert "ValueError: invalid literal for int() with base 10: '***'" in kept.lines[1]
+
+
+def test_every_logger_of_the_package_is_named() -> None:
+    """A filter on a logger does not see what its children log."""
+    root = Path(exact_source.__file__).parent
+    loggers = set()
+    for path in root.rglob("*.py"):
+        name = "exact_source." + ".".join(path.relative_to(root).with_suffix("").parts)
+        if "sandbox" not in path.parts:
+            for said in re.findall(
+                r'getLogger\((__name__|"exact_source[^"]*")\)', path.read_text()
+            ):
+                loggers.add(name if said == "__name__" else said.strip('"'))
+
+    assert {"exact_source.auth.rotation", "exact_source.streams"} <= loggers
+    assert loggers - set(LOGGERS) == set()
+
+
+def test_a_code_is_masked_while_it_is_of_use() -> None:
+    secrets = SecretFilter()
+    with secrets.knowing("unknown"):
+        assert secrets.mask("route unknown") == "route ***"
+
+    assert secrets.mask("route unknown") == "route unknown"
+
+
+def test_a_secret_that_is_learned_otherwise_stays_masked() -> None:
+    secrets = SecretFilter()
+    secrets.learn("the-secret")
+    with secrets.knowing("the-secret"):
+        pass
+
+    assert secrets.mask("the-secret") == "***"
 
 
 def test_other_records_stay_as_they_are(kept: Kept) -> None:
