@@ -6,7 +6,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 JOBS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
 export RUNTIME__DLTHUB_TELEMETRY ?= false
 
-.PHONY: demo test lint types coverage bench docs proofs clean
+.PHONY: demo test lint types coverage bench docs proofs proofs-tokens clean
 
 demo: $(VENV)/.demo
 	$(BIN)/exact-source demo
@@ -28,6 +28,13 @@ docs: $(BIN)/uv
 proofs: $(VENV)/.dev
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_packaging.py tests/flow/test_cli_demo.py
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_dagster.py -k daemon
+	$(MAKE) proofs-tokens
+
+# kill -9 at every line of a rotation, 8 processes x 200 rotations on each store, the window measured.
+proofs-tokens: $(VENV)/.dev
+	EXACT_TEST_KILLS=0 $(BIN)/python -m pytest -q -n $(JOBS) --timeout=10800 tests/faults/test_auth_kill.py
+	EXACT_TEST_ROTATIONS=200 $(BIN)/python -m pytest -q --timeout=3600 tests/faults/test_auth_rotations.py
+	$(BIN)/python -m benchmarks.rotation_window
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

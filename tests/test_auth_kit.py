@@ -228,6 +228,7 @@ class Wire:
         self.forms: list[dict[str, str]] = []
         self.headers: list[dict[str, str]] = []
         self.arrived = threading.Event()
+        self.sent_at: list[float] = []  # by time.perf_counter()
         wire, left = self, list(replies)
 
         class Handler(BaseHTTPRequestHandler):
@@ -245,6 +246,7 @@ class Wire:
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(reply.body)
+                wire.sent_at.append(time.perf_counter())
                 self.close_connection = True
 
             def log_message(self, *_: object) -> None:
@@ -365,7 +367,8 @@ def rotate(connection: Connection, times: int) -> dict[str, Any]:
     return {"rotations": storage.saved, "asked": asked, "seconds": seconds, "errors": errors}
 
 
-AUTH = str(ROOT / "exact_source" / "auth")
+# What runs between a token request and its commit.
+TRACED = (str(ROOT / "exact_source" / "auth"), str(ROOT / "exact_source" / "database.py"))
 
 
 class Killer:
@@ -383,7 +386,7 @@ class Killer:
         self.lines = 0
 
     def trace(self, frame: FrameType, event: str, _: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(AUTH):
+        if not frame.f_code.co_filename.startswith(TRACED):
             return None
         if event == "call" and frame.f_code.co_name == "parse_answer":
             self._answered = True
@@ -470,6 +473,8 @@ def warm_up(connection: Connection) -> None:
         ]
     if connection.store.kind.startswith("dlt"):
         modules += ["dlt.destinations.impl.duckdb.duck", "dlt.destinations.impl.postgres.postgres"]
+    if connection.store.kind == "dlt-bigquery":
+        modules += ["dlt.destinations.impl.bigquery.bigquery"]
     for module in modules:
         import_module(module)
     threads = count_threads()

@@ -1,7 +1,7 @@
 """kill -9 at every line of a rotation: after a restart the old pair or the new one works.
 
-A few lines of each store are tried by default; ``EXACT_TEST_KILLS=0`` tries every one (with
-``--timeout=3600``).
+A few lines of each store are tried by default; ``EXACT_TEST_KILLS=0`` tries every one, as
+``make proofs`` does.
 """
 
 from __future__ import annotations
