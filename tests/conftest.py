@@ -32,6 +32,16 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME__LOG_LEVEL", "CRITICAL")
     if (masking := sys.modules.get("exact_source.auth.masking")) is not None:
         masking.SECRETS._secrets.clear()  # of the test before
+    if "dlt" in sys.modules:
+        forget_settings()
+
+
+def forget_settings() -> None:
+    """Let dlt read the settings files of this test; it has read those of an earlier one."""
+    from dlt.common.configuration.container import Container
+    from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+
+    Container()[PluggableRunContext].reload_providers()
 
 
 @pytest.fixture

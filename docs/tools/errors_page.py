@@ -60,10 +60,17 @@ def modules() -> Iterator[ModuleType]:
 
 
 def kinds(base: type[ExactError] = ExactError) -> Iterator[type[ExactError]]:
-    """All classes, each before those that derive from it."""
-    yield base
-    for kind in base.__subclasses__():
+    """All classes of ours, each before those that derive from it, in whatever order they were imported."""
+    if base.__module__.startswith(f"{exact_source.__name__}."):
+        yield base
+    for kind in sorted(base.__subclasses__(), key=_place):
         yield from kinds(kind)
+
+
+def _place(kind: type[ExactError]) -> tuple[bool, str]:
+    """Those of ``errors.py`` come first, as they stand there."""
+    elsewhere = kind.__module__ != ExactError.__module__
+    return elsewhere, kind.__module__ if elsewhere else ""
 
 
 def messages() -> list[Message]:

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -456,6 +457,17 @@ def test_no_case_is_about_a_message_that_is_gone() -> None:
 
 def test_the_page_is_the_one_that_the_source_makes() -> None:
     assert PAGE.read_text("utf-8") == render(), "run python -m docs.tools.errors_page"
+
+
+def test_the_page_is_the_same_in_whatever_order_modules_are_imported() -> None:
+    code = (
+        "import exact_source.webhooks.notices, exact_source.webhooks.signed\n"
+        "from exact_source.errors import StreamError\n"
+        "class Foreign(StreamError): pass\n"
+        "from docs.tools.errors_page import PAGE, render\n"
+        "assert PAGE.read_text('utf-8') == render()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PAGE.parents[1])
 
 
 def test_every_kind_has_a_code_a_remedy_and_an_exit_code() -> None:
