@@ -6,12 +6,11 @@ import os
 import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import typer
 
 from ..clock import Clock, SystemClock
-from ..destination import make_destination, split_destination
+from ..destination import check_address, make_destination, split_destination
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -82,10 +81,7 @@ def parse_destination(destination: str) -> tuple[str, str]:
     if kind == "duckdb" and place:
         return kind, place
     if kind == "postgres" and place:
-        if not urlsplit(place).path.strip("/"):
-            raise ConfigurationError(
-                "--destination names no database; a full one is postgresql://USER@HOST/DATABASE"
-            )
+        check_address(place, "--destination")
         return kind, place
     # What was given may be a mistyped URL with a password in it, so only its first word is shown.
     word = destination.split(":", 1)[0][:40]

@@ -30,15 +30,24 @@ def check_redirect(text: str) -> str:
     Raises:
         ConfigurationError: If it is none.
     """
-    parts = urlsplit(text)
-    secure = parts.scheme == "https" and parts.hostname not in {None, *LOOPBACK}
-    # Older registrations have a loopback address; a new one cannot be made (API 1.1).
-    if not secure and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
+    if not is_redirect(text):
         raise ConfigurationError(
             f"--redirect-uri {text!r} is none that Exact Online takes; use https and a host that is "
             "not localhost, exactly as registered with the app"
         )
     return text
+
+
+def is_redirect(text: str) -> bool:
+    """Whether an app can be registered with this redirect URI, or could once."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises if it is none
+    except ValueError:
+        return False
+    if parts.scheme == "http":  # older registrations; a new one cannot be made (API 1.1)
+        return parts.hostname in LOOPBACK
+    return parts.scheme == "https" and parts.hostname not in {None, *LOOPBACK}
 
 
 def check_filled(text: str) -> str:

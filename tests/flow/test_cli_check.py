@@ -220,6 +220,32 @@ def test_a_destination_that_cannot_be_reached_is_told_without_its_password(cli: 
     assert "unguessable" not in result.out + result.err
 
 
+UNREADABLE = {
+    "bracket": "postgresql://me:hush-5ecret@[x/books",
+    "port": "postgresql://me:hush-5ecret@db.example:port/books",
+    "look-alike": "postgresql://me:hush-5ecr℀t@db.example/books",
+    "at": "postgresql://me:first-part@hush-5ecret@127.0.0.1/books",
+    "slash": "postgresql://me:first-part/hush-5ecret@127.0.0.1/books",
+    "question mark": "postgresql://me:first-part?hush-5ecret@127.0.0.1/books",
+    "number sign": "postgresql://me:first-part#hush-5ecret@127.0.0.1/books",
+}
+
+
+@pytest.mark.parametrize(("command", "in_a_file"), [("status", False), ("check", True)])
+@pytest.mark.parametrize("url", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_malformed_address_is_refused_and_nothing_of_it_is_said(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, url: str, command: str, in_a_file: bool
+) -> None:
+    if in_a_file:
+        monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", url)
+
+    result = cli(command, f"--destination={'postgres' if in_a_file else url}", SOME)
+
+    said = result.err + result.out
+    assert (result.code, "no address that can be read" in said) == (2, True), said
+    assert [part for part in ("hush", "5ecr", "first-part", "db.example") if part in said] == []
+
+
 def test_a_folder_that_cannot_be_written_is_told(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "taken.duckdb").mkdir()
 

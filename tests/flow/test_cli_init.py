@@ -169,6 +169,8 @@ def test_with_nobody_to_ask_one_line_names_what_is_missing(
         {"redirect_uri": "https://localhost/x"},
         {"redirect_uri": "http://books.example/"},
         {"redirect_uri": "books.example"},
+        {"redirect_uri": "https://[books.example"},
+        {"redirect_uri": "https://books.example:port/"},
         {"destination": "oracle"},
     ],
     ids=str,
