@@ -21,6 +21,7 @@ from .entities import entities
 from .init import init
 from .login import login, logout, tokens
 from .logs import logging_to_stderr, notes, with_log_options
+from .options import help_without_command
 from .plan import plan
 from .report import report as report_page
 from .sandbox import sandbox
@@ -35,7 +36,6 @@ app = typer.Typer(
     name="exact-source",
     help="Keep every Exact Online company you own in a SQL database, up to date.",
     epilog="First steps:  exact-source demo  -  exact-source login  -  exact-source sync",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -49,13 +49,15 @@ def show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def options(
-    version: bool = typer.Option(
+    context: typer.Context,
+    _version: bool = typer.Option(
         False, "--version", callback=show_version, is_eager=True, help="Print the version."
     ),
 ) -> None:
     """Keep every Exact Online company you own in a SQL database, up to date."""
+    help_without_command(context)
 
 
 COMMANDS = (
@@ -107,9 +109,12 @@ def report(error: BaseException) -> int:
         return say(one_line(own), own.code, own.exit_code)
     if isinstance(error, TyperException):
         return say(f"{one_line(error.format_message())}; see --help", "usage", EXIT_USAGE)
-    if any(isinstance(e, KeyboardInterrupt | typer.Abort) for e in chain):  # dlt wraps it, too
+    if any(isinstance(e, KeyboardInterrupt) for e in chain):  # dlt wraps it, too
         notes.info("stopped; what was loaded is kept, run again to go on")
         return EXIT_INTERRUPTED
+    if any(isinstance(e, typer.Abort) for e in chain):
+        notes.info("nothing was done: the answer was no, or nobody could be asked")
+        return EXIT_FAILED
     return say(innermost(error), "unexpected", EXIT_FAILED)
 
 

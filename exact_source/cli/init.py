@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +16,7 @@ import typer
 
 from ..errors import ConfigurationError
 from ..settings import LOOPBACK, REGIONS, SECTION, resolve_base_url
+from .logs import notes
 from .options import AsJson
 
 if TYPE_CHECKING:
@@ -140,6 +144,7 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
 
     Example: exact-source init --region nl --client-id ID --client-secret - --redirect-uri https://x.example/
     """
+    from .connect import parse_destination
     from .output import print_json
 
     given = {
@@ -159,11 +164,20 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
         refuse_other(before["secrets"], credentials)
     changed = merge(before, values, credentials)
     write(folder, before, changed)
-    if as_json:
-        print_json({"folder": str(folder), "written": changed, "destination": destination})
-    else:
+    if not as_json:
         show(folder, changed)
-    go_on(context, destination, log_in=log_in, check=check, asks=asks)
+    reload_settings()
+    steps = Steps(context, destination, as_json=as_json)
+    logged_in = wanted(log_in, "Log in now?", asks=asks) and steps.log_in()
+    checked = wanted(check, "Check everything?", asks=asks and logged_in) and steps.check()
+    if as_json:
+        written = {"folder": str(folder), "written": changed, "destination": destination}
+        print_json(written | steps.results)
+    elif not logged_in and not checked:
+        option = f" --destination {parse_destination(destination)[0]}"
+        following = ("login", f"check{option}", f"sync{option}")
+        notes.info("next: %s", ", ".join(f"exact-source {step}" for step in following))
+    raise typer.Exit(steps.code)
 
 
 class Answers:
@@ -360,26 +374,55 @@ def show(folder: Path, changed: Mapping[str, list[str]]) -> None:
         typer.echo(f"{folder / f'{file}.toml'}: {what}")
 
 
-def go_on(
-    context: typer.Context, destination: str, *, log_in: bool | None, check: bool | None, asks: bool
-) -> None:
-    """Log in and check, if that is wanted; else say what comes next."""
+class Steps:
+    """What may follow: a login and a check.
+
+    Args:
+        context: Of the command.
+        destination: What to check.
+        as_json: Keep what they print for one document.
+
+    Attributes:
+        results: What they printed, by command.
+        code: The exit code that the last one wants.
+    """
+
+    def __init__(self, context: typer.Context, destination: str, *, as_json: bool) -> None:
+        self._context, self._destination, self._as_json = context, destination, as_json
+        self.results: dict[str, Any] = {}
+        self.code = 0
+
+    def log_in(self) -> bool:
+        """Ask for consent and store the tokens."""
+        from .login import login
+
+        self._run(login)
+        return True
+
+    def check(self) -> bool:
+        """Check all that a sync needs."""
+        from .check import check
+
+        self._run(check, destination=self._destination)
+        return True
+
+    def _run(self, command: Callable[..., None], **options: str) -> None:
+        printed = io.StringIO()
+        try:
+            with redirect_stdout(printed) if self._as_json else nullcontext():
+                command(self._context, **options, as_json=self._as_json)
+        except typer.Exit as left:
+            self.code = left.exit_code
+        if self._as_json:
+            self.results[command.__name__] = json.loads(printed.getvalue())
+
+
+def reload_settings() -> None:
+    """Let dlt read the settings files again: it has read them before they changed."""
     from dlt.common.configuration.container import Container
     from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
-    from .check import check as run_check
-    from .connect import parse_destination
-    from .login import login as run_login
-
-    Container()[PluggableRunContext].reload_providers()  # it has read the files before they changed
-    if logged_in := wanted(log_in, "Log in now?", asks=asks):
-        run_login(context)
-    if checked := wanted(check, "Check everything?", asks=asks and logged_in):
-        run_check(context, destination=destination)
-    if not logged_in and not checked:
-        option = f" --destination {parse_destination(destination)[0]}"
-        steps = ("login", f"check{option}", f"sync{option}")
-        typer.echo(f"next: {', '.join(f'exact-source {step}' for step in steps)}", err=True)
+    Container()[PluggableRunContext].reload_providers()
 
 
 def wanted(flag: bool | None, question: str, *, asks: bool) -> bool:

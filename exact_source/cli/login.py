@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import AuthenticationError, ConfigurationError
+from .logs import ask_for
 from .options import AsJson, BaseUrl, Region
 
 if TYPE_CHECKING:
@@ -189,17 +190,18 @@ def ask(
             "--listen needs a redirect URI such as http://localhost:8080/callback, registered with "
             "the app; without it, paste the address"
         )
-    typer.echo(f"Log in and give consent here:\n\n  {url}\n", err=True)
+    ask_for(f"Log in and give consent here:\n\n  {url}\n")
     if browser and sys.stderr.isatty():
         import webbrowser
 
         webbrowser.open(url)
     if address is not None and listen is not False:
-        typer.echo(f"Waiting for the browser on {settings.redirect_uri} ...", err=True)
+        ask_for(f"Waiting for the browser on {settings.redirect_uri} ...")
         answer = wait_for_redirect(address, state, LISTEN_S)
     else:
-        typer.echo("Afterwards the browser shows an address with code=... in it.", err=True)
-        typer.echo("Paste that address, or the code: ", nl=False, err=True)
+        notes.info(
+            "Afterwards the browser shows an address with code=... in it. Paste that address, or the code:"
+        )
         answer = sys.stdin.readline()  # a prompt of click's would write to stdout
     return asyncio.run(oauth.exchange(answer, state=state))
 

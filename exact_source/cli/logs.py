@@ -50,7 +50,9 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         said = record.getMessage()
-        return said if record.name == notes.name else f"{record.levelname.lower()}: {said}"
+        if record.name == notes.name:
+            return said
+        return f"{record.levelname.lower()}: {' '.join(said.split())}"
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
@@ -68,6 +70,24 @@ class StderrHandler(logging.StreamHandler[TextIO]):
 HANDLER = StderrHandler()
 
 
+class Forwarding(logging.Handler):
+    """Says what dlt says in the command's own form, and each thing once.
+
+    dlt lets its logger pass nothing on, and sets a format of its own on the first handler.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand the record over."""
+        said = record.getMessage()
+        if said not in self._said:
+            self._said.add(said)
+            HANDLER.handle(record)
+
+
 @contextmanager
 def logging_to_stderr(arguments: Sequence[str]) -> Iterator[None]:
     """Log there, warnings and what commands say, until an option asks for more.
@@ -75,18 +95,21 @@ def logging_to_stderr(arguments: Sequence[str]) -> Iterator[None]:
     Args:
         arguments: The command line; its form counts from the start, for it may be wrong elsewhere.
     """
-    package = logging.getLogger(PACKAGE)
+    package, root, of_dlt = (logging.getLogger(name) for name in (PACKAGE, None, "dlt"))
     as_json = "--log-format=json" in "=".join(arguments)
     HANDLER.setFormatter(JsonFormatter() if as_json else TextFormatter())
     set_verbosity(0)
     notes.setLevel(logging.INFO)
-    package.addHandler(HANDLER)
+    root.addHandler(HANDLER)
+    before, of_dlt.handlers = of_dlt.handlers, [Forwarding()]
+    logging.captureWarnings(capture=True)
     try:
         yield
     finally:
+        logging.captureWarnings(capture=False)
+        of_dlt.handlers = before
         package.setLevel(logging.NOTSET)
-        for logger in (package, logging.getLogger()):
-            logger.removeHandler(HANDLER)
+        root.removeHandler(HANDLER)
 
 
 def set_verbosity(count: int) -> None:
@@ -96,10 +119,7 @@ def set_verbosity(count: int) -> None:
 
 def log_as_a_server() -> None:
     """Log what all libraries say from now on, with the time in front."""
-    package, root = logging.getLogger(PACKAGE), logging.getLogger()
-    package.removeHandler(HANDLER)
-    root.addHandler(HANDLER)
-    for logger in (package, root):
+    for logger in (logging.getLogger(PACKAGE), logging.getLogger()):
         logger.setLevel(logging.INFO)
     if is_for_people():
         HANDLER.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -108,6 +128,14 @@ def log_as_a_server() -> None:
 def is_for_people() -> bool:
     """Whether a moving progress line may be mixed in."""
     return not isinstance(HANDLER.formatter, JsonFormatter)
+
+
+def ask_for(text: str, end: str = "\n") -> None:
+    """Ask a person to do something; for machines it is a line like any other."""
+    if is_for_people():
+        typer.echo(text + end, nl=False, err=True)
+    else:
+        notes.info("%s", " ".join(text.split()))
 
 
 Verbose = Annotated[

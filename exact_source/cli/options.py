@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+EXIT_USAGE = 2
 CONNECTION, TARGET = "Connection", "Destination"
 
 
@@ -29,6 +30,13 @@ def complete_destination(incomplete: str) -> list[str]:
     """Kinds of databases."""
     kinds = ("duckdb", "duckdb:", "postgres", "postgresql://", "bigquery")
     return [kind for kind in kinds if kind.startswith(incomplete)]
+
+
+def help_without_command(context: typer.Context) -> None:
+    """Show the help where commands are to be named and none was, and leave."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(EXIT_USAGE)
 
 
 Region = Annotated[

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigurationError
-from .logs import log_as_a_server
-from .options import AsJson, BaseUrl, Divisions, Entities, Region
+from .logs import log_as_a_server, notes
+from .options import AsJson, BaseUrl, Divisions, Entities, Region, help_without_command
 
 if TYPE_CHECKING:
     from ..client import ExactClient
@@ -28,8 +28,13 @@ Lines = Callable[["ExactClient", int], "AsyncIterator[Subscription]"]
 webhooks = typer.Typer(
     name="webhooks",
     help="Hear of changes through Exact Online's webhooks; see docs/webhooks.md.",
-    no_args_is_help=True,
 )
+
+
+@webhooks.callback(invoke_without_command=True)
+def options(context: typer.Context) -> None:
+    """Hear of changes through Exact Online's webhooks; see docs/webhooks.md."""
+    help_without_command(context)
 
 
 @webhooks.command()
@@ -179,6 +184,6 @@ def _each(
         make_console().print(make_table(COLUMNS, shown))
         for line in found:
             if line.error:
-                typer.echo(f"failed: {line.error}", err=True)
+                notes.error("error: %s", line.error)
     if any(line.status == "failed" for line in found):
         raise typer.Exit(EXIT_INCOMPLETE)

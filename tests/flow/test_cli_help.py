@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -128,3 +129,58 @@ def test_help_pays_for_no_heavy_import() -> None:
     )  # fmt: skip
 
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("group", [[], ["webhooks"]], ids=["exact-source", "webhooks"])
+def test_without_a_command_the_help_is_shown(cli: Cli, group: list[str]) -> None:
+    result = cli(*group)
+
+    assert (result.code, result.out) == (2, "")
+    assert result.err == cli(*group, "--help").out
+    assert len(result.err.splitlines()) > 8
+
+
+def test_what_other_libraries_say_is_said_in_the_form_asked_for_and_once(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "WARNING")
+    arguments = ("status", cli.destination, "--dataset=a b")
+
+    lines = run_process(*arguments, "--log-format=json").stderr.splitlines()
+    plain = run_process(*arguments).stderr.splitlines()
+
+    said = [json.loads(line) for line in lines]
+    assert {(line["logger"], line["level"]) for line in said} == {("dlt", "warning")}
+    assert len({line["message"] for line in said}) == len(said)
+    assert plain == [f"warning: {' '.join(line['message'].split())}" for line in said]
+
+
+def run_process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, as a shell starts it."""
+    return subprocess.run(
+        [sys.executable, "-m", "exact_source", *arguments],
+        check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+def test_a_no_is_no_interruption(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+
+    result = cli("logout")
+
+    assert result.code == 1
+    assert "stopped" not in result.err
+    assert cli("tokens").code == 0
+
+
+def test_with_log_format_json_a_login_asks_in_objects(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("no-code\n"))
+
+    result = cli("login", "--log-format=json", "--no-browser", "--no-listen")
+
+    lines = [json.loads(line) for line in result.err.splitlines()]
+    assert result.code == 1
+    assert "/api/oauth2/auth?" in lines[0]["message"]
+    assert lines[-1]["code"] == "login"

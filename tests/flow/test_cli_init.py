@@ -231,7 +231,7 @@ def test_on_a_terminal_it_asks_logs_in_and_checks(make_cli: Callable[..., Cli]) 
         ("use https.*Redirect URI.*: ", box.redirect_uri),
         ("Destination .*: ", ""),
         ("Log in now.*: ", ""),
-        ("Paste that address.*: ", "CODE"),
+        ("Paste that address.*:", "CODE"),
         ("Check everything.*: ", "y"),
     ]:
         person.expect(question)
@@ -247,3 +247,25 @@ def test_on_a_terminal_it_asks_logs_in_and_checks(make_cli: Callable[..., Cli]) 
     )
     assert "logged in" in shown
     assert "2 open" in shown
+
+
+def test_with_json_a_login_and_a_check_are_part_of_the_one_document(
+    make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli = make_cli()
+    box = cli.world.box
+    box.clock.set(time.time())
+    box.clock.run()
+    code = box.login()["code"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{code}\n"))
+
+    result = cli(
+        "init", "--json", "--login", "--check", f"--client-id={box.client_id}",
+        f"--client-secret={box.client_secret}", f"--redirect-uri={box.redirect_uri}",
+        cli.destination,
+    )  # fmt: skip
+
+    assert result.code == 0, result.err
+    assert sorted(result.json) == ["check", "destination", "folder", "login", "written"]
+    assert {c["state"] for c in result.json["check"]["checks"]} == {"ok", "skipped"}
+    assert result.json["login"]["store"]
