@@ -199,9 +199,8 @@ def ask(
         ask_for(f"Waiting for the browser on {settings.redirect_uri} ...")
         answer = wait_for_redirect(address, state, LISTEN_S)
     else:
-        notes.info(
-            "Afterwards the browser shows an address with code=... in it. Paste that address, or the code:"
-        )
+        ask_for("Afterwards the browser shows an address with code=... in it.")
+        ask_for("Paste that address, or the code: ", end="")
         answer = sys.stdin.readline()  # a prompt of click's would write to stdout
     return asyncio.run(oauth.exchange(answer, state=state))
 

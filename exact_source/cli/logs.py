@@ -110,6 +110,7 @@ def logging_to_stderr(arguments: Sequence[str]) -> Iterator[None]:
         of_dlt.handlers = before
         package.setLevel(logging.NOTSET)
         root.removeHandler(HANDLER)
+        HANDLER.setFormatter(TextFormatter())
 
 
 def set_verbosity(count: int) -> None:
