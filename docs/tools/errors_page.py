@@ -30,6 +30,12 @@ A command that ends with one says it in one line on stderr, `error: ` in front, 
 of `exact_source.errors`, all of them `ExactError`; dlt wraps them in `PipelineStepFailed`, and they are in
 its `__cause__`.
 
+One bad stream does not end a sync. Each that failed or was refused gets such a line at the end (`code`:
+`refused` or `stream`, with `entity`, `division`, and `permanent` where another run would meet it again),
+and the last line has the `exit_code`. What only waits, because the day's calls are used up, is no error:
+its line begins with `waiting: `, and the last one has the `code` `limit`. `exact-source check` prints all
+that it found on stdout, and on stderr the first that is to be put right.
+
 No message holds a token, a secret, the content of a row or the query of a URL. What stands in ‹› differs
 from case to case. A message that fits none of these is not ours: it is the innermost error of dlt, a
 driver or Python, with its class in front (`code`: `unexpected`, exit code 1); `usage` (exit code 2) is an

@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from .._version import __version__
 from ..clock import Clock
-from ..errors import ExactError
+from ..errors import ExactError, LimitError
 from .check import check
 from .demo import demo
 from .divisions import divisions
@@ -22,6 +22,7 @@ from .init import init
 from .login import login, logout, tokens
 from .logs import logging_to_stderr, notes, with_log_options
 from .options import help_without_command
+from .output import when_allowed
 from .plan import plan
 from .report import report as report_page
 from .sandbox import sandbox
@@ -106,7 +107,8 @@ def report(error: BaseException) -> int:
     chain = list(causes(error))
     own = next((e for e in chain if isinstance(e, ExactError)), None)
     if own is not None:
-        return say(one_line(own), own.code, own.exit_code)
+        when = when_allowed(own.resumes_at) if isinstance(own, LimitError) else ""
+        return say(one_line(own) + when, own.code, own.exit_code)
     if isinstance(error, TyperException):
         return say(f"{one_line(error.format_message())}; see --help", "usage", EXIT_USAGE)
     if any(isinstance(e, KeyboardInterrupt) for e in chain):  # dlt wraps it, too

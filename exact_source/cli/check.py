@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..errors import ConfigurationError, ExactError, LimitError, RefusedError
+from ..errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ExactError,
+    LimitError,
+    RefusedError,
+)
+from .logs import notes
 from .options import (
     AsJson,
     BaseUrl,
@@ -20,6 +27,7 @@ from .options import (
     PipelineName,
     Region,
 )
+from .output import local_clock
 
 if TYPE_CHECKING:
     import dlt
@@ -34,9 +42,10 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "warning", "failed", "skipped"]
 STYLES = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
-EXIT_FAILED, EXIT_USAGE = 1, 2
+EXIT_FAILED, EXIT_USAGE, EXIT_INCOMPLETE = 1, 2, 3
 DAY_S = 86_400.0
 SOON_S = 7 * DAY_S
+LOGIN = AuthenticationError.code
 PROBE = "_exact_check"
 
 
@@ -50,6 +59,8 @@ class Finding:
         found: What was seen.
         remedy: What to do; empty if nothing.
         configuration: Whether a setting is at fault.
+        code: Of an error, as on the page of errors; empty if there is none.
+        resumes_at: When calls are allowed again, seconds since the epoch, UTC.
     """
 
     check: str
@@ -57,6 +68,8 @@ class Finding:
     found: str
     remedy: str = ""
     configuration: bool = False
+    code: str = ""
+    resumes_at: float | None = None
 
 
 @dataclass
@@ -65,23 +78,33 @@ class Findings:
 
     all: list[Finding] = field(default_factory=list)
 
-    def add(self, check: str, state: State, found: str, remedy: str = "") -> None:
+    def add(self, check: str, state: State, found: str, remedy: str = "", code: str = "") -> None:
         """Note how a check ended."""
-        self.all.append(Finding(check, state, found, remedy))
+        self.all.append(Finding(check, state, found, remedy, code=code))
 
     def fail(self, check: str, error: ExactError) -> None:
         """Note an error; its message says what to do behind a semicolon or colon."""
         found, _, remedy = str(error).partition("; ")
+        resumes_at = None
+        if isinstance(error, LimitError):
+            resumes_at = error.resumes_at
+            remedy = remedy or f"check again after {local_clock(resumes_at)}"
         wrong = isinstance(error, ConfigurationError)
-        self.all.append(Finding(check, "failed", found, remedy, configuration=wrong))
+        self.all.append(Finding(check, "failed", found, remedy, wrong, error.code, resumes_at))
+
+    @property
+    def failed(self) -> list[Finding]:
+        """What a sync cannot run without."""
+        return [f for f in self.all if f.state == "failed"]
 
     @property
     def exit_code(self) -> int:
-        """0 if nothing failed, 2 if a setting is at fault, else 1."""
-        failed = [f for f in self.all if f.state == "failed"]
-        if any(f.configuration for f in failed):
+        """0 if nothing failed, 2 if a setting is at fault, 3 if only calls are lacking, else 1."""
+        if any(f.configuration for f in self.failed):
             return EXIT_USAGE
-        return EXIT_FAILED if failed else 0
+        if self.failed and all(f.resumes_at is not None for f in self.failed):
+            return EXIT_INCOMPLETE
+        return EXIT_FAILED if self.failed else 0
 
 
 def check(  # noqa: PLR0913, PLR0917 (options of a command)
@@ -104,7 +127,8 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
     """Check settings, tokens, connection, divisions, rights and destination; nothing is loaded.
 
     No endpoint is tried out: refusals would count toward Exact's error limit. Ends with 0 if a sync
-    can run, 1 if something failed, 2 if a setting is missing or wrong.
+    can run, 1 if something failed, 2 if a setting is missing or wrong, 3 if only the day's calls are
+    used up.
 
     Example: exact-source check --destination postgres --entities accounts,transaction_lines
     """
@@ -129,7 +153,18 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
         check_destination(findings, pipeline)
     _show(findings, as_json=as_json)
     if findings.exit_code:
+        say_first(findings)
         raise typer.Exit(findings.exit_code)
+
+
+def say_first(findings: Findings) -> None:
+    """One line about what is to be put right first."""
+    chosen = [f for f in findings.failed if f.configuration] or findings.failed
+    first, more = chosen[0], len(findings.failed) - 1
+    text = f"{first.check}: {first.found}" + (f"; {first.remedy}" if first.remedy else "")
+    facts = {"code": first.code, "exit_code": findings.exit_code, "failed": len(findings.failed)}
+    also = f" (and {more} more, see above)" if more else ""
+    notes.error("error: %s%s", text, also, extra={"facts": facts})
 
 
 def _clock(context: typer.Context) -> Clock:
@@ -242,7 +277,7 @@ def check_tokens(findings: Findings, storage: BuiltInStorage, clock: Clock) -> b
         return False
     where = storage.describe()
     if tokens is None:
-        findings.add("tokens", "failed", f"none in {where}", "run `exact-source login`")
+        findings.add("tokens", "failed", f"none in {where}", "run `exact-source login`", LOGIN)
         return False
     age_s, left_s = token_age(tokens, clock.now())
     found = f"refreshed {span(age_s)} ago, in {where}"
@@ -252,6 +287,7 @@ def check_tokens(findings: Findings, storage: BuiltInStorage, clock: Clock) -> b
             "failed",
             f"{found}: unused for over 30 days, so they have expired",
             "run `exact-source login`",
+            LOGIN,
         )
         return False
     found += f"; good for {span(left_s)} without a sync"
@@ -394,7 +430,8 @@ async def check_rights(
         try:
             await _check_right(findings, run, entity, divisions)
         except LimitError as error:
-            findings.add("rights", "warning", f"{error}", "ask again tomorrow")
+            again = f"ask again after {local_clock(error.resumes_at)}"
+            findings.add("rights", "warning", f"{error}", again)
             return
         except RefusedError as error:
             findings.add(
@@ -431,6 +468,7 @@ async def _check_right(
         "failed",
         f"{entity.name} may not be read in {_some(without)}",
         f"give the user the role or the app the scope{scope}, or leave it out with --entities",
+        RefusedError.code,
     )
 
 

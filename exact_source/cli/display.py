@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .logs import is_for_people, notes
+from .output import when_allowed
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 ended = logging.getLogger("exact_source.streams")
 WIDTH = 120
+EXIT_INCOMPLETE = 3
+FAILED = {"failed", "refused"}
+# What a stream ended with -> kind of error; the worst first.
+CODES = {"failed": "stream", "refused": "refused", "waiting": "limit"}
 COLOURS = {"complete": "green", "incomplete": "yellow", "waiting": "yellow", "skipped": "dim"}
 
 
@@ -36,11 +40,6 @@ def format_cursor(result: StreamResult) -> str:
     return datetime.fromtimestamp(number / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def format_clock(at: float) -> str:
-    """A moment in the reader's own time zone."""
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
 class Display:
     """Follows a run: one moving line on a terminal, else a line for what is worth one.
 
@@ -51,6 +50,7 @@ class Display:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._waits: dict[str, float] = {}
+        self._ended: set[int] = set()
         self._live: Status | None = None
 
     @contextmanager
@@ -84,12 +84,9 @@ class Display:
         where = f"{result.entity} of {result.division}" if result.division else result.entity
         if self._live is not None:
             self._live.update(f"{totals(run)} · {where}{calls_left(run, result)}")
-        if result.status == "running":
-            return
-        if result.status in {"complete", "incomplete"}:
+        if result.status != "running" and id(result) not in self._ended:
+            self._ended.add(id(result))
             ended.info("%s: %s, %d rows, %d calls", where, result.status, result.rows, result.calls)
-        elif self._live is None:
-            notes.info("%s: %s: %s", where, result.status, result.error)
 
 
 def totals(run: Run) -> str:
@@ -134,11 +131,31 @@ def result_console() -> Console:
     return console if console.is_terminal else Console(width=WIDTH)
 
 
+def code_of(result: StreamResult) -> str | None:
+    """The kind of what stopped a stream, as on the page of errors; ``None`` if nothing did."""
+    return CODES.get(result.status) if result.error else None
+
+
+def problems(outcome: Outcome) -> dict[str, dict[str, Any]]:
+    """Each error of a stream, once, and what machines want to know of it."""
+    return {
+        result.error: {
+            "code": code_of(result),
+            "entity": result.entity,
+            "division": result.division or None,
+            "permanent": result.permanent,
+        }
+        for result in outcome.results
+        if result.status in FAILED and result.error != str(outcome.error)
+    }
+
+
 def remarks(outcome: Outcome) -> list[str]:
-    """What did not go as it should, a line each."""
+    """What else did not go as it should, a line each."""
     lines = list(outcome.notes)
     for r in outcome.results:
-        if r.error and r.status != "complete":
+        told = r.status in {"complete", *FAILED} or r.error in {"", str(outcome.error)}
+        if not told:
             lines.append(f"{r.status}: {r.error}")
         lines.extend(f"{r.entity} of {r.division}: {note}" for note in r.notes)
     return list(dict.fromkeys(lines))
@@ -150,11 +167,19 @@ def closing_line(outcome: Outcome, seconds: float) -> str:
     head = f"{rows:,} rows, {outcome.calls:,} calls, {outcome.rounds} load(s), {seconds:.0f} s"
     if outcome.exit_code == 0:
         return f"complete: {head}"
-    when = ""
-    if outcome.resumes_at is not None and outcome.resumes_at > time.time():
-        when = f"; calls are allowed again at {format_clock(outcome.resumes_at)}"
-    word = "incomplete, but safe" if outcome.exit_code == 3 else "failed"  # noqa: PLR2004
-    return f"{word}: {head}{when}; run again to go on"
+    word = "incomplete, but safe" if outcome.exit_code == EXIT_INCOMPLETE else "failed"
+    left = [r for r in outcome.results if r.status not in {"complete", "skipped"}]
+    helps = any(not r.permanent for r in left)
+    advice = "run again to go on" if helps else "another run would meet the same: see the errors"
+    return f"{word}: {head}{when_allowed(outcome.resumes_at)}; {advice}"
+
+
+def closing_code(outcome: Outcome) -> str | None:
+    """The kind of what kept a sync from its end: of an error of all, else of the worst stream."""
+    if outcome.error is not None:
+        return outcome.error.code
+    found = {code_of(result) for result in outcome.results}
+    return next((code for code in CODES.values() if code in found), None)
 
 
 STATUSES = {0: "complete", 1: "failed", 2: "configuration", 3: "incomplete"}
@@ -165,6 +190,7 @@ def to_json(outcome: Outcome, seconds: float) -> dict[str, Any]:
     return {
         "status": STATUSES[outcome.exit_code],
         "exit_code": outcome.exit_code,
+        "code": closing_code(outcome),
         "error": str(outcome.error) if outcome.error else None,
         "resumes_at": outcome.resumes_at,
         "calls": outcome.calls,
@@ -186,6 +212,7 @@ def to_json(outcome: Outcome, seconds: float) -> dict[str, Any]:
                 "started_at": r.started_at,
                 "ended_at": r.ended_at,
                 "resumes_at": r.resumes_at,
+                "code": code_of(r),
                 "error": r.error or None,
                 "notes": r.notes,
             }

@@ -200,7 +200,7 @@ def ask(
         answer = wait_for_redirect(address, state, LISTEN_S)
     else:
         ask_for("Afterwards the browser shows an address with code=... in it.")
-        ask_for("Paste that address, or the code: ", end="")
+        ask_for("Paste that address, or the code: ", end="" if sys.stdin.isatty() else "\n")
         answer = sys.stdin.readline()  # a prompt of click's would write to stdout
     return asyncio.run(oauth.exchange(answer, state=state))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,13 @@ def iso_digits(ms: int) -> str:
 def local_clock(at: float) -> str:
     """A moment in the reader's own time zone."""
     return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def when_allowed(resumes_at: float | None) -> str:
+    """When calls are allowed again, if that is to come; behind a sentence."""
+    if resumes_at is None or resumes_at <= time.time():
+        return ""
+    return f"; calls are allowed again at {local_clock(resumes_at)}"
 
 
 def span(seconds: float) -> str:

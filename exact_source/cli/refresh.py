@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import ConfigurationError
+from .logs import notes
 
 if TYPE_CHECKING:
     from ..asking import AskingRun
@@ -56,6 +57,8 @@ def refresh(
         print_json(report)
     else:
         _print(report)
+    for why in services.refused.values():
+        notes.error("error: %s", why, extra={"facts": {"code": "refused"}})
     if services.refused and not services.found:
         raise typer.Exit(1)
 
@@ -125,8 +128,6 @@ def _print(report: dict[str, Any]) -> None:
         rows.append((None, path, f"a new endpoint with {columns} columns"))
     if rows:
         console.print(make_table(("entity", "path", "difference"), rows))
-    for why in report["refused"].values():
-        console.print(f"not read: {why}")
     count = len(report["services"])
     verdict = "differ in the above" if rows else "agree"
     console.print(

@@ -178,20 +178,31 @@ def read_notices() -> dict[tuple[str, int], str]:
 
 
 def show(outcome: Outcome, seconds: float, *, as_json: bool) -> None:
-    """The result: a table on stdout and remarks on stderr, or one JSON document."""
-    from .display import closing_line, remarks, result_console, summary, to_json
+    """The result: a table on stdout and remarks on stderr, or one JSON document; errors on stderr."""
+    from .display import (
+        closing_code,
+        closing_line,
+        problems,
+        remarks,
+        result_console,
+        summary,
+        to_json,
+    )
 
     if as_json:
         typer.echo(json.dumps(to_json(outcome, seconds)))
-        return
-    if outcome.error is not None and not outcome.results:
-        raise outcome.error
-    result_console().print(summary(outcome))
-    for line in remarks(outcome):
-        notes.info("%s", line)
+    elif outcome.results:
+        result_console().print(summary(outcome))
+    for text, facts in problems(outcome).items():
+        notes.error("error: %s", text, extra={"facts": facts})
+    if not as_json:
+        for line in remarks(outcome):
+            notes.info("%s", line)
     if outcome.error is not None:
         raise outcome.error
-    notes.info(closing_line(outcome, seconds), extra={"facts": {"exit_code": outcome.exit_code}})
+    if not as_json:
+        facts = {"exit_code": outcome.exit_code, "code": closing_code(outcome)}
+        notes.info(closing_line(outcome, seconds), extra={"facts": facts})
 
 
 def parse_route(texts: list[str] | None) -> str | dict[str, str]:

@@ -293,3 +293,17 @@ def test_unknown_entities_do_not_hide_the_rest(make_cli: Callable[..., Cli]) -> 
     assert result.code == 2
     assert "accounts" in found(result, "options", "failed")["remedy"]
     assert states(result)["divisions"] == ["ok"]
+
+
+def test_a_day_that_is_used_up_is_no_failure_and_says_until_when(cli: Cli) -> None:
+    for division in cli.world.box.divisions:
+        cli.world.box.consume(division, 5000)
+
+    result = cli("check", cli.destination, SOME, "--json")
+
+    failed = [check for check in result.json["checks"] if check["state"] == "failed"]
+    assert (result.code, result.json["exit_code"]) == (3, 3)
+    assert [check["code"] for check in failed] == ["limit"]
+    assert failed[0]["resumes_at"] > cli.world.clock.now()
+    assert failed[0]["remedy"].startswith("check again after ")
+    assert [line[:24] for line in result.err.splitlines()] == ["error: divisions: divisi"]

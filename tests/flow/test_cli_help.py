@@ -103,7 +103,7 @@ def test_v_tells_of_each_stream_and_vv_of_each_call(cli: Cli) -> None:
         (["sync", "--entities=accounts,journals"], None, 0),
         (["sync", "--entities=acounts"], "configuration", 2),
         (["sync", "--nope"], "usage", 2),
-        (["sync", "--max-calls=1", "--entities=accounts"], None, 3),
+        (["sync", "--max-calls=1", "--entities=accounts"], "limit", 3),
     ],
     ids=["complete", "configuration", "usage", "limit"],
 )
@@ -184,3 +184,25 @@ def test_with_log_format_json_a_login_asks_in_objects(
     assert result.code == 1
     assert "/api/oauth2/auth?" in lines[0]["message"]
     assert lines[-1]["code"] == "login"
+
+
+def test_what_a_stream_ended_with_is_said_once_and_named_for_machines(cli: Cli) -> None:
+    box = cli.world.box
+    box.deny(cli.world.division, "sync/CRM/Accounts")
+    arguments = ("sync", cli.destination, "--entities=accounts,journals")
+
+    plain = cli(*arguments).err.splitlines()
+    lines = [json.loads(line) for line in cli(*arguments, "--log-format=json").err.splitlines()]
+    result = cli(*arguments, "--json")
+
+    about = [line for line in plain if "Exact Online answered 403" in line]
+    assert [line.startswith("error: accounts of ") for line in about] == [True]
+    assert "run again to go on" not in plain[-1]
+    told = next(line for line in lines if line["level"] == "error")
+    assert {k: told[k] for k in ("code", "entity", "division", "permanent")} == {
+        "code": "refused", "entity": "accounts", "division": cli.world.division, "permanent": True,
+    }  # fmt: skip
+    assert (lines[-1]["code"], lines[-1]["exit_code"]) == ("refused", 3)
+    codes = {s["entity"]: s["code"] for s in result.json["streams"] if s["code"]}
+    assert (result.json["code"], codes) == ("refused", {"accounts": "refused"})
+    assert len(result.err.splitlines()) == 1
