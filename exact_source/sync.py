@@ -164,8 +164,12 @@ def read_in_rounds(
             run.begin_round()
             on_round(run.rounds)
             before = len(run.results)
-            load_round(pipeline, make_source(), run.leases)
-            trace(run.results[before:])
+            loaded = False
+            try:
+                load_round(pipeline, make_source(), run.leases)
+                loaded = True
+            finally:
+                trace(run.results[before:], loaded)
             going_on = goes_on(run, run.results[before:])
 
 

@@ -57,7 +57,7 @@ def status(  # noqa: PLR0913, PLR0917 (options of a command)
     if as_json:
         print_json(report)
     else:
-        _print(report)
+        _print(report, narrowed=entities is not None or bool(codes))
 
 
 def _entities(entities: str | None) -> list[str] | None:
@@ -94,7 +94,9 @@ def describe(memory: Memory, divisions: set[int], now: float) -> dict[str, Any]:
             {
                 "division": code,
                 "calls_today": memory.calls_today.get(code, 0),
-                # Others may have spent some too; the headers that tell are not kept.
+                # Others may have spent some too, and a contract may allow more: the headers that tell
+                # are not kept.
+                "calls_a_day_assumed": DAY_LIMIT,
                 "calls_left_today_at_most": max(0, DAY_LIMIT - memory.calls_today.get(code, 0)),
             }
             for code in codes
@@ -143,15 +145,19 @@ def format_cursor(cursor: Cursor | None) -> str | int | None:
     return iso_digits(cursor.value) if cursor.column == "Modified" else cursor.value
 
 
-def _print(report: dict[str, Any]) -> None:
+def _print(report: dict[str, Any], *, narrowed: bool) -> None:
     from .output import make_console, make_table, span, styled
 
     console = make_console()
     if not report["streams"]:
-        console.print(
-            f"nothing was loaded yet into {report['destination']}, dataset {report['dataset']}; "
-            "see `exact-source sync`"
-        )
+        where = f"into {report['destination']}, dataset {report['dataset']}"
+        if narrowed:
+            console.print(
+                f"nothing that --divisions and --entities name was loaded {where}; "
+                "without them `exact-source status` tells of all that was"
+            )
+        else:
+            console.print(f"nothing was loaded yet {where}; see `exact-source sync`")
         return
     rows = []
     for stream in report["streams"]:
@@ -177,5 +183,6 @@ def _print(report: dict[str, Any]) -> None:
     for division in report["divisions"]:
         console.print(
             f"division {division['division']}: {division['calls_today']:,} calls today, "
-            f"at most {division['calls_left_today_at_most']:,} left"
+            f"at most {division['calls_left_today_at_most']:,} left of the usual "
+            f"{division['calls_a_day_assumed']:,}"
         )

@@ -187,3 +187,22 @@ def test_postgres_tells_the_same_as_duckdb(cli: Cli, postgres: str) -> None:
 
     kept = ("division", "entity", "feed", "cursor", "rows", "status")
     assert [[s[k] for k in kept] for s in found] == [[s[k] for k in kept] for s in duckdb]
+
+
+@pytest.mark.parametrize("narrower", ["--divisions=999", "--entities=items"])
+def test_what_is_not_there_is_not_called_an_empty_database(cli: Cli, narrower: str) -> None:
+    assert cli("sync", cli.destination, "--entities=journals").code == 0
+
+    result = cli("status", cli.destination, narrower)
+
+    assert result.code == 0
+    assert "nothing that --divisions and --entities name was loaded" in result.out
+    assert "nothing was loaded yet" not in result.out
+
+
+def test_the_calls_of_a_day_are_said_to_be_assumed(cli: Cli) -> None:
+    assert cli("sync", cli.destination, "--entities=journals").code == 0
+
+    assert "left of the usual 5,000" in cli("status", cli.destination).out
+    for division in cli("status", cli.destination, "--json").json["divisions"]:
+        assert division["calls_a_day_assumed"] == 5000

@@ -6,6 +6,7 @@ import json
 import sys
 
 import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -65,3 +66,24 @@ def test_without_the_api_a_sync_goes_as_ever(world: World, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
 
     assert world.sync("journals").exit_code == 0
+
+
+def test_a_load_that_fails_is_no_healthy_span(world: World, spans: InMemorySpanExporter) -> None:
+    world.sync("accounts")
+    spans.clear()
+    world.box.update(
+        "crm/Accounts", world.division, world.keys("crm/Accounts")[0], {"Name": "Jansen"}
+    )
+    world.sql("DROP TABLE exact_online.accounts")
+    world.sql("CREATE TABLE exact_online.accounts (id VARCHAR)")
+
+    with pytest.raises(PipelineStepFailed):
+        world.sync("accounts")
+
+    *streams, whole = spans.get_finished_spans()
+    assert whole.status.status_code is trace.StatusCode.ERROR
+    assert whole.status.description == "PipelineStepFailed"
+    assert {(s.status.status_code, (s.attributes or {})["loaded"]) for s in streams} == {
+        (trace.StatusCode.ERROR, False)
+    }
+    assert len(streams) == 2
