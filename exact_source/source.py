@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import dlt
 from dlt.common.configuration.container import Container
@@ -25,6 +25,14 @@ from .limits import DAY_S, Limits
 from .resources import make_resource, run_behind
 from .run import ROUND_ROWS, ROUND_S, Deletes, Options, Run
 from .settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from .entities.names import EntityName
+
+    Word = Literal["all", "core"]
+    Chosen = EntityName | Word | Sequence[EntityName | Word] | None
+else:
+    Chosen = Any  # dlt would turn what a settings file says into this type
 
 # How often the keys of entities without tombstones are compared.
 RECONCILE_DAYS = 7.0
@@ -218,7 +226,7 @@ def _active_pipeline() -> dlt.Pipeline | None:
 @dlt.source(name="exact_online", section="exact_online", max_table_nesting=0)
 def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a default)
     divisions: Any = "all",
-    entities: Any = None,
+    entities: Chosen = None,
     start_date: str | None = None,
     route: Any = "auto",
     deletes: Literal["hard", "soft", "ignore"] = "hard",

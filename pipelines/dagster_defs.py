@@ -91,7 +91,8 @@ class Books:
 def make_assets(books: Books) -> dg.AssetsDefinition:
     """An asset for each entity; a run syncs those that are selected, of one division."""
     # Only names are taken from it; each run reads the settings anew.
-    source = exact_online(entities=books.entities, client_id="-", client_secret="-")  # noqa: S106
+    names: list[Any] = list(books.entities)
+    source = exact_online(entities=names, client_id="-", client_secret="-")  # noqa: S106
 
     @dlt_assets(
         dlt_source=source,
