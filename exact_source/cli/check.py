@@ -109,7 +109,7 @@ class Findings:
 
 def check(  # noqa: PLR0913, PLR0917 (options of a command)
     context: typer.Context,
-    destination: Destination = "duckdb",
+    destination: Destination = "",
     dataset: Dataset = "exact_online",
     divisions: Divisions = "all",
     entities: Entities = None,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ..clock import Clock, SystemClock
 from ..destination import check_address, make_destination, split_destination
 from ..errors import ConfigurationError
+from ..settings import SECTION
 
 if TYPE_CHECKING:
     import dlt
@@ -30,7 +31,8 @@ def make_pipeline(destination: str, dataset: str, name: str) -> dlt.Pipeline:
     """The dlt pipeline that the options name; nothing is sent or created at the destination.
 
     Args:
-        destination: ``duckdb``, ``duckdb:PATH``, ``postgres``, ``postgresql://...`` or ``bigquery``.
+        destination: ``duckdb``, ``duckdb:PATH``, ``postgres``, ``postgresql://...`` or ``bigquery``;
+            empty for the one that ``exact-source init`` noted, else ``duckdb``.
         dataset: Schema of the tables.
         name: Of the pipeline.
 
@@ -40,9 +42,11 @@ def make_pipeline(destination: str, dataset: str, name: str) -> dlt.Pipeline:
     """
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     check_dataset(dataset)
-    kind, place = parse_destination(destination)
-    need_extra(kind)
     import dlt
+
+    noted: Any = dlt.config.get(f"{SECTION}.destination")
+    kind, place = parse_destination(destination or noted or "duckdb")
+    need_extra(kind)
     from dlt.common.configuration.exceptions import ConfigurationException
     from dlt.pipeline.exceptions import InvalidPipelineName
 

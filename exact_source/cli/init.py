@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 # What must never get into a repository; `.dlt/.gitignore` keeps it out whatever the user's own says.
 IGNORED = ("secrets.toml", "exact_online_tokens*", ".exact_online_tokens*")
 FILES = ("config", "secrets")
+# Where a setting goes: file, tables, name.
+Entries = dict[tuple[str, ...], str]
+NOTED = (*SECTION.split("."), "destination")
+BIGQUERY = ("destination", "bigquery", "credentials")
+KEY_PARTS = ("project_id", "private_key", "client_email")
 STDIN = "-"
 
 
@@ -126,6 +131,13 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
             help="duckdb, duckdb:PATH, postgres, postgresql://USER@HOST/DATABASE or bigquery.",
         ),
     ] = None,
+    bigquery_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON key of the service account for BigQuery; its content goes into secrets.toml.",
+        ),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Let flags change settings that are there already.")
     ] = False,
@@ -144,7 +156,6 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
 
     Example: exact-source init --region nl --client-id ID --client-secret - --redirect-uri https://x.example/
     """
-    from .connect import parse_destination
     from .output import print_json
 
     given = {
@@ -157,12 +168,12 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
     before = {file: read_toml(folder / f"{file}.toml") for file in FILES}
     asks = sys.stdin.isatty()
     values = Answers(given, before, asks=asks, replace=replace).all()
-    if destination is None:
-        destination = prompt("Destination", "duckdb", check_destination) if asks else "duckdb"
-    credentials = check_destination(destination)
+    destination, entries = where_to(destination, bigquery_key, before, asks=asks)
     if not replace:
-        refuse_other(before["secrets"], credentials)
-    changed = merge(before, values, credentials)
+        refuse_other(before, entries)
+    for setting, value in values.items():
+        entries[setting.file, *SECTION.split("."), setting.name] = value
+    changed = merge(before, entries)
     write(folder, before, changed)
     if not as_json:
         show(folder, changed)
@@ -174,9 +185,7 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
         written = {"folder": str(folder), "written": changed, "destination": destination}
         print_json(written | steps.results)
     elif not logged_in and not checked:
-        option = f" --destination {parse_destination(destination)[0]}"
-        following = ("login", f"check{option}", f"sync{option}")
-        notes.info("next: %s", ", ".join(f"exact-source {step}" for step in following))
+        notes.info("next: exact-source login, exact-source check, exact-source sync")
     raise typer.Exit(steps.code)
 
 
@@ -235,9 +244,7 @@ class Answers:
         return self._given[setting.name] or self._old(setting) or setting.default
 
     def _old(self, setting: Setting) -> str | None:
-        value: Any = self._before[setting.file]
-        for part in (*SECTION.split("."), setting.name):
-            value = value.get(part, {}) if isinstance(value, Mapping) else {}
+        value = found(self._before[setting.file], (*SECTION.split("."), setting.name))
         return str(value) if value else None
 
 
@@ -260,8 +267,21 @@ def prompt(
     )  # fmt: skip
 
 
-def check_destination(text: str) -> dict[str, str]:
-    """What ``secrets.toml`` has to say of a destination, by the kind of it: one entry at most.
+def where_to(
+    given: str | None, key: Path | None, before: Mapping[str, TOMLDocument], *, asks: bool
+) -> tuple[str, Entries]:
+    """The destination, asked for if it was not given, and what the files have to say of it."""
+    noted = str(found(before["config"], NOTED) or "duckdb")
+    if given is None:
+        given = prompt("Destination", noted, check_destination) if asks else noted
+    kind, place = check_destination(given)
+    if asks and key is None and kind == "bigquery" and found(before["secrets"], BIGQUERY) is None:
+        key = ask_for_key()
+    return given, {("config", *NOTED): kind} | credentials(kind, place, key)
+
+
+def check_destination(text: str) -> tuple[str, str]:
+    """The kind of a destination, and its place; empty if dlt's configuration says it.
 
     Raises:
         ConfigurationError: If it is unknown, or what it needs is not installed.
@@ -270,7 +290,41 @@ def check_destination(text: str) -> dict[str, str]:
 
     kind, place = parse_destination(text)
     need_extra(kind)
-    return {kind: place} if place else {}
+    return kind, place
+
+
+def ask_for_key() -> Path | None:
+    """The file of the key for BigQuery; ``None`` for what the environment has."""
+    question = "File of the service account's key (Enter: the credentials of the environment)"
+    answer = prompt(question, "", lambda text: text and read_key(Path(text)))
+    return Path(answer) if answer else None
+
+
+def read_key(file: Path) -> dict[str, str]:
+    """What dlt needs of a service account's key.
+
+    Raises:
+        ConfigurationError: If the file is none; nothing of its content is said.
+    """
+    try:
+        held = json.loads(file.expanduser().read_text("utf-8"))
+        return {name: str(held[name]) for name in KEY_PARTS}
+    except OSError as error:
+        raise ConfigurationError(
+            f"--bigquery-key: {file} cannot be read: {error.strerror}"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise ConfigurationError(
+            f"--bigquery-key: {file} is no JSON key of a service account; make one in the console of "
+            "Google Cloud"
+        ) from None
+
+
+def credentials(kind: str, place: str, key: Path | None) -> Entries:
+    """What ``secrets.toml`` has to say of a destination."""
+    if kind == "bigquery" and key is not None:
+        return {("secrets", *BIGQUERY, name): value for name, value in read_key(key).items()}
+    return {("secrets", "destination", kind, "credentials"): place} if place else {}
 
 
 def settings_folder() -> Path:
@@ -297,34 +351,32 @@ def read_toml(path: Path) -> TOMLDocument:
         raise ConfigurationError(f"{path} is no TOML in line {error.line}; correct it") from None
 
 
-def refuse_other(secrets: TOMLDocument, credentials: Mapping[str, str]) -> None:
-    """Make sure that the destination's credentials are new or the same.
+def found(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    """The value at a path; ``None`` if there is none."""
+    value: Any = document
+    for part in path:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def refuse_other(documents: Mapping[str, TOMLDocument], entries: Entries) -> None:
+    """Make sure that values are new or the same.
 
     Raises:
         ConfigurationError: If not.
     """
-    for kind, place in credentials.items():
-        old = secrets.get("destination", {}).get(kind, {}).get("credentials")
-        if old is not None and old != place:
+    for (file, *path), value in entries.items():
+        old = found(documents[file], tuple(path))
+        if old is not None and old != value:
             raise ConfigurationError(
-                f"destination.{kind}.credentials are set to something else in .dlt/secrets.toml; "
-                "--replace changes them"
+                f"{'.'.join(path)} is set to something else in .dlt/{file}.toml; --replace changes it"
             )
 
 
-def merge(
-    documents: Mapping[str, TOMLDocument],
-    values: Mapping[Setting, str],
-    destination: Mapping[str, str],
-) -> dict[str, list[str]]:
+def merge(documents: Mapping[str, TOMLDocument], entries: Entries) -> dict[str, list[str]]:
     """Put values into the files' documents; gives the names of those that are new, for each file."""
     changed: dict[str, list[str]] = {file: [] for file in FILES}
-    entries = [(s.file, *SECTION.split("."), s.name, value) for s, value in values.items()]
-    entries += [
-        ("secrets", "destination", kind, "credentials", place)
-        for kind, place in destination.items()
-    ]
-    for file, *tables, name, value in entries:
+    for (file, *tables, name), value in entries.items():
         if put(documents[file], tables, name, value):
             changed[file].append(".".join((*tables, name)))
     return changed
@@ -336,7 +388,7 @@ def put(document: TOMLDocument, tables: list[str], name: str, value: str) -> boo
 
     table: Any = document
     for position, part in enumerate(tables):
-        if part not in table:
+        if not isinstance(table.get(part), Mapping):  # another form of the credentials, perhaps
             table[part] = tomlkit.table(is_super_table=position < len(tables) - 1)
         table = table[part]
     if str(table.get(name, "")) == value:

@@ -66,8 +66,10 @@ Destination = Annotated[
         autocompletion=complete_destination,
         help=(
             "duckdb, duckdb:PATH, postgres, postgresql://USER@HOST/DATABASE or bigquery; "
-            "credentials come from .dlt/secrets.toml or the environment."
+            "credentials come from .dlt/secrets.toml or the environment. "
+            "Default: as init set it, else duckdb."
         ),
+        show_default=False,
         rich_help_panel=TARGET,
     ),
 ]
@@ -110,5 +112,5 @@ AsJson = Annotated[
     bool, typer.Option("--json", help="One JSON document on stdout, and nothing else there.")
 ]
 
-DESTINATION, DATASET, PIPELINE = "duckdb", "exact_online", "exact_online"
+DATASET, PIPELINE = "exact_online", "exact_online"
 DIVISIONS = "all"

@@ -40,7 +40,7 @@ COLUMNS = ("division", "entity", "feed", "rows", "rows per call", "calls", "from
 
 def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     context: typer.Context,
-    destination: Destination = "duckdb",
+    destination: Destination = "",
     dataset: Dataset = "exact_online",
     divisions: Divisions = "all",
     entities: Entities = None,

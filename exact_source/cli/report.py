@@ -17,7 +17,7 @@ MARTS = "exact_finance"
 
 def report(  # noqa: PLR0913, PLR0917 (options of a command)
     context: typer.Context,
-    destination: Destination = "duckdb",
+    destination: Destination = "",
     dataset: Dataset = "exact_online",
     pipeline_name: PipelineName = "exact_online",
     divisions: Divisions = "all",

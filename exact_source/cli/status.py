@@ -18,7 +18,7 @@ COLUMNS = ("division", "entity", "feed", "cursor", "rows", "last success", "lag"
 
 def status(  # noqa: PLR0913, PLR0917 (options of a command)
     context: typer.Context,
-    destination: Destination = "duckdb",
+    destination: Destination = "",
     dataset: Dataset = "exact_online",
     pipeline_name: PipelineName = "exact_online",
     divisions: Divisions = "all",

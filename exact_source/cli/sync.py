@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     context: typer.Context,
-    destination: Destination = "duckdb",
+    destination: Destination = "",
     dataset: Dataset = "exact_online",
     divisions: Divisions = "all",
     entities: Entities = None,

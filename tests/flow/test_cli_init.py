@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import stat
 import subprocess
@@ -58,6 +59,7 @@ def test_flags_write_settings_that_every_command_finds(
     assert read(folder, "config")["sources"]["exact_online"] == {
         "region": "be",
         "redirect_uri": "https://books.example/callback",
+        "destination": "postgres",
     }
     assert read(folder, "secrets") == {
         "sources": {
@@ -71,7 +73,7 @@ def test_flags_write_settings_that_every_command_finds(
         "11111111-2222",
     )
     printed = "".join(capsys.readouterr())
-    assert "exact-source sync --destination postgres\n" in printed
+    assert "next: exact-source login, exact-source check, exact-source sync\n" in printed
     assert "s3cret" not in printed
     assert "me:pw" not in printed
 
@@ -269,3 +271,57 @@ def test_with_json_a_login_and_a_check_are_part_of_the_one_document(
     assert sorted(result.json) == ["check", "destination", "folder", "login", "written"]
     assert {c["state"] for c in result.json["check"]["checks"]} == {"ok", "skipped"}
     assert result.json["login"]["store"]
+
+
+def test_the_destination_is_remembered(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert init("--destination", f"duckdb:{folder.parent / 'books.db'}") == 0
+    assert init("--replace", "--destination", "postgresql://me:pw@127.0.0.1:1/books") == 0
+    assert init() == 0
+    capsys.readouterr()
+
+    assert read(folder, "config")["sources"]["exact_online"]["destination"] == "postgres"
+    assert run(["status"]) == 1
+    assert "destination postgres: " in capsys.readouterr().err
+    assert run(["status", "--destination", "duckdb"]) == 0
+    assert "into duckdb, dataset" in capsys.readouterr().out
+
+
+KEY = {"type": "service_account", "project_id": "books", "client_email": "loader@books.example"}
+
+
+def write_key(file: Path, **more: str) -> Path:
+    file.write_text(json.dumps(KEY | {"private_key": "-----BEGIN hush-5ecret\\n"} | more))
+    return file
+
+
+def test_the_key_for_bigquery_becomes_credentials(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = write_key(tmp_path / "key.json")
+
+    assert init("--destination", "bigquery", "--bigquery-key", str(key)) == 0
+
+    held = read(folder, "secrets")["destination"]["bigquery"]["credentials"]
+    assert held == {
+        "project_id": "books",
+        "private_key": "-----BEGIN hush-5ecret\\n",
+        "client_email": "loader@books.example",
+    }
+    assert read(folder, "config")["sources"]["exact_online"]["destination"] == "bigquery"
+    other = write_key(tmp_path / "other.json", project_id="other")
+    assert init("--destination", "bigquery", "--bigquery-key", str(other)) == 2
+    assert init("--replace", "--destination", "bigquery", "--bigquery-key", str(other)) == 0
+    assert "hush" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"project_id": "hush-5ecret"}', None])
+def test_what_is_no_key_is_refused_and_not_shown(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None
+) -> None:
+    if text is not None:
+        (tmp_path / "key.json").write_text(text)
+
+    code = init("--destination", "bigquery", "--bigquery-key", str(tmp_path / "key.json"))
+
+    assert (code, folder.exists()) == (2, False)
+    assert "hush" not in "".join(capsys.readouterr())
