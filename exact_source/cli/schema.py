@@ -81,7 +81,8 @@ def export(made: Schema, form: Format) -> str:
         return made.to_pretty_yaml()
     try:
         if form is Format.dbml:
-            return made.to_dbml(include_dlt_tables=False)
+            # dlt looks for the columns that its references name in the tables that are left out.
+            return made.to_dbml(include_dlt_tables=False, include_internal_dlt_ref=False)
         return made.to_mermaid(include_dlt_tables=False)
     except ImportError:
         raise ConfigurationError(

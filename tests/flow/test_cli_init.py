@@ -221,7 +221,7 @@ def test_on_a_terminal_it_asks_logs_in_and_checks(make_cli: Callable[..., Cli]) 
         k: v for k, v in os.environ.items() if "EXACT_ONLINE" not in k or k.endswith(wanted)
     } | {"BROWSER": "true"}
     person = pexpect.spawn(
-        sys.executable, ["-m", "exact_source", "init"], env=environment, cwd=project, timeout=20,
+        sys.executable, ["-m", "exact_source", "init"], env=environment, cwd=project, timeout=60,
         dimensions=(24, 200), encoding="utf-8",
     )  # fmt: skip
     person.logfile_read = io.StringIO()

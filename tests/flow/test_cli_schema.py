@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 
 import pytest
 import yaml
+from pydbml import PyDBML
 
 from exact_source.entities import load_catalogue
 from tests.flow.cli_fixtures import Cli, cli, make_cli
@@ -54,14 +54,15 @@ def test_mermaid_draws_the_tables(cli: Cli) -> None:
     assert "_dlt_loads" not in result.out
 
 
-def test_dbml_names_its_tables_or_the_package_that_is_missing(cli: Cli) -> None:
-    result = cli("schema", "--entities=accounts", "--format=dbml")
+def test_dbml_is_read_by_its_own_parser(cli: Cli) -> None:
+    result = cli("schema", "--entities=accounts,journals", "--format=dbml")
 
-    if find_spec("pydbml") is None:
-        assert result.code == 2
-        assert "dlt[dbml]" in result.err
-    else:
-        assert (result.code, "accounts" in result.out) == (0, True)
+    tables = {table.name: table for table in PyDBML(result.out).tables}
+    assert result.code == 0
+    assert set(tables) == {"accounts", "journals"}
+    columns = {column.name: column for column in tables["accounts"].columns}
+    assert (columns["timestamp"].type, columns["name"].type) == ("bigint", "text")
+    assert {name for name, column in columns.items() if column.pk} == {"division", "id"}
 
 
 @pytest.mark.parametrize("option", ["--entities=nope", "--format=svg", "--deletes=sometimes"])

@@ -18,7 +18,9 @@ from pathlib import Path
 import duckdb
 import httpx
 import pytest
+import yaml
 
+from exact_source.cli import app
 from tests.flow.cli_fixtures import Cli, make_cli
 
 __all__ = ["make_cli"]
@@ -178,3 +180,57 @@ def test_options_in_the_table_of_the_sandbox_are_those_of_the_command(person: Cl
     real = set(re.findall(r"(--[a-z-]+)", person("sandbox", "--help").out))
     assert listed - {"--fault"} <= real
     assert real - listed <= {"--help", "--verbose", "--log-format"}
+
+
+SHELL = [page for page in PAGES if "```sh\n" in (ROOT / page).read_text()]
+
+
+@pytest.mark.parametrize("page", SHELL)
+def test_what_a_shell_block_calls_is_there(page: str, person: Cli) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for command in shell_commands(page):
+        match shlex.split(command, comments=True):
+            case ["make", target]:
+                assert target in targets, command
+            case ["exact-source", *words]:
+                check_words(words, person)
+            case ["podman" | "docker", "run", *words] if "exact-source" in words:
+                check_words(words[words.index("exact-source") + 1 :], person)
+            case ["cp", *words]:
+                sources = [w for w in words if w.startswith("exact-source/")]
+                assert all((ROOT / w.removeprefix("exact-source/")).exists() for w in sources)
+
+
+def shell_commands(page: str) -> Iterator[str]:
+    """The lines of the blocks that a shell reads, without the variables in front."""
+    for language, text in snippets(page):
+        if language == "sh":
+            for line in text.replace("\\\n", " ").splitlines():
+                yield re.sub(r"^([A-Z_]+=\S+ |opentelemetry-instrument )+", "", line)
+
+
+def check_words(words: list[str], person: Cli) -> None:
+    """A command has each of the options that a line gives it."""
+    shown = person(words[0], "--help")
+    assert shown.code == 0, words
+    options = {word.partition("=")[0] for word in words if word.startswith("--")}
+    assert options <= set(re.findall(r"--[a-z-]+", shown.out)), words
+
+
+def test_forms_for_issues_are_those_that_the_forge_takes() -> None:
+    folder = ROOT / ".github" / "ISSUE_TEMPLATE"
+    for file in sorted(folder.glob("*.yml")):
+        form = yaml.safe_load(file.read_text())
+        if file.name == "config.yml":
+            assert set(form) <= {"blank_issues_enabled", "contact_links"}
+            continue
+        assert {"name", "description", "body"} <= set(form) <= FORM, file.name
+        for field in form["body"]:
+            assert field["type"] in {"markdown", "textarea", "input", "dropdown", "checkboxes"}
+            assert field["attributes"].get("label") or field["type"] == "markdown"
+        for command in re.findall(r"exact-source [a-z -]+", file.read_text()):
+            assert command.split()[1] in {*COMMANDS, "--version"}, command
+
+
+FORM = {"name", "description", "title", "labels", "assignees", "projects", "type", "body"}
+COMMANDS = {command.__name__ for command in app.COMMANDS}
