@@ -13,6 +13,7 @@ import dlt
 import duckdb
 import pyarrow as pa
 from dlt.common.schema.typing import TColumnSchema, TScd2StrategyDict
+from dlt.destinations.impl.bigquery.bigquery_adapter import CLUSTER_COLUMNS_HINT
 
 from . import rows
 from .shape import Shape
@@ -57,7 +58,8 @@ class History:
         if not self._held:
             return None
         by = "timestamp" if self._shape.version == "timestamp" else rows.SYNCED_AT.name
-        table = last_states(self._held, ["division", *self._shape.keys], by)
+        keys = ["division", *self._shape.keys]
+        table = last_states(self._held, keys, by)
         columns: dict[str, TColumnSchema] = {f.name: hint(f) for f in table.schema}
         hints = dlt.mark.make_hints(
             table_name=self._shape.entity.name + SUFFIX,
@@ -66,6 +68,8 @@ class History:
             merge_key=KEY,
             columns=columns,
             file_format="parquet",
+            # On BigQuery a company's rows lie together, as those of the entity's own table do.
+            additional_table_hints={CLUSTER_COLUMNS_HINT: keys},
         )
         return dlt.mark.with_hints(table, hints, create_table_variant=True)
 
@@ -84,7 +88,8 @@ def last_states(tables: Iterable[pa.Table], keys: Sequence[str], by: str) -> pa.
         has none either: a column that Exact withdrew comes back from the destination, as the last.
     """
     held = rows.concat(list(tables))
-    state = [f"'{c}=' || \"{c}\"" for c in sorted(held.column_names) if c not in _NO_STATE]
+    # By name: a column that Exact withdraws moves to the end, and that changes no row.
+    state = [f"'{c}=' || \"{c}\"" for c in sorted({*held.column_names} - _NO_STATE)]
     deleted = f"CASE WHEN \"{rows.DELETED_AT.name}\" IS NOT NULL THEN 'gone' END"
     named = ", ".join(f'"{k}"' for k in keys)
     sql = (

@@ -11,10 +11,13 @@ from typing import Any
 
 import dlt
 import pytest
+from dlt.destinations.sql_client import SqlClientBase
 
 from tests.bigquery import ENVIRONMENT, bigquery_settings
 from tests.postgres import fresh_database
-from tests.world import World, make_box
+from tests.world import Row, World, as_digits, make_box
+
+FROM, TO = "_dlt_valid_from", "_dlt_valid_to"
 
 # A group runs in one process, so that an emulator is started and a story told but once.
 KINDS = (
@@ -43,8 +46,15 @@ def world_in(kind: str, folder: Path, **box: Any) -> Iterator[World]:
         )
         yield world
         with world.pipeline.sql_client() as client:
-            if client.has_dataset():
-                client.drop_dataset()
+            drop(client)
+            with client.with_staging_dataset():
+                drop(client)
+
+
+def drop(client: SqlClientBase[Any]) -> None:
+    """Remove the dataset that is open, if there is one."""
+    if client.has_dataset():
+        client.drop_dataset()
 
 
 def _settings(kind: str) -> Mapping[str, str]:
@@ -71,3 +81,18 @@ def _destination(kind: str, folder: Path) -> Iterator[Any]:
             yield dlt.destinations.postgres(dsn)
     else:
         yield dlt.destinations.bigquery(location="EU")
+
+
+def states(world: World, entity: str, key: str | None = None) -> list[Row]:
+    """Rows of an entity's table of states, by key and in the order of time."""
+    with world.pipeline.sql_client() as client:
+        table = client.make_qualified_table_name(f"{entity}_history")
+        with client.execute_query(f"SELECT * FROM {table}") as cursor:
+            names = [column[0] for column in cursor.description or ()]
+            found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    mine = [
+        {name: as_digits(name, value) for name, value in row.items()}
+        for row in found
+        if key is None or row["id"] == key
+    ]
+    return sorted(mine, key=lambda row: (row["_key"], row[FROM]))

@@ -18,12 +18,13 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source.sync import Outcome
-from tests.destinations import KINDS, world_in
+from tests.destinations import FROM, KINDS, TO, states, world_in
 from tests.world import Calls, Row, World, assert_same_rows, digits, expected_rows
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ACCOUNTS, LINES, INVOICE_LINES = "accounts", "transaction_lines", "sales_invoice_lines"
 ENTITIES = (ACCOUNTS, LINES, INVOICE_LINES)  # by sync with tombstones, by bulk, without a cursor
+STATES = "accounts_history"
 PATHS = {
     ACCOUNTS: "sync/CRM/Accounts",
     LINES: "bulk/Financial/TransactionLines",
@@ -71,13 +72,18 @@ class Story:
     steps: dict[str, Step] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     jobs: list[str] = field(default_factory=list)
+    clusters: dict[str, list[str]] = field(default_factory=dict)
 
     def tell(self) -> None:
         """Everything, in its order."""
         self.prepare()
         self.sync("first")
+        if "bigquery" in self.kind:
+            self.look_at_clusters()
         self.change()
-        self.sync("changed", utc_instants=True)
+        self.sync("changed")
+        self.world.box.drop_property(PATHS[ACCOUNTS], "Email")
+        self.sync("widened", utc_instants=True)
         with self.read_only(ACCOUNTS), pytest.raises(PipelineStepFailed):
             self.change_and_sync()
         self.world.pipeline = self.world.new_pipeline("another machine")
@@ -90,6 +96,14 @@ class Story:
             PATHS[ACCOUNTS], self.world.division, {"ID": self.keys["soft"], "Name": "back"}
         )
         self.sync("back", deletes="soft")
+
+    def look_at_clusters(self) -> None:
+        """What BigQuery itself says of the tables."""
+        with self.world.pipeline.sql_client() as client:
+            google: Any = client.native_connection
+            for name in (*ENTITIES, STATES):
+                table = google.get_table(f"{client.dataset_name}.{name}")
+                self.clusters[name] = table.clustering_fields
 
     def prepare(self) -> None:
         """Values that are easily spoilt on their way."""
@@ -109,12 +123,11 @@ class Story:
         self.delete("gone line", LINES)
         for key in self.ids(INVOICE_LINES):
             world.box.delete(PATHS[INVOICE_LINES], world.division, key)
-        world.box.drop_property(PATHS[ACCOUNTS], "Email")
 
     def change_and_sync(self) -> None:
         self.update(ACCOUNTS, self.keys["renamed"], {"Name": "Renamed again"})
         self.delete("gone unseen", ACCOUNTS)
-        self.world.sync(*ENTITIES)
+        self.world.sync(*ENTITIES, history=ACCOUNTS)
 
     def spoil(self) -> None:
         """Damage that no feed tells of."""
@@ -140,12 +153,13 @@ class Story:
     def sync(self, name: str, **options: Any) -> None:
         world = self.world
         with world.watch() as calls:
-            outcome = world.sync(*ENTITIES, **options)
+            outcome = world.sync(*ENTITIES, history=ACCOUNTS, **options)
         wanted = {
             e: [row for d in world.box.divisions for row in expected_rows(world.box, e, d)]
             for e in ENTITIES
         }
-        self.steps[name] = Step(outcome, calls, {e: world.table(e) for e in ENTITIES}, wanted)
+        tables = {e: world.table(e) for e in ENTITIES} | {STATES: states(world, ACCOUNTS)}
+        self.steps[name] = Step(outcome, calls, tables, wanted)
         trace = world.pipeline.last_trace
         packages = trace.last_load_info.load_packages if trace and trace.last_load_info else []
         self.jobs += [Path(j.file_path).name for p in packages for j in p.jobs["completed_jobs"]]
@@ -201,7 +215,7 @@ def test_rows_travel_as_parquet(story: Story) -> None:
 
 def test_a_second_load_merges_what_changed_and_reads_little_else(story: Story) -> None:
     step = story.steps["changed"]
-    step.assert_equal(LINES, INVOICE_LINES)
+    step.assert_equal()
     renamed, new = (step.row(ACCOUNTS, story.keys[name]) for name in ("renamed", "new"))
     assert renamed is not None
     assert renamed["name"] == "Renamed"
@@ -224,25 +238,23 @@ def test_a_company_whose_last_row_went_ends_with_none(story: Story) -> None:
     assert after == [row for row in before if row["division"] == story.world.other] != []
 
 
-def test_a_new_column_is_added_and_old_rows_lack_it(story: Story) -> None:
-    first, changed = story.steps["first"], story.steps["changed"]
-    new, kept = (changed.row(ACCOUNTS, story.keys[name]) for name in ("new", "kept"))
-    assert "modified_utc" not in first.tables[ACCOUNTS][0]
-    assert new is not None
-    assert new["modified_utc"].utcoffset().total_seconds() == 0
-    assert kept is not None
-    assert kept["modified_utc"] is None
+def test_a_new_column_is_filled_in_all_rows(story: Story) -> None:
+    before, step = story.steps["changed"], story.steps["widened"]
+    step.assert_equal(LINES, INVOICE_LINES)
+    assert "modified_utc" not in before.tables[ACCOUNTS][0]
+    for row in step.tables[ACCOUNTS]:
+        assert row["modified_utc"].utcoffset().total_seconds() == 0
+    told = next(r for r in step.outcome.results if r.entity == ACCOUNTS)
+    assert "new columns: created_utc, modified_utc: read anew" in told.notes
 
 
 def test_a_withdrawn_column_keeps_what_was_loaded(story: Story) -> None:
-    step = story.steps["changed"]
+    before, step = story.steps["changed"], story.steps["widened"]
     told = next(r for r in step.outcome.results if r.entity == ACCOUNTS)
-    assert told.notes == ["left out, as Exact no longer has it: Email"]
-    old, new = (step.row(ACCOUNTS, story.keys[name]) for name in ("text", "new"))
-    assert old is not None
-    assert old["email"] == "first@example.com"
-    assert new is not None
-    assert new["email"] is None
+    assert "left out, as Exact no longer has it: Email" in told.notes
+    mails = [{row["id"]: row["email"] for row in s.tables[ACCOUNTS]} for s in (before, step)]
+    assert mails[0] == mails[1]
+    assert mails[1][story.keys["text"]] == "first@example.com"
 
 
 def test_what_a_failed_load_took_along_is_read_again_on_another_machine(story: Story) -> None:
@@ -275,3 +287,50 @@ def test_a_soft_deleted_row_that_comes_back_is_unmarked(story: Story) -> None:
     step.assert_equal()
     assert step.marked(ACCOUNTS) == []
     assert [row["id"] for row in step.marked(INVOICE_LINES)] == [story.keys["soft invoice"]]
+
+
+def test_the_states_that_hold_now_are_the_rows(story: Story) -> None:
+    """At every step: one state a row, with its values, and one that says gone of what is gone."""
+    hidden = {
+        "_synced_at",
+        "_key",
+        "_version",
+        FROM,
+        TO,
+        "timestamp",
+        "created_utc",
+        "modified_utc",
+    }
+    for name, step in story.steps.items():
+        now = [row for row in step.tables[STATES] if row[TO] is None]
+        assert len({row["_key"] for row in now}) == len(now), name
+        held, stored = (
+            {row["id"]: {k: v for k, v in row.items() if k not in hidden} for row in rows}
+            for rows in (
+                [row for row in now if row["_deleted_at"] is None],
+                [row for row in step.tables[ACCOUNTS] if row["_deleted_at"] is None],
+            )
+        )
+        assert held == stored, name
+
+
+def test_each_change_is_a_state_with_its_time(story: Story) -> None:
+    """What a failed load took along is one state, though it was loaded twice."""
+    history = story.steps["back"].tables[STATES]
+
+    def of(name: str, column: str) -> list[Any]:
+        mine = [row for row in history if row["id"] == story.keys[name]]
+        assert [row[TO] for row in mine] == [*(row[FROM] for row in mine[1:]), None]
+        return [row[column] for row in mine]
+
+    assert of("renamed", "name")[1:] == ["Renamed", "Renamed again"]
+    assert len(of("kept", "name")) == len(of("new", "name")) == 1
+    for name in ("gone", "gone unseen"):
+        assert [at is not None for at in of(name, "_deleted_at")] == [False, True]
+    assert [at is not None for at in of("soft", "_deleted_at")] == [False, True, False]
+
+
+def test_the_table_of_states_is_clustered_as_its_entity_is(story: Story) -> None:
+    if "bigquery" not in story.kind:
+        pytest.skip("only BigQuery clusters")
+    assert story.clusters == {name: ["division", "id"] for name in (*ENTITIES, STATES)}

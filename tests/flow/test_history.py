@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import dlt
 import pytest
@@ -13,10 +12,8 @@ from exact_source import run
 from exact_source.errors import ConfigurationError
 from exact_source.run import StreamResult
 from tests.conftest import MakeWorld
-from tests.world import World, feed_path
-
-FROM, TO = "_dlt_valid_from", "_dlt_valid_to"
-Row = dict[str, Any]
+from tests.destinations import FROM, TO, states
+from tests.world import Row, World, feed_path
 
 
 @pytest.fixture(params=["duckdb", "postgres"])
@@ -26,17 +23,6 @@ def anywhere(request: pytest.FixtureRequest, make_world: MakeWorld) -> World:
         destination = dlt.destinations.postgres(request.getfixturevalue("postgres"))
         world.pipeline = world.new_pipeline(destination=destination)
     return world
-
-
-def states(world: World, entity: str, key: str | None = None) -> list[Row]:
-    """Rows of the table of states in the order of time."""
-    with world.pipeline.sql_client() as client:
-        table = client.make_qualified_table_name(f"{entity}_history")
-        with client.execute_query(f"SELECT * FROM {table}") as cursor:
-            names = [column[0] for column in cursor.description or ()]
-            found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    mine = [row for row in found if key is None or row["id"] == key]
-    return sorted(mine, key=lambda row: (row["_key"], row[FROM]))
 
 
 def assert_present(world: World, entity: str) -> None:
