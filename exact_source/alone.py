@@ -1,9 +1,13 @@
-"""One sync of a pipeline at a time on one machine; over several machines there are leases."""
+"""One sync of a pipeline at a time on one machine, and its working folder of one destination.
+
+Over several machines there are leases.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from .errors import HeldError
 
 # DuckDB would take four fifths of the machine's memory for its cache; merges and appends need far less.
 DUCKDB_MEMORY = "1GB"
+DESTINATION_MARK = "exact_destination"
 
 
 @contextmanager
@@ -42,6 +47,34 @@ def only_sync(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
         ) from None
     with lock:
         yield
+
+
+def of_one_destination(pipeline: dlt.Pipeline) -> None:
+    """Have the working folder hold nothing of another destination than this one.
+
+    dlt keeps a folder for each name of a pipeline, whatever the destination is. A package that was
+    left over would be loaded here, with the cursor of there: rows in between would never be read.
+
+    Call it as the only one that is at the pipeline.
+    """
+    mark = Path(pipeline.working_dir) / DESTINATION_MARK
+    place = destination_of(pipeline)
+    if mark.exists() and mark.read_text("utf-8") != place:
+        pipeline.drop()
+        pipeline.sync_destination()
+    mark.write_text(place, "utf-8")
+
+
+def destination_of(pipeline: dlt.Pipeline) -> str:
+    """What tells a destination and dataset from others; a digest, since addresses may be secret."""
+    config = pipeline.destination_client().config
+    parts = (
+        pipeline.destination.destination_type,
+        config.fingerprint(),  # of BigQuery's project, of Postgres' host
+        config.data_location(),
+        pipeline.dataset_name,
+    )
+    return sha256("\n".join(map(str, parts)).encode()).hexdigest()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dlt.common.pipeline import LoadInfo
 from dlt.extract.source import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from .alone import held_open, only_sync
+from .alone import held_open, of_one_destination, only_sync
 from .comments import schema_version, update_comments
 from .errors import (
     AuthenticationError,
@@ -180,6 +180,7 @@ def working_on(pipeline: dlt.Pipeline, leases: SqlLeases | None, now: float) -> 
         opened.enter_context(only_sync(pipeline, now))
         if leases is not None:
             opened.enter_context(sole_worker(pipeline, leases))
+        of_one_destination(pipeline)
         opened.enter_context(held_open(pipeline, now))
         yield
 
