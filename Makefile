@@ -6,15 +6,15 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 JOBS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
 export RUNTIME__DLTHUB_TELEMETRY ?= false
 
-.PHONY: demo test lint types coverage bench docs proofs proofs-tokens clean
+.PHONY: demo test lint types coverage bench docs proofs proofs-tokens browser clean
 
 demo: $(VENV)/.demo
 	$(BIN)/exact-source demo
 
-test: lint types
+test: lint types browser
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup
 
-coverage: $(VENV)/.dev
+coverage: $(VENV)/.dev browser
 	$(BIN)/coverage run -m pytest -q
 	$(BIN)/coverage combine -q && $(BIN)/coverage report
 
@@ -35,6 +35,14 @@ proofs-tokens: $(VENV)/.dev
 	EXACT_TEST_KILLS=0 $(BIN)/python -m pytest -q -n $(JOBS) --timeout=10800 tests/faults/test_auth_kill.py
 	EXACT_TEST_ROTATIONS=200 $(BIN)/python -m pytest -q --timeout=3600 tests/faults/test_auth_rotations.py
 	$(BIN)/python -m benchmarks.rotation_window
+
+# The tests of the report look at it in a browser: Debian's, where root can install it. Elsewhere they skip.
+browser:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
+			--no-install-recommends chromium fonts-liberation >/dev/null && exit 0; \
+	fi; echo "no browser: the tests that look at the report in one are skipped"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
