@@ -83,7 +83,7 @@ class Models:
     def render(self, template: str, **values: Any) -> str:
         """SQL from a template; the models that it names come first as common table expressions."""
         self._needed = {}
-        text = self._environment.from_string(template).render(**values).strip()
+        text = self._environment.from_string(template).render(**self._macros, **values).strip()
         if not self._needed:
             return text
         models = ",\n".join(f"{name} as (\n{sql}\n)" for name, sql in self._needed.items())

@@ -166,7 +166,7 @@ class SyncBlock:
     def _company(self, code: int, name: str) -> dict[str, Any]:
         streams = [s for s in self.figures.streams if s.division == code]
         known = [s.last_success_at for s in streams if s.last_success_at]
-        oldest = min(known) if len(known) == len(streams) else None
+        oldest = min(known, default=None)
         calls = self.figures.calls_today.get(code, 0)
         age = None if oldest is None else self.figures.made_at - oldest
         return {
@@ -175,6 +175,7 @@ class SyncBlock:
             "tables": len(streams),
             "rows": sum(s.last_rows for s in streams),
             "age": "never" if age is None else ago(age),
+            "never": len(streams) - len(known),
             "stale": age is None or age > STALE,
             "calls": calls,
             "calls_percent": min(100.0, 100 * calls / DAY_LIMIT),

@@ -57,6 +57,10 @@ def test_models_and_columns_are_the_documented_ones(books: Books, built: Built, 
         for node in test["depends_on"]["nodes"]
     }
     assert {n["unique_id"] for n in models} <= tested
+    first = "model.exact_online.exact_loaded_until"
+    for node in models:  # else a load that arrives meanwhile would count as shown
+        reads = [n for n in node["depends_on"]["nodes"] if n.startswith("source.")]
+        assert not reads or first in {node["unique_id"], *node["depends_on"]["nodes"]}
 
 
 def test_amounts_are_exact_decimals_and_days_are_dates(

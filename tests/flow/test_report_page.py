@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -186,6 +187,49 @@ def test_built_tables_of_another_load_or_day_are_not_read(books: Books, tmp_path
     assert not figures_of(copy, marts=MARTS).built
 
 
+NO_LONGER = {
+    "a load of another worker that was read earlier": "INSERT INTO exact_online._exact_syncs SELECT "
+    "* REPLACE (ended_at - INTERVAL 1 HOUR AS ended_at) FROM exact_online._exact_syncs LIMIT 1",
+    "another setting of dbt": f"UPDATE {MARTS}.data_as_of SET settings = "
+    "replace(settings, 'processed only False', 'processed only True')",
+    "an entry after the day": f"UPDATE {MARTS}.int_exact__postings SET entry_date = "
+    f"DATE '{TODAY + timedelta(days=1)}' WHERE line_id = "
+    f"(SELECT max(line_id) FROM {MARTS}.int_exact__postings)",
+    "tables of another release": f"ALTER TABLE {MARTS}.data_as_of DROP settings",
+}
+
+
+@pytest.mark.parametrize("statement", NO_LONGER.values(), ids=NO_LONGER)
+def test_built_tables_that_show_something_else_are_not_read(
+    books: Books, tmp_path: Path, statement: str
+) -> None:
+    assert built_books("duckdb").code == 0
+    copy = books.copy(tmp_path)
+    change(copy, statement)
+    assert not figures_of(copy, marts=MARTS).built
+
+
+@pytest.mark.parametrize("day", [date(2025, 6, 17), date(2025, 11, 13)])
+def test_a_day_within_a_month_ends_with_that_day(books: Books, day: date) -> None:
+    """Revenue, result and balance know nothing of entries that came later in the month."""
+    lines = [row for d in books.box.divisions for row in books.box.rows(LINES, d)]
+    until = [row for row in lines if row["Date"].date() <= day]
+    later = [row for row in lines if row not in until and row["Date"].date() <= day + timedelta(30)]
+    assert any(row["GLAccountCode"].startswith("8") for row in later)
+
+    def total(codes: tuple[str, ...], rows: list[dict[str, Any]] = until) -> Decimal:
+        mine = [Decimal(str(r["AmountDC"])) for r in rows if r["GLAccountCode"].startswith(codes)]
+        return sum(mine, Decimal(0))
+
+    (found,) = figures_of(books, day=day, marts=MARTS).books
+    month = [r for r in until if (r["Date"].year, r["Date"].month) == (day.year, day.month)]
+    assert found.revenue_of(day.replace(day=1)) == -total(("8",), month)
+    year = [row for row in until if row["FinancialYear"] == day.year]
+    assert found.result[0] == -total(("4", "7", "8"), year)
+    assert found.section_balance("cash") == total(("11",))
+    assert found.section_balance("receivables") == total(("13",)) == found.receivables.total
+
+
 def test_another_day(books: Books) -> None:
     """Ageing, months and periods are those of the day."""
     figures = figures_of(books, day=date(2025, 6, 30))
@@ -234,6 +278,41 @@ def test_currencies_are_never_added_up(books: Books, tmp_path: Path, make_report
     words = page(make_report(copy.place("duckdb"))).words
     assert "Companies in USD" in words
     assert f"${parts[1]:,.0f}" in words
+
+
+def test_a_company_without_entries_is_left_out_with_its_stock(books: Books, tmp_path: Path) -> None:
+    copy = books.copy(tmp_path)
+    second = books.box.divisions[1]
+    change(
+        copy,
+        NO_MARTS,
+        f"UPDATE exact_online.divisions SET currency = 'USD' WHERE code = {second}",
+        f"DELETE FROM exact_online.transaction_lines WHERE division = {second}",
+    )
+    (found,) = figures_of(copy).books
+    (first,) = (b for b in figures_of(books, divisions=[books.box.divisions[0]]).books)
+    assert (found.stock, found.backlog) == (first.stock, first.backlog)
+
+
+def test_a_table_that_was_never_loaded_hides_no_other(
+    books: Books, tmp_path: Path, make_report: Report
+) -> None:
+    copy = books.copy(tmp_path)
+    change(
+        copy,
+        "INSERT INTO exact_online._exact_syncs SELECT * REPLACE ('refused' AS status, "
+        "'no right' AS error, 'contacts' AS entity) FROM exact_online._exact_syncs "
+        f"WHERE entity = 'items' AND division = {books.box.divisions[0]} LIMIT 1",
+    )
+    words = page(make_report(copy.place("duckdb"))).words
+    assert "contacts of" in words
+    health = words.partition("Sync health")[2]
+    first, second = (re.search(rf"{d} (.+? ago)( 1 never)? ", health) for d in books.box.divisions)
+    assert first is not None
+    assert second is not None
+    assert first[2]
+    assert not second[2]
+    assert first[1] == second[1]
 
 
 def test_names_are_shown_as_they_are(books: Books, tmp_path: Path, make_report: Report) -> None:

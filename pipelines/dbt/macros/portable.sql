@@ -76,3 +76,13 @@
   {%- else -%} current_date
   {%- endif -%}
 {%- endmacro %}
+
+{# The variables that change what the marts show, as one text. #}
+{% macro exact_settings() -%}
+  dataset {{ var('exact_dataset', 'exact_online') }}, processed only {{ var('exact_processed_only', false) }},
+  {#- #} until {{ var('exact_entries_until', '') or 'the last' }},
+  {#- #} without {{ var('exact_excluded_entry_types', [320, 321, 322, 323, 324, 325, 326, 327, 328, 3000]) | join(' ') }},
+  {#- #} receivable {{ var('exact_receivable_types', [20]) | join(' ') }},
+  {#- #} payable {{ var('exact_payable_types', [22]) | join(' ') }},
+  {#- #} orders {{ var('exact_use_sales_orders', true) }}, items {{ var('exact_use_items', true) }}
+{%- endmacro %}

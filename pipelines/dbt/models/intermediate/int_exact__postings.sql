@@ -35,3 +35,4 @@ left join {{ ref('dim_gl_accounts') }} as g
 where
   coalesce(l.entry_type, 0) not in ({{ var('exact_excluded_entry_types', [320, 321, 322, 323, 324, 325, 326, 327, 328, 3000]) | join(', ') }})
   {% if var('exact_processed_only', false) %} and l.status = 50 {% endif %}
+  {% if var('exact_entries_until', '') %} and l.entry_date <= cast('{{ var('exact_entries_until') }}' as date) {% endif %}

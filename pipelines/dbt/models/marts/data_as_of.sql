@@ -1,5 +1,5 @@
--- One row: which sync and which day the tables of this schema show. Built last, because it names
--- them all; `exact-source report` reads them only while no later sync has loaded anything.
+-- One row: which loads, which day and which settings the tables of this schema show. Built last,
+-- because it names them all; `exact-source report` reads them only while no later load has arrived.
 -- depends_on: {{ ref('trial_balance') }}
 -- depends_on: {{ ref('general_ledger') }}
 -- depends_on: {{ ref('profit_and_loss') }}
@@ -8,8 +8,16 @@
 -- depends_on: {{ ref('open_payables') }}
 -- depends_on: {{ ref('revenue_by_customer_month') }}
 -- depends_on: {{ ref('revenue_by_item_month') }}
+{% if var('exact_use_sales_orders', true) -%}
+-- depends_on: {{ ref('order_backlog') }}
+{% endif -%}
+{% if var('exact_use_items', true) -%}
+-- depends_on: {{ ref('stock_value') }}
+{% endif -%}
 select
   current_timestamp as built_at,
   {{ exact_as_of() }} as as_of,
-  max(ended_at) as last_sync_at
-from {{ ref('stg_exact__syncs') }}
+  syncs,
+  last_sync_at,
+  '{{ exact_settings() }}' as settings
+from {{ ref('exact_loaded_until') }}

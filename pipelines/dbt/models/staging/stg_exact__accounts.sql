@@ -1,3 +1,4 @@
+-- depends_on: {{ ref('exact_loaded_until') }}
 select
   division,
   id as account_id,

@@ -1,3 +1,4 @@
+-- depends_on: {{ ref('exact_loaded_until') }}
 select
   code as division,
   {{ exact_text('description') }} as division_name,

@@ -1,5 +1,6 @@
 {{ config(enabled=var('exact_use_sales_orders', true)) }}
 
+-- depends_on: {{ ref('exact_loaded_until') }}
 select
   division,
   id as order_line_id,

@@ -1,3 +1,4 @@
+-- depends_on: {{ ref('exact_loaded_until') }}
 -- One row per posting, whatever its line number. In this table (TransactionLines) line 0 is the
 -- posting on the header's account (the debtor, the bank), 9999 what Exact adds by itself (VAT,
 -- rounding): parts of the entry, without which debit would not equal credit. Line 0 repeats the
