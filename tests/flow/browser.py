@@ -6,6 +6,8 @@ import re
 import shutil
 import struct
 import subprocess
+import zlib
+from collections import Counter
 from dataclasses import dataclass
 from html import escape, unescape
 from pathlib import Path
@@ -88,6 +90,37 @@ def png_size(path: Path) -> tuple[int, int]:
     return width, height
 
 
+def colours(path: Path) -> Counter[str]:
+    """Colour, such as ``#ffffff`` -> how many pixels of a picture have it."""
+    width, height = png_size(path)
+    depth, kind = path.read_bytes()[24:26]
+    assert depth == 8
+    size = {2: 3, 6: 4}[kind]  # RGB and RGBA
+    packed, rest = b"", path.read_bytes()[8:]
+    while rest:
+        length, name = struct.unpack(">I4s", rest[:8])
+        packed += rest[8 : 8 + length] if name == b"IDAT" else b""
+        rest = rest[12 + length :]
+    data, stride = zlib.decompress(packed), width * size
+    found: Counter[str] = Counter()
+    above = bytearray(stride)
+    for y in range(height):
+        start = y * (stride + 1)
+        above = unfilter(data[start], bytearray(data[start + 1 : start + 1 + stride]), above, size)
+        found.update(above[x : x + 3].hex() for x in range(0, stride, size))
+    return Counter({f"#{colour}": count for colour, count in found.items()})
+
+
+def unfilter(kind: int, line: bytearray, above: bytearray, size: int) -> bytearray:
+    """A line of a PNG as it was before its filter."""
+    for x in range(len(line)):
+        left, up = (line[x - size] if x >= size else 0), above[x]
+        corner = above[x - size] if x >= size else 0
+        paeth = min((left, up, corner), key=lambda p: abs(left + up - corner - p))
+        line[x] = (line[x] + (0, left, up, (left + up) // 2, paeth)[kind]) & 255
+    return line
+
+
 @pytest.fixture
 def browser(tmp_path: Path) -> Browser:
     for name in NAMES:
@@ -95,4 +128,4 @@ def browser(tmp_path: Path) -> Browser:
             folder = tmp_path / "browser"
             folder.mkdir()
             return Browser(program, folder)
-    pytest.skip("there is no chromium; install it with: apt-get install chromium")
+    pytest.skip("there is no chromium: `make browser` installs it where root and apt-get are")

@@ -21,7 +21,7 @@ from exact_source.report.figures import Figures
 from exact_source.report.reading import read_figures
 from exact_source.sandbox import SandboxClock
 from tests.flow.books import KINDS, LINES, MARTS, TODAY, Books, Built, books, built_books
-from tests.flow.browser import Browser, browser, png_size
+from tests.flow.browser import Browser, browser, colours, png_size
 from tests.world import MIDDAY, Clock
 
 __all__ = ["books", "browser"]
@@ -392,5 +392,9 @@ def test_is_drawn(books: Books, make_report: Report, browser: Browser) -> None:
     phone, desktop = browser.picture(path, 412, 915), browser.picture(path, 1280, 900)
     assert png_size(phone) == (412, 915)
     assert png_size(desktop) == (1280, 900)
-    assert phone.stat().st_size > 20_000  # an empty page is a tenth of that
-    assert desktop.stat().st_size > 40_000
+    drawn = colours(phone)
+    for name in ("ink", "card", "s0", "s1"):  # the text, its cards, and the bars of both companies
+        colour = re.search(rf"--{name}: (#[0-9a-f]{{6}})", path.read_text("utf-8"))
+        assert colour is not None
+        assert drawn[colour[1]] > 500, name
+    assert desktop.stat().st_size > 40_000  # an empty page is a tenth of that
