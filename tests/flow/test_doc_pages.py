@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from exact_source.cli import app
+from tests.flow.books import leave_open
 from tests.flow.cli_fixtures import Cli, make_cli
 
 __all__ = ["make_cli"]
@@ -59,6 +60,7 @@ def person(make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch) -> Cli
     cli.world.box.clock.set(time.time())
     cli.world.box.clock.run()
     cli.world.login()
+    leave_open(cli.world.box)
     return cli
 
 
