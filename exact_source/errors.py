@@ -155,4 +155,4 @@ class LeaseStoreError(HeldError):
     """The database of the leases could not be asked; without a lease no call is made."""
 
     code = "lease-store"
-    remedy = "Make the database of `lease_url` reachable again, and run again."
+    remedy = "Make the database of `token_url` reachable again, and run again."

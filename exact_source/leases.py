@@ -159,6 +159,24 @@ class SqlLeases:
         """Take those that are free, after waiting as long as ``wait_s`` for the others."""
         self._take_or_wait([division_item(code) for code in divisions], self.wait_s)
 
+    def free_divisions(self) -> list[int]:
+        """Codes of the divisions that were leased before and that nobody holds now.
+
+        Raises:
+            LeaseStoreError: If the database cannot be asked.
+        """
+        from sqlalchemy import select
+
+        columns = self._table.c
+        query = select(columns.item).where(
+            columns.name == self._name,
+            columns.item.startswith(division_item("")),
+            columns.expires_at <= self._now,
+        )
+        with self._transaction() as connection:
+            items = connection.execute(query).scalars().all()
+        return sorted(int(item.rpartition(" ")[2]) for item in items)
+
     # -- single items --------------------------------------------------------------------------
 
     @contextmanager
@@ -337,7 +355,7 @@ class SqlLeases:
             ) from error
 
 
-def division_item(division: int) -> str:
+def division_item(division: int | str) -> str:
     """What a division's lease is called."""
     return f"division {division}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from .asking import make_asking_run
 from .auth import storage_from_settings
 from .clock import Clock, SystemClock
 from .entities import load_catalogue
-from .errors import ExactError, LimitError, RemoteError, TokenStoreError
+from .errors import ExactError, LeaseStoreError, LimitError, RemoteError, TokenStoreError
 from .leases import leases_from_settings
 from .run import ROUND_ROWS, ROUND_S
 from .settings import load_settings
@@ -22,6 +23,10 @@ from .sync import EXIT_COMPLETE, EXIT_INCOMPLETE, Outcome, sync
 
 # A sync costs a call per stream at least, so what failed is not tried again at once.
 PAUSE_S = 600.0
+# Who found something held has sent no call; its holder renews it, so the end that is named is near.
+HELD_PAUSE_S = 60.0
+# How often what failed is tried again while the rest is loaded: it may fail for months.
+MOST_REPEATS = 1
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,17 @@ class Advice:
     at: float | None = None
 
 
-def advise(outcome: Outcome, now: float) -> Advice:
-    """What to do after a sync that ended so, at ``now`` (seconds since the epoch, UTC).
+def advise(outcome: Outcome, now: float, *, repeats: int = 0) -> Advice:
+    """What to do after a sync that ended so.
 
     Streams that Exact refuses (a module that the company has not) make a sync incomplete, but running
-    it again changes nothing: if the rest is loaded that is ``done``, with a reason.
+    it again changes nothing: if the rest is loaded that is ``done``, with a reason. So is a stream that
+    failed twice: the next sync that is due anyway asks for it again.
+
+    Args:
+        outcome: Of the sync.
+        now: Seconds since the epoch, UTC.
+        repeats: How often it was run ``again`` already.
     """
     if outcome.error is not None:
         return advise_error(
@@ -54,9 +65,10 @@ def advise(outcome: Outcome, now: float) -> Advice:
     reason = "; ".join(dict.fromkeys(r.error for r in lacking if r.error))
     passing = [r for r in lacking if not r.permanent]
     if outcome.exit_code in {EXIT_COMPLETE, EXIT_INCOMPLETE}:
-        if not passing:
+        going_on = [r for r in passing if r.status != "failed" or repeats < MOST_REPEATS]
+        if not going_on:
             return Advice("done", reason)
-        soonest = min(r.resumes_at or 0.0 for r in passing)
+        soonest = min(r.resumes_at or 0.0 for r in going_on)
         return Advice("again", reason, max(soonest, now + PAUSE_S))
     return Advice("retry" if passing else "fail", reason)
 
@@ -65,10 +77,10 @@ def advise_error(
     error: ExactError, now: float, *, resumes_at: float | None = None, loaded: int = 0
 ) -> Advice:
     """What to do after an error that ended everything; ``loaded``: rounds that were begun before."""
-    if isinstance(error, LimitError):
+    passes = isinstance(error, RemoteError | TokenStoreError | LeaseStoreError)
+    if isinstance(error, LimitError) and not passes:
         at = error.resumes_at if resumes_at is None else resumes_at
-        return Advice("again", str(error), max(at, now + PAUSE_S) if loaded else max(at, now))
-    passes = isinstance(error, RemoteError | TokenStoreError)
+        return Advice("again", str(error), max(at, now + (PAUSE_S if loaded else HELD_PAUSE_S)))
     return Advice("retry" if passes else "fail", str(error))
 
 
@@ -86,23 +98,29 @@ def division_groups(divisions: Iterable[int], groups: int) -> dict[str, list[int
 def open_divisions(clock: Clock | None = None) -> list[int]:
     """Codes of the divisions that the app may see and that are not blocked; two calls.
 
+    With leases the list is asked for by a division that no worker is at.
+
     Raises:
         ExactError: If the settings are wrong or the list cannot be had.
     """
     settings = load_settings()
+    leases = leases_from_settings(settings)
     run = make_asking_run(
         make_options(),
         settings,
         storage_from_settings(settings),
         clock or SystemClock(),
-        leases=leases_from_settings(settings),
+        leases=leases,
     )
 
     async def ask() -> list[int]:
         async with run.asking():
             return [division.code for division in await run.divisions() if not division.blocked]
 
-    return asyncio.run(ask())
+    with leases or nullcontext():
+        if leases is not None:
+            run.known_divisions = leases.free_divisions()
+        return asyncio.run(ask())
 
 
 def sync_divisions(

@@ -21,6 +21,7 @@ from sqlalchemy import create_engine
 
 from exact_source.errors import ConfigurationError, HeldError, LeaseStoreError
 from exact_source.leases import TABLE, Clocks, SqlLeases, division_item, leases_from_settings
+from exact_source.orchestration import open_divisions
 from exact_source.settings import Settings
 from exact_source.source import run_source
 from tests.postgres import fresh_database
@@ -380,6 +381,51 @@ def test_without_the_database_no_call_is_made(world: World, tmp_path: Path) -> N
     assert (outcome.exit_code, len(calls)) == (3, 0)
     assert isinstance(outcome.error, LeaseStoreError)
     assert "unable to open database file" in str(outcome.error)
+
+
+@pytest.fixture
+def as_configured(
+    shared: tuple[World, SqlLeases, SqlLeases], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = shared[0]
+    settings = {
+        "base_url": world.base_url,
+        "client_id": world.box.client_id,
+        "client_secret": world.box.client_secret,
+        "token_file": str(world.folder / "tokens.json"),
+        "token_url": f"sqlite:///{tmp_path / 'leases.db'}",
+        "leases": "true",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"SOURCES__EXACT_ONLINE__{name.upper()}", value)
+
+
+@pytest.mark.usefixtures("as_configured")
+def test_who_asks_for_the_divisions_holds_none_afterwards(
+    shared: tuple[World, SqlLeases, SqlLeases],
+) -> None:
+    world, _, other = shared
+    assert open_divisions(world.clock) == world.box.divisions
+    other.take_divisions(world.box.divisions)
+    assert all(other.holds(division_item(d)) for d in world.box.divisions)
+
+
+@pytest.mark.usefixtures("as_configured")
+def test_the_divisions_are_asked_for_by_one_that_nobody_is_at(
+    shared: tuple[World, SqlLeases, SqlLeases],
+) -> None:
+    world, mine, other = shared
+    mine.take_divisions(world.box.divisions)
+    mine.release()  # so that the table knows them
+    other.take_divisions([world.division])  # the user's current one
+    with world.watch() as calls:
+        assert open_divisions(world.clock) == world.box.divisions
+    assert [c.division for c in calls.to("system/Divisions")] == [world.other]
+
+    other.take_divisions([world.other])
+    with world.watch() as calls, pytest.raises(HeldError, match=f"{division_item(world.division)} is"):
+        open_divisions(world.clock)
+    assert calls.to("system/Divisions") == []
 
 
 def test_settings_ask_for_leases_in_the_database_of_the_tokens(tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ from exact_source.errors import (
     ContractError,
     ExactError,
     HeldError,
+    LeaseStoreError,
     LimitError,
     RefusedError,
     RemoteError,
     TokenStoreError,
 )
-from exact_source.orchestration import PAUSE_S, advise, division_groups
+from exact_source.orchestration import HELD_PAUSE_S, PAUSE_S, advise, advise_error, division_groups
 from exact_source.run import StreamResult
 from exact_source.sync import Outcome
 
@@ -68,6 +69,7 @@ def test_advice_on_streams(results: list[StreamResult], action: str, at: float |
         (ConfigurationError("x"), "fail"),
         (AuthenticationError("x"), "fail"),
         (TokenStoreError("x"), "retry"),
+        (LeaseStoreError("x", resumes_at=NOW), "retry"),
         (RemoteError("x"), "retry"),
         (ContractError("x"), "fail"),
         (RefusedError("x", status=403), "fail"),
@@ -81,9 +83,24 @@ def test_advice_on_an_error_that_ended_all(error: ExactError, action: str) -> No
 
 
 def test_who_found_the_pipeline_held_has_spent_nothing_and_comes_back_soon() -> None:
-    held = HeldError("x", resumes_at=NOW + 30)
-    assert advise(outcome(error=held, rounds=0), NOW).at == NOW + 30
+    held = HeldError("x", resumes_at=NOW + 90)
+    assert advise(outcome(error=held, rounds=0), NOW).at == NOW + 90
     assert advise(outcome(error=held), NOW).at == NOW + PAUSE_S
+
+
+def test_nobody_comes_back_at_once() -> None:
+    """Who holds an item renews it, so what is said of its end is about now, again and again."""
+    held = HeldError("x", resumes_at=NOW)
+    assert advise(outcome(error=held, rounds=0), NOW).at == NOW + HELD_PAUSE_S
+    assert advise_error(held, NOW).at == NOW + HELD_PAUSE_S
+
+
+def test_what_failed_is_tried_again_once_and_what_waits_for_as_long_as_it_takes() -> None:
+    """Each time the whole group is read anew, and what fails may fail for months."""
+    first, second = (advise(outcome(COMPLETE, FAILED), NOW, repeats=n) for n in (0, 1))
+    assert (first.action, second.action, second.reason) == ("again", "done", FAILED.error)
+    waits = stream("waiting", at=NOW + 9000)
+    assert advise(outcome(FAILED, COMPLETE, waits), NOW, repeats=5).at == NOW + 9000
 
 
 @given(st.sets(st.integers(1, 10**7), max_size=60), st.integers(1, 30))
