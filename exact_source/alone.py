@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.destinations.exceptions import DestinationConnectionError
 from filelock import FileLock, Timeout
 
@@ -26,8 +27,6 @@ DESTINATION_MARK = "exact_destination"
 def only_sync(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
     """Be the only process that syncs a pipeline.
 
-    The lock is the operating system's, so it ends with its process, however that ends.
-
     Args:
         pipeline: Its working folder serves one process.
         now: Seconds since the epoch, UTC.
@@ -35,13 +34,32 @@ def only_sync(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
     Raises:
         HeldError: If another process is at it.
     """
-    folder = Path(pipeline.pipelines_dir)
+    with only_one(pipeline.pipeline_name, now, Path(pipeline.pipelines_dir)):
+        yield
+
+
+@contextmanager
+def only_one(name: str, now: float, folder: Path | None = None) -> Iterator[None]:
+    """Be the only process of this machine that syncs the pipeline of a name.
+
+    The lock is the operating system's, so it ends with its process, however that ends.
+
+    Args:
+        name: Of the pipeline.
+        now: Seconds since the epoch, UTC.
+        folder: Where the lock is; default that of dlt's pipelines, for those whose working folder is
+            another each time.
+
+    Raises:
+        HeldError: If another process is at it.
+    """
+    folder = folder or Path(get_dlt_pipelines_dir())
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        lock = FileLock(folder / f"{pipeline.pipeline_name}.lock", timeout=0).acquire()
+        lock = FileLock(folder / f"{name}.lock", timeout=0).acquire()
     except Timeout:
         raise HeldError(
-            f"another sync of the pipeline {pipeline.pipeline_name} is under way on this machine; "
+            f"another sync of the pipeline {name} is under way on this machine; "
             "nothing was done, run again later",
             resumes_at=now,
         ) from None

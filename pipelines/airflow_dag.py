@@ -51,7 +51,8 @@ def exact_online_dag(  # noqa: PLR0913 (settings, all by name, all with a defaul
         dag_id: Its name.
         divisions: Codes; default all that the app may see and that are open.
         entities: Names of entities; default the core set.
-        groups: How many groups the divisions are cut into: tasks, pipelines, load packages.
+        groups: How many groups the divisions are cut into: tasks, pipelines, load packages. Keep it:
+            cursors belong to a group, so another number reads everything anew.
         max_minutes: How long a task keeps its slot; what is left is scheduled again.
         connection: Airflow connection with the app and the place of the tokens.
         warehouse: Airflow connection of the destination.
@@ -71,15 +72,19 @@ def exact_online_dag(  # noqa: PLR0913 (settings, all by name, all with a defaul
         return [{"name": name, "divisions": codes} for name, codes in found.items()]
 
     @task(map_index_template="{{ task.op_kwargs['group']['name'] }}")
-    def sync_group(group: dict[str, Any]) -> dict[str, Any]:
+    def sync_group(group: dict[str, Any], **context: Any) -> dict[str, Any]:
+        from exact_source.alone import only_one
         from exact_source.orchestration import advise, sync_divisions
 
-        with configured(connection), TemporaryDirectory() as folder:
-            pipeline = make_pipeline(f"exact_online_{group['name']}", warehouse, dataset, folder)
+        name = f"exact_online_{group['name']}"
+        # A worker that is lost to Airflow may still be at it when the task is started again.
+        with configured(connection), only_one(name, time.time()), TemporaryDirectory() as folder:
+            pipeline = make_pipeline(name, warehouse, dataset, folder)
             outcome = sync_divisions(
                 pipeline, group["divisions"], entities, max_minutes=max_minutes, **options or {}
             )
-            follow(advise(outcome, time.time()))
+            repeats = context.get("task_reschedule_count", 0)
+            follow(advise(outcome, time.time(), repeats=repeats))
         rows = sum(result.rows for result in outcome.results)
         return {"calls": outcome.calls, "rows": rows, "loads": outcome.rounds}
 
@@ -109,19 +114,30 @@ def configured(connection_id: str) -> Iterator[None]:
     """The settings of an Airflow connection, where the source looks for them; its errors followed.
 
     Login and password are the app's client id and secret; the extra holds other settings of the
-    section ``sources.exact_online`` by their names.
+    section ``sources.exact_online`` by their names. They are there until the end of the block.
     """
     from exact_source.errors import ExactError
     from exact_source.orchestration import advise_error
 
     found = Connection.get(connection_id)
     settings = {"client_id": found.login, "client_secret": found.password, **found.extra_dejson}
-    for name, value in settings.items():
-        os.environ[f"SOURCES__EXACT_ONLINE__{name.upper()}"] = str(value)
+    variables = {
+        f"SOURCES__EXACT_ONLINE__{name.upper()}": str(value)
+        for name, value in settings.items()
+        if value is not None
+    }
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     except ExactError as error:
         follow(advise_error(error, time.time()))
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def make_pipeline(name: str, warehouse: str, dataset: str, folder: str) -> dlt.Pipeline:
@@ -131,9 +147,21 @@ def make_pipeline(name: str, warehouse: str, dataset: str, folder: str) -> dlt.P
     found = Connection.get(warehouse)
     if found.conn_type == "duckdb":
         destination: Any = dlt.destinations.duckdb(found.host)
+    elif found.conn_type == "postgres":
+        place = {
+            "host": found.host,
+            "port": found.port or 5432,
+            "database": found.schema,
+            "username": found.login,
+            "password": found.password,
+            "query": found.extra_dejson,  # such as {"sslmode": "require"}
+        }
+        destination = dlt.destinations.postgres({k: v for k, v in place.items() if v})
     else:
-        address = found.get_uri().replace("postgres://", "postgresql://", 1)
-        destination = dlt.destinations.postgres(address)
+        raise AirflowFailException(
+            f"connection {warehouse} is of type {found.conn_type}; use duckdb or postgres, or add "
+            "your destination to make_pipeline"
+        )
     return dlt.pipeline(name, destination=destination, dataset_name=dataset, pipelines_dir=folder)
 
 

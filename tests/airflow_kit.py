@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,22 +20,25 @@ from tests.world import World
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = ROOT / "tests" / "airflow_requirements.txt"
 DAG = """
-import sys
+import datetime, sys
 sys.path.insert(0, {pipelines!r})
 from airflow_dag import exact_online_dag
-dag = exact_online_dag("books", **{settings!r})
+dag = exact_online_dag({name!r}, **{settings!r})
 """
 
 
 @dataclass
 class Airflow:
-    """An installation with one DAG, ``books``, made by ``pipelines/airflow_dag.py``.
+    """An installation with DAGs that ``pipelines/airflow_dag.py`` makes.
 
     Attributes:
         home: Its folder.
         world: The sandbox, which tells the same time as the computer.
         warehouse: Airflow connection, as JSON.
         token_url: Database of tokens and leases; ``None``: tokens in a file, and no leases.
+        token_key: With which the tokens in the database are encrypted.
+        variables: More of the environment.
+        app: What the connection of the app has instead.
     """
 
     home: Path
@@ -43,15 +47,16 @@ class Airflow:
     token_url: str | None = None
     token_key: str = ""
     variables: dict[str, str] = field(default_factory=dict)
+    app: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.python = environment("airflow", REQUIREMENTS)
         (self.home / "dags").mkdir(parents=True)
 
-    def write_dag(self, **settings: Any) -> None:
-        """The DAG, as somebody would who copied the file."""
-        text = DAG.format(pipelines=str(ROOT / "pipelines"), settings=settings)
-        (self.home / "dags" / "books.py").write_text(text)
+    def write_dag(self, name: str = "books", **settings: Any) -> None:
+        """A DAG, as somebody would who copied the file."""
+        text = DAG.format(name=name, pipelines=str(ROOT / "pipelines"), settings=settings)
+        (self.home / "dags" / f"{name}.py").write_text(text)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -72,13 +77,14 @@ class Airflow:
         }
         return kept | {
             "HOME": str(self.home),
+            "DLT_DATA_DIR": str(self.home / "dlt"),  # root's is not in its home
             "PYTHONPATH": str(ROOT),
             "RUNTIME__DLTHUB_TELEMETRY": "false",
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.home / "dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
-            "AIRFLOW_CONN_EXACT_ONLINE": json.dumps(app),
+            "AIRFLOW_CONN_EXACT_ONLINE": json.dumps(app | self.app),
             "AIRFLOW_CONN_EXACT_WAREHOUSE": json.dumps(self.warehouse),
             **self.variables,
         }
@@ -105,20 +111,33 @@ class Airflow:
             try:
                 yield process
             finally:
-                end_group(process)
+                kill_session(process)
 
 
-def end_group(process: subprocess.Popen[Any], signal_number: int = 15) -> None:
-    """End a process that leads a session, and all it started."""
-    for number in (signal_number, 9):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(20)
-        except ProcessLookupError:
-            break
-        except subprocess.TimeoutExpired:
-            continue
-    process.wait()
+def kill_session(process: subprocess.Popen[Any]) -> None:
+    """Kill -9 a process that leads a session, and all it started: a machine that is gone.
+
+    By session and not by group: Airflow gives each task a group of its own.
+    """
+    while members := [pid for pid in _processes() if _session(pid) == process.pid]:
+        for pid in members:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+        time.sleep(0.05)
+
+
+def _processes() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+
+
+def _session(pid: int) -> int | None:
+    """Of a process that lives; those that only wait to be fetched count as gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else int(fields[3])
 
 
 def tell_real_time(world: World) -> None:
@@ -141,4 +160,4 @@ def postgres_connection(dsn: str) -> dict[str, Any]:
     }
 
 
-__all__ = ["ROOT", "Airflow", "end_group", "postgres_connection", "tell_real_time"]
+__all__ = ["ROOT", "Airflow", "kill_session", "postgres_connection", "tell_real_time"]

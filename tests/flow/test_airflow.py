@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import psycopg2
 import pytest
 
-from tests.airflow_kit import Airflow, tell_real_time
+from exact_source.alone import only_one
+from tests.airflow_kit import Airflow, postgres_connection, tell_real_time
 from tests.conftest import MakeWorld
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 # Calls the function of the mapped task, and shows what it raises for Airflow to act upon.
 TASK = """
-import runpy, sys, json
+import runpy, sys, json, os
+from airflow.sdk import Context
+assert "task_reschedule_count" in Context.__annotations__  # the task reads it, if it is there
 from airflow.sdk.exceptions import (
     AirflowException, AirflowFailException, AirflowRescheduleException,
 )
@@ -32,6 +36,7 @@ for group in json.loads(sys.argv[2]):
         said = {"fail": str(error)}
     except AirflowException as error:
         said = {"retry": str(error)}
+    said["left"] = [name for name in os.environ if name.startswith("SOURCES__")]
     print("SAID", json.dumps(said))
 """
 
@@ -102,3 +107,51 @@ def test_a_task_fails_at_once_where_a_person_is_needed_and_is_retried_where_time
     (world.folder / "tokens.json").unlink()
     (said,) = tell(airflow, [world.division])
     assert "exact-source login" in said["fail"]
+    assert said["left"] == []  # the settings of a connection are not left to the next task
+
+
+def test_settings_that_a_connection_lacks_come_from_elsewhere(
+    airflow: Airflow, postgres: str
+) -> None:
+    """A password may hold whatever an address may not."""
+    box = airflow.world.box
+    airflow.app = {"login": None, "password": None}
+    airflow.variables = {
+        "SOURCES__EXACT_ONLINE__CLIENT_ID": box.client_id,
+        "SOURCES__EXACT_ONLINE__CLIENT_SECRET": box.client_secret,
+    }
+    airflow.warehouse = postgres_connection(postgres) | {"password": "p@ss/w%rd:?#"}
+    airflow.write_dag(entities=["accounts"])
+
+    (said,) = tell(airflow, box.divisions)
+
+    truth = sum(len(box.rows("crm/Accounts", d)) for d in box.divisions)
+    assert said["returned"]["rows"] == truth
+    assert sorted(said["left"]) == sorted(airflow.variables)
+    with psycopg2.connect(postgres) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM exact_online.accounts")
+        assert cursor.fetchone() == (truth,)
+
+
+def test_a_warehouse_of_another_kind_is_refused(airflow: Airflow) -> None:
+    airflow.warehouse = {"conn_type": "mysql", "host": "127.0.0.1", "password": "not shown"}
+    airflow.write_dag(entities=["accounts"])
+
+    with airflow.world.watch() as calls:
+        (said,) = tell(airflow, [airflow.world.division])
+
+    assert said["fail"].startswith("connection exact_warehouse is of type mysql; use duckdb or")
+    assert calls.all == []
+
+
+def test_a_task_that_airflow_lost_and_that_goes_on_is_not_run_twice_at_once(
+    airflow: Airflow,
+) -> None:
+    airflow.write_dag(entities=["accounts"])
+    with only_one("exact_online_0_of_9", 0.0, airflow.home / "dlt" / "pipelines"):
+        before = time.time()
+        with airflow.world.watch() as calls:
+            (said,) = tell(airflow, [airflow.world.division])
+
+    assert said["again"] >= before + 60
+    assert calls.all == []

@@ -423,7 +423,10 @@ def test_the_divisions_are_asked_for_by_one_that_nobody_is_at(
     assert [c.division for c in calls.to("system/Divisions")] == [world.other]
 
     other.take_divisions([world.other])
-    with world.watch() as calls, pytest.raises(HeldError, match=f"{division_item(world.division)} is"):
+    with (
+        world.watch() as calls,
+        pytest.raises(HeldError, match=f"{division_item(world.division)} is"),
+    ):
         open_divisions(world.clock)
     assert calls.to("system/Divisions") == []
 
