@@ -285,12 +285,16 @@ class EntityReader:
         if entity.division_from or self.name == "deleted":
             return [read_once(run, self.shape, put)]
         kind = FunctionStream if isinstance(self.shape, FunctionShape) else Stream
+        divisions = await run.divisions()
+        if noticed is not None:
+            readable = {division.code for division in divisions if not division.blocked}
+            states.note_unreadable(noticed - readable, run.options.notices or {})
         return [
             kind(
                 run, self.shape, division, states.cursor(division.code),
                 rank=self.rank, stored=stored, emit=partial(put, division.code),
             ).read()
-            for division in await run.divisions()
+            for division in divisions
             if (self.name, division.code) not in run.settled
             and (noticed is None or division.code in noticed)
         ]  # fmt: skip
@@ -305,7 +309,7 @@ class EntityReader:
             for (entity, division), mark in options.notices.items()
             if entity == self.name
             and division in (options.divisions or {division})
-            and states.cursor(division).noticed != mark
+            and mark not in {states.cursor(division).noticed, states.unreadable(division)}
         }
 
 
@@ -357,11 +361,25 @@ class DivisionStates:
 
     def __init__(self, name: str, arrived: set[str], columns: Iterable[str]) -> None:
         state: MutableMapping[str, Any] = dlt.current.resource_state(name)
+        self._name = name
         self._state: MutableMapping[str, Any] = state.setdefault("divisions", {})
         self._load_id: str = dlt.current.load_package_state()["load_id"]
         self._arrived = {code: arrived_entry(e, arrived) for code, e in self._state.items()}
         self._sets: MutableMapping[str, list[str]] = state.setdefault("columns", {})
         self._columns = sorted(columns)
+        self._resource_state = state
+
+    def unreadable(self, division: int) -> str:
+        """Mark of the last webhook that told of a division which could not be read; else empty."""
+        return str(self._resource_state.get("unreadable", {}).get(str(division), ""))
+
+    def note_unreadable(
+        self, divisions: Iterable[int], notices: Mapping[tuple[str, int], str]
+    ) -> None:
+        """A webhook told of divisions that are closed, or that the app may not see: done with."""
+        for division in divisions:
+            marks = self._resource_state.setdefault("unreadable", {})
+            marks[str(division)] = notices[self._name, division]
 
     @property
     def known(self) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 import dlt
 from dagster_dlt import DagsterDltTranslator, dlt_assets
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from exact_source import exact_online
 from exact_source.entities import load_catalogue
@@ -55,6 +56,7 @@ class Books:
         entities: Names; default the core set.
         cron: When to sync.
         stale_after: Age of an entity's last complete sync at which its check ``fresh`` fails.
+        retry_after: Until a run that met what may pass is tried again, three times at most.
         pool: Of Dagster; its limit is how many divisions are read at once.
         options: Further ones of ``exact_online``: ``route``, ``deletes``, ``start_date``.
     """
@@ -64,6 +66,7 @@ class Books:
     entities: Sequence[str] = load_catalogue().core
     cron: str = "15 * * * *"
     stale_after: timedelta = timedelta(hours=26)
+    retry_after: timedelta = timedelta(minutes=5)
     pool: str = NAME
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -116,7 +119,8 @@ def make_assets(books: Books) -> dg.AssetsDefinition:
         if advice.reason:
             context.log.warning(advice.reason)
         if advice.action == "retry":
-            raise dg.RetryRequested(max_retries=3, seconds_to_wait=300)
+            seconds = books.retry_after.total_seconds()
+            raise dg.RetryRequested(max_retries=3, seconds_to_wait=seconds)
         if advice.action == "fail":
             raise dg.Failure(advice.reason, allow_retries=False)
 
@@ -137,12 +141,16 @@ def make_checks(books: Books) -> dg.AssetChecksDefinition:
         pool=books.pool,
     )
     def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        open_ones = [int(k) for k in context.instance.get_dynamic_partitions(str(PARTITIONS.name))]
         with books.pipeline(NAME).sql_client() as client:
-            ended = last_complete(client)
+            seen = last_syncs(client)
             for key in context.selected_asset_check_keys:
                 entity = key.asset_key.path[-1]
                 if key.name == "fresh":
-                    yield fresh(key, ended.get(entity, {}), books.stale_after)
+                    # A list of divisions is read once, for all of them: that is division 0.
+                    is_list = bool(load_catalogue().entities[entity].division_from)
+                    divisions = [0] if is_list else open_ones
+                    yield fresh(key, seen.get(entity, {}), divisions, books.stale_after)
                 else:
                     yield counted(key, client, entity)
 
@@ -150,12 +158,15 @@ def make_checks(books: Books) -> dg.AssetChecksDefinition:
 
 
 def make_schedule(job: Any, cron: str) -> dg.ScheduleDefinition:
-    """Asks which divisions there are; starts a run for each that has none under way."""
+    """Asks which divisions are open; starts a run for each that has none under way."""
 
     @dg.schedule(name=f"{NAME}_schedule", job=job, cron_schedule=cron)
     def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
         divisions = [str(code) for code in open_divisions()]
-        context.instance.add_dynamic_partitions(str(PARTITIONS.name), divisions)
+        name = str(PARTITIONS.name)
+        for closed in set(context.instance.get_dynamic_partitions(name)).difference(divisions):
+            context.instance.delete_dynamic_partition(name, closed)
+        context.instance.add_dynamic_partitions(name, divisions)
         busy = context.instance.get_runs(dg.RunsFilter(job_name=job.name, statuses=UNFINISHED))
         under_way = {run.tags.get("dagster/partition") for run in busy}
         tick = context.scheduled_execution_time.isoformat()
@@ -180,46 +191,78 @@ def facts(result: Any) -> dict[str, Any]:
     }
 
 
-def last_complete(client: Any) -> dict[str, dict[int, datetime | None]]:
-    """Entity -> division -> when a sync of it was last complete."""
+@dataclass(frozen=True)
+class LastSync:
+    """Of an entity of a division.
+
+    Attributes:
+        complete: When it was last complete; ``None``: never.
+        is_refused: Whether Exact refused it the last time: a module that the company has not.
+    """
+
+    complete: datetime | None
+    is_refused: bool
+
+
+def last_syncs(client: Any) -> dict[str, dict[int, LastSync]]:
+    """Entity -> division -> its last sync; empty before the first one."""
     table = client.make_qualified_table_name("_exact_syncs")
-    found: dict[str, dict[int, datetime | None]] = {}
-    for entity, division, ended in client.execute_sql(
-        "SELECT entity, division, MAX(CASE WHEN status = 'complete' THEN ended_at END) "
-        f"FROM {table} GROUP BY entity, division"
-    ):
-        found.setdefault(entity, {})[division] = ended
+    found: dict[str, dict[int, LastSync]] = {}
+    try:
+        rows = client.execute_sql(
+            "SELECT entity, division, MAX(CASE WHEN status = 'complete' THEN ended_at END), "
+            "MAX(CASE WHEN status = 'refused' THEN ended_at END), MAX(ended_at) "
+            f"FROM {table} GROUP BY entity, division"
+        )
+    except DatabaseUndefinedRelation:
+        rows = []
+    for entity, division, complete, refused, ended in rows:
+        found.setdefault(entity, {})[division] = LastSync(complete, refused == ended)
     return found
 
 
 def fresh(
-    key: dg.AssetCheckKey, ended: dict[int, datetime | None], stale_after: timedelta
+    key: dg.AssetCheckKey,
+    seen: Mapping[int, LastSync],
+    divisions: Sequence[int],
+    stale_after: timedelta,
 ) -> dg.AssetCheckResult:
-    """Whether every division was synced of late."""
+    """Whether every open division was synced of late.
+
+    One that never could be read, because Exact refuses it, is no failure; one that could and is
+    refused now is.
+    """
     due = datetime.now(UTC) - stale_after
-    stale = sorted(division for division, at in ended.items() if at is None or at < due)
-    times = [at for at in ended.values() if at is not None]
+    synced = {d: seen.get(d, LastSync(None, is_refused=False)) for d in divisions or seen}
+    refused = [d for d, last in synced.items() if last.is_refused and last.complete is None]
+    times = {d: last.complete for d, last in synced.items() if d not in refused}
+    stale = sorted(d for d, at in times.items() if at is None or at < due)
     return dg.AssetCheckResult(
         check_name=key.name,
         asset_key=key.asset_key,
-        passed=bool(ended) and not stale,
+        passed=bool(synced) and not stale,
         metadata={
-            "divisions": len(ended),
+            "divisions": len(synced),
             "stale_divisions": ", ".join(map(str, stale)),
-            "oldest": min(times).isoformat() if times else "never",
+            "refused_divisions": ", ".join(map(str, sorted(refused))),
+            "oldest": min((at.isoformat() for at in times.values() if at), default="never"),
         },
     )
 
 
 def counted(key: dg.AssetCheckKey, client: Any, entity: str) -> dg.AssetCheckResult:
-    """Whether each key is there once, and how many rows there are."""
+    """Whether each key is there once, and how many rows there are; none if there is no table yet."""
     found = load_catalogue().entities[entity]
     columns = ["division", *(found.columns[f].name for f in found.key if f != "Division")]
     names = ", ".join(client.escape_column_name(name) for name in columns)
     table = client.make_qualified_table_name(entity)
-    ((rows, keys),) = client.execute_sql(
-        f"SELECT COALESCE(SUM(n), 0), COUNT(*) FROM (SELECT COUNT(*) AS n FROM {table} GROUP BY {names}) AS k"
-    )
+    try:
+        ((rows, keys),) = client.execute_sql(
+            "SELECT COALESCE(SUM(n), 0), COUNT(*) "
+            f"FROM (SELECT COUNT(*) AS n FROM {table} GROUP BY {names}) AS k"
+        )
+    except DatabaseUndefinedRelation:
+        rows, keys = 0, 0
     return dg.AssetCheckResult(
         check_name=key.name,
         asset_key=key.asset_key,

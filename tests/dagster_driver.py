@@ -21,7 +21,9 @@ INSTANCE = dg.DagsterInstance.get()
 def definitions(stale_hours: float = 26) -> Any:
     destination = dlt.destinations.duckdb("exact.duckdb")
     stale_after = timedelta(hours=stale_hours)
-    books = dagster_defs.Books(destination=destination, stale_after=stale_after, **SETTINGS)
+    books = dagster_defs.Books(
+        destination=destination, stale_after=stale_after, retry_after=timedelta(0), **SETTINGS
+    )
     return books.definitions()
 
 

@@ -8,11 +8,11 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ..errors import LoadError
+from ..errors import ExactError, LoadError
 from .logs import notes
 from .options import (
     AsJson,
@@ -112,41 +112,64 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     from ..limits import Limits
     from ..run import ROUND_ROWS
     from ..source import choose_entities, make_options, make_run
-    from .alert import alert
     from .connect import clock_of, make_connection, make_pipeline
     from .display import Display
 
-    chosen = choose_entities(entities, load_catalogue())
-    options = make_options(
-        divisions=divisions,
-        start_date=start_date,
-        route=parse_route(route),
-        deletes=deletes,
-        full_refresh=chosen if full_refresh else False,
-        reconcile=chosen if reconcile else False,
-        reconcile_days=reconcile_days,
-        history=history or False,
-        round_pages=round_pages,
-        round_s=round_minutes * 60,
-        round_rows=ROUND_ROWS,
-        utc_instants=utc_instants,
-        raw_codes=raw_codes,
-        notices=read_notices() if changed else None,
-    )
-    pipeline = make_pipeline(destination, dataset, pipeline_name)
-    settings, storage = make_connection(region, base_url, pipeline)
-    limits = Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls)
-    leases = leases_from_settings(settings)
-    clock = clock_of(context)
-    run = make_run(options, settings, storage, clock=clock, limits=limits, leases=leases)
-    if max_minutes is not None:
-        run.stop_at = run.clock.now() + max_minutes * 60
     started = time.monotonic()
+    with early_errors(pipeline_name, as_json=as_json):
+        chosen = choose_entities(entities, load_catalogue())
+        options = make_options(
+            divisions=divisions,
+            start_date=start_date,
+            route=parse_route(route),
+            deletes=deletes,
+            full_refresh=chosen if full_refresh else False,
+            reconcile=chosen if reconcile else False,
+            reconcile_days=reconcile_days,
+            history=history or False,
+            round_pages=round_pages,
+            round_s=round_minutes * 60,
+            round_rows=ROUND_ROWS,
+            utc_instants=utc_instants,
+            raw_codes=raw_codes,
+            notices=read_notices() if changed else None,
+        )
+        pipeline = make_pipeline(destination, dataset, pipeline_name)
+        settings, storage = make_connection(region, base_url, pipeline)
+        limits = Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls)
+        leases = leases_from_settings(settings)
+        clock = clock_of(context)
+        run = make_run(options, settings, storage, clock=clock, limits=limits, leases=leases)
+        if max_minutes is not None:
+            run.stop_at = run.clock.now() + max_minutes * 60
     display = Display(Console(stderr=True))
     with stop_on_interrupt(run, pipeline), display.follow(run) as on_round:
         outcome = loaded(pipeline, run, chosen, on_round)
-    alert(pipeline_name, outcome)
-    show(outcome, time.monotonic() - started, as_json=as_json)
+    finish(pipeline_name, outcome, time.monotonic() - started, as_json=as_json)
+
+
+@contextmanager
+def early_errors(pipeline: str, *, as_json: bool) -> Iterator[None]:
+    """What goes wrong before the first call is told like what goes wrong later."""
+    from ..sync import Outcome
+
+    try:
+        yield
+    except ExactError as error:
+        finish(pipeline, Outcome([], 0, 0, error), 0.0, as_json=as_json)
+
+
+def finish(pipeline: str, outcome: Outcome, seconds: float, *, as_json: bool) -> NoReturn:
+    """Tell whoever wants to hear, and leave with the exit code.
+
+    Raises:
+        ExactError: That ended the sync, if a person reads the result.
+        typer.Exit: Else.
+    """
+    from .alert import alert
+
+    alert(pipeline, outcome)
+    show(outcome, seconds, as_json=as_json)
     raise typer.Exit(outcome.exit_code)
 
 

@@ -35,7 +35,11 @@ def load_webhook_settings() -> WebhookSettings:
     import dlt  # seconds to import; --help must not pay them
 
     def read(name: str) -> str:
-        value: object = dlt.secrets.get(f"{SECTION}.{name}")
+        # dlt.secrets does not look into config.toml, dlt.config not into vaults.
+        where = f"{SECTION}.{name}"
+        value: object = dlt.secrets.get(where)
+        if value is None:
+            value = dlt.config.get(where)
         return "" if value is None else str(value)
 
     path = read("webhook_path") or DEFAULT_PATH

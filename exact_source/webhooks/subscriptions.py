@@ -83,17 +83,26 @@ async def read_subscriptions(client: ExactClient, division: int) -> list[Subscri
 async def subscribe(
     client: ExactClient, division: int, topics: Sequence[str], callback_url: str
 ) -> AsyncIterator[Subscription]:
-    """Order the topics that a division has not yet; gives one line for each."""
+    """Order the topics that a division has not yet; gives one line for each.
+
+    One that goes to another address is deleted and ordered anew: Exact lets none be changed (API 7).
+    """
     found = await read_subscriptions(client, division)
     if found and found[0].status == "failed":
         yield found[0]
         return
     there = {subscription.topic: subscription for subscription in found}
     for topic in topics:
-        if topic in there:
-            yield there[topic]
-        else:
-            yield await _order(client, division, topic, callback_url)
+        before = there.get(topic)
+        if before is not None and before.callback_url in {"", callback_url}:
+            yield before
+            continue
+        if before is not None:
+            gone = await unsubscribe(client, before)
+            if gone.status == "failed":
+                yield gone
+                continue
+        yield await _order(client, division, topic, callback_url)
 
 
 async def unsubscribe(client: ExactClient, subscription: Subscription) -> Subscription:

@@ -27,9 +27,9 @@ pytestmark = [
 
 ENTITIES = ["accounts", "items"]
 COMPANIES = int(os.environ.get("EXACT_TEST_COMPANIES", "200"))
-GROUPS, WORKERS = 16, 4
+GROUPS, WORKERS = 8, 4
 # Of each call: real ones take as long in sum, with many more rows.
-LATENCY_S = float(os.environ.get("EXACT_TEST_LATENCY_S", "3"))
+LATENCY_S = float(os.environ.get("EXACT_TEST_LATENCY_S", "10"))
 ROTATION_S = 570  # the token is renewed in the last 30 seconds of its 10 minutes
 
 

@@ -177,6 +177,31 @@ def test_failures_are_told_and_nothing_else(cli: Cli, monkeypatch: pytest.Monkey
     assert not [secret for secret in cli.secrets() for text in heard if secret in text]
 
 
+def test_what_goes_wrong_before_the_first_call_is_told_as_well(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.known.add("secret-hook")
+    notices = f"sqlite:///{cli.world.folder / 'nowhere' / 'notices.db'}"
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__NOTICES_URL", notices)
+    with slack() as (hook, heard):
+        monkeypatch.setenv("RUNTIME__SLACK_INCOMING_HOOK", hook)
+        unreachable = cli("sync", cli.destination, "--changed", "--json")
+        monkeypatch.delenv("SOURCES__EXACT_ONLINE__CLIENT_SECRET")
+        unset = cli("sync", cli.destination, "--json")
+        for_people = cli("sync", cli.destination)
+
+    found = [(r.code, r.json["status"], r.json["exit_code"]) for r in (unreachable, unset)]
+    assert found == [(1, "failed", 1), (2, "configuration", 2)]
+    assert "unable to open database file" in unreachable.json["error"]
+    assert "client_secret is not set" in unset.json["error"]
+    assert (for_people.code, for_people.out) == (2, "")
+    assert for_people.err.count("\n") == 1
+    assert [text.splitlines()[0] for text in heard] == [
+        "exact-source sync of exact_online failed"
+    ] * 3
+    assert cli.world.box.requests == []
+
+
 @pytest.mark.parametrize("kind", ["500", "gone"])
 def test_an_alert_that_cannot_be_sent_changes_nothing(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, kind: str

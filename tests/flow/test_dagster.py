@@ -153,15 +153,46 @@ def test_a_tick_its_runs_and_the_checks(dagster: Dagster) -> None:
     )
 
 
+def test_the_checks_know_which_divisions_are_open(dagster: Dagster) -> None:
+    world, (first, second) = dagster.world, map(str, dagster.world.box.divisions)
+    with dagster.driver() as order:
+        before = order("checks")
+        world.box.block_division(int(second))
+        assert order("tick") == [first]
+        order("run", partition=first)
+        good = order("checks")
+        world.box.block_division(int(second), 0)
+        order("tick")
+        new = order("checks")
+
+    assert not any(before[f"{e}.fresh"]["passed"] for e in ENTITIES)  # there is no table yet
+    assert all(before[f"{e}.counted"]["passed"] for e in ENTITIES)
+    assert (good["accounts.fresh"]["passed"], good["accounts.fresh"]["divisions"]) == (True, 1)
+    assert (new["accounts.fresh"]["passed"], new["divisions.fresh"]["passed"]) == (False, True)
+    assert new["accounts.fresh"]["stale_divisions"] == second  # not yet synced
+
+
 def test_what_goes_wrong_is_left_out_retried_or_fails(dagster: Dagster) -> None:
     world, first = dagster.world, str(dagster.world.division)
     with dagster.driver() as order:
         assert first in order("tick")
         world.box.deny(int(first), "financial/Journals", "403")
         refused = order("run", partition=first)
+        world.box.block_division(world.other)
+        order("tick")
+        in_licence = order("checks")
+        dagster.sql(
+            "INSERT INTO exact_online._exact_syncs SELECT * REPLACE ('complete' AS status, "
+            "ended_at - INTERVAL 1 HOUR AS ended_at) FROM exact_online._exact_syncs "
+            "WHERE entity = 'journals'"
+        )
+        taken_away = order("checks", stale_hours=0)
         dagster.sql("INSERT INTO exact_online.accounts SELECT * FROM exact_online.accounts LIMIT 1")
         checks = order("checks")
         (world.folder / "tokens.json").unlink()
+        (world.folder / "tokens.json").mkdir()  # cannot be read
+        retried = order("run", partition=first)
+        (world.folder / "tokens.json").rmdir()
         failed = order("run", partition=first)
 
     assert refused["success"]
@@ -171,8 +202,11 @@ def test_what_goes_wrong_is_left_out_retried_or_fails(dagster: Dagster) -> None:
         False,
         1,
     )
-    assert not checks["journals.fresh"]["passed"]
-    assert not failed["success"]
+    assert in_licence["journals.fresh"]["passed"]
+    assert in_licence["journals.fresh"]["refused_divisions"] == first
+    assert taken_away["journals.fresh"]["stale_divisions"] == first
+    assert (retried["success"], retried["retries"]) == (False, 3)
+    assert (failed["success"], failed["retries"]) == (False, 0)
     assert "exact-source login" in failed["error"]
     assert world.box.client_secret not in dagster.log + failed["error"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -17,12 +18,14 @@ from typing import Any
 import dlt
 import httpx
 import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.runtime.run_context import PluggableRunContext
 from dlt.pipeline.exceptions import PipelineStepFailed
 from starlette.types import Message
 
 from exact_source.sandbox.server import serve
 from exact_source.source import run_source
-from exact_source.webhooks import Notices
+from exact_source.webhooks import Notices, load_webhook_settings
 from exact_source.webhooks.receiver import MAX_BODY, make_receiver
 from tests.conftest import MakeWorld
 from tests.flow.cli_fixtures import Cli, Result, cli, make_cli
@@ -217,6 +220,21 @@ def other_pipeline(world: World) -> dlt.Pipeline:
     return world.new_pipeline("other", destination)
 
 
+def test_what_is_told_of_a_division_that_cannot_be_read_is_done_with(
+    world: World, heard: Notices
+) -> None:
+    heard.record(99, ["accounts", "journals"])  # not the app's
+    found = [sync_changed(world, heard) for _ in range(2)]
+    heard.record(99, ["accounts"])
+    found += [sync_changed(world, heard) for _ in range(2)]
+    rename(world, "heard of all the same")
+    changed = sync_changed(world, heard)
+
+    assert [calls.paths for calls in found] == [LISTS, [], LISTS, []]
+    assert len(changed.to("sync/CRM/Accounts")) == 1
+    world.assert_equal("accounts")
+
+
 # -- the receiver ------------------------------------------------------------------------------------
 
 
@@ -383,6 +401,41 @@ def test_the_page_names_an_app_that_any_server_can_load(cli: Cli, told: str) -> 
     module, _, factory = name.partition(":")
     with serve(getattr(importlib.import_module(module), factory)()) as base_url:
         assert httpx.post(f"{base_url}/exact").status_code == 200
+
+
+def test_settings_in_config_toml_count_too(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    project = Path(os.environ["DLT_PROJECT_DIR"])
+    monkeypatch.chdir(project)
+    folder = project / ".dlt"
+    folder.mkdir()
+    (folder / "config.toml").write_text(
+        '[sources.exact_online]\nwebhook_path = "/hooks"\nnotices_url = "sqlite:///other.db"\n'
+    )
+    Container()[PluggableRunContext].reload_providers()  # dlt reads its files once a process
+    request.addfinalizer(Container()[PluggableRunContext].reload_providers)
+    found = load_webhook_settings()
+    assert (found.path, found.notices_url) == ("/hooks", "sqlite:///other.db")
+
+
+def test_an_address_that_changed_is_subscribed_anew(cli: Cli, told: str) -> None:
+    box, topics = cli.world.box, "--topics=Items"
+    for division in box.divisions:
+        row = {"Topic": "Items", "CallbackURL": "https://old.example/exact"}
+        box.insert(PATH, division, row)
+    with cli.world.watch() as calls:
+        moved = cli("webhooks", "subscribe", told, topics, "--json")
+    again = cli("webhooks", "subscribe", told, topics, "--json")
+    listed = cli("webhooks", "list", "--json")
+
+    assert lines_of(moved) == dict.fromkeys(both(cli.world, "Items"), "new")
+    made = [c.method for c in calls.all if c.path.startswith(PATH)]
+    assert made == ["GET", "DELETE", "POST"] * 2
+    assert lines_of(again) == dict.fromkeys(both(cli.world, "Items"), "active")
+    assert {line["callback_url"] for line in listed.json["subscriptions"]} == {
+        told.removeprefix("--callback-url=")
+    }
 
 
 def test_a_division_that_refuses_spoils_nothing_else(cli: Cli, told: str) -> None:
