@@ -39,6 +39,7 @@ class Airflow:
         token_key: With which the tokens in the database are encrypted.
         variables: More of the environment.
         app: What the connection of the app has instead.
+        is_set_up: Whether its connections are there; else they are added by commands.
     """
 
     home: Path
@@ -48,6 +49,7 @@ class Airflow:
     token_key: str = ""
     variables: dict[str, str] = field(default_factory=dict)
     app: dict[str, Any] = field(default_factory=dict)
+    is_set_up: bool = True
 
     def __post_init__(self) -> None:
         self.python = environment("airflow", REQUIREMENTS)
@@ -61,6 +63,26 @@ class Airflow:
     @property
     def environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if k in {"PATH", "LANG", "LC_ALL", "TMPDIR"}}
+        connections = {
+            "AIRFLOW_CONN_EXACT_ONLINE": json.dumps(self.app_connection),
+            "AIRFLOW_CONN_EXACT_WAREHOUSE": json.dumps(self.warehouse),
+        }
+        return kept | {
+            "HOME": str(self.home),
+            "DLT_DATA_DIR": str(self.home / "dlt"),  # root's is not in its home
+            "PYTHONPATH": str(ROOT),
+            "RUNTIME__DLTHUB_TELEMETRY": "false",
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.home / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
+            **(connections if self.is_set_up else {}),
+            **self.variables,
+        }
+
+    @property
+    def app_connection(self) -> dict[str, Any]:
+        """The connection of the app."""
         extra = {
             "base_url": self.world.base_url,
             "redirect_uri": self.world.box.redirect_uri,
@@ -75,19 +97,7 @@ class Airflow:
             "password": self.world.box.client_secret,
             "extra": extra,
         }
-        return kept | {
-            "HOME": str(self.home),
-            "DLT_DATA_DIR": str(self.home / "dlt"),  # root's is not in its home
-            "PYTHONPATH": str(ROOT),
-            "RUNTIME__DLTHUB_TELEMETRY": "false",
-            "AIRFLOW_HOME": str(self.home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(self.home / "dags"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
-            "AIRFLOW_CONN_EXACT_ONLINE": json.dumps(app | self.app),
-            "AIRFLOW_CONN_EXACT_WAREHOUSE": json.dumps(self.warehouse),
-            **self.variables,
-        }
+        return app | self.app
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """A command of Airflow's, or with ``-c`` of its Python."""

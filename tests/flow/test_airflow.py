@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import Any
 
-import duckdb
+import dlt
 import psycopg2
 import pytest
+from cryptography.fernet import Fernet
 
 from exact_source.alone import only_one
+from exact_source.auth import SqlTokenStorage
 from tests.airflow_kit import Airflow, postgres_connection, tell_real_time
 from tests.conftest import MakeWorld
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+PAGE = (Path(__file__).parents[2] / "docs" / "airflow.md").read_text()
+COMMANDS = [
+    shlex.split(line)
+    for line in PAGE.replace("\\\n", " ").splitlines()
+    if line.strip().startswith("airflow ")
+]
 
 # Calls the function of the mapped task, and shows what it raises for Airflow to act upon.
 TASK = """
@@ -50,22 +60,39 @@ def airflow(make_world: MakeWorld, tmp_path: Path) -> Airflow:
     return Airflow(tmp_path / "airflow", world, warehouse)
 
 
-def test_a_dag_run_brings_all_companies_up_to_date(airflow: Airflow) -> None:
+def test_the_commands_of_the_page_bring_all_companies_up_to_date(
+    airflow: Airflow, postgres: str
+) -> None:
     """Airflow 3 gives a cron schedule a data interval of no length, which must not matter."""
-    airflow.write_dag(groups=2, entities=["accounts", "items"])
-    assert airflow.run("db", "migrate").returncode == 0
-    done = airflow.run("dags", "test", "books")
-
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert "state=success" in done.stdout
-    assert done.stdout.count("'loads': 1") == 2
     world = airflow.world
-    with duckdb.connect(airflow.warehouse["host"]) as database:
-        counts = "SELECT division, count(*) FROM exact_online.accounts GROUP BY 1"
-        loads = "SELECT count(*) FROM exact_online._dlt_loads"
-        found = dict(database.execute(counts).fetchall())
-        assert database.execute(loads).fetchall() == [(2,)]
-    assert found == {d: len(world.box.rows("crm/Accounts", d)) for d in world.box.divisions}
+    airflow.is_set_up, airflow.token_url = False, postgres
+    airflow.token_key = Fernet.generate_key().decode()
+    tokens = world.storage.get_tokens()
+    assert tokens is not None
+    SqlTokenStorage(postgres, key=airflow.token_key).save_tokens(tokens)
+    airflow.write_dag("exact_online", groups=2, entities=["accounts", "items"], pool="exact_online")
+    assert airflow.run("db", "migrate").returncode == 0
+    said = {}
+    for command in COMMANDS:
+        done = airflow.run(*filled_in(command, airflow, postgres_connection(postgres)))
+        assert done.returncode == 0, (command, done.stdout[-3000:], done.stderr[-1000:])
+        said[" ".join(command[1:3])] = done.stdout
+
+    assert list(said) == ["connections add", "pools set", "dags test", "dags unpause"]
+    assert "state=success" in said["dags test"]
+    assert said["dags test"].count("'loads': 1") == 2
+    world.pipeline = world.new_pipeline(destination=dlt.destinations.postgres(postgres))
+    world.assert_equal("accounts")
+    assert world.sql("SELECT count(*) FROM exact_online._dlt_loads") == [(2,)]
+
+
+def filled_in(command: list[str], airflow: Airflow, warehouse: dict[str, Any]) -> list[str]:
+    """A command of the page with this test's places and secrets in it."""
+    app = airflow.app_connection
+    place = app | {"extra": json.dumps(app["extra"])} if "exact_online" in command else warehouse
+    given = {f"--conn-{name.removeprefix('conn_')}": str(value) for name, value in place.items()}
+    pairs = zip(["", *command], command, strict=False)
+    return [given.get(option, word) for option, word in pairs][1:]
 
 
 def tell(airflow: Airflow, *groups: list[int]) -> list[dict[str, Any]]:
