@@ -217,7 +217,8 @@ def test_the_commands_of_the_page(dagster: Dagster) -> None:
         r"^(?:pip|dagster) .*$", PAGE, re.MULTILINE
     )
     assert "exact-source[dagster]" in install
-    assert develop == "dagster dev -f dagster_defs.py"  # run by test_the_daemon_...
+    # It is a web server, which is not installed here, and the daemon, which test_the_daemon_... runs.
+    assert develop == "dagster dev -f dagster_defs.py"
     narrow(dagster)
     add = (
         "import dagster as dg, sys; "

@@ -19,7 +19,7 @@ import dlt
 import httpx
 import pytest
 from dlt.common.configuration.container import Container
-from dlt.common.runtime.run_context import PluggableRunContext
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.pipeline.exceptions import PipelineStepFailed
 from starlette.types import Message
 

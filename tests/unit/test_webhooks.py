@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import hmac
+import inspect
 import json
 from hashlib import sha256
 
@@ -35,6 +37,14 @@ HASH = b"07DDB4FA54D1799DD397335E460FA6573D7A1C0B1B88D8846A205ECB1EE812F4"  # by
 def signed(content: bytes, secret: str = SECRET) -> bytes:
     code = hmac.new(secret.encode(), content, sha256).hexdigest().upper().encode()
     return b'{"Content":' + content + b',"HashCode":"' + code + b'"}'
+
+
+def test_the_hash_is_compared_in_constant_time() -> None:
+    """How long the answer takes must not tell how much of a guess was right; no clock can prove that."""
+    tree = ast.parse(inspect.getsource(read_notice))
+    compared = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Compare)]
+    called = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert (compared, called.count("hmac.compare_digest")) == ([], 1)
 
 
 def test_the_hash_is_what_openssl_makes_of_the_raw_content() -> None:
