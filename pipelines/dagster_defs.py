@@ -19,6 +19,7 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from exact_source import exact_online
 from exact_source.entities import load_catalogue
+from exact_source.errors import LimitError
 from exact_source.orchestration import advise, open_divisions, sync_divisions
 
 NAME = "exact_online"
@@ -161,8 +162,13 @@ def make_schedule(job: Any, cron: str) -> dg.ScheduleDefinition:
     """Asks which divisions are open; starts a run for each that has none under way."""
 
     @dg.schedule(name=f"{NAME}_schedule", job=job, cron_schedule=cron)
-    def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
-        divisions = [str(code) for code in open_divisions()]
+    def schedule(
+        context: dg.ScheduleEvaluationContext,
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        try:
+            divisions = [str(code) for code in open_divisions()]
+        except LimitError as error:  # no calls are left today, or workers are at every division
+            return dg.SkipReason(str(error))
         name = str(PARTITIONS.name)
         for closed in set(context.instance.get_dynamic_partitions(name)).difference(divisions):
             context.instance.delete_dynamic_partition(name, closed)

@@ -27,7 +27,7 @@ from tests.world import World
 
 LEASE_S = 10
 # A worker that is not heard of for so long is given up by the scheduler.
-SILENCE_S = 20
+SILENCE_S = 40
 PATIENCE_S = 3600.0
 Rows = list[tuple[Any, ...]]
 
