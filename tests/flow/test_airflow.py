@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import time
 from pathlib import Path
@@ -21,10 +22,12 @@ from tests.conftest import MakeWorld
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "airflow.md").read_text()
+# A command goes on to the next one, or to the end of its block.
 COMMANDS = [
-    shlex.split(line)
-    for line in PAGE.replace("\\\n", " ").splitlines()
-    if line.strip().startswith("airflow ")
+    shlex.split(text)
+    for text in re.findall(
+        r"^ *(airflow (?:.|\n)+?)(?=\n *(?:airflow|```))", PAGE.replace("\\\n", " "), re.MULTILINE
+    )
 ]
 
 # Calls the function of the mapped task, and shows what it raises for Airflow to act upon.
@@ -75,7 +78,7 @@ def test_the_commands_of_the_page_bring_all_companies_up_to_date(
     said = {}
     for command in COMMANDS:
         done = airflow.run(*filled_in(command, airflow, postgres_connection(postgres)))
-        assert done.returncode == 0, (command, done.stdout[-3000:], done.stderr[-1000:])
+        assert done.returncode == 0, f"{command[1:3]}: {done.stdout[-3000:]}"
         said[" ".join(command[1:3])] = done.stdout
 
     assert list(said) == ["connections add", "pools set", "dags test", "dags unpause"]
@@ -89,8 +92,12 @@ def test_the_commands_of_the_page_bring_all_companies_up_to_date(
 def filled_in(command: list[str], airflow: Airflow, warehouse: dict[str, Any]) -> list[str]:
     """A command of the page with this test's places and secrets in it."""
     app = airflow.app_connection
-    place = app | {"extra": json.dumps(app["extra"])} if "exact_online" in command else warehouse
-    given = {f"--conn-{name.removeprefix('conn_')}": str(value) for name, value in place.items()}
+    given = {
+        "--conn-login": app["login"],
+        "--conn-password": app["password"],
+        "--conn-extra": json.dumps(app["extra"]),
+        "--conn-json": json.dumps(warehouse),
+    }
     pairs = zip(["", *command], command, strict=False)
     return [given.get(option, word) for option, word in pairs][1:]
 
