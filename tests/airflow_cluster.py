@@ -164,6 +164,8 @@ def cluster(world: World, executor: str) -> Iterator[Cluster]:
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(SILENCE_S),
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "3",
+            # One worker takes longer for all than a task may be queued by default.
+            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "3600",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         }
         if executor == "CeleryExecutor":
