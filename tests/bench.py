@@ -301,7 +301,7 @@ class Bench:
         starts: dict[tuple[int, int], int] = {}
         for (entity, code), cursor in self.ledger.cursors.items():
             if entity in shapes and cursor.tombstones is not None:
-                at = code, cursor.moved
+                at = code, cursor.moved or 0
                 starts[at] = min(cursor.tombstones, starts.get(at, cursor.tombstones))
         return starts
 

@@ -80,10 +80,10 @@ EXCEPTIONS: Mapping[str, Mapping[str, Source]] = {
         "wbsType": Source("wbs_types", "h", "project_wbs", "type"),
     },
 }
-# Endpoints that are asked by this source itself and hold nothing to load.
+# Endpoints that hold nothing to load.
 OWN_USE = {
     "user_has_rights": "asked by this source itself: whether the user may read an endpoint",
-    "sync_timestamp": "asked by this source itself: from which row version a start date begins",
+    "sync_timestamp": "from which row version a date begins: no row, and not used for a start date",
 }
 UNKNOWN = "takes parameters that are documented nowhere"
 

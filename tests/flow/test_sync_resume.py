@@ -11,7 +11,7 @@ import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from exact_source import exact_online, run_to_end
+from exact_source import EntityName, exact_online, run_to_end
 from exact_source.errors import ConfigurationError
 from exact_source.run import StreamResult
 from exact_source.source import run_source
@@ -329,7 +329,7 @@ def test_the_repeated_hour_of_october_loses_nothing(world: World) -> None:
 # -- in code of one's own ----------------------------------------------------------------------------
 
 
-def own_source(world: World, entities: list[str], **options: Any) -> Any:
+def own_source(world: World, entities: list[EntityName], **options: Any) -> Any:
     return exact_online(
         entities=entities,
         base_url=world.base_url,
