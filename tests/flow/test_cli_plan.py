@@ -176,7 +176,7 @@ def test_a_refused_count_is_asked_for_a_few_times_an_hour(cli: Cli) -> None:
     for _ in range(8):
         cli("plan", cli.destination, "--entities=journals")
         world.clock.sandbox.advance(240)
-    world.sync("journals")  # which counts on
+    cli("sync", cli.destination, "--entities=journals")
 
     refused = [c for c in world.box.requests if c.status == 403]
     assert len(refused) == 5
