@@ -39,7 +39,7 @@ MARKS = {"_synced_at", "_deleted_at"}
 Row = dict[str, Any]
 
 
-class Stopped(Exception):  # noqa: N818 (no error: it is ordered)
+class Stopped(OSError):  # noqa: N818 (no error: it is ordered, and as little a stream's as a disk)
     """The process is gone."""
 
 
