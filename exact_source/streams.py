@@ -72,6 +72,8 @@ class Stream(Chain):
     async def _read(self) -> None:
         if not self._may_start():
             return
+        if self.run.options.start_ms is not None and not self._tells_changes:
+            self.result.notes.append("start_date leaves out nothing: its rows have no Modified")
         self._start_over_if_needed()
         await self._settle_marks()
         await self._apply_tombstones()
@@ -171,8 +173,13 @@ class Stream(Chain):
             moved=earlier if self.division.moved is None else self.division.moved,
             refused_at=before.refused_at,
             history=self.entity.name in options.history,
-            start_ms=options.start_ms,
+            start_ms=options.start_ms if self._tells_changes else None,
         )
+
+    @property
+    def _tells_changes(self) -> bool:
+        """Whether rows say when they were changed, so that ``start_date`` can tell them apart."""
+        return "modified" in self.shape.arrow.names
 
     def _why_anew(self) -> str | None:
         """What asks for all rows once more, empty if the user did; ``None`` if nothing does."""

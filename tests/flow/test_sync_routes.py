@@ -169,6 +169,14 @@ def test_an_earlier_start_date_brings_the_rows_before_it(world: World, route: st
     ]  # fmt: skip
 
 
+def test_an_entity_without_dates_is_loaded_whole_and_says_so(world: World) -> None:
+    for start in ("2030-01-01", "2029-01-01"):
+        outcome = world.sync("sales_invoice_lines", start_date=start)
+        notes = {note for r in outcome.results for note in r.notes}
+        assert notes == {"start_date leaves out nothing: its rows have no Modified"}
+        world.assert_equal("sales_invoice_lines")
+
+
 def test_a_full_refresh_from_a_start_date_ends(world: World) -> None:
     options: dict[str, Any] = {"route": "regular", "start_date": "1990-01-01", "round_pages": 1}
     world.sync("accounts", **options)
