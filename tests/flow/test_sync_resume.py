@@ -384,4 +384,6 @@ def test_a_run_of_own_code_ends_by_itself_before_a_kill_costs_much(
 
 def test_a_source_of_another_is_not_run_to_the_end(world: World) -> None:
     with pytest.raises(ConfigurationError, match="exact_online"):
-        run_to_end(world.pipeline, dlt.source(lambda: iter(()), name="other")())
+        run_to_end(
+            world.pipeline, dlt.source(lambda: dlt.resource([1], name="numbers"), name="other")()
+        )
