@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import (
-    AsyncIterator,
-    Coroutine,
-    Iterable,
-    Iterator,
-    Mapping,
-    MutableMapping,
-)
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +12,6 @@ from typing import Any
 import dlt
 import pyarrow as pa
 from dlt.common.schema import Schema
-from dlt.common.schema.typing import TDeleteInsertStrategyDict
 from dlt.extract.resource import DltResource
 
 from . import rows
@@ -31,11 +23,20 @@ from .first_load import FirstLoad, repeated_rows
 from .functions import FunctionShape, FunctionStream, shape_of
 from .history import History
 from .once import read_once
-from .run import Rejected, Run, StreamResult
+from .outcomes import outcome_item, rejected_item
+from .run import Run
 from .shape import Shape
-from .stored import REJECTED_TABLE, SYNCS_TABLE, Stored
+from .states import (
+    DivisionStates,
+    all_entries,
+    known_divisions,
+    load_ids,
+    remember,
+    tombstone_starts,
+)
+from .stored import Stored
 from .streams import Stream
-from .tables import append_only, as_loaded, column_hint, declare_table
+from .tables import DELETE_INSERT, append_only, as_loaded, column_hint, declare_table
 
 logger = logging.getLogger(__name__)
 
@@ -43,29 +44,6 @@ logger = logging.getLogger(__name__)
 BATCH_ROWS = 20_000
 BATCH_TABLES = 200
 QUEUE_ITEMS = 16
-DELETE_INSERT: TDeleteInsertStrategyDict = {"disposition": "merge", "strategy": "delete-insert"}
-
-_SYNCS = pa.schema(
-    [
-        pa.field("division", pa.int32()),
-        pa.field("entity", pa.string()),
-        pa.field("feed", pa.string()),
-        pa.field("started_at", rows.INSTANT),
-        pa.field("ended_at", rows.INSTANT),
-        pa.field("calls", pa.int64()),
-        pa.field("shared_calls", pa.int64()),  # for lists that all streams use
-        pa.field("rows", pa.int64()),
-        pa.field("deleted", pa.int64()),
-        pa.field("cursor", pa.string()),
-        pa.field("status", pa.string()),
-        pa.field("error", pa.string()),
-        pa.field("notes", pa.string()),
-    ]
-)
-
-
-# What an entry of the state has beside the cursor.
-_ENTRY = frozenset({"load_id", "before", "columns"})
 
 
 @dataclass(frozen=True)
@@ -176,7 +154,7 @@ class EntityReader:
             yield rows.with_required(self._nothing(), self._keys)
         if history is not None and (item := history.item(column_hint)) is not None:
             yield item
-        remember_errors(run)
+        remember(run)
         for item in self._outcomes(before, has_news=yielded):
             yield item
 
@@ -341,200 +319,3 @@ def _flush(held: Iterable[Item], states: DivisionStates) -> pa.Table | None:
         if item.table is not None:
             tables.append(item.table)
     return rows.concat(tables) if tables else None
-
-
-class DivisionStates:
-    """Cursors of one entity, by division, in dlt's resource state.
-
-    dlt keeps the state locally even if the load that it belongs to never arrives (a failed job, a
-    dropped package, a lost disk). So each entry names its load package and keeps the entry before
-    it; what counts is the newest one whose package the destination lists as loaded.
-
-    Each entry also names the set of columns that its rows were loaded with. The sets are numbered
-    and kept once, beside the entries.
-
-    Args:
-        name: Of the entity.
-        arrived: Load packages that the destination lists as loaded.
-        columns: That rows are loaded with now.
-    """
-
-    def __init__(self, name: str, arrived: set[str], columns: Iterable[str]) -> None:
-        state: MutableMapping[str, Any] = dlt.current.resource_state(name)
-        self._name = name
-        self._state: MutableMapping[str, Any] = state.setdefault("divisions", {})
-        self._load_id: str = dlt.current.load_package_state()["load_id"]
-        self._arrived = {code: arrived_entry(e, arrived) for code, e in self._state.items()}
-        self._sets: MutableMapping[str, list[str]] = state.setdefault("columns", {})
-        self._columns = sorted(columns)
-        self._resource_state = state
-
-    def unreadable(self, division: int) -> str:
-        """Mark of the last webhook that told of a division which could not be read; else empty."""
-        return str(self._resource_state.get("unreadable", {}).get(str(division), ""))
-
-    def note_unreadable(
-        self, divisions: Iterable[int], notices: Mapping[tuple[str, int], str]
-    ) -> None:
-        """A webhook told of divisions that are closed, or that the app may not see: done with."""
-        for division in divisions:
-            marks = self._resource_state.setdefault("unreadable", {})
-            marks[str(division)] = notices[self._name, division]
-
-    @property
-    def known(self) -> bool:
-        """Whether any division was read before."""
-        return bool(self._arrived)
-
-    @property
-    def divisions(self) -> frozenset[int]:
-        """Divisions that were read before."""
-        return frozenset(int(code) for code, entry in self._arrived.items() if entry)
-
-    def cursor(self, division: int) -> Cursor:
-        """How far a division was read, by loads that arrived."""
-        entry = self._arrived.get(str(division)) or {}
-        before = self._sets.get(entry.get("columns", ""), self._columns)
-        lacks = tuple(name for name in self._columns if name not in before)
-        return stored_cursor(entry, lacks)
-
-    def store(self, division: int, cursor: Cursor) -> None:
-        """Write a division's cursor, to be committed with this load."""
-        before = self._arrived.get(str(division))
-        entry = {**cursor.to_state(), "load_id": self._load_id}
-        entry["columns"] = before["columns"] if cursor.lacks and before else self._number()
-        if before:
-            entry["before"] = {k: v for k, v in before.items() if k != "before"}
-        self._state[str(division)] = entry
-
-    def _number(self) -> str:
-        """Of the present set of columns."""
-        for number, columns in self._sets.items():
-            if columns == self._columns:
-                return number
-        number = str(len(self._sets) + 1)
-        self._sets[number] = self._columns
-        return number
-
-
-def tombstone_starts(arrived: set[str]) -> dict[tuple[int, int], int]:
-    """From where ``sync/Deleted`` must be read for all entities of this run.
-
-    Each entity knows which tombstones it has seen, because the choice of entities may change from
-    run to run; the one that is furthest behind counts. What is not named is read from its beginning.
-
-    Returns:
-        ``(division, DivisionMoveDate)`` -> ``Timestamp``: another database counts anew (API 4.2).
-    """
-    selected = dlt.current.source().selected_resources
-    states = {name: dlt.current.resource_state(name).get("divisions", {}) for name in selected}
-    starts: dict[tuple[int, int], int] = {}
-    for state in states.values():
-        for code, entry in state.items():
-            seen = arrived_entry(entry, arrived) or {}
-            if "tombstones" in seen:
-                at = int(code), seen.get("moved") or 0
-                starts[at] = min(seen["tombstones"], starts.get(at, seen["tombstones"]))
-    listed = states.get("deleted")
-    if listed is not None:  # the table of tombstones itself may be new
-        known = {int(code) for code, entry in listed.items() if arrived_entry(entry, arrived)}
-        starts = {at: since for at, since in starts.items() if at[0] in known}
-    return starts
-
-
-def remember_errors(run: Run) -> None:
-    """Keep the errors of the past hour for the next run, which may begin within it (API 2.3)."""
-    errors, state = run.limits.errors(run.clock.now()), dlt.current.source_state()
-    if state.get("errors", {}) != errors:
-        state["errors"] = errors
-    withdrawn = {path: list(gone) for path, gone in run.withdrawn.items()}
-    if state.get("withdrawn", {}) != withdrawn:
-        state["withdrawn"] = withdrawn
-
-
-def known_divisions() -> list[int]:
-    """Codes of the divisions of earlier runs."""
-    states = dlt.current.source_state().get("resources", {}).values()
-    return sorted({int(code) for state in states for code in state.get("divisions", {})})
-
-
-def all_entries() -> Iterator[Mapping[str, Any]]:
-    """The state entries of all entities and divisions."""
-    for state in dlt.current.source_state().get("resources", {}).values():
-        yield from state.get("divisions", {}).values()
-
-
-def load_ids(entries: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Load packages that state entries name."""
-    found = set()
-    for entry in entries:
-        found.add(entry.get("load_id", ""))
-        found.add(entry.get("before", {}).get("load_id", ""))
-    return found - {""}
-
-
-def arrived_entry(entry: Mapping[str, Any], arrived: set[str]) -> Mapping[str, Any] | None:
-    """The newest of an entry and its forerunner whose load package arrived."""
-    if entry.get("load_id") in arrived:
-        return entry
-    before: Mapping[str, Any] = entry.get("before", {})
-    return before if before.get("load_id") in arrived else None
-
-
-def stored_cursor(entry: Mapping[str, Any], lacks: tuple[str, ...] = ()) -> Cursor:
-    """The cursor that an entry of the state holds."""
-    return Cursor.from_state({k: v for k, v in entry.items() if k not in _ENTRY}, lacks)
-
-
-def outcome_item(results: list[StreamResult]) -> Any:
-    """Rows for ``_exact_syncs``, in the same load as the data that they tell of."""
-    columns: dict[str, list[Any]] = {name: [] for name in _SYNCS.names}
-    for result in results:
-        for name in (
-            "division",
-            "entity",
-            "feed",
-            "calls",
-            "shared_calls",
-            "rows",
-            "deleted",
-            "cursor",
-            "status",
-            "error",
-        ):
-            columns[name].append(getattr(result, name))
-        columns["started_at"].append(rows.instant(result.started_at))
-        columns["ended_at"].append(rows.instant(result.ended_at))
-        columns["notes"].append("; ".join(result.notes))
-    hints = dlt.mark.make_hints(
-        table_name=SYNCS_TABLE,
-        write_disposition="append",
-        primary_key=(),
-        merge_key=(),
-        columns={},
-        file_format="parquet",
-    )
-    return dlt.mark.with_hints(pa.table(columns, schema=_SYNCS), hints, create_table_variant=True)
-
-
-def rejected_item(rejected: list[Rejected], at: float) -> Any:
-    """Rows for ``_exact_rejected``; the same row read again is there once."""
-    kinds = {"division": pa.int32(), "entity": pa.string(), "mark": pa.string()}
-    kinds |= {"seen_at": rows.INSTANT, "reason": pa.string(), "row": pa.string()}
-    keys = ["division", "entity", "mark"]
-    found = {
-        (r.division, r.entity, rows.mark(r.row)): (rows.instant(at), r.reason, r.row)
-        for r in rejected
-    }
-    columns = zip(*(key + rest for key, rest in found.items()), strict=True)
-    table = pa.table(dict(zip(kinds, map(list, columns), strict=True)), pa.schema(kinds))
-    hints = dlt.mark.make_hints(
-        table_name=REJECTED_TABLE,
-        write_disposition=DELETE_INSERT,
-        primary_key=keys,
-        merge_key=(),
-        columns={},
-        file_format="parquet",
-    )
-    table = rows.with_required(table, set(keys))
-    return dlt.mark.with_hints(table, hints, create_table_variant=True)

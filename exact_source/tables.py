@@ -7,7 +7,12 @@ from typing import Any, cast
 
 import pyarrow as pa
 from dlt.common.schema import Schema
-from dlt.common.schema.typing import TColumnSchema, TTableReference, TTableSchema
+from dlt.common.schema.typing import (
+    TColumnSchema,
+    TDeleteInsertStrategyDict,
+    TTableReference,
+    TTableSchema,
+)
 from dlt.common.schema.utils import new_table
 from dlt.destinations.impl.bigquery.bigquery_adapter import (
     CLUSTER_COLUMNS_HINT,
@@ -18,6 +23,7 @@ from . import rows
 from .entities.descriptions import describe_columns, describe_table, references_of
 from .shape import Shape
 
+DELETE_INSERT: TDeleteInsertStrategyDict = {"disposition": "merge", "strategy": "delete-insert"}
 CLUSTER_COLUMNS_MAX = 4  # BigQuery takes no more
 # Type of a loaded column -> letter of the catalogue that is read into it.
 _LETTERS: dict[tuple[str | None, int | None], str] = {

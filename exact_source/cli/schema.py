@@ -52,9 +52,8 @@ def make_schema(entities: str | None, deletes: str) -> Schema:
     from ..entities import load_catalogue
     from ..feeds import plan_feeds
     from ..functions import shape_of
-    from ..resources import DELETE_INSERT
     from ..source import choose_entities
-    from ..tables import declare_table
+    from ..tables import DELETE_INSERT, declare_table
 
     catalogue = load_catalogue()
     made = Schema("exact_online")

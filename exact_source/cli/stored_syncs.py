@@ -200,7 +200,7 @@ def _read_syncs(
 
 
 def _read_cursors(pipeline: dlt.Pipeline, memory: Memory, wanted: set[str] | None) -> None:
-    from ..resources import arrived_entry, load_ids, stored_cursor
+    from ..states import arrived_entry, load_ids, stored_cursor
     from ..stored import Stored
 
     divisions = {

@@ -18,7 +18,7 @@ ORDER = [
     "feeds", "page_schema", "pages", "rows", "shape", "client", "listing", "metadata", "dropping",
     "tombstones", "stored", "first_load", "settings", "destination", "database", "leases",
     "refusals", "run", "telemetry", "removals", "reconcile", "chain", "streams", "history", "tables",
-    "once", "resources", "source", "alone", "sync",
+    "states", "outcomes", "once", "resources", "source", "alone", "sync",
 ]  # fmt: skip
 PURE = [
     "odata", "limits", "cursors", "columns", "misfits", "envelope", "feeds", "page_schema", "pages",
