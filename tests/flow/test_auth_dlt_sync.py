@@ -41,7 +41,7 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         yield dsn
 
 
-@pytest.mark.timeout(120)  # with the start of an emulator
+@pytest.mark.timeout(300)  # with the start of an emulator
 def test_login_and_sync_use_one_place_which_an_empty_machine_finds(
     place: str, cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
