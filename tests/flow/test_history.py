@@ -180,3 +180,45 @@ def test_a_column_that_exact_withdraws_makes_no_state(
 
     assert any(field in note for r in outcome.results for note in r.notes)
     assert states(world, entity) == held
+
+
+def test_a_move_to_another_database_makes_no_state(make_world: MakeWorld) -> None:
+    world: World = make_world(companies=1)
+    world.sync("accounts", history="accounts")
+    held = states(world, "accounts")
+    world.box.move_division(world.division)
+    outcome = world.sync("accounts", history="accounts")
+
+    assert any("moved" in note for r in outcome.results for note in r.notes)
+    assert states(world, "accounts") == held
+
+
+def test_a_load_that_did_not_arrive_leaves_no_hole_in_the_states(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world: World = make_world(companies=1)
+    key, gone, *_ = world.keys("crm/Accounts")
+    world.sync("accounts", history="accounts")
+    world.box.update("crm/Accounts", world.division, key, {"Name": "lost"})
+    world.box.delete("crm/Accounts", world.division, gone)
+    with monkeypatch.context() as broken:
+        broken.setattr(type(world.pipeline), "load", lambda *_a, **_k: None)
+        world.one_round("accounts", history="accounts")
+    world.pipeline.abort_packages()
+    assert len(states(world, "accounts", key)) == 1
+    world.sync("accounts", history="accounts")
+
+    assert_present(world, "accounts")
+    assert [row["name"] for row in states(world, "accounts", key)][1:] == ["lost"]
+    assert [bool(row["_deleted_at"]) for row in states(world, "accounts", gone)] == [False, True]
+
+
+def test_states_of_rows_that_are_gone_go_on_if_deletes_are_ignored(make_world: MakeWorld) -> None:
+    world: World = make_world(companies=1)
+    gone, *_ = world.keys("crm/Accounts")
+    world.sync("accounts", history="accounts", deletes="ignore")
+    world.box.delete("crm/Accounts", world.division, gone)
+    world.sync("accounts", history="accounts", deletes="ignore")
+
+    assert [(r[TO], r["_deleted_at"]) for r in states(world, "accounts", gone)] == [(None, None)]
+    assert_present(world, "accounts")

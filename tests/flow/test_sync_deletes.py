@@ -222,6 +222,32 @@ def test_tombstones_are_a_table_with_unknown_codes_among_them(world: World) -> N
     assert "99" in notes
 
 
+def test_tombstones_find_their_table_whatever_its_key_is_called(make_world: MakeWorld) -> None:
+    """Also the two that are read by a feed of their headers, under the code of the headers."""
+    world: World = make_world(companies=1)
+    entities = {
+        "goods_deliveries": 16,
+        "subscriptions": 23,
+        "sales_orders": 32,
+        "quotations": 34,
+        "material_issues": 53,
+    }
+    world.sync(*entities)
+    tombstones = world.box.state.store.table(world.division, "deleted")
+    for entity, code in entities.items():
+        key = world.keys(feed_path(entity))[0]
+        world.box.delete(feed_path(entity), world.division, key)
+        if key not in {row["EntityKey"] for row in tombstones.rows.values()}:
+            world.bury(world.division, code)
+            tombstones.rows[next(reversed(tombstones.rows))]["EntityKey"] = key
+    outcome = world.sync(*entities)
+
+    assert outcome.exit_code == 0
+    assert {r.entity: r.deleted for r in outcome.results} == dict.fromkeys(entities, 1)
+    for entity in entities:
+        world.assert_equal(entity)
+
+
 def test_the_table_of_tombstones_has_no_gap_after_runs_without_it(world: World) -> None:
     world.sync("accounts", "deleted")
     world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
