@@ -6,7 +6,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 JOBS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
 export RUNTIME__DLTHUB_TELEMETRY ?= false
 
-.PHONY: demo test lint types coverage bench docs proofs proofs-tokens browser clean
+.PHONY: demo test lint types coverage bench docs proofs proofs-tokens nightly browser clean
 
 demo: $(VENV)/.demo
 	$(BIN)/exact-source demo
@@ -29,6 +29,7 @@ docs: $(BIN)/uv
 proofs: $(VENV)/.dev
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_packaging.py tests/flow/test_cli_demo.py
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_dagster.py -k daemon
+	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/faults/test_convergence_mutants.py
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_airflow_workers.py
 	$(MAKE) proofs-tokens
 
@@ -45,6 +46,12 @@ browser:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
 			--no-install-recommends chromium fonts-liberation >/dev/null && exit 0; \
 	fi; echo "no browser: the tests that look at the report in one are skipped"
+
+# Twenty thousand sequences, other ones each night; EXACT_CONVERGENCE_SEED repeats those of another night.
+nightly: export EXACT_CONVERGENCE_SEQUENCES ?= 20000
+nightly: export EXACT_CONVERGENCE_SEED ?= $(shell date +%Y%m%d)000
+nightly: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -n $(JOBS) tests/faults/test_convergence.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

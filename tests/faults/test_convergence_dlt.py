@@ -1,6 +1,7 @@
-"""Convergence through dlt into a real database, and with processes that are killed.
+"""Convergence through dlt into real databases, and with processes that are killed.
 
-``test_convergence.py`` has the thousand sequences; these few see that dlt keeps what they rely on.
+The sequences are those of ``test_convergence.py``: fewer, by every route, and each through the whole
+of the source, dlt and SQL.
 """
 
 from __future__ import annotations
@@ -9,24 +10,39 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import dlt
 import pytest
+from hypothesis import Phase, seed
+from hypothesis.stateful import run_state_machine_as_test
 
-from exact_source.sandbox import SandboxClock
-from exact_source.sync import sync
+from exact_source.sandbox import Sandbox, SandboxClock
+from tests.bench import Bench
+from tests.company_machine import Company
 from tests.conftest import MakeWorld
+from tests.dlt_bench import DltBench
+from tests.faults.test_convergence import settings_for
 from tests.world import Calls, World, feed_path
 
 ENTITIES = ["accounts", "transaction_lines", "sales_invoice_lines"]
 COLUMN = {"accounts": "Name", "transaction_lines": "Notes", "sales_invoice_lines": "Notes"}
 ROUTES = ["sync", "bulk", "regular"]
+SEQUENCES, STEPS = 2, 12
+# Route -> entities that it reads each in another way.
+READ_BY = {
+    "auto": ["receivables", "transaction_lines"],
+    "sync": ["accounts", "journals"],
+    "bulk": ["accounts", "sales_invoice_lines", "transaction_lines"],
+    "regular": ["accounts", "receivables", "sales_invoice_lines"],
+}
 MOMENTS: list[dict[str, Any]] = [
     {"step": 3},
     {"step": 25},
@@ -106,42 +122,32 @@ def has_feed(entity: str, kind: str) -> bool:
     return False
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
-def loaded_into(request: pytest.FixtureRequest, make_world: MakeWorld) -> World:
-    world: World = make_world(page_size=3, large_page_size=4)
-    if request.param == "postgres":
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("route", sorted(READ_BY))
+@pytest.mark.parametrize("database", ["duckdb", "postgres"])
+def test_sequences_end_with_the_rows_of_the_companies(
+    request: pytest.FixtureRequest, tmp_path: Path, database: str, route: str
+) -> None:
+    destination: Any = dlt.destinations.duckdb(str(tmp_path / "exact.duckdb"))
+    if database == "postgres":
         pytest.importorskip("adbc_driver_postgresql")
         destination = dlt.destinations.postgres(request.getfixturevalue("postgres"))
-        world.pipeline = world.new_pipeline(destination=destination)
-    return world
+    numbers = count(1)
 
+    class Loaded(Company):
+        tally: ClassVar[Counter[str]] = Counter()
+        only = READ_BY[route], route
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_sequence_of_changes_faults_and_routes_ends_with_the_same_rows(
-    loaded_into: World, seed: int
-) -> None:
-    world, random = loaded_into, Random(seed)
-    hand = Hand(world, seed)
-    for _ in range(5):
-        route = random.choice(ROUTES)
-        hand.said.append(f"sync {route}")
-        world.box.fault(
-            random.choice(["500", "429", "truncate", "wrong-division"]), after=random.randrange(9)
-        )
-        run = world.make_run(route=route, round_pages=random.choice([None, 3]))
-        run.on_progress = sometimes(random, hand.change)
-        outcome = sync(world.pipeline, run, ENTITIES)
-        hand.said.append(f"exit {outcome.exit_code}")
-        hand.change(4)
-    world.box.state.faults.clear()
-    for _ in range(2):  # a list that was being read holds what was true when its reading began
-        assert world.sync(*ENTITIES, route=route).exit_code == 0, hand
-    assert_converged(world, route)
+        @staticmethod
+        def make_bench(box: Sandbox) -> Bench:
+            return DltBench(box, tmp_path, destination, f"company_{next(numbers)}")
 
+    seed(sorted(READ_BY).index(route))(Loaded)
+    run_state_machine_as_test(Loaded, settings=settings_for(SEQUENCES, STEPS, Phase.generate))
 
-def sometimes(random: Random, change: Callable[[], None]) -> Callable[[object], None]:
-    return lambda _result: change() if random.random() < 0.2 else None
+    assert Loaded.tally["ends"] >= SEQUENCES
+    assert Loaded.tally["compared"] >= 5 * SEQUENCES
 
 
 @pytest.mark.slow

@@ -1,0 +1,142 @@
+"""Mistakes that the sequences of ``test_convergence.py`` must find.
+
+Each test takes one precaution out of the core and expects that some sequence ends with other rows than
+the company has. Part of ``make proofs``, because it takes minutes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import Phase
+
+from exact_source import cursors, listing, removals, tombstones
+from exact_source.client import ExactClient
+from exact_source.cursors import Scan
+from exact_source.removals import Gone, Removals
+from exact_source.streams import Stream
+from tests.faults.test_convergence import run_sequences
+
+SEQUENCES = 500
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif("EXACT_TEST_PROOFS" not in os.environ, reason="part of `make proofs`"),
+]
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def attribute(place: Any, name: str, value: Any) -> Patch:
+    return lambda patch: patch.setattr(place, name, value)
+
+
+async def nothing(*_args: Any, **_more: Any) -> None:
+    pass
+
+
+async def yes(*_args: Any, **_more: Any) -> bool:
+    return True
+
+
+def without_overlap(column: str) -> Callable[[str], int]:
+    kept = cursors.overlap
+    return lambda asked: 0 if asked == column else kept(asked)
+
+
+def no_tombstone_is_old(patch: pytest.MonkeyPatch) -> None:
+    """A row goes by its tombstone, however new it is."""
+    read = tombstones.latest
+
+    def newest(table: Any) -> Any:
+        return {
+            key: stone._replace(timestamp=2**62, deleted_date=datetime.max)  # noqa: DTZ901
+            for key, stone in read(table).items()
+        }
+
+    patch.setattr(removals, "latest", newest)
+
+
+def only_by_timestamp(patch: pytest.MonkeyPatch) -> None:
+    """Rows without ``Timestamp`` go by their tombstone, however new they are."""
+    held = Removals._versions
+
+    def versions(self: Removals, keys: list[str], column: str) -> dict[str, Any]:
+        found = held(self, keys, column)
+        return found if column == "timestamp" else dict.fromkeys(found, datetime.min)  # noqa: DTZ901
+
+    patch.setattr(Removals, "_versions", versions)
+
+
+def a_move_is_not_noticed(patch: pytest.MonkeyPatch) -> None:
+    """Neither by its date, nor because nothing comes back above the cursor."""
+    start = Stream._start_over_if_needed
+
+    def careless(self: Stream) -> None:
+        self.cursor = replace(self.cursor, moved=self.division.moved)
+        start(self)
+
+    patch.setattr(Stream, "_start_over_if_needed", careless)
+    patch.setattr(Stream, "_is_suspiciously_empty", lambda *_args: False)
+
+
+def all_pages_of_tombstones_count(patch: pytest.MonkeyPatch) -> None:
+    read = listing.read_pages
+
+    async def reversed_pages(*args: Any) -> Any:
+        return list(reversed(await read(*args)))
+
+    patch.setattr(tombstones, "read_pages", reversed_pages)
+
+
+def no_key_is_missed(patch: pytest.MonkeyPatch) -> None:
+    """Comparing keys finds nothing, full passes do."""
+    unmet = Removals.unmet
+
+    def blind(self: Removals, met: Any, *, began_at: float, **more: Any) -> Gone:
+        return unmet(self, met, began_at=began_at, **more) if more else Gone(())
+
+    patch.setattr(Removals, "unmet", blind)
+
+
+MUTANTS: dict[str, Patch] = {
+    "no overlap of Timestamp": lambda patch: patch.setattr(
+        cursors, "overlap", without_overlap("Timestamp")
+    ),
+    "no overlap of Modified": lambda patch: patch.setattr(
+        cursors, "overlap", without_overlap("Modified")
+    ),
+    "the highest version of any chain is safe": attribute(
+        Scan, "safe", property(lambda scan: scan.top)
+    ),
+    "a tombstone is always newer than the row": no_tombstone_is_old,
+    "a tombstone is always newer by Modified": only_by_timestamp,
+    "a tombstone is compared again": attribute(removals, "is_applied", lambda *_args: False),
+    "all rights are given": attribute(ExactClient, "has_rights", yes),
+    "an empty list of tombstones is believed": attribute(tombstones, "_may_be_empty", nothing),
+    "a move is not noticed": a_move_is_not_noticed,
+    "tombstones of three months ago are there": attribute(
+        Stream, "_missed_tombstones", lambda _self: False
+    ),
+    "a scan of an earlier run is as good as new": attribute(Stream, "_is_old", lambda _self: False),
+    "keys are not compared": no_key_is_missed,
+    "a full pass removes nothing": attribute(Removals, "by_full_pass", lambda _self: False),
+    "rows that were marked stay": attribute(Stream, "_settle_marks", nothing),
+    "the last page of tombstones tells the cursor": all_pages_of_tombstones_count,
+}
+
+
+@pytest.fixture
+def mutated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    MUTANTS[request.param](monkeypatch)
+
+
+@pytest.mark.usefixtures("mutated")
+@pytest.mark.parametrize("mutated", sorted(MUTANTS), indirect=True)
+def test_a_precaution_that_is_missing_is_found() -> None:
+    with pytest.raises((AssertionError, BaseExceptionGroup)):
+        run_sequences(0, SEQUENCES, Phase.generate)
