@@ -133,6 +133,7 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
     Example: exact-source check --destination postgres --entities accounts,transaction_lines
     """
     from ..source import choose_entities, parse_divisions
+    from .display import asking
 
     findings = Findings()
     names: list[str] = []
@@ -148,7 +149,8 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
     clock = _clock(context)
     run = check_connection(findings, region, base_url, pipeline, clock)
     if run is not None:
-        asyncio.run(check_exact(findings, run, names, codes, all_divisions=all_divisions))
+        with asking(run):
+            asyncio.run(check_exact(findings, run, names, codes, all_divisions=all_divisions))
     if pipeline is not None:
         check_destination(findings, pipeline)
     _show(findings, as_json=as_json)

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .logs import is_for_people, notes
 from .output import when_allowed
 
 if TYPE_CHECKING:
-    from rich.status import Status
-
     from ..client import Target
     from ..run import Run, StreamResult
     from ..sync import Outcome
@@ -40,6 +39,31 @@ def format_cursor(result: StreamResult) -> str:
     return datetime.fromtimestamp(number / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+class Line:
+    """What the moving line says now; it is asked for at each turn of the spinner.
+
+    Args:
+        run: Whose progress it is.
+        idle: What goes on while no stream is read.
+    """
+
+    def __init__(self, run: Run, idle: str) -> None:
+        self._run, self.idle = run, idle
+        self.stream = ""
+        self.wait: tuple[str, float] | None = None
+
+    def __rich__(self) -> Text:
+        """The line; the end of it goes where a terminal is too narrow."""
+        return Text(f"{totals(self._run)} · {self.doing()}", no_wrap=True, overflow="ellipsis")
+
+    def doing(self) -> str:
+        """Who waits for what, which stream was read last, or what else goes on."""
+        if self.wait is not None and (left_s := self.wait[1] - self._run.clock.now()) > 0:
+            return f"{self.wait[0]} · {left_s:.0f} s"
+        is_reading = any(result.status == "running" for result in self._run.results)
+        return self.stream if is_reading and self.stream else self.idle
+
+
 class Display:
     """Follows a run: one moving line on a terminal, else a line for what is worth one.
 
@@ -51,47 +75,68 @@ class Display:
         self.console = console
         self._waits: dict[str, float] = {}
         self._ended: set[int] = set()
-        self._live: Status | None = None
+        self._line: Line | None = None
 
     @contextmanager
     def follow(self, run: Run) -> Iterator[Callable[[int], None]]:
-        """Show the run's progress; gives the callback for rounds."""
+        """Show the progress of a sync; gives the callback for rounds."""
         run.on_progress = lambda result: self._progress(run, result)
-        run.on_wait = lambda target, until, why: self._wait(run, target, until, why)
-        if not self.console.is_terminal or not is_for_people():
-            yield self._note_round
-            return
-        with self.console.status("connecting") as self._live:
-            yield lambda _number: None
+        with self._shown(run, "connecting") as line:
+            yield lambda number: self._note_round(number, line)
 
-    def _wait(self, run: Run, target: Target, until: float, why: str) -> None:
+    @contextmanager
+    def ask(self, run: Run) -> Iterator[Line]:
+        """Show how far a command is that asks Exact Online and loads nothing."""
+        with self._shown(run, "asking Exact Online") as line:
+            yield line
+
+    @contextmanager
+    def _shown(self, run: Run, idle: str) -> Iterator[Line]:
+        line = Line(run, idle)
+        run.on_wait = lambda target, until, why: self._wait(line, target, until, why)
+        if not self.console.is_terminal or not is_for_people():
+            yield line
+            return
+        self._line = line
+        with self.console.status(line):
+            yield line
+
+    def _wait(self, line: Line, target: Target, until: float, why: str) -> None:
         """Say who waits, until when, and for what; once, not at each look at the clock."""
-        left_s = until - run.clock.now()
         text = (
             f"{target.where} waits until {datetime.fromtimestamp(until, UTC):%H:%M:%S} UTC: {why}"
         )
-        if self._live is not None:
-            self._live.update(f"{totals(run)} · {text} · {left_s:.0f} s")
-        elif self._waits.get(target.where) != round(until):
+        line.wait = (text, until)
+        if self._line is None and self._waits.get(target.where) != round(until):
             notes.info(text)
         self._waits[target.where] = round(until)
 
-    def _note_round(self, number: int) -> None:
-        if number > 1:
+    def _note_round(self, number: int, line: Line) -> None:
+        line.idle = "loading"
+        if number > 1 and self._line is None:
             notes.info("round %d", number)
 
     def _progress(self, run: Run, result: StreamResult) -> None:
         where = f"{result.entity} of {result.division}" if result.division else result.entity
-        if self._live is not None:
-            self._live.update(f"{totals(run)} · {where}{calls_left(run, result)}")
+        if self._line is not None:
+            self._line.stream = f"{where}{calls_left(run, result)}"
         if result.status != "running" and id(result) not in self._ended:
             self._ended.add(id(result))
             ended.info("%s: %s, %d rows, %d calls", where, result.status, result.rows, result.calls)
 
 
+@contextmanager
+def asking(run: Run) -> Iterator[Line]:
+    """Show on stderr how far a command is that asks Exact Online and loads nothing."""
+    with Display(Console(stderr=True)).ask(run) as line:
+        yield line
+
+
 def totals(run: Run) -> str:
     """What a run did so far."""
     rows = sum(result.rows for result in run.results)
+    if not run.rounds:
+        return f"{run.limits.calls:,} calls"
     return f"round {run.rounds} · {run.limits.calls:,} calls · {rows:,} rows"
 
 

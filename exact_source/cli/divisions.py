@@ -51,12 +51,14 @@ def divisions(
     from ..asking import make_asking_run
     from ..source import make_options
     from .connect import clock_of, make_connection
+    from .display import asking
     from .output import make_console, make_table, print_json, styled
 
     settings, storage = make_connection(region, base_url)
     options = make_options(divisions="all" if via is None else [via])
     run = make_asking_run(options, settings, storage, clock_of(context))
-    found = asyncio.run(read_list(run))
+    with asking(run):
+        found = asyncio.run(read_list(run))
     if as_json:
         print_json({"divisions": found})
         return

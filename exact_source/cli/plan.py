@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..feeds import Plan
     from ..planning import Allowance, Basis, Duration, StreamPlan
     from ..run import Division
+    from .display import Line
     from .stored_syncs import Memory
 
 EXIT_INCOMPLETE = 3
@@ -97,7 +98,7 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     feeding = {s.parent for s in all_sources() if s.parent is not None}
     memory = recall(pipeline, now=clock.now(), entities={*chosen, *feeding})
     planner = Planner(run, catalogue, chosen, memory)
-    asyncio.run(planner.look(count=not no_count))
+    look(planner, count=not no_count)
     report = make_report(planner, reserve_calls, contract_cap)
     if as_json:
         print_json(report)
@@ -119,6 +120,7 @@ class Planner:
         divisions: To be read.
         streams: What each entity of each division will take.
         counts: What was counted.
+        line: Where to say how far that is.
     """
 
     run: AskingRun
@@ -128,6 +130,7 @@ class Planner:
     divisions: list[Division] = field(default_factory=list)
     streams: list[StreamPlan] = field(default_factory=list)
     counts: Counts | None = None
+    line: Line | None = None
 
     async def look(self, *, count: bool) -> None:
         """Read the divisions, count what has to be counted, and make the plan."""
@@ -140,10 +143,20 @@ class Planner:
             self.divisions = await self.run.divisions()
             self.counts = Counts()
             if count:
-                with progress(len(questions := self.questions())) as on_answer:
-                    self.counts = await count_rows(client, questions, on_answer)
+                questions = self.questions()
+                self.counts = await count_rows(client, questions, self.counter(len(questions)))
         ranks = {name: turn for turn, name in enumerate(self.chosen)} | {"deleted": -1}
         self.streams = in_order([*self._once(), *self._by_division()], ranks)
+
+    def counter(self, total: int) -> Callable[[], None]:
+        """What is told of each answer."""
+        turns = itertools.count(1)
+
+        def note() -> None:
+            if self.line is not None:
+                self.line.idle = f"counted {next(turns):,} of {total:,} streams"
+
+        return note
 
     @property
     def open_divisions(self) -> list[Division]:
@@ -260,24 +273,12 @@ class Planner:
         return usual, usual_calls([s.calls for s in done]), "history"
 
 
-@contextmanager
-def progress(total: int) -> Iterator[Callable[[], None]]:
-    """A counter on stderr, on terminals only."""
-    from .output import make_console
+def look(planner: Planner, *, count: bool) -> None:
+    """Ask what has to be asked, and show on stderr how far that is."""
+    from .display import asking
 
-    console = make_console(stderr=True)
-    answered = 0
-    if not console.is_terminal or not total:
-        yield lambda: None
-        return
-    with console.status(f"counting {total:,} streams") as live:
-
-        def note() -> None:
-            nonlocal answered
-            answered += 1
-            live.update(f"counted {answered:,} of {total:,} streams")
-
-        yield note
+    with asking(planner.run) as planner.line:
+        asyncio.run(planner.look(count=count))
 
 
 def make_report(planner: Planner, reserve: int, contract_cap: int | None) -> dict[str, Any]:

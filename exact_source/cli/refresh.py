@@ -35,6 +35,7 @@ def refresh(
     from ..entities.catalogue import read_catalogue
     from ..entities.drift import compare, make_overlay, services_of
     from ..source import choose_entities
+    from .display import asking
     from .files import replace_file
     from .output import iso_instant, print_json
 
@@ -45,7 +46,8 @@ def refresh(
         raise ConfigurationError(f"--write: there is no folder {write.absolute().parent}")
     run = make_run(context, division, region, base_url)
     wanted = services_of(catalogue.entities[name] for name in names)
-    code, services = asyncio.run(_read(run, division, wanted))
+    with asking(run):
+        code, services = asyncio.run(_read(run, division, wanted))
     drift = compare(catalogue, services.found)
     report = describe(drift, services) | {"division": code}
     if write is not None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigurationError
-from .options import Dataset, Destination, Divisions, PipelineName
+from .options import AsJson, Dataset, Destination, Divisions, PipelineName
 
 OUTPUT = Path("exact-online.html")
 MARTS = "exact_finance"
@@ -38,6 +38,7 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
         str | None,
         typer.Option("--as-of", metavar="YYYY-MM-DD", help="Day of the report. Default: today."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write one HTML page: revenue, profit and loss, open items, customers, sync health.
 
@@ -51,6 +52,7 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
     from ..source import parse_divisions
     from .connect import clock_of, make_pipeline
     from .files import replace_file
+    from .output import print_json
     from .stored_syncs import database_file, reaching
 
     made_at = datetime.fromtimestamp(clock_of(context).now(), UTC)
@@ -63,7 +65,11 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
     with reaching(pipeline):
         figures = read_figures(pipeline, day=day, made_at=made_at, divisions=codes, marts=marts)
     replace_file(output, render_page(figures), "--output")
-    typer.echo(f"{output}: {len(figures.companies)} companies, {day.isoformat()}")
+    if as_json:
+        companies = len(figures.companies)
+        print_json({"file": str(output), "companies": companies, "as_of": day.isoformat()})
+    else:
+        typer.echo(f"{output}: {len(figures.companies)} companies, {day.isoformat()}")
 
 
 def parse_day(text: str) -> date:
