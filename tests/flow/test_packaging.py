@@ -21,7 +21,7 @@ proof = pytest.mark.skipif(
     "EXACT_TEST_PROOFS" not in os.environ,
     reason="installs for minutes; make proofs sets EXACT_TEST_PROOFS",
 )
-# Extra -> what it is for; the others belong to tools that install themselves.
+# Extra -> what it is for.
 EXTRAS = {
     "": "import exact_source.source, exact_source.sync",
     "sandbox": "from exact_source.sandbox import Sandbox; Sandbox().app",
@@ -29,6 +29,9 @@ EXTRAS = {
     "postgres": "from exact_source.cli.connect import need_extra; need_extra('postgres'); import sqlalchemy",
     "bigquery": "from exact_source.cli.connect import need_extra; need_extra('bigquery')",
     "otel": "import opentelemetry.trace",
+    "airflow": "import airflow.sdk",
+    "dagster": "import dagster_dlt",
+    "dbt": "import dbt.cli.main, dbt.adapters.duckdb, dbt.adapters.postgres",
 }
 TESTING = (
     "pytest",
@@ -110,6 +113,14 @@ def test_the_sdist_holds_what_builds_and_tests_it(built: Path) -> None:
         "README.md",
         "LICENSE",
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "Containerfile",
+        ".containerignore",
+        ".github/ISSUE_TEMPLATE/bug.yml",
+        "zensical.toml",
+        "benchmarks/pages.py",
+        "examples/fastapi_callback.py",
         "Makefile",
         "pipelines/duckdb_pipeline.py",
     }
@@ -118,9 +129,35 @@ def test_the_sdist_holds_what_builds_and_tests_it(built: Path) -> None:
     assert [n for n in names if KEPT_OUT.search(n)] == []
 
 
-def test_every_extra_is_proven_or_belongs_to_another_tool() -> None:
-    elsewhere = {"airflow", "dagster", "dbt"}  # tests of their own build environments for these
-    assert set(PROJECT["optional-dependencies"]) == (set(EXTRAS) - {""}) | elsewhere
+def test_every_extra_is_proven() -> None:
+    assert set(PROJECT["optional-dependencies"]) == set(EXTRAS) - {""}
+
+
+@pytest.fixture
+def unpacked(built: Path, tmp_path: Path) -> Path:
+    """The folder that the sdist unpacks to."""
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / sdist.name.removesuffix(".tar.gz")
+
+
+def test_tests_of_what_lies_beside_the_package_pass_in_the_sdist(unpacked: Path) -> None:
+    run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/test_imports.py",
+        "tests/flow/test_doc_pages.py", "-k", "links or index or covered or imports or forms",
+        cwd=unpacked)  # fmt: skip
+
+
+@proof
+def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
+    for name in ("docs", "zensical.toml"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+
+    said = run(UV, "run", "--no-project", "--isolated", "--with", "zensical>=0.0.50,<0.1", "zensical",
+               "build", "--clean", "--strict", cwd=tmp_path)  # fmt: skip
+
+    assert (tmp_path / ".cache" / "site" / "errors" / "index.html").exists(), said
 
 
 def test_the_containerfile_runs_as_a_user_without_rights_and_copies_what_the_build_needs() -> None:

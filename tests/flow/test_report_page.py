@@ -398,3 +398,13 @@ def test_is_drawn(books: Books, make_report: Report, browser: Browser) -> None:
         assert colour is not None
         assert drawn[colour[1]] > 500, name
     assert desktop.stat().st_size > 40_000  # an empty page is a tenth of that
+
+
+def test_with_json_the_file_is_named_for_machines(
+    books: Books, make_report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = make_report(books.place("duckdb"), "--json")
+
+    assert page.exists()
+    said = json.loads(capsys.readouterr().out)
+    assert (said["file"], said["companies"]) == (str(page), 2)
