@@ -1,5 +1,6 @@
 """Two companies with a few years of books, loaded into DuckDB and Postgres once for all tests.
 
+Entries have lines 0 and 9999, as Exact's have, and one customer and one supplier are in both companies.
 What is loaded has been changed since: a customer is renamed, one with postings is deleted, and so
 are an item and a purchase with its payment. The rows are kept and marked (`deletes="soft"`).
 """
@@ -39,6 +40,7 @@ ENTITIES = (
 )  # fmt: skip
 LINES = "financialtransaction/TransactionLines"
 BANK_ENTRY = 40
+VAT_NUMBER, REGISTER = "NL812345678B01", ("12345678", "1234 5678")
 KINDS = ("duckdb", "postgres")
 Rows = list[tuple[Any, ...]]
 
@@ -115,6 +117,8 @@ def loaded_books() -> Books:
     stack = ExitStack()
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="exact-books-")))
     box = make_box(companies=2, invoices=60, page_size=60, large_page_size=1000)
+    _number(box)
+    _share(box)
     books = Books(box, folder, _database(stack))
     atexit.register(stack.close)  # before the server, which was registered earlier, stops
     with _settings(folder), box.serve() as base_url:
@@ -150,10 +154,34 @@ def _load(world: World, pipelines: Sequence[dlt.Pipeline]) -> None:
         assert outcome.exit_code == 0, outcome.error
 
 
+def _number(box: Sandbox) -> None:
+    """The header's posting on line 0, VAT on line 9999 (API 4.4)."""
+    for division in box.divisions:
+        for row in box.rows(LINES, division):
+            for start, number in (("13", 0), ("16", 0), ("15", 9999)):
+                if row["GLAccountCode"].startswith(start) and row["Type"] in {20, 30}:
+                    box.update(LINES, division, row["ID"], {"LineNumber": number})
+
+
+def _share(box: Sandbox) -> None:
+    """Parties that both companies know: by VAT number in two spellings, and by trade register."""
+    register = [{"VATNumber": "", "ChamberOfCommerce": text, "Country": "NL"} for text in REGISTER]
+    vat = [{"VATNumber": text} for text in (VAT_NUMBER, "nl8123.45.678 b01")]
+    for entry_type, values in ((20, vat), (30, register)):
+        for division, value in zip(box.divisions, values, strict=True):
+            box.update("crm/Accounts", division, parties(box, division, entry_type)[-1], value)
+
+
+def parties(box: Sandbox, division: int, entry_type: int) -> list[str]:
+    """Accounts with entries of this type: 20 for customers, 30 for suppliers."""
+    rows = box.rows(LINES, division)
+    return sorted({row["Account"] for row in rows if row["Type"] == entry_type})
+
+
 def _change(box: Sandbox) -> None:
     division = box.divisions[0]
     lines = box.rows(LINES, division)
-    buyers = sorted({row["Account"] for row in lines if row["Type"] == 20})
+    buyers = parties(box, division, 20)
     box.update("crm/Accounts", division, buyers[0], {"Name": "Renamed & Co"})
     box.delete("crm/Accounts", division, buyers[1])
     box.delete("logistics/Items", division, box.rows("logistics/Items", division)[0]["ID"])

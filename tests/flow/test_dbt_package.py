@@ -13,7 +13,21 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.flow.books import KINDS, LINES, MARTS, TODAY, Books, Built, Dbt, books, built_books, dbt
+from tests.flow.books import (
+    KINDS,
+    LINES,
+    MARTS,
+    REGISTER,
+    TODAY,
+    VAT_NUMBER,
+    Books,
+    Built,
+    Dbt,
+    books,
+    built_books,
+    dbt,
+    parties,
+)  # fmt: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 __all__ = ["books", "dbt"]
@@ -149,6 +163,60 @@ def test_soft_deleted_rows_count_nowhere(books: Books, built: Built, kind: str) 
     assert (lines, amount) == (len(wanted), sum(wanted))
 
 
+def test_lines_0_and_9999_are_named_and_count_once(books: Books, built: Built, kind: str) -> None:
+    """They are postings: each entry balances with them, and would not without."""
+    assert built.code == 0
+    wanted: defaultdict[str, list[Decimal]] = defaultdict(list)
+    for line in lines_of(books):
+        name = {0: "header", 9999: "automatic"}.get(line["LineNumber"], "line")
+        wanted[name].append(line["cents"])
+    assert set(wanted) == {"header", "automatic", "line"}
+    found = mart(
+        books, kind, "stg_exact__transaction_lines", "line_kind, count(*), sum(amount)",
+        "1 = 1 GROUP BY line_kind",
+    )  # fmt: skip
+    assert {name: (count, total) for name, count, total in found} == {
+        name: (len(amounts), sum(amounts)) for name, amounts in wanted.items()
+    }
+    count = sum(map(len, wanted.values()))
+    assert mart(books, kind, "general_ledger", "count(*), sum(amount)") == [(count, 0)]
+
+
+@pytest.mark.parametrize(
+    ("entry_type", "table", "amount", "sign"),
+    [
+        (20, "open_receivables", "open_amount", 1),
+        (20, "revenue_by_customer_month", "revenue", -1),
+        (30, "open_payables", "open_amount", -1),
+    ],
+)
+def test_a_party_of_two_companies_is_one_when_consolidated(
+    books: Books, built: Built, kind: str, entry_type: int, table: str, amount: str, sign: int
+) -> None:
+    assert built.code == 0
+    types = {20: 20, 30: 22} if amount == "open_amount" else {20: 110}
+    shared = [(d, parties(books.box, d, entry_type)[-1]) for d in books.box.divisions]
+    charts = balance_types(books)
+    wanted = sum(
+        sign * line["cents"]
+        for line in lines_of(books)
+        if (line["division"], line["Account"]) in shared
+        and charts[line["GLAccount"]][1] == types[entry_type]
+    )
+    key = f"vat {VAT_NUMBER}" if entry_type == 20 else f"register NL {REGISTER[0]}"
+    known = mart(
+        books, kind, "dim_accounts", "division, account_id", f"consolidation_key = '{key}'"
+    )
+    assert sorted(known) == sorted(shared)
+    found = mart(
+        books, kind, f"{table}_consolidated", f"coalesce(sum({amount}), 0)",
+        f"consolidation_key = '{key}'",
+    )  # fmt: skip
+    assert found == [(wanted,)]
+    if table == "revenue_by_customer_month":
+        assert wanted > 0
+
+
 def test_profit_and_loss_is_that_of_the_lines(books: Books, built: Built, kind: str) -> None:
     assert built.code == 0
     types = balance_types(books)
@@ -270,6 +338,27 @@ def test_sync_health_tells_of_both_syncs(books: Books, built: Built, kind: str) 
     health = mart(books, kind, "sync_health", "count(*), sum(syncs), min(last_status)")
     assert health[0][1:] == (streams[0][0], "complete")
     assert health[0][0] * 2 == streams[0][0]
+
+
+def test_builds_without_the_modules_that_a_contract_lacks(
+    books: Books, dbt: Dbt, tmp_path: Path
+) -> None:
+    """No items, no orders; and ``dbt source freshness`` tells whether syncs have stopped."""
+    copy = books.copy(tmp_path)
+    with duckdb.connect(str(tmp_path / "exact.duckdb")) as database:
+        database.execute(f"DROP SCHEMA IF EXISTS {MARTS} CASCADE")
+        for table in ("items", "sales_orders", "sales_order_lines"):
+            database.execute(f"DROP TABLE exact_online.{table}")
+    without = {"exact_use_items": False, "exact_use_sales_orders": False}
+    built = dbt(copy, "duckdb", "run", **without)
+    assert built.code == 0, built.output
+    assert not {"stock_value", "order_backlog"} & set(copy.columns("duckdb", MARTS))
+    assert mart(copy, "duckdb", "revenue_by_item_month", "count(*)") > [(0,)]
+
+    assert dbt(copy, "duckdb", "source", "freshness", **without).code == 1  # of March
+    with duckdb.connect(str(tmp_path / "exact.duckdb")) as database:
+        database.execute("UPDATE exact_online._exact_syncs SET ended_at = now()")
+    assert dbt(copy, "duckdb", "source", "freshness", **without).code == 0
 
 
 # -- it notices --------------------------------------------------------------------------------------

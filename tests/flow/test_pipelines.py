@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import runpy
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dlt
 import duckdb
 import psycopg2
 import pytest
 
+from tests.bigquery import ENVIRONMENT
+from tests.destinations import drop
 from tests.world import World
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
@@ -83,24 +87,45 @@ def assert_parquet(table: str) -> None:
     assert [name for name in jobs if name.endswith(".parquet")]
 
 
+@pytest.fixture(params=["emulator", pytest.param("real project", marks=pytest.mark.real_bigquery)])
+def dataset(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where BigQuery's tables go; in a real project a dataset of its own, which is dropped."""
+    if request.param == "emulator":
+        request.getfixturevalue("bigquery")
+        yield "exact_online"
+        return
+    if not os.environ.get(ENVIRONMENT):
+        pytest.skip(f"{ENVIRONMENT} is not set: no project to load into")
+    yield f"exact_test_{uuid4().hex[:8]}"
+    with dlt.attach("exact_online").sql_client() as client:
+        drop(client)
+        with client.with_staging_dataset():
+            drop(client)
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.xdist_group("bigquery")
 def test_the_bigquery_pipeline_loads_every_company_and_then_what_changed(
-    settings: World, bigquery: None, monkeypatch: pytest.MonkeyPatch
+    settings: World, dataset: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    del bigquery
     # Two of the core set: the emulator takes a second for each table.
     monkeypatch.setenv("SOURCES__EXACT_ONLINE__ENTITIES", "transaction_lines,accounts")
-    script = "bigquery_pipeline.py"
+    text = (PIPELINES / "bigquery_pipeline.py").read_text()
+    assert text.count('dataset_name="exact_online"') == 1
+    script = str(tmp_path / "bigquery_pipeline.py")
+    Path(script).write_text(
+        text.replace('dataset_name="exact_online"', f'dataset_name="{dataset}"')
+    )
     run_script(script)
     assert_parquet("transaction_lines")
-    assert_made_as_told()
+    assert_made_as_told(dataset)
     key, gone, marked, *_ = settings.keys(LINES)
     settings.box.update(LINES, settings.division, key, {"Notes": "new"})
     settings.box.delete(LINES, settings.division, gone)
     run_script(script)
 
-    assert dict(ask(COUNT)) == truth(settings)
+    assert dict(ask(COUNT.replace("exact_online.", ""))) == truth(settings)
     assert ask("SELECT id FROM transaction_lines WHERE notes = 'new'") == [(key,)]
     first, second = loads("transaction_lines")
     assert first == (sum(truth(settings).values()) + 1, 0)
@@ -126,12 +151,12 @@ def loads(entity: str) -> list[tuple[int, int]]:
     return [(a[0] + b[0], a[1] + b[1]) for a, b in zip(rows[::2], rows[1::2], strict=True)]
 
 
-def assert_made_as_told() -> None:
+def assert_made_as_told(dataset: str) -> None:
     """What BigQuery itself says of the tables."""
     with dlt.attach("exact_online").sql_client() as client:
         google: Any = client.native_connection
         lines, accounts = (
-            google.get_table(f"exact_online.{name}") for name in ("transaction_lines", "accounts")
+            google.get_table(f"{dataset}.{name}") for name in ("transaction_lines", "accounts")
         )
     assert (lines.time_partitioning.type_, lines.time_partitioning.field) == ("MONTH", "date")
     assert accounts.time_partitioning is None

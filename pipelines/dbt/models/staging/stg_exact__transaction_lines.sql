@@ -1,8 +1,10 @@
 -- depends_on: {{ ref('exact_loaded_until') }}
 -- One row per posting, whatever its line number. In this table (TransactionLines) line 0 is the
 -- posting on the header's account (the debtor, the bank), 9999 what Exact adds by itself (VAT,
--- rounding): parts of the entry, without which debit would not equal credit. Line 0 repeats the
--- other lines only in the combined feeds of sales invoices and purchase orders, which are not read.
+-- rounding); Exact documents lines 0 and up, and 9999 was seen in real entries (API 4.4). That they
+-- are parts of the entry, without which debit would not equal credit, is no word of Exact's: a test
+-- of this package holds it for each entry. Line 0 repeats the other lines only in the combined feeds
+-- of sales invoices and purchase orders, which are not read.
 select
   division,
   id as line_id,
