@@ -1,6 +1,7 @@
 """Exact Online into a DuckDB file: copy, change, schedule."""
 
 import sys
+from pathlib import Path
 
 import dlt
 
@@ -9,8 +10,9 @@ from exact_source import exact_online, run_to_end
 
 def load() -> int:
     """Load the core entities of every company that the app may see; gives an exit code."""
-    # DuckDB cannot tell a file exact_online.duckdb from a dataset exact_online, hence another name.
-    destination = dlt.destinations.duckdb("exact.duckdb")
+    # DuckDB cannot tell a file exact_online.duckdb from a dataset exact_online, hence another name; dlt
+    # would take a relative path from the folder in which the pipeline ran first, hence an absolute one.
+    destination = dlt.destinations.duckdb(str(Path("exact.duckdb").absolute()))
     pipeline = dlt.pipeline("exact_online", destination=destination, dataset_name="exact_online")
     outcome = run_to_end(pipeline, exact_online(divisions="all"))
     print(outcome)  # noqa: T201 (a script that people run)
