@@ -67,7 +67,13 @@ class StderrHandler(logging.StreamHandler[TextIO]):
         return sys.stderr
 
 
+def is_worth_saying(record: logging.LogRecord) -> bool:
+    """Not what asyncio tells of streams that are torn down behind an error; that is said by itself."""
+    return record.name != "asyncio" or logging.getLogger(PACKAGE).level == logging.DEBUG
+
+
 HANDLER = StderrHandler()
+HANDLER.addFilter(is_worth_saying)
 
 
 class Forwarding(logging.Handler):

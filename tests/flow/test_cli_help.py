@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from exact_source.cli.app import COMMANDS
+from exact_source.cli.logs import logging_to_stderr
 from tests.flow.cli_fixtures import Cli, cli, make_cli
 
 __all__ = ["cli", "make_cli"]
@@ -206,3 +208,11 @@ def test_what_a_stream_ended_with_is_said_once_and_named_for_machines(cli: Cli) 
     codes = {s["entity"]: s["code"] for s in result.json["streams"] if s["code"]}
     assert (result.json["code"], codes) == ("refused", {"accounts": "refused"})
     assert len(result.err.splitlines()) == 1
+
+
+def test_what_is_torn_down_behind_an_error_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_to_stderr([]):
+        logging.getLogger("asyncio").error("an error occurred during closing of a generator")
+        logging.getLogger("elsewhere").error("the disk\nis full")
+
+    assert capsys.readouterr().err == "error: the disk is full\n"
