@@ -201,10 +201,10 @@ def test_8_orders_to_deliver(books: Books, kind: str) -> None:
             order = orders[row["OrderID"]]
             if order["Status"] in {12, 20} and row["Quantity"] > row["QuantityDelivered"]:
                 key = (division, order["OrderNumber"], order["OrderedByName"])
-                promised, pieces, value = wanted.get(key, (date.min, 0, Decimal(0)))
+                promised, pieces, value = wanted.get(key, (date.min, Decimal(0), Decimal(0)))
                 wanted[key] = (
                     max(promised, row["DeliveryDate"].date()),
-                    pieces + row["Quantity"] - row["QuantityDelivered"],
+                    pieces + Decimal(str(row["Quantity"])) - Decimal(str(row["QuantityDelivered"])),
                     value + Decimal(str(row["AmountDC"])),
                 )
     assert {tuple(row[:3]): tuple(row[3:]) for row in ask(books, kind, 8)} == wanted
