@@ -424,9 +424,18 @@ class Company(RuleBasedStateMachine):
         return []
 
     def living(self, names: Collection[str]) -> dict[Stream, set[tuple[Any, ...]]]:
+        """Keys of the rows that a sync may not remove."""
         return {
-            (e, d): {(d, key) for key in self.keys(e, d)} for e in names for d in self.box.divisions
+            (e, d): {(d, key) for key in self.keys(e, d) if key not in self.unseen(e, d)}
+            for e in names
+            for d in self.box.divisions
         }
+
+    def unseen(self, entity: str, division: int) -> Collection[str]:
+        """Rows that came back where some feed is denied: their end may be told, and not their return."""
+        if not any((feed, division) in self.denied for feed in FEED_PATHS):
+            return ()
+        return self.graves.get((entity, division), ())
 
     def held(self, names: Collection[str]) -> dict[Stream, set[tuple[Any, ...]]]:
         return {(e, d): self.bench.keys(e, d) for e in names for d in self.box.divisions}
