@@ -143,6 +143,8 @@ async def main() -> None:
                     "DivisionMoveDate": None,
                 }
                 data = json.dumps({"d": {"results": [row]}}).encode()
+            elif url.path.endswith("/UserHasRights"):
+                data = b'{"d":{"UserHasRights":true}}'
             elif url.path.endswith(PATH):
                 data = lines(query)
             else:

@@ -24,6 +24,13 @@ def started() -> dict[str, float]:
     return {"start_cpu_s": cpu(), "start_wall_s": time.perf_counter() - T0}
 
 
+def arrow_peak() -> int:
+    """The most that Arrow held at once: rows on their way through this project."""
+    import pyarrow as pa
+
+    return pa.default_memory_pool().max_memory()
+
+
 def pipeline(folder: str, destination: str):
     import dlt
 
@@ -179,4 +186,4 @@ def floor(base: str, folder: str, destination: str):
 if __name__ == "__main__":
     route, base, folder, destination = sys.argv[1:]
     start, rows = globals()[route](base, folder, destination)
-    print(json.dumps({"rows": rows, **start}))
+    print(json.dumps({"rows": rows, "arrow_bytes": arrow_peak(), **start}))

@@ -70,7 +70,7 @@ def run_route(route: str, base: str, folder: str, place: str) -> dict[str, Any]:
         "route": route, "rows": counted["rows"],
         "wall_s": round(wall, 2), "cpu_s": round(cpu, 2), "rows_per_s": round(counted["rows"] / wall),
         "cpu_us_per_row": round(cpu / counted["rows"] * 1e6, 1),
-        "peak_mb": usage.ru_maxrss // 1024, "start_s": round(counted["start_wall_s"], 2),
+        "peak_mb": usage.ru_maxrss // 1024, "arrow_mb": counted["arrow_bytes"] >> 20, "start_s": round(counted["start_wall_s"], 2),
     }  # fmt: skip
 
 
@@ -95,10 +95,22 @@ def save_bodies(folder: Path, base: str) -> None:
         url, number = json.loads(link.rstrip(b"}")) if found else "", number + 1
 
 
-HEADER = ("route", "into", "rows", "page", "wall s", "CPU s", "rows/s", "CPU us/row", "peak MB")
-LINE = "{:10} {:9} {:>9} {:>5} {:>7} {:>7} {:>8} {:>10} {:>8}"
+HEADER = (
+    "route",
+    "into",
+    "rows",
+    "page",
+    "wall s",
+    "CPU s",
+    "rows/s",
+    "CPU us/row",
+    "peak MB",
+    "Arrow",
+)
+LINE = "{:10} {:9} {:>9} {:>5} {:>7} {:>7} {:>8} {:>10} {:>8} {:>6}"
 FIELDS = (
     "route", "destination", "rows", "page", "wall_s", "cpu_s", "rows_per_s", "cpu_us_per_row", "peak_mb",
+    "arrow_mb",
 )  # fmt: skip
 PARTS = {
     "pages of 1,000": [("floor", 1, 1000, "duckdb"), ("ours", 1, 1000, "duckdb"), ("dicts", 0.1, 1000, "duckdb"), ("rest_api", 0.1, 1000, "duckdb")],
