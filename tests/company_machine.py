@@ -11,6 +11,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -229,6 +230,7 @@ class Company(RuleBasedStateMachine):
         key = f"{end * 8}-0000-4000-9000-{int(name):012x}"
         more = {"Timestamp": version, "Modified": moment}
         self._insert(self.mine(entity), division, key, more, name)
+        self.update(entity, company, 0, False)  # so that the next read does not come back empty
 
     @rule(company=companies, entity=entities)
     def empty(self, company: int, entity: str) -> None:
@@ -249,10 +251,16 @@ class Company(RuleBasedStateMachine):
     @rule(entity=entities, company=companies, end=ends)
     def be_busy(self, entity: str, company: int, end: str) -> None:
         """While pages are read: much happens, behind the reading, long before and in front of it."""
-        for name in ("0", end, "f"):
-            self.insert(entity, company, name, True)
-            self.others_write(6000, True)
-            self.pending.append(lambda: self.pass_time(3 * HOUR_S))
+        entity = self.mine(entity)
+        self.tie(entity, company, 0)
+        for start in ("0", end, "f"):
+            key = f"{start * 8}-0000-4000-a000-{int(next(self.names)):012x}"
+            self.pending.append(partial(self._write_much, entity, self.division(company), key))
+
+    def _write_much(self, entity: str, division: int, key: str) -> None:
+        self._insert(entity, division, key, {}, "busy")
+        self._others_write(6000)
+        self.pass_time(3 * HOUR_S)
 
     @rule(entity=entities, company=companies, place=places)
     def clear_out(self, entity: str, company: int, place: int) -> None:
@@ -352,6 +360,12 @@ class Company(RuleBasedStateMachine):
         self.update(entity, company, place, False)
 
     @rule(entity=entities, company=companies, place=places)
+    def soften(self, entity: str, company: int, place: int) -> None:
+        """A row that is gone is only marked."""
+        self._delete(self.mine(entity), company, place)
+        self.sync(self.chosen, every=1, deletes="soft")
+
+    @rule(entity=entities, company=companies, place=places)
     def look_away(self, entity: str, company: int, place: int) -> None:
         """A row goes and comes back while nobody asks for what went."""
         self.replace(entity, company, place, 60.0)
@@ -377,7 +391,7 @@ class Company(RuleBasedStateMachine):
 
     def sync_well(self) -> list[StreamResult]:
         days = 0 if self.steps % (2 * SYNC_EVERY) == 0 else 7
-        return self.sync(self.chosen, every=1, reconcile_days=days)
+        return self.sync(self.chosen, every=1 + self.steps % 4, reconcile_days=days)
 
     def sync(
         self, names: Sequence[str], *, every: int, raises: int | None = None, **options: Any

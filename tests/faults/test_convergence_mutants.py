@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 from hypothesis import Phase
 
-from exact_source import cursors, listing, removals, tombstones
+from exact_source import cursors, removals, tombstones
 from exact_source.client import ExactClient
-from exact_source.cursors import Scan
 from exact_source.removals import Gone, Removals
 from exact_source.streams import Stream
 from tests.faults.test_convergence import run_sequences
@@ -84,15 +83,6 @@ def a_move_is_not_noticed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Stream, "_is_suspiciously_empty", lambda *_args: False)
 
 
-def all_pages_of_tombstones_count(patch: pytest.MonkeyPatch) -> None:
-    read = listing.read_pages
-
-    async def reversed_pages(*args: Any) -> Any:
-        return list(reversed(await read(*args)))
-
-    patch.setattr(tombstones, "read_pages", reversed_pages)
-
-
 def no_key_is_missed(patch: pytest.MonkeyPatch) -> None:
     """Comparing keys finds nothing, full passes do."""
     unmet = Removals.unmet
@@ -104,14 +94,8 @@ def no_key_is_missed(patch: pytest.MonkeyPatch) -> None:
 
 
 MUTANTS: dict[str, Patch] = {
-    "no overlap of Timestamp": lambda patch: patch.setattr(
-        cursors, "overlap", without_overlap("Timestamp")
-    ),
     "no overlap of Modified": lambda patch: patch.setattr(
         cursors, "overlap", without_overlap("Modified")
-    ),
-    "the highest version of any chain is safe": attribute(
-        Scan, "safe", property(lambda scan: scan.top)
     ),
     "a tombstone is always newer than the row": no_tombstone_is_old,
     "a tombstone is always newer by Modified": only_by_timestamp,
@@ -126,7 +110,6 @@ MUTANTS: dict[str, Patch] = {
     "keys are not compared": no_key_is_missed,
     "a full pass removes nothing": attribute(Removals, "by_full_pass", lambda _self: False),
     "rows that were marked stay": attribute(Stream, "_settle_marks", nothing),
-    "the last page of tombstones tells the cursor": all_pages_of_tombstones_count,
 }
 
 
