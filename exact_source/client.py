@@ -12,7 +12,7 @@ import itertools
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol, TypeVar
@@ -71,6 +71,7 @@ class Target:
         calls: Calls sent so far, those that were repeated among them.
         before_call: Is asked before each call, and raises if it shall not be made.
         may_pause: Whether a wait may be broken off, for the call to be made in another round.
+        is_billed: Whether Exact counts it toward the contract (API 2.1).
     """
 
     division: int | None
@@ -80,6 +81,7 @@ class Target:
     calls: int = 0
     before_call: Callable[[Target], None] = lambda _target: None
     may_pause: bool = False
+    is_billed: bool = True
 
     @property
     def where(self) -> str:
@@ -188,7 +190,7 @@ class ExactClient:
 
     async def has_rights(self, division: int, path: str) -> bool:
         """Whether the user may read an endpoint; Exact does not bill the question (API 2.1, 5)."""
-        target = Target(division, "users/UserHasRights", "user_has_rights")
+        target = Target(division, "users/UserHasRights", "user_has_rights", is_billed=False)
         query = {"endpoint": f"'{path}'", "action": "'GET'"}
         answer = await self.get(target, build_url(target.path, division, query), bytes)
         return b"true" in answer.lower()
@@ -241,7 +243,11 @@ class ExactClient:
             ) from error.__cause__
 
     async def _attempt(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
-        async with self._turn(target):  # only for the call: others go on while this one backs off
+        if target.division is None:
+            turn: AbstractAsyncContextManager[None] = nullcontext()
+        else:
+            turn = self._turns[target.division].turn(target.rank)
+        async with turn:  # only for the call: others go on while this one backs off
             response = self._accepted(target, await self._send_admitted(target, url))
         try:
             return parse(response.content)
@@ -249,14 +255,6 @@ class ExactClient:
             if getattr(error, "broken", False):
                 raise _AgainError(f"broken answer ({error})") from error
             raise
-
-    @asynccontextmanager
-    async def _turn(self, target: Target) -> AsyncIterator[None]:
-        if target.division is None:
-            yield
-            return
-        async with self._turns[target.division].turn(target.rank):
-            yield
 
     async def _send_admitted(
         self, target: Target, url: str, method: str = "GET", body: Mapping[str, str] | None = None
@@ -305,7 +303,7 @@ class ExactClient:
         while (wait_s := await self._wait_s(target.division)) > 0:
             await self._pause(target, wait_s, "the calls of this minute are used up")
         target.calls += 1
-        self.limits.spend(target.division)
+        self.limits.spend(target.division, is_billed=target.is_billed)
 
     async def _pause(self, target: Target, seconds: float, why: str) -> None:
         """Wait in slices; between them ``on_wait`` may raise, because somebody wants to stop."""

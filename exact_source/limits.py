@@ -115,11 +115,13 @@ class Limits:
             self._contract.roll(self.server_time(now))
             self._contract.remaining -= calls
 
-    def spend(self, division: int) -> None:
-        """Count a call that is about to be sent."""
+    def spend(self, division: int, *, is_billed: bool = True) -> None:
+        """Count a call that is about to be sent; what Exact does not bill takes its turn, no more."""
         state = self.divisions[division]
         state.minute.remaining -= 1
         state.day.remaining -= 1
+        if not is_billed:
+            return
         state.calls += 1
         self.calls += 1
         if self._contract is not None:

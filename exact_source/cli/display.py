@@ -178,7 +178,14 @@ def result_console() -> Console:
 
 def code_of(result: StreamResult) -> str | None:
     """The kind of what stopped a stream, as on the page of errors; ``None`` if nothing did."""
-    return CODES.get(result.status) if result.error else None
+    if not result.error:
+        return None
+    return "refused" if is_lasting(result) else CODES.get(result.status)
+
+
+def is_lasting(result: StreamResult) -> bool:
+    """Whether rows are there and something is wrong with them that another run would meet again."""
+    return result.status == "incomplete" and result.permanent
 
 
 def problems(outcome: Outcome) -> dict[str, dict[str, Any]]:
@@ -191,7 +198,7 @@ def problems(outcome: Outcome) -> dict[str, dict[str, Any]]:
             "permanent": result.permanent,
         }
         for result in outcome.results
-        if result.status in FAILED and result.error != str(outcome.error)
+        if (result.status in FAILED or is_lasting(result)) and result.error != str(outcome.error)
     }
 
 
@@ -200,6 +207,7 @@ def remarks(outcome: Outcome) -> list[str]:
     lines = list(outcome.notes)
     for r in outcome.results:
         told = r.status in {"complete", *FAILED} or r.error in {"", str(outcome.error)}
+        told = told or is_lasting(r)
         if not told:
             lines.append(f"{r.status}: {r.error}")
         lines.extend(f"{r.entity} of {r.division}: {note}" for note in r.notes)

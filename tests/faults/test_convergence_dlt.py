@@ -190,6 +190,7 @@ def test_a_first_load_that_is_killed_again_and_again_ends(make_world: MakeWorld)
     world = make_world(clock=SandboxClock(), minute_limit=100_000, page_size=2, large_page_size=3)
     for moment in ({"step": 12}, {"round": 3}, {"folder": "load/normalized/*/started_jobs/*"}):
         assert start(world, moment).returncode == -9
+    world.pipeline = world.new_pipeline()
     assert world.sync(*ENTITIES).exit_code == 0
     assert world.sync(*ENTITIES).exit_code == 0
     assert_converged(world, "sync")

@@ -16,7 +16,7 @@ __all__ = ["cli", "make_cli"]
 
 START_DATES = {
     "journals": "filter",
-    "projects": "row version",
+    "projects": "dropped",
     "accounts": "dropped",
     "sales_invoice_lines": "none",
     "expenses": "none",

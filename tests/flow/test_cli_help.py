@@ -146,7 +146,7 @@ def test_what_other_libraries_say_is_said_in_the_form_asked_for_and_once(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RUNTIME__LOG_LEVEL", "WARNING")
-    arguments = ("status", cli.destination, "--dataset=a b")
+    arguments = ("status", cli.destination, "--dataset=Books")
 
     lines = run_process(*arguments, "--log-format=json").stderr.splitlines()
     plain = run_process(*arguments).stderr.splitlines()
