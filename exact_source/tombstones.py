@@ -97,9 +97,15 @@ async def _may_be_empty(client: ExactClient, target: Target) -> None:
 
 
 def is_applied(timestamp: int, cursor: Cursor) -> bool:
-    """Whether a tombstone was applied by an earlier run, and is only read again for the overlap."""
+    """Whether a tombstone was applied by an earlier run.
+
+    It is read again for the overlap, or because another entity is further behind: all are read by one
+    call.
+    """
     buried = cursor.buried
-    return timestamp in buried or (len(buried) == RECENT_MAX and timestamp < min(buried))
+    if timestamp in buried or timestamp <= (cursor.tombstones or 0) - TIMESTAMP_OVERLAP:
+        return True
+    return len(buried) == RECENT_MAX and timestamp < min(buried)
 
 
 def with_applied(cursor: Cursor, found: Tombstones, code: int, *, has_versions: bool) -> Cursor:

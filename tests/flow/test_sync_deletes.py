@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,29 @@ def test_a_row_that_came_back_in_the_hour_that_the_dutch_clock_repeats_stays(
     for _ in range(3):  # the tombstone is read again and again, because of the overlap
         assert world.sync("accounts", route=route).exit_code == 0
         world.assert_equal("accounts", by=route)
+
+
+def test_an_old_tombstone_that_is_read_for_an_entity_further_behind_is_not_applied_anew(
+    make_world: MakeWorld,
+) -> None:
+    world: World = make_world(companies=1, clock=SandboxClock(OCTOBER, frozen=True))
+    path, options = "crm/Accounts", dict[str, Any](route={"accounts": "bulk"})
+    key, other, *_ = world.keys(path)
+    world.sync("accounts", "contacts", **options)
+    world.clock.sandbox.set((OCTOBER + timedelta(hours=12, minutes=30)).timestamp())
+    world.login()
+    world.box.delete(path, world.division, key)  # at 02:30
+    world.sync("accounts", **options)
+    world.clock.sandbox.set((OCTOBER + timedelta(hours=13, minutes=10)).timestamp())
+    world.login()
+    world.box.insert(path, world.division, {"ID": key, "Name": "back", "Code": "9"})  # at 02:10
+    world.sync("accounts", **options)
+    world.advance_versions(6000)  # what is so far below is not read again, for accounts
+    world.box.delete(path, world.division, other)
+    world.sync("accounts", **options)
+
+    assert world.sync("accounts", "contacts", **options).exit_code == 0
+    world.assert_equal("accounts", by="bulk")
 
 
 def test_a_deletion_that_commits_late_is_seen_by_feeds_without_timestamp(
