@@ -27,6 +27,7 @@ LOGGERS = (
     "exact_source",
     "exact_source.cli",
     "exact_source.client",
+    "exact_source.resources",
     "exact_source.auth.files",
     "exact_source.auth.oauth",
     "exact_source.auth.rotation",

@@ -43,6 +43,9 @@ def test_an_index_is_made_once_and_again_if_it_is_gone(loaded: World) -> None:
 
 
 def test_a_merge_finds_its_rows_by_the_index(loaded: World) -> None:
+    key = loaded.keys("crm/Accounts")[0]
+    loaded.box.update("crm/Accounts", loaded.division, key, {"Name": "later"})
+    assert loaded.sync("accounts").exit_code == 0  # the first load was appended
     with loaded.pipeline.sql_client() as client:  # tables of this size are read as a whole else
         client.execute_sql("SET enable_seqscan = off")
         plan = client.execute_sql(

@@ -69,7 +69,8 @@ def test_without_the_api_a_sync_goes_as_ever(world: World, monkeypatch: pytest.M
 
 
 def test_a_load_that_fails_is_no_healthy_span(world: World, spans: InMemorySpanExporter) -> None:
-    world.sync("accounts")
+    for _ in range(2):  # after a first load the table is looked at once more
+        world.sync("accounts")
     spans.clear()
     world.box.update(
         "crm/Accounts", world.division, world.keys("crm/Accounts")[0], {"Name": "Jansen"}
