@@ -88,13 +88,12 @@ class Removals:
         row that is stored later was alive when the tombstone was known.
         """
         code = self._shape.entity.deleted_code
-        newest = latest(found.of(code)) if code is not None else {}
+        told = latest(found.of(code)) if code is not None else {}
+        newest = {key: one for key, one in told.items() if not is_applied(one.timestamp, cursor)}
         if not newest:
             return Gone(())
         gone, rest = self._by_timestamp(newest)
-        gone |= self._by_modified(
-            newest, [key for key in rest if not is_applied(newest[key].timestamp, cursor)]
-        )
+        gone |= self._by_modified(newest, rest)
         return Gone([(key,) for key in gone], list(gone.values()))
 
     def _by_timestamp(self, newest: Mapping[str, Tombstone]) -> tuple[dict[str, int], list[str]]:
@@ -123,10 +122,10 @@ class Removals:
             self._table, self._division, self._shape.keys[0], keys, column, marked=self._marked
         )
 
-    def with_tombstones(self, cursor: Cursor, found: Tombstones) -> Cursor:
-        """The cursor once ``tombstoned`` rows are removed."""
+    def with_tombstones(self, cursor: Cursor, found: Tombstones, *, all_read_anew: bool) -> Cursor:
+        """The cursor once ``tombstoned`` rows are removed, or are left to a pass over all rows."""
         code = self._shape.entity.deleted_code or 0
-        has_versions = self._shape.version == "timestamp"
+        has_versions = self._shape.version == "timestamp" and not all_read_anew
         return with_applied(cursor, found, code, has_versions=has_versions)
 
     def unmet(

@@ -20,6 +20,7 @@ from .errors import (
     describe_fault,
 )
 from .reconcile import is_due, read_keys
+from .removals import Gone
 from .run import PausedError
 from .tombstones import RETENTION_S
 
@@ -225,8 +226,16 @@ class Stream(Chain):
         self.run.note_version(self.division.code, found.top)
         if self.cursor.tombstones_at == found.read_at:
             return  # applied in an earlier round
-        gone = self.removals.tombstoned(found, self.cursor)
-        await self._remove(gone, self.removals.with_tombstones(self.cursor, found))
+        # A pass over all rows finds by itself what is gone, and after a move to another database the
+        # versions of older tombstones tell nothing of rows: they are noted as applied.
+        starts_anew = (
+            self.cursor.value is None
+            and self.cursor.scan is None
+            and self.run.options.start_ms is None
+        )
+        gone = Gone(()) if starts_anew else self.removals.tombstoned(found, self.cursor)
+        cursor = self.removals.with_tombstones(self.cursor, found, all_read_anew=starts_anew)
+        await self._remove(gone, cursor)
 
     async def _reconcile(self) -> None:
         """Compare all keys, where nothing else tells what is gone and it is time to."""

@@ -226,7 +226,9 @@ def rank(row: Row, by: str) -> tuple[bool, Any]:
 
 
 def content(row: Row) -> Row:
-    return {k: v for k, v in row.items() if k != "_synced_at"}
+    """What tells rows apart; two marks of one deletion are one, whenever they were made."""
+    marks = {"_synced_at": None, "_deleted_at": row["_deleted_at"] is not None}
+    return {**row, **marks}
 
 
 # Few columns, because most of the time goes into wide rows.
