@@ -31,7 +31,7 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 SERVICE, TIMER = (text for language, text in BLOCKS if language == "ini")
 STREAM_KEYS = {
     "division", "entity", "feed", "status", "calls", "rows", "deleted", "cursor", "started_at",
-    "ended_at", "resumes_at", "error", "notes",
+    "ended_at", "resumes_at", "code", "error", "notes",
 }  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def test_rounds_of_few_pages_read_no_page_twice(make_world: MakeWorld, order: st
 def test_each_run_of_a_users_own_pipeline_goes_on_where_the_last_one_stopped(world: World) -> None:
     done: set[tuple[str, int]] = set()
     with world.watch() as calls:
-        for _ in range(20):
+        for _ in range(60):
             results = world.one_round("transaction_lines", "sales_invoice_lines", round_pages=3)
             done |= {(r.entity, r.division) for r in results if r.status == "complete"}
             if len(done) == len(results):
