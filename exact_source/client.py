@@ -22,7 +22,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 
 from .clock import Clock, SystemClock
 from .errors import AuthenticationError, ContractError, LimitError, RefusedError, RemoteError
-from .limits import Limits, retry_after_s
+from .limits import MINUTE_S, Limits, retry_after_s
 from .odata import build_url
 
 T = TypeVar("T")
@@ -276,6 +276,8 @@ class ExactClient:
                         "run again later",
                         resumes_at=now,
                     )
+                if target.division is None:  # no limit is known of these calls (API 2.1)
+                    await self._pause(target, MINUTE_S, "Exact refuses calls for now")
                 continue
             if _is_rejected_token(response):
                 self._note_error(target)

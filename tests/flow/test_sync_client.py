@@ -17,6 +17,7 @@ from exact_source.envelope import BrokenPageError
 from exact_source.errors import AuthenticationError, LimitError, RemoteError
 from exact_source.sandbox.faults import LOGIN_PAGE
 from tests.flow.test_pace import START, JumpingLoop, LoopClock
+from tests.world import World
 
 DIVISION = 7
 HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -160,3 +161,13 @@ def test_an_hour_of_others_calls_is_no_failure(loop: JumpingLoop) -> None:
     assert isinstance(error, LimitError)
     assert "others" in str(error)
     assert loop.time() > 3600
+
+
+def test_a_refusal_of_the_question_who_asks_is_waited_out_minute_by_minute(world: World) -> None:
+    world.box.fault("429", path="current/Me", times=3)
+    before = world.clock.sandbox.now()
+    with world.watch() as calls:
+        assert world.sync("journals").exit_code == 0
+
+    assert calls.statuses("current/Me") == [429, 429, 429, 200]
+    assert world.clock.sandbox.now() - before >= 3 * 60
