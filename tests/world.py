@@ -7,7 +7,7 @@ that no two events fall together), or when a test moves it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -239,6 +239,11 @@ class Calls:
     @property
     def paths(self) -> list[str]:
         return [c.path for c in self.all]
+
+
+def billed(calls: Iterable[Any]) -> list[Any]:
+    """The calls that Exact counts: not those without a division, nor questions after rights (API 2.1)."""
+    return [c for c in calls if c.division is not None and c.path != "users/UserHasRights"]
 
 
 # -- what the tables should hold, worked out without the code that fills them ----------------------

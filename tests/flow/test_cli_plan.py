@@ -7,6 +7,7 @@ from typing import Any
 
 from exact_source.limits import Limits
 from tests.flow.cli_fixtures import Cli, Result, cli, make_cli
+from tests.world import billed
 
 __all__ = ["cli", "make_cli"]
 
@@ -72,8 +73,8 @@ def test_the_plan_is_what_the_sync_then_takes(make_cli: Callable[..., Cli]) -> N
     with world.watch() as calls:
         assert world.sync(*names.split(","), route="regular").exit_code == 0
 
-    billed = [r for r in calls.all if is_billed(r)]
-    assert len(billed) == planned["total"]["calls"]
+    counted = billed(calls.all)
+    assert len(counted) == planned["total"]["calls"]
     assert planned["total"]["minutes"] == 1
     assert planned["total"]["days"] == 1
 
@@ -185,7 +186,7 @@ def test_a_refused_count_is_asked_for_a_few_times_an_hour(cli: Cli) -> None:
 def test_what_syncs_took_of_the_contract_today_counts(cli: Cli) -> None:
     world = cli.world
     world.sync("accounts", "journals")
-    spent = len([c for c in world.box.requests if is_billed(c)])
+    spent = len(billed(world.box.requests))
     cap = f"--contract-cap={spent + 1}"
     result = cli("plan", cli.destination, SOME, cap, "--json")
 
@@ -271,8 +272,3 @@ def test_a_function_takes_a_call_for_each_row_of_its_parent(cli: Cli) -> None:
         for result in (planned, later):
             found = stream(result, "stock_position", division)
             assert (found["calls"], found["basis"]) == (rows, "count")
-
-
-def is_billed(call: Any) -> bool:
-    """Whether Exact counts a call: not those without a division, and not questions after rights."""
-    return call.division is not None and call.path != "users/UserHasRights"

@@ -162,7 +162,7 @@ def assert_calls(world: World, calls: Calls, names: list[str]) -> None:
             pages["large" if large else "small"] += 1
     assert min(pages["large"], pages["small"]) > 20
     others = set(calls.paths) - {plan_feeds(catalogue.entities[n]).full.path for n in names}
-    assert others == set()
+    assert others <= {"users/UserHasRights"}  # because of an empty list of tombstones
 
 
 def test_what_is_not_read_cannot_be_chosen(make_world: MakeWorld) -> None:

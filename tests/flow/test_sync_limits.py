@@ -11,7 +11,7 @@ from exact_source.errors import LimitError
 from exact_source.limits import Limits
 from exact_source.sync import sync
 from tests.conftest import MakeWorld
-from tests.world import MIDDAY, World, feed_path
+from tests.world import MIDDAY, World, billed, feed_path
 
 DAY_S = 86_400.0
 MIDNIGHT = MIDDAY.timestamp() - MIDDAY.timestamp() % DAY_S + DAY_S
@@ -103,7 +103,7 @@ def test_max_calls_is_a_limit_to_the_call(make_world: MakeWorld) -> None:
     for most in (1, 3, 6):
         with world.watch() as calls:
             outcome = world.sync("transaction_lines", limits=Limits(max_calls=most))
-        assert len([c for c in calls.all if c.division is not None]) <= most
+        assert len(billed(calls.all)) <= most
         assert outcome.exit_code == 3
         assert isinstance(outcome.error, LimitError | None)
     assert world.sync("transaction_lines").exit_code == 0
@@ -124,7 +124,7 @@ def test_a_cap_for_the_contract_counts_all_divisions(make_world: MakeWorld) -> N
     outcome = world.sync("transaction_lines", limits=Limits(contract_cap=7))
 
     assert outcome.exit_code == 3
-    assert len([c for c in world.box.requests if c.division is not None]) == 7
+    assert len(billed(world.box.requests)) == 7
     assert outcome.resumes_at == pytest.approx(MIDNIGHT, abs=2)
 
 
