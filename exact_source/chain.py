@@ -226,7 +226,7 @@ class Chain:
         read = table.num_rows
         table = self.run.with_key(self.result, table, ["division", *self.shape.keys])
         if self._met is not None:
-            self._met.append(table.select(self.shape.keys))
+            self._met.append(rows.copied(table.select(self.shape.keys)))
         facts = replace(self._facts(before, table, link), rows=read)
         after = cursors.advance(before, facts)
         table = self._with_withdrawn(self._worth_loading(before, table))

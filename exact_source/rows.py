@@ -195,6 +195,11 @@ def with_stored(
     return table.join(held, list(keys), join_type="left outer") if table.num_rows else table
 
 
+def copied(table: pa.Table) -> pa.Table:
+    """The same rows in memory of their own: a slice keeps the whole that it was cut from."""
+    return table.filter(pa.repeat(True, table.num_rows))
+
+
 def concat(tables: Sequence[pa.Table]) -> pa.Table:
     """One table of several; columns that some lack are empty there."""
     return pa.concat_tables(tables, promote_options="default").combine_chunks()
