@@ -201,6 +201,25 @@ def test_a_client_in_javascript_logs_in_and_reads(read: Read, node: str) -> None
     assert found["refused"] == "EXACT: Bad Request"
 
 
+def test_a_client_in_php_logs_in_and_reads(read: Read) -> None:
+    """With picqer/exact-php-client, which is on no index that this project installs from."""
+    checkout, php = os.environ.get("EXACT_TEST_PICQER"), shutil.which("php")
+    if php is None or not checkout:
+        pytest.skip("EXACT_TEST_PICQER names no checkout of exact-php-client, or PHP is missing")
+    box = Sandbox(invoices=30, page_size=6)
+    command = [php, str(FOREIGN / "read_picqer.php")]
+    with box.serve() as base_url:
+        found = json.loads(read(command, box, base_url, checkout=checkout))
+    assert found["user"] == box.divisions[0]
+    assert sorted(found["accounts"]) == keys(box, "crm/Accounts")
+    assert len(found["padded"]) == 18
+    assert found["found"] in found["accounts"]
+    assert found["invoices"] == 1
+    assert 0 < found["remaining"] < 5000
+    assert found["refused"].startswith("Error 400")
+    assert [call.status for call in box.requests].count(400) == 1
+
+
 @pytest.fixture
 def exactonline(monkeypatch: pytest.MonkeyPatch) -> Any:
     package = pytest.importorskip("exactonline", reason="pip install exactonline to run this")
