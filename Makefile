@@ -18,8 +18,12 @@ coverage: $(VENV)/.dev browser
 	$(BIN)/coverage run -m pytest -q
 	$(BIN)/coverage combine -q && $(BIN)/coverage report
 
+# Measures everything that docs/speed.md says and writes that page; the largest table has five times ROWS rows.
+bench: ROWS ?= 600000
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/run.py --json benchmarks/results.json
+	$(BIN)/python benchmarks/run.py --rows $(ROWS) --json benchmarks/results.json
+	$(BIN)/python -m benchmarks.scale --json benchmarks/scale.json
+	$(BIN)/python -m docs.tools.speed_page
 
 docs: $(BIN)/uv
 	$(BIN)/uv run --no-project --isolated --with 'zensical>=0.0.50,<0.1' zensical build --clean

@@ -139,7 +139,22 @@ def main() -> None:
         say_ratios(found)
         results += [{"part": part} | r for r in found]
     if options.json:
-        Path(options.json).write_text(json.dumps(results, indent=1))
+        from benchmarks.canned import FIELDS as FIELDS_OF_A_LINE
+
+        found = {"machine": machine(), "columns": len(FIELDS_OF_A_LINE), "results": results}
+        Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
+
+
+def machine() -> str:
+    """What was measured on, in words."""
+    import duckdb
+    import pyarrow
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    return (
+        f"{os.cpu_count()} cores, {memory} GB of memory, Python {sys.version.split()[0]}, "
+        f"DuckDB {duckdb.__version__}, pyarrow {pyarrow.__version__}"
+    )
 
 
 def show(value: Any) -> str:

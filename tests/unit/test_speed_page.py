@@ -1,0 +1,27 @@
+"""The page of measured figures says what was measured, and nothing else."""
+
+import json
+
+from docs.tools.speed_page import MEASURED, PAGE, PICTURE, SCALED, drawing, page
+
+MEASURE_AGAIN = "run make bench, or python -m docs.tools.speed_page"
+
+
+def test_the_page_is_the_one_that_the_measurements_make() -> None:
+    measured, scaled = (json.loads(path.read_text("utf-8")) for path in (MEASURED, SCALED))
+    assert PAGE.read_text("utf-8") == page(measured, scaled), MEASURE_AGAIN
+    assert PICTURE.read_text("utf-8") == drawing(scaled), MEASURE_AGAIN
+
+
+def test_the_page_has_every_part_that_is_measured() -> None:
+    from benchmarks.run import PARTS
+
+    found = {one["part"] for one in json.loads(MEASURED.read_text("utf-8"))["results"]}
+    assert found == set(PARTS)
+    assert [name for name in sorted(found) if _title(name) not in PAGE.read_text("utf-8")] == []
+
+
+def _title(name: str) -> str:
+    from docs.tools.speed_page import PARTS
+
+    return f"## {PARTS[name]}\n"
