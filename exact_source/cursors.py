@@ -89,7 +89,8 @@ class Cursor:
             ``None`` if that is not known.
         recent: Fingerprints of the rows that the next read will see again; ``MANY`` if too many.
         scan: The scan under way.
-        tombstones: Highest ``Timestamp`` of ``sync/Deleted`` applied to this entity; 0 for none.
+        tombstones: Highest ``Timestamp`` of ``sync/Deleted`` applied to this entity; 0 for none,
+            ``None`` if those of before its first pass cannot be told from those after it.
         tombstones_at: All that was deleted before is known; seconds since the epoch, UTC.
         buried: ``Timestamp`` of the tombstones that were applied and will be read again, the highest
             ``RECENT_MAX``; kept where rows come by a feed without ``Timestamp``.

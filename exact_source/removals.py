@@ -79,8 +79,11 @@ class Removals:
             return False
         return self._stored.has_rows(self._table, self._division)
 
-    def tombstoned(self, found: Tombstones, cursor: Cursor) -> Gone:
+    def tombstoned(self, found: Tombstones, cursor: Cursor, *, comparable: bool = True) -> Gone:
         """Stored rows that are not newer than their tombstone (API 4.5).
+
+        ``comparable``: whether the ``Timestamp`` of stored rows and of tombstones come from one
+        database for sure; else only dates are compared.
 
         Rows that came by a feed without ``Timestamp`` are compared by ``Modified`` and
         ``DeletedDate``: digits of the same wall clock. That clock repeats an hour in October, so a
@@ -92,7 +95,7 @@ class Removals:
         newest = {key: one for key, one in told.items() if not is_applied(one.timestamp, cursor)}
         if not newest:
             return Gone(())
-        gone, rest = self._by_timestamp(newest)
+        gone, rest = self._by_timestamp(newest) if comparable else ({}, list(newest))
         gone |= self._by_modified(newest, rest)
         return Gone([(key,) for key in gone], list(gone.values()))
 

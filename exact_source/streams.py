@@ -226,16 +226,28 @@ class Stream(Chain):
         self.run.note_version(self.division.code, found.top)
         if self.cursor.tombstones_at == found.read_at:
             return  # applied in an earlier round
+        self._start_over_if_never_followed()
         # A pass over all rows finds by itself what is gone, and after a move to another database the
         # versions of older tombstones tell nothing of rows: they are noted as applied.
-        starts_anew = (
-            self.cursor.value is None
-            and self.cursor.scan is None
-            and self.run.options.start_ms is None
-        )
-        gone = Gone(()) if starts_anew else self.removals.tombstoned(found, self.cursor)
+        starts_anew = self.cursor.value is None and self.cursor.scan is None
+        if not starts_anew:
+            gone = self.removals.tombstoned(found, self.cursor)
+        elif self.run.options.start_ms is not None:  # what is older is not met by the pass
+            never_moved = self.cursor.moved == 0
+            gone = self.removals.tombstoned(found, self.cursor, comparable=never_moved)
+        else:
+            gone = Gone(())
         cursor = self.removals.with_tombstones(self.cursor, found, all_read_anew=starts_anew)
         await self._remove(gone, cursor)
+
+    def _start_over_if_never_followed(self) -> None:
+        """Only a pass over all rows tells which went and which came back before a move."""
+        cursor = self.cursor
+        if cursor.tombstones is None and (cursor.value is not None or cursor.scan is not None):
+            self.result.notes.append(
+                "tombstones were not read since the division moved to another database: read anew"
+            )
+            self.cursor = self._fresh()
 
     async def _reconcile(self) -> None:
         """Compare all keys, where nothing else tells what is gone and it is time to."""

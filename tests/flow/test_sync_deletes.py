@@ -509,6 +509,72 @@ def test_deletes_are_seen_after_a_move_to_a_database_that_counts_lower(
     world.assert_equal("accounts")
 
 
+def replace_all(world: World) -> None:
+    """Every account goes and comes back with its key."""
+    path = "crm/Accounts"
+    for number, key in enumerate(world.keys(path)):
+        world.box.delete(path, world.division, key)
+        world.clock.sandbox.advance(60)
+        row = {"ID": key, "Name": "back", "Code": str(number)}
+        world.box.insert(path, world.division, row)
+
+
+@pytest.mark.parametrize("first_load", ["before", "after"])
+def test_rows_that_came_back_before_a_move_while_deletes_were_ignored_stay(
+    make_world: MakeWorld, first_load: str
+) -> None:
+    world: World = make_world(companies=1)
+    if first_load == "before":
+        world.sync("accounts")
+    replace_all(world)
+    world.box.move_division(world.division)
+    world.sync("accounts", deletes="ignore")
+    for _ in range(2):  # tombstones are read again and again, because of the overlap
+        assert world.sync("accounts").exit_code == 0
+        world.assert_equal("accounts")
+
+
+def test_rows_that_went_before_a_move_while_deletes_were_ignored_go(make_world: MakeWorld) -> None:
+    world: World = make_world(companies=1)
+    world.sync("accounts")
+    for key in world.keys("crm/Accounts")[1:3]:
+        world.box.delete("crm/Accounts", world.division, key)
+    world.box.move_division(world.division)
+    world.sync("accounts", deletes="ignore")
+    outcome = world.sync("accounts")
+
+    assert sum(r.deleted for r in outcome.results) == 2
+    world.assert_equal("accounts")
+
+
+def test_rows_that_came_back_before_a_move_stay_once_tombstones_may_be_read(
+    make_world: MakeWorld,
+) -> None:
+    world: World = make_world(companies=1)
+    replace_all(world)
+    world.box.move_division(world.division)
+    world.box.deny(world.division, "sync/Deleted")
+    world.sync("accounts")
+    with world.watch() as calls:
+        world.sync("accounts")
+    assert len(calls.to("sync/CRM/Accounts")) == 1, "it was read anew, and would be each time"
+    world.box.allow(world.division)
+
+    assert world.sync("accounts").exit_code == 0
+    world.assert_equal("accounts")
+
+
+def test_rows_that_came_back_before_a_move_stay_in_a_load_from_a_date(
+    make_world: MakeWorld,
+) -> None:
+    world: World = make_world(companies=1)
+    replace_all(world)
+    world.box.move_division(world.division)
+    for _ in range(2):
+        assert world.sync("accounts", start_date="2026-01-01").exit_code == 0
+        assert {row["id"] for row in world.table("accounts")} == set(world.keys("crm/Accounts"))
+
+
 def test_a_division_that_can_no_longer_be_seen_leaves_the_list_but_keeps_its_rows(
     world: World,
 ) -> None:
