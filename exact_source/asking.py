@@ -40,13 +40,13 @@ class AskingRun(Run):
         if self.error_file is not None:
             self.error_file.recall(self.limits)
         client.on_wait = self.on_wait
+        client.on_error = self._keep_errors
         self._locks = defaultdict(asyncio.Lock)
         try:
             yield client
         finally:
             self._client = None
-            if self.error_file is not None:
-                self.error_file.keep(self.limits, self.clock.now())
+            self._keep_errors()
             await client.close()
 
 

@@ -154,6 +154,7 @@ class ExactClient:
         self.limits = limits or Limits()
         self.clock = clock or SystemClock()
         self.on_wait: OnWait = lambda _target, _until, _why: None
+        self.on_error: Callable[[], None] = lambda: None
         self._tokens = tokens
         self._admission = admission
         self._turns: dict[int, Turnstile] = defaultdict(Turnstile)
@@ -363,6 +364,7 @@ class ExactClient:
     def _note_error(self, target: Target) -> None:
         if target.division is not None:
             self.limits.note_error(target.division, target.path, self.clock.now())
+            self.on_error()
 
 
 class _AgainError(Exception):

@@ -39,7 +39,11 @@ class ErrorFile:
             limits.recall_errors(json.loads(self._path.read_text()))
 
     def keep(self, limits: Limits, now: float) -> None:
-        """Keep the errors of the past hour for the next run; without any there is no file."""
+        """Keep the errors of the past hour for the next run; without any there is no file.
+
+        What other commands met meanwhile is counted here, too.
+        """
+        self.recall(limits)
         errors = limits.errors(now)
         with suppress(OSError):
             if not errors:

@@ -215,6 +215,7 @@ class Run:
             self.stored.check()
             self.error_file = ErrorFile.of(pipeline)
             self.error_file.recall(self.limits)
+            self._client.on_error = self._keep_errors
             self._count_earlier_calls()
         self._users += 1
         try:
@@ -223,10 +224,14 @@ class Run:
             self._users -= 1
             if self._users == 0:
                 client, self._client = self._client, None
-                if self.error_file is not None:
-                    self.error_file.keep(self.limits, self.clock.now())
+                self._keep_errors()
                 self.stored.close()
                 await client.close()
+
+    def _keep_errors(self) -> None:
+        """At each error, because a process may be killed and Exact's count goes on (API 2.3)."""
+        if self.error_file is not None:
+            self.error_file.keep(self.limits, self.clock.now())
 
     @property
     def is_connected(self) -> bool:

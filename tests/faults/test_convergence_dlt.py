@@ -24,6 +24,8 @@ import pytest
 from hypothesis import Phase, seed
 from hypothesis.stateful import run_state_machine_as_test
 
+from exact_source.limits import ERRORS_PER_HOUR, Limits
+from exact_source.refusals import ErrorFile
 from exact_source.sandbox import Sandbox, SandboxClock
 from tests.bench import Bench
 from tests.company_machine import Company
@@ -183,6 +185,29 @@ def start(
         [sys.executable, "-m", "tests.sync_worker", json.dumps(order)],
         cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_an_error_that_a_killed_process_met_counts_against_the_hour_of_the_next(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(clock=SandboxClock(), companies=1)
+    earlier, now = Limits(), world.clock.now()
+    for minutes in range(1, ERRORS_PER_HOUR):
+        earlier.note_error(world.division, "sync/Deleted", now - 60 * minutes)
+    ErrorFile.of(world.pipeline).keep(earlier, now)
+    world.box.deny(world.division, "sync/Deleted")
+
+    with world.watch() as calls:
+        killed = start(world, {"step": 3}, ["accounts"])
+    assert killed.returncode == -9, killed.stderr
+    assert calls.statuses("sync/Deleted") == [403]  # the last of the hour
+    with world.watch() as calls:
+        outcome = world.sync("accounts")
+
+    assert calls.statuses("sync/Deleted") == []
+    assert "error limit" in outcome.results[0].error
+    world.assert_equal("accounts")
 
 
 @pytest.mark.slow
