@@ -293,7 +293,7 @@ class Chain:
         if self._met is not None and not await self._may_be_empty(self._met):
             await self._keep_what_is_stored(before)
             return
-        if before.scan is not None and before.scan.since is None:
+        if before.scan is not None and (before.scan.since is None or before.value is None):
             after = replace(after, pages=before.scan.pages + 1, reconciled_at=after.read_at)
         if self._held is not None:
             table, after = self._whole(table, after)

@@ -210,6 +210,16 @@ class Limits:
             left.append(self._contract.remaining)
         return max(0, min(left)) if left else None
 
+    def most_a_day(self, division: int) -> int:
+        """Calls that may be made on a whole day, if nobody else makes any."""
+        state = self.divisions[division]
+        most = [state.day.limit - self.reserve, state.minute.limit * (DAY_S // MINUTE_S)]
+        if self.max_calls is not None:
+            most.append(self.max_calls)
+        if self._contract is not None:
+            most.append(self._contract.limit)
+        return max(0, min(most))
+
     def note_error(self, division: int, path: str, now: float) -> None:
         """Count a 400, 401, 403 or 404 toward the endpoint's error budget (API 2.3)."""
         self._errors[division, path].append(now)

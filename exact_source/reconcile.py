@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from .client import ExactClient, Target
 from .cursors import Cursor
+from .entities import Feed
 from .feeds import harmless_filter
 from .listing import read_pages
 from .odata import build_filter
@@ -49,8 +50,38 @@ def is_due(
     return removals.are_silent and every is not None and now - cursor.reconciled_at >= every
 
 
-async def read_keys(client: ExactClient, target: Target, shape: Shape) -> Sequence[pa.Table]:
-    """The keys of all rows of a division, as pages.
+def hindrance(needed: int, left: int | None, most: int) -> str:
+    """Why so many calls cannot be made today, and what to do if they never can; empty if they can.
+
+    Keys are compared all at once: what was read of them is of no use on another day.
+
+    Args:
+        needed: Calls.
+        left: Of today; ``None`` if nothing limits them as far as is known.
+        most: That a whole day allows.
+    """
+    if needed > most:
+        return (
+            f"keys can never be compared: that takes {needed:,} calls on one day, and {most:,} are "
+            "allowed; run --full-refresh now and then, which goes on over days, or allow more calls"
+        )
+    if left is not None and needed > left:
+        return f"keys were not compared: that takes {needed:,} calls, and {left:,} are left"
+    return ""
+
+
+def begins_at(feed: Feed, options: Options) -> int | None:
+    """From which ``Modified`` on keys are compared; ``None`` for all.
+
+    Of what is older than the start date no row was loaded, so its keys tell nothing.
+    """
+    return options.start_ms if feed.cursor == "Modified" else None
+
+
+async def read_keys(
+    client: ExactClient, target: Target, shape: Shape, since_ms: int | None
+) -> Sequence[pa.Table]:
+    """The keys of all rows of a division, as pages; see ``begins_at``.
 
     Raises:
         StreamError: If a page cannot be had.
@@ -59,7 +90,11 @@ async def read_keys(client: ExactClient, target: Target, shape: Shape) -> Sequen
     feed, entity = shape.plan.full, shape.entity
     keys = [f for f in shape.full.columns if f == "Division" or f in entity.key]
     schema = PageSchema(entity, feed, keys)
-    text = build_filter("Timestamp", 1) if feed.cursor == "Timestamp" else harmless_filter(feed)
+    text = harmless_filter(feed)
+    if feed.cursor == "Timestamp":
+        text = build_filter("Timestamp", 1)
+    elif since_ms is not None:
+        text = build_filter("Modified", since_ms)
     target.path = feed.path
     pages = await read_pages(client, target, schema, {"$filter": text} if text else None)
     return [page.select(shape.keys) for page in pages]

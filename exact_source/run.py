@@ -177,6 +177,7 @@ class Run:
         self.results: list[StreamResult] = []
         self.unsaid: list[StreamResult] = []
         self.settled: set[tuple[str, int]] = set()
+        self.refreshed: set[tuple[str, int]] = set()
         self.noticed: dict[str, set[int]] = {}
         self.rejected: list[Rejected] = []
         self.keyless: Counter[tuple[str, int]] = Counter()

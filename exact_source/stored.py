@@ -157,9 +157,11 @@ class Stored:
             for row in self._rows(table, f"SELECT DISTINCT division FROM {{table}}{unmarked}", [])
         }
 
-    def count(self, table: str) -> int:
-        """Rows of a table, whatever they are marked as."""
-        found = self._rows(table, "SELECT COUNT(*) FROM {table}", [])
+    def count(self, table: str, division: int | None = None) -> int:
+        """Rows of a table, or of one division in it, whatever they are marked as."""
+        mine = [] if division is None else [division]
+        where = " WHERE division = %s" if mine else ""
+        found = self._rows(table, f"SELECT COUNT(*) FROM {{table}}{where}", mine)
         return int(found[0][0]) if found else 0
 
     def repeated(self, table: str, keys: Sequence[str]) -> pa.Table | None:

@@ -19,7 +19,8 @@ from .errors import (
     StreamError,
     describe_fault,
 )
-from .reconcile import is_due, read_keys
+from .planning import calls_for
+from .reconcile import begins_at, hindrance, is_due, read_keys
 from .removals import Gone
 from .run import PausedError
 from .tombstones import RETENTION_S
@@ -82,8 +83,10 @@ class Stream(Chain):
         if self.cursor.scan is None or self.cursor.scan.pages == 0:
             await self._begin()
         self._leave_out(self.cursor.dropped)
-        old = self._is_old()
+        old, anew = self._is_old(), self.cursor.value is None
         if await self._scan():
+            if anew:
+                self.run.refreshed.add((self.entity.name, self.division.code))
             if old:  # not in this load, where a row that is gone and one that came back could meet
                 self._end("incomplete", "what changed since it began follows in the next round")
             else:
@@ -193,9 +196,10 @@ class Stream(Chain):
         return "" if self._shall_refresh() or misses_history else None
 
     def _shall_refresh(self) -> bool:
-        """Whether the user wants all rows anew, and that is not under way."""
+        """Whether the user wants all rows anew, and that is neither under way nor just done."""
         is_under_way = self.cursor.scan is not None and self.cursor.value is None
-        return self.entity.name in self.run.options.full_refresh and not is_under_way
+        is_done = (self.entity.name, self.division.code) in self.run.refreshed
+        return self.entity.name in self.run.options.full_refresh and not (is_under_way or is_done)
 
     def _missed_tombstones(self) -> bool:
         return (
@@ -255,22 +259,24 @@ class Stream(Chain):
         now, where = self.run.clock.now(), self.target.where
         if not is_due(self.entity.name, self.cursor, self.removals, options, now=now):
             return
-        if not self.stored.has_rows(self.entity.name, code):
+        held, feed = self.stored.count(self.entity.name, code), self.shape.plan.full
+        if not held:
             return
-        needed, left = self.cursor.pages, self.run.limits.calls_left(code, now)
-        if left is not None and needed > left:
-            self.result.notes.append(
-                f"keys were not compared: that takes {needed} calls, and {left} are left"
-            )
+        since_ms = begins_at(feed, options)
+        of_held = calls_for(held, feed.page_size) if since_ms is None else 1  # some may be older
+        needed = max(self.cursor.pages, of_held)
+        limits = self.run.limits
+        if why := hindrance(needed, limits.calls_left(code, now), limits.most_a_day(code)):
+            self.result.notes.append(why)
             return
         # All keys or none: what was read of them is of no use in another round.
         self.target.may_pause = False
         self.target.before_call = self.run.heed_stop
-        met = await read_keys(self.run.client, self.target, self.shape)
+        met = await read_keys(self.run.client, self.target, self.shape, since_ms)
         if not await self._may_be_empty(met):
             self._end("refused", f"{where}: empty answer without rights; rows were kept")
             return
-        gone = self.removals.unmet(met, began_at=now)
+        gone = self.removals.unmet(met, began_at=now, since_ms=since_ms)
         await self._remove(gone, replace(self.cursor, pages=len(met), reconciled_at=now))
 
     # -- outcome -------------------------------------------------------------------------------

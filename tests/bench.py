@@ -185,6 +185,9 @@ class Ledger(Stored):
     def has_column(self, table: str, column: str) -> bool:
         return column in self.known[table]
 
+    def count(self, table: str, division: int | None = None) -> int:
+        return len(self.rows_of[table] if division is None else self._of(table, division))
+
     def has_rows(self, table: str, division: int) -> bool:
         return bool(self._of(table, division))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -190,6 +190,30 @@ class Planner:
             cursor is None or cursor.scan is None or cursor.scan.since is not None
         )
 
+    def with_key_notes(
+        self, allowances: Mapping[int, Allowance], contract_cap: int | None
+    ) -> Iterator[StreamPlan]:
+        """The streams; those whose keys can never be compared within a day say so."""
+        from ..feeds import deletes_of, plan_feeds
+        from ..planning import calls_for
+        from ..reconcile import hindrance
+
+        for stream in self.streams:
+            key, entity = (stream.division, stream.entity), self.catalogue.entities[stream.entity]
+            cursor, counted = (
+                self.memory.cursors.get(key),
+                self.counts and self.counts.rows.get(key),
+            )
+            plan = plan_feeds(entity, self.run.options.route)
+            if deletes_of(entity, plan.column) != "keys" or stream.division not in allowances:
+                yield stream
+                continue
+            rows = counted or self.memory.rows.get(key, 0)
+            needed = max(cursor.pages if cursor else 0, calls_for(rows, stream.page_size))
+            most = allowances[stream.division].full_day()
+            why = hindrance(needed, None, most if contract_cap is None else min(most, contract_cap))
+            yield replace(stream, note="; ".join(filter(None, (stream.note, why))))
+
     def _once(self) -> Iterator[StreamPlan]:
         from ..planning import StreamPlan, calls_for
 
@@ -303,7 +327,10 @@ def make_report(planner: Planner, reserve: int, contract_cap: int | None) -> dic
     total = _duration(calls, allowances, run.clock.now(), contract_cap, spent)
     limit = counts.limit if counts else None
     return {
-        "order": [{**asdict(s), "division": s.division or None} for s in planner.streams],
+        "order": [
+            {**asdict(s), "division": s.division or None}
+            for s in planner.with_key_notes(allowances, contract_cap)
+        ],
         "divisions": [_division_report(planner, d, calls, allowances) for d in planner.divisions],
         "total": {"rows": sum(rows), "at_least": not known, **_as_json(total)},
         "reserve_calls": reserve,

@@ -171,6 +171,24 @@ def test_a_reserve_and_a_contract_cap_make_it_longer(cli: Cli) -> None:
     assert "all of its day is reserved" in result.err
 
 
+def test_keys_that_no_day_has_calls_for_are_told_of(make_cli: Callable[..., Cli]) -> None:
+    cli = make_cli(companies=1, page_size=1, large_page_size=1)
+    world = cli.world
+    world.sync("accounts", "journals")
+    world.clock.sandbox.advance(86_400)
+    world.login()
+    asked = ("plan", cli.destination, "--entities=accounts,journals", "--json")
+
+    notes = [
+        {s["entity"]: s["note"] for s in cli(*asked, *cap).json["order"]}
+        for cap in ([], ["--contract-cap=4"])
+    ]
+
+    assert notes[0]["journals"] == ""
+    assert notes[1]["journals"].startswith("keys can never be compared: that takes ")
+    assert notes[1]["accounts"] == ""  # Exact tells which are gone
+
+
 def test_a_refused_count_is_asked_for_a_few_times_an_hour(cli: Cli) -> None:
     world = cli.world
     world.box.deny(world.division, PATHS["journals"])

@@ -697,6 +697,62 @@ def test_keys_are_not_compared_with_calls_that_are_not_for_it(
     assert outcome.exit_code == 0
 
 
+def test_keys_that_no_day_has_calls_for_are_told_of_and_a_full_refresh_helps(
+    make_world: MakeWorld,
+) -> None:
+    world, path = make_world(companies=1, page_size=1), "financial/Journals"
+    for number in range(6):
+        row = {"ID": f"{number:08x}-0000-4000-8000-000000000000", "Description": "more"}
+        world.box.insert(path, world.division, row)
+        world.clock.sandbox.advance(1)
+    world.sync("journals")
+    world.box.delete(path, world.division, world.keys(path)[0])
+    next_day(world)
+    world.box.state.limits.daily_limit = len(world.keys(path))
+    with world.watch() as calls:
+        outcome = world.sync("journals", reconcile_days=0)
+
+    assert outcome.exit_code == 0
+    assert all("Description" in str(c.query) for c in calls.to(path))
+    (note,) = outcome.results[0].notes
+    assert note.startswith("keys can never be compared: that takes ")
+    assert "--full-refresh" in note
+    assert world.outcomes()[-1]["notes"] == note
+
+    for wanted in (3, 0):  # two days
+        next_day(world)
+        assert world.sync("journals", full_refresh=["journals"]).exit_code == wanted
+    world.assert_equal("journals")
+
+
+def test_keys_of_rows_from_a_date_are_compared_from_it(make_world: MakeWorld) -> None:
+    world = make_world(companies=1, page_size=1)
+    path = "financial/Journals"
+    keys = world.keys(path)
+    for position, key in enumerate(keys):
+        month = 3 if position < 3 else 1
+        world.box.update(path, world.division, key, {"Modified": digits(f"2026-0{month}-01")})
+    with world.watch() as calls:
+        for _ in range(2):
+            world.sync("journals", start_date="2026-02-01")
+    asked = [c for c in calls.to(path) if "Description" not in str(c.query)]
+    assert asked == []  # its rows were just read
+    world.box.delete(path, world.division, keys[0])
+    next_day(world)
+    with world.watch() as calls:
+        outcome = world.sync("journals", start_date="2026-02-01", reconcile_days=1)
+
+    assert outcome.exit_code == 0
+    asked = [c for c in calls.to(path) if "Description" not in str(c.query)]
+    assert len(asked) == 2 + 1  # and an empty page
+    assert {row["id"] for row in world.table("journals")} == set(keys[1:3])
+
+
+def next_day(world: World) -> None:
+    world.clock.sandbox.advance(DAY_S)
+    world.login()
+
+
 def test_a_comparison_of_keys_heeds_a_stop(make_world: MakeWorld) -> None:
     world = make_world(companies=1, page_size=1)
     world.sync("journals")

@@ -14,15 +14,15 @@ import exact_source
 ROOT = Path(exact_source.__file__).parent
 # From what knows nothing to what knows all: a module imports only what stands in front of it.
 ORDER = [
-    "errors", "clock", "odata", "limits", "cursors", "columns", "misfits", "envelope", "entities",
+    "errors", "clock", "odata", "limits", "planning", "cursors", "columns", "misfits", "envelope", "entities",
     "feeds", "page_schema", "pages", "rows", "shape", "client", "listing", "metadata", "dropping",
     "tombstones", "stored", "first_load", "settings", "destination", "database", "leases",
     "refusals", "run", "telemetry", "removals", "reconcile", "chain", "streams", "history", "tables",
     "states", "outcomes", "once", "resources", "source", "alone", "sync",
 ]  # fmt: skip
 PURE = [
-    "odata", "limits", "cursors", "columns", "misfits", "envelope", "feeds", "page_schema", "pages",
-    "errors", "rows", "shape",
+    "odata", "limits", "planning", "cursors", "columns", "misfits", "envelope", "feeds",
+    "page_schema", "pages", "errors", "rows", "shape",
 ]  # fmt: skip
 EFFECTS = {
     "httpx", "dlt", "os", "time", "asyncio", "socket", "threading", "subprocess", "random",
