@@ -1,7 +1,8 @@
 """Mistakes that the sequences of ``test_convergence.py`` must find.
 
 Each test takes one precaution out of the core and expects that some sequence ends with other rows than
-the company has. Part of ``make proofs``, because it takes minutes.
+the company has. Part of ``make proofs``, because it takes minutes. Mistakes that chance hardly ever finds
+have a sequence each in ``test_convergence_directed.py``.
 """
 
 from __future__ import annotations
