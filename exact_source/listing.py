@@ -49,6 +49,7 @@ async def read_pages(
             url,
             lambda body: parse_page(body, schema, division=division, where=target.where),
         )
+        target.may_pause = False  # its pages would have to be read once more
         tables.append(page.table)
         url = page.next_url and check_next(page.next_url, client.base_url, target.path, division)
     return tables

@@ -22,7 +22,7 @@ from .errors import (
     StreamError,
     describe_fault,
 )
-from .run import Division, Run, StreamResult
+from .run import Division, PausedError, Run, StreamResult
 from .shape import Shape
 
 Put = Callable[[int, pa.Table | None, Cursor | None], Awaitable[None]]
@@ -56,6 +56,8 @@ async def _settle(run: Run, shape: Shape, division: int, read: Awaitable[Listed]
     run.results.append(result)
     try:
         await _load(run, shape, result, await read, put)
+    except PausedError:
+        result.status, result.error = "incomplete", "goes on in the next round"
     except LimitError as error:
         result.status, result.error, result.resumes_at = "waiting", str(error), error.resumes_at
     except StreamError as error:

@@ -299,9 +299,22 @@ class Run:
         """
         if self._is_stopped():
             raise LimitError(f"{target.where}: stopped while waiting: {why}", resumes_at=until)
+        self._pause_if_over(target)
+        self.on_wait(target, until, why)
+
+    def _pause_if_over(self, target: Target) -> None:
         if target.may_pause and self._pages and self.must_stop():
             raise PausedError
-        self.on_wait(target, until, why)
+
+    def heed_end(self, target: Target) -> None:
+        """Make no further call once the run shall stop, nor in a round that is over.
+
+        Raises:
+            LimitError: If the run shall stop.
+            PausedError: If the round is over, and what was read waits to be loaded.
+        """
+        self.heed_stop(target)
+        self._pause_if_over(target)
 
     def heed_stop(self, target: Target) -> None:
         """Make no further call once the run shall stop.
@@ -398,7 +411,15 @@ class Run:
         since = self.tombstones_since.get((division, self.last_move(division, moved)))
 
         async def read() -> Tombstones:
-            found = await read_tombstones(self, self.clock, division, since, whole=whole)
+            target = Target(
+                division,
+                "sync/Deleted",
+                "deleted",
+                rank=-1,
+                before_call=self.heed_end,
+                may_pause=True,
+            )
+            found = await read_tombstones(self, self.clock, target, since, whole=whole)
             self._note_overhead("deleted", division, found.calls)
             return found
 
@@ -455,7 +476,7 @@ class Run:
         failures: list[RefusedError | LimitError] = []
         calls = 0
         async for start in self._starts():
-            target = Target(start, feed.path, "divisions")
+            target = Target(start, feed.path, "divisions", before_call=self.heed_stop)
             try:
                 table = rows.concat(await read_list(self, target, schema, feed))
                 return table, calls + target.calls
@@ -492,7 +513,8 @@ class Run:
     async def _current_division(self) -> int:
         entity = load_catalogue().entities["me"]
         schema = PageSchema(entity, entity.feeds["regular"], ["UserID", "CurrentDivision"])
-        table = await read_all(self.client, Target(None, "current/Me", "me"), schema)
+        target = Target(None, "current/Me", "me", before_call=self.heed_stop)
+        table = await read_all(self.client, target, schema)
         codes = table.column("division").to_pylist()
         if not codes or codes[0] is None:
             raise ConfigurationError(

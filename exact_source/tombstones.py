@@ -55,14 +55,13 @@ class Tombstones:
 
 
 async def read_tombstones(
-    asker: Asker, clock: Clock, division: int, since: int | None, *, whole: bool
+    asker: Asker, clock: Clock, target: Target, since: int | None, *, whole: bool
 ) -> Tombstones:
     """All tombstones of a division that are newer than ``since``; ``whole``: with all columns."""
     entity = load_catalogue().entities["deleted"]
     feed = entity.feeds["sync"]
     schema = PageSchema(entity, feed, None if whole else FIELDS)
     begin = max(1, (since or 1) - TIMESTAMP_OVERLAP)
-    target = Target(division, "sync/Deleted", "deleted", rank=-1)
     query = {"$filter": build_filter("Timestamp", begin)}
     read_at = clock.now()
     try:
