@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 
 from . import cursors, rows
 from .client import Target
-from .columns import KEPT
 from .cursors import Cursor, PageFacts
 from .dropping import withdrawn_fields
 from .entities import Feed
@@ -368,15 +367,14 @@ class Chain:
 
     def _with_withdrawn(self, table: pa.Table) -> pa.Table:
         """Rows with what is stored in the columns that Exact no longer has; a merge would empty them."""
-        columns = [self.entity.columns[f] for f in self.cursor.dropped]
-        kept = [c for c in columns if self.stored.has_column(self.entity.name, c.name)]
-        keys = self.shape.keys
-        if not kept or not keys or not table.num_rows:
+        gone = [*self.cursor.dropped, *self.shape.plan.withdrawn]
+        name, keys = self.entity.name, self.shape.keys or ["division"]
+        kept = self.stored.kept_columns(name, gone, table.column_names)
+        if not kept.names or not table.num_rows:
             return table
         values = pc.unique(table.column(keys[0])).to_pylist()
-        stored = list(self.stored.rows(self.entity.name, self.division.code, keys[0], values))
-        schema = pa.schema([(c.name, KEPT[c.letter]) for c in kept])
-        return rows.with_stored(table, stored, keys, schema)
+        stored = list(self.stored.rows(name, self.division.code, keys[0], values))
+        return rows.with_stored(table, stored, keys, kept)
 
     async def _restart_scan(self) -> None:
         self.result.notes.append("the stored next link was refused: the scan began again")

@@ -37,6 +37,12 @@ class Plan:
             return self.full.kind
         return f"{self.full.kind} + {self.increment.kind}"
 
+    @property
+    def withdrawn(self) -> tuple[str, ...]:
+        """Fields that its feeds served once, as an overlay says."""
+        increment = self.increment.withdrawn if self.increment else ()
+        return tuple(dict.fromkeys([*self.full.withdrawn, *increment]))
+
 
 def check_route(route: Route, known: Sequence[str]) -> None:
     """Refuse what is no route.

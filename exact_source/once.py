@@ -77,9 +77,9 @@ async def _settle(run: Run, shape: Shape, division: int, read: Awaitable[Listed]
 
 async def _load(run: Run, shape: Shape, result: StreamResult, found: Listed, put: Put) -> None:
     result.calls, result.notes = found.calls, list(found.notes)
-    gone, table = _withdrawn(run, shape), found.table
-    if gone:
-        result.notes.append(f"left out, as Exact no longer has it: {', '.join(gone)}")
+    gone, table = run.withdrawn.get(shape.plan.full.path, ()), found.table
+    if left_out := [field for field in gone if field in shape.full.columns]:
+        result.notes.append(f"left out, as Exact no longer has it: {', '.join(left_out)}")
     if table is not None:
         table = run.with_key(result, table, ["division", *shape.keys])
         result.rows = table.num_rows
@@ -94,25 +94,20 @@ async def _load(run: Run, shape: Shape, result: StreamResult, found: Listed, put
     run.settled.add((result.entity, result.division))
 
 
-def _withdrawn(run: Run, shape: Shape) -> list[str]:
-    """Fields of a list that Exact no longer has."""
-    return [f for f in run.withdrawn.get(shape.plan.full.path, ()) if f in shape.full.columns]
-
-
 def _with_stored(run: Run, shape: Shape, table: pa.Table, gone: Sequence[str]) -> pa.Table:
     """Rows with what is stored in the columns that Exact no longer has; a merge would empty them."""
     name, keys = shape.entity.name, shape.keys
-    columns = [shape.entity.columns[field].name for field in gone]
-    kept = [column for column in columns if run.stored.has_column(name, column)]
-    if not kept:
+    live = shape.without(gone).full.arrow.names
+    kept = run.stored.kept_columns(name, (*gone, *shape.plan.withdrawn), live)
+    if not kept.names:
         return table
     stored = [
         found
         for code in pc.unique(table.column("division")).to_pylist()
         for found in run.stored.rows(name, code, keys[0], table.column(keys[0]).to_pylist())
     ]
-    schema = pa.schema([table.schema.field(column) for column in kept])
-    return rows.with_stored(table.drop_columns(kept), stored, keys, schema)
+    empty = [column for column in kept.names if column in table.column_names]
+    return rows.with_stored(table.drop_columns(empty), stored, keys, kept)
 
 
 async def _remove_unlisted(run: Run, shape: Shape, listed: pa.Table, put: Put) -> int:

@@ -19,6 +19,8 @@ _CODE = re.compile(
 )
 # Exact may give up after some rows; a field that can only be null refuses what it then says.
 _ERROR = ("error", pa.null())
+# What is added to a column's name for the one beside it: the instant of digits, the padded code.
+COMPANIONS = UTC, RAW_CODE = "_utc", "_raw"
 
 
 class PageSchema:
@@ -86,8 +88,8 @@ class PageSchema:
 
     def _arrow(self) -> pa.Schema:
         kept = [(c.name, KEPT[c.letter]) for f, c in self.columns.items() if f != "Division"]
-        utc = [(f"{self.columns[f].name}_utc", INSTANT) for f in self.utc]
-        raw = [(f"{self.columns[f].name}_raw", pa.string()) for f in self.raw]
+        utc = [(self.columns[f].name + UTC, INSTANT) for f in self.utc]
+        raw = [(self.columns[f].name + RAW_CODE, pa.string()) for f in self.raw]
         return pa.schema([("division", pa.int32()), *kept, *utc, *raw])
 
     def parse_options(self, around: Mapping[str, Any], *, bare: bool) -> pj.ParseOptions:

@@ -7,7 +7,7 @@ package, so it commits together with the data and the cursor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from typing import Any, TypeVar
@@ -19,7 +19,10 @@ from dlt.common.schema.typing import TColumnSchema
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 
+from .columns import INSTANT, KEPT
+from .entities import snake
 from .errors import ConfigurationError
+from .page_schema import COMPANIONS
 
 T = TypeVar("T")
 
@@ -27,6 +30,17 @@ T = TypeVar("T")
 CHUNK = 500
 REJECTED_TABLE = "_exact_rejected"
 SYNCS_TABLE = "_exact_syncs"
+# Type of a loaded column -> letter of the catalogue that is read into it.
+LETTERS: Mapping[tuple[str | None, int | None], str] = {
+    ("text", None): "s",
+    ("bigint", None): "l",
+    ("bigint", 32): "i",
+    ("bigint", 16): "h",
+    ("decimal", 38): "m",
+    ("double", None): "f",
+    ("bool", None): "b",
+    ("timestamp", None): "t",
+}
 
 
 class Stored:
@@ -149,6 +163,20 @@ class Stored:
         """Whether a column was loaded before."""
         return column in self.columns(table)
 
+    def kept_columns(self, table: str, fields: Iterable[str], live: Collection[str]) -> pa.Schema:
+        """What a table holds of fields that are no longer asked for, in the types it was loaded in.
+
+        Args:
+            table: Table name.
+            fields: Exact's names of the fields; their companions are kept with them.
+            live: Columns that are still asked for.
+        """
+        known = self.columns(table)
+        names = [snake(field) + ending for field in fields for ending in ("", *COMPANIONS)]
+        kept = (known[name] for name in dict.fromkeys(names) if name in known and name not in live)
+        types = [(column["name"], loaded_type(column)) for column in kept]
+        return pa.schema([(name, kind) for name, kind in types if kind is not None])
+
     def divisions(self, table: str, *, marked: bool) -> set[int]:
         """Divisions that have rows; ``marked``: whether rows count that are marked as deleted."""
         unmarked = "" if marked else " WHERE _deleted_at IS NULL"
@@ -212,6 +240,14 @@ class Stored:
                 return whole(cursor.iter_arrow(chunk_size=everything))
         except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
             return None
+
+
+def loaded_type(column: TColumnSchema) -> pa.DataType | None:
+    """The Arrow type that a column was loaded in; ``None`` if it is none of this package's."""
+    letter = LETTERS.get((column.get("data_type"), column.get("precision")))
+    if letter == "t" and column.get("timezone", True):
+        return INSTANT
+    return None if letter is None else KEPT[letter]
 
 
 def whole(pieces: Iterable[pa.Table | pa.RecordBatch]) -> pa.Table | None:

@@ -22,20 +22,10 @@ from dlt.destinations.impl.bigquery.bigquery_adapter import (
 from . import rows
 from .entities.descriptions import describe_columns, describe_table, references_of
 from .shape import Shape
+from .stored import LETTERS
 
 DELETE_INSERT: TDeleteInsertStrategyDict = {"disposition": "merge", "strategy": "delete-insert"}
 CLUSTER_COLUMNS_MAX = 4  # BigQuery takes no more
-# Type of a loaded column -> letter of the catalogue that is read into it.
-_LETTERS: dict[tuple[str | None, int | None], str] = {
-    ("text", None): "s",
-    ("bigint", None): "l",
-    ("bigint", 32): "i",
-    ("bigint", 16): "h",
-    ("decimal", 38): "m",
-    ("double", None): "f",
-    ("bool", None): "b",
-    ("timestamp", None): "t",
-}
 
 
 def declare_table(schema: Schema, shape: Shape, deletes: str, selected: Iterable[str]) -> None:
@@ -125,9 +115,9 @@ def as_loaded(shape: Shape, loaded: Mapping[str, TColumnSchema]) -> Shape:
     for field, column in shape.full.columns.items():
         known = loaded.get(column.name, {})
         if field != "Division" and "data_type" in known:
-            before = _LETTERS.get((known.get("data_type"), known.get("precision")))
+            before = LETTERS.get((known.get("data_type"), known.get("precision")))
             now = column_hint(shape.full.arrow.field(column.name))
-            if before and _LETTERS[now.get("data_type"), now.get("precision")] != before:
+            if before and LETTERS[now.get("data_type"), now.get("precision")] != before:
                 letters[field] = before
     return shape.with_letters(letters) if letters else shape
 

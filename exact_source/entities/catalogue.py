@@ -54,6 +54,7 @@ class Feed:
         start_date: ``SyncTimestamp`` turns a date into a first ``Timestamp`` for it.
         beta: Exact calls it beta.
         no_division: The URL has no division.
+        withdrawn: Fields that it served once, as an overlay says.
     """
 
     kind: Kind
@@ -70,6 +71,7 @@ class Feed:
     start_date: bool
     beta: bool
     no_division: bool
+    withdrawn: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,4 +211,5 @@ def parse_feed(kind: Kind, raw: Mapping[str, Any], fields: Mapping[str, str]) ->
         start_date=raw.get("start_date", False),
         beta=raw.get("beta", False),
         no_division=raw.get("no_division", False),
+        withdrawn=tuple(raw.get("withdrawn", ())),
     )

@@ -146,8 +146,8 @@ def _with_feed_columns(
 ) -> dict[str, Any]:
     added = set(change.get("add", {}))
     without = (set(feed.get("without", ())) | set(fresh)) - added
-    without |= set(change.get("drop", ())) - kept
-    return {**feed, "without": sorted(without)}
+    withdrawn = set(change.get("drop", ())) - kept
+    return {**feed, "without": sorted(without | withdrawn), "withdrawn": sorted(withdrawn)}
 
 
 def kept_fields(record: Mapping[str, Any], feed: Mapping[str, Any]) -> frozenset[str]:

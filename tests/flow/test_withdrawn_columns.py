@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from exact_source.entities import load_catalogue, snake
 from exact_source.entities.overlay import VARIABLE, VERSION
 from tests.conftest import MakeWorld
-from tests.world import World, feed_path
+from tests.world import Row, World, feed_path
 
 METADATA = "/$metadata"
 
@@ -94,6 +95,125 @@ def test_rows_that_were_loaded_keep_the_column(
     after = {row["id"]: row[name] for row in world.table(entity)}
     assert after == {k: v for k, v in before.items() if k != gone} | {new["ID"]: None}
     assert [row[other.lower()] for row in world.table(entity) if row["id"] == key] == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("entity", "column", "companion"),
+    [
+        ("accounts", "Created", "created_utc"),
+        ("accounts", "Code", "code_raw"),
+        ("transaction_lines", "GLAccountCode", "gl_account_code_raw"),
+        ("divisions", "Created", "created_utc"),
+    ],
+)
+def test_what_stands_beside_a_withdrawn_column_is_kept_with_it(
+    make_world: MakeWorld, entity: str, column: str, companion: str
+) -> None:
+    world = make_world(companies=1)
+    path = feed_path(entity)
+    name = load_catalogue().entities[entity].columns[column].name
+    options = {"utc_instants": True, "raw_codes": True, "full_refresh": [entity]}
+    world.sync(entity, **options)
+    before = {key_of(row): (row[name], row[companion]) for row in world.table(entity)}
+    assert all(None not in pair for pair in before.values())
+    world.box.drop_property(path, column)
+
+    for _ in range(2):
+        outcome = world.sync(entity, **options)
+        assert outcome.exit_code == 0
+        assert {r.rows for r in outcome.results} == {len(before)}
+        after = {key_of(row): (row[name], row[companion]) for row in world.table(entity)}
+        assert after == before
+
+
+def key_of(row: Row) -> Any:
+    return row.get("id", row["division"])
+
+
+def test_a_row_whose_key_is_its_division_keeps_a_withdrawn_column(make_world: MakeWorld) -> None:
+    world, entity = make_world(companies=1), "manufacturing_settings"
+    world.sync(entity)
+    (before,) = world.table(entity)
+    (column, *_) = (
+        c
+        for c in load_catalogue().entities[entity].columns.values()
+        if before.get(c.name) is not None and c.field != "Division"
+    )
+    world.box.drop_property(feed_path(entity), column.field)
+    outcome = world.sync(entity, full_refresh=[entity])
+
+    assert [r.rows for r in outcome.results] == [1]
+    (after,) = world.table(entity)
+    assert {**after, "_synced_at": None} == {**before, "_synced_at": None}
+
+
+@pytest.mark.parametrize("full_refresh", [False, True])
+def test_a_column_that_an_overlay_drops_is_kept_in_rows_that_change(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, *, full_refresh: bool
+) -> None:
+    world, path = make_world(companies=1), "sync/CRM/Accounts"
+    options = {"utc_instants": True}
+    world.sync("accounts", **options)
+    before = {row["id"]: (row["created"], row["created_utc"]) for row in world.table("accounts")}
+    assert all(None not in pair for pair in before.values())
+    world.box.drop_property(path, "Created")
+    use_overlay(world, monkeypatch, {"accounts": {"sync": {"drop": ["Created"]}}})
+    key, *_ = world.keys(path)
+    world.box.update(path, world.division, key, {"Name": "new"})
+    chosen = ["accounts"] if full_refresh else []
+    outcome = world.sync("accounts", full_refresh=chosen, **options)
+
+    assert outcome.exit_code == 0
+    assert 400 not in statuses(world, path)
+    rows = {row["id"]: row for row in world.table("accounts")}
+    assert rows[key]["name"] == "new"
+    assert {k: (row["created"], row["created_utc"]) for k, row in rows.items()} == before
+
+
+def test_a_withdrawn_column_that_a_newer_catalogue_no_longer_knows_is_kept(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, path = make_world(companies=1), "sync/CRM/Accounts"
+    add_column(world, path, "Mood")
+    use_overlay(world, monkeypatch, {"accounts": {"sync": {"add": {"Mood": "s"}}}})
+    key, *_ = world.keys(path)
+    world.box.update(path, world.division, key, {"Mood": "calm"})
+    world.sync("accounts")
+    world.box.drop_property(path, "Mood")
+    world.sync("accounts", full_refresh=["accounts"])
+    use_overlay(world, monkeypatch, {})
+    world.box.update(path, world.division, key, {"Name": "new"})
+    outcome = world.sync("accounts")
+
+    assert outcome.exit_code == 0
+    (row,) = (row for row in world.table("accounts") if row["id"] == key)
+    assert (row["name"], row["mood"]) == ("new", "calm")
+
+
+def use_overlay(
+    world: World, monkeypatch: pytest.MonkeyPatch, columns: dict[str, dict[str, Any]]
+) -> None:
+    file = world.folder / "overlay.json"
+    file.write_text(json.dumps({"version": VERSION, "columns": columns}))
+    monkeypatch.setenv(VARIABLE, str(file))
+    load_catalogue.cache_clear()
+
+
+def add_column(world: World, path: str, name: str) -> None:
+    world.box.state.catalogue.add_column(path, name, "s")
+
+
+def test_a_withdrawn_column_that_its_parameter_fills_stays_the_parameter(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(companies=1)
+    world.sync("items", "stock_position")
+    before = {row["item_id"]: row["in_stock"] for row in world.table("stock_position")}
+    world.box.drop_property(feed_path("stock_position"), "ItemId")
+    outcome = world.sync("items", "stock_position", full_refresh=["stock_position"])
+
+    assert outcome.exit_code == 0
+    assert {row["item_id"]: row["in_stock"] for row in world.table("stock_position")} == before
 
 
 def test_a_full_refresh_looks_whether_the_column_is_back(make_world: MakeWorld) -> None:
@@ -268,12 +388,9 @@ def test_what_a_url_has_no_room_for_is_left_out_and_said_in_every_sync(
     world = make_world(companies=1)
     names = [f"A{'very' * 25}LongNameOfAColumn{number:02d}" for number in range(60)]
     for name in names:
-        world.box.state.catalogue.add_column("financial/Journals", name, "s")
-    overlay = {"columns": {"journals": {"regular": {"add": dict.fromkeys(names, "s")}}}}
-    file = world.folder / "overlay.json"
-    file.write_text(json.dumps({"version": VERSION, **overlay}))
-    monkeypatch.setenv(VARIABLE, str(file))
-    load_catalogue.cache_clear()
+        add_column(world, "financial/Journals", name)
+    added = {"regular": {"add": dict.fromkeys(names, "s")}}
+    use_overlay(world, monkeypatch, {"journals": added})
 
     def left_out() -> list[str]:
         outcome = world.sync("journals")
