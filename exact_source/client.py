@@ -354,7 +354,7 @@ class ExactClient:
         if status in {400, 403, 404, 414}:
             self._note_error(target)
         reason = response.headers.get("Reason", "")
-        hint = _hint(status, reason)
+        hint = _hint(status, reason, target.path)
         raise RefusedError(
             f"{target.where}: Exact Online answered {status}{f' {reason}' if reason else ''}; {hint}",
             status=status,
@@ -401,7 +401,7 @@ def _says_exists(response: httpx.Response) -> bool:
     )
 
 
-def _hint(status: int, reason: str) -> str:
+def _hint(status: int, reason: str, path: str) -> str:
     if reason in {"BlockedUser", "InactiveUser", "BlockedCustomer", "LicenseExpired"}:
         return "the user or the contract is blocked at Exact Online"
     if reason in {"DivisionBlocked", "NoDivisionAccess"}:
@@ -409,7 +409,10 @@ def _hint(status: int, reason: str) -> str:
     if status == HTTPStatus.FORBIDDEN:
         return "the user lacks rights, the module or the app's scope; see `exact-source check`"
     if status == HTTPStatus.NOT_FOUND:
-        return "this endpoint does not exist there"
+        return (
+            f"{path} is not there: renamed, retired, or not in the company's package; "
+            "see `exact-source entities refresh`"
+        )
     return "the query was refused; see `exact-source entities`"
 
 

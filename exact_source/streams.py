@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from http import HTTPStatus
 
 from dlt.common.destination.exceptions import DestinationException
 
@@ -284,5 +285,9 @@ class Stream(Chain):
     async def _note_refusal(self, error: RefusedError) -> None:
         self._end("refused", str(error))
         self.result.permanent = True
+        if error.status == HTTPStatus.NOT_FOUND:
+            self.result.notes.append(
+                "rows that were loaded stay; leave it out with --entities if it is gone for good"
+            )
         now = self.run.clock.now()
         await self._move(None, replace(self.cursor, refused_at=(*self.cursor.refused_at, now)))

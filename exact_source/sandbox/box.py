@@ -256,6 +256,10 @@ class Sandbox:
         """Withdraw a column from one endpoint: calls that name it get 400, ``$metadata`` lacks it."""
         self.state.catalogue.drop_column(path, column)
 
+    def drop_endpoint(self, path: str) -> None:
+        """Retire one endpoint: calls to it get 404, ``$metadata`` lacks it; its rows stay."""
+        self.state.catalogue.drop_endpoint(path)
+
     def consume(self, division: int, calls: int = 1) -> None:
         """Let another client of the same app use up calls."""
         self.state.limits.consume(division, calls)

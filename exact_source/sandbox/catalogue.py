@@ -133,6 +133,10 @@ class Catalogue:
         rest = {name: letter for name, letter in endpoint.columns.items() if name != column}
         self.endpoints[path] = replace(endpoint, columns=rest)
 
+    def drop_endpoint(self, path: str) -> None:
+        """Let Exact retire or rename one endpoint."""
+        del self.endpoints[self.endpoint(path).path]
+
 
 # Sync feeds whose plain endpoint has another name (API 4.4).
 OTHER_NAMES = {

@@ -145,14 +145,34 @@ def retype(monkeypatch: pytest.MonkeyPatch, entity: str, field: str, letter: str
     monkeypatch.setitem(entities._made, entity, changed)
 
 
-def test_an_endpoint_that_is_gone_stops_no_other_and_empties_no_table(world: World) -> None:
-    world.sync("journals", "accounts")
-    held = world.table("journals")
-    world.box.fault("404", times=10, path="financial/Journals")
-    outcome = world.sync("journals", "accounts")
+@pytest.mark.parametrize("entity", ["contacts", "transaction_lines", "journals", "stock_position"])
+def test_an_endpoint_that_is_gone_stops_no_other_and_empties_no_table(
+    make_world: MakeWorld, entity: str
+) -> None:
+    world: World = make_world(companies=1)
+    path = feed_path(entity)
+    world.sync("items", "accounts", entity)
+    held = world.table(entity)
+    key, *_ = world.keys("sync/CRM/Accounts")
+    world.box.update("sync/CRM/Accounts", world.division, key, {"Name": "new"})
+    world.box.drop_endpoint(path)
+    for full_refresh in ([], [entity]):
+        earlier = len(world.outcomes())
+        with world.watch() as calls:
+            outcome = world.sync("items", "accounts", entity, full_refresh=full_refresh)
 
-    assert outcome.exit_code == 3
-    said = {r.entity: r for r in outcome.results}
-    assert (said["journals"].status, said["accounts"].status) == ("refused", "complete")
-    assert "404" in said["journals"].error
-    assert world.table("journals") == held
+        assert outcome.exit_code == 3
+        assert calls.statuses(path) == [404]
+        said = {r["entity"]: r for r in world.outcomes()[earlier:]}
+        assert {name: r["status"] for name, r in said.items()} == {
+            "items": "complete", "accounts": "complete", entity: "refused",
+        }  # fmt: skip
+        assert said[entity]["error"] == (
+            f"{entity} of division {world.division}: Exact Online answered 404; {path} is not there: "
+            "renamed, retired, or not in the company's package; see `exact-source entities refresh`"
+        )
+        assert said[entity]["notes"] == (
+            "rows that were loaded stay; leave it out with --entities if it is gone for good"
+        )
+        assert world.table(entity) == held
+        assert "new" in {row["name"] for row in world.table("accounts")}
