@@ -13,7 +13,6 @@ from . import rows
 from .client import Target
 from .cursors import Cursor
 from .dropping import read_list
-from .entities import load_catalogue
 from .errors import (
     AuthenticationError,
     ConfigurationError,
@@ -24,6 +23,7 @@ from .errors import (
 )
 from .run import Division, PausedError, Run, StreamResult
 from .shape import Shape
+from .tombstones import about_unknown
 
 Put = Callable[[int, pa.Table | None, Cursor | None], Awaitable[None]]
 
@@ -138,17 +138,7 @@ async def _tombstones(run: Run, division: Division) -> Listed:
         tombstones=found.top,
         tombstones_at=found.read_at,
     )
-    return Listed(found.table, found.calls, cursor, _strangers(found.table))
-
-
-def _strangers(tombstones: pa.Table) -> Sequence[str]:
-    """What to say of tombstones that belong to no table."""
-    codes = set(tombstones.column("entity_type").to_pylist())
-    if not codes:
-        return ()
-    known = {entity.deleted_code for entity in load_catalogue().entities.values()}
-    unknown = ", ".join(str(code) for code in sorted(codes - known - {None}))
-    return [f"tombstones of unknown entity types: {unknown}"] if unknown else ()
+    return Listed(found.table, found.calls, cursor, about_unknown(found.of_unknown()))
 
 
 async def _list(run: Run, shape: Shape) -> Listed:

@@ -6,11 +6,12 @@ from typing import Any
 
 import dlt
 import pyarrow as pa
+from dlt.common.schema.typing import TColumnSchema
 
 from . import rows
 from .run import Rejected, StreamResult
 from .stored import REJECTED_TABLE, SYNCS_TABLE
-from .tables import DELETE_INSERT
+from .tables import DELETE_INSERT, column_hint
 
 _SYNCS = pa.schema(
     [
@@ -64,12 +65,23 @@ def rejected_item(rejected: list[Rejected], at: float) -> Any:
     }
     columns = zip(*(key + rest for key, rest in found.items()), strict=True)
     table = pa.table(dict(zip(kinds, map(list, columns), strict=True)), pa.schema(kinds))
+    return _merged(table, REJECTED_TABLE, keys, {})
+
+
+def strange_item(tables: list[pa.Table]) -> Any:
+    """Tombstones of unknown entities for ``deleted``, which is not loaded itself."""
+    table = rows.concat(tables)
+    columns = {field.name: column_hint(field) for field in table.schema}
+    return _merged(table, "deleted", ["division", "id"], columns)
+
+
+def _merged(table: pa.Table, name: str, keys: list[str], columns: dict[str, TColumnSchema]) -> Any:
     hints = dlt.mark.make_hints(
-        table_name=REJECTED_TABLE,
+        table_name=name,
         write_disposition=DELETE_INSERT,
         primary_key=keys,
         merge_key=(),
-        columns={},
+        columns=columns,
         file_format="parquet",
     )
     table = rows.with_required(table, set(keys))

@@ -23,7 +23,7 @@ from .first_load import FirstLoad, repeated_rows
 from .functions import FunctionShape, FunctionStream, shape_of
 from .history import History
 from .once import read_once
-from .outcomes import outcome_item, rejected_item
+from .outcomes import outcome_item, rejected_item, strange_item
 from .run import Run
 from .shape import Shape
 from .states import (
@@ -169,6 +169,9 @@ class EntityReader:
             yield outcome_item(said)
         if not run.rounds and any(r.status == "incomplete" for r in mine):
             logger.warning("%s: not read to the end; run again, or see run_to_end", self.name)
+        if run.strange:
+            found, run.strange = run.strange, []
+            yield strange_item(found)
         rejected = [r for r in run.rejected if r.entity == self.name]
         if rejected:
             run.rejected = [r for r in run.rejected if r.entity != self.name]

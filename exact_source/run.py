@@ -180,6 +180,8 @@ class Run:
         self.refreshed: set[tuple[str, int]] = set()
         self.noticed: dict[str, set[int]] = {}
         self.rejected: list[Rejected] = []
+        self.strange: list[pa.Table] = []  # tombstones of unknown entities, to be kept
+        self.tells_of_strange: dict[int, str] = {}
         self.keyless: Counter[tuple[str, int]] = Counter()
         self.selected: frozenset[str] = frozenset()
         self.rounds = self._users = 0
@@ -371,10 +373,10 @@ class Run:
 
     async def divisions(self) -> list[Division]:
         """The divisions to read, open or not."""
-        await self.division_list(whole=self._loads("divisions"))
+        await self.division_list(whole=self.loads("divisions"))
         return list(self._cache["divisions"])
 
-    def _loads(self, entity: str) -> bool:
+    def loads(self, entity: str) -> bool:
         """Whether a list is wanted for itself, so that all of its columns are."""
         return not self.selected or entity in self.selected
 
@@ -406,7 +408,7 @@ class Run:
 
         ``whole``: with all columns; default: if they are loaded.
         """
-        whole = self._loads("deleted") if whole is None else whole
+        whole = self.loads("deleted") if whole is None else whole
         moved = next(d.moved for d in await self.divisions() if d.code == division)
         since = self.tombstones_since.get((division, self.last_move(division, moved)))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from http import HTTPStatus
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from dlt.common.destination.exceptions import DestinationException
 
-from . import cursors
+from . import cursors, rows
 from .chain import Chain
 from .cursors import Cursor
 from .errors import (
@@ -24,7 +26,7 @@ from .planning import calls_for
 from .reconcile import begins_at, hindrance, is_due, read_keys
 from .removals import Gone
 from .run import PausedError
-from .tombstones import RETENTION_S
+from .tombstones import RETENTION_S, Tombstones, about_unknown
 
 HOUR_S = 3600
 # Refusals within an hour after which a stream is not even tried (API 2.3: the 11th blocks the key).
@@ -229,6 +231,7 @@ class Stream(Chain):
             self.result.permanent = found.error.is_permanent
             return
         self.run.note_version(self.division.code, found.top)
+        self._note_unknown(found)
         if self.cursor.tombstones_at == found.read_at:
             return  # applied in an earlier round
         self._start_over_if_never_followed()
@@ -253,6 +256,26 @@ class Stream(Chain):
                 "tombstones were not read since the division moved to another database: read anew"
             )
             self.cursor = self._fresh()
+
+    def _note_unknown(self, found: Tombstones) -> None:
+        """Tombstones of no entity are kept and told of once, also if the list is not loaded."""
+        run, code = self.run, self.division.code
+        if run.loads("deleted"):
+            return
+        if run.tells_of_strange.setdefault(code, self.entity.name) != self.entity.name:
+            return
+        strange = found.of_unknown()
+        if not strange.num_rows:
+            return
+        self.result.notes += about_unknown(strange)
+        ids = strange.column("id")
+        # Those that are there may be there with all columns.
+        held = self.stored.versions(
+            "deleted", code, "id", ids.to_pylist(), "timestamp", marked=True
+        )
+        new = strange.filter(pc.invert(pc.is_in(ids, value_set=pa.array(held, ids.type))))
+        if new.num_rows:
+            run.strange.append(rows.stamp(new, run.clock.now()))
 
     async def _reconcile(self) -> None:
         """Compare all keys, where nothing else tells what is gone and it is time to."""

@@ -29,6 +29,8 @@ from .pages import PageSchema
 RETENTION_S = 58 * 86_400
 # What tells which row of which entity is gone.
 FIELDS = ("Timestamp", "DeletedDate", "EntityKey", "EntityType")
+# What is read if the list is not loaded: those of unknown entities are kept all the same, by ``ID``.
+READ = ("ID", *FIELDS)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Tombstones:
     """What one division said of its deleted rows.
 
     Attributes:
-        table: ``sync/Deleted``, all columns or ``FIELDS``.
+        table: ``sync/Deleted``, all columns or ``READ``.
         top: All tombstones up to this ``Timestamp`` were read.
         read_at: When, in seconds since the epoch, UTC.
         calls: Calls it took.
@@ -53,6 +55,13 @@ class Tombstones:
         """The tombstones of one entity."""
         return self.table.filter(pc.equal(self.table.column("entity_type"), code))
 
+    def of_unknown(self) -> pa.Table:
+        """The tombstones of types that belong to no entity of the catalogue."""
+        types = self.table.column("entity_type")
+        known = {entity.deleted_code for entity in load_catalogue().entities.values()}
+        is_known = pc.is_in(types, value_set=pa.array(known - {None}, types.type))
+        return self.table.filter(pc.and_(pc.is_valid(types), pc.invert(is_known)))
+
 
 async def read_tombstones(
     asker: Asker, clock: Clock, target: Target, since: int | None, *, whole: bool
@@ -60,7 +69,7 @@ async def read_tombstones(
     """All tombstones of a division that are newer than ``since``; ``whole``: with all columns."""
     entity = load_catalogue().entities["deleted"]
     feed = entity.feeds["sync"]
-    schema = PageSchema(entity, feed, None if whole else FIELDS)
+    schema = PageSchema(entity, feed, None if whole else READ)
     begin = max(1, (since or 1) - TIMESTAMP_OVERLAP)
     query = {"$filter": build_filter("Timestamp", begin)}
     read_at = clock.now()
@@ -93,6 +102,12 @@ async def _may_be_empty(client: ExactClient, target: Target) -> None:
             f"{target.path}; give it, for a deletion is listed for two months only",
             status=HTTPStatus.OK,
         )
+
+
+def about_unknown(strange: pa.Table) -> list[str]:
+    """What to say of tombstones that belong to no entity."""
+    codes = sorted(set(strange.column("entity_type").to_pylist()))
+    return [f"tombstones of unknown entity types: {', '.join(map(str, codes))}"] if codes else []
 
 
 def is_applied(timestamp: int, cursor: Cursor) -> bool:

@@ -246,6 +246,48 @@ def test_tombstones_are_a_table_with_unknown_codes_among_them(world: World) -> N
     assert "99" in notes
 
 
+STRANGE = "tombstones of unknown entity types: 98, 99"
+STRANGER = "aaaaaaaa-0000-4000-8000-000000000000"
+
+
+def test_unknown_tombstones_are_kept_and_told_of_though_nobody_asked_for_the_list(
+    world: World,
+) -> None:
+    world.sync("accounts", "contacts")
+    assert "deleted" not in {row["entity"] for row in world.outcomes()}
+    strange = [99, 98, 99]
+    for code in strange:
+        world.bury(world.division, code)
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    with world.watch() as calls:
+        outcome = world.sync("accounts", "contacts", round_pages=1)
+
+    assert outcome.exit_code == 0
+    assert len(calls.to("sync/Deleted", world.division)) == 1
+    told = [(r.division, n) for r in outcome.results for n in r.notes]
+    assert told == [(world.division, STRANGE)]
+    assert STRANGE in {row["notes"] for row in world.outcomes()}
+    kept = world.table("deleted")
+    assert sorted(row["entity_type"] for row in kept) == sorted(strange)
+    listed = {row["ID"]: row for row in world.box.rows("sync/Deleted", world.division)}
+    for row in kept:
+        of = listed[row["id"]]
+        assert (row["division"], row["timestamp"]) == (world.division, of["Timestamp"])
+        assert (row["entity_key"], row["deleted_date"]) == (of["EntityKey"], of["DeletedDate"])
+
+    for row in world.box.state.store.table(world.division, "deleted").rows.values():
+        row["DeletedBy"] = STRANGER
+    outcome = world.sync("accounts", "contacts", "deleted")
+    assert outcome.exit_code == 0
+    assert [r.entity for r in outcome.results for n in r.notes if n == STRANGE] == ["deleted"]
+    world.assert_equal("deleted")
+    assert STRANGER in {row["deleted_by"] for row in world.table("deleted")}
+
+    world.bury(world.division, 99)
+    assert world.sync("accounts").exit_code == 0
+    world.assert_equal("deleted")
+
+
 def test_tombstones_find_their_table_whatever_its_key_is_called(make_world: MakeWorld) -> None:
     """Also the two that are read by a feed of their headers, under the code of the headers."""
     world: World = make_world(companies=1)
