@@ -18,14 +18,15 @@ from .client import Target
 from .cursors import Cursor, PageFacts
 from .dropping import withdrawn_fields
 from .entities import Feed
-from .errors import ContractError, RefusedError
-from .feeds import harmless_filter
+from .errors import ContractError, RefusedError, StreamError
+from .feeds import harmless_filter, starts_by_version
 from .odata import build_filter, build_url, check_next, skiptoken
 from .pages import Page, PageSchema, parse_page
 from .reconcile import reads_whole
 from .removals import Gone, Removals
 from .run import Division, Run, StreamResult
 from .shape import Shape
+from .start_versions import ask_start_version
 from .stored import Stored
 
 # Rows of lists without cursor that are held back to see whether anything changed at all: of one
@@ -89,11 +90,51 @@ class Chain:
             # What was deleted before a first pass is not met by it. In a division that has moved the
             # versions of older tombstones tell nothing of rows (API 4.2), so there none is noted.
             self.cursor = replace(self.cursor, tombstones=0, tombstones_at=now)
-        if since is None and self.run.options.start_ms is not None:
+        start_ms = self.run.options.start_ms
+        if since is None and start_ms is not None:
             # By row version all is read once, and older rows are dropped on the way: the order of
-            # versions is not that of Modified, so no version begins a date (API 4.3).
-            since = self.run.options.start_ms if self.shape.plan.full.cursor == "Modified" else None
+            # versions is not that of Modified, so no version begins a date for sure (API 4.3).
+            by_modified = self.shape.plan.full.cursor == "Modified"
+            since = start_ms if by_modified else await self._start_version(start_ms)
         self.cursor = cursors.begin(self.cursor, now=now, since=since, known=self._known_version())
+
+    async def _start_version(self, start_ms: int) -> int | None:
+        """Where the first read of all begins, if the user takes Exact's word for it.
+
+        Once rows are stored all are read: what that pass does not meet is gone.
+        """
+        cursor = self.cursor
+        if cursor.start_version is not None or not self._may_start_by_version():
+            return cursor.start_version
+        async with self.run.lock(("start version", self.division.code)):
+            since, why = await self._ask_start_version(start_ms)
+        if since is None:
+            self.result.notes.append(f"{why}: all rows are read")
+            return None
+        self.result.notes.append(f"read from Timestamp {since} on, by SyncTimestamp for start_date")
+        await self._move(None, replace(cursor, start_version=since))
+        return since
+
+    def _may_start_by_version(self) -> bool:
+        return (
+            self.run.options.start_by == "timestamp"
+            and starts_by_version(self.shape.plan)
+            and not self.stored.has_rows(self.entity.name, self.division.code)
+        )
+
+    async def _ask_start_version(self, start_ms: int) -> tuple[int | None, str]:
+        """The version, or why there is none."""
+        run, code, feed = self.run, self.division.code, self.shape.plan.full
+        if code in run.without_start_version:
+            return None, "SyncTimestamp is refused in this division"
+        try:
+            since = await ask_start_version(run.client, self.target, feed, start_ms)
+        except StreamError as error:
+            # Of all but a 400, which may be about this entity, the others would get the same.
+            if isinstance(error, RefusedError) and error.status != HTTPStatus.BAD_REQUEST:
+                run.without_start_version.add(code)
+            return None, str(error)
+        return since, "SyncTimestamp names no row since start_date"
 
     def _known_version(self) -> int | None:
         """A version that surely exists by now: rows that change from here on are above it."""
@@ -167,6 +208,8 @@ class Chain:
         self._met = self._held = None
         if scan is None or (scan.since is not None and self.cursor.value is not None):
             return
+        if self._is_watermark():
+            return  # it began at a version, so that it does not meet all
         if self.removals.by_full_pass():
             self._met = []
         is_silent = self.removals.are_silent or self.shape.plan.increment is None
@@ -285,7 +328,9 @@ class Chain:
             self.result.notes.append("nothing above the cursor, not even its own row: read anew")
             # The highest version that was seen is of that database, too.
             self.run.versions.pop(self.division.code, None)
-            self.cursor = replace(before, value=None, recent=(), ceiling=None, scan=None)
+            self.cursor = replace(
+                before, value=None, recent=(), ceiling=None, scan=None, start_version=None
+            )
             await self._begin()
             self._look_for_unmet()
             return

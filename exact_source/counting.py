@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from .client import ExactClient, Target
@@ -13,6 +13,7 @@ from .envelope import parse_envelope
 from .errors import ContractError, LimitError, StreamError
 from .feeds import Plan, harmless_filter
 from .odata import build_filter, build_url
+from .start_versions import ask_start_version
 
 # Divisions that are asked at the same time.
 SIDE_BY_SIDE = 50
@@ -26,13 +27,17 @@ class Question:
         division: Code.
         entity: Whose rows.
         plan: How it will be read.
-        since: Only rows from here on, in the unit of the plan's cursor; ``None`` for all.
+        since: Only rows from here on, ``Modified`` digits in milliseconds; ``None`` for all.
+        asks_version: Whether the first read will ask ``SyncTimestamp`` where ``since`` begins.
+        version: Where a read that is under way began, by that answer.
     """
 
     division: int
     entity: Entity
     plan: Plan
     since: int | None = None
+    asks_version: bool = False
+    version: int | None = None
 
 
 @dataclass
@@ -41,6 +46,7 @@ class Counts:
 
     Attributes:
         rows: By (division, entity).
+        versions: Where streams will begin that ask for it, by the same; ``None``: at the beginning.
         refused: Why a stream cannot be counted, by the same.
         unasked: Streams that were not asked because the day's calls were used up.
         calls: Calls that were sent.
@@ -48,6 +54,7 @@ class Counts:
     """
 
     rows: dict[tuple[int, str], int] = field(default_factory=dict)
+    versions: dict[tuple[int, str], int | None] = field(default_factory=dict)
     refused: dict[tuple[int, str], str] = field(default_factory=dict)
     unasked: set[tuple[int, str]] = field(default_factory=set)
     calls: int = 0
@@ -93,10 +100,14 @@ async def gather(jobs: Sequence[Awaitable[None]]) -> None:
 
 async def _ask(client: ExactClient, question: Question, counts: Counts) -> None:
     key = question.division, question.entity.name
-    feed = count_feed(question.entity, question.plan)
-    target = Target(question.division, feed.path, question.entity.name)
-    url = build_url(feed.path, question.division, count_query(question, feed))
+    target = Target(question.division, "", question.entity.name)
     try:
+        if question.asks_version:
+            question = await _with_version(client, target, question)
+            counts.versions[key] = question.version
+        feed = count_feed(question)
+        target.path = feed.path
+        url = build_url(feed.path, question.division, count_query(question, feed))
         counts.rows[key] = await client.get(target, url, partial(parse_count, where=target.where))
     except LimitError as error:
         counts.limit = error
@@ -107,12 +118,24 @@ async def _ask(client: ExactClient, question: Question, counts: Counts) -> None:
         counts.calls += target.calls if key not in counts.unasked else 0
 
 
-def count_feed(entity: Entity, plan: Plan) -> Feed:
+async def _with_version(client: ExactClient, target: Target, question: Question) -> Question:
+    """The question with the version that its read will begin at, if Exact tells one."""
+    feed = question.plan.full
+    try:
+        version = await ask_start_version(client, target, feed, question.since or 0)
+    except StreamError:
+        return question  # the read falls back to all rows, too
+    return replace(question, version=version)
+
+
+def count_feed(question: Question) -> Feed:
     """The endpoint that is asked: the plain one, where ``$inlinecount`` is sure to work.
 
-    Sync feeds ignore ``$top`` (API 3.2) and would answer with a page of 1,000 rows.
+    Sync feeds ignore ``$top`` (API 3.2) and would answer with a page of 1,000 rows; but only they tell
+    how many rows there are above a version.
     """
-    return entity.feeds.get("regular", plan.full)
+    full = question.plan.full
+    return full if question.version is not None else question.entity.feeds.get("regular", full)
 
 
 def count_query(question: Question, feed: Feed) -> Mapping[str, str]:
@@ -122,7 +145,7 @@ def count_query(question: Question, feed: Feed) -> Mapping[str, str]:
     if question.since is not None and question.plan.column == "Modified" == feed.cursor:
         query["$filter"] = build_filter("Modified", question.since)
     elif feed.kind == "sync":
-        query["$filter"] = build_filter("Timestamp", 1)
+        query["$filter"] = build_filter("Timestamp", question.version or 1)
     elif text := harmless_filter(feed):
         query["$filter"] = text
     return query

@@ -106,6 +106,7 @@ class Cursor:
             UTC.
         noticed: Mark of the last webhook that the rows cover; empty if of none.
         start_ms: Rows older than this were left out: ``Modified`` digits in milliseconds; ``None``: none.
+        start_version: Rows up to this ``Timestamp`` were not even read; ``None``: all were.
     """
 
     column: str | None
@@ -129,6 +130,7 @@ class Cursor:
     reconciled_at: float = 0.0
     noticed: str = ""
     start_ms: int | None = None
+    start_version: int | None = None
 
     def to_state(self) -> dict[str, Any]:
         """JSON for dlt's state; defaults are left out."""

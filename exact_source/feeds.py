@@ -139,6 +139,14 @@ def start_date_of(entity: Entity, plan: Plan) -> str:
     return "dropped" if "Modified" in plan.fields else "none"
 
 
+def starts_by_version(plan: Plan) -> bool:
+    """Whether a first read from a ``start_date`` may begin at a row version (API 4.3).
+
+    Only where older rows among those that follow can be told by their ``Modified``.
+    """
+    return plan.full.start_date and "Modified" in plan.fields
+
+
 _NO_GUID = "guid'00000000-0000-0000-0000-000000000000'"
 # Filters that every row passes, the surest first. Keys come before numbers, which may be null.
 _TRUE_FOR_ALL = {

@@ -37,6 +37,7 @@ from .stored import Stored
 from .tombstones import Tombstones, read_tombstones
 
 Deletes = Literal["hard", "soft", "ignore"]
+StartBy = Literal["modified", "timestamp"]
 Status = Literal["running", "complete", "incomplete", "waiting", "refused", "failed", "skipped"]
 
 # What every run needs of the list of divisions, whether or not it is loaded.
@@ -62,6 +63,8 @@ class Options:
         route: Feed for all entities, or per entity.
         deletes: What becomes of rows that are gone.
         start_ms: Rows older than this are not loaded: ``Modified`` digits in milliseconds.
+        start_by: Whether ``start_ms`` counts by ``Modified`` alone, or sync feeds that can begin at a
+            ``Timestamp`` for it, so that what lies below is not read.
         full_refresh: Entities to read anew, whatever their cursor says.
         reconcile: Entities whose keys are compared in this run.
         reconcile_s: Seconds after which that is done for entities without tombstones; ``None``: never.
@@ -81,6 +84,7 @@ class Options:
     route: Route = "auto"
     deletes: Deletes = "hard"
     start_ms: int | None = None
+    start_by: StartBy = "modified"
     full_refresh: frozenset[str] = frozenset()
     reconcile: frozenset[str] = frozenset()
     reconcile_s: float | None = None
@@ -182,6 +186,7 @@ class Run:
         self.rejected: list[Rejected] = []
         self.strange: list[pa.Table] = []  # tombstones of unknown entities, to be kept
         self.tells_of_strange: dict[int, str] = {}
+        self.without_start_version: set[int] = set()  # divisions that refuse to say it
         self.keyless: Counter[tuple[str, int]] = Counter()
         self.selected: frozenset[str] = frozenset()
         self.rounds = self._users = 0
@@ -443,9 +448,13 @@ class Run:
         earlier = (at for code, at in self.tombstones_since if code == division)
         return max(earlier, default=0) if moved is None else moved
 
+    def lock(self, key: object) -> asyncio.Lock:
+        """Lets one stream at a time do something."""
+        return self._locks[key]
+
     async def once(self, key: object, fetch: Callable[[], Awaitable[Any]]) -> Any:
         """The value of ``fetch()``, fetched by whoever asks first."""
-        async with self._locks[key]:
+        async with self.lock(key):
             if key not in self._cache:
                 self._cache[key] = await fetch()
         return self._cache[key]

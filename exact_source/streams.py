@@ -195,6 +195,8 @@ class Stream(Chain):
             return f"new columns: {', '.join(cursor.lacks)}"
         if cursor.start_ms is not None and (options.start_ms or 0) < cursor.start_ms:
             return "start_date is earlier than it was"
+        if cursor.start_version is not None and options.start_by != "timestamp":
+            return "start_by is modified now"
         misses_history = self.entity.name in options.history and not cursor.history
         return "" if self._shall_refresh() or misses_history else None
 

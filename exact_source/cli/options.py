@@ -108,6 +108,18 @@ Entities = Annotated[
         help="Entities such as accounts,journals; all for every one. Default: the core set.",
     ),
 ]
+StartBy = Annotated[
+    str | None,
+    typer.Option(
+        "--start-by",
+        metavar="modified|timestamp",
+        help=(
+            "How --start-date begins on sync feeds: modified reads all once and misses nothing; "
+            "timestamp begins where Exact says, in fewer calls. Default: as configured, else modified."
+        ),
+        show_default=False,
+    ),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="One JSON document on stdout, and nothing else there.")
 ]

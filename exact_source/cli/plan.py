@@ -21,6 +21,7 @@ from .options import (
     Entities,
     PipelineName,
     Region,
+    StartBy,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     start_date: Annotated[
         str | None, typer.Option(help="Count only what changed since this date, where it can be.")
     ] = None,
+    start_by: StartBy = None,
     reserve_calls: Annotated[
         int, typer.Option(min=0, help="Calls of each company's day left to others.")
     ] = 0,
@@ -87,7 +89,9 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
 
     catalogue = load_catalogue()
     chosen = choose_entities(entities, catalogue)
-    options = make_options(divisions=divisions, route=parse_route(route), start_date=start_date)
+    options = make_options(
+        divisions=divisions, route=parse_route(route), start_date=start_date, start_by=start_by
+    )
     pipeline = make_pipeline(destination, dataset, pipeline_name)
     settings, storage = make_connection(region, base_url, pipeline)
     clock = clock_of(context)
@@ -165,14 +169,26 @@ class Planner:
 
     def questions(self) -> list[Question]:
         """Streams that only a count can tell of."""
-        from ..counting import Question
-
         return [
-            Question(division.code, entity, plan, self.run.options.start_ms)
+            self._question(division.code, entity, plan)
             for division in self.open_divisions
             for entity, plan in self._entities()
             if plan.full.kind != "function" and not self._is_known(division.code, entity.name)
         ]
+
+    def _question(self, division: int, entity: Entity, plan: Plan) -> Question:
+        from ..counting import Question
+        from ..feeds import starts_by_version
+
+        key, options = (division, entity.name), self.run.options
+        question = Question(division, entity, plan, options.start_ms)
+        by_version = options.start_by == "timestamp" and starts_by_version(plan)
+        if options.start_ms is None or not by_version:
+            return question
+        cursor = self.memory.cursors.get(key)
+        if cursor is not None and cursor.start_version is not None:
+            return replace(question, version=cursor.start_version)
+        return replace(question, asks_version=not self.memory.rows.get(key))
 
     def _entities(self) -> Iterator[tuple[Entity, Plan]]:
         """Entities that are read per division, and how."""
@@ -239,7 +255,7 @@ class Planner:
                 yield self._stream(division.code, entity, plan)
 
     def _stream(self, division: int, entity: Entity, plan: Plan) -> StreamPlan:
-        from ..planning import StreamPlan, calls_for
+        from ..planning import StreamPlan
 
         key, size = (division, entity.name), plan.full.page_size
 
@@ -254,11 +270,23 @@ class Planner:
         if counts is not None and key in counts.refused:
             return made(None, 1, "refused", counts.refused[key])
         if counts is not None and key in counts.rows:
-            rows, note = self._still_to_read(key, counts.rows[key])
-            return made(rows, calls_for(rows, size), "count", note)
+            return made(*self._from_count(counts, key, size))
         if plan.full.kind == "function":
             return made(None, 1, "one call")
         return made(None, 1, "unknown", "not counted; at least one call")
+
+    def _from_count(
+        self, counts: Counts, key: tuple[int, str], size: int
+    ) -> tuple[int, int, str, str]:
+        from ..planning import calls_for
+
+        rows, note = self._still_to_read(key, counts.rows[key])
+        asked = key in counts.versions
+        if asked:
+            version = counts.versions[key]
+            note = "SyncTimestamp names no row: all are read"
+            note = note if version is None else f"from Timestamp {version} on, by SyncTimestamp"
+        return rows, calls_for(rows, size) + asked, "count", note
 
     def _of_function(self, division: int, entity: Entity, plan: Plan) -> tuple[int, Basis, str]:
         """A call for each value of the parameters."""

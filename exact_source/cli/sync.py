@@ -23,6 +23,7 @@ from .options import (
     Entities,
     PipelineName,
     Region,
+    StartBy,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     start_date: Annotated[
         str | None, typer.Option(help="Load only what changed since this date.")
     ] = None,
+    start_by: StartBy = None,
     full_refresh: Annotated[
         bool, typer.Option("--full-refresh", help="Read the chosen entities anew.")
     ] = False,
@@ -121,6 +123,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         options = make_options(
             divisions=divisions,
             start_date=start_date,
+            start_by=start_by,
             route=parse_route(route),
             deletes=deletes,
             full_refresh=chosen if full_refresh else False,

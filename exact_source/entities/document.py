@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from string import Template
 
-from ..feeds import Plan, deletes_of, plan_feeds, start_date_of
+from ..feeds import Plan, deletes_of, plan_feeds, start_date_of, starts_by_version
 from .catalogue import Catalogue, Entity, Feed, read_catalogue
 from .naming import snake
 from .parameters import Source, all_sources, reason_not_read, sources_of
@@ -54,6 +54,7 @@ def render(catalogue: Catalogue) -> str:
         combined="\n".join(combined),
         lacking="\n".join(_lacking(read)),
         **_by_start_date(read),
+        versions=_by_version(read),
         settings="\n".join(_settings(catalogue)),
     )
     reasons = ((f"`{path}`", reason) for path, reason in unread.items())
@@ -84,6 +85,11 @@ def _by_start_date(entities: Iterable[Entity]) -> dict[str, str]:
             how = start_date_of(entity, plan_feeds(entity)).replace(" ", "_")
             names.setdefault(how, []).append(f"`{entity.name}`")
     return {how: ", ".join(found) for how, found in names.items() if how != "filter"}
+
+
+def _by_version(entities: Iterable[Entity]) -> str:
+    """Entities that a first read may begin at a version of, as ``auto`` reads them."""
+    return ", ".join(f"`{e.name}`" for e in entities if starts_by_version(plan_feeds(e)))
 
 
 def _settings(catalogue: Catalogue) -> Iterator[str]:

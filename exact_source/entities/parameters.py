@@ -83,7 +83,7 @@ EXCEPTIONS: Mapping[str, Mapping[str, Source]] = {
 # Endpoints that hold nothing to load.
 OWN_USE = {
     "user_has_rights": "asked by this source itself: whether the user may read an endpoint",
-    "sync_timestamp": "from which row version a date begins: no row, and not used for a start date",
+    "sync_timestamp": "from which row version a date begins: no row; asked for with start_by=timestamp",
 }
 UNKNOWN = "takes parameters that are documented nowhere"
 

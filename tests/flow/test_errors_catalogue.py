@@ -253,6 +253,7 @@ CASES = [
     Case("route names ‹name›", "sync --route=nope=bulk"),
     Case("‹name› has no ‹wanted› feed", "sync --entities=journals --route=journals=sync"),
     Case("start_date must be a date", "sync --start-date=soon"),
+    Case("start_by is", "sync --start-by=date"),
     Case("which DuckDB cannot tell apart", "sync --destination=duckdb:{folder}/exact_online.duckdb"),
     Case("tables that the report needs are not loaded", "report --destination=duckdb:{folder}/x.duckdb",
          lambda b: b.cli("sync", f"--destination=duckdb:{b.cli.world.folder}/x.duckdb", "--entities=journals")),

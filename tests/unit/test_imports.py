@@ -17,7 +17,8 @@ ORDER = [
     "errors", "clock", "odata", "limits", "planning", "cursors", "columns", "misfits", "envelope", "entities",
     "feeds", "page_schema", "pages", "rows", "shape", "client", "listing", "metadata", "dropping",
     "tombstones", "stored", "first_load", "settings", "destination", "database", "leases",
-    "refusals", "run", "telemetry", "removals", "reconcile", "chain", "streams", "history", "tables",
+    "refusals", "run", "telemetry", "removals", "reconcile", "start_versions",
+    "chain", "streams", "history", "tables",
     "states", "outcomes", "once", "resources", "source", "alone", "sync",
 ]  # fmt: skip
 PURE = [
