@@ -24,7 +24,7 @@ from .odata import build_filter, build_url, check_next, skiptoken
 from .pages import Page, PageSchema, parse_page
 from .reconcile import reads_whole
 from .removals import Gone, Removals
-from .run import Division, Run, StreamResult
+from .run import Division, Run, Status, StreamResult
 from .shape import Shape
 from .start_versions import ask_start_version
 from .stored import Stored
@@ -369,9 +369,13 @@ class Chain:
 
     async def _keep_what_is_stored(self, before: Cursor) -> None:
         """An empty answer without rights is no empty company (API 0.1, 6.2)."""
-        self._end("refused", f"{self.target.where}: empty answer without rights; rows were kept")
+        self._end_without_rights()
         self.result.permanent = True
         await self._move(None, replace(before, scan=None))
+
+    def _end_without_rights(self) -> None:
+        text = f"{self.target.where}: empty answer without rights; rows were kept"
+        self._end("refused", text, RefusedError.code)
 
     def _is_suspiciously_empty(self, before: Cursor, rows_read: int) -> bool:
         """Whether not even the row came back that the cursor came from (API 4.2)."""
@@ -449,10 +453,9 @@ class Chain:
         await self.emit(table, cursor)
         self.run.on_progress(self.result)
 
-    def _end(self, status: str, error: str = "") -> None:
+    def _end(self, status: Status, error: str = "", code: str = "") -> None:
         if self.result.status in {"running", "complete"}:
-            self.result.status = status  # type: ignore[assignment]
-            self.result.error = error
+            self.result.end(status, error, code)
         self.result.ended_at = self.run.clock.now()
         self.result.calls = self.target.calls
         self.result.cursor = "" if self.cursor.value is None else str(self.cursor.value)

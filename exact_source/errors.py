@@ -24,6 +24,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+# What a stream can end with although no error of a class below was raised: code -> what it means.
+KEYLESS, PARENT, BLOCKED, UNEXPECTED = "keyless", "parent", "blocked", "unexpected"
+STREAM_CODES = {
+    KEYLESS: "Rows without a key are in `_exact_rejected`, not in their table; the others are loaded.",
+    PARENT: "The entity whose rows it is asked for was not loaded: load it as well, or run again.",
+    BLOCKED: "The company is blocked at Exact Online; it is skipped.",
+    UNEXPECTED: "Something that nobody expected; report it with the message.",
+}
+
 
 def describe_fault(error: BaseException) -> str:
     """What an error that nobody expected was, and where; not its message, which may hold a row."""

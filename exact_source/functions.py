@@ -22,6 +22,7 @@ from . import rows
 from .columns import KEPT
 from .entities import Entity, snake
 from .entities.parameters import Values, combinations, parents_of, sources_of
+from .errors import PARENT
 from .feeds import Plan
 from .odata import build_url, format_literal, skiptoken
 from .pages import Page
@@ -86,12 +87,13 @@ class FunctionStream(Stream):
         """Whether the parent's rows are loaded; if not, the stream ends here."""
         if parent in self.run.selected and self.run.rounds:
             if not self.run.is_settled(parent, self.division.code):
-                return self._refrain("incomplete", f"waits for {parent}")
+                return self._refrain("incomplete", f"waits for {parent}", "")
             result = self._result_of(parent)
             if result is not None and result.status in {"complete", "waiting"}:
                 self.result.resumes_at = result.resumes_at
                 done = result.status == "complete"
-                return done or self._refrain("waiting", f"waits for {parent}: {result.error}")
+                why = f"waits for {parent}: {result.error}"
+                return done or self._refrain("waiting", why, result.code)
         return self._is_stored(parent)
 
     def _is_stored(self, parent: str) -> bool:
@@ -112,8 +114,8 @@ class FunctionStream(Stream):
         found = (r for r in reversed(self.run.results) if (r.entity, r.division) == wanted)
         return next(found, None)
 
-    def _refrain(self, status: Status, reason: str) -> bool:
-        self._end(status, reason)
+    def _refrain(self, status: Status, reason: str, code: str = PARENT) -> bool:
+        self._end(status, reason, code)
         return False
 
     # -- the chain of values -------------------------------------------------------------------

@@ -14,6 +14,8 @@ from .client import Target
 from .cursors import Cursor
 from .dropping import read_list
 from .errors import (
+    KEYLESS,
+    UNEXPECTED,
     AuthenticationError,
     ConfigurationError,
     ExactError,
@@ -59,18 +61,19 @@ async def _settle(run: Run, shape: Shape, division: int, read: Awaitable[Listed]
     except PausedError:
         result.status, result.error = "incomplete", "goes on in the next round"
     except LimitError as error:
-        result.status, result.error, result.resumes_at = "waiting", str(error), error.resumes_at
+        result.end("waiting", str(error), error.code)
+        result.resumes_at = error.resumes_at
     except StreamError as error:
-        result.status, result.error = "failed", str(error)
+        result.end("failed", str(error), error.code)
         result.permanent = error.is_permanent
     except (AuthenticationError, ConfigurationError) as error:
-        result.status, result.error = "failed", str(error)
+        result.end("failed", str(error), error.code)
         run.give_up(error)
     except (ExactError, DestinationException, OSError):
         raise  # not the list's: the database, the disk
     except Exception as error:  # noqa: BLE001 (one bad list spoils nothing)
-        result.status, result.permanent = "failed", True
-        result.error = f"{result.entity}: {describe_fault(error)}"
+        result.end("failed", f"{result.entity}: {describe_fault(error)}", UNEXPECTED)
+        result.permanent = True
     result.ended_at = run.clock.now()
     run.on_progress(result)
 
@@ -89,8 +92,8 @@ async def _load(run: Run, shape: Shape, result: StreamResult, found: Listed, put
         await put(result.division, stamped, found.cursor)
     if stamped is not None and shape.entity.division_from:
         result.deleted = await _remove_unlisted(run, shape, stamped, put)
-    result.error = run.lacking(result)
-    result.status = "incomplete" if result.error else "complete"
+    lacking = run.lacking(result)
+    result.end("incomplete" if lacking else "complete", lacking, KEYLESS if lacking else "")
     run.settled.add((result.entity, result.division))
 
 

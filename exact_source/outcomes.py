@@ -27,6 +27,7 @@ _SYNCS = pa.schema(
         pa.field("cursor", pa.string()),
         pa.field("status", pa.string()),
         pa.field("error", pa.string()),
+        pa.field("code", pa.string()),  # kind of the error, as on the page of errors
         pa.field("notes", pa.string()),
     ]
 )

@@ -129,7 +129,10 @@ class Rejected:
 
 @dataclass
 class StreamResult:
-    """How one entity of one division fared in one run."""
+    """How one entity of one division fared in one run.
+
+    ``code`` is empty if nothing is wrong, also where ``error`` says that the next round goes on.
+    """
 
     division: int
     entity: str
@@ -143,9 +146,14 @@ class StreamResult:
     cursor: str = ""
     status: Status = "running"
     error: str = ""
+    code: str = ""  # kind of ``error``: that of its class, or one of ``errors.STREAM_CODES``
     resumes_at: float | None = None
     permanent: bool = False  # an error that another run would meet again
     notes: list[str] = field(default_factory=list)
+
+    def end(self, status: Status, error: str = "", code: str = "") -> None:
+        """Say how it fared, and of what kind its error is."""
+        self.status, self.error, self.code = status, error, code
 
 
 class PausedError(Exception):

@@ -13,6 +13,9 @@ from . import cursors, rows
 from .chain import Chain
 from .cursors import Cursor
 from .errors import (
+    BLOCKED,
+    KEYLESS,
+    UNEXPECTED,
     AuthenticationError,
     ConfigurationError,
     ContractError,
@@ -36,7 +39,7 @@ REFUSALS_PER_HOUR = 3
 class Stream(Chain):
     """Reads one entity of one division, and removes what is gone; arguments as of ``Chain``."""
 
-    _deletes_error = ""
+    _deletes_error = _deletes_code = ""
 
     async def read(self) -> None:
         """Read until the end, a limit or the round's end; the outcome is in ``result``."""
@@ -46,7 +49,7 @@ class Stream(Chain):
         except (ExactError, DestinationException, OSError):
             raise  # not the stream's: the database, the disk
         except Exception as error:  # noqa: BLE001 (one bad stream spoils nothing)
-            self._end("failed", f"{self.target.where}: {describe_fault(error)}")
+            self._end("failed", f"{self.target.where}: {describe_fault(error)}", UNEXPECTED)
             self.result.permanent = True
 
     async def _read_to_an_end(self) -> None:
@@ -55,17 +58,17 @@ class Stream(Chain):
         except PausedError:
             self._end("incomplete", "goes on in the next round")
         except LimitError as error:
-            self._end("waiting", str(error))
+            self._end("waiting", str(error), error.code)
             self.result.resumes_at = error.resumes_at
         except RefusedError as error:
             await self._note_refusal(error)
         except StreamError as error:
-            self._end("failed", str(error))
+            self._end("failed", str(error), error.code)
             self.result.permanent = error.is_permanent
             if isinstance(error, ContractError):
                 await self._move(None, cursors.failed(self.cursor))
         except (AuthenticationError, ConfigurationError) as error:
-            self._end("failed", str(error))
+            self._end("failed", str(error), error.code)
             self.run.give_up(error)
 
     async def _read_or_release(self) -> None:
@@ -114,7 +117,7 @@ class Stream(Chain):
             self._end("complete")
             return
         # Maybe rows are there that are gone, or some are not: no success, and no use in another round.
-        self._end("incomplete", lacking)
+        self._end("incomplete", lacking, self._deletes_code or KEYLESS)
         self.result.permanent = self.result.permanent or not self._deletes_error
         self.run.settled.add((self.entity.name, self.division.code))
 
@@ -129,9 +132,8 @@ class Stream(Chain):
 
     def _may_start(self) -> bool:
         if self.division.blocked:
-            self._end(
-                "skipped", f"the division is blocked (BlockingStatus {self.division.blocked})"
-            )
+            why = f"the division is blocked (BlockingStatus {self.division.blocked})"
+            self._end("skipped", why, BLOCKED)
             # Who names it wants it, so leaving it out is no success.
             self.result.permanent = bool(self.run.options.divisions)
             return False
@@ -139,7 +141,8 @@ class Stream(Chain):
         recent = tuple(at for at in self.cursor.refused_at if at > now - HOUR_S)
         self.cursor = replace(self.cursor, refused_at=recent)
         if len(recent) >= REFUSALS_PER_HOUR:
-            self._end("refused", f"refused {len(recent)} times within the hour; asked again later")
+            why = f"refused {len(recent)} times within the hour; asked again later"
+            self._end("refused", why, RefusedError.code)
             self.result.permanent = True
             return False
         return True
@@ -230,6 +233,7 @@ class Stream(Chain):
         found = await self.run.tombstones(self.division.code)
         if found.error is not None:
             self._deletes_error = f"deletes are unknown: {found.error}"
+            self._deletes_code = found.error.code
             self.result.permanent = found.error.is_permanent
             return
         self.run.note_version(self.division.code, found.top)
@@ -282,7 +286,7 @@ class Stream(Chain):
     async def _reconcile(self) -> None:
         """Compare all keys, where nothing else tells what is gone and it is time to."""
         options, code = self.run.options, self.division.code
-        now, where = self.run.clock.now(), self.target.where
+        now = self.run.clock.now()
         if not is_due(self.entity.name, self.cursor, self.removals, options, now=now):
             return
         held, feed = self.stored.count(self.entity.name, code), self.shape.plan.full
@@ -300,7 +304,7 @@ class Stream(Chain):
         self.target.before_call = self.run.heed_stop
         met = await read_keys(self.run.client, self.target, self.shape, since_ms)
         if not await self._may_be_empty(met):
-            self._end("refused", f"{where}: empty answer without rights; rows were kept")
+            self._end_without_rights()
             return
         gone = self.removals.unmet(met, began_at=now, since_ms=since_ms)
         await self._remove(gone, replace(self.cursor, pages=len(met), reconciled_at=now))
@@ -308,7 +312,7 @@ class Stream(Chain):
     # -- outcome -------------------------------------------------------------------------------
 
     async def _note_refusal(self, error: RefusedError) -> None:
-        self._end("refused", str(error))
+        self._end("refused", str(error), error.code)
         self.result.permanent = True
         if error.status == HTTPStatus.NOT_FOUND:
             self.result.notes.append(

@@ -51,7 +51,8 @@ def traced_sync() -> Iterator[Callable[[Sequence[StreamResult], bool], None]]:
                     "calls": result.calls,
                     "rows": result.rows,
                     "loaded": loaded,
-                },
+                }
+                | ({"error.type": result.code} if result.code else {}),
             )
             if result.status in FAILED:
                 span.set_status(trace.StatusCode.ERROR, result.error)

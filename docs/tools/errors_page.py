@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 import exact_source
-from exact_source.errors import ExactError
+from exact_source.errors import STREAM_CODES, ExactError
 
 PAGE = Path(__file__).parents[1] / "errors.md"
 LONGEST_NAME = 2  # parts of an expression that still tell a person something
@@ -30,16 +30,21 @@ A command that ends with one says it in one line on stderr, `error: ` in front, 
 of `exact_source.errors`, all of them `ExactError`; dlt wraps them in `PipelineStepFailed`, and they are in
 its `__cause__`.
 
-One bad stream does not end a sync. Each that failed or was refused gets such a line at the end (`code`:
-`refused` or `stream`, with `entity`, `division`, and `permanent` where another run would meet it again),
-and the last line has the `exit_code`. What only waits, because the day's calls are used up, is no error:
-its line begins with `waiting: `, and the last one has the `code` `limit`. `exact-source check` prints all
-that it found on stdout, and on stderr the first that is to be put right.
+One bad stream does not end a sync. Each that failed or was refused gets such a line at the end, with its
+`code`, `entity`, `division`, and `permanent` where another run would meet it again; the last line has the
+`exit_code` and the `code` of the worst. The same `code` is in the column of that name in `_exact_syncs`, and
+in the `streams` of `sync --json` and `status --json`. What only waits, because the day's calls are used up,
+is no error: its line begins with `waiting: `, and its `code` is `limit`. A stream that goes on in the next
+round has no `code`. `exact-source check` prints all that it found on stdout, and on stderr the first that
+is to be put right.
 
 No message holds a token, a secret, the content of a row or the query of a URL. What stands in ‹› differs
 from case to case. A message that fits none of these is not ours: it is the innermost error of dlt, a
 driver or Python, with its class in front (`code`: `unexpected`, exit code 1); `usage` (exit code 2) is an
 option that does not exist or is no number.
+"""
+STREAMS = """\
+A stream can also end with what is no error of a class; the exit code is then that of the whole sync:
 """
 
 
@@ -162,6 +167,8 @@ def render() -> str:
             pieces.append(f"| `{kind.code}` | `{kind.__name__}` | {kind.exit_code} | {meaning} |")
         if mine:
             sections.append(_section(kind, meaning, mine))
+    pieces += ["", STREAMS, "| code | what it means |", "|---|---|"]
+    pieces += [f"| `{code}` | {meaning} |" for code, meaning in STREAM_CODES.items()]
     return "\n".join([*pieces, "", *sections])
 
 

@@ -24,8 +24,8 @@ ended = logging.getLogger("exact_source.streams")
 WIDTH = 120
 EXIT_INCOMPLETE = 3
 FAILED = {"failed", "refused"}
-# What a stream ended with -> kind of error; the worst first.
-CODES = {"failed": "stream", "refused": "refused", "waiting": "limit"}
+# What a stream ended with, the worst first.
+WORST = ("failed", "refused", "incomplete", "skipped", "waiting")
 COLOURS = {"complete": "green", "incomplete": "yellow", "waiting": "yellow", "skipped": "dim"}
 
 
@@ -176,13 +176,6 @@ def result_console() -> Console:
     return console if console.is_terminal else Console(width=WIDTH)
 
 
-def code_of(result: StreamResult) -> str | None:
-    """The kind of what stopped a stream, as on the page of errors; ``None`` if nothing did."""
-    if not result.error:
-        return None
-    return "refused" if is_lasting(result) else CODES.get(result.status)
-
-
 def is_lasting(result: StreamResult) -> bool:
     """Whether rows are there and something is wrong with them that another run would meet again."""
     return result.status == "incomplete" and result.permanent
@@ -192,7 +185,7 @@ def problems(outcome: Outcome) -> dict[str, dict[str, Any]]:
     """Each error of a stream, once, and what machines want to know of it."""
     return {
         result.error: {
-            "code": code_of(result),
+            "code": result.code or None,
             "entity": result.entity,
             "division": result.division or None,
             "permanent": result.permanent,
@@ -231,8 +224,10 @@ def closing_code(outcome: Outcome) -> str | None:
     """The kind of what kept a sync from its end: of an error of all, else of the worst stream."""
     if outcome.error is not None:
         return outcome.error.code
-    found = {code_of(result) for result in outcome.results}
-    return next((code for code in CODES.values() if code in found), None)
+    if outcome.exit_code == 0:
+        return None  # a blocked company that nobody named is left out, and that is all
+    found = [(WORST.index(r.status), r.code) for r in outcome.results if r.code]
+    return min(found)[1] if found else None
 
 
 STATUSES = {0: "complete", 1: "failed", 2: "configuration", 3: "incomplete"}
@@ -265,7 +260,7 @@ def to_json(outcome: Outcome, seconds: float) -> dict[str, Any]:
                 "started_at": r.started_at,
                 "ended_at": r.ended_at,
                 "resumes_at": r.resumes_at,
-                "code": code_of(r),
+                "code": r.code or None,
                 "error": r.error or None,
                 "notes": r.notes,
             }

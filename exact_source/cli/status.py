@@ -126,6 +126,7 @@ def _describe_stream(memory: Memory, stream: Stream, now: float) -> dict[str, An
         "status": latest.status if latest else None,
         "last_run": iso_instant(latest.ended_at) if latest else None,
         "last_error": (latest.error or None) if latest and latest.status != "complete" else None,
+        "code": (latest.code or None) if latest and latest.status != "complete" else None,
         "under_way": cursor is not None and cursor.scan is not None,
     }
 

@@ -43,6 +43,7 @@ class SyncRow:
     deleted: int
     status: str
     error: str
+    code: str
 
 
 @dataclass
@@ -171,18 +172,16 @@ def recall(
 def _read_syncs(
     client: SqlClientBase[Any], memory: Memory, wanted: set[str] | None, now: float
 ) -> None:
-    names = "division, entity, feed, started_at, ended_at, calls, {rows}, deleted, status, error"
-    columns = names.format(rows=client.escape_column_name("rows"))
     newest = (
-        f"SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY division, entity "
+        f"SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY division, entity "
         f"ORDER BY ended_at DESC) AS nth FROM {{table}}) AS numbered "
         f"WHERE nth <= {HISTORY} ORDER BY division, entity, ended_at DESC"
     )
-    for row in _query(client, SYNCS, newest):
-        division, entity, feed, started_at, ended_at, calls, count, deleted, status, error = row
+    for row in _records(client, SYNCS, newest):
         found = SyncRow(
-            division, entity, feed, _epoch(started_at), _epoch(ended_at),
-            calls, count, deleted, status, error or "",
+            row["division"], row["entity"], row["feed"], _epoch(row["started_at"]),
+            _epoch(row["ended_at"]), row["calls"], row["rows"], row["deleted"], row["status"],
+            row["error"] or "", row.get("code") or "",
         )  # fmt: skip
         if wanted is None or found.entity in wanted:
             memory.syncs.setdefault((found.division, found.entity), []).append(found)
@@ -245,12 +244,21 @@ def _count_rows(client: SqlClientBase[Any], memory: Memory) -> None:
 def _query(
     client: SqlClientBase[Any], table: str, sql: str, *params: Any
 ) -> Sequence[Sequence[Any]]:
+    return [list(row.values()) for row in _records(client, table, sql, *params)]
+
+
+def _records(
+    client: SqlClientBase[Any], table: str, sql: str, *params: Any
+) -> list[dict[str, Any]]:
+    """Rows by the names of their columns; none if there is no such table yet."""
     from dlt.common.destination.exceptions import DestinationUndefinedEntity
     from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
     text = sql.format(table=client.make_qualified_table_name(table))
     try:
-        return list(client.execute_sql(text, *params) or ())
+        with client.execute_query(text, *params) as cursor:
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
         return []
 

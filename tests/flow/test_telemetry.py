@@ -47,6 +47,9 @@ def test_a_sync_is_a_span_with_one_for_each_stream(
     assert told == {(world.division, "refused"), (world.other, "complete")}
     refused = next(s for s in streams if not s.status.is_ok and s.status.description)
     assert "answered 403" in str(refused.status.description)
+    assert [s.attributes and s.attributes.get("error.type") for s in streams if s is refused] == [
+        "refused"
+    ]
     assert all(s.start_time and s.end_time and s.start_time <= s.end_time for s in streams)
     data = reader.get_metrics_data()
     assert data is not None
