@@ -6,19 +6,25 @@ import asyncio
 import shlex
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import ConfigurationError
+from .logs import notes
+from .options import AsJson
 
 if TYPE_CHECKING:
+    from typing import Any
+
     import dlt
 
     from ..run import Run
     from ..sandbox import Sandbox
     from ..settings import Settings
+    from ..sync import Outcome
 
 FOLDER = Path("exact_online_demo")
 MARK = ".exact-source-demo"
@@ -47,6 +53,7 @@ FROM exact_online._exact_syncs GROUP BY ALL ORDER BY calls DESC, entity;""",
 def demo(
     invoices: Annotated[int, typer.Option(min=1, help="Sales invoices per company.")] = 200,
     folder: Annotated[Path, typer.Option(help="Where the demo puts its files.")] = FOLDER,
+    as_json: AsJson = False,
 ) -> None:
     """Start a local Exact Online, load two companies into DuckDB, change them, sync again.
 
@@ -59,7 +66,7 @@ def demo(
             f"the demo needs {error.name}; install it with: pip install 'exact-source[sandbox]'"
         ) from None
     prepare(folder)
-    say = typer.echo
+    say = notes.info if as_json else typer.echo
     say("1. A local Exact Online with two companies starts.")
     box = Sandbox(companies=2, invoices=invoices, seed=1)
     with box.serve() as base_url:
@@ -67,13 +74,33 @@ def demo(
         say(f"   {base_url}, logged in; the tokens are in {settings.token_file}")
         pipeline = make_pipeline(folder)
         say("2. First sync: everything.")
-        load(pipeline, settings)
+        loads = [load(pipeline, settings, as_json=as_json)]
         say("3. In the companies an account is renamed, one is deleted, an item's price changes.")
         changed = change(box)
         say("4. Second sync: only what changed.")
-        load(pipeline, settings)
-    show(pipeline, changed)
+        loads.append(load(pipeline, settings, as_json=as_json))
+    lines, companies = check(pipeline, changed)
+    if as_json:
+        print_result(folder, loads, {"transaction_lines": lines, "companies": companies})
+        return
+    say("5. The tables show it: the account is renamed, the deleted one is gone.")
+    say(f"   {lines:,} transaction lines of {companies} companies are in DuckDB.")
     what_next(folder)
+
+
+def print_result(folder: Path, loads: list[dict[str, Any]], tables: dict[str, int]) -> None:
+    """One document: where the tables are, what both syncs did, what to ask."""
+    from .output import print_json
+
+    print_json(
+        {
+            "database": str(folder / "exact.duckdb"),
+            "dataset": "exact_online",
+            "loads": loads,
+            "tables": tables,
+            "queries": [{"title": title, "sql": sql} for title, sql in QUERIES],
+        }
+    )
 
 
 def prepare(folder: Path) -> None:
@@ -130,24 +157,34 @@ def make_pipeline(folder: Path) -> dlt.Pipeline:
     )
 
 
-def load(pipeline: dlt.Pipeline, settings: Settings) -> None:
-    """One sync of the core entities, with its summary."""
+def load(pipeline: dlt.Pipeline, settings: Settings, *, as_json: bool = False) -> dict[str, Any]:
+    """One sync of the core entities; gives what ``sync --json`` would, or shows its summary."""
     from rich.console import Console
 
     from ..auth import FileTokenStorage
     from ..entities import load_catalogue
     from ..source import make_options, make_run
     from ..sync import sync
-    from .display import Display, remarks, result_console, summary
+    from .display import Display, to_json
 
     run: Run = make_run(make_options(), settings, FileTokenStorage(settings.token_file))
+    started = time.monotonic()
     with Display(Console(stderr=True)).follow(run) as on_round:
         outcome = sync(pipeline, run, load_catalogue().core, on_round=on_round)
+    if not as_json:
+        show(outcome)
+    if outcome.exit_code:
+        raise outcome.error or RuntimeError("the demo's sync did not complete")
+    return to_json(outcome, time.monotonic() - started)
+
+
+def show(outcome: Outcome) -> None:
+    """What a sync did, stream by stream."""
+    from .display import remarks, result_console, summary
+
     result_console().print(summary(outcome))
     for line in remarks(outcome):
         typer.echo(line)
-    if outcome.exit_code:
-        raise outcome.error or RuntimeError("the demo's sync did not complete")
 
 
 def change(box: Sandbox) -> tuple[int, str, str, str]:
@@ -162,8 +199,8 @@ def change(box: Sandbox) -> tuple[int, str, str, str]:
     return division, str(renamed["ID"]), "Renamed & Co", str(gone["ID"])
 
 
-def show(pipeline: dlt.Pipeline, changed: tuple[int, str, str, str]) -> None:
-    """What the tables hold now."""
+def check(pipeline: dlt.Pipeline, changed: tuple[int, str, str, str]) -> tuple[int, int]:
+    """See that the tables show what changed; gives how many lines of how many companies they hold."""
     division, renamed, name, gone = changed
     with pipeline.sql_client() as client:
         found = client.execute_sql(
@@ -175,9 +212,8 @@ def show(pipeline: dlt.Pipeline, changed: tuple[int, str, str, str]) -> None:
         )
     if list(found or ()) != [(renamed, name)]:
         raise RuntimeError("the tables do not show what changed in the companies")
-    typer.echo("5. The tables show it: the account is renamed, the deleted one is gone.")
     lines, companies = (counts or [(0, 0)])[0]
-    typer.echo(f"   {lines:,} transaction lines of {companies} companies are in DuckDB.")
+    return int(lines), int(companies)
 
 
 def what_next(folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigurationError
+from .options import AsJson
 
 LANGUAGES = ("en", "nl")
 
@@ -34,6 +35,7 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
     language: Annotated[
         str, typer.Option(metavar="en|nl", help="Language of the user, for errors.")
     ] = "en",
+    as_json: AsJson = False,
 ) -> None:
     """A local Exact Online on loopback that refuses what Exact is known to refuse, to try and to test.
 
@@ -53,6 +55,7 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
         run(
             port,
             fault or [],
+            as_json=as_json,
             companies=companies,
             invoices=invoices,
             seed=seed,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
+import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -123,8 +127,11 @@ def unsubscribe(
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8090,
+    as_json: AsJson = False,
 ) -> None:
     """Take webhooks and note what changed, until Ctrl-C. A proxy in front has to speak https.
+
+    With --json one line on stdout says where it listens.
 
     Example: exact-source webhooks serve --port 8090
     """
@@ -137,9 +144,34 @@ def serve(
             f"the receiver needs {error.name}; install it with: pip install 'exact-source[webhooks]'"
         ) from None
 
+    from ..webhooks.settings import load_webhook_settings
+
     app = receiver_from_settings()
-    log_as_a_server()
-    uvicorn.run(app, host=host, port=port, access_log=False, log_config=None)
+    path = load_webhook_settings().path
+    with bind(host, port) as bound, suppress(KeyboardInterrupt):
+        log_as_a_server()
+        taken = bound.getsockname()[1]
+        if as_json:
+            # On one line, for whoever reads it goes on while this serves.
+            typer.echo(json.dumps({"host": host, "port": taken, "path": path}))
+            sys.stdout.flush()
+        notes.info("listening on http://%s:%d%s", f"[{host}]" if ":" in host else host, taken, path)
+        config = uvicorn.Config(app, access_log=False, log_config=None)
+        uvicorn.Server(config).run(sockets=[bound])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 takes a free one.
+
+    Raises:
+        ConfigurationError: If the port is taken, or the address is none of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]  # Python adds the address once more
+        raise ConfigurationError(f"--host {host} --port {port}: {reason}; choose another") from None
 
 
 def _topics_of(entities: str | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +12,14 @@ from .faults import parse_fault
 from .server import LOOPBACK, bind, new_server
 
 
-def run(port: int = 8080, faults: Sequence[str] = (), **settings: Any) -> None:
+def run(
+    port: int = 8080, faults: Sequence[str] = (), *, as_json: bool = False, **settings: Any
+) -> None:
     """Serve a sandbox on loopback in the foreground, until Ctrl-C.
 
     Args:
         port: Where to listen; 0 for a free port.
+        as_json: Say where it is in one line of JSON, and nothing else.
         faults: Such as ``429:0.01``: a kind and the chance of each call.
         settings: Of ``Sandbox``.
 
@@ -28,14 +32,30 @@ def run(port: int = 8080, faults: Sequence[str] = (), **settings: Any) -> None:
         box.state.faults.add(parse_fault(text))
     bound = bind(port)
     base_url = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
-    sys.stdout.write(describe(box, base_url))
+    facts = json.dumps(addresses(box, base_url)) + "\n"
+    sys.stdout.write(facts if as_json else describe(box, base_url))
     sys.stdout.flush()
     try:
         new_server(box.app).run(sockets=[bound])
     except KeyboardInterrupt:
-        sys.stdout.write("stopped\n")
+        sys.stdout.write("" if as_json else "stopped\n")
     finally:
         bound.close()
+
+
+def addresses(box: Sandbox, base_url: str) -> dict[str, Any]:
+    """What a program needs in order to use a running sandbox; none of it is a secret of somebody."""
+    return {
+        "base_url": base_url,
+        "authorize_url": f"{base_url}/api/oauth2/auth",
+        "token_url": f"{base_url}/api/oauth2/token",
+        "control_url": f"{base_url}/_sandbox/",
+        "divisions": list(box.divisions),
+        "client_id": box.client_id,
+        "client_secret": box.client_secret,
+        "redirect_uri": box.redirect_uri,
+        "webhook_secret": box.webhooks.secret,
+    }
 
 
 def describe(box: Sandbox, base_url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -44,6 +45,27 @@ def test_the_demo_ends_with_tables_that_plain_sql_can_read(
             "SELECT name FROM exact_online.accounts"
         ).fetchall()
     assert (folder / "tokens.json").stat().st_mode & 0o077 == 0
+
+
+def test_the_demo_in_json_is_one_document_with_what_both_syncs_did(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "demo"
+
+    code = run(["demo", "--folder", str(folder), "--invoices", "20", "--json"])
+
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    first, second = told["loads"]
+    assert (code, first["status"], second["status"]) == (0, "complete", "complete")
+    assert first["rows"] > second["rows"] > 0
+    assert second["deleted"] == 1
+    with duckdb.connect(told["database"], read_only=True) as connection:
+        sql = f"SELECT count(*), count(DISTINCT division) FROM {told['dataset']}.transaction_lines"
+        assert connection.execute(sql).fetchone() == tuple(told["tables"].values())
+        for query in told["queries"]:
+            assert connection.execute(query["sql"]).fetchall()
+    assert re.findall(r"^(\d)\. ", said.err, re.MULTILINE) == ["1", "2", "3", "4"]
 
 
 def test_make_demo_works_from_a_folder_and_prints_lines_that_can_be_run(tmp_path: Path) -> None:

@@ -8,11 +8,14 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
-from exact_source.cli.app import COMMANDS
+from exact_source.cli.app import COMMANDS, app
 from exact_source.cli.logs import logging_to_stderr
 from tests.flow.cli_fixtures import Cli, cli, make_cli
 
@@ -39,6 +42,23 @@ def test_help_never_imports_what_takes_long() -> None:
     )
 
     assert done.stdout.strip().splitlines()[-1] == "set()"
+
+
+def all_commands(group: Any, *above: str) -> Iterator[tuple[str, Any]]:
+    """Every command, by its name as one types it."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from all_commands(command, *above, name)
+        else:
+            yield " ".join((*above, name)), command
+
+
+def test_every_command_speaks_json() -> None:
+    commands = dict(all_commands(typer.main.get_command(app)))
+    mute = [n for n, c in commands.items() if "--json" not in {o for p in c.params for o in p.opts}]
+
+    assert {"demo", "login", "sync", "sandbox", "webhooks serve", "webhooks list"} <= set(commands)
+    assert mute == []
 
 
 def test_every_command_has_an_example_that_fits_its_name() -> None:

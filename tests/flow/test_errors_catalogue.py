@@ -259,6 +259,8 @@ CASES = [
          lambda b: b.cli("sync", f"--destination=duckdb:{b.cli.world.folder}/x.duckdb", "--entities=journals")),
     Case("--fault: ‹error›", "sandbox --port=0 --fault=nope:0.1"),
     Case("--port ‹port›: ‹strerror›", "sandbox --port={port}", taken_port),
+    Case("--host ‹host› --port ‹port›: ‹reason›", "webhooks serve --port={port}",
+         both(taken_port, each(webhook_secret="some-secret", notices_url="sqlite:///{folder}/n.db"))),
     Case("--language is ‹language›", "sandbox --language=fr"),
     Case("--lenient and --strict exclude", "sandbox --lenient --strict"),
     Case("the sandbox needs ‹name›", "sandbox", without_sandbox),

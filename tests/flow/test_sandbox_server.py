@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -165,6 +166,27 @@ def test_served_again_after_it_was_stopped(box: Sandbox) -> None:
     for _ in range(2):
         with box.serve() as base_url:
             assert httpx.get(f"{base_url}/_sandbox/").status_code == 200
+
+
+def test_json_says_where_the_command_serves_and_as_whom() -> None:
+    command = [sys.executable, "-m", "exact_source", "sandbox", "--port=0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        place = json.loads(process.stdout.readline())
+        with httpx.Client(base_url=place["base_url"]) as client:
+            stats = client.get("/_sandbox/stats").json()
+            form = {
+                "grant_type": "authorization_code",
+                "code": client.post("/_sandbox/login").json()["result"]["code"],
+                **{name: place[name] for name in ("client_id", "client_secret", "redirect_uri")},
+            }
+            token = client.post(place["token_url"], data=form).json()
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        assert process.wait(10) == 0
+    assert [int(code) for code in stats["divisions"]] == place["divisions"]
+    assert token["token_type"] == "bearer"
+    assert rest == ""
 
 
 def test_command_serves_until_it_is_interrupted() -> None:

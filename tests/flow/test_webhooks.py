@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import logging
 import os
 import re
@@ -495,23 +496,23 @@ def test_a_wrong_setting_gets_one_line_and_no_call(
 def test_the_served_receiver_takes_what_the_sandbox_sends(cli: Cli, told: str) -> None:
     (line,) = [c for c in PAGE_COMMANDS if " serve " in c]
     arguments = line.replace("8090", "0").split()[1:]
-    command = [sys.executable, "-m", "exact_source", *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+    command = [sys.executable, "-m", "exact_source", *arguments, "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
         assert server.stderr is not None
-        lines = []
-        for line in server.stderr:
-            lines.append(line)
-            if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-                break
-        assert found, "".join(lines)
-        url = f"--callback-url={found[0]}/exact"
+        place = json.loads(server.stdout.readline())
+        base_url = f"http://{place['host']}:{place['port']}{place['path']}"
+        url = f"--callback-url={base_url}"
         made = cli("webhooks", "subscribe", url, "--topics=Items", "--json")
         box = cli.world.box
         box.touch("logistics/Items", box.divisions[0])
         statuses = {sent.status for sent in box.webhooks.drain()}
         server.terminate()
-        said = "".join(lines) + server.stderr.read()
-    assert (made.code, statuses) == (0, {200})
+        said, rest = server.stderr.read(), server.stdout.read()
+    assert (made.code, statuses, server.returncode, rest) == (0, {200}, 0, "")
+    assert f"listening on {base_url}" in said
     assert f"Items of division {box.divisions[0]}" in said
     assert box.webhooks.secret not in said
     assert ("items", box.divisions[0]) in Notices(
