@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import duckdb
 import pytest
 import sqlglot
 
@@ -82,6 +83,17 @@ def test_built_tables_take_the_place_of_models() -> None:
     sql = make("duckdb", built="marts.{}".format).query("companies", only="")
     assert "from marts.dim_divisions" in sql
     assert "stg_exact" not in sql
+
+
+def test_an_old_credit_does_not_make_a_customer_later_than_the_invoices_are() -> None:
+    sql = make("duckdb", built="{}".format).query("overdue", only="")
+    with duckdb.connect() as database:
+        database.execute(
+            "CREATE TABLE open_receivables AS SELECT * FROM (VALUES "
+            "('EUR', 'vat 1', 'Ann', 100, 5), ('EUR', 'vat 1', 'Ann', -10, 200)) "
+            "AS rows(currency, consolidation_key, account_name, open_amount, days_overdue)"
+        )
+        assert database.execute(sql).fetchall() == [("EUR", "Ann", 90, 90, 5)]
 
 
 def test_a_query_of_its_own_comes_after_the_models() -> None:

@@ -5,7 +5,7 @@ with parties as (
     max(account_name) as account_name,
     sum(open_amount) as open_amount,
     sum(case when days_overdue > 0 then open_amount else 0 end) as overdue_amount,
-    max(days_overdue) as days_overdue
+    max(case when open_amount > 0 then days_overdue end) as days_overdue
   from {{ ref('open_receivables') }}
   where true {{ only }}
   group by currency, consolidation_key
