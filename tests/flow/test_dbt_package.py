@@ -343,15 +343,18 @@ def test_sync_health_tells_of_both_syncs(books: Books, built: Built, kind: str) 
 def test_builds_without_the_modules_that_a_contract_lacks(
     books: Books, dbt: Dbt, tmp_path: Path
 ) -> None:
-    """No items, no orders; and ``dbt source freshness`` tells whether syncs have stopped."""
+    """No items, no orders, no entries after a day; ``dbt source freshness`` tells of syncs that stopped."""
     copy = books.copy(tmp_path)
     with duckdb.connect(str(tmp_path / "exact.duckdb")) as database:
         database.execute(f"DROP SCHEMA IF EXISTS {MARTS} CASCADE")
         for table in ("items", "sales_orders", "sales_order_lines"):
             database.execute(f"DROP TABLE exact_online.{table}")
     without = {"exact_use_items": False, "exact_use_sales_orders": False}
-    built = dbt(copy, "duckdb", "run", **without)
+    some = {"exact_entries_until": "2025-06-30", "exact_processed_only": True}
+    built = dbt(copy, "duckdb", "build", **without, **some)
     assert built.code == 0, built.output
+    assert built.results["trial_balance_has_every_posting"] == "pass"
+    assert mart(copy, "duckdb", "general_ledger", "max(entry_date) <= '2025-06-30'") == [(True,)]
     assert not {"stock_value", "order_backlog"} & set(copy.columns("duckdb", MARTS))
     assert mart(copy, "duckdb", "revenue_by_item_month", "count(*)") > [(0,)]
 
