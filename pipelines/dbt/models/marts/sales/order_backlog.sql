@@ -1,6 +1,7 @@
 {{ config(enabled=var('exact_use_sales_orders', true)) }}
 
--- Order lines that are not delivered in full. Status of an order: 12 open, 20 partial, 21 complete,
+-- Order lines that are not delivered in full; those with a negative quantity, which are returns or
+-- discounts, take off what they will be worth. Status of an order: 12 open, 20 partial, 21 complete,
 -- 45 cancelled.
 with open_lines as (
   select
@@ -14,7 +15,12 @@ with open_lines as (
   from {{ ref('stg_exact__sales_order_lines') }} as l
   inner join {{ ref('stg_exact__sales_orders') }} as o
     on o.division = l.division and o.order_id = l.order_id
-  where o.status in (12, 20) and l.quantity > l.quantity_delivered
+  where
+    o.status in (12, 20)
+    and (
+      (l.quantity > 0 and l.quantity_delivered < l.quantity)
+      or (l.quantity < 0 and l.quantity_delivered > l.quantity)
+    )
 )
 
 select
