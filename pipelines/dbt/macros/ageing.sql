@@ -26,6 +26,11 @@
   else to that of the line it was matched with, else it is an item of its own (a payment on account).
   Every line falls into exactly one item, so the items add up to the ledger.
 
+  An item is as old as its invoice, and of several terms as the first that is not paid: payments settle
+  them in the order in which they are due. What is booked on it later (a collection that the bank takes
+  back, what is paid out on a credit note) makes it no younger. Types of entries that are invoices: 10
+  opening balance, 20 and 30 invoice, 21 and 31 credit note.
+
   sign: 1 for receivables, -1 for payables, so that what is owed is positive.
 #}
 {% macro exact_open_items(account_types, sign) -%}
@@ -33,7 +38,8 @@ with lines as (
   select
     p.division, p.line_id, p.gl_account_id, p.account_id, p.invoice_number, p.offset_id,
     p.entry_date, p.due_date, p.your_ref,
-    {{ sign }} * p.amount as amount
+    {{ sign }} * p.amount as amount,
+    coalesce(p.entry_type, 0) in (10, 20, 21, 30, 31) as is_invoice
   from {{ ref('int_exact__postings') }} as p
   where
     p.gl_account_type in ({{ account_types | join(', ') }})
@@ -59,6 +65,21 @@ keyed as (
       and matched.gl_account_id = l.gl_account_id
 ),
 
+totalled as (
+  select
+    k.*,
+    sum(amount) over (partition by division, gl_account_id, account_id, item_key) as open_amount,
+    sum(case when is_invoice and amount > 0 then amount else 0 end) over (
+      partition by division, gl_account_id, account_id, item_key
+    ) as invoiced,
+    sum(case when is_invoice and amount > 0 then amount else 0 end) over (
+      partition by division, gl_account_id, account_id, item_key
+      order by coalesce(due_date, entry_date), line_id
+      rows between unbounded preceding and current row
+    ) as invoiced_so_far
+  from keyed as k
+),
+
 items as (
   select
     division,
@@ -67,8 +88,17 @@ items as (
     item_key,
     max(item_invoice_number) as invoice_number,
     max(case when amount > 0 then your_ref end) as your_ref,
-    coalesce(min(case when amount > 0 then entry_date end), min(entry_date)) as invoice_date,
     coalesce(
+      min(case when is_invoice then entry_date end),
+      min(case when amount > 0 then entry_date end),
+      min(entry_date)
+    ) as invoice_date,
+    coalesce(
+      min(case
+        when is_invoice and amount > 0 and invoiced_so_far > invoiced - open_amount
+          then coalesce(due_date, entry_date)
+      end),
+      max(case when is_invoice then due_date end),
       max(case when amount > 0 then due_date end),
       max(due_date),
       min(case when amount > 0 then entry_date end),
@@ -77,7 +107,7 @@ items as (
     sum(case when amount > 0 then amount else 0 end) as invoiced_amount,
     -sum(case when amount < 0 then amount else 0 end) as settled_amount,
     sum(amount) as open_amount
-  from keyed
+  from totalled
   group by division, gl_account_id, account_id, item_key
 )
 

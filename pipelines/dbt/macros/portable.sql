@@ -28,6 +28,11 @@
   nullif({{ column }}, '00000000-0000-0000-0000-000000000000')
 {%- endmacro %}
 
+{# A VAT or register number without what people write between its digits. #}
+{% macro exact_plain_number(column) -%}
+  replace(replace(replace(replace(upper({{ column }}), '.', ''), ' ', ''), '-', ''), '/', '')
+{%- endmacro %}
+
 {% macro exact_string(expression) -%}
   {{ adapter.dispatch('exact_string', 'exact_online')(expression) }}
 {%- endmacro %}

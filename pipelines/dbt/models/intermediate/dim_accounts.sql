@@ -30,9 +30,9 @@ select
   j.*,
   -- One party in several companies has a guid and a code in each; its VAT number is one.
   case
-    when j.vat_number is not null then concat('vat ', replace(replace(upper(j.vat_number), '.', ''), ' ', ''))
+    when j.vat_number is not null then concat('vat ', {{ exact_plain_number('j.vat_number') }})
     when j.chamber_of_commerce is not null
-      then concat('register ', coalesce(j.country, ''), ' ', replace(j.chamber_of_commerce, ' ', ''))
+      then concat('register ', coalesce(j.country, ''), ' ', {{ exact_plain_number('j.chamber_of_commerce') }})
     else concat('account ', {{ exact_string('j.division') }}, ' ', j.account_id)
   end as consolidation_key
 from joined as j

@@ -29,7 +29,7 @@ select
   {{ exact_text('item_code') }} as item_code,
   {{ exact_text('item_description') }} as item_description,
   {{ exact_amount('quantity') }} as quantity,
-  invoice_number,
+  nullif(invoice_number, 0) as invoice_number,
   {{ exact_text('your_ref') }} as your_ref,
   {{ exact_text('description') }} as description,
   {{ exact_key('offset_id') }} as offset_id,
