@@ -239,10 +239,23 @@ class Dbt:
                 results[result["unique_id"].split(".")[2]] = result["status"]
         return Built(done.returncode, done.stdout + done.stderr, results)
 
+    def own(self, project: Path, *arguments: str) -> None:
+        """Run it in somebody's own project, which holds its profile."""
+        command = [str(self.python.with_name("dbt")), "--no-version-check", "--no-use-colors"]
+        done = subprocess.run(
+            [*command, *arguments], env=_plain_environment(project), cwd=project,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _plain_environment(home: Path) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "LANG", "LC_ALL", "TMPDIR"}}
+    return kept | {"HOME": str(home), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+
 
 def _environment(books: Books, kind: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "LANG", "LC_ALL", "TMPDIR"}}
-    kept |= {"HOME": str(books.folder), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    kept = _plain_environment(books.folder)
     if kind == "duckdb":
         return kept | {"EXACT_DUCKDB": "exact.duckdb"}
     place = urlsplit(str(books.postgres))

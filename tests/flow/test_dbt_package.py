@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -13,11 +14,13 @@ from typing import Any
 import duckdb
 import pytest
 
+from exact_source.cli.app import run
 from tests.flow.books import (
     KINDS,
     LINES,
     MARTS,
     REGISTER,
+    ROOT,
     TODAY,
     VAT_NUMBER,
     Books,
@@ -362,6 +365,46 @@ def test_builds_without_the_modules_that_a_contract_lacks(
     with duckdb.connect(str(tmp_path / "exact.duckdb")) as database:
         database.execute("UPDATE exact_online._exact_syncs SET ended_at = now()")
     assert dbt(copy, "duckdb", "source", "freshness", **without).code == 0
+
+
+PAGE = (ROOT / "docs" / "dbt.md").read_text()
+IN_PACKAGES, VARS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+OWN_PROJECT = {
+    "packages.yml": IN_PACKAGES,
+    "dbt_project.yml": "name: own\nversion: 1.0.0\nprofile: own\nmodel-paths: [models]\n" + VARS,
+    "profiles.yml": (
+        "own: {target: dev, outputs: {dev: {type: duckdb, path: demo/exact.duckdb, schema: own}}}"
+    ),
+    "models/owed.sql": (
+        "select division, sum(open_amount) as owed\n"
+        "from {{ ref('open_receivables') }} group by division\n"
+    ),
+}
+
+
+def test_a_project_of_ones_own_uses_it_as_a_package_on_what_the_demo_loaded(
+    dbt: Dbt, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tmp_path / "project"
+    (tmp_path / "exact-source").symlink_to(ROOT)
+    (project / "models").mkdir(parents=True)
+    for name, text in OWN_PROJECT.items():
+        (project / name).write_text(text)
+    assert run(["demo", "--folder", str(project / "demo"), "--invoices", "40"]) == 0
+    capsys.readouterr()
+
+    dbt.own(project, "deps")
+    dbt.own(project, "build", "--select", "+owed", "--indirect-selection", "buildable")
+
+    with duckdb.connect(str(project / "demo" / "exact.duckdb")) as database:
+        wanted = database.execute(
+            "SELECT division, sum(amount_dc) FROM exact_online.transaction_lines "
+            "WHERE gl_account_code = '1300' GROUP BY 1 HAVING sum(amount_dc) <> 0"
+        ).fetchall()
+        assert sorted(database.execute("SELECT * FROM own.owed").fetchall()) == sorted(wanted)
+    assert wanted
+    built = json.loads((project / "target" / "run_results.json").read_text())["results"]
+    assert any("in (20, 21)" in (result["compiled_code"] or "") for result in built)
 
 
 # -- it notices --------------------------------------------------------------------------------------

@@ -79,6 +79,8 @@ def test_every_snippet_of_the_page_runs(page: str, person: Cli) -> None:
                     assert database.execute(text).fetchall()
             elif language == "toml":
                 tomllib.loads(text)
+            elif language == "yaml":
+                yaml.safe_load(text)
             else:
                 assert language in {"sh", "text"}, f"{page}: a block of {language or 'no language'}"
 
