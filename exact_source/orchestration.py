@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,17 +15,27 @@ from .asking import make_asking_run
 from .auth import storage_from_settings
 from .clock import Clock, SystemClock
 from .entities import load_catalogue
-from .errors import ExactError, LeaseStoreError, LimitError, RemoteError, TokenStoreError
+from .errors import (
+    ConfigurationError,
+    ExactError,
+    LeaseStoreError,
+    LimitError,
+    RemoteError,
+    TokenStoreError,
+)
 from .leases import leases_from_settings
 from .run import ROUND_ROWS, ROUND_S
 from .settings import load_settings
 from .source import choose_entities, make_options, make_run
+from .stored import Stored
 from .sync import EXIT_COMPLETE, EXIT_INCOMPLETE, Outcome, sync
 
 # A sync costs a call per stream at least, so what failed is not tried again at once.
 PAUSE_S = 600.0
 # Who found something held has sent no call; its holder renews it, so the end that is named is near.
 HELD_PAUSE_S = 60.0
+# A pipeline that is called by a group of ``division_groups``.
+_OF_A_GROUP = re.compile(r"(?P<front>.*?)\d+_of_(?P<groups>\d+)")
 # How often what failed is tried again while the rest is loaded: it may fail for months.
 MOST_REPEATS = 1
 
@@ -129,6 +140,7 @@ def sync_divisions(
     entities: str | Iterable[str] | None = None,
     *,
     max_minutes: float | None = None,
+    regroup: bool = False,
     clock: Clock | None = None,
     **options: Any,
 ) -> Outcome:
@@ -139,11 +151,12 @@ def sync_divisions(
         divisions: Codes.
         entities: Names; default the core set.
         max_minutes: Stop after so many minutes; the next sync goes on there.
+        regroup: Whether another number of groups than before may read everything anew.
         clock: Time, for tests.
         options: Further ones of ``exact_online``: ``route``, ``deletes``, ``start_date`` and so on.
 
     Raises:
-        ConfigurationError: If a setting is missing or wrong.
+        ConfigurationError: If a setting is missing or wrong, or there were other groups before.
     """
     settings = load_settings()
     chosen = choose_entities(entities, load_catalogue())
@@ -156,4 +169,39 @@ def sync_divisions(
     )
     if max_minutes is not None:
         run.stop_at = run.clock.now() + max_minutes * 60
-    return sync(pipeline, run, chosen)
+
+    def begin(round_number: int) -> None:
+        if round_number == 1 and not regroup:
+            refuse_other_groups(pipeline)
+
+    return sync(pipeline, run, chosen, on_round=begin)
+
+
+def refuse_other_groups(pipeline: dlt.Pipeline) -> None:
+    """See that the divisions of a group are not another group's, whose pipeline has their cursors.
+
+    A pipeline that has loaded before goes on, and one that is not called by ``division_groups`` is
+    nobody's but the caller's.
+
+    Raises:
+        ConfigurationError: If the pipeline is new and the dataset holds one of other groups.
+    """
+    own = _OF_A_GROUP.fullmatch(pipeline.pipeline_name)
+    if own is None:
+        return
+    stored = Stored(pipeline)
+    try:
+        known = stored.pipelines()
+    finally:
+        stored.close()
+    if pipeline.pipeline_name in known:
+        return
+    matches = [match for name in known if (match := _OF_A_GROUP.fullmatch(name))]
+    before = {int(m["groups"]) for m in matches if m["front"] == own["front"]}
+    if before and int(own["groups"]) not in before:
+        numbers = " or ".join(map(str, sorted(before)))
+        raise ConfigurationError(
+            f"dataset {pipeline.dataset_name} was loaded in {numbers} groups of divisions, not in "
+            f"{own['groups']}, and the cursors belong to the groups: set that number again, or "
+            "regroup=True to read every division anew"
+        )

@@ -30,6 +30,7 @@ T = TypeVar("T")
 CHUNK = 500
 REJECTED_TABLE = "_exact_rejected"
 SYNCS_TABLE = "_exact_syncs"
+STATE_TABLE = "_dlt_pipeline_state"
 # Type of a loaded column -> letter of the catalogue that is read into it.
 LETTERS: Mapping[tuple[str | None, int | None], str] = {
     ("text", None): "s",
@@ -84,6 +85,11 @@ class Stored:
             sql = f"SELECT load_id FROM {{table}} WHERE status = 0 AND load_id IN ({_marks(chunk)})"
             found.update(str(row[0]) for row in self._rows("_dlt_loads", sql, chunk))
         return found
+
+    def pipelines(self) -> set[str]:
+        """Names of the pipelines, this one or others, whose state the dataset holds."""
+        sql = "SELECT DISTINCT pipeline_name FROM {table}"
+        return {str(row[0]) for row in self._rows(STATE_TABLE, sql, [])}
 
     def versions(
         self,

@@ -37,6 +37,7 @@ def exact_online_dag(  # noqa: PLR0913 (settings, all by name, all with a defaul
     divisions: list[int] | None = None,
     entities: list[str] | None = None,
     groups: int = 20,
+    regroup: bool = False,
     max_minutes: float = 60,
     connection: str = "exact_online",
     warehouse: str = "exact_warehouse",
@@ -52,7 +53,8 @@ def exact_online_dag(  # noqa: PLR0913 (settings, all by name, all with a defaul
         divisions: Codes; default all that the app may see and that are open.
         entities: Names of entities; default the core set.
         groups: How many groups the divisions are cut into: tasks, pipelines, load packages. Keep it:
-            cursors belong to a group, so another number reads everything anew.
+            cursors belong to a group, so another number is refused.
+        regroup: Take another number of groups all the same, and read everything anew, once.
         max_minutes: How long a task keeps its slot; what is left is scheduled again.
         connection: Airflow connection with the app and the place of the tokens.
         warehouse: Airflow connection of the destination.
@@ -81,7 +83,12 @@ def exact_online_dag(  # noqa: PLR0913 (settings, all by name, all with a defaul
         with configured(connection), only_one(name, time.time()), TemporaryDirectory() as folder:
             pipeline = make_pipeline(name, warehouse, dataset, folder)
             outcome = sync_divisions(
-                pipeline, group["divisions"], entities, max_minutes=max_minutes, **options or {}
+                pipeline,
+                group["divisions"],
+                entities,
+                max_minutes=max_minutes,
+                regroup=regroup,
+                **options or {},
             )
             repeats = context.get("task_reschedule_count", 0)
             follow(advise(outcome, time.time(), repeats=repeats))

@@ -394,6 +394,7 @@ ELSEWHERE = {
     "sources.exact_online.‹name› is empty": PYTHON,
     "the SQL of the report is missing": "a broken installation; tests/unit/test_report_models.py",
     "the working folder ‹working dir›": "dlt drops every package that is known so far",
+    "dataset ‹dataset name› was loaded in": "tasks of a scheduler alone; tests/flow/test_groups.py",
     "token_storage has no method": PYTHON,
     "‹setting›: ‹name› is unknown": PYTHON,
     "‹user› knows no lock for": "another database than those that are proven; tests/flow/test_leases.py",
