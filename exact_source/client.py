@@ -35,7 +35,10 @@ PATIENT_WAITS_S = (30, 60, 300, 600, 900)
 TIMEOUT = httpx.Timeout(120.0, connect=20.0)  # heavy endpoints answer 408 only after a long while
 ANSWER_S = 600.0  # for a whole answer: one that drips in never meets the timeout of a read
 LIMIT_PATIENCE_S = 3600.0
-EXISTS = "already exists"  # what Exact says, with a 500, of a second subscription (API 7)
+EXISTS = "already exists"
+# What Exact says, with a 500, of a second subscription, in the user's language (API 6.1, 7). In one that
+# is not here it counts as an error of which nobody knows whether it was done.
+EXISTS_TEXTS = (EXISTS, "bestaat reeds")
 SLICE_S = 1.0  # of a wait: so soon somebody who wants to stop is heard
 
 
@@ -396,8 +399,8 @@ def _is_rejected_token(response: httpx.Response) -> bool:
 
 
 def _says_exists(response: httpx.Response) -> bool:
-    return (
-        response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and EXISTS in response.text.lower()
+    return response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and any(
+        text in response.text.lower() for text in EXISTS_TEXTS
     )
 
 

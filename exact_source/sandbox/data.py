@@ -22,7 +22,7 @@ from .navigation import collection_of, collections_of
 from .paging import read_page, sort_rows
 from .payload import JSON_TYPE, Answer, render_json, row_columns
 from .query import Query, parse_options, parse_query, parse_where
-from .reading import parameter_tests, table_of
+from .reading import row_tests, table_of
 from .requests import Request
 from .responses import (
     DATA_HEADERS,
@@ -235,7 +235,7 @@ class Call:
         order = settings.sync_order if endpoint.kind == "sync" else "key"
         bare = endpoint.kind == "function" and not settings.paged_reads
         size = len(table.rows) + 1 if bare else settings.page(endpoint)
-        tests = (_nothing,) if hidden else parameter_tests(endpoint, query.parameters)
+        tests = (_nothing,) if hidden else row_tests(endpoint, query.parameters, self._state.user)
         page = read_page(endpoint, query, sort_rows(table, order, query, defaults), size, tests)
         answer = Answer(
             endpoint=endpoint,

@@ -14,6 +14,7 @@ TOO_LARGE = "The response is larger than the maximum that is allowed."
 MANDATORY_FILTER = "This endpoint has mandatory filtering applied."
 NO_SUCH_FILTER = "Filtering on these fields is not supported"
 DIVISION_BLOCKED = "Forbidden - DivisionBlocked"
+EXISTS = "Subscription already exists."
 
 # Texts come in the user's language (API 6.1); the wording of these is ours.
 DUTCH = {
@@ -26,6 +27,7 @@ DUTCH = {
     TOO_LARGE: "Het antwoord is groter dan toegestaan.",
     MANDATORY_FILTER: "Voor deze bron is filteren verplicht.",
     NO_SUCH_FILTER: "Filteren op deze velden wordt niet ondersteund",
+    EXISTS: "Gegeven bestaat reeds.",  # these words are Exact's (picqer#150)
     DIVISION_BLOCKED: "Geen toegang - De administratie is geblokkeerd",
 }
 

@@ -9,6 +9,7 @@ from .catalogue import Endpoint, Row
 from .reports import REPORTS
 from .state import State
 from .store import Table
+from .webhooks import SUBSCRIPTIONS
 
 # Parameters that choose rows, and the columns that may hold their value; others are only demanded.
 PARAMETER_COLUMNS = {
@@ -35,6 +36,18 @@ def table_of(
     if endpoint.entity == "deleted":
         state.store.forget_old_tombstones(division)
     return state.store.table(division, endpoint.entity)
+
+
+def row_tests(
+    endpoint: Endpoint, parameters: Mapping[str, Any], user: str
+) -> tuple[Callable[[Row], bool], ...]:
+    """Tests that the rows of a list have to pass.
+
+    Subscriptions to webhooks are a user's (API 7); that a list leaves out those of others is a guess.
+    """
+    if endpoint.entity == SUBSCRIPTIONS:
+        return (_equals("UserID", user),)
+    return parameter_tests(endpoint, parameters)
 
 
 def parameter_tests(

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .catalogue import Row
-from .errors import NOT_FOUND, RefusedError, bad_request
+from .errors import EXISTS, NOT_FOUND, RefusedError, bad_request
 from .literals import parse_literals
 from .server import LOOPBACK
 from .state import State
@@ -15,7 +15,6 @@ from .target import Target
 from .webhooks import ALL_TOPICS, SUBSCRIPTIONS
 
 WRITABLE = {"webhooks/WebhookSubscriptions": frozenset({"POST", "DELETE"})}
-EXISTS = "Subscription already exists."
 
 
 def check_method(method: str, target: Target) -> None:

@@ -123,7 +123,7 @@ async def _order(client: ExactClient, division: int, topic: str, callback_url: s
     try:
         await client.change(_target(division), "POST", build_path(PATH, division), body)
     except RefusedError as error:
-        if error.reason == EXISTS:  # another user of the app ordered it; it comes all the same
+        if error.reason == EXISTS:  # somebody else ordered it; it comes all the same
             return Subscription(division, topic)
         return Subscription(division, topic, status="failed", error=str(error))
     except (StreamError, LimitError) as error:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dlt
 import httpx
@@ -449,13 +449,24 @@ def test_a_division_that_refuses_spoils_nothing_else(cli: Cli, told: str) -> Non
     assert f"webhook_subscriptions of division {cli.world.division}" in result.err
 
 
-def test_a_subscription_of_another_user_counts(cli: Cli, told: str) -> None:
-    cli.world.box.fault("empty", path=PATH, times=1, after=0)  # its rows are not shown
-    subscribe(cli.world, told.removeprefix("--callback-url="), "Items")
-    result = cli("webhooks", "subscribe", told, "--topics=Items", "--json")
+@pytest.mark.parametrize("language", ["en", "nl"])
+def test_a_subscription_of_another_user_counts(
+    cli: Cli, told: str, language: Literal["en", "nl"]
+) -> None:
+    """It is not in the list, so it is ordered, and Exact says with a 500 that it is there."""
+    world = cli.world
+    world.box.state.settings.language = language
+    for division in world.box.divisions:
+        url, user = told.removeprefix("--callback-url="), world.box.state.store.new_guid()
+        world.box.insert(PATH, division, {"Topic": "Items", "CallbackURL": url, "UserID": user})
+    with world.watch() as calls:
+        result = cli("webhooks", "subscribe", told, "--topics=Items", "--json")
 
-    assert result.code == 0
-    assert {s["status"] for s in result.json["subscriptions"]} == {"active"}
+    assert (result.code, result.err) == (0, "")
+    assert lines_of(result) == dict.fromkeys(both(world, "Items"), "active")
+    made = [(c.method, c.status) for c in calls.all if c.path == PATH]
+    assert made == [("GET", 200), ("POST", 500)] * 2
+    assert [len(world.box.rows(PATH, d)) for d in world.box.divisions] == [1, 1]
 
 
 @pytest.mark.parametrize("fault", ["503", "drop"])
