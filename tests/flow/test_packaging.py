@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,9 +11,15 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+import psycopg2
 import pytest
+
+from tests.airflow_kit import tell_real_time
+from tests.world import World
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -32,6 +39,49 @@ EXTRAS = {
     "airflow": "import airflow.sdk",
     "dagster": "import dagster_dlt",
     "dbt": "import dbt.cli.main, dbt.adapters.duckdb, dbt.adapters.postgres",
+}
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A file of ``pipelines`` in somebody's own folder.
+
+    Attributes:
+        extra: With which the wheel is installed for it.
+        code: Runs what is in it; gets the divisions as arguments. None: the file is run as it is.
+        is_loading: Whether there are rows after it; BigQuery has no database here.
+    """
+
+    extra: str
+    code: str | None = None
+    is_loading: bool = True
+
+
+COPIED = {
+    "duckdb_pipeline.py": Copied(""),
+    "postgres_pipeline.py": Copied("postgres"),
+    "bigquery_pipeline.py": Copied(
+        "bigquery", "import bigquery_pipeline as b; assert b.load", is_loading=False
+    ),
+    "airflow_dag.py": Copied(
+        "airflow",
+        """
+import sys, airflow_dag
+task = airflow_dag.exact_online_dag("own").get_task("sync_group").python_callable
+assert task({"name": "0_of_1", "divisions": [int(code) for code in sys.argv[1:]]})["loads"] == 1
+""",
+    ),
+    "dagster_defs.py": Copied(
+        "dagster",
+        """
+import sys, dagster, dagster_defs
+job = dagster_defs.defs.resolve_job_def("exact_online_sync")
+with dagster.DagsterInstance.ephemeral() as instance:
+    instance.add_dynamic_partitions("exact_online_divisions", sys.argv[1:])
+    for code in sys.argv[1:]:
+        assert job.execute_in_process(partition_key=code, instance=instance).success
+""",
+    ),
 }
 TESTING = (
     "pytest",
@@ -205,6 +255,76 @@ def test_the_wheel_works_in_a_clean_environment(built: Path, tmp_path: Path, ext
     run(python, "-c", EXTRAS[extra], cwd=tmp_path)
     if extra == "sandbox":
         assert "only what changed" in run(python.with_name("exact-source"), "demo", cwd=tmp_path)
+
+
+def test_every_pipeline_is_proven() -> None:
+    assert set(COPIED) == {path.name for path in (ROOT / "pipelines").glob("*.py")}
+
+
+@proof
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", COPIED)
+def test_a_copied_pipeline_runs_in_an_empty_folder(
+    built: Path, tmp_path: Path, world: World, request: pytest.FixtureRequest, name: str
+) -> None:
+    """With the wheel installed and nothing of the repository in reach."""
+    (wheel,) = built.glob("*.whl")
+    copied, folder = COPIED[name], tmp_path / "own"
+    python = clean_environment(tmp_path / "venv")
+    install(python, f"{wheel}[{copied.extra}]" if copied.extra else str(wheel))
+    folder.mkdir()
+    shutil.copy(ROOT / "pipelines" / name, folder)
+    variables = own_settings(world, folder)
+    if name.startswith("postgres"):
+        variables["DESTINATION__POSTGRES__CREDENTIALS"] = request.getfixturevalue("postgres")
+
+    def run_here(*arguments: str) -> str:
+        done = subprocess.run(
+            [python, *arguments], cwd=folder, env=variables, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    where = run_here("-c", "import exact_source; print(exact_source.__file__)")
+    assert Path(where).is_relative_to(tmp_path / "venv")
+    run_here(*(["-c", copied.code, *map(str, world.box.divisions)] if copied.code else [name]))
+
+    if copied.is_loading:
+        wanted = {d: len(world.box.rows("crm/Accounts", d)) for d in world.box.divisions}
+        assert loaded(folder, variables.get("DESTINATION__POSTGRES__CREDENTIALS")) == wanted
+
+
+def own_settings(world: World, folder: Path) -> dict[str, str]:
+    """The environment of somebody who has an app, in the form in which each pipeline takes it."""
+    tell_real_time(world)
+    world.box.state.limits.minute_limit = 1000
+    app = {"client_id": world.box.client_id, "client_secret": world.box.client_secret}
+    place = {"base_url": world.base_url, "token_file": str(world.folder / "tokens.json")}
+    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "LANG", "LC_ALL", "TMPDIR"}}
+    in_airflow = {"login": app["client_id"], "password": app["client_secret"], "extra": place}
+    warehouse = {"conn_type": "duckdb", "host": str(folder / "exact.duckdb")}
+    return {
+        **kept,
+        **{f"SOURCES__EXACT_ONLINE__{k.upper()}": v for k, v in (app | place).items()},
+        "HOME": str(folder),
+        "DLT_DATA_DIR": str(folder / ".dlt-data"),
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+        "AIRFLOW_HOME": str(folder / "airflow"),
+        "AIRFLOW_CONN_EXACT_ONLINE": json.dumps({"conn_type": "generic", **in_airflow}),
+        "AIRFLOW_CONN_EXACT_WAREHOUSE": json.dumps(warehouse),
+    }
+
+
+def loaded(folder: Path, postgres: str | None) -> dict[int, int]:
+    """Accounts of each division, in Postgres or in the DuckDB file of the folder."""
+    sql = "SELECT division, count(*) FROM exact_online.accounts GROUP BY division"
+    if postgres is None:
+        with duckdb.connect(str(folder / "exact.duckdb"), read_only=True) as database:
+            return dict(database.execute(sql).fetchall())
+    with psycopg2.connect(postgres) as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+        return dict(cursor.fetchall())
 
 
 @proof
