@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from exact_source import exact_online
 from exact_source.cursors import TIMESTAMP_OVERLAP
+from exact_source.source import run_of
 from tests.conftest import MakeWorld
 from tests.flow.cli_fixtures import Cli, make_cli
 from tests.world import World, digits, feed_path
@@ -334,5 +336,7 @@ def test_the_settings_may_say_it(aged_cli: Cli, monkeypatch: pytest.MonkeyPatch)
     with aged_cli.world.watch() as calls:
         assert aged_cli("sync", aged_cli.destination, *OPTIONS).code == 0
     assert len(calls.to(ASKED)) == 1
+    source = exact_online(start_date=START, token_storage=aged_cli.world.storage)
+    assert run_of(source).options.start_by == "timestamp"
     refused = aged_cli("sync", aged_cli.destination, *OPTIONS, "--start-by=date")
     assert (refused.code, "use modified or timestamp" in refused.err) == (2, True)

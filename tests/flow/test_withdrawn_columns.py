@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import dlt
 import pytest
 
 from exact_source.entities import load_catalogue, snake
@@ -128,6 +129,24 @@ def test_what_stands_beside_a_withdrawn_column_is_kept_with_it(
 
 def key_of(row: Row) -> Any:
     return row.get("id", row["division"])
+
+
+def test_on_postgres_columns_of_every_type_are_kept(make_world: MakeWorld, postgres: str) -> None:
+    world = make_world(companies=1)
+    world.pipeline = world.new_pipeline(destination=dlt.destinations.postgres(postgres))
+    fields = ["Created", "Code", "Blocked", "CreditLineSales", "DiscountSales", "AddressLine1"]
+    columns = load_catalogue().entities["accounts"].columns
+    names = [*(columns[field].name for field in fields), "created_utc", "code_raw"]
+    options = {"utc_instants": True, "raw_codes": True, "full_refresh": ["accounts"]}
+    world.sync("accounts", **options)
+    before = {row["id"]: [row[name] for name in names] for row in world.table("accounts")}
+    assert len({type(value) for row in before.values() for value in row} - {type(None)}) == 5
+    for field in fields:
+        world.box.drop_property("sync/CRM/Accounts", field)
+    outcome = world.sync("accounts", **options)
+
+    assert [r.rows for r in outcome.results] == [len(before)]
+    assert {row["id"]: [row[name] for name in names] for row in world.table("accounts")} == before
 
 
 def test_a_row_whose_key_is_its_division_keeps_a_withdrawn_column(make_world: MakeWorld) -> None:
