@@ -67,7 +67,7 @@ def test_what_is_not_read_has_its_reason() -> None:
     assert len(reasons) == 11
     assert "documented nowhere" in str(reasons["sales_item_price"])
     assert "by this source itself" in str(reasons["user_has_rights"])
-    assert "from which row version a date begins" in str(reasons["sync_timestamp"])
+    assert "start_by=timestamp" in str(reasons["sync_timestamp"])
 
 
 def test_a_parameter_takes_the_keys_of_its_parent() -> None:
