@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from html import unescape
 from pathlib import Path
 
 from rich.console import Console
@@ -20,23 +21,37 @@ WIDTH = 108
 
 
 def main() -> None:
-    """Run the demo in a folder of its own and draw what it says, the long tables cut."""
+    """Run the demo in a folder of its own and draw what it says."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "exact_source", "demo", "--folder", f"{folder}/demo"]
         said = subprocess.run(  # noqa: S603 (this very program)
             command, capture_output=True, text=True, check=True, cwd=folder
         ).stdout
-    said = said.replace(folder, "/srv/books").split("What next")[0]
-    lines = [line[:WIDTH].rstrip() for line in said.splitlines()]
-    kept = [line for n, line in enumerate(lines) if not _is_inside(lines, n)]
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(Text("$ exact-source demo", style="bold"))
-    for line in kept:
+    for line in shown(said.replace(folder, "/srv/books")):
         text = Text(line)
         text.highlight_regex(r"complete$", "green")
         text.highlight_regex(r"^\d\. .*", "bold")
         console.print(text)
     console.save_svg(str(PICTURE), title="exact-source demo")
+
+
+def shown(said: str) -> list[str]:
+    """The lines that the picture has of what the demo said: all before the way on, long tables cut."""
+    lines = [
+        line[:WIDTH].rstrip()
+        for line in said.split("What next", maxsplit=1)[0].rstrip().splitlines()
+    ]
+    return [line for n, line in enumerate(lines) if not _is_inside(lines, n)]
+
+
+def drawn(svg: str) -> list[str]:
+    """The lines that a picture has, behind the one with the command."""
+    lines: dict[int, str] = {}
+    for number, text in re.findall(r'<text [^>]*-line-(\d+)\)">([^<]*)</text>', svg):
+        lines[int(number)] = lines.get(int(number), "") + unescape(text).replace("\xa0", " ")
+    return [line.rstrip() for _, line in sorted(lines.items())][1:]
 
 
 def _is_inside(lines: list[str], number: int) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from docs.tools.demo_picture import PICTURE, drawn, shown
 from exact_source.cli.app import run
 from exact_source.cli.demo import QUERIES, what_next
 from tests.flow.cli_fixtures import Cli, make_cli
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 VENV = Path(sys.prefix)
 
 
-def test_the_demo_ends_with_tables_that_plain_sql_can_read(
+def test_the_demo_shows_what_the_picture_does_and_ends_with_tables_for_plain_sql(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "demo"
@@ -35,6 +36,7 @@ def test_the_demo_ends_with_tables_that_plain_sql_can_read(
     out = capsys.readouterr().out
     assert code == 0
     database = folder / "exact.duckdb"
+    assert_the_picture_shows(out.replace(str(folder), "/srv/books/demo"))
     assert f"The database: {database}\n" in out
     statements = re.findall(r"^SELECT.*?;", out, re.DOTALL | re.MULTILINE)
     assert statements == [sql for _, sql in QUERIES]
@@ -45,6 +47,19 @@ def test_the_demo_ends_with_tables_that_plain_sql_can_read(
             "SELECT name FROM exact_online.accounts"
         ).fetchall()
     assert (folder / "tokens.json").stat().st_mode & 0o077 == 0
+
+
+def assert_the_picture_shows(said: str) -> None:
+    picture = drawn(PICTURE.read_text("utf-8"))
+    assert len(picture) > 20
+    assert [same(line) for line in picture] == [same(line) for line in shown(said)], (
+        "run python -m docs.tools.demo_picture"
+    )
+
+
+def same(line: str) -> str:
+    """A line without what differs from run to run: numbers, moments, and how wide they make columns."""
+    return " ".join(re.sub(r"\d[\d,.:-]*", "0", line).split())
 
 
 def test_the_demo_in_json_is_one_document_with_what_both_syncs_did(
