@@ -25,7 +25,7 @@ class Services:
     """
 
     found: dict[str, dict[str, EntitySet]] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, StreamError] = field(default_factory=dict)
     calls: int = 0
 
 
@@ -45,6 +45,6 @@ async def read_services(client: ExactClient, division: int, names: Sequence[str]
                 target, url, partial(parse_csdl, where=target.where)
             )
         except StreamError as error:
-            services.refused[name] = str(error)
+            services.refused[name] = error
         services.calls += target.calls
     return services

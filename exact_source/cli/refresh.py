@@ -60,7 +60,7 @@ def refresh(
     else:
         _print(report)
     for why in services.refused.values():
-        notes.error("error: %s", why, extra={"facts": {"code": "refused"}})
+        notes.error("error: %s", why, extra={"facts": {"code": why.code}})
     if services.refused and not services.found:
         raise typer.Exit(1)
 
@@ -94,7 +94,7 @@ def describe(drift: Drift, services: Services) -> dict[str, Any]:
     """The report in plain values."""
     return {
         "services": sorted(services.found),
-        "refused": services.refused,
+        "refused": {name: str(why) for name, why in services.refused.items()},
         "calls": services.calls,
         "changes": [
             {

@@ -20,27 +20,64 @@ import httpx
 import pytest
 import yaml
 
+from exact_source import exact_online
 from exact_source.cli import app
+from exact_source.settings import Settings
 from tests.flow.books import leave_open
 from tests.flow.cli_fixtures import Cli, make_cli
+from tests.named import source_of
 
 __all__ = ["make_cli"]
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-# Pages whose every snippet is run here; any other must be named in a test of its own.
+# Pages whose every snippet is run here.
 COVERED = (
     "README.md",
     *(f"docs/{name}.md" for name in (
         "install", "sandbox", "tokens", "deletes", "how-it-works", "index", "entities", "errors", "dbt",
     )),
 )  # fmt: skip
-# Commands that are not run here, and where they are.
+HERE = "tests/flow/test_doc_pages.py"
+SOME, SHELL_TEST = (
+    f"{HERE}::test_some_snippets_of_the_page_run",
+    f"{HERE}::test_what_a_shell_block_calls_is_there",
+)
+TOML = f"{HERE}::test_settings_that_a_page_shows_are_read"
+WEBHOOKS = "tests/flow/test_webhooks.py::test_the_commands_of_the_page_in_their_order"
+# The others: language of their blocks -> the test that runs them.
+OTHERS = {
+    "docs/airflow.md": {
+        "": "tests/flow/test_airflow.py::test_the_commands_of_the_page_bring_all_companies_up_to_date",
+    },
+    "docs/cron.md": {
+        "": "tests/flow/test_cron.py::test_the_crontab_line_and_the_units_command_do_their_work",
+        "ini": "tests/flow/test_cron.py::test_systemd_accepts_the_units",
+        "toml": TOML,
+    },
+    "docs/dagster.md": {
+        "": "tests/flow/test_dagster.py::test_the_commands_of_the_page",
+        "yaml": "tests/flow/test_dagster.py::test_the_commands_of_the_page",
+    },
+    "docs/history.md": {
+        "console": SOME,
+        "python": SOME,
+        "sql": "tests/flow/test_history.py::test_the_query_of_the_documentation_finds_what_was_true_then",
+    },
+    "docs/many-companies.md": {
+        "python": "tests/flow/test_groups.py::test_the_snippets_of_the_page",
+        "toml": "tests/flow/test_groups.py::test_the_snippets_of_the_page",
+    },
+    "docs/queries.md": {"sql": "tests/flow/test_doc_queries.py::test_the_readme_asks_the_same"},
+    "docs/webhooks.md": {"": WEBHOOKS, "toml": TOML},
+}
+AUTH = "tests/flow/test_auth_cli.py"
+# Commands that are not run here, and the test that runs them.
 ELSEWHERE = {
-    "exact-source init": "test_cli_init.py",
-    "exact-source login": "test_auth_cli.py",
-    "exact-source login --code": "test_auth_cli.py",
-    "exact-source logout": "test_auth_cli.py",
+    "exact-source init": "tests/flow/test_cli_init.py::test_on_a_terminal_it_asks_logs_in_and_checks",
+    "exact-source login": f"{AUTH}::test_login_asks_and_takes_the_address_it_led_to",
+    "exact-source login --code": f"{AUTH}::test_login_takes_a_code_or_the_address",
+    "exact-source logout": f"{AUTH}::test_logout_asks_and_deletes",
 }
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -66,10 +103,22 @@ def person(make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch) -> Cli
 
 @pytest.mark.parametrize("page", COVERED)
 def test_every_snippet_of_the_page_runs(page: str, person: Cli) -> None:
-    names: dict[str, object] = {"__name__": "__main__"}
+    run_snippets(page, person, {"console", "python", "sql", "toml", "yaml", "sh", "text"})
+
+
+@pytest.mark.parametrize("page", [page for page, of in OTHERS.items() if SOME in of.values()])
+def test_some_snippets_of_the_page_run(page: str, person: Cli) -> None:
+    mine = {language for language, test in OTHERS[page].items() if test == SOME}
+    run_snippets(page, person, mine, exact_online=exact_online)
+
+
+def run_snippets(page: str, person: Cli, languages: set[str], **given: object) -> None:
+    names: dict[str, object] = {"__name__": "__main__", **given}
     with served(page) as base_url:
         for language, text in snippets(page):
-            if language == "console":
+            if language not in languages:
+                assert page in OTHERS, f"{page}: a block of {language or 'no language'}"
+            elif language == "console":
                 for command in commands(text):
                     run_command(command, person, base_url)
             elif language == "python":
@@ -81,8 +130,6 @@ def test_every_snippet_of_the_page_runs(page: str, person: Cli) -> None:
                 tomllib.loads(text)
             elif language == "yaml":
                 yaml.safe_load(text)
-            else:
-                assert language in {"sh", "text"}, f"{page}: a block of {language or 'no language'}"
 
 
 def commands(text: str) -> list[str]:
@@ -145,11 +192,45 @@ def served(page: str) -> Iterator[str | None]:
 
 
 def test_every_page_is_covered() -> None:
-    tests = {p: p.read_text() for p in (ROOT / "tests").rglob("test_*.py") if p != Path(__file__)}
-    for page in [ROOT / "README.md", *DOCS]:
-        name = str(page.relative_to(ROOT))
-        elsewhere = [p for p, text in tests.items() if page.name in text]
-        assert name in COVERED or elsewhere, f"no test runs the snippets of {name}"
+    pages = {"README.md", *(f"docs/{page.name}" for page in DOCS)}
+    assert pages == {*COVERED, *OTHERS}
+    assert set(COVERED) & set(OTHERS) == set()
+
+
+@pytest.mark.parametrize("page", OTHERS)
+def test_each_block_of_the_page_has_a_test_that_reads_the_page(page: str) -> None:
+    assert {language for language, _ in snippets(page)} == set(OTHERS[page])
+    for test in OTHERS[page].values():
+        source_of(test)
+        file = test.partition("::")[0]
+        assert file == HERE or Path(page).name in (ROOT / file).read_text(), test
+
+
+def test_each_block_of_the_other_pages_is_run_or_only_shows_what_is_printed() -> None:
+    shell = {page for page in COVERED if "sh" in {language for language, _ in snippets(page)}}
+    source_of(SHELL_TEST)
+    assert shell <= set(SHELL)
+    blocks = [language for page in COVERED for language, _ in snippets(page)]
+    assert set(blocks) <= {"console", "python", "sql", "toml", "yaml", "sh", "text"}
+    assert len([language for language in blocks if language in {"console", "python"}]) > 10
+
+
+@pytest.mark.parametrize(("command", "test"), ELSEWHERE.items(), ids=ELSEWHERE)
+def test_a_command_that_is_not_run_here_is_run_by_the_test_that_is_named(
+    command: str, test: str
+) -> None:
+    assert f'"{command.split()[1]}"' in source_of(test)
+
+
+@pytest.mark.parametrize("page", [page for page, of in OTHERS.items() if TOML in of.values()])
+def test_settings_that_a_page_shows_are_read(page: str) -> None:
+    known = {*Settings.__dataclass_fields__, "webhook_secret", "webhook_path", "notices_url"}
+    shown = [tomllib.loads(text) for language, text in snippets(page) if language == "toml"]
+    for document in shown:
+        assert set(document) <= {"sources", "runtime"}
+        assert set(document.get("runtime", {})) <= {"slack_incoming_hook"}
+        assert set(document.get("sources", {}).get("exact_online", {})) <= known
+    assert shown
 
 
 def test_every_page_is_in_the_index() -> None:

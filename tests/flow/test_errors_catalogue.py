@@ -10,27 +10,42 @@ import os
 import re
 import shlex
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from cryptography.fernet import Fernet
+from dlt.common.pipeline import get_dlt_pipelines_dir
+from filelock import FileLock
 
 from docs.tools.errors_page import PAGE, kinds, messages, render
+from exact_source.alone import only_one
+from exact_source.auth import SqlTokenStorage
 from exact_source.entities.catalogue import read_catalogue
+from exact_source.entities.csdl import MAX_BYTES
 from exact_source.entities.parameters import reason_not_read
 from exact_source.errors import ExactError
+from exact_source.leases import SqlLeases
+from exact_source.limits import Limits
+from exact_source.refusals import ErrorFile
 from exact_source.sandbox.server import serve
 from tests.flow.cli_fixtures import Cli, make_cli
+from tests.flow.test_errors_in_code import CODE_CASES
+from tests.named import source_of
+from tests.test_auth_kit import Reply, Wire
 
 __all__ = ["make_cli"]
 
 ACCOUNTS = "--entities=accounts"
+EARLY = Reply(400, headers=(("Reason", "TooEarlyToRefreshTokens: access_token not expired"),))
 SAFE = 3  # exit code: incomplete, and nothing lost
 ALL_PAGES = "sync/CRM/Accounts"
 
@@ -67,16 +82,21 @@ class Bench:
     def fault(self, kind: str, times: int = 1, path: str | None = ALL_PAGES) -> None:
         self.cli.world.box.fault(kind, path=path, times=times)
 
-    def answer(self, path: str, body: bytes) -> None:
-        """Let Exact Online answer with these bytes."""
+    def answer(self, path: str, body: bytes | Callable[[str, str], bytes]) -> None:
+        """Let Exact Online answer with these bytes, or with those for a URL and a query."""
+        if isinstance(body, bytes):
+            text = body
+            body = lambda _url, _query: text  # noqa: E731
         inner = self.cli.world.box.app
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             if not scope["path"].endswith(path):
                 await inner(scope, receive, send)
                 return
+            query = scope["query_string"].decode()
+            text = body(f"http://{dict(scope['headers'])[b'host'].decode()}{scope['path']}", query)
             await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": body})
+            await send({"type": "http.response.body", "body": text})
 
         self.set("base_url", self.stack.enter_context(serve(app, 0)))
 
@@ -99,12 +119,16 @@ class Case:
         argv: The command line; ``{folder}`` is a folder of the test's own.
         arrange: What goes before.
         code: The exit code.
+        kind: The class, where another one has a message of the same words.
+        inside: Code of the error in whose message it stands, if it is not told by itself.
     """
 
     message: str
     argv: str
     arrange: Arrange = lambda _: None
     code: int = 2
+    kind: str = ""
+    inside: str = ""
 
 
 def without_sandbox(bench: Bench) -> None:
@@ -206,12 +230,90 @@ def token_fault(kind: str, times: int = 1) -> Arrange:
     return lambda b: b.cli.world.box.fault(kind, times=times)
 
 
+def lock_of(bench: Bench) -> Path:
+    return bench.tokens.with_name(".tokens.json.lock")
+
+
+def hold_lock(bench: Bench) -> None:
+    """Be another process that refreshes, for longer than anybody waits."""
+    bench.patch.setattr("exact_source.auth.durable.LOCK_WAIT_S", 0.0)
+    bench.stack.enter_context(FileLock(lock_of(bench)))
+
+
+SQL_TOKENS = sql_tokens(token_url="sqlite:///{folder}/t.db", token_key=KEY)
+NO_PAIR = Fernet(KEY.encode()).encrypt(b"{}").decode()
+
+
+def journal_of(bench: Bench) -> Path:
+    return bench.tokens.with_name("tokens.json.default.journal")
+
+
+def store_no_pair(bench: Bench) -> None:
+    """Let the database hold what is encrypted with the right key, and no pair."""
+    url = f"sqlite:///{bench.cli.world.folder}/t.db"
+    SqlTokenStorage(url, key=KEY).get_tokens()
+    with sqlite3.connect(bench.cli.world.folder / "t.db") as database:
+        (table,) = database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        ).fetchone()
+        database.execute(f"UPDATE {table} SET tokens = ?", [NO_PAIR])
+
+
+def replies(*given: Reply) -> Arrange:
+    """A token endpoint that answers so, one after the other."""
+    return lambda b: b.set("base_url", b.stack.enter_context(Wire(*given)).base_url)
+
+
+LEASES = each(leases="true", token_url="sqlite:///{folder}/l.db")
+
+
+def hold_lease(bench: Bench) -> None:
+    """Be another worker at the pipeline."""
+    leases = bench.stack.enter_context(SqlLeases(f"sqlite:///{bench.cli.world.folder}/l.db"))
+    bench.stack.enter_context(leases.held("pipeline exact_online"))
+
+
+def open_elsewhere(bench: Bench) -> None:
+    """Let another process have the file open."""
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); input()"
+    command = [sys.executable, "-c", code, str(bench.cli.world.folder / "x.duckdb")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    bench.stack.callback(process.communicate)
+    bench.stack.callback(process.kill)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "open\n"
+
+
+def take_name(bench: Bench) -> None:
+    """Let something in the dataset have a table's name that no rows can be loaded into."""
+    with duckdb.connect(str(bench.cli.world.folder / "x.duckdb")) as database:
+        database.execute("CREATE SCHEMA exact_online")
+        database.execute("CREATE VIEW exact_online.accounts AS SELECT 1 AS id")
+
+
+def endless(url: str, query: str) -> bytes:
+    """Pages of which the third leads to the second."""
+    following = {"a": "b", "b": "a"}[query[-1]] if "skiptoken" in query else "a"
+    page = {"results": [], "__next": f"{url}?$skiptoken={following}"}
+    return json.dumps({"d": page}).encode()
+
+
+def spend_errors(bench: Bench) -> None:
+    """Let earlier runs have met as many errors as Exact bears."""
+    world = bench.cli.world
+    limits = Limits()
+    for _ in range(10):
+        limits.note_error(world.division, ALL_PAGES, world.clock.now())
+    folder = Path(get_dlt_pipelines_dir())
+    ErrorFile(folder / "exact_online.exact-errors.json").keep(limits, world.clock.now())
+
+
 CASES = [
     # -- options ------------------------------------------------------------------------------
     Case("--as-of is", "report --as-of=soon"),
     Case("--destination ‹kind› needs ‹…›; install", "sync --destination=postgres", hide_spec("psycopg2")),
     Case("; put the credentials into .dlt/secrets.toml under", "status --destination=postgres"),
-    Case("is unknown; use duckdb, duckdb:PATH", "sync --destination=oracle"),
+    Case("--destination ‹word› is unknown; use", "sync --destination=oracle"),
     Case("run a sync first", "report --destination=duckdb:{folder}/none.duckdb"),
     Case("duckdb: there is no folder", "sync --destination=duckdb:{folder}/none/x.duckdb"),
     Case("is no address that can be read", "sync --destination=postgresql://db.example:port/books"),
@@ -228,7 +330,7 @@ CASES = [
     Case("use --no-listen and paste", "login --no-browser", occupy),
     Case("deletes is ‹deletes›", "sync --deletes=maybe"),
     Case('divisions must be codes such as', "sync --divisions=abc"),
-    Case("divisions: ‹…› cannot be seen", f"{SYNC} --divisions=9"),
+    Case("divisions: ‹…› cannot be seen by this app and user; see `exact-source divisions`", f"{SYNC} --divisions=9"),
     Case("entities: ‹name› is not read", f"sync --entities={UNREAD}"),
     Case("entities: ‹name› is unknown", "sync --entities=acounts"),
     Case("every division that the app may see is blocked", "entities refresh",
@@ -265,6 +367,8 @@ CASES = [
     Case("--lenient and --strict exclude", "sandbox --lenient --strict"),
     Case("the sandbox needs ‹name›", "sandbox", without_sandbox),
     Case("the demo needs ‹name›", "demo --folder={folder}/new", without_sandbox),
+    Case("‹setting›: ‹name› is unknown", "sync --history=acounts"),
+    Case("--destination ‹kind›: ‹…›", "status", lambda b: b.patch.setenv("RESTORE_FROM_DESTINATION", "perhaps")),
     # -- settings -----------------------------------------------------------------------------
     Case("sources.exact_online.‹name› is not set", "sync", lambda b: b.unset("client_id")),
     Case("base_url must be an https origin", "sync --base-url=http://books.example"),
@@ -276,6 +380,7 @@ CASES = [
     Case("token_destination is not set", "tokens", each(**DLT)),
     Case("token_key is no Fernet key", "sync", each(token_key="short")),
     Case("needs a key, because", "sync", sql_tokens(token_url="sqlite:///{folder}/t.db")),
+    Case("‹user› needs SQLAlchemy", "sync", both(sql_tokens(token_url="sqlite:///{folder}/t.db", token_key=KEY), uninstall("sqlalchemy"))),
     Case("is no database address that SQLAlchemy can use", "sync", sql_tokens(token_url="nope", token_key=KEY)),
     Case("token_destination ‹word› is unknown", "tokens", each(**DLT, token_destination="oracle")),
     Case("does not work with the destination", "tokens", each(**DLT, token_destination="filesystem")),
@@ -300,12 +405,21 @@ CASES = [
     Case("no token refresh: ", SYNC, expired(token_fault("token-429", 9)), 1),
     Case("and so was the one to a second try", SYNC, expired(token_fault("token-503", 9)), 1),
     Case("‹meaning› (‹detail›): run", SYNC, expired(change_tokens(refresh_token="never-issued-token")), 1),
+    Case("‹…›, and then ‹…›; the stored tokens", SYNC, expired(replies(Reply(200), Reply(429))), 1),
+    Case("‹…›; Exact Online has issued the new tokens", SYNC, expired(replies(Reply(200), EARLY)), 1),
     Case("Exact Online refuses the access token", SYNC, change_tokens(access_token="never-issued-token"), 1),
     Case("token file ‹path› ‹what›", SYNC, spoil_tokens(""), 1),
+    Case("token file ‹path› is damaged", SYNC, lambda b: b.tokens.write_bytes(b"\xff"), 1),
+    Case("token file ‹path›: ‹error›", SYNC, spoil_tokens('{"access_token": "x"}'), 1),
+    Case("‹lock file› cannot be locked", SYNC, expired(lambda b: [lock_of(b).unlink(), lock_of(b).mkdir()]), 1),
+    Case("‹lock file› was not released", SYNC, expired(hold_lock), 1),
+    Case("‹place› cannot be read: ‹strerror›", SYNC, both(SQL_TOKENS, lambda b: journal_of(b).mkdir()), 1),
+    Case("‹place› is damaged; nothing was changed", SYNC, both(SQL_TOKENS, lambda b: journal_of(b).write_text(NO_PAIR)), 1),
+    Case("‹place›: ‹error›", SYNC, both(SQL_TOKENS, store_no_pair), 1),
     Case("is encrypted, but", SYNC, spoil_tokens('{"fernet": "x"}'), 1),
     Case("cannot be decrypted", SYNC, both(spoil_tokens('{"fernet": "x"}'), each(token_key=KEY)), 1),
     Case("is open to every user", SYNC, lambda b: b.tokens.chmod(0o644), 1),
-    Case("stored tokens cannot be read", SYNC, spoil_tokens('{"access_token": "x"}'), 1),
+    Case("stored tokens cannot be read", SYNC, spoil_tokens('{"access_token": "x"}'), 1, inside="token-store"),
     Case("token file ‹path› cannot be read: ‹strerror›", SYNC, each(token_file="{folder}"), 1),
     Case("cannot be removed", "logout --yes", each(token_file="{folder}"), 1),
     Case("Exact Online's answer holds no refresh token", "login --code=x",
@@ -318,13 +432,13 @@ CASES = [
     Case("Exact Online answered with an error instead", SYNC, lambda b: b.answer(ALL_PAGES, b'{"error": {"code": ""}}'), 1),
     Case('the answer is not of the form {"d": ...}', SYNC, lambda b: b.answer(ALL_PAGES, b"[]"), 1),
     Case("wrapped in a form that is not known", SYNC, lambda b: b.answer(ALL_PAGES, b'{"d": 7}'), 1),
-    Case("the answer is cut off or no JSON", SYNC, lambda b: b.answer(ALL_PAGES, b'{"d": '), 1),
-    Case("the answer is empty", SYNC, lambda b: b.answer(ALL_PAGES, b""), 1),
-    Case("the answer is HTML or XML", SYNC, lambda b: b.answer(ALL_PAGES, b"<html>"), 1),
-    Case("the answer is not UTF-8", SYNC, lambda b: b.answer(ALL_PAGES, b"\xff"), 1),
-    Case("the answer is nested too deeply", SYNC, lambda b: b.answer(ALL_PAGES, b"[" * 100_000), 1),
+    Case("the answer is cut off or no JSON", SYNC, lambda b: b.answer(ALL_PAGES, b'{"d": '), 1, inside="remote"),
+    Case("the answer is empty", SYNC, lambda b: b.answer(ALL_PAGES, b""), 1, inside="remote"),
+    Case("the answer is HTML or XML", SYNC, lambda b: b.answer(ALL_PAGES, b"<html>"), 1, inside="remote"),
+    Case("the answer is not UTF-8", SYNC, lambda b: b.answer(ALL_PAGES, b"\xff"), 1, inside="remote"),
+    Case("the answer is nested too deeply", SYNC, lambda b: b.answer(ALL_PAGES, b"[" * 100_000), 1, inside="remote"),
     Case("gave up in the middle of the rows", SYNC,
-         lambda b: b.answer(ALL_PAGES, b'{"d": {"results": [{"error": {"code": ""}}]}}'), 1),
+         lambda b: b.answer(ALL_PAGES, b'{"d": {"results": [{"error": {"code": ""}}]}}'), 1, inside="remote"),
     Case("a row names a division that is no number", SYNC,
          lambda b: b.answer(ALL_PAGES, b'{"d": {"results": [{"ID": "1", "Division": "x"}]}}'), 1),
     Case("row of another division", SYNC, lambda b: b.fault("wrong-division", times=99), 1),
@@ -332,6 +446,13 @@ CASES = [
          lambda b: b.answer("system/Divisions", b'{"d": {"results": [{"Description": "x"}]}}'), 1),
     Case("the next link leaves the endpoint", SYNC, lambda b: b.fault("foreign-next", times=99), 1),
     Case("the next link leads to its own page", SYNC, lambda b: b.fault("repeat-next", times=99), 1),
+    Case("‹where›: the next link repeats itself", "divisions", lambda b: b.answer("system/Divisions", endless), 1),
+    Case("‹…›: the next link repeats itself; reading stopped", SYNC, lambda b: b.answer(ALL_PAGES, endless), 1),
+    Case("over ‹KEYLESS ROWS› rows have", SYNC.replace("accounts", "document_types"),
+         lambda b: b.answer("documents/DocumentTypes", b'{"d": {"results": [%s]}}' % b",".join([b"{}"] * 1001)), 1),
+    Case("Exact refused too often", SYNC, spend_errors, 1),
+    Case("$metadata is larger than", "entities refresh --entities=journals",
+         lambda b: b.answer("$metadata", b" " * (MAX_BYTES + 1)), 1),
     Case("the answer to $inlinecount holds no count", "plan --entities=accounts",
          lambda b: b.answer("crm/Accounts", b'{"d": {"results": []}}'), 0),
     Case("$metadata describes no entity type", "entities refresh --entities=journals",
@@ -339,11 +460,11 @@ CASES = [
     Case("$metadata holds a document type", "entities refresh --entities=journals",
          lambda b: b.answer("$metadata", b"<!DOCTYPE x><Edmx/>"), 1),
     Case("$metadata is cut off or no XML", "entities refresh --entities=journals",
-         lambda b: b.answer("$metadata", b"<Edmx>"), 1),
+         lambda b: b.answer("$metadata", b"<Edmx>"), 1, inside="remote"),
     Case("an HTML page came instead of $metadata", "entities refresh --entities=journals",
-         lambda b: b.answer("$metadata", b"<html></html>"), 1),
+         lambda b: b.answer("$metadata", b"<html></html>"), 1, inside="remote"),
     Case("another document came instead of $metadata", "entities refresh --entities=journals",
-         lambda b: b.answer("$metadata", b"<Other/>"), 1),
+         lambda b: b.answer("$metadata", b"<Other/>"), 1, inside="remote"),
     Case("Exact Online names no current division", "divisions",
          lambda b: b.answer("current/Me", b'{"d": {"results": []}}')),
     Case("the app may see no division", "divisions",
@@ -355,82 +476,62 @@ CASES = [
     Case("webhook_secret is not set", "webhooks serve"),
     Case("the receiver needs ‹name›", "webhooks serve", uninstall("uvicorn")),
     Case("there is no ‹place›, so no receiver writes", f"{SYNC} --changed", each(notices_url="sqlite:///{folder}/n.db")),
-    Case("‹place›: ‹…›", f"{SYNC} --changed", each(notices_url="sqlite:////none/n.db"), 1),
+    Case("‹place›: ‹…›", f"{SYNC} --changed", each(notices_url="sqlite:////none/n.db"), 1, "NoticesError"),
     Case("table exact_leases in ‹…›: ‹…›", SYNC,
          each(leases="true", token_url="sqlite:////none/l.db"), 3),
-    Case("‹place›: ‹…›", SYNC, sql_tokens(token_url="sqlite:////none/t.db", token_key=KEY), 1),
+    Case("‹place›: ‹…›", SYNC, sql_tokens(token_url="sqlite:////none/t.db", token_key=KEY), 1, "TokenStoreError"),
+    Case("‹item› ‹who›; run again later", SYNC, both(LEASES, hold_lease), 3),
     # -- limits -------------------------------------------------------------------------------
     Case("the ‹max calls› calls of --max-calls", f"{SYNC} --max-calls=1", code=3),
     Case("--reserve-calls, --contract-cap: ", "plan --entities=accounts --reserve-calls=6000"),
     Case("calls of today (contract_cap) are used up", f"{SYNC} --contract-cap=1", code=3),
     Case("division ‹division›: today's", SYNC, lambda b: [b.cli.world.box.consume(d, 5000) for d in b.cli.world.box.divisions], 3),
+    Case("stopped while waiting", f"{SYNC} --max-minutes=1", lambda b: b.fault("503", times=99), 3),
+    Case("another sync of the pipeline", SYNC, lambda b: b.stack.enter_context(only_one("exact_online", 0.0)), 3),
     # -- destinations -------------------------------------------------------------------------
     Case("destination ‹name›: ‹…›", "status --destination=duckdb:{folder}/x.duckdb",
          lambda b: b.file("x.duckdb", "no database"), 1),
+    Case("another process has the DuckDB file open", SYNC, open_elsewhere, 3),
+    Case("‹…›: ‹…›", SYNC, take_name, 1),
 ]  # fmt: skip
 
 
-# Not to be had from outside: why, and which test provokes it instead.
-PYTHON = "only code that uses the classes can do that"
-RACE = "two processes at the same moment"
-DISK = "a disk that fails between two steps; tests/faults/test_auth_files.py"
-DATABASE = "a database that fails between two steps; tests/faults/test_auth_database.py"
-TOKENS = (
-    "a token endpoint that answers each time in another way; tests/faults/test_auth_endpoint.py"
-)
-WEBHOOK = "a webhook is answered, no command ends; tests/flow/test_webhooks.py"
+# Not to be had from the command line alone: the test that provokes it, and words that it asserts.
 ELSEWHERE = {
-    "Exact Online rejects a fresh access token": "OAuth says first that the token is refused",
-    "no browser came back within": "takes five minutes by the computer's own clock",
-    "--destination ‹kind›: ‹…›": "what dlt says of a destination that it cannot configure",
-    "‹…›: ‹…›": "a destination that fails in a load; tests/flow/test_cron.py",
-    "did not arrive": "a package that another process left; tests/flow/test_first_load.py",
-    "another process has the DuckDB file open": RACE + "; tests/flow/test_cron.py",
-    "another sync of the pipeline": RACE + "; tests/flow/test_cron.py",
-    "DltStateTokenStorage and dev_mode": PYTHON,
-    "DltStateTokenStorage needs a": PYTHON,
-    "a parameter must be a guid": "the catalogue has only such parameters; tests/unit/test_odata.py",
-    "reconcile_days must be 0 or more": PYTHON,
-    "sources.exact_online.‹name› is empty": PYTHON,
-    "the SQL of the report is missing": "a broken installation; tests/unit/test_report_models.py",
-    "the working folder ‹working dir›": "dlt drops every package that is known so far",
-    "dataset ‹dataset name› was loaded in": "tasks of a scheduler alone; tests/flow/test_groups.py",
-    "token_storage has no method": PYTHON,
-    "‹setting›: ‹name› is unknown": PYTHON,
-    "‹user› knows no lock for": "another database than those that are proven; tests/flow/test_leases.py",
-    "‹user› needs SQLAlchemy": "an installation without it; the proofs of packaging",
-    "‹user› takes an SQLAlchemy URL": PYTHON,
-    "it must return TokenData or None": PYTHON,
-    "a signed webhook names no Topic": WEBHOOK,
-    "a webhook came without the hash": WEBHOOK,
-    "the query is ‹…› characters long": "no entity has so many columns; tests/unit/test_url_limit.py",
-    "$metadata is larger than": "more than any service sends",
-    "‹where›: the next link repeats itself": "a list in two pages; tests/flow/test_sync_bad_streams.py",
-    "the next link repeats itself; reading stopped": "after a page that was well",
-    "‹item› ‹who›; run again later": RACE + "; tests/flow/test_leases.py",
-    "stopped while waiting": "a signal; tests/flow/test_cli_signals.py",
-    "‹where›: stopped": "a signal while keys are compared; tests/flow/test_sync_deletes.py",
-    "source ‹name› was not made by": PYTHON,
-    "over ‹KEYLESS ROWS› rows have": "an API that is another; tests/flow/test_sync_bad_streams.py",
-    "refused the list of divisions; the app": "only where divisions are named, which no command does",
-    "Exact refused too often": "ten runs; tests/flow/test_sync_limits.py",
-    "‹where›: there already": "is told as it is, no command ends with it; tests/flow/test_webhooks.py",
-    "so whether it was done is unknown": "tests/flow/test_webhooks.py",
-    "TokenData.‹name› must be": PYTHON,
-    "new tokens could not be stored": DISK,
-    "and then Exact Online could not be reached": TOKENS,
-    "‹…›, and then ‹…›; the stored tokens": TOKENS,
-    "issues no others yet": TOKENS,
-    "the token lock was not released": RACE,
-    "token file ‹path› is damaged": DISK,
-    "token file ‹path›: ‹error›": DISK,
-    "‹lock file› cannot be locked": DISK,
-    "‹lock file› was not released": RACE,
-    "‹place› cannot be read: ‹strerror›": DISK,
-    "‹place› is damaged; nothing was changed": DISK,
-    "‹place›: ‹error›": DATABASE,
-    "‹place›: not locked": PYTHON,
-    "‹what› ‹path› cannot be written": DISK,
+    # Tasks of a scheduler, two of whose runs divide the companies in other ways.
+    "was loaded in ‹numbers› groups of divisions": (
+        "tests/flow/test_groups.py::test_another_number_of_groups_is_refused_before_a_call_is_spent",
+        "groups of divisions, not in",
+    ),
+    # Two processes, of which one is killed at the right moment.
+    "did not arrive": (
+        "tests/flow/test_first_load.py::test_a_package_that_dlt_gave_up_is_no_success",
+        "did not arrive",
+    ),
+    # A write to Exact, whose errors are lines of a table and not what the command ends with.
+    "so whether it was done is unknown": (
+        "tests/flow/test_webhooks.py::test_a_write_is_never_sent_twice",
+        "whether it was done is unknown",
+    ),
+    # A disk that fills up, a database that stays away: between two steps of a rotation.
+    "new tokens could not be stored": (
+        "tests/faults/test_auth_database.py::test_a_database_that_stays_away_leaves_the_pair_in_the_journal",
+        "could not be stored",
+    ),
+    "‹what› ‹path› cannot be written": (
+        "tests/faults/test_auth_files.py::test_a_full_disk_is_found_out_before_the_token_is_spent",
+        "cannot be written",
+    ),
+    # A server that goes away between two requests.
+    "and then Exact Online could not be reached": (
+        "tests/faults/test_auth_endpoint.py::test_a_lost_reply_and_then_nobody_there_says_both",
+        "could not be reached",
+    ),
+    # Exact's own clock, and an access token that it rejects although it is young.
+    "Exact Online has lately issued newer tokens": (
+        "tests/faults/test_auth_endpoint.py::test_too_early_for_a_token_that_exact_rejects_is_not_a_login_for_ever",
+        "lately issued newer tokens",
+    ),
 }
 
 
@@ -445,32 +546,86 @@ def test_a_command_ends_with_the_message_and_its_exit_code(bench: Bench, case: C
     places = {"folder": bench.cli.world.folder, "port": bench.port}
     argv = [word.format(**places) for word in shlex.split(case.argv)]
 
-    result = bench.cli(*argv)
+    result = bench.cli(*argv, "--log-format=json")
 
-    lines = result.err.splitlines()
-    errors = [line for line in lines if line.startswith("error: ")]
+    lines = [json.loads(line) for line in result.err.splitlines()]
+    errors = [line for line in lines if line["message"].startswith("error: ")]
     assert result.code == case.code, result.err
+    assert not [line for line in lines if "\n" in line["message"]]
     if case.code == 0:
         assert re.search(pattern(case.message), result.err + result.out)
     elif case.code == SAFE and not errors:
         # Nothing went wrong: the day's calls are used up, and the rest waits for the next.
-        said = [line for line in lines if re.search(pattern(case.message), line)]
-        assert [line.split(": ")[0] for line in said] == ["waiting"], lines
+        said = [line for line in lines if re.search(pattern(case.message), line["message"])]
+        assert [line["message"].split(": ")[0] for line in said] == ["waiting"], lines
+        assert lines[-1]["code"] == code_of(case)
     else:
         assert len(errors) == 1, lines
-        assert re.search(pattern(case.message), errors[0]), lines
+        assert re.search(pattern(case.message), errors[0]["message"]), lines
+        assert errors[0]["code"] == code_of(case)
+
+
+@dataclass(frozen=True)
+class About:
+    """A message, and the code of its class."""
+
+    kind: str
+    text: str
+    code: str
+
+
+@cache
+def spelled() -> frozenset[About]:
+    found = messages()  # imports the modules whose classes follow
+    codes = {kind.__name__: kind.code for kind in kinds()}
+    return frozenset(About(m.kind, m.text, codes[m.kind]) for m in found)
+
+
+def about(part: str, kind: str = "") -> list[About]:
+    """The messages that a case is about: that of just these words, else those that hold them."""
+    found = [m for m in spelled() if kind in {"", m.kind}]
+    return [m for m in found if m.text == part] or [m for m in found if part in m.text]
+
+
+def code_of(case: Case) -> str:
+    (message,) = about(case.message, case.kind)
+    return case.inside or message.code
+
+
+ALL = [
+    *((case.message, case.kind) for case in CASES),
+    *((case.message, "") for case in CODE_CASES),
+    *((part, "") for part in ELSEWHERE),
+]
 
 
 def test_every_message_is_provoked() -> None:
-    known = [*(case.message for case in CASES), *ELSEWHERE]
-    left = [m.text for m in messages() if not [part for part in known if part in m.text]]
-    assert left == [], "add a case, or to ELSEWHERE why no command can end with it"
+    provoked = {(m.kind, m.text) for part, kind in ALL for m in about(part, kind)}
+    left = {(m.kind, m.text) for m in spelled()} - provoked
+    assert left == set(), "add a case here, or to CODE_CASES, or name the test that provokes it"
 
 
-def test_no_case_is_about_a_message_that_is_gone() -> None:
-    texts = [m.text for m in messages()]
-    known = [*(case.message for case in CASES), *ELSEWHERE]
-    assert [part for part in known if not [text for text in texts if part in text]] == []
+@pytest.mark.parametrize(("part", "kind"), ALL, ids=[part for part, _ in ALL])
+def test_a_case_is_about_one_message_that_is_there(part: str, kind: str) -> None:
+    assert len(about(part, kind)) == 1
+
+
+def test_a_message_that_a_command_can_end_with_is_provoked_by_one() -> None:
+    through_commands = {(m.kind, m.text) for c in CASES for m in about(c.message, c.kind)}
+    others = [*(case.message for case in CODE_CASES), *ELSEWHERE]
+    assert [
+        part for part in others if {(m.kind, m.text) for m in about(part)} & through_commands
+    ] == []
+
+
+@pytest.mark.parametrize(("message", "named"), ELSEWHERE.items(), ids=ELSEWHERE)
+def test_the_test_that_is_named_is_there_and_asserts_the_message(
+    message: str, named: tuple[str, str]
+) -> None:
+    (test, words), (told,) = named, about(message)
+    source = source_of(test)
+    assert words in re.sub(r'"\s+r?"', "", source), test
+    assert any(words in part for part in re.split("‹.*?›", told.text))
 
 
 def test_the_page_is_the_one_that_the_source_makes() -> None:

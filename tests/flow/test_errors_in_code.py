@@ -1,0 +1,214 @@
+# ruff: noqa: E501 (a table of cases)
+"""Errors that only code can provoke which uses the classes; what a command can is in the catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, cast
+
+import dlt
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import create_engine
+
+from exact_source.asking import make_asking_run
+from exact_source.auth import DltStateTokenStorage, OAuth, SqlTokenStorage, TokenData
+from exact_source.auth.loopback import wait_for_redirect
+from exact_source.auth.storage import _process_lock
+from exact_source.cli.divisions import read_list
+from exact_source.client import ExactClient, Target
+from exact_source.database import Database
+from exact_source.errors import ExactError
+from exact_source.odata import MAX_URL, build_url, format_literal
+from exact_source.report.models import models_folder
+from exact_source.source import make_options, run_of
+from exact_source.sync import load_pending
+from exact_source.webhooks.signed import read_notice, sign
+from exact_source.webhooks.subscriptions import PATH
+from tests.world import World
+
+KEY = Fernet.generate_key().decode()
+NOW = datetime(2026, 3, 10, tzinfo=UTC)
+
+
+@dataclass
+class Coder:
+    """Somebody who writes Python."""
+
+    world: World
+    patch: pytest.MonkeyPatch
+
+    def pipeline(self, **more: Any) -> dlt.Pipeline:
+        folder = str(self.world.folder / "code")
+        made: dlt.Pipeline = dlt.pipeline("code", pipelines_dir=folder, **more)
+        return made
+
+    def oauth(self, storage: Any, client_id: str = "x") -> OAuth:
+        return OAuth(client_id, "y", "https://x.example/", storage, base_url=self.world.base_url)
+
+
+@dataclass
+class Stuck:
+    """A pipeline with packages that can be neither loaded nor dropped."""
+
+    working_dir: str = "/srv/code"
+    has_pending_data: bool = True
+    done: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        self.done.append("run")
+
+    def abort_packages(self) -> None:
+        self.done.append("abort")
+
+
+class Wrong:
+    """A storage that gives no tokens."""
+
+    def get_tokens(self) -> Any:
+        return {"access_token": "x"}
+
+    def save_tokens(self, tokens: TokenData) -> None:
+        raise AssertionError(tokens)
+
+
+def pair(**changes: Any) -> TokenData:
+    values: dict[str, Any] = {
+        "access_token": "a",
+        "refresh_token": "r",
+        "token_type": "bearer",
+        "expires_at": NOW,
+    }
+    return TokenData(**values | changes)
+
+
+def duckdb_in(coder: Coder) -> Any:
+    return dlt.destinations.duckdb(str(coder.world.folder / "code.duckdb"))
+
+
+def wait_for_a_thread(coder: Coder) -> None:
+    coder.patch.setattr("exact_source.auth.storage.LOCK_WAIT_S", 0.0)
+    coder.world.clock.sandbox.advance(700)
+    storage = coder.world.storage
+    with _process_lock(storage):
+        asyncio.run(coder.oauth(storage).access_token())
+
+
+def find_no_sql(coder: Coder) -> None:
+    coder.patch.setattr("exact_source.report.models.PLACES", ())
+    models_folder()
+
+
+class Tokens:
+    """Of a program that gets another token each time, and none that Exact takes."""
+
+    async def access_token(self) -> str:
+        return "one-access-token"
+
+    async def report_rejected(self, access_token: str, *, date: str | None = None) -> str:
+        return f"not-{access_token}"
+
+
+def call_with_rejected_tokens(coder: Coder) -> None:
+    async def ask() -> None:
+        client = ExactClient(Tokens(), coder.world.base_url, clock=coder.world.clock)
+        target = Target(coder.world.division, "crm/Accounts", "accounts")
+        await client.get(target, build_url(target.path, coder.world.division, {}), bytes)
+
+    asyncio.run(ask())
+
+
+def stop_a_call(coder: Coder) -> None:
+    run = coder.world.make_run()
+    run.stop_requested = True
+    run.heed_stop(Target(coder.world.division, "crm/Accounts", "accounts"))
+
+
+def refuse_list_of_named_divisions(coder: Coder) -> None:
+    world = coder.world
+    for division in world.box.divisions:
+        world.box.deny(division, "system/Divisions")
+    options = make_options(divisions=[world.division])
+    run = make_asking_run(options, world.settings, world.storage, world.clock)
+    asyncio.run(read_list(run))
+
+
+def subscribe_twice(coder: Coder) -> None:
+    world = coder.world
+    run = make_asking_run(make_options(), world.settings, world.storage, world.clock)
+
+    async def ask() -> None:
+        async with run.asking() as client:
+            for _ in range(2):
+                body = {"CallbackURL": "https://x.example/", "Topic": "Items"}
+                target = Target(world.division, PATH, "webhook_subscriptions")
+                await client.change(target, "POST", build_url(PATH, world.division, {}), body)
+
+    asyncio.run(ask())
+
+
+def foreign_source() -> Any:
+    @dlt.source
+    def foreign() -> Any:
+        return dlt.resource([{"id": 1}], name="rows")
+
+    return foreign()
+
+
+@dataclass(frozen=True)
+class CodeCase:
+    """A message, and what provokes it."""
+
+    message: str
+    act: Callable[[Coder], object]
+
+
+SIGNED = b'{"Topic":7}'
+HASH = sign(SIGNED, "secret").encode()
+CODE_CASES = [
+    CodeCase("no browser came back within", lambda c: wait_for_redirect(("127.0.0.1", 0, "/"), "s", 0.0)),
+    CodeCase("DltStateTokenStorage and dev_mode", lambda c: DltStateTokenStorage(
+        c.pipeline(destination=duckdb_in(c), dataset_name="books", dev_mode=True), key=KEY)),
+    CodeCase("DltStateTokenStorage needs a dataset_name", lambda c: DltStateTokenStorage(duckdb_in(c), key=KEY)),
+    CodeCase("DltStateTokenStorage needs a pipeline", lambda c: DltStateTokenStorage(c.pipeline(), key=KEY)),
+    CodeCase("a parameter must be a guid", lambda c: format_literal("g", "no guid")),
+    CodeCase("the query is ‹…› characters long", lambda c: build_url("x", 1, {"$select": "A" * MAX_URL})),
+    CodeCase("reconcile_days must be 0 or more", lambda c: make_options(reconcile_days=-1)),
+    CodeCase("sources.exact_online.‹name› is empty", lambda c: c.oauth(c.world.storage, "")),
+    CodeCase("token_storage has no method", lambda c: c.oauth(object())),
+    CodeCase("it must return TokenData or None", lambda c: asyncio.run(c.oauth(Wrong()).access_token())),
+    CodeCase("the token lock was not released", wait_for_a_thread),
+    CodeCase("TokenData.‹name› must be a datetime with", lambda c: pair(expires_at=NOW.replace(tzinfo=None))),
+    CodeCase("TokenData.‹name› must be in UTC", lambda c: pair(expires_at=NOW.astimezone(timezone(timedelta(hours=1))))),
+    CodeCase("TokenData.‹name› must be a text", lambda c: pair(access_token="")),
+    CodeCase("‹user› takes an SQLAlchemy URL", lambda c: SqlTokenStorage(cast("Any", 7), key=KEY)),
+    CodeCase("‹user› knows no lock for", lambda c: Database(
+        create_engine("sqlite://"), user="x", lock_wait_s=1, dialects=("postgresql",))),
+    CodeCase("‹place›: not locked", lambda c: SqlTokenStorage(f"sqlite:///{c.world.folder}/t.db", key=KEY)._remove()),
+    CodeCase("the SQL of the report is missing", find_no_sql),
+    CodeCase("the working folder ‹working dir›", lambda c: load_pending(cast("Any", Stuck()))),
+    CodeCase("source ‹name› was not made by", lambda c: run_of(foreign_source())),
+    CodeCase("Exact Online rejects a fresh access token", call_with_rejected_tokens),
+    CodeCase("‹where›: stopped", stop_a_call),
+    CodeCase("refused the list of divisions; the app", refuse_list_of_named_divisions),
+    CodeCase("‹where›: there already", subscribe_twice),
+    CodeCase("a webhook came without the hash", lambda c: read_notice(b"{}", "secret")),
+    CodeCase("a signed webhook names no Topic",
+             lambda c: read_notice(b'{"Content":' + SIGNED + b',"HashCode":"' + HASH + b'"}', "secret")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CODE_CASES, ids=[c.message for c in CODE_CASES])
+def test_code_is_told_in_one_line(
+    world: World, monkeypatch: pytest.MonkeyPatch, case: CodeCase
+) -> None:
+    with pytest.raises(ExactError) as caught:
+        case.act(Coder(world, monkeypatch))
+
+    said = str(caught.value)
+    assert re.search(".*".join(map(re.escape, re.split("‹.*?›", case.message))), said)
+    assert "\n" not in said
