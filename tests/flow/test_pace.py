@@ -7,8 +7,12 @@ import math
 import selectors
 from collections import Counter
 from collections.abc import Coroutine
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import dlt
 import httpx
 import pytest
 
@@ -18,7 +22,11 @@ from exact_source.feeds import harmless_filter, plan_feeds
 from exact_source.limits import Limits
 from exact_source.listing import read_all
 from exact_source.pages import PageSchema
+from exact_source.run import ROUND_ROWS, ROUND_S, Run
 from exact_source.sandbox import Sandbox, SandboxClock
+from exact_source.source import make_options
+from exact_source.sync import Outcome, sync
+from tests.world import billed, feed_path
 
 ENTITIES = (
     "journals", "gl_accounts", "accounts", "contacts", "items", "sales_orders", "sales_invoices",
@@ -28,41 +36,46 @@ START = 1_772_000_000.0 // 60 * 60 + 7.0  # somewhere in a minute
 LATENCY_S = 0.3
 
 
-class JumpingSelector(selectors.DefaultSelector):
-    """Waits for nothing: where a loop would sleep, its time jumps."""
+class Jumps(SandboxClock):
+    """Time as the sum of the waits that event loops skipped: the sandbox's and the client's."""
 
-    jumped_s = 0.0
+    def __init__(self) -> None:
+        super().__init__(START, frozen=True)
+        self.sum_s = 0.0
+
+    def now(self) -> float:
+        return START + self.sum_s
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def new_loop(self) -> JumpingLoop:
+        return JumpingLoop(self)
+
+
+class JumpingSelector(selectors.DefaultSelector):
+    """Waits for other threads only: where a loop would sleep, time jumps."""
+
+    def __init__(self, jumps: Jumps) -> None:
+        super().__init__()
+        self.jumps = jumps
 
     def select(self, timeout: float | None = None) -> Any:
-        events = super().select(0)
+        events = super().select(None if timeout is None else 0)
         if not events and timeout:
-            self.jumped_s += timeout
+            self.jumps.sum_s += timeout
         return events
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time is the sum of the waits that it skipped."""
+    """An event loop that waits for nothing."""
 
-    def __init__(self) -> None:
-        self.jumps = JumpingSelector()
-        super().__init__(self.jumps)
+    def __init__(self, jumps: Jumps) -> None:
+        self.jumps = jumps
+        super().__init__(JumpingSelector(jumps))
 
     def time(self) -> float:
-        return self.jumps.jumped_s
-
-
-class LoopClock(SandboxClock):
-    """The sandbox's and the client's time: that of the loop."""
-
-    def __init__(self, loop: JumpingLoop) -> None:
-        super().__init__(START, frozen=True)
-        self._loop = loop
-
-    def now(self) -> float:
-        return START + self._loop.time()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        return self.jumps.sum_s
 
 
 class Token:
@@ -76,6 +89,16 @@ class Token:
 
     async def report_rejected(self, access_token: str, *, date: str | None = None) -> str:
         return access_token
+
+
+def connect(box: Sandbox, limits: Limits) -> ExactClient:
+    return ExactClient(
+        Token(box.issue_tokens()["access_token"]),
+        "http://sandbox",
+        limits=limits,
+        clock=box.clock,  # type: ignore[arg-type]
+        transport=httpx.ASGITransport(box.app),
+    )
 
 
 async def read_company(client: ExactClient, division: int) -> None:
@@ -93,27 +116,18 @@ async def read_company(client: ExactClient, division: int) -> None:
     await asyncio.gather(*(read(rank, name) for rank, name in enumerate(ENTITIES)))
 
 
-def simulate(
-    box: Sandbox, loop: JumpingLoop, others: Coroutine[Any, Any, None] | None = None
-) -> float:
-    """Read all companies side by side; gives the seconds that it took."""
+def simulate(box: Sandbox, loop: JumpingLoop, others: Coroutine[Any, Any, None]) -> None:
+    """Read all companies side by side."""
 
     async def everything() -> None:
-        client = ExactClient(
-            Token(box.issue_tokens()["access_token"]),
-            "http://sandbox",
-            limits=Limits(),
-            clock=box.clock,  # type: ignore[arg-type]
-            transport=httpx.ASGITransport(box.app),
-        )
+        client = connect(box, Limits())
         try:
             reads = [read_company(client, division) for division in box.divisions]
-            await asyncio.gather(*reads, *([others] if others else []))
+            await asyncio.gather(*reads, others)
         finally:
             await client.close()
 
     loop.run_until_complete(everything())
-    return loop.time()
 
 
 def least_s(calls: int) -> float:
@@ -127,35 +141,87 @@ def least_s(calls: int) -> float:
 
 
 @pytest.fixture
-def loop() -> Any:
-    made = JumpingLoop()
-    yield made
-    made.close()
+def jumps() -> Jumps:
+    return Jumps()
 
 
-def make_box(loop: JumpingLoop, companies: int) -> Sandbox:
+def make_box(jumps: Jumps, companies: int, invoices: int = 30, page_size: int = 4) -> Sandbox:
     return Sandbox(
-        companies=companies, invoices=30, clock=LoopClock(loop), latency=LATENCY_S,
-        page_size=4, large_page_size=4,
+        companies=companies, invoices=invoices, clock=jumps, latency=LATENCY_S,
+        page_size=page_size, large_page_size=page_size,
     )  # fmt: skip
 
 
+@dataclass
+class Syncs:
+    """Whole syncs, through the source and dlt into DuckDB, in loops whose time is moved."""
+
+    jumps: Jumps
+    folder: Path
+
+    def sync(self, box: Sandbox) -> Outcome:
+        limits = Limits()
+        self.pipeline = dlt.pipeline(
+            "exact_online",
+            destination=dlt.destinations.duckdb(str(self.folder / "exact.duckdb")),
+            dataset_name="pace",
+            pipelines_dir=str(self.folder / "pipelines"),
+        )
+        options = make_options(round_s=ROUND_S, round_rows=ROUND_ROWS)
+        run = Run(options, lambda: connect(box, limits), clock=self.jumps, limits=limits)
+        return sync(self.pipeline, run, ENTITIES)
+
+    def assert_all_is_there(self, box: Sandbox) -> None:
+        for entity in ENTITIES:
+            with self.pipeline.sql_client() as client:
+                found = client.execute_sql(f"SELECT division, count(*) FROM {entity} GROUP BY 1")
+            path = feed_path(entity)
+            wanted = {(division, len(box.rows(path, division))) for division in box.divisions}
+            assert {tuple(row) for row in found or ()} == wanted
+
+
+@pytest.fixture
+def syncs(jumps: Jumps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Syncs:
+    monkeypatch.setattr(asyncio, "new_event_loop", jumps.new_loop)  # where dlt gets its loops
+    return Syncs(jumps, tmp_path)
+
+
+@pytest.mark.slow
 def test_twenty_companies_with_ten_entities_come_within_a_tenth_of_what_the_rules_allow(
-    loop: JumpingLoop,
+    jumps: Jumps, syncs: Syncs
 ) -> None:
-    box = make_box(loop, 20)
+    box = make_box(jumps, 20, invoices=3, page_size=2)
 
-    took_s = simulate(box, loop)
+    outcome = syncs.sync(box)
 
-    calls = Counter(r.division for r in box.requests)
-    assert min(calls.values()) > 120  # three minutes' windows at least
+    calls = Counter(r.division for r in billed(box.requests))
+    assert outcome.exit_code == 0
+    assert min(calls.values()) > 60  # more than a minute allows
     assert {r.status for r in box.requests} == {200}
     assert {box.max_in_flight(d) for d in box.divisions} == {1}
-    assert took_s <= 1.1 * max(least_s(n) for n in calls.values())
+    assert jumps.sum_s <= 1.1 * max(least_s(n) for n in calls.values())
+    syncs.assert_all_is_there(box)
 
 
-def test_calls_that_others_take_are_waited_out_without_an_error(loop: JumpingLoop) -> None:
-    box = make_box(loop, 2)
+def test_a_company_with_work_left_uses_all_calls_of_a_minute_over_rounds_and_is_never_refused(
+    jumps: Jumps, syncs: Syncs
+) -> None:
+    box = make_box(jumps, 2, invoices=100)
+
+    outcome = syncs.sync(box)
+
+    assert (outcome.exit_code, outcome.rounds) == (0, 2)
+    assert {r.status for r in box.requests} == {200}
+    for division in box.divisions:
+        minutes = Counter(int(r.at // 60) for r in box.requests if r.division == division)
+        *full, _last = (minutes[minute] for minute in range(min(minutes), max(minutes) + 1))
+        assert len(full) >= 5
+        assert min(full) >= 0.98 * 60
+    syncs.assert_all_is_there(box)
+
+
+def test_calls_that_others_take_are_waited_out_without_an_error(jumps: Jumps) -> None:
+    box = make_box(jumps, 2)
     division = box.divisions[0]
 
     async def others() -> None:
@@ -163,7 +229,8 @@ def test_calls_that_others_take_are_waited_out_without_an_error(loop: JumpingLoo
             box.consume(division, 5)
             await asyncio.sleep(4)
 
-    simulate(box, loop, others())
+    with closing(jumps.new_loop()) as loop:
+        simulate(box, loop, others())
 
     assert {r.status for r in box.requests} <= {200, 429}
     for path in ("bulk/Financial/TransactionLines", "sync/CRM/Accounts"):

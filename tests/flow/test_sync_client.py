@@ -16,7 +16,7 @@ from exact_source.client import ANSWER_S, ATTEMPTS, ExactClient, Target
 from exact_source.envelope import BrokenPageError
 from exact_source.errors import AuthenticationError, LimitError, RemoteError
 from exact_source.sandbox.faults import LOGIN_PAGE
-from tests.flow.test_pace import START, JumpingLoop, LoopClock
+from tests.flow.test_pace import START, JumpingLoop, Jumps
 from tests.world import World
 
 DIVISION = 7
@@ -76,7 +76,7 @@ class Script:
 
 @pytest.fixture
 def loop() -> Iterator[JumpingLoop]:
-    made = JumpingLoop()
+    made = Jumps().new_loop()
     yield made
     made.close()
 
@@ -88,7 +88,7 @@ def ask(loop: JumpingLoop, server: Script, *names: str) -> list[Any]:
         client = ExactClient(
             Tokens(),
             "http://exact",
-            clock=LoopClock(loop),
+            clock=loop.jumps,
             transport=httpx.ASGITransport(server),
         )
         gets = [
