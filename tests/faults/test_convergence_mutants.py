@@ -104,6 +104,9 @@ MUTANTS: dict[str, Patch] = {
     "all rights are given": attribute(ExactClient, "has_rights", yes),
     "an empty list of tombstones is believed": attribute(tombstones, "_may_be_empty", nothing),
     "a move is not noticed": a_move_is_not_noticed,
+    "tombstones of before a move tell something": attribute(
+        Stream, "_start_over_if_never_followed", lambda _self: None
+    ),
     "tombstones of three months ago are there": attribute(
         Stream, "_missed_tombstones", lambda _self: False
     ),
