@@ -81,6 +81,9 @@ class Chain:
 
     # -- its beginning -------------------------------------------------------------------------
 
+    async def _apply_tombstones(self) -> None:
+        """Remove what is told to be gone, before a chain begins; who reads chains knows how."""
+
     async def _begin(self) -> None:
         now = self.run.clock.now()
         since = cursors.next_since(self.cursor, self.run.options.zone_slack_s)
@@ -326,11 +329,12 @@ class Chain:
         """The last page: what is gone goes with it, and only then the cursor moves."""
         if self._is_suspiciously_empty(before, rows_read):
             self.result.notes.append("nothing above the cursor, not even its own row: read anew")
-            # The highest version that was seen is of that database, too.
-            self.run.versions.pop(self.division.code, None)
-            self.cursor = replace(
-                before, value=None, recent=(), ceiling=None, scan=None, start_version=None
-            )
+            # The highest version that was seen is of that database, too, and so are known tombstones.
+            self.run.forget_versions(self.division.code)
+            fresh = replace(before, value=None, recent=(), ceiling=None, scan=None)
+            self.cursor = replace(fresh, start_version=None, tombstones=None, buried=())
+            await self._apply_tombstones()
+            self.result.shared_calls += self.run.take_overhead(self.division.code)
             await self._begin()
             self._look_for_unmet()
             return

@@ -287,6 +287,15 @@ class Run:
         """Keep the highest row version seen of a division; they are one series over all entities."""
         self.versions[division] = max(version or 0, self.versions.get(division, 0))
 
+    def forget_versions(self, division: int) -> None:
+        """A division turned out to be in another database: its tombstones are listed from the first."""
+        self.versions.pop(division, None)
+        since = {at: top for at, top in self.tombstones_since.items() if at[0] == division and top}
+        if since:
+            self.tombstones_since.update(dict.fromkeys(since, 0))
+            for whole in (True, False):
+                self._cache.pop(("tombstones", division, whole), None)
+
     def count_page(self, rows: int) -> None:
         """Note that a page was read."""
         self._pages += 1

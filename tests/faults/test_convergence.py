@@ -54,6 +54,25 @@ def settings_for(sequences: int, steps: int, *phases: Phase) -> settings:
     )
 
 
+class Mistaken(Company):
+    """What follows is another sequence than the company's."""
+
+    tally: ClassVar[Counter[str]] = Counter()
+
+    def teardown(self) -> None:
+        raise AssertionError("other rows than there are")
+
+
+def test_a_sequence_that_fails_prints_itself_as_a_script() -> None:
+    with pytest.raises(AssertionError) as failed:
+        run_state_machine_as_test(Mistaken, settings=settings_for(1, 3, Phase.generate))
+
+    script = "\n".join(failed.value.__notes__).splitlines()
+    assert "state = Mistaken()" in script
+    assert any(line.startswith("state.begin(") for line in script)
+    assert script[-1] == "state.teardown()"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("number", range(FIRST_SEED, FIRST_SEED + max(1, SEQUENCES // SHARD)))

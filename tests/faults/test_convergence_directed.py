@@ -148,3 +148,16 @@ def test_such_a_sequence_finds_its_mistake(
     MISTAKES[sequence](monkeypatch)
     with pytest.raises(AssertionError, match=r"^accounts"):
         sequence()
+
+
+def test_deletions_are_seen_after_a_move_that_only_the_versions_tell_of() -> None:
+    """A restored backup has no ``DivisionMoveDate``; its versions may be lower."""
+    company = Accounts(page_size=100)
+    company.delete(5, guid("5"))
+    company.sync()
+    company.store.move(company.division)
+    company.rename(0)
+    company.sync()
+    company.delete(1, guid("1"))
+    company.sync()
+    company.assert_equal()

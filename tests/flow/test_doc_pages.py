@@ -79,6 +79,8 @@ ELSEWHERE = {
     "exact-source login --code": f"{AUTH}::test_login_takes_a_code_or_the_address",
     "exact-source logout": f"{AUTH}::test_logout_asks_and_deletes",
 }
+# Blocks that are settings: they have to be well formed.
+DATA: dict[str, Callable[[str], object]] = {"toml": tomllib.loads, "yaml": yaml.safe_load}
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -126,10 +128,8 @@ def run_snippets(page: str, person: Cli, languages: set[str], **given: object) -
             elif language == "sql":
                 with duckdb.connect("exact.duckdb") as database:
                     assert database.execute(text).fetchall()
-            elif language == "toml":
-                tomllib.loads(text)
-            elif language == "yaml":
-                yaml.safe_load(text)
+            elif language in DATA:
+                DATA[language](text)
 
 
 def commands(text: str) -> list[str]:
