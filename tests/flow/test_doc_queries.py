@@ -250,6 +250,20 @@ def test_year_ends_budgets_and_old_names_change_no_figure(books: Books, tmp_path
         assert sorted(map(str, after)) == sorted(map(str, before)), number
 
 
+SETTLED = "INSERT INTO exact_online.transaction_lines SELECT * REPLACE ({type} AS type, id || {type} AS id, NULL AS vat_code, 500 AS amount_dc) FROM exact_online.transaction_lines AS l WHERE gl_account_code LIKE '15%' LIMIT 1"  # noqa: E501
+
+
+def test_vat_that_was_paid_is_owed_in_the_quarter_it_is_of_all_the_same(
+    books: Books, tmp_path: Path
+) -> None:
+    """The return clears the accounts of VAT, and the bank pays what it says, in a later quarter."""
+    before, changed = ask(books, "duckdb", 9), books.copy(tmp_path)
+    with duckdb.connect(str(tmp_path / "exact.duckdb")) as database:
+        for number in (40, 50):
+            database.execute(SETTLED.format(type=number))
+    assert ask(changed, "duckdb", 9) == before
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.xdist_group("bigquery")
 def test_they_run_on_bigquery(tmp_path: Path) -> None:
