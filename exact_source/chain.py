@@ -122,6 +122,7 @@ class Chain:
         return (
             self.run.options.start_by == "timestamp"
             and starts_by_version(self.shape.plan)
+            and not self.cursor.read_at  # else nothing was there, and that takes one call to see
             and not self.stored.has_rows(self.entity.name, self.division.code)
         )
 

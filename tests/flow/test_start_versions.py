@@ -145,6 +145,22 @@ def test_a_date_after_all_rows_reads_all_and_says_so(aged: World) -> None:
     assert (again.exit_code, calls.to(ASKED), again.results[0].notes) == (0, [], [])
 
 
+def test_of_an_entity_without_rows_it_is_asked_once(make_world: MakeWorld) -> None:
+    world: World = make_world(companies=1)
+    path = feed_path("projects")
+    for key in world.keys(path):
+        world.box.delete(path, world.division, key)
+    notes = []
+    with world.watch() as calls:
+        for _ in range(2):
+            outcome = world.sync("projects", **BY_TIMESTAMP)
+            assert outcome.exit_code == 0
+            notes.append(outcome.results[0].notes)
+
+    assert len(calls.to(ASKED)) == 1
+    assert notes == [[NO_ROW], []]
+
+
 @pytest.mark.parametrize("fault", ["400", "403", "404", "html"])
 def test_a_question_that_is_refused_reads_all_and_says_so(aged: World, fault: str) -> None:
     aged.box.fault(fault, path=ASKED, times=12)
