@@ -24,6 +24,7 @@ from tests.flow.cli_fixtures import Cli, cli, make_cli
 __all__ = ["cli", "make_cli"]
 
 CORE = "--entities=accounts,journals,transaction_lines"
+LINES = "--entities=transaction_lines"
 WRONG = [
     (["--divisions=abc"], "divisions must be codes"),
     (["--divisions=999999999"], "999999999 cannot be seen"),
@@ -90,6 +91,23 @@ def test_when_the_calls_are_used_up_it_stops_with_three_and_goes_on(cli: Cli) ->
     for division in cli.world.box.divisions:
         truth = cli.world.box.rows("financialtransaction/TransactionLines", division)
         assert count(cli, "transaction_lines", division) == len(truth)
+
+
+def test_when_its_minutes_are_over_it_stops_with_three_and_goes_on(
+    make_cli: Callable[..., Cli],
+) -> None:
+    cli = make_cli(companies=1, minute_limit=2, large_page_size=1)
+    world = cli.world
+    began = world.clock.now()
+    stopped = cli("sync", cli.destination, LINES, "--json", "--max-minutes=2")
+
+    assert (stopped.code, stopped.json["status"]) == (3, "incomplete")
+    assert 120 <= world.clock.now() - began < 120 + 62
+    loaded = count(cli, "transaction_lines", world.division)
+    assert 0 < loaded < len(world.box.rows("financialtransaction/TransactionLines", world.division))
+    world.box.state.limits.minute_limit = 60
+    assert cli("sync", cli.destination, LINES).code == 0
+    world.assert_equal("transaction_lines")
 
 
 def test_a_stream_without_rights_gives_three_and_the_others_are_loaded(cli: Cli) -> None:
