@@ -63,7 +63,8 @@ def hindrance(needed: int, left: int | None, most: int) -> str:
     if needed > most:
         return (
             f"keys can never be compared: that takes {needed:,} calls on one day, and {most:,} are "
-            "allowed; run --full-refresh now and then, which goes on over days, or allow more calls"
+            "allowed; now and then run --full-refresh for this entity alone, which goes on over days, "
+            "or allow more calls"
         )
     if left is not None and needed > left:
         return f"keys were not compared: that takes {needed:,} calls, and {left:,} are left"
