@@ -1,6 +1,6 @@
 """End to end, side by side, on the same bytes: ``make bench``.
 
-    python benchmarks/run.py [--only FROM_THE_LIST_BELOW] [--rows 200000] [--json FILE]
+    python benchmarks/run.py [--parts FROM_THE_LIST_BELOW] [--rows 200000] [--json FILE]
 
 Each route runs in a process of its own; CPU seconds and peak memory are that process's, from the kernel.
 
@@ -8,6 +8,7 @@ Each route runs in a process of its own; CPU seconds and peak memory are that pr
 - ``rest_api`` and ``dicts``: dlt's ways without Arrow, on fewer rows because they are slow.
 - ``change``: 1 % of the rows changed and are merged; ``empty``: fifty entities without news (rows are calls).
 - ``memory``: ``ours`` at a tenth of the rows, at all, and at five times as many.
+- ``start``: the command's help and the import of the source, beside what they cannot do without: Python, dlt.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -120,12 +123,22 @@ PARTS = {
     "empty": [("empty", 0.001, 1000, "duckdb")],
     "memory": [("ours", 0.1, 1000, "duckdb"), ("ours", 1, 1000, "duckdb"), ("ours", 5, 1000, "duckdb")],
 }  # fmt: skip
+# What comes before the first call; the medians of so many starts of each, in turns.
+START = {
+    "python": ("-c", "pass"),
+    "help": ("-m", "exact_source", "--help"),
+    "import dlt": ("-c", "import dlt"),
+    "libraries": ("-c", "import dlt, httpx, pyarrow, pyarrow.compute, duckdb"),
+    "import": ("-c", "from exact_source import exact_online"),
+}
+START_FIELDS = ("route", "wall_s", "cpu_s")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--only", default="pages of 1,000,pages of 60,postgres,change,empty,memory")
+    parser.add_argument("--parts", "--only", dest="only", default=",".join([*PARTS, "start"]))
+    parser.add_argument("--starts", type=int, default=9)
     parser.add_argument("--json")
     options = parser.parse_args()
     results = []
@@ -138,6 +151,8 @@ def main() -> None:
             print(LINE.format(*(show(r[name]) for name in FIELDS)), flush=True)
         say_ratios(found)
         results += [{"part": part} | r for r in found]
+    if "start" in options.only:
+        results += measure_start(options.starts)
     if options.json:
         from benchmarks.canned import FIELDS as FIELDS_OF_A_LINE
 
@@ -155,6 +170,41 @@ def machine() -> str:
         f"{os.cpu_count()} cores, {memory} GB of memory, Python {sys.version.split()[0]}, "
         f"DuckDB {duckdb.__version__}, pyarrow {pyarrow.__version__}"
     )
+
+
+def measure_start(times: int) -> list[dict[str, Any]]:
+    """Medians of each start, and what ours add to those that they cannot do without."""
+    line = "{:13} {:>7} {:>7}"
+    print(f"\nstart, medians of {times}\n{line.format('route', 'wall s', 'CPU s')}")
+    took = {route: [] for route in START}
+    for number in range(times + 1):  # the first one fills the caches
+        for route, arguments in START.items():
+            seconds = start(arguments)
+            took[route] += [seconds] if number else []
+    found = []
+    for route, runs in took.items():
+        wall, cpu = (round(median(each), 3) for each in zip(*runs, strict=True))
+        found.append({"part": "start", "route": route, "wall_s": wall, "cpu_s": cpu})
+        print(line.format(*(show(found[-1][name]) for name in START_FIELDS)), flush=True)
+    by = {r["route"]: r for r in found}
+    for ours, base in (("help", "python"), ("import", "import dlt"), ("import", "libraries")):
+        more = {name: by[ours][name] - by[base][name] for name in ("wall_s", "cpu_s")}
+        print(f"{ours} over {base}: {more['wall_s']:.3f} s wall, {more['cpu_s']:.3f} s CPU")
+    return found
+
+
+def start(arguments: Sequence[str]) -> tuple[float, float]:
+    """Wall and CPU seconds of a new Python that does this."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *arguments], stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(HERE.parent)},
+    )  # fmt: skip
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = status
+    if status:
+        raise SystemExit(f"{arguments} failed")
+    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime
 
 
 def show(value: Any) -> str:

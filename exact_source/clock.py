@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Protocol
 
@@ -28,4 +27,6 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait for ``seconds``."""
+        import asyncio
+
         await asyncio.sleep(max(0.0, seconds))

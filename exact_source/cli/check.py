@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -132,6 +131,8 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
 
     Example: exact-source check --destination postgres --entities accounts,transaction_lines
     """
+    import asyncio
+
     from ..source import choose_entities, parse_divisions
     from .display import asking
 
@@ -270,6 +271,8 @@ def _setting_errors(region: str | None, base_url: str | None) -> Iterator[Config
 
 def check_tokens(findings: Findings, storage: BuiltInStorage, clock: Clock) -> bool:
     """Whether there are tokens that may still work."""
+    import asyncio
+
     from .output import span
 
     try:
@@ -300,6 +303,8 @@ def check_tokens(findings: Findings, storage: BuiltInStorage, clock: Clock) -> b
 
 async def read_tokens(storage: BuiltInStorage) -> TokenData | None:
     """The stored pair, read while nobody rotates it."""
+    import asyncio
+
     from ..auth.storage import Vault
 
     async with Vault(storage).locked(asyncio.get_running_loop()) as vault:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 import shutil
 import sys
@@ -121,6 +120,8 @@ def prepare(folder: Path) -> None:
 
 def log_in(box: Sandbox, base_url: str, folder: Path) -> Settings:
     """The authorization-code flow against the sandbox."""
+    import asyncio
+
     from ..auth import FileTokenStorage, OAuth
     from ..settings import Settings
 

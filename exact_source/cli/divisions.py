@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -48,6 +47,8 @@ def divisions(
 
     Example: exact-source divisions --json
     """
+    import asyncio
+
     from ..asking import make_asking_run
     from ..source import make_options
     from .connect import clock_of, make_connection

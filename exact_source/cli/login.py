@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,6 +55,8 @@ def login(  # noqa: PLR0913, PLR0917 (each is an option of the command)
 
     Example: exact-source login --no-browser
     """
+    import asyncio
+
     from ..auth import OAuth
     from .connect import clock_of, make_connection
     from .output import print_json
@@ -179,6 +180,8 @@ def ask(
     force: bool,
 ) -> TokenData:
     """Send the user to Exact Online and wait for what comes back."""
+    import asyncio
+
     from ..auth.loopback import loopback_address, wait_for_redirect
     from ..auth.state import new_state
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -327,6 +326,8 @@ class Planner:
 
 def look(planner: Planner, *, count: bool) -> None:
     """Ask what has to be asked, and show on stderr how far that is."""
+    import asyncio
+
     from .display import asking
 
     with asking(planner.run) as planner.line:

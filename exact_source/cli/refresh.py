@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +31,8 @@ def refresh(
 
     One call for each service of the chosen entities.
     """
+    import asyncio
+
     from ..entities.catalogue import read_catalogue
     from ..entities.drift import compare, make_overlay, services_of
     from ..source import choose_entities

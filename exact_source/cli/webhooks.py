@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 import sys
@@ -195,6 +194,8 @@ def _each(
     as_json: bool,
 ) -> None:
     """Do something with each division, show what came of it, and leave with 3 if a part failed."""
+    import asyncio
+
     from ..asking import make_asking_run
     from ..source import make_options
     from .connect import clock_of, make_connection
