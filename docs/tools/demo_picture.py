@@ -43,7 +43,12 @@ def shown(said: str) -> list[str]:
         line[:WIDTH].rstrip()
         for line in said.split("What next", maxsplit=1)[0].rstrip().splitlines()
     ]
-    return [line for n, line in enumerate(lines) if not _is_inside(lines, n)]
+    inside = [_is_inside(lines, n) for n in range(len(lines))]
+    return [
+        "..." if cut else line
+        for n, (line, cut) in enumerate(zip(lines, inside, strict=True))
+        if not (cut and inside[n - 1])
+    ]
 
 
 def drawn(svg: str) -> list[str]:
