@@ -17,11 +17,19 @@ STYLE = (
 )
 SCRIPT = """
 const $=id=>document.getElementById(id),act=$('act'),body=$('body'),out=$('out');
+const refresh=async()=>{
+ const text=await (await fetch('/_sandbox/')).text(),page=new DOMParser().parseFromString(text,'text/html');
+ for(const id of ['facts','companies'])$(id).replaceWith(page.getElementById(id))};
 act.onchange=()=>{body.value=act.value?JSON.stringify(JSON.parse(act.selectedOptions[0].dataset.body),null,1):''};
 act.onchange();
 $('send').onclick=async()=>{
- const answer=await fetch('/_sandbox/'+act.value,{method:'POST',body:body.value});
- out.textContent=JSON.stringify(await answer.json(),null,1)};
+ out.textContent='...';
+ try{
+  const answer=await fetch('/_sandbox/'+act.value,{method:'POST',body:body.value});
+  const said=JSON.stringify(await answer.json(),null,1);
+  await refresh();
+  out.textContent=said;
+ }catch{out.textContent='no answer: the sandbox does not run any more'}};
 """
 
 
@@ -47,26 +55,28 @@ def control_page(box: Sandbox, base_url: str, stats: Mapping[str, Any]) -> str:
     )
     options = "".join(
         f'<option data-body="{escape(example)}">{name}</option>'
-        for name, example in _examples(box.divisions[0]).items()
+        for name, example in _examples(box).items()
     )
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Sandbox of Exact Online</title>'
-        f"<style>{STYLE}</style></head><body><h1>Sandbox of Exact Online</h1><table>{rows}</table>"
-        "<h2>Companies</h2><table><tr><th>Division</th><th>Calls</th><th>This minute</th><th>Today</th>"
-        f"<th>At once</th></tr>{divisions}</table>"
+        f"<style>{STYLE}</style></head><body><h1>Sandbox of Exact Online</h1><table id=facts>{rows}</table>"
+        "<h2>Companies</h2><table id=companies><tr><th>Division</th><th>Calls</th><th>This minute</th>"
+        f"<th>Today</th><th>At once</th></tr>{divisions}</table>"
         '<p><a href="stats">stats</a> · <a href="requests">requests</a></p>'
         f'<h2>Change something</h2><select id="act">{options}</select><textarea id="body"></textarea>'
         f'<button id="send">POST</button><pre id="out"></pre><script>{SCRIPT}</script></body></html>'
     )
 
 
-def _examples(division: int) -> dict[str, str]:
-    """An example of the body of each action."""
-    at = f'"path":"crm/Accounts","division":{division}'
+def _examples(box: Sandbox) -> dict[str, str]:
+    """An example of the body of each action, which can be sent as it is."""
+    division, path = box.divisions[0], "crm/Accounts"
+    at = f'"path":"{path}","division":{division}'
+    key = next((row["ID"] for row in box.rows(path, division)), "guid of a row")
     return {
         "insert": f'{{{at},"row":{{"Name":"Nieuwe klant B.V.","Code":"             99999"}}}}',
-        "update": f'{{{at},"key":"guid of a row","changes":{{"Name":"Andere naam"}}}}',
-        "delete": f'{{{at},"key":"guid of a row"}}',
+        "update": f'{{{at},"key":"{key}","changes":{{"Name":"Andere naam"}}}}',
+        "delete": f'{{{at},"key":"{key}"}}',
         "touch": f"{{{at}}}",
         "clock": '{"advance":600}',
         "consume": f'{{"division":{division},"calls":50}}',

@@ -43,7 +43,7 @@ parent.document.documentElement.dataset.measured = JSON.stringify({
 
 @dataclass(frozen=True)
 class Browser:
-    """Opens files in new profiles.
+    """Opens files and addresses in new profiles.
 
     Attributes:
         program: The browser.
@@ -56,8 +56,12 @@ class Browser:
     def picture(self, page: Path, width: int, height: int) -> Path:
         """A picture of the top of a page."""
         path = self.folder / f"{page.stem}-{width}.png"
-        self._run(page, f"--window-size={width},{height}", f"--screenshot={path}")
+        self._run(page.as_uri(), f"--window-size={width},{height}", f"--screenshot={path}")
         return path
+
+    def visit(self, url: str) -> None:
+        """Open a page and stay until it is loaded."""
+        self._run(url, "--dump-dom")
 
     def measure(self, page: Path, width: int) -> str:
         """What ``MEASURE`` found, as JSON.
@@ -71,14 +75,14 @@ class Browser:
         )
         around = self.folder / f"measured-{width}.html"
         around.write_text(f'<!DOCTYPE html><meta charset="utf-8">{frame}', "utf-8")
-        found = re.search('data-measured="([^"]*)"', self._run(around, "--dump-dom"))
+        found = re.search('data-measured="([^"]*)"', self._run(around.as_uri(), "--dump-dom"))
         assert found, "the browser did not run the script"
         return unescape(found[1])
 
-    def _run(self, page: Path, *arguments: str) -> str:
+    def _run(self, url: str, *arguments: str) -> str:
         profile = self.folder / f"profile-{len(list(self.folder.iterdir()))}"
         command = [
-            self.program, *FLAGS, f"--user-data-dir={profile}", *arguments, page.as_uri(),
+            self.program, *FLAGS, f"--user-data-dir={profile}", *arguments, url,
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
         return done.stdout
