@@ -114,8 +114,8 @@ def load_settings(**overrides: str | None) -> Settings:
         value = read(name)
         if value is None:
             raise ConfigurationError(
-                f"{SECTION}.{name} is not set: put it in .dlt/secrets.toml or in "
-                f"SOURCES__EXACT_ONLINE__{name.upper()}"
+                f"{SECTION}.{name} is not set: run `exact-source init`, or put it in "
+                f".dlt/secrets.toml or in SOURCES__EXACT_ONLINE__{name.upper()}"
             )
         return value
 

@@ -502,7 +502,8 @@ def check_destination(findings: Findings, pipeline: dlt.Pipeline) -> None:
     except ExactError as error:
         findings.fail("destination", error)
         return
-    findings.add("destination", "ok", f"{name}, dataset {pipeline.dataset_name}: can be written")
+    place = name if file is None else f"{name} file {file}"
+    findings.add("destination", "ok", f"{place}, dataset {pipeline.dataset_name}: can be written")
 
 
 def write_probe(pipeline: dlt.Pipeline) -> None:

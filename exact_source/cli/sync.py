@@ -138,6 +138,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
             notices=read_notices() if changed else None,
         )
         pipeline = make_pipeline(destination, dataset, pipeline_name)
+        place = place_of(pipeline)
         settings, storage = make_connection(region, base_url, pipeline)
         limits = Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls)
         leases = leases_from_settings(settings)
@@ -148,7 +149,22 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     display = Display(Console(stderr=True))
     with stop_on_interrupt(run, pipeline), display.follow(run) as on_round:
         outcome = loaded(pipeline, run, chosen, on_round)
-    finish(pipeline_name, outcome, time.monotonic() - started, as_json=as_json)
+    finish(pipeline_name, outcome, time.monotonic() - started, place, as_json=as_json)
+
+
+def place_of(pipeline: dlt.Pipeline) -> str:
+    """Where the tables are, for people.
+
+    Raises:
+        ConfigurationError: If the destination's credentials are missing or wrong.
+    """
+    from .stored_syncs import database_file, reaching
+
+    with reaching(pipeline):
+        pipeline.destination_client()  # its configuration
+    file = database_file(pipeline)
+    name = pipeline.destination.destination_name
+    return f"{file or name}, schema {pipeline.dataset_name}"
 
 
 @contextmanager
@@ -162,7 +178,9 @@ def early_errors(pipeline: str, *, as_json: bool) -> Iterator[None]:
         finish(pipeline, Outcome([], 0, 0, error), 0.0, as_json=as_json)
 
 
-def finish(pipeline: str, outcome: Outcome, seconds: float, *, as_json: bool) -> NoReturn:
+def finish(
+    pipeline: str, outcome: Outcome, seconds: float, place: str = "", *, as_json: bool
+) -> NoReturn:
     """Tell whoever wants to hear, and leave with the exit code.
 
     Raises:
@@ -172,7 +190,7 @@ def finish(pipeline: str, outcome: Outcome, seconds: float, *, as_json: bool) ->
     from .alert import alert
 
     alert(pipeline, outcome)
-    show(outcome, seconds, as_json=as_json)
+    show(outcome, seconds, place, as_json=as_json)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -203,7 +221,7 @@ def read_notices() -> dict[tuple[str, int], str]:
     return Notices(load_webhook_settings().notices_url).latest()
 
 
-def show(outcome: Outcome, seconds: float, *, as_json: bool) -> None:
+def show(outcome: Outcome, seconds: float, place: str, *, as_json: bool) -> None:
     """The result: a table on stdout and remarks on stderr, or one JSON document; errors on stderr."""
     from .display import (
         closing_code,
@@ -227,6 +245,7 @@ def show(outcome: Outcome, seconds: float, *, as_json: bool) -> None:
     if outcome.error is not None:
         raise outcome.error
     if not as_json:
+        notes.info("the tables are in %s", place)
         facts = {"exit_code": outcome.exit_code, "code": closing_code(outcome)}
         notes.info(closing_line(outcome, seconds), extra={"facts": facts})
 

@@ -72,6 +72,14 @@ def test_a_first_and_a_second_sync_end_with_zero_and_say_what_they_did(cli: Cli)
     assert second.json["rows"] == 0
 
 
+def test_it_says_where_the_tables_are(cli: Cli) -> None:
+    result = cli("sync", cli.destination, "--entities=journals")
+
+    place, closing = result.err.splitlines()[-2:]
+    assert place == f"the tables are in {cli.world.folder / 'exact.duckdb'}, schema exact_online"
+    assert closing.startswith("complete: ")
+
+
 def test_without_json_the_summary_has_a_line_per_company_and_entity(cli: Cli) -> None:
     result = cli("sync", cli.destination, CORE)
 
