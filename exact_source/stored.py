@@ -177,8 +177,8 @@ class Stored:
             fields: Exact's names of the fields; their companions are kept with them.
             live: Columns that are still asked for.
         """
-        known = self.columns(table)
         names = [snake(field) + ending for field in fields for ending in ("", *COMPANIONS)]
+        known = self.columns(table) if names else {}
         kept = (known[name] for name in dict.fromkeys(names) if name in known and name not in live)
         types = [(column["name"], loaded_type(column)) for column in kept]
         return pa.schema([(name, kind) for name, kind in types if kind is not None])

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pyarrow as pa
+from dlt.common.schema.typing import TColumnSchema
 from starlette.requests import Request
 
 from exact_source.client import ExactClient
@@ -33,6 +34,7 @@ from exact_source.source import make_options
 from exact_source.stored import Stored
 from exact_source.streams import Stream
 from exact_source.sync import goes_on
+from exact_source.tables import column_hint
 from tests.world import Clock, assert_same_rows, expected_rows, make_box
 
 BASE_URL = "http://127.0.0.1:1"
@@ -181,6 +183,9 @@ class Ledger(Stored):
         wanted = set(values)
         rows = [r for r in self._of(table, division) if r[key] in wanted]
         yield pa.Table.from_pylist(rows, schema=self.schemas[table])
+
+    def columns(self, table: str) -> Mapping[str, TColumnSchema]:
+        return {f.name: column_hint(f) for f in self.schemas.get(table, ())}
 
     def has_column(self, table: str, column: str) -> bool:
         return column in self.known[table]
