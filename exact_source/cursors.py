@@ -107,6 +107,8 @@ class Cursor:
         noticed: Mark of the last webhook that the rows cover; empty if of none.
         start_ms: Rows older than this were left out: ``Modified`` digits in milliseconds; ``None``: none.
         start_version: Rows up to this ``Timestamp`` were not even read; ``None``: all were.
+        refreshed_for: When the user asked for the last pass over all rows, if every run since did so,
+            too; seconds since the epoch, UTC.
     """
 
     column: str | None
@@ -131,6 +133,7 @@ class Cursor:
     noticed: str = ""
     start_ms: int | None = None
     start_version: int | None = None
+    refreshed_for: float = 0.0
 
     def to_state(self) -> dict[str, Any]:
         """JSON for dlt's state; defaults are left out."""

@@ -31,6 +31,7 @@ from .states import (
     all_entries,
     known_divisions,
     load_ids,
+    refresh_under_way,
     remember,
     tombstone_starts,
 )
@@ -187,6 +188,9 @@ class EntityReader:
             run.limits.recall_errors(dlt.current.source_state().get("errors", {}))
             run.recall_withdrawn(dlt.current.source_state().get("withdrawn", {}))
             run.selected = frozenset(dlt.current.source().selected_resources)
+            if run.rounds <= 1:
+                names = run.selected & run.options.full_refresh
+                run.refresh_asked_at = refresh_under_way(names, run.arrived) or run.started_at
         self.shape = as_loaded(self.shape, stored.columns(self.name))
         return DivisionStates(self.name, run.arrived, self.shape.full.arrow.names)
 

@@ -189,7 +189,6 @@ class Run:
         self.results: list[StreamResult] = []
         self.unsaid: list[StreamResult] = []
         self.settled: set[tuple[str, int]] = set()
-        self.refreshed: set[tuple[str, int]] = set()
         self.noticed: dict[str, set[int]] = {}
         self.rejected: list[Rejected] = []
         self.strange: list[pa.Table] = []  # tombstones of unknown entities, to be kept
@@ -217,6 +216,7 @@ class Run:
         self.held_rows = 0
         self._pages = self._rows = self.history_rows = 0
         self.started_at = self._round_started_at = clock.now()
+        self.refresh_asked_at = self.started_at  # or earlier, if that refresh is not over
 
     # -- the connection ------------------------------------------------------------------------
 

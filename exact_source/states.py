@@ -113,6 +113,19 @@ def tombstone_starts(arrived: set[str]) -> dict[tuple[int, int], int]:
     return starts
 
 
+def refresh_under_way(names: Iterable[str], arrived: set[str]) -> float | None:
+    """When a full refresh of these entities was asked for that is not over; ``None`` if none is.
+
+    So it is while a chain is on its way, be it with what changed since the pass over all rows began.
+    """
+    states = (dlt.current.resource_state(name).get("divisions", {}) for name in names)
+    entries = (arrived_entry(entry, arrived) or {} for state in states for entry in state.values())
+    asked = (
+        entry["refreshed_for"] for entry in entries if {"scan", "refreshed_for"} <= entry.keys()
+    )
+    return max(asked, default=None)
+
+
 def remember(run: Run) -> None:
     """Keep what the next run is to know: the errors of the past hour (API 2.3), and withdrawn columns."""
     errors, state = run.limits.errors(run.clock.now()), dlt.current.source_state()

@@ -89,10 +89,8 @@ class Stream(Chain):
         if self.cursor.scan is None or self.cursor.scan.pages == 0:
             await self._begin()
         self._leave_out(self.cursor.dropped)
-        old, anew = self._is_old(), self.cursor.value is None
+        old = self._is_old()
         if await self._scan():
-            if anew:
-                self.run.refreshed.add((self.entity.name, self.division.code))
             if old:  # not in this load, where a row that is gone and one that came back could meet
                 self._end("incomplete", "what changed since it began follows in the next round")
             else:
@@ -148,7 +146,11 @@ class Stream(Chain):
         return True
 
     def _start_over_if_needed(self) -> None:
-        cursor, fresh = self.cursor, self._fresh()
+        fresh = self._fresh()
+        if self.cursor.scan is not None and self.cursor.value is None:
+            # A pass over all rows that is under way answers the wish for one.
+            self.cursor = replace(self.cursor, refreshed_for=fresh.refreshed_for)
+        cursor = self.cursor
         if not cursor.feed or cursor.column != fresh.column:
             self.cursor = fresh
         elif cursor.moved not in {None, fresh.moved}:
@@ -170,12 +172,14 @@ class Stream(Chain):
             # The links of another feed lead elsewhere.
             scan = cursor.scan if cursor.feed == fresh.feed else None
             self.cursor = replace(
-                cursor, feed=fresh.feed, moved=fresh.moved, history=fresh.history, scan=scan
-            )
+                cursor, feed=fresh.feed, moved=fresh.moved, history=fresh.history, scan=scan,
+                refreshed_for=fresh.refreshed_for,
+            )  # fmt: skip
 
     def _fresh(self) -> Cursor:
         """The cursor of a stream of which nothing was read."""
         before, options = self.cursor, self.run.options
+        is_refresh = self.entity.name in options.full_refresh
         earlier = before.moved if before.feed else None
         return Cursor(
             column=self.shape.plan.column,
@@ -184,6 +188,7 @@ class Stream(Chain):
             refused_at=before.refused_at,
             history=self.entity.name in options.history,
             start_ms=options.start_ms if self._tells_changes else None,
+            refreshed_for=self.run.refresh_asked_at if is_refresh else 0.0,
         )
 
     @property
@@ -204,10 +209,9 @@ class Stream(Chain):
         return "" if self._shall_refresh() or misses_history else None
 
     def _shall_refresh(self) -> bool:
-        """Whether the user wants all rows anew, and that is neither under way nor just done."""
-        is_under_way = self.cursor.scan is not None and self.cursor.value is None
-        is_done = (self.entity.name, self.division.code) in self.run.refreshed
-        return self.entity.name in self.run.options.full_refresh and not (is_under_way or is_done)
+        """Whether the user wants all rows anew, and that is neither under way nor done."""
+        is_answered = self.cursor.refreshed_for == self.run.refresh_asked_at
+        return self.entity.name in self.run.options.full_refresh and not is_answered
 
     def _missed_tombstones(self) -> bool:
         return (
