@@ -88,11 +88,11 @@ def empty(base: str, folder: str, destination: str):
 
 def synced(p, base: str, entities: list[str]):
     """What a sync of one division without limits did."""
-    from exact_source.client import ExactClient
+    from exact_source.api.client import ExactClient
     from exact_source.clock import SystemClock
-    from exact_source.limits import Limits
-    from exact_source.run import Run
+    from exact_source.protocol.limits import Limits
     from exact_source.source import make_options
+    from exact_source.streams.run import Run
     from exact_source.sync import sync
 
     limits, clock = Limits(), SystemClock()

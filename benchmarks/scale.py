@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.run import measure
 from exact_source.entities import load_catalogue
 from exact_source.errors import LimitError
-from exact_source.feeds import plan_feeds
-from exact_source.limits import DAY_S, Limits
-from exact_source.planning import calls_for
+from exact_source.protocol.feeds import plan_feeds
+from exact_source.protocol.limits import DAY_S, Limits
+from exact_source.protocol.planning import calls_for
 
 START = 1_772_000_000 // DAY_S * DAY_S + 22 * 3600.0  # two hours before the day of the limits ends
 LATENCY_S = 0.3

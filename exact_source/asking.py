@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 
 import httpx
 
+from .api.client import ExactClient
+from .api.metadata import METADATA
+from .api.refusals import ErrorFile
 from .auth import OAuth, TokenStorage
-from .client import ExactClient
 from .clock import Clock
 from .leases import SqlLeases
-from .limits import Limits
-from .metadata import METADATA
-from .refusals import ErrorFile
-from .run import Options, Run
+from .protocol.limits import Limits
 from .settings import Settings
+from .streams.run import Options, Run
 
 
 class AskingTransport(httpx.AsyncHTTPTransport):

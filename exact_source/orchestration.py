@@ -14,6 +14,7 @@ import dlt
 from .asking import make_asking_run
 from .auth import storage_from_settings
 from .clock import Clock, SystemClock
+from .destination.stored import Stored
 from .entities import load_catalogue
 from .errors import (
     ConfigurationError,
@@ -24,10 +25,9 @@ from .errors import (
     TokenStoreError,
 )
 from .leases import leases_from_settings
-from .run import ROUND_ROWS, ROUND_S
 from .settings import load_settings
 from .source import choose_entities, make_options, make_run
-from .stored import Stored
+from .streams.run import ROUND_ROWS, ROUND_S
 from .sync import EXIT_COMPLETE, EXIT_INCOMPLETE, Outcome, sync
 
 # A sync costs a call per stream at least, so what failed is not tried again at once.

@@ -13,18 +13,18 @@ from dlt.common.pipeline import PipelineContext
 from dlt.extract.resource import DltResource
 from dlt.extract.source import DltSource
 
+from .api.client import ExactClient
 from .auth import OAuth, TokenStorage, storage_from_settings
-from .client import ExactClient
 from .clock import Clock, SystemClock
 from .entities import Catalogue, load_catalogue
 from .entities.parameters import check_parameters, reason_not_read
 from .errors import ConfigurationError
-from .feeds import Route, check_route
 from .leases import SqlLeases
-from .limits import DAY_S, Limits
-from .resources import make_resource, run_behind
-from .run import ROUND_ROWS, ROUND_S, Deletes, Options, Run, StartBy
+from .protocol.feeds import Route, check_route
+from .protocol.limits import DAY_S, Limits
 from .settings import Settings, load_settings
+from .streams.resources import make_resource, run_behind
+from .streams.run import ROUND_ROWS, ROUND_S, Deletes, Options, Run, StartBy
 
 if TYPE_CHECKING:
     from .entities.names import EntityName

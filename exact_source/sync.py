@@ -13,7 +13,8 @@ from dlt.extract.source import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from .alone import held_open, of_one_destination, only_sync
-from .comments import schema_version, update_comments
+from .destination.comments import schema_version, update_comments
+from .destination.indexes import update_indexes
 from .errors import (
     AuthenticationError,
     ConfigurationError,
@@ -22,10 +23,9 @@ from .errors import (
     LimitError,
     LoadError,
 )
-from .indexes import update_indexes
 from .leases import SqlLeases
-from .run import Run, StreamResult
 from .source import run_of, run_source
+from .streams.run import Run, StreamResult
 from .telemetry import traced_sync
 
 LOAD_PATIENCE_S = 3600.0  # for the loads of other workers

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from ._version import __version__
 from .errors import ExactError
-from .run import StreamResult
+from .streams.run import StreamResult
 
 NAME = "exact_source"
 NS = 1_000_000_000

@@ -20,21 +20,21 @@ import pyarrow as pa
 from dlt.common.schema.typing import TColumnSchema
 from starlette.requests import Request
 
-from exact_source.client import ExactClient
-from exact_source.cursors import Cursor
+from exact_source.api.client import ExactClient
+from exact_source.destination.stored import Stored
+from exact_source.destination.tables import column_hint
 from exact_source.entities import load_catalogue
 from exact_source.errors import ExactError
-from exact_source.feeds import plan_feeds
-from exact_source.limits import Limits
-from exact_source.run import Run, StreamResult
+from exact_source.pages.shape import Shape
+from exact_source.protocol.cursors import Cursor
+from exact_source.protocol.feeds import plan_feeds
+from exact_source.protocol.limits import Limits
 from exact_source.sandbox import Sandbox
 from exact_source.sandbox.data import DataCalls
-from exact_source.shape import Shape
 from exact_source.source import make_options
-from exact_source.stored import Stored
-from exact_source.streams import Stream
+from exact_source.streams.run import Run, StreamResult
+from exact_source.streams.stream import Stream
 from exact_source.sync import goes_on
-from exact_source.tables import column_hint
 from tests.world import Clock, assert_same_rows, expected_rows, make_box
 
 BASE_URL = "http://127.0.0.1:1"

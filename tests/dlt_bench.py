@@ -10,8 +10,8 @@ import dlt
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source.errors import ExactError
-from exact_source.run import StreamResult
 from exact_source.sandbox import Sandbox
+from exact_source.streams.run import StreamResult
 from exact_source.sync import causes, sync
 from tests.bench import Bench, Stopped, shape_of
 from tests.world import World, assert_same_rows, expected_rows, key_fields

@@ -20,12 +20,12 @@ import dlt
 from exact_source.auth import FileTokenStorage, OAuth
 from exact_source.entities import load_catalogue
 from exact_source.leases import SqlLeases
-from exact_source.limits import Limits
-from exact_source.run import Run, StreamResult
+from exact_source.protocol.limits import Limits
 from exact_source.sandbox import Sandbox, SandboxClock
 from exact_source.sandbox.clock import wall_clock
 from exact_source.settings import Settings
 from exact_source.source import make_options, make_run, run_source
+from exact_source.streams.run import Run, StreamResult
 from exact_source.sync import Outcome, sync
 
 DATASET = "exact_online"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..destination import make_destination, split_destination
+from ..destination.names import make_destination, split_destination
 from ..errors import ConfigurationError
 from ..settings import SECTION, Settings
 from .dlt_state import DltStateTokenStorage

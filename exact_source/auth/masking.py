@@ -26,13 +26,13 @@ LOGGERS = (
     "sqlalchemy.pool",
     "exact_source",
     "exact_source.cli",
-    "exact_source.client",
-    "exact_source.resources",
+    "exact_source.api.client",
+    "exact_source.streams.resources",
     "exact_source.auth.files",
     "exact_source.auth.oauth",
     "exact_source.auth.rotation",
     "exact_source.auth.storage",
-    "exact_source.streams",
+    "exact_source.streams.stream",
     "exact_source.webhooks.receiver",
 )
 CAPACITY = 512  # newest kept; an older pair is void anyway (API 1.4)

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from ..auth.choice import BuiltInStorage
     from ..clock import Clock
     from ..entities import Entity
-    from ..run import Division
     from ..settings import Settings
+    from ..streams.run import Division
 
 State = Literal["ok", "warning", "failed", "skipped"]
 STYLES = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
@@ -351,10 +351,10 @@ async def check_exact(
 
 async def check_me(findings: Findings, run: AskingRun) -> bool:
     """Whether Exact Online answers; ``current/Me`` counts on no limit (API 2.1)."""
-    from ..client import Target
+    from ..api.client import Target
+    from ..api.listing import read_all
     from ..entities import load_catalogue
-    from ..listing import read_all
-    from ..pages import PageSchema
+    from ..pages.page import PageSchema
 
     entity = load_catalogue().entities["me"]
     fields = ["UserID", "FullName", "CurrentDivision", "UserName"]
@@ -395,7 +395,7 @@ async def seen_divisions(
     findings: Findings, run: AskingRun, codes: tuple[int, ...]
 ) -> list[Division]:
     """The divisions that exist, of all or of those that were chosen."""
-    from ..run import Division
+    from ..streams.run import Division
 
     try:
         visible = {d.code: d for d in await run.divisions()}
@@ -456,7 +456,7 @@ async def check_rights(
 async def _check_right(
     findings: Findings, run: AskingRun, entity: Entity, divisions: list[int]
 ) -> None:
-    from ..feeds import plan_feeds
+    from ..protocol.feeds import plan_feeds
 
     plan = plan_feeds(entity, run.options.route)
     paths = {feed.path for feed in (plan.full, plan.increment) if feed is not None}
@@ -508,7 +508,7 @@ def check_destination(findings: Findings, pipeline: dlt.Pipeline) -> None:
 
 def write_probe(pipeline: dlt.Pipeline) -> None:
     """Make a table, write a row, and remove what was made."""
-    from ..stored import Stored
+    from ..destination.stored import Stored
 
     stored = Stored(pipeline)
     try:

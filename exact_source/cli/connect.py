@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..clock import Clock, SystemClock
-from ..destination import check_address, make_destination, split_destination
+from ..destination.names import check_address, make_destination, split_destination
 from ..errors import ConfigurationError
 from ..settings import SECTION
 

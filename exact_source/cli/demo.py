@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     import dlt
 
-    from ..run import Run
     from ..sandbox import Sandbox
     from ..settings import Settings
+    from ..streams.run import Run
     from ..sync import Outcome
 
 FOLDER = Path("exact_online_demo")

@@ -16,11 +16,11 @@ from .logs import is_for_people, notes
 from .output import when_allowed
 
 if TYPE_CHECKING:
-    from ..client import Target
-    from ..run import Run, StreamResult
+    from ..api.client import Target
+    from ..streams.run import Run, StreamResult
     from ..sync import Outcome
 
-ended = logging.getLogger("exact_source.streams")
+ended = logging.getLogger("exact_source.streams.stream")
 WIDTH = 120
 EXIT_INCOMPLETE = 3
 FAILED = {"failed", "refused"}

@@ -168,7 +168,7 @@ def show_unread(*, as_json: bool) -> None:
 
 def summarise(catalogue: Catalogue, entity: Entity) -> dict[str, Any]:
     """How an entity is read, in plain values."""
-    from ..feeds import deletes_of, plan_feeds, start_date_of
+    from ..protocol.feeds import deletes_of, plan_feeds, start_date_of
 
     plan = plan_feeds(entity)
     changes = plan.increment.path if plan.increment and plan.increment is not plan.full else None

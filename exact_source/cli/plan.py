@@ -26,12 +26,12 @@ from .options import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..api.counting import Counts, Question
     from ..asking import AskingRun
-    from ..counting import Counts, Question
     from ..entities import Catalogue, Entity
-    from ..feeds import Plan
-    from ..planning import Allowance, Basis, Duration, StreamPlan
-    from ..run import Division
+    from ..protocol.feeds import Plan
+    from ..protocol.planning import Allowance, Basis, Duration, StreamPlan
+    from ..streams.run import Division
     from .display import Line
     from .stored_syncs import Memory
 
@@ -75,11 +75,11 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
 
     Example: exact-source plan --divisions 123456,234567 --entities all --reserve-calls 1000
     """
+    from ..api.refusals import ErrorFile
     from ..asking import make_asking_run
     from ..entities import load_catalogue
     from ..entities.parameters import all_sources
-    from ..limits import Limits
-    from ..refusals import ErrorFile
+    from ..protocol.limits import Limits
     from ..source import choose_entities, make_options
     from .connect import clock_of, make_connection, make_pipeline
     from .output import print_json
@@ -137,8 +137,8 @@ class Planner:
 
     async def look(self, *, count: bool) -> None:
         """Read the divisions, count what has to be counted, and make the plan."""
-        from ..counting import Counts, count_rows
-        from ..planning import in_order
+        from ..api.counting import Counts, count_rows
+        from ..protocol.planning import in_order
 
         spent = self.memory.all_calls_today
         self.run.limits.note_earlier_calls(spent, self.run.clock.now())
@@ -176,8 +176,8 @@ class Planner:
         ]
 
     def _question(self, division: int, entity: Entity, plan: Plan) -> Question:
-        from ..counting import Question
-        from ..feeds import starts_by_version
+        from ..api.counting import Question
+        from ..protocol.feeds import starts_by_version
 
         key, options = (division, entity.name), self.run.options
         question = Question(division, entity, plan, options.start_ms)
@@ -191,7 +191,7 @@ class Planner:
 
     def _entities(self) -> Iterator[tuple[Entity, Plan]]:
         """Entities that are read per division, and how."""
-        from ..feeds import plan_feeds
+        from ..protocol.feeds import plan_feeds
 
         for name in self.chosen:
             entity = self.catalogue.entities[name]
@@ -209,9 +209,9 @@ class Planner:
         self, allowances: Mapping[int, Allowance], contract_cap: int | None
     ) -> Iterator[StreamPlan]:
         """The streams; those whose keys can never be compared within a day say so."""
-        from ..feeds import deletes_of, plan_feeds
-        from ..planning import calls_for
-        from ..reconcile import hindrance
+        from ..protocol.feeds import deletes_of, plan_feeds
+        from ..protocol.planning import calls_for
+        from ..streams.reconcile import hindrance
 
         for stream in self.streams:
             key, entity = (stream.division, stream.entity), self.catalogue.entities[stream.entity]
@@ -230,7 +230,7 @@ class Planner:
             yield replace(stream, note="; ".join(filter(None, (stream.note, why))))
 
     def _once(self) -> Iterator[StreamPlan]:
-        from ..planning import StreamPlan, calls_for
+        from ..protocol.planning import StreamPlan, calls_for
 
         for name in dict.fromkeys(["divisions", *self.chosen]):
             entity = self.catalogue.entities[name]
@@ -241,7 +241,7 @@ class Planner:
             yield StreamPlan(0, name, "regular", size, rows, calls_for(rows, size), "one call")
 
     def _by_division(self) -> Iterator[StreamPlan]:
-        from ..planning import StreamPlan
+        from ..protocol.planning import StreamPlan
 
         tombstones = "deleted" in self.chosen or any(
             entity.deleted_code is not None for entity, _ in self._entities()
@@ -254,7 +254,7 @@ class Planner:
                 yield self._stream(division.code, entity, plan)
 
     def _stream(self, division: int, entity: Entity, plan: Plan) -> StreamPlan:
-        from ..planning import StreamPlan
+        from ..protocol.planning import StreamPlan
 
         key, size = (division, entity.name), plan.full.page_size
 
@@ -277,7 +277,7 @@ class Planner:
     def _from_count(
         self, counts: Counts, key: tuple[int, str], size: int
     ) -> tuple[int, int, str, str]:
-        from ..planning import calls_for
+        from ..protocol.planning import calls_for
 
         rows, note = self._still_to_read(key, counts.rows[key])
         asked = key in counts.versions
@@ -311,7 +311,7 @@ class Planner:
         return max(0, rows - cursor.scan.rows), f"{cursor.scan.rows:,} rows were read before"
 
     def _from_history(self, key: tuple[int, str], plan: Plan) -> tuple[int | None, int, str]:
-        from ..planning import calls_for, usual_calls
+        from ..protocol.planning import calls_for, usual_calls
         from .stored_syncs import HISTORY
 
         if plan.column is None:
@@ -340,7 +340,7 @@ def make_report(planner: Planner, reserve: int, contract_cap: int | None) -> dic
     Raises:
         ConfigurationError: If the reserve leaves no call.
     """
-    from ..planning import Allowance
+    from ..protocol.planning import Allowance
 
     run, counts = planner.run, planner.counts
     calls = _calls(planner)
@@ -371,7 +371,7 @@ def make_report(planner: Planner, reserve: int, contract_cap: int | None) -> dic
 
 def _usual_limits(run: AskingRun) -> tuple[int, int]:
     """Calls of a minute and of a day by the headers of any division that was asked."""
-    from ..limits import DAY_LIMIT, MINUTE_LIMIT
+    from ..protocol.limits import DAY_LIMIT, MINUTE_LIMIT
 
     asked = [state for state in run.limits.divisions.values() if state.is_known]
     return (asked[0].minute.limit, asked[0].day.limit) if asked else (MINUTE_LIMIT, DAY_LIMIT)
@@ -394,7 +394,7 @@ def _duration(
     contract_cap: int | None = None,
     contract_spent: int = 0,
 ) -> Duration:
-    from ..planning import duration
+    from ..protocol.planning import duration
 
     try:
         return duration(

@@ -13,9 +13,9 @@ from ..errors import ConfigurationError
 from .logs import notes
 
 if TYPE_CHECKING:
+    from ..api.metadata import Services
     from ..asking import AskingRun
     from ..entities.drift import Drift
-    from ..metadata import Services
 
 
 def refresh(
@@ -80,7 +80,7 @@ def make_run(
 
 
 async def _read(run: AskingRun, division: int | None, names: Sequence[str]) -> tuple[int, Services]:
-    from ..metadata import read_services
+    from ..api.metadata import read_services
 
     async with run.asking() as client:
         if division is None:

@@ -49,11 +49,11 @@ def make_schema(entities: str | None, deletes: str) -> Schema:
     """
     from dlt.common.schema import Schema
 
+    from ..destination.tables import DELETE_INSERT, declare_table
     from ..entities import load_catalogue
-    from ..feeds import plan_feeds
-    from ..functions import shape_of
+    from ..protocol.feeds import plan_feeds
     from ..source import choose_entities
-    from ..tables import DELETE_INSERT, declare_table
+    from ..streams.functions import shape_of
 
     catalogue = load_catalogue()
     made = Schema("exact_online")

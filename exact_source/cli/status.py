@@ -10,7 +10,7 @@ import typer
 from .options import AsJson, Dataset, Destination, Divisions, Entities, PipelineName
 
 if TYPE_CHECKING:
-    from ..cursors import Cursor
+    from ..protocol.cursors import Cursor
     from .stored_syncs import Memory, Stream
 
 COLUMNS = ("division", "entity", "feed", "cursor", "rows", "last success", "lag", "status")
@@ -83,7 +83,7 @@ def describe(memory: Memory, divisions: set[int], now: float) -> dict[str, Any]:
         divisions: The only ones to tell of; empty for all. What is read once for all is told too.
         now: Seconds since the epoch, UTC.
     """
-    from ..limits import DAY_LIMIT
+    from ..protocol.limits import DAY_LIMIT
     from .output import iso_instant
 
     streams = [s for s in memory.streams if not divisions or s[0] in divisions or s[0] == 0]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import dlt
     from dlt.destinations.sql_client import SqlClientBase
 
-    from ..cursors import Cursor
+    from ..protocol.cursors import Cursor
 
 SYNCS = "_exact_syncs"
 HISTORY = 20  # earlier syncs of a stream that an estimate looks at
@@ -199,8 +199,8 @@ def _read_syncs(
 
 
 def _read_cursors(pipeline: dlt.Pipeline, memory: Memory, wanted: set[str] | None) -> None:
-    from ..states import arrived_entry, load_ids, stored_cursor
-    from ..stored import Stored
+    from ..destination.stored import Stored
+    from ..streams.states import arrived_entry, load_ids, stored_cursor
 
     divisions = {
         entity: found.get("divisions", {})

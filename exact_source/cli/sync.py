@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import dlt
 
-    from ..run import Run
+    from ..streams.run import Run
     from ..sync import Outcome
 
 
@@ -111,9 +111,9 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
 
     from ..entities import load_catalogue
     from ..leases import leases_from_settings
-    from ..limits import Limits
-    from ..run import ROUND_ROWS
+    from ..protocol.limits import Limits
     from ..source import choose_entities, make_options, make_run
+    from ..streams.run import ROUND_ROWS
     from .connect import clock_of, make_connection, make_pipeline
     from .display import Display
 

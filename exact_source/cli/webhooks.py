@@ -17,7 +17,7 @@ from .logs import log_as_a_server, notes
 from .options import AsJson, BaseUrl, Divisions, Entities, Region, help_without_command
 
 if TYPE_CHECKING:
-    from ..client import ExactClient
+    from ..api.client import ExactClient
     from ..webhooks.subscriptions import Subscription
 
 EXIT_INCOMPLETE = 3

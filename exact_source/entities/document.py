@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from string import Template
 
-from ..feeds import Plan, deletes_of, plan_feeds, start_date_of, starts_by_version
+from ..protocol.feeds import Plan, deletes_of, plan_feeds, start_date_of, starts_by_version
 from .catalogue import Catalogue, Entity, Feed, read_catalogue
 from .naming import snake
 from .parameters import Source, all_sources, reason_not_read, sources_of

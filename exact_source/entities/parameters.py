@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import ConfigurationError
-from ..odata import SAFE
+from ..protocol.odata import SAFE
 from .catalogue import Entity, Feed
 
 SECTION = "parameters"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from ..client import EXISTS, ExactClient, Target
+from ..api.client import EXISTS, ExactClient, Target
+from ..api.listing import read_all
 from ..entities import load_catalogue
 from ..errors import ConfigurationError, LimitError, RefusedError, StreamError
-from ..listing import read_all
-from ..odata import build_path
-from ..pages import PageSchema
+from ..pages.page import PageSchema
+from ..protocol.odata import build_path
 from ..settings import LOOPBACK
 
 ENTITY = "webhook_subscriptions"

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from exact_source import cursors, dropping, tombstones
-from exact_source.cursors import Scan
+from exact_source.api import dropping, tombstones
+from exact_source.protocol import cursors
+from exact_source.protocol.cursors import Scan
 from exact_source.sandbox import Sandbox
 from tests.bench import Bench, small_box
 from tests.faults.test_convergence_mutants import Patch, attribute, without_overlap

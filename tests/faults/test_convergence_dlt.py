@@ -24,8 +24,8 @@ import pytest
 from hypothesis import Phase, seed
 from hypothesis.stateful import run_state_machine_as_test
 
-from exact_source.limits import ERRORS_PER_HOUR, Limits
-from exact_source.refusals import ErrorFile
+from exact_source.api.refusals import ErrorFile
+from exact_source.protocol.limits import ERRORS_PER_HOUR, Limits
 from exact_source.sandbox import Sandbox, SandboxClock
 from tests.bench import Bench
 from tests.company_machine import Company

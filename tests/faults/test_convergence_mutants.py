@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 from hypothesis import Phase
 
-from exact_source import cursors, removals, tombstones
-from exact_source.client import ExactClient
-from exact_source.removals import Gone, Removals
-from exact_source.streams import Stream
+from exact_source.api import tombstones
+from exact_source.api.client import ExactClient
+from exact_source.protocol import cursors
+from exact_source.streams import removals
+from exact_source.streams.removals import Gone, Removals
+from exact_source.streams.stream import Stream
 from tests.faults.test_convergence import run_sequences
 
 SEQUENCES = 500

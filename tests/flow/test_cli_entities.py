@@ -9,7 +9,7 @@ import pytest
 
 from exact_source.entities import load_catalogue
 from exact_source.entities.overlay import VARIABLE
-from exact_source.feeds import deletes_of, plan_feeds
+from exact_source.protocol.feeds import deletes_of, plan_feeds
 from tests.flow.cli_fixtures import Cli, cli, make_cli
 
 __all__ = ["cli", "make_cli"]

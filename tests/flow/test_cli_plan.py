@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from exact_source.limits import Limits
+from exact_source.protocol.limits import Limits
 from tests.flow.cli_fixtures import Cli, Result, cli, make_cli
 from tests.world import billed
 

@@ -9,8 +9,8 @@ from uuid import uuid4
 import dlt
 import pytest
 
-from exact_source.comments import schema_version, write_comments
-from exact_source.indexes import index_name
+from exact_source.destination.comments import schema_version, write_comments
+from exact_source.destination.indexes import index_name
 from tests.conftest import MakeWorld
 from tests.world import DATASET, World
 

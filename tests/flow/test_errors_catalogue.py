@@ -28,14 +28,14 @@ from filelock import FileLock
 
 from docs.tools.errors_page import PAGE, kinds, messages, render
 from exact_source.alone import only_one
+from exact_source.api.refusals import ErrorFile
 from exact_source.auth import SqlTokenStorage
 from exact_source.entities.catalogue import read_catalogue
 from exact_source.entities.csdl import MAX_BYTES
 from exact_source.entities.parameters import reason_not_read
 from exact_source.errors import ExactError
 from exact_source.leases import SqlLeases
-from exact_source.limits import Limits
-from exact_source.refusals import ErrorFile
+from exact_source.protocol.limits import Limits
 from exact_source.sandbox.server import serve
 from tests.flow.cli_fixtures import Cli, make_cli
 from tests.flow.test_errors_in_code import CODE_CASES

@@ -15,15 +15,15 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import create_engine
 
+from exact_source.api.client import ExactClient, Target
 from exact_source.asking import make_asking_run
 from exact_source.auth import DltStateTokenStorage, OAuth, SqlTokenStorage, TokenData
 from exact_source.auth.loopback import wait_for_redirect
 from exact_source.auth.storage import _process_lock
 from exact_source.cli.divisions import read_list
-from exact_source.client import ExactClient, Target
 from exact_source.database import Database
 from exact_source.errors import ExactError
-from exact_source.odata import MAX_URL, build_url, format_literal
+from exact_source.protocol.odata import MAX_URL, build_url, format_literal
 from exact_source.report.models import models_folder
 from exact_source.source import make_options, run_of
 from exact_source.sync import load_pending

@@ -17,7 +17,7 @@ from exact_source.entities.parameters import (
     reason_not_read,
     sources_of,
 )
-from exact_source.feeds import plan_feeds
+from exact_source.protocol.feeds import plan_feeds
 from exact_source.sandbox.reading import parameter_tests, table_of
 from exact_source.source import choose_entities
 from tests.conftest import MakeWorld

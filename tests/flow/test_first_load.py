@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from exact_source import rows
-from exact_source.first_load import FirstLoad
+from exact_source.destination.first_load import FirstLoad
+from exact_source.pages import rows
 from exact_source.sandbox import SandboxClock
 from tests.conftest import MakeWorld
 from tests.destinations import world_in

@@ -15,7 +15,7 @@ import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
-from exact_source.limits import Limits
+from exact_source.protocol.limits import Limits
 from exact_source.sandbox.reading import parameter_tests, table_of
 from exact_source.source import exact_online
 from tests.conftest import MakeWorld

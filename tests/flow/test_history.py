@@ -8,9 +8,9 @@ from pathlib import Path
 import dlt
 import pytest
 
-from exact_source import run
 from exact_source.errors import ConfigurationError
-from exact_source.run import StreamResult
+from exact_source.streams import run
+from exact_source.streams.run import StreamResult
 from tests.conftest import MakeWorld
 from tests.destinations import FROM, TO, states
 from tests.world import Row, World, feed_path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dlt
 import pytest
 
-from exact_source.indexes import NAME_MAX, create_indexes, index_name
+from exact_source.destination.indexes import NAME_MAX, create_indexes, index_name
 from tests.conftest import MakeWorld
 from tests.world import DATASET, World
 

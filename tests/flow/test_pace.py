@@ -16,15 +16,15 @@ import dlt
 import httpx
 import pytest
 
-from exact_source.client import ExactClient, Target
+from exact_source.api.client import ExactClient, Target
+from exact_source.api.listing import read_all
 from exact_source.entities import load_catalogue
-from exact_source.feeds import harmless_filter, plan_feeds
-from exact_source.limits import Limits
-from exact_source.listing import read_all
-from exact_source.pages import PageSchema
-from exact_source.run import ROUND_ROWS, ROUND_S, Run
+from exact_source.pages.page import PageSchema
+from exact_source.protocol.feeds import harmless_filter, plan_feeds
+from exact_source.protocol.limits import Limits
 from exact_source.sandbox import Sandbox, SandboxClock
 from exact_source.source import make_options
+from exact_source.streams.run import ROUND_ROWS, ROUND_S, Run
 from exact_source.sync import Outcome, sync
 from tests.world import billed, feed_path
 

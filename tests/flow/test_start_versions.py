@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exact_source import exact_online
-from exact_source.cursors import TIMESTAMP_OVERLAP
+from exact_source.protocol.cursors import TIMESTAMP_OVERLAP
 from exact_source.source import run_of
 from tests.conftest import MakeWorld
 from tests.flow.cli_fixtures import Cli, make_cli

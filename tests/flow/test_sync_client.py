@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from exact_source.client import ANSWER_S, ATTEMPTS, ExactClient, Target
-from exact_source.envelope import BrokenPageError
+from exact_source.api.client import ANSWER_S, ATTEMPTS, ExactClient, Target
 from exact_source.errors import AuthenticationError, LimitError, RemoteError
+from exact_source.pages.envelope import BrokenPageError
 from exact_source.sandbox.faults import LOGIN_PAGE
 from tests.flow.test_pace import START, JumpingLoop, Jumps
 from tests.world import World

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exact_source.limits import Limits
+from exact_source.protocol.limits import Limits
 from exact_source.sandbox import SandboxClock
 from tests.conftest import MakeWorld
 from tests.world import World, digits, feed_path

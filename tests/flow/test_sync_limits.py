@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exact_source.errors import LimitError
-from exact_source.limits import Limits
+from exact_source.protocol.limits import Limits
 from exact_source.sync import sync
 from tests.conftest import MakeWorld
 from tests.world import MIDDAY, World, billed, feed_path

@@ -13,8 +13,8 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source import EntityName, exact_online, run_to_end
 from exact_source.errors import ConfigurationError
-from exact_source.run import StreamResult
 from exact_source.source import run_source
+from exact_source.streams.run import StreamResult
 from exact_source.sync import sync
 from tests.conftest import MakeWorld
 from tests.world import Calls, World, feed_path
@@ -388,7 +388,7 @@ def test_a_run_of_own_code_ends_by_itself_before_a_kill_costs_much(
     make_world: MakeWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = make_world(minute_limit=2, companies=1, large_page_size=1)
-    with world.watch() as calls, caplog.at_level("WARNING", "exact_source.resources"):
+    with world.watch() as calls, caplog.at_level("WARNING", "exact_source.streams.resources"):
         world.pipeline.run(own_source(world, ["transaction_lines"]))  # five minutes of calls
 
     first = len(calls.to(LINES))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from exact_source.client import Target
-from exact_source.run import Run
+from exact_source.api.client import Target
+from exact_source.streams.run import Run
 from exact_source.sync import sync
 from tests.flow.cli_fixtures import Cli, cli, make_cli
 from tests.world import MIDDAY, World

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 import pytest
 from dlt.common.schema import Schema
 
+from exact_source.destination.tables import declare_table, table_references
 from exact_source.entities import load_catalogue
 from exact_source.entities.descriptions import (
     OWN,
@@ -17,9 +18,8 @@ from exact_source.entities.descriptions import (
     references_of,
 )
 from exact_source.entities.parameters import reason_not_read
-from exact_source.feeds import plan_feeds
-from exact_source.functions import shape_of
-from exact_source.tables import declare_table, table_references
+from exact_source.protocol.feeds import plan_feeds
+from exact_source.streams.functions import shape_of
 
 catalogue = load_catalogue()
 known = load_descriptions()

@@ -6,7 +6,7 @@ import pytest
 
 from exact_source.entities import Entity, Feed, load_catalogue
 from exact_source.errors import ConfigurationError
-from exact_source.feeds import (
+from exact_source.protocol.feeds import (
     ROUTES,
     check_route,
     deletes_of,

@@ -11,11 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from exact_source import pages
 from exact_source.entities import load_catalogue
 from exact_source.errors import ContractError
-from exact_source.page_schema import is_code
-from exact_source.pages import (
+from exact_source.pages import page as pages
+from exact_source.pages.page import (
     BrokenPageError,
     Page,
     PageSchema,
@@ -24,6 +23,7 @@ from exact_source.pages import (
     max_of,
     parse_page,
 )
+from exact_source.pages.schema import is_code
 
 ENTITIES = load_catalogue().entities
 ID = "0b9e4a63-1111-4aaa-8aaa-0123456789ab"

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exact_source import pages
 from exact_source.entities import Column, load_catalogue
 from exact_source.errors import ContractError
-from exact_source.pages import Page, PageSchema, concat, parse_page
+from exact_source.pages import page as pages
+from exact_source.pages.page import Page, PageSchema, concat, parse_page
 
 # One column of every type, the keys of a real entity replaced by it.
 LETTERS = "gsfmihyltbx"

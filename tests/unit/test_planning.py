@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exact_source.planning import (
+from exact_source.protocol.planning import (
     Allowance,
     StreamPlan,
     calls_for,

@@ -9,10 +9,16 @@ import pytest
 from exact_source.entities import Column, Entity, Feed, load_catalogue
 from exact_source.entities.parameters import TEXT_MAX, sources_of
 from exact_source.errors import ContractError
-from exact_source.feeds import Plan, harmless_filter, plan_feeds
-from exact_source.odata import MAX_URL, build_filter, build_url, fit_select, format_literal
+from exact_source.pages.shape import Shape
+from exact_source.protocol.feeds import Plan, harmless_filter, plan_feeds
+from exact_source.protocol.odata import (
+    MAX_URL,
+    build_filter,
+    build_url,
+    fit_select,
+    format_literal,
+)
 from exact_source.settings import REGIONS
-from exact_source.shape import Shape
 
 LONGEST_SITE = max(REGIONS.values(), key=len)
 DIVISION = 9_999_999

@@ -1,0 +1,1 @@
+"""What the destination holds and is told: tables, first loads, history, comments, indexes."""

@@ -1,0 +1,1 @@
+"""The bytes of an answer as typed Arrow rows, without I/O."""

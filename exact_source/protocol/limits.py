@@ -1,0 +1,273 @@
+"""Exact's call limits as arithmetic: headers in, seconds to wait out. No I/O, no clock of its own.
+
+Per division Exact counts calls in a clock minute and in a day that ends at 00:00 UTC (API 2.1). The
+headers rule: they know of calls that other users of the app made. All times are seconds since the
+epoch by the *server's* clock, as far as its ``Date`` header tells.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+
+from ..errors import LimitError
+
+MINUTE_S = 60
+DAY_S = 86_400
+MINUTE_LIMIT = 60  # until the first header says otherwise: limits have changed often (API 2.1)
+DAY_LIMIT = 5000
+# The Date header counts whole seconds, so the server's clock is known to one second only.
+CLOCK_MARGIN_S = 1.0
+# Exact blocks a key after 10 errors an hour per endpoint (API 2.3); staying well below.
+ERRORS_PER_HOUR = 5
+HOUR_S = 3600
+
+
+@dataclass
+class Window:
+    """Calls left until ``reset_at``."""
+
+    length_s: int
+    limit: int
+    remaining: int = 0
+    reset_at: float = 0.0
+
+    def roll(self, now: float) -> None:
+        """Start a new window once the old one is over for sure."""
+        if now >= self.reset_at + CLOCK_MARGIN_S:
+            self.remaining = self.limit
+            self.reset_at = (now // self.length_s + 1) * self.length_s
+
+    def observe(self, limit: int | None, remaining: int | None, reset_ms: int | None) -> None:
+        """Take over what the headers say; an absent header keeps the last known value (API 2.2)."""
+        if limit is not None:
+            self.limit = limit
+        if remaining is not None:
+            self.remaining = remaining
+        if reset_ms is not None:
+            self.reset_at = reset_ms / 1000
+
+
+@dataclass
+class DivisionLimits:
+    """The two windows of one division."""
+
+    minute: Window = field(default_factory=lambda: Window(MINUTE_S, MINUTE_LIMIT))
+    day: Window = field(default_factory=lambda: Window(DAY_S, DAY_LIMIT))
+    blocked_until: float = 0.0
+    blind_refusals: int = 0
+    calls: int = 0
+    is_known: bool = False  # whether an answer told of the day
+
+
+class Limits:
+    """Who may call when, over all divisions of one app.
+
+    Args:
+        reserve: Calls of each division's day that are left to others.
+        contract_cap: Calls a day over all divisions (API 2.1: fair use 20,000); ``None`` for no cap.
+        max_calls: Calls that this object may admit in all; ``None`` for no cap.
+    """
+
+    def __init__(
+        self, *, reserve: int = 0, contract_cap: int | None = None, max_calls: int | None = None
+    ) -> None:
+        self.divisions: dict[int, DivisionLimits] = defaultdict(DivisionLimits)
+        self.reserve = reserve
+        self.max_calls = max_calls
+        self.calls = 0
+        self._contract = Window(DAY_S, contract_cap) if contract_cap is not None else None
+        self._errors: dict[tuple[int, str], list[float]] = defaultdict(list)
+        self._skew_s = 0.0
+
+    def server_time(self, now: float) -> float:
+        """``now`` by the server's clock."""
+        return now + self._skew_s
+
+    def wait_s(self, division: int, now: float) -> float:
+        """Seconds until a call is allowed; 0 if it is now.
+
+        Raises:
+            LimitError: If no call is left today.
+        """
+        at = self.server_time(now)
+        self._check_caps(at)
+        state = self.divisions[division]
+        state.minute.roll(at)
+        state.day.roll(at)
+        # Nobody knows the day's limit before a first answer tells it.
+        if state.day.remaining <= self.reserve and (state.is_known or state.calls):
+            resumes_at = state.day.reset_at + CLOCK_MARGIN_S - self._skew_s
+            raise self._day_is_over(division, resumes_at)
+        reset_at = state.minute.reset_at if state.minute.remaining <= 0 else 0.0
+        return max(0.0, max(state.blocked_until, reset_at) + CLOCK_MARGIN_S - at)
+
+    @property
+    def has_contract_cap(self) -> bool:
+        """Whether calls are counted over all divisions."""
+        return self._contract is not None
+
+    def note_earlier_calls(self, calls: int, now: float) -> None:
+        """Count what earlier runs of today took of the contract's calls."""
+        if self._contract is not None:
+            self._contract.roll(self.server_time(now))
+            self._contract.remaining -= calls
+
+    def spend(self, division: int, *, is_billed: bool = True) -> None:
+        """Count a call that is about to be sent; what Exact does not bill takes its turn, no more."""
+        state = self.divisions[division]
+        state.minute.remaining -= 1
+        state.day.remaining -= 1
+        if not is_billed:
+            return
+        state.calls += 1
+        self.calls += 1
+        if self._contract is not None:
+            self._contract.remaining -= 1
+
+    def observe(self, division: int, status: int, headers: Mapping[str, str], now: float) -> None:
+        """Learn from an answer. Header names are compared in lower case (API 2.2)."""
+        low = {name.lower(): value for name, value in headers.items()}
+        self._observe_date(low.get("date"), now)
+        state = self.divisions[division]
+        minute = _numbers(low, "x-ratelimit-minutely-")
+        day = _numbers(low, "x-ratelimit-")
+        state.minute.observe(*minute)
+        state.day.observe(*day)
+        state.is_known = state.is_known or day[1] is not None
+        if status != 429:  # noqa: PLR2004
+            state.blind_refusals = 0
+            return
+        at = self.server_time(now)
+        self._observe_429(state, minute, day, at, retry_after_s(low, at))
+
+    def _observe_429(
+        self,
+        state: DivisionLimits,
+        minute: tuple[int | None, ...],
+        day: tuple[int | None, ...],
+        at: float,
+        retry_after_s: float | None,
+    ) -> None:
+        # A 429 carries only the headers of the limit that was hit (API 2.2); either way none is left.
+        if any(v is not None for v in minute):
+            state.minute.remaining = 0
+        elif any(v is not None for v in day):
+            state.day.remaining = 0
+        else:  # header-less: to the next minute, then longer and longer
+            state.blind_refusals += 1
+            minutes = 2 ** (state.blind_refusals - 1)
+            state.blocked_until = (at // MINUTE_S + min(minutes, HOUR_S // MINUTE_S)) * MINUTE_S
+        if retry_after_s is not None:
+            state.blocked_until = max(state.blocked_until, at + retry_after_s)
+
+    def _observe_date(self, date: str | None, now: float) -> None:
+        if date is None:
+            return
+        try:
+            server = parsedate_to_datetime(date).timestamp()
+        except ValueError:
+            return
+        # Whole seconds only: within one second the two clocks are taken as equal.
+        skew = server - now
+        self._skew_s = skew if abs(skew) > 1.0 else 0.0
+
+    def _check_caps(self, at: float) -> None:
+        if self.max_calls is not None and self.calls >= self.max_calls:
+            raise LimitError(
+                f"the {self.max_calls} calls of --max-calls are used up", resumes_at=at
+            )
+        if self._contract is not None:
+            self._contract.roll(at)
+            if self._contract.remaining <= 0:
+                raise LimitError(
+                    f"the contract's {self._contract.limit} calls of today (contract_cap) are used up",
+                    resumes_at=self._contract.reset_at + CLOCK_MARGIN_S - self._skew_s,
+                )
+
+    def _day_is_over(self, division: int, resumes_at: float) -> LimitError:
+        kept = f", {self.reserve} of them kept for others" if self.reserve else ""
+        limit = self.divisions[division].day.limit
+        return LimitError(
+            f"division {division}: today's {limit} calls are used up{kept}", resumes_at=resumes_at
+        )
+
+    def day_remaining(self, division: int) -> int | None:
+        """Calls left today by the last headers; ``None`` before the first call."""
+        state = self.divisions.get(division)
+        return None if state is None or not state.day.reset_at else max(0, state.day.remaining)
+
+    def calls_left(self, division: int, now: float) -> int | None:
+        """Calls that may still be made today; ``None`` if nothing limits them as far as is known."""
+        of_day = self.day_remaining(division)
+        left = [] if of_day is None else [of_day - self.reserve]
+        if self.max_calls is not None:
+            left.append(self.max_calls - self.calls)
+        if self._contract is not None:
+            self._contract.roll(self.server_time(now))
+            left.append(self._contract.remaining)
+        return max(0, min(left)) if left else None
+
+    def most_a_day(self, division: int) -> int:
+        """Calls that may be made on a whole day, if nobody else makes any."""
+        state = self.divisions[division]
+        most = [state.day.limit - self.reserve, state.minute.limit * (DAY_S // MINUTE_S)]
+        if self.max_calls is not None:
+            most.append(self.max_calls)
+        if self._contract is not None:
+            most.append(self._contract.limit)
+        return max(0, min(most))
+
+    def note_error(self, division: int, path: str, now: float) -> None:
+        """Count a 400, 401, 403 or 404 toward the endpoint's error budget (API 2.3)."""
+        self._errors[division, path].append(now)
+
+    def errors(self, now: float) -> dict[str, list[float]]:
+        """The errors of the past hour, for ``recall_errors`` of the next run."""
+        recent = {
+            f"{division} {path}": [at for at in times if at > now - HOUR_S]
+            for (division, path), times in self._errors.items()
+        }
+        return {key: times for key, times in recent.items() if times}
+
+    def recall_errors(self, errors: Mapping[str, Sequence[float]]) -> None:
+        """Count the errors of earlier runs: Exact counts over all of them (API 2.3)."""
+        for key, times in errors.items():
+            division, _, path = key.partition(" ")
+            mine = self._errors[int(division), path]
+            mine.extend(at for at in times if at not in mine)
+
+    def errors_left(self, division: int, path: str, now: float) -> int:
+        """How many more errors this endpoint may give within the hour."""
+        recent = [at for at in self._errors[division, path] if at > now - HOUR_S]
+        self._errors[division, path] = recent
+        return ERRORS_PER_HOUR - len(recent)
+
+
+def _numbers(headers: Mapping[str, str], prefix: str) -> tuple[int | None, int | None, int | None]:
+    def number(name: str) -> int | None:
+        text = headers.get(prefix + name, "").strip()
+        return int(text) if text.lstrip("-").isdigit() else None
+
+    return number("limit"), number("remaining"), number("reset")
+
+
+def retry_after_s(headers: Mapping[str, str], at: float) -> float | None:
+    """Seconds that ``Retry-After`` asks for, be they written as a number or as a date.
+
+    Nobody has seen Exact send it (API 2.2); it is honoured if it comes, up to an hour.
+
+    Args:
+        headers: With names in lower case.
+        at: Now, by the server's clock.
+    """
+    text = headers.get("retry-after", "").strip()
+    if text.isdigit():
+        return min(float(text), HOUR_S)
+    try:
+        until = parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None
+    return min(max(0.0, until - at), HOUR_S)

@@ -1,0 +1,1 @@
+"""Entities as dlt resources: one stream per entity and division, its chain of pages, what is gone."""
