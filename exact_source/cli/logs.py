@@ -76,8 +76,13 @@ HANDLER = StderrHandler()
 HANDLER.addFilter(is_worth_saying)
 
 
+# Of a pipeline that loads somewhere else than the last time; ``alone.of_one_destination`` sees to it, and
+# "will be ignored" reads as if the destination that was asked for were.
+SETTLED = "in state differs from destination"
+
+
 class Forwarding(logging.Handler):
-    """Says what dlt says in the command's own form, and each thing once.
+    """Says what dlt says in the command's own form, each thing once, and not what is settled here.
 
     dlt lets its logger pass nothing on, and sets a format of its own on the first handler.
     """
@@ -89,7 +94,7 @@ class Forwarding(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Hand the record over."""
         said = record.getMessage()
-        if said not in self._said:
+        if said not in self._said and SETTLED not in said:
             self._said.add(said)
             HANDLER.handle(record)
 

@@ -177,6 +177,17 @@ def test_what_other_libraries_say_is_said_in_the_form_asked_for_and_once(
     assert plain == [f"warning: {' '.join(line['message'].split())}" for line in said]
 
 
+def test_another_destination_than_the_last_time_is_no_warning(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli("sync", cli.destination, "--entities=journals").code == 0
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "WARNING")
+
+    said = run_process("status", "--destination=postgresql://u@127.0.0.1:1/books").stderr
+
+    assert [line.split(": ")[0] for line in said.splitlines()] == ["error"], said
+
+
 def run_process(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own, as a shell starts it."""
     return subprocess.run(
