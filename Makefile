@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
-JOBS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
+# A test waits half of its time, for sockets, disks and processes.
+JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, 2 * (os.cpu_count() or 1)))")
 export RUNTIME__DLTHUB_TELEMETRY ?= false
 
 .PHONY: demo test lint types coverage bench docs proofs proofs-tokens nightly browser clean

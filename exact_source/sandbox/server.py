@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import uvicorn
@@ -74,7 +75,8 @@ def serve(app: ASGIApp, port: int = 0) -> Iterator[str]:
     """
     bound = bind(port)
     server = new_server(app)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=_run, args=(loop, server, bound), daemon=True)
     thread.start()
     deadline = time.monotonic() + START_TIMEOUT_S
     while not server.started:
@@ -85,6 +87,21 @@ def serve(app: ASGIApp, port: int = 0) -> Iterator[str]:
     try:
         yield f"http://{LOOPBACK}:{bound.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        loop.call_soon_threadsafe(_stop, loop, server)
         thread.join()
         bound.close()
+
+
+def _run(loop: asyncio.AbstractEventLoop, server: uvicorn.Server, bound: socket.socket) -> None:
+    with asyncio.Runner(loop_factory=lambda: loop) as runner, suppress(asyncio.CancelledError):
+        runner.run(server.serve(sockets=[bound]))
+
+
+def _stop(loop: asyncio.AbstractEventLoop, server: uvicorn.Server) -> None:
+    """At once; an orderly end would look for itself every tenth of a second, in thousands of tests."""
+    for listening in server.servers:
+        listening.close()
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
