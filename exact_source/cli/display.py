@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +12,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..errors import ExactError
 from .logs import is_for_people, notes
 from .output import when_allowed
+from .time_left import Estimate, as_facts, in_words
 
 if TYPE_CHECKING:
     from ..api.client import Target
+    from ..protocol.planning import TimeLeft
     from ..streams.run import Run, StreamResult
     from ..sync import Outcome
+    from .stored_syncs import Memory
 
 ended = logging.getLogger("exact_source.streams.stream")
 WIDTH = 120
+LOOK_S = 1.0
+# Where no line moves: most syncs are over before, and whoever reads a log of them need not ask for it.
+LOOK_BACK_S = 10.0
 EXIT_INCOMPLETE = 3
 FAILED = {"failed", "refused"}
 # What a stream ended with, the worst first.
@@ -51,10 +58,34 @@ class Line:
         self._run, self.idle = run, idle
         self.stream = ""
         self.wait: tuple[str, float] | None = None
+        self.recall: Callable[[], Memory] | None = None
+        self.estimate: Estimate | None = None
+        self.left: TimeLeft | None = None
+        self._looked_at = 0.0
+
+    def look_back(self) -> None:
+        """Ask the destination for earlier syncs, once."""
+        recall, self.recall = self.recall, None
+        if recall is not None:
+            with suppress(ExactError):  # no reason to fail; what is wrong is met again
+                self.estimate = Estimate(self._run, recall())
+
+    def look(self, *, at_once: bool = False) -> None:
+        """Estimate the time left, once a second unless ``at_once``: there may be 10,000 streams."""
+        now = self._run.clock.now()
+        if now - self._run.started_at >= LOOK_BACK_S:
+            self.look_back()
+        if self.estimate is not None and (at_once or now - self._looked_at >= LOOK_S):
+            self.left, self._looked_at = self.estimate.now(), now
+
+    def followed_by_left(self, text: str) -> str:
+        """The text, and the time left if there is something to say of it."""
+        return " · ".join(filter(None, (text, in_words(self.left))))
 
     def __rich__(self) -> Text:
         """The line; the end of it goes where a terminal is too narrow."""
-        return Text(f"{totals(self._run)} · {self.doing()}", no_wrap=True, overflow="ellipsis")
+        said = self.followed_by_left(totals(self._run))
+        return Text(f"{said} · {self.doing()}", no_wrap=True, overflow="ellipsis")
 
     def doing(self) -> str:
         """Who waits for what, which stream was read last, or what else goes on."""
@@ -78,11 +109,22 @@ class Display:
         self._line: Line | None = None
 
     @contextmanager
-    def follow(self, run: Run) -> Iterator[Callable[[int], None]]:
-        """Show the progress of a sync; gives the callback for rounds."""
-        run.on_progress = lambda result: self._progress(run, result)
+    def follow(
+        self, run: Run, recall: Callable[[], Memory] | None = None
+    ) -> Iterator[Callable[[int], None]]:
+        """Show the progress of a sync; gives the callback for rounds.
+
+        ``recall`` asks the destination for earlier syncs.
+        """
         with self._shown(run, "connecting") as line:
-            yield lambda number: self._note_round(number, line)
+            run.on_progress = lambda result: self._progress(run, line, result)
+
+            def on_round(number: int) -> None:
+                # Later the destination knows of this sync as well.
+                line.recall = recall if number == 1 else None
+                self._note_round(number, line)
+
+            yield on_round
 
     @contextmanager
     def ask(self, run: Run) -> Iterator[Line]:
@@ -107,17 +149,29 @@ class Display:
             f"{target.where} waits until {datetime.fromtimestamp(until, UTC):%H:%M:%S} UTC: {why}"
         )
         line.wait = (text, until)
-        if self._line is None and self._waits.get(target.where) != round(until):
-            notes.info(text)
+        if self._waits.get(target.where) != round(until):
+            line.look_back()
+            if line.estimate is not None:
+                line.estimate.note_wait(target.division or 0, until)
+            self._say(line, text)
         self._waits[target.where] = round(until)
 
     def _note_round(self, number: int, line: Line) -> None:
         line.idle = "loading"
-        if number > 1 and self._line is None:
-            notes.info("round %d", number)
+        if self._line is not None:
+            line.look_back()
+        if number > 1:
+            self._say(line, f"round {number}")
 
-    def _progress(self, run: Run, result: StreamResult) -> None:
+    def _say(self, line: Line, text: str) -> None:
+        """What is worth a line where none moves."""
+        line.look(at_once=True)
+        if self._line is None:
+            notes.info(line.followed_by_left(text), extra={"facts": as_facts(line.left)})
+
+    def _progress(self, run: Run, line: Line, result: StreamResult) -> None:
         where = f"{result.entity} of {result.division}" if result.division else result.entity
+        line.look()
         if self._line is not None:
             self._line.stream = f"{where}{calls_left(run, result)}"
         if result.status != "running" and id(result) not in self._ended:

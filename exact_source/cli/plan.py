@@ -312,14 +312,12 @@ class Planner:
 
     def _from_history(self, key: tuple[int, str], plan: Plan) -> tuple[int | None, int, str]:
         from ..protocol.planning import calls_for, usual_calls
-        from .stored_syncs import HISTORY
+        from .stored_syncs import syncs_of_changes
 
         if plan.column is None:
             rows = self.memory.rows.get(key, 0)
             return rows, calls_for(rows, plan.full.page_size), "history"
-        done = [sync for sync in self.memory.syncs.get(key, []) if sync.status == "complete"]
-        if len(done) < HISTORY:
-            done = done[:-1]  # the oldest was the first load
+        done = syncs_of_changes(self.memory.syncs.get(key, []))
         usual = round(sum(s.rows for s in done) / len(done)) if done else 0
         return usual, usual_calls([s.calls for s in done]), "history"
 
@@ -340,16 +338,11 @@ def make_report(planner: Planner, reserve: int, contract_cap: int | None) -> dic
     Raises:
         ConfigurationError: If the reserve leaves no call.
     """
-    from ..protocol.planning import Allowance
+    from ..protocol.planning import allowance_of
 
     run, counts = planner.run, planner.counts
     calls = _calls(planner)
-    allowances = {
-        code: Allowance(state.minute.limit, state.day.limit, state.day.remaining, reserve)
-        if (state := run.limits.divisions.get(code)) is not None and state.calls
-        else Allowance(*_usual_limits(run), reserve=reserve)
-        for code in calls
-    }
+    allowances = {code: allowance_of(run.limits, code, run.clock.now()) for code in calls}
     rows = [s.rows for s in planner.streams if s.rows is not None]
     known = all(s.rows is not None or s.basis == "one call" for s in planner.streams)
     spent = planner.memory.all_calls_today + run.limits.calls
@@ -367,14 +360,6 @@ def make_report(planner: Planner, reserve: int, contract_cap: int | None) -> dic
         "spent_calls": run.limits.calls,
         "stopped": None if limit is None else str(limit),
     }
-
-
-def _usual_limits(run: AskingRun) -> tuple[int, int]:
-    """Calls of a minute and of a day by the headers of any division that was asked."""
-    from ..protocol.limits import DAY_LIMIT, MINUTE_LIMIT
-
-    asked = [state for state in run.limits.divisions.values() if state.is_known]
-    return (asked[0].minute.limit, asked[0].day.limit) if asked else (MINUTE_LIMIT, DAY_LIMIT)
 
 
 def _calls(planner: Planner) -> dict[int, int]:

@@ -75,6 +75,12 @@ class Memory:
         return sorted({*self.cursors, *self.syncs})
 
 
+def syncs_of_changes(syncs: Sequence[SyncRow]) -> list[SyncRow]:
+    """Those that were completed, without the first load; as ``Memory.syncs`` has them."""
+    done = [sync for sync in syncs if sync.status == "complete"]
+    return done if len(done) >= HISTORY else done[:-1]
+
+
 @contextmanager
 def reaching(pipeline: dlt.Pipeline) -> Iterator[None]:
     """Turn what goes wrong with a destination into one error of ours.

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -116,6 +117,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     from ..streams.run import ROUND_ROWS
     from .connect import clock_of, make_connection, make_pipeline
     from .display import Display
+    from .stored_syncs import recall
 
     started = time.monotonic()
     with early_errors(pipeline_name, as_json=as_json):
@@ -147,7 +149,8 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         if max_minutes is not None:
             run.stop_at = run.clock.now() + max_minutes * 60
     display = Display(Console(stderr=True))
-    with stop_on_interrupt(run, pipeline), display.follow(run) as on_round:
+    earlier = partial(recall, pipeline, now=clock.now(), entities=chosen, count_rows=False)
+    with stop_on_interrupt(run, pipeline), display.follow(run, earlier) as on_round:
         outcome = loaded(pipeline, run, chosen, on_round)
     finish(pipeline_name, outcome, time.monotonic() - started, place, as_json=as_json)
 

@@ -78,7 +78,7 @@ class Limits:
         self.reserve = reserve
         self.max_calls = max_calls
         self.calls = 0
-        self._contract = Window(DAY_S, contract_cap) if contract_cap is not None else None
+        self.contract = Window(DAY_S, contract_cap) if contract_cap is not None else None
         self._errors: dict[tuple[int, str], list[float]] = defaultdict(list)
         self._skew_s = 0.0
 
@@ -107,13 +107,13 @@ class Limits:
     @property
     def has_contract_cap(self) -> bool:
         """Whether calls are counted over all divisions."""
-        return self._contract is not None
+        return self.contract is not None
 
     def note_earlier_calls(self, calls: int, now: float) -> None:
         """Count what earlier runs of today took of the contract's calls."""
-        if self._contract is not None:
-            self._contract.roll(self.server_time(now))
-            self._contract.remaining -= calls
+        if self.contract is not None:
+            self.contract.roll(self.server_time(now))
+            self.contract.remaining -= calls
 
     def spend(self, division: int, *, is_billed: bool = True) -> None:
         """Count a call that is about to be sent; what Exact does not bill takes its turn, no more."""
@@ -124,8 +124,8 @@ class Limits:
             return
         state.calls += 1
         self.calls += 1
-        if self._contract is not None:
-            self._contract.remaining -= 1
+        if self.contract is not None:
+            self.contract.remaining -= 1
 
     def observe(self, division: int, status: int, headers: Mapping[str, str], now: float) -> None:
         """Learn from an answer. Header names are compared in lower case (API 2.2)."""
@@ -179,12 +179,12 @@ class Limits:
             raise LimitError(
                 f"the {self.max_calls} calls of --max-calls are used up", resumes_at=at
             )
-        if self._contract is not None:
-            self._contract.roll(at)
-            if self._contract.remaining <= 0:
+        if self.contract is not None:
+            self.contract.roll(at)
+            if self.contract.remaining <= 0:
                 raise LimitError(
-                    f"the contract's {self._contract.limit} calls of today (contract_cap) are used up",
-                    resumes_at=self._contract.reset_at + CLOCK_MARGIN_S - self._skew_s,
+                    f"the contract's {self.contract.limit} calls of today (contract_cap) are used up",
+                    resumes_at=self.contract.reset_at + CLOCK_MARGIN_S - self._skew_s,
                 )
 
     def _day_is_over(self, division: int, resumes_at: float) -> LimitError:
@@ -205,9 +205,9 @@ class Limits:
         left = [] if of_day is None else [of_day - self.reserve]
         if self.max_calls is not None:
             left.append(self.max_calls - self.calls)
-        if self._contract is not None:
-            self._contract.roll(self.server_time(now))
-            left.append(self._contract.remaining)
+        if self.contract is not None:
+            self.contract.roll(self.server_time(now))
+            left.append(self.contract.remaining)
         return max(0, min(left)) if left else None
 
     def most_a_day(self, division: int) -> int:
@@ -216,8 +216,8 @@ class Limits:
         most = [state.day.limit - self.reserve, state.minute.limit * (DAY_S // MINUTE_S)]
         if self.max_calls is not None:
             most.append(self.max_calls)
-        if self._contract is not None:
-            most.append(self._contract.limit)
+        if self.contract is not None:
+            most.append(self.contract.limit)
         return max(0, min(most))
 
     def note_error(self, division: int, path: str, now: float) -> None:

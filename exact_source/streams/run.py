@@ -398,6 +398,11 @@ class Run:
         await self.division_list(whole=self.loads("divisions"))
         return list(self._cache["divisions"])
 
+    @property
+    def open_divisions(self) -> list[Division]:
+        """The divisions to read that are not blocked; none until the list was read."""
+        return [d for d in self._cache.get("divisions", ()) if not d.blocked]
+
     def loads(self, entity: str) -> bool:
         """Whether a list is wanted for itself, so that all of its columns are."""
         return not self.selected or entity in self.selected

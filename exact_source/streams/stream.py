@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.destination.exceptions import DestinationException
 
+from ..api.client import Target
 from ..api.tombstones import RETENTION_S, Tombstones, about_unknown
 from ..errors import (
     BLOCKED,
@@ -306,13 +307,19 @@ class Stream(Chain):
             return
         # All keys or none: what was read of them is of no use in another round.
         self.target.may_pause = False
-        self.target.before_call = self.run.heed_stop
+        self.target.before_call = self._tell_and_heed_stop
         met = await read_keys(self.run.client, self.target, self.shape, since_ms)
         if not await self._may_be_empty(met):
             self._end_without_rights()
             return
         gone = self.removals.unmet(met, began_at=now, since_ms=since_ms)
         await self._remove(gone, replace(self.cursor, pages=len(met), reconciled_at=now))
+
+    def _tell_and_heed_stop(self, target: Target) -> None:
+        """Keys bring no rows, so nothing else tells of these calls before they are all made."""
+        self.result.calls = target.calls
+        self.run.on_progress(self.result)
+        self.run.heed_stop(target)
 
     # -- outcome -------------------------------------------------------------------------------
 
