@@ -470,11 +470,12 @@ async def _check_right(
         findings.add("rights", "ok", f"{entity.name} in {where}")
         return
     scope = f" (scope {entity.scope})" if entity.scope else ""
+    module = f", see that the company has the module ({entity.module})" if entity.module else ""
     findings.add(
         "rights",
         "failed",
         f"{entity.name} may not be read in {_some(without)}",
-        f"give the user the role or the app the scope{scope}, or leave it out with --entities",
+        f"give the user the role or the app the scope{scope}{module}, or leave it out with --entities",
         RefusedError.code,
     )
 

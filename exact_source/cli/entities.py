@@ -186,6 +186,7 @@ def summarise(catalogue: Catalogue, entity: Entity) -> dict[str, Any]:
         "columns": len(plan.fields),
         "service": entity.service,
         "scope": entity.scope,
+        "module": entity.module,
         "grain": entity.grain,
         "read_once": entity.division_from is not None,
         "needs": needs_parameters(entity),

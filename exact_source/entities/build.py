@@ -19,6 +19,7 @@ from .decisions import (
     ANY_DIVISION,
     CORE,
     MANDATORY_FILTER,
+    MODULES,
     MONEY,
     NAMES,
     NO_STAR,
@@ -148,12 +149,19 @@ def entity(records: list[Record]) -> Record:
         "deleted_code": code or TOMBSTONES_TOO.get(base["id"]),
         "grain": OTHER_GRAIN.get(base["id"]),
         "scope": base["scope"] if base["scope"] not in {None, "-"} else None,
+        "module": module_of(records),
         "division_from": ONCE.get(base["id"]),
         "any_division": base["id"] in ANY_DIVISION,
         "navigation": navigation(records),
         "deprecated": base["deprecation"] if base["deprecated"] else None,
     }
     return out | {name: value for name, value in optional.items() if value}
+
+
+def module_of(records: list[Record]) -> str | None:
+    """What a company needs to have such rows; ``None`` where nothing is documented."""
+    found = (m for start, m in MODULES.items() for r in records if r["id"].startswith(start))
+    return next(found, None)
 
 
 def navigation(records: list[Record]) -> list[str]:

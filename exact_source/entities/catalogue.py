@@ -87,6 +87,7 @@ class Entity:
         deleted_code: ``EntityType`` of its rows in ``sync/Deleted``; ``None``: no tombstones.
         grain: What a row is, where the endpoint's name suggests otherwise.
         scope: Right that the app needs, in Exact's words.
+        module: What the company needs of Exact Online beside that; ``None`` where nothing is documented.
         division_from: Field that holds the row's own division; such an entity is read once a run.
         any_division: Rows speak of other divisions than the one that was asked.
         navigation: Fields that hold links to other rows, or these rows if expanded.
@@ -101,6 +102,7 @@ class Entity:
     deleted_code: int | None
     grain: str | None
     scope: str | None
+    module: str | None
     division_from: str | None
     any_division: bool
     navigation: tuple[str, ...]
@@ -183,6 +185,7 @@ def parse_entity(name: str, raw: Mapping[str, Any]) -> Entity:
         deleted_code=raw.get("deleted_code"),
         grain=raw.get("grain"),
         scope=raw.get("scope"),
+        module=raw.get("module"),
         division_from=raw.get("division_from"),
         any_division=raw.get("any_division", False),
         navigation=tuple(raw.get("navigation", ())),

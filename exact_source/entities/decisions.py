@@ -113,6 +113,13 @@ SYNC_TIMESTAMP = {
     "SalesOrderLines", "Subscriptions", "SubscriptionLines",
 }  # fmt: skip
 
+# Endpoints (or their services) that only companies with a module have, as far as is documented (API 4.4, 8).
+MODULES = {
+    "sync/Manufacturing/": "manufacturing",
+    "sync/PurchaseOrder/": "purchase orders",
+    "logistics/SupplierItem": "supplier items",
+}
+
 # Tombstones (sync/Deleted) of a sync endpoint that also tell of an entity read by another feed.
 TOMBSTONES_TOO = {
     "financialtransaction/TransactionLines": 1,

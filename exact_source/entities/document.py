@@ -21,7 +21,7 @@ TEXT = Path(__file__).with_name("document.md")
 NAMES = Path(__file__).with_name("names.py")
 HEAD = (
     "Endpoint", "Table", "Read by `auto`", "Rows a call", "Cursor", "Key", "Deletes",
-    "Asked with", "Scope",
+    "Asked with", "Needs",
 )  # fmt: skip
 
 DEFAULTS = {
@@ -127,8 +127,14 @@ def _rows(entity: Entity) -> Iterator[tuple[str, ...]]:
             ", ".join(f"`{name}`" for name in _key(entity, feed)),
             _deletes(entity, plan),
             ", ".join(_asked(source) for source in sources_of(entity, feed).values()),
-            entity.scope or "",
+            needs_of(entity),
         )
+
+
+def needs_of(entity: Entity) -> str:
+    """The scope that the app needs, and the module that the company needs where that is documented."""
+    module = f"module: {entity.module}" if entity.module else ""
+    return "; ".join(filter(None, (entity.scope, module)))
 
 
 def use_of(feed: Feed, plan: Plan) -> str:

@@ -122,6 +122,8 @@ def test_well_known_facts() -> None:
     assert "BankAccounts" in accounts.navigation
     assert "Timestamp" not in accounts.feeds["regular"].columns
     assert catalogue.entities["user_roles_per_division"].any_division
+    assert catalogue.entities["shop_orders"].module == "manufacturing"
+    assert (accounts.scope, accounts.module) == ("Crm accounts", None)
     assert catalogue.entities["user_has_rights"].feeds["function"].parameters == {
         "endpoint": ("s", True),
         "action": ("s", True),
