@@ -48,6 +48,8 @@ PARTS = {
 SAID = {
     "change": "Rows are the changed ones, merged into a table a hundred times as large.",
     "empty": "Rows are calls here, answered at once: this is the work around them.",
+    "start": "`help` is `exact-source --help`, `import` is `from exact_source import exact_online`,\n"
+    "`libraries` are what that cannot do without: dlt, httpx, pyarrow, DuckDB. Medians.",
     "memory": "`Arrow` is the most that rows on their way take at once; the rest of the peak is\n"
     "Python, dlt and DuckDB, whose memory is bounded (1 GB, or your `memory_limit`).",
 }
@@ -131,7 +133,7 @@ def _ratios(found: Sequence[dict[str, Any]]) -> list[str]:
 def _scale(scaled: dict[str, Any]) -> list[str]:
     cost, held = scaled["cost"], scaled["held"]
     against = ", ".join(
-        f"{h['divisions']} companies {h['real_s']:.0f} s, modelled {h['model_s']:.0f} s"
+        f"companies: {h['divisions']}, {h['real_s']:.0f} s, modelled {h['model_s']:.0f} s"
         for h in held
     )
     head = SCALE_HEAD.format(
