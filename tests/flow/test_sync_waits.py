@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
@@ -10,7 +12,7 @@ from exact_source.api.client import Target
 from exact_source.streams.run import Run
 from exact_source.sync import sync
 from tests.flow.cli_fixtures import Cli, cli, make_cli
-from tests.world import MIDDAY, World
+from tests.world import MIDDAY, Clock, World
 
 __all__ = ["cli", "make_cli"]
 
@@ -67,8 +69,20 @@ def test_a_stop_ends_the_wait_for_a_list_and_no_call_follows(
     world.assert_equal("accounts")
 
 
+def after_rows(run: Run, clock: Clock) -> Callable[[float], Awaitable[None]]:
+    """A sleep that moves the time only once rows were read: those of the other company, meanwhile."""
+    read, sleep = asyncio.Event(), clock.sleep
+    run.on_progress = lambda result: read.set() if result.rows else None
+
+    async def sleep_then(seconds: float) -> None:
+        await read.wait()
+        await sleep(seconds)
+
+    return sleep_then
+
+
 def test_a_wait_for_tombstones_ends_with_its_round_if_there_is_something_to_load(
-    world: World,
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.box.fault("503", path="sync/Deleted", division=world.division, times=4)
     held: list[tuple[float, int]] = []
@@ -78,6 +92,7 @@ def test_a_wait_for_tombstones_ends_with_its_round_if_there_is_something_to_load
             held.append((run.clock.now() - run.started_at, len(world.table("accounts"))))
 
     run = world.make_run(round_s=100.0)
+    monkeypatch.setattr(world.clock, "sleep", after_rows(run, world.clock))
     with world.watch() as calls:
         outcome = sync(world.pipeline, run, ["accounts", "contacts"], on_round=on_round)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tomllib
@@ -42,6 +43,14 @@ def test_the_bounds_are_looked_at_again_with_each_dlt() -> None:
     """A newer dlt comes by itself; it is told of and breaks nothing."""
     if not version("dlt").startswith(f"{PROVEN}."):
         pytest.skip(look_again(version("dlt")))
+
+
+@pytest.mark.xdist_group("kept together")
+def test_tests_of_a_group_are_kept_together(request: pytest.FixtureRequest) -> None:
+    """Or each worker makes the same environments, emulators and books for itself, silently."""
+    if os.environ.get("PYTEST_XDIST_WORKER") is None:
+        pytest.skip("there are no workers to be kept together in")
+    assert request.node.nodeid.endswith("@kept together")
 
 
 def may_go(package: str) -> str:
