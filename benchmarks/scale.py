@@ -10,11 +10,13 @@ is held against the real client and the real sandbox, on companies few enough fo
 from __future__ import annotations
 
 import argparse
+import asyncio
 import heapq
 import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -185,16 +187,16 @@ def held_against_the_real_ones(companies: int) -> tuple[float, float]:
     """Seconds that the real client takes of the real sandbox in moved time, and the model's."""
     from tests.flow import test_pace
 
-    loop = test_pace.JumpingLoop()
-    box = test_pace.make_box(loop, companies)
-    took_s = test_pace.simulate(box, loop)
-    loop.close()
+    jumps = test_pace.Jumps()
+    box = test_pace.make_box(jumps, companies)
+    with closing(jumps.new_loop()) as loop:
+        test_pace.simulate(box, loop, asyncio.sleep(0))
     counted = Counter(r.division for r in box.requests)
     work = [[Pages(counted[d], 0)] for d in box.divisions]
     model = simulate(
         "check", work, cost=Cost(), start=test_pace.START, latency_s=test_pace.LATENCY_S
     )
-    return took_s, model.took_s
+    return jumps.sum_s, model.took_s
 
 
 def text_of(seconds: float) -> str:

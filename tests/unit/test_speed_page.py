@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+
+from benchmarks.scale import held_against_the_real_ones
 from docs.tools.speed_page import MEASURED, PAGE, PICTURE, SCALED, drawing, page
 
 MEASURE_AGAIN = "run make bench, or python -m docs.tools.speed_page"
@@ -25,3 +28,8 @@ def _title(name: str) -> str:
     from docs.tools.speed_page import PARTS
 
     return f"## {PARTS[name]}\n"
+
+
+def test_the_model_of_companies_agrees_with_the_real_client() -> None:
+    real_s, model_s = held_against_the_real_ones(1)
+    assert model_s == pytest.approx(real_s, rel=0.02)
