@@ -36,6 +36,7 @@ COVERED = (
     "README.md",
     *(f"docs/{name}.md" for name in (
         "install", "sandbox", "tokens", "deletes", "how-it-works", "index", "entities", "errors", "dbt",
+        "speed",
     )),
 )  # fmt: skip
 HERE = "tests/flow/test_doc_pages.py"
