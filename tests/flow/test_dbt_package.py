@@ -38,7 +38,11 @@ Line = dict[str, Any]
 CENT = Decimal("0.01")
 
 
-@pytest.fixture(scope="module", params=KINDS)
+# A group runs in one process, so that the package is built but once.
+GROUPS = [pytest.param(kind, marks=pytest.mark.xdist_group(f"dbt on {kind}")) for kind in KINDS]
+
+
+@pytest.fixture(scope="module", params=GROUPS)
 def kind(request: pytest.FixtureRequest, books: Books) -> str:
     books.destination(request.param)  # skips if there is none
     return str(request.param)
