@@ -63,7 +63,7 @@ SCALE_HEAD = """\
 A model of companies that all read at once from one machine: their calls go through the real limiter, the
 number of pages comes from the real planner, and a row ({row:.0f} µs), a call ({call:.1f} ms) and a load
 ({load:.1f} s) cost what was measured here. An answer of Exact Online is taken to need 0.3 s. The model was
-held against the real client and the sandbox in moved time: {held}.
+held against the real client and the sandbox in moved time, {held}.
 
 Of ten companies three have 5,000 transaction lines, three 15,000, three 50,000 and one has 500,000. *Update*
 is a sync in which every table has news; *one contract* is the cap of 20,000 calls a day for all companies
@@ -132,8 +132,8 @@ def _ratios(found: Sequence[dict[str, Any]]) -> list[str]:
 
 def _scale(scaled: dict[str, Any]) -> list[str]:
     cost, held = scaled["cost"], scaled["held"]
-    against = ", ".join(
-        f"companies: {h['divisions']}, {h['real_s']:.0f} s, modelled {h['model_s']:.0f} s"
+    against = " and ".join(
+        f"with {h['divisions']} of them: {h['real_s']:.0f} s, modelled {h['model_s']:.0f} s"
         for h in held
     )
     head = SCALE_HEAD.format(

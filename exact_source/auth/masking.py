@@ -32,7 +32,7 @@ LOGGERS = (
     "exact_source.auth.oauth",
     "exact_source.auth.rotation",
     "exact_source.auth.storage",
-    "exact_source.streams.stream",
+    "exact_source.streams",
     "exact_source.webhooks.receiver",
 )
 CAPACITY = 512  # newest kept; an older pair is void anyway (API 1.4)

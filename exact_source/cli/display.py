@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..sync import Outcome
     from .stored_syncs import Memory
 
-ended = logging.getLogger("exact_source.streams.stream")
+ended = logging.getLogger("exact_source.streams")
 WIDTH = 120
 LOOK_S = 1.0
 # Where no line moves: most syncs are over before, and whoever reads a log of them need not ask for it.

@@ -104,11 +104,6 @@ class Limits:
         reset_at = state.minute.reset_at if state.minute.remaining <= 0 else 0.0
         return max(0.0, max(state.blocked_until, reset_at) + CLOCK_MARGIN_S - at)
 
-    @property
-    def has_contract_cap(self) -> bool:
-        """Whether calls are counted over all divisions."""
-        return self.contract is not None
-
     def note_earlier_calls(self, calls: int, now: float) -> None:
         """Count what earlier runs of today took of the contract's calls."""
         if self.contract is not None:

@@ -256,7 +256,7 @@ class Run:
 
     def _count_earlier_calls(self) -> None:
         """What earlier runs of today took of the contract's calls; once."""
-        if self.limits.has_contract_cap and "earlier calls" not in self._cache:
+        if self.limits.contract is not None and "earlier calls" not in self._cache:
             now = self.clock.now()
             calls = self.stored.calls_since(rows.instant(now // DAY_S * DAY_S))
             self.limits.note_earlier_calls(calls, now)
