@@ -22,6 +22,7 @@ never sees a mixed-in TerminalException, and importing dlt takes seconds that ``
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 # What a stream can end with although no error of a class below was raised: code -> what it means.
@@ -32,6 +33,18 @@ STREAM_CODES = {
     BLOCKED: "The company is blocked at Exact Online; it is skipped.",
     UNEXPECTED: "Something that nobody expected; report it with the message.",
 }
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from, outermost first; dlt wraps errors several times."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether a person or the system stopped it; dlt wraps that, and Python adds what was handled then."""
+    return any(isinstance(cause, KeyboardInterrupt) for cause in causes(error))
 
 
 def describe_fault(error: BaseException) -> str:

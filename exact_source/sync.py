@@ -22,6 +22,7 @@ from .errors import (
     HeldError,
     LimitError,
     LoadError,
+    causes,
 )
 from .leases import SqlLeases
 from .source import run_of, run_source
@@ -293,11 +294,4 @@ def own_error(error: BaseException | None) -> ExactError | None:
     return None
 
 
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from, outermost first."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-__all__ = ["AuthenticationError", "Outcome", "causes", "own_error", "run_to_end", "sync"]
+__all__ = ["AuthenticationError", "Outcome", "own_error", "run_to_end", "sync"]

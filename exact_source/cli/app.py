@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import typer
@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from .._version import __version__
 from ..clock import Clock
-from ..errors import ExactError, LimitError
+from ..errors import ExactError, LimitError, causes, is_interrupt
 from .check import check
 from .demo import demo
 from .divisions import divisions
@@ -111,7 +111,7 @@ def report(error: BaseException) -> int:
         return say(one_line(own) + when, own.code, own.exit_code)
     if isinstance(error, TyperException):
         return say(f"{one_line(error.format_message())}; see --help", "usage", EXIT_USAGE)
-    if any(isinstance(e, KeyboardInterrupt) for e in chain):  # dlt wraps it, too
+    if is_interrupt(error):
         notes.info("stopped; what was loaded is kept, run again to go on")
         return EXIT_INTERRUPTED
     if any(isinstance(e, typer.Abort) for e in chain):
@@ -147,10 +147,3 @@ def innermost(error: BaseException) -> str:
 def one_line(error: BaseException | str) -> str:
     """A message without line breaks."""
     return " ".join(str(error).split())
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from, outermost first."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

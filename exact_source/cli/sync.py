@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ..errors import ExactError, LoadError
+from ..errors import ExactError, LoadError, causes, is_interrupt
 from .logs import notes
 from .options import (
     AsJson,
@@ -203,16 +203,16 @@ def loaded(
     """How the sync ended, also if the destination ended it."""
     from dlt.pipeline.exceptions import PipelineStepFailed
 
-    from ..sync import Outcome, causes
+    from ..sync import Outcome
     from ..sync import sync as run_sync
 
     try:
         return run_sync(pipeline, run, entities, on_round=on_round)
     except PipelineStepFailed as failure:
+        if is_interrupt(failure):
+            raise
         # What streams say of themselves is about a load that did not arrive, so it is left out.
         first = list(causes(failure))[-1]
-        if isinstance(first, KeyboardInterrupt):
-            raise
         error = LoadError(f"{type(first).__name__}: {' '.join(str(first).split())}")
         return Outcome([], run.rounds, run.limits.calls, error)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from dlt.extract.concurrency import FuturesPool
 
 from tests.flow.cli_fixtures import Cli, make_cli
 
@@ -107,3 +108,20 @@ def test_twice_stops_in_the_middle_of_a_call(timed: Cli) -> None:
     assert (process.returncode, out) == (130, ""), err
     assert [json.loads(line)["message"] for line in err.splitlines()][-1].startswith("stopped;")
     assert_nothing_is_lost(timed)
+
+
+def test_a_stop_while_dlt_handles_a_timeout_of_its_own_is_a_stop(
+    timed: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        stop = KeyboardInterrupt()
+        stop.__context__ = TimeoutError("1 (of 1) futures unfinished")
+        raise stop
+
+    monkeypatch.setattr(FuturesPool, "resolve_next_future", stopped)
+
+    result = timed("sync", timed.destination, "--entities=transaction_lines")
+
+    assert result.code == 130, result.err
+    assert result.err.splitlines()[-1].startswith("stopped;")
+    assert "TimeoutError" not in result.err
