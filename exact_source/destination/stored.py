@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeVar
 
 import dlt
 import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.common.schema.typing import TColumnSchema
+from dlt.common.schema.typing import TColumnSchema, TSchemaTables
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 
@@ -160,10 +161,15 @@ class Stored:
 
     def columns(self, table: str) -> Mapping[str, TColumnSchema]:
         """What dlt was told of a table's columns by earlier loads; empty if there were none."""
+        return self._tables.get(table, {}).get("columns", {})
+
+    @cached_property
+    def _tables(self) -> TSchemaTables:
+        """Once: dlt hashes the whole schema whenever it is asked for it, milliseconds per entity."""
         name: Any = self._pipeline.default_schema_name
         if name is None or name not in self._pipeline.schemas:
             return {}
-        return self._pipeline.schemas[name].tables.get(table, {}).get("columns", {})
+        return self._pipeline.schemas[name].tables
 
     def has_column(self, table: str, column: str) -> bool:
         """Whether a column was loaded before."""

@@ -137,7 +137,7 @@ class EntityReader:
         """Arrow batches; dlt's state is written just before the batch that it covers."""
         run = self.run
         before, self.appends = len(run.results), False
-        async with run.connected(dlt.current.pipeline()) as stored:
+        async with run.connected(dlt.current.pipeline) as stored:
             states = self._begin(stored)
             history = History(self.shape) if self.name in run.options.history else None
             first_load = self._first_load(states, stored)

@@ -221,15 +221,16 @@ class Run:
     # -- the connection ------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def connected(self, pipeline: dlt.Pipeline) -> AsyncIterator[Stored]:
+    async def connected(self, pipeline: Callable[[], dlt.Pipeline]) -> AsyncIterator[Stored]:
         """Both ends, opened by the first user in this event loop and closed by the last."""
         if self._client is None:
+            active = pipeline()
             self._client = self._connect()
             self._client.on_wait = self._wait_or_stop
             self._locks = defaultdict(asyncio.Lock)
-            self.stored = Stored(pipeline)
+            self.stored = Stored(active)
             self.stored.check()
-            self.error_file = ErrorFile.of(pipeline)
+            self.error_file = ErrorFile.of(active)
             self.error_file.recall(self.limits)
             self._client.on_error = self._keep_errors
             self._count_earlier_calls()

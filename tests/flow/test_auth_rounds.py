@@ -38,7 +38,7 @@ def test_a_pair_that_could_not_be_stored_is_stored_in_the_next_round(world: Worl
     run = make_run(make_options(), world.settings, storage, clock=world.clock)
 
     async def one_round() -> None:
-        async with run.connected(world.pipeline):
+        async with run.connected(lambda: world.pipeline):
             await run.divisions()
 
     with pytest.raises(TokenStoreError, match="kept in memory"):
@@ -56,7 +56,7 @@ def test_what_exact_refused_is_not_asked_again_in_the_next_round(world: World) -
     run = make_run(make_options(), world.settings, world.storage, clock=world.clock)
 
     async def one_round() -> None:
-        async with run.connected(world.pipeline):
+        async with run.connected(lambda: world.pipeline):
             await run.divisions()
 
     for _ in range(2):

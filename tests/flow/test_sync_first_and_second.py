@@ -6,6 +6,8 @@ import math
 from dataclasses import replace
 
 import pytest
+from dlt.common.schema import Schema
+from dlt.common.storages.live_schema_storage import LiveSchemaStorage
 
 from exact_source.entities import load_catalogue
 from tests.conftest import MakeWorld
@@ -264,3 +266,26 @@ def test_codes_can_be_had_as_exact_pads_them(make_world: MakeWorld) -> None:
     assert unit == ("stuk", "stuk    ")
     (customer,) = [(r["customer_code"], r["customer_code_raw"]) for r in world.table("divisions")]
     assert customer == (customer[1].strip(), customer[0].rjust(18))
+
+
+def test_dlt_hashes_its_schema_as_often_for_many_entities_as_for_few(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It grows with the entities, so once per entity would be their square."""
+    world.sync(*FEEDS)
+    world.sync(*FEEDS)  # the last that has news
+    asked: list[str] = []
+    get = LiveSchemaStorage.__getitem__
+
+    def counted(storage: LiveSchemaStorage, name: str) -> Schema:
+        asked.append(name)
+        return get(storage, name)
+
+    monkeypatch.setattr(LiveSchemaStorage, "__getitem__", counted)
+
+    def times(*entities: str) -> int:
+        asked.clear()
+        assert world.sync(*entities).exit_code == 0
+        return len(asked)
+
+    assert times(*FEEDS[:2]) == times(*FEEDS) > 0
