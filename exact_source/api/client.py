@@ -24,6 +24,7 @@ from ..clock import Clock, SystemClock
 from ..errors import AuthenticationError, ContractError, LimitError, RefusedError, RemoteError
 from ..protocol.limits import MINUTE_S, Limits, retry_after_s
 from ..protocol.odata import build_url
+from ..tls import trusted
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -163,6 +164,7 @@ class ExactClient:
         self._turns: dict[int, Turnstile] = defaultdict(Turnstile)
         self._http = httpx.AsyncClient(
             base_url=base_url,
+            verify=trusted(base_url),
             timeout=TIMEOUT,
             follow_redirects=False,  # a login page comes as a redirect (API 1.5)
             transport=transport,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
@@ -10,6 +9,7 @@ from dataclasses import replace
 import httpx
 
 from ..clock import Clock
+from ..tls import trusted
 from .answers import Answer, Kind, parse_answer, parse_date
 from .masking import SECRETS
 
@@ -41,7 +41,6 @@ class TokenEndpoint:
         self._url = f"{base_url}/api/oauth2/token"
         self._client = client
         self._clock = clock
-        self._tls: ssl.SSLContext | bool | None = None  # made on first use, which costs 20 ms
 
     async def post(self, form: Mapping[str, str]) -> Answer:
         """Send one token request, once, and tell the answer apart; never raises for what it is."""
@@ -85,7 +84,4 @@ class TokenEndpoint:
     def _open(self) -> AbstractAsyncContextManager[httpx.AsyncClient]:
         if self._client is not None:
             return nullcontext(self._client)
-        if self._tls is None:
-            # Plain http is for loopback only (settings.resolve_base_url).
-            self._tls = self._url.startswith("https:") and httpx.create_ssl_context()
-        return httpx.AsyncClient(verify=self._tls)
+        return httpx.AsyncClient(verify=trusted(self._url))
