@@ -1,0 +1,104 @@
+"""Options of ``exact-source check``, the order of the checks, and what is shown of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from ...errors import ConfigurationError
+from ..logs import notes
+from ..options import (
+    AsJson,
+    BaseUrl,
+    Dataset,
+    Destination,
+    Divisions,
+    Entities,
+    PipelineName,
+    Region,
+)
+from .findings import Findings
+
+STYLES = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
+
+
+def check(  # noqa: PLR0913, PLR0917 (options of a command)
+    context: typer.Context,
+    destination: Destination = "",
+    dataset: Dataset = "exact_online",
+    divisions: Divisions = "all",
+    entities: Entities = None,
+    all_divisions: Annotated[
+        bool,
+        typer.Option(
+            "--all-divisions", help="Ask for the rights in every division, not in the first only."
+        ),
+    ] = False,
+    region: Region = None,
+    base_url: BaseUrl = None,
+    pipeline_name: PipelineName = "exact_online",
+    as_json: AsJson = False,
+) -> None:
+    """Check settings, tokens, connection, divisions, rights and destination; nothing is loaded.
+
+    No endpoint is tried out: refusals would count toward Exact's error limit. Ends with 0 if a sync
+    can run, 1 if something failed, 2 if a setting is missing or wrong, 3 if only the day's calls are
+    used up.
+
+    Example: exact-source check --destination postgres --entities accounts,transaction_lines
+    """
+    import asyncio
+
+    from ...entities import load_catalogue
+    from ...source import choose_entities, parse_divisions
+    from ..connect import clock_of
+    from ..display import asking
+    from .destination import check_destination
+    from .exact_online import check_exact
+    from .machine import check_connection, check_pipeline
+
+    findings = Findings()
+    names: list[str] = []
+    codes: tuple[int, ...] = ()
+    try:
+        names = choose_entities(entities, load_catalogue())
+        codes = parse_divisions(divisions)
+    except ConfigurationError as error:
+        findings.fail("options", error)
+    pipeline = check_pipeline(findings, destination, dataset, pipeline_name)
+    run = check_connection(findings, region, base_url, pipeline, clock_of(context))
+    if run is not None:
+        with asking(run):
+            asyncio.run(check_exact(findings, run, names, codes, all_divisions=all_divisions))
+    if pipeline is not None:
+        check_destination(findings, pipeline)
+    _show(findings, as_json=as_json)
+    if findings.exit_code:
+        say_first(findings)
+        raise typer.Exit(findings.exit_code)
+
+
+def say_first(findings: Findings) -> None:
+    """One line about what is to be put right first."""
+    chosen = [f for f in findings.failed if f.configuration] or findings.failed
+    first, more = chosen[0], len(findings.failed) - 1
+    text = f"{first.check}: {first.found}" + (f"; {first.remedy}" if first.remedy else "")
+    facts = {"code": first.code, "exit_code": findings.exit_code, "failed": len(findings.failed)}
+    also = f" (and {more} more, see above)" if more else ""
+    notes.error("error: %s%s", text, also, extra={"facts": facts})
+
+
+def _show(findings: Findings, *, as_json: bool) -> None:
+    from ..output import make_console, make_table, print_json, styled
+
+    if as_json:
+        checks = [asdict(f) for f in findings.all]
+        print_json({"checks": checks, "exit_code": findings.exit_code})
+        return
+    rows = [
+        [styled(f.state, STYLES[f.state]), f.check, f.found + (f"; {f.remedy}" if f.remedy else "")]
+        for f in findings.all
+    ]
+    make_console().print(make_table(("", "", ""), rows))

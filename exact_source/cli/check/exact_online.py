@@ -1,0 +1,170 @@
+"""What Exact Online tells: whether it answers, which divisions are open, what may be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...api.client import Target
+from ...api.listing import read_all
+from ...entities import load_catalogue
+from ...entities.parameters import reason_not_read
+from ...errors import ConfigurationError, ExactError, LimitError, RefusedError
+from ...pages.page import PageSchema
+from ...protocol.feeds import plan_feeds
+from ...streams.run import Division
+from ..divisions import status_text
+from ..output import local_clock
+
+if TYPE_CHECKING:
+    from ...asking import AskingRun
+    from ...entities import Entity
+    from .findings import Findings
+
+
+async def check_exact(
+    findings: Findings,
+    run: AskingRun,
+    entities: list[str],
+    codes: tuple[int, ...],
+    *,
+    all_divisions: bool,
+) -> None:
+    """Connection, divisions, rights."""
+    async with run.asking():
+        if not await check_me(findings, run):
+            findings.add("divisions", "skipped", "not asked without a connection")
+            return
+        found = await check_divisions(findings, run, codes)
+        if not found:
+            return
+        asked = found if all_divisions else found[:1]
+        await check_rights(findings, run, entities, [d.code for d in asked])
+        if len(asked) < len(found):
+            findings.add(
+                "rights",
+                "skipped",
+                f"{len(found) - len(asked)} more division(s) were not asked",
+                "--all-divisions asks them too",
+            )
+
+
+async def check_me(findings: Findings, run: AskingRun) -> bool:
+    """Whether Exact Online answers; ``current/Me`` counts on no limit (API 2.1)."""
+    entity = load_catalogue().entities["me"]
+    fields = ["UserID", "FullName", "CurrentDivision", "UserName"]
+    schema = PageSchema(entity, entity.feeds["regular"], fields)
+    try:
+        table = await read_all(run.client, Target(None, "current/Me", "me"), schema)
+    except ExactError as error:
+        findings.fail("connection", error)
+        return False
+    user: dict[str, object] = next(iter(table.to_pylist()), {})
+    name = user.get("full_name") or user.get("user_name") or "an unnamed user"
+    findings.add("connection", "ok", f"{run.client.base_url} as {name}")
+    return True
+
+
+async def check_divisions(
+    findings: Findings, run: AskingRun, codes: tuple[int, ...]
+) -> list[Division]:
+    """The divisions that can be read, of all or of those that were chosen."""
+    wanted = await seen_divisions(findings, run, codes)
+    found = [d for d in wanted if not d.blocked]
+    for division in wanted:
+        if division.blocked:
+            findings.add(
+                "divisions",
+                "warning" if found else "failed",
+                f"{division.code} {division.name} is {status_text(division.blocked)}",
+                "a sync leaves it out until Exact opens it",
+            )
+    if found:
+        findings.add("divisions", "ok", f"{len(found)} open: {_some([d.code for d in found])}")
+    return found
+
+
+async def seen_divisions(
+    findings: Findings, run: AskingRun, codes: tuple[int, ...]
+) -> list[Division]:
+    """The divisions that exist, of all or of those that were chosen."""
+    try:
+        visible = {d.code: d for d in await run.divisions()}
+    except RefusedError as error:
+        if not codes:
+            findings.fail("divisions", error)
+            return []
+        findings.add(
+            "divisions",
+            "warning",
+            "the list cannot be read through the user's current division",
+            "the chosen ones are taken as they are",
+        )
+        return [Division(code) for code in codes]
+    except ExactError as error:
+        findings.fail("divisions", error)
+        return []
+    if missing := [code for code in codes if code not in visible]:
+        wrong = ConfigurationError(
+            f"--divisions: {_some(missing)} cannot be seen by this app and user; "
+            "see `exact-source divisions`"
+        )
+        findings.fail("divisions", wrong)
+    return [visible[code] for code in codes or visible if code in visible]
+
+
+async def check_rights(
+    findings: Findings, run: AskingRun, names: list[str], divisions: list[int]
+) -> None:
+    """Ask ``UserHasRights`` for each entity; Exact does not bill it (API 2.1, 5)."""
+    catalogue = load_catalogue()
+    for name in names:
+        entity = catalogue.entities[name]
+        if name == "me" or reason_not_read(entity) is not None:
+            continue
+        try:
+            await _check_right(findings, run, entity, divisions)
+        except LimitError as error:
+            again = f"ask again after {local_clock(error.resumes_at)}"
+            findings.add("rights", "warning", f"{error}", again)
+            return
+        except RefusedError as error:
+            findings.add(
+                "rights",
+                "warning",
+                f"rights cannot be asked: {error}",
+                "a sync tells what may not be read",
+            )
+            return
+        except ExactError as error:
+            findings.fail("rights", error)
+            return
+
+
+async def _check_right(
+    findings: Findings, run: AskingRun, entity: Entity, divisions: list[int]
+) -> None:
+    plan = plan_feeds(entity, run.options.route)
+    paths = {feed.path for feed in (plan.full, plan.increment) if feed is not None}
+    without = [
+        code
+        for code in divisions
+        if not all([await run.has_rights(code, path) for path in sorted(paths)])
+    ]
+    where = f"division {divisions[0]}" if len(divisions) == 1 else f"{len(divisions)} divisions"
+    if not without:
+        findings.add("rights", "ok", f"{entity.name} in {where}")
+        return
+    scope = f" (scope {entity.scope})" if entity.scope else ""
+    module = f", see that the company has the module ({entity.module})" if entity.module else ""
+    findings.add(
+        "rights",
+        "failed",
+        f"{entity.name} may not be read in {_some(without)}",
+        f"give the user the role or the app the scope{scope}{module}, or leave it out with --entities",
+        RefusedError.code,
+    )
+
+
+def _some(codes: list[int]) -> str:
+    shown = ", ".join(map(str, codes[:10]))
+    return shown if len(codes) <= 10 else f"{shown} and {len(codes) - 10} more"  # noqa: PLR2004

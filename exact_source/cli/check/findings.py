@@ -1,0 +1,70 @@
+"""What the checks found, and the exit code that follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ...errors import ConfigurationError, ExactError, LimitError
+from ..output import local_clock
+
+State = Literal["ok", "warning", "failed", "skipped"]
+EXIT_FAILED, EXIT_USAGE, EXIT_INCOMPLETE = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        check: What was looked at.
+        state: How it is.
+        found: What was seen.
+        remedy: What to do; empty if nothing.
+        configuration: Whether a setting is at fault.
+        code: Of an error, as on the page of errors; empty if there is none.
+        resumes_at: When calls are allowed again, seconds since the epoch, UTC.
+    """
+
+    check: str
+    state: State
+    found: str
+    remedy: str = ""
+    configuration: bool = False
+    code: str = ""
+    resumes_at: float | None = None
+
+
+@dataclass
+class Findings:
+    """All findings, in the order of the checks."""
+
+    all: list[Finding] = field(default_factory=list)
+
+    def add(self, check: str, state: State, found: str, remedy: str = "", code: str = "") -> None:
+        """Note how a check ended."""
+        self.all.append(Finding(check, state, found, remedy, code=code))
+
+    def fail(self, check: str, error: ExactError) -> None:
+        """Note an error; its message says what to do behind a semicolon or colon."""
+        found, _, remedy = str(error).partition("; ")
+        resumes_at = None
+        if isinstance(error, LimitError):
+            resumes_at = error.resumes_at
+            remedy = remedy or f"check again after {local_clock(resumes_at)}"
+        wrong = isinstance(error, ConfigurationError)
+        self.all.append(Finding(check, "failed", found, remedy, wrong, error.code, resumes_at))
+
+    @property
+    def failed(self) -> list[Finding]:
+        """What a sync cannot run without."""
+        return [f for f in self.all if f.state == "failed"]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if nothing failed, 2 if a setting is at fault, 3 if only calls are lacking, else 1."""
+        if any(f.configuration for f in self.failed):
+            return EXIT_USAGE
+        if self.failed and all(f.resumes_at is not None for f in self.failed):
+            return EXIT_INCOMPLETE
+        return EXIT_FAILED if self.failed else 0

@@ -1,0 +1,137 @@
+"""What can be told before Exact Online is asked: the pipeline, the settings, the tokens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ...asking import make_asking_run
+from ...auth import storage_from_settings
+from ...auth.storage import Vault
+from ...auth.tokens import UNUSED_LIFE_S
+from ...errors import AuthenticationError, ConfigurationError, ExactError
+from ...settings import SECTION, load_settings
+from ...source import make_options
+from ..connect import make_pipeline
+from ..output import span
+
+if TYPE_CHECKING:
+    import dlt
+
+    from ...asking import AskingRun
+    from ...auth import TokenData
+    from ...auth.choice import BuiltInStorage
+    from ...clock import Clock
+    from ...settings import Settings
+    from .findings import Findings
+
+DAY_S = 86_400.0
+SOON_S = 7 * DAY_S
+LOGIN = AuthenticationError.code
+
+
+def check_pipeline(
+    findings: Findings, destination: str, dataset: str, name: str
+) -> dlt.Pipeline | None:
+    """The pipeline; ``None`` if the options name none."""
+    try:
+        return make_pipeline(destination, dataset, name)
+    except ConfigurationError as error:
+        findings.fail("destination", error)
+        return None
+
+
+def check_connection(
+    findings: Findings,
+    region: str | None,
+    base_url: str | None,
+    pipeline: dlt.Pipeline | None,
+    clock: Clock,
+) -> AskingRun | None:
+    """A run to ask Exact Online with; ``None`` if settings or tokens do not allow it."""
+    settings = check_settings(findings, region, base_url)
+    if settings is None:
+        findings.add("tokens", "skipped", "not looked at before the settings are complete")
+        return None
+    try:
+        storage = storage_from_settings(settings, pipeline)
+    except ConfigurationError as error:
+        findings.fail("tokens", error)
+        return None
+    if not check_tokens(findings, storage, clock):
+        findings.add("connection", "skipped", "not tried without tokens")
+        return None
+    # The list is asked through the user's current division, so that a chosen one may be blocked.
+    return make_asking_run(make_options(), settings, storage, clock)
+
+
+def check_settings(findings: Findings, region: str | None, base_url: str | None) -> Settings | None:
+    """The settings; ``None`` if one is missing or wrong, after each of them was named."""
+    errors = list(_setting_errors(region, base_url))
+    for error in errors:
+        findings.fail("settings", error)
+    if errors:
+        return None
+    settings = load_settings(region=region, base_url=base_url)
+    findings.add("settings", "ok", f"client id and secret for {settings.base_url}")
+    if not settings.redirect_uri:
+        findings.add(
+            "settings",
+            "warning",
+            f"{SECTION}.redirect_uri is not set",
+            "it is needed to log in again; set it exactly as registered with the app",
+        )
+    return settings
+
+
+def _setting_errors(region: str | None, base_url: str | None) -> Iterator[ConfigurationError]:
+    """One error for each setting that is missing or wrong."""
+    given = {"region": region, "base_url": base_url}
+    stand_ins = {"client_id": "x", "client_secret": "x", "base_url": "https://localhost"}
+    for looked_at in ("base_url", "client_id", "client_secret"):
+        others = {name: text for name, text in stand_ins.items() if name != looked_at}
+        try:
+            load_settings(**(given | others))
+        except ConfigurationError as error:
+            yield error
+
+
+def check_tokens(findings: Findings, storage: BuiltInStorage, clock: Clock) -> bool:
+    """Whether there are tokens that may still work."""
+    try:
+        tokens = asyncio.run(read_tokens(storage))
+    except ExactError as error:
+        findings.fail("tokens", error)
+        return False
+    where = storage.describe()
+    if tokens is None:
+        findings.add("tokens", "failed", f"none in {where}", "run `exact-source login`", LOGIN)
+        return False
+    age_s, left_s = token_age(tokens, clock.now())
+    found = f"refreshed {span(age_s)} ago, in {where}"
+    if left_s <= 0:
+        findings.add(
+            "tokens",
+            "failed",
+            f"{found}: unused for over 30 days, so they have expired",
+            "run `exact-source login`",
+            LOGIN,
+        )
+        return False
+    found += f"; good for {span(left_s)} without a sync"
+    remedy = "sync soon: tokens expire unused after 30 days" if left_s < SOON_S else ""
+    findings.add("tokens", "warning" if remedy else "ok", found, remedy)
+    return True
+
+
+async def read_tokens(storage: BuiltInStorage) -> TokenData | None:
+    """The stored pair, read while nobody rotates it."""
+    async with Vault(storage).locked(asyncio.get_running_loop()) as vault:
+        return await vault.get()
+
+
+def token_age(tokens: TokenData, now: float) -> tuple[float, float]:
+    """Seconds since the pair came, and until it expires if nobody uses it (API 1.2)."""
+    age_s = max(0.0, tokens.age_s(now))
+    return age_s, UNUSED_LIFE_S - age_s
