@@ -1,0 +1,77 @@
+"""Where the tables shall be, and the credentials that it takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from tomlkit import TOMLDocument
+
+from ...errors import ConfigurationError
+from ...settings import SECTION
+from ..connect import need_extra, parse_destination
+from .questions import prompt
+from .toml_files import Entries, found
+
+NOTED = (*SECTION.split("."), "destination")
+BIGQUERY = ("destination", "bigquery", "credentials")
+KEY_PARTS = ("project_id", "private_key", "client_email")
+
+
+def where_to(
+    given: str | None, key: Path | None, before: Mapping[str, TOMLDocument], *, asks: bool
+) -> tuple[str, Entries]:
+    """The destination, asked for if it was not given, and what the files have to say of it."""
+    noted = str(found(before["config"], NOTED) or "duckdb")
+    if given is None:
+        given = prompt("Destination", noted, check_destination) if asks else noted
+    kind, place = check_destination(given)
+    if asks and key is None and kind == "bigquery" and found(before["secrets"], BIGQUERY) is None:
+        key = ask_for_key()
+    return given, {("config", *NOTED): kind} | credentials(kind, place, key)
+
+
+def check_destination(text: str) -> tuple[str, str]:
+    """The kind of a destination, and its place; empty if dlt's configuration says it.
+
+    Raises:
+        ConfigurationError: If it is unknown, or what it needs is not installed.
+    """
+    kind, place = parse_destination(text)
+    need_extra(kind)
+    return kind, place
+
+
+def ask_for_key() -> Path | None:
+    """The file of the key for BigQuery; ``None`` for what the environment has."""
+    question = "File of the service account's key (Enter: the credentials of the environment)"
+    answer = prompt(question, "", lambda text: text and read_key(Path(text)))
+    return Path(answer) if answer else None
+
+
+def read_key(file: Path) -> dict[str, str]:
+    """What dlt needs of a service account's key.
+
+    Raises:
+        ConfigurationError: If the file is none; nothing of its content is said.
+    """
+    try:
+        held = json.loads(file.expanduser().read_text("utf-8"))
+        return {name: str(held[name]) for name in KEY_PARTS}
+    except OSError as error:
+        raise ConfigurationError(
+            f"--bigquery-key: {file} cannot be read: {error.strerror}"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise ConfigurationError(
+            f"--bigquery-key: {file} is no JSON key of a service account; make one in the console of "
+            "Google Cloud"
+        ) from None
+
+
+def credentials(kind: str, place: str, key: Path | None) -> Entries:
+    """What ``secrets.toml`` has to say of a destination."""
+    if kind == "bigquery" and key is not None:
+        return {("secrets", *BIGQUERY, name): value for name, value in read_key(key).items()}
+    return {("secrets", "destination", kind, "credentials"): place} if place else {}

@@ -1,0 +1,152 @@
+"""Settings of the connection: which there are, what is right for each, and what they shall be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from tomlkit import TOMLDocument
+
+from ...errors import ConfigurationError
+from ...settings import LOOPBACK, REGIONS, SECTION, resolve_base_url
+from .questions import prompt
+from .toml_files import found
+
+
+def check_redirect(text: str) -> str:
+    """A redirect URI that Exact Online takes.
+
+    Raises:
+        ConfigurationError: If it is none.
+    """
+    if not is_redirect(text):
+        raise ConfigurationError(
+            f"--redirect-uri {text!r} is none that Exact Online takes; use https and a host that is "
+            "not localhost, exactly as registered with the app"
+        )
+    return text
+
+
+def is_redirect(text: str) -> bool:
+    """Whether an app can be registered with this redirect URI, or could once."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises if it is none
+    except ValueError:
+        return False
+    if parts.scheme == "http":  # older registrations; a new one cannot be made (API 1.1)
+        return parts.hostname in LOOPBACK
+    return parts.scheme == "https" and parts.hostname not in {None, *LOOPBACK}
+
+
+def check_filled(text: str) -> str:
+    """A text that is not empty.
+
+    Raises:
+        ConfigurationError: If it is.
+    """
+    if not text.strip():
+        raise ConfigurationError("an empty client id or secret is none; see the app's registration")
+    return text.strip()
+
+
+def check_region(text: str) -> str:
+    """A country of Exact Online.
+
+    Raises:
+        ConfigurationError: If it has no site there.
+    """
+    resolve_base_url(text, None)
+    return text
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that is asked for.
+
+    Attributes:
+        name: In the section ``sources.exact_online``.
+        file: ``config`` or ``secrets``.
+        question: For a person.
+        check: Gives the value as it is written, or raises ``ConfigurationError``.
+        default: If nothing else is said; ``None`` if somebody has to say it.
+    """
+
+    name: str
+    file: str
+    question: str
+    check: Callable[[str], str]
+    default: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """The option of the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+SETTINGS = (
+    Setting("region", "config", f"Country ({' '.join(REGIONS)})", check_region, "nl"),
+    Setting("client_id", "secrets", "Client id of your app", check_filled),
+    Setting("client_secret", "secrets", "Client secret", check_filled),
+    Setting("redirect_uri", "config", "Redirect URI, exactly as registered", check_redirect),
+)
+
+
+class Answers:
+    """What the settings shall be.
+
+    Args:
+        given: Flags.
+        before: The files as they are.
+        asks: Whether there is somebody to ask.
+        replace: Whether a flag may change what is there.
+    """
+
+    def __init__(
+        self,
+        given: Mapping[str, str | None],
+        before: Mapping[str, TOMLDocument],
+        *,
+        asks: bool,
+        replace: bool,
+    ) -> None:
+        self._given, self._before = given, before
+        self._asks, self._replace = asks, replace
+
+    def all(self) -> dict[Setting, str]:
+        """A value for each setting.
+
+        Raises:
+            ConfigurationError: If one is wrong, is missing with nobody to ask, or would change one
+                that is there.
+        """
+        if not self._asks and (missing := [s.flag for s in SETTINGS if self._known(s) is None]):
+            raise ConfigurationError(f"init needs {', '.join(missing)} where nobody can be asked")
+        return {setting: self._value(setting) for setting in SETTINGS}
+
+    def _value(self, setting: Setting) -> str:
+        given, old = self._given[setting.name], self._old(setting)
+        if given is None:
+            known = self._known(setting)
+            return self._ask(setting, known) if self._asks else str(known)
+        value = setting.check(given)
+        if old is not None and old != value and not self._replace:
+            raise ConfigurationError(
+                f"{SECTION}.{setting.name} is set to something else in .dlt/{setting.file}.toml; "
+                "--replace changes it"
+            )
+        return value
+
+    def _ask(self, setting: Setting, known: str | None) -> str:
+        if setting.name != "client_secret":
+            return prompt(setting.question, known, setting.check)
+        question = setting.question + (" (Enter keeps the one there is)" if known else "")
+        return prompt(question, known, setting.check, secret=True)
+
+    def _known(self, setting: Setting) -> str | None:
+        return self._given[setting.name] or self._old(setting) or setting.default
+
+    def _old(self, setting: Setting) -> str | None:
+        value = found(self._before[setting.file], (*SECTION.split("."), setting.name))
+        return str(value) if value else None

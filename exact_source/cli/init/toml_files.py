@@ -1,0 +1,111 @@
+"""The settings files: read, changed in place and written; what else is in them stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dlt
+import tomlkit
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from tomlkit import TOMLDocument
+from tomlkit.exceptions import ParseError
+
+from ...errors import ConfigurationError
+from ..files import PRIVATE, PUBLIC, replace_file
+
+# What must never get into a repository; `.dlt/.gitignore` keeps it out whatever the user's own says.
+IGNORED = ("secrets.toml", "exact_online_tokens*", ".exact_online_tokens*")
+FILES = ("config", "secrets")
+# Where a setting goes: file, tables, name.
+Entries = dict[tuple[str, ...], str]
+
+
+def settings_folder() -> Path:
+    """Where dlt looks for settings."""
+    return Path(dlt.current.run_context().settings_dir)
+
+
+def read_toml(path: Path) -> TOMLDocument:
+    """A settings file; empty if there is none.
+
+    Raises:
+        ConfigurationError: If it cannot be read.
+    """
+    try:
+        return tomlkit.parse(path.read_text("utf-8")) if path.exists() else tomlkit.document()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    except ParseError as error:
+        raise ConfigurationError(f"{path} is no TOML in line {error.line}; correct it") from None
+
+
+def found(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    """The value at a path; ``None`` if there is none."""
+    value: Any = document
+    for part in path:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def refuse_other(documents: Mapping[str, TOMLDocument], entries: Entries) -> None:
+    """Make sure that values are new or the same.
+
+    Raises:
+        ConfigurationError: If not.
+    """
+    for (file, *path), value in entries.items():
+        old = found(documents[file], tuple(path))
+        if old is not None and old != value:
+            raise ConfigurationError(
+                f"{'.'.join(path)} is set to something else in .dlt/{file}.toml; --replace changes it"
+            )
+
+
+def merge(documents: Mapping[str, TOMLDocument], entries: Entries) -> dict[str, list[str]]:
+    """Put values into the files' documents; gives the names of those that are new, for each file."""
+    changed: dict[str, list[str]] = {file: [] for file in FILES}
+    for (file, *tables, name), value in entries.items():
+        if put(documents[file], tables, name, value):
+            changed[file].append(".".join((*tables, name)))
+    return changed
+
+
+def put(document: TOMLDocument, tables: list[str], name: str, value: str) -> bool:
+    """Set one value, making the tables above it; whether it was another before."""
+    table: Any = document
+    for position, part in enumerate(tables):
+        if not isinstance(table.get(part), Mapping):  # another form of the credentials, perhaps
+            table[part] = tomlkit.table(is_super_table=position < len(tables) - 1)
+        table = table[part]
+    if str(table.get(name, "")) == value:
+        return False
+    table[name] = value
+    return True
+
+
+def write(
+    folder: Path, documents: Mapping[str, TOMLDocument], changed: Mapping[str, list[str]]
+) -> None:
+    """Write the files that changed, and what keeps secrets out of git before any secret."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"init: {folder} cannot be made: {error.strerror}") from None
+    ignore = folder / ".gitignore"
+    lines = ignore.read_text("utf-8").splitlines() if ignore.exists() else []
+    if missing := [line for line in IGNORED if line not in lines]:
+        replace_file(ignore, "\n".join([*lines, *missing, ""]), "init")
+    for file, document in documents.items():
+        path = folder / f"{file}.toml"
+        mode = PRIVATE if file == "secrets" else PUBLIC
+        loose = mode == PRIVATE and path.exists() and path.stat().st_mode & 0o077
+        if changed[file] or loose:
+            replace_file(path, document.as_string(), "init", mode=mode)
+
+
+def reload_settings() -> None:
+    """Let dlt read the settings files again: it has read them before they changed."""
+    Container()[PluggableRunContext].reload_providers()
