@@ -6,7 +6,7 @@ Divisions run side by side, each at its own minute limit, and each has a day of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
@@ -134,6 +134,20 @@ def allowance_of(limits: Limits, division: int, now: float) -> Allowance:
 def in_order(streams: Sequence[StreamPlan], ranks: Mapping[str, int]) -> list[StreamPlan]:
     """The streams as they go: what is read once, then by division; in it by the entity's turn."""
     return sorted(streams, key=lambda s: (s.division, ranks.get(s.entity, len(ranks)), s.entity))
+
+
+def calls_by_division(streams: Iterable[StreamPlan], divisions: Sequence[int]) -> dict[int, int]:
+    """Calls of each division, in their order.
+
+    What is read once for all counts on the division whose URL is asked, the first; with no division
+    there is nobody whose calls it could be.
+    """
+    calls = dict.fromkeys(divisions, 0)
+    for stream in streams:
+        code = stream.division or next(iter(divisions), None)
+        if code is not None:
+            calls[code] += stream.calls
+    return calls
 
 
 def duration(

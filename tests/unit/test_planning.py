@@ -12,6 +12,7 @@ from exact_source.protocol.planning import (
     StreamPlan,
     TimeLeft,
     allowance_of,
+    calls_by_division,
     calls_for,
     duration,
     in_order,
@@ -36,6 +37,18 @@ def test_usual_calls_round_up_and_are_never_none() -> None:
     assert usual_calls([0, 0]) == 1
     assert usual_calls([1, 2]) == 2
     assert usual_calls([3, 3, 3]) == 3
+
+
+def test_what_is_read_once_counts_on_the_first_division() -> None:
+    streams = [
+        StreamPlan(0, "divisions", "regular", 60, 2, 1, "one call"),
+        StreamPlan(8, "accounts", "sync", 1000, 2500, 3, "count"),
+        StreamPlan(7, "accounts", "sync", 1000, 1000, 2, "count"),
+        StreamPlan(7, "journals", "regular", 60, 5, 1, "count"),
+    ]
+
+    assert calls_by_division(streams, [7, 8, 9]) == {7: 4, 8: 3, 9: 0}
+    assert calls_by_division(streams[:1], []) == {}
 
 
 def test_nothing_to_do_takes_no_time() -> None:

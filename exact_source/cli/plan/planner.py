@@ -1,0 +1,105 @@
+"""What the next sync has to read: as the destination knows it, and as Exact Online counts it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ...api.counting import Counts, Question, count_rows
+from ...entities.parameters import all_sources
+from ...protocol.feeds import plan_feeds, starts_by_version
+from ..stored_syncs import recall
+
+if TYPE_CHECKING:
+    import dlt
+
+    from ...asking import AskingRun
+    from ...entities import Catalogue, Entity
+    from ...protocol.feeds import Plan
+    from ...streams.run import Division
+    from ..stored_syncs import Memory
+
+
+def recall_for(chosen: Sequence[str], pipeline: dlt.Pipeline, now: float) -> Memory:
+    """What the destination knows of entities, and of those that functions take their parameters from."""
+    feeding = {s.parent for s in all_sources() if s.parent is not None}
+    return recall(pipeline, now=now, entities={*chosen, *feeding})
+
+
+@dataclass
+class Planner:
+    """What the next sync has to read.
+
+    Attributes:
+        run: The connection, with what the user asked for.
+        catalogue: What there is.
+        chosen: Entities, in the order of their turns.
+        memory: What the destination knows.
+        divisions: To be read.
+        counts: What was counted.
+    """
+
+    run: AskingRun
+    catalogue: Catalogue
+    chosen: Sequence[str]
+    memory: Memory
+    divisions: list[Division] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+
+    async def look(self, *, count: bool, on_answer: Callable[[int, int], None]) -> None:
+        """Read the divisions, and count what has to be counted.
+
+        Args:
+            count: Whether to count at all.
+            on_answer: Is told of each answer: the how manieth, and of how many.
+        """
+        spent = self.memory.all_calls_today
+        self.run.limits.note_earlier_calls(spent, self.run.clock.now())
+        async with self.run.asking() as client:
+            self.divisions = await self.run.divisions()
+            if count:
+                questions, turns = self.questions(), itertools.count(1)
+                self.counts = await count_rows(
+                    client, questions, lambda: on_answer(next(turns), len(questions))
+                )
+
+    @property
+    def open_divisions(self) -> list[Division]:
+        """Divisions that are not blocked."""
+        return [d for d in self.divisions if not d.blocked]
+
+    def entities(self) -> Iterator[tuple[Entity, Plan]]:
+        """Entities that are read per division, and how."""
+        for name in self.chosen:
+            entity = self.catalogue.entities[name]
+            if entity.division_from is None and name != "deleted":
+                yield entity, plan_feeds(entity, self.run.options.route)
+
+    def is_known(self, division: int, entity: str) -> bool:
+        """Whether a first load was completed."""
+        cursor = self.memory.cursors.get((division, entity))
+        return (division, entity) in self.memory.successes and (
+            cursor is None or cursor.scan is None or cursor.scan.since is not None
+        )
+
+    def questions(self) -> list[Question]:
+        """Streams that only a count can tell of."""
+        return [
+            self._question(division.code, entity, plan)
+            for division in self.open_divisions
+            for entity, plan in self.entities()
+            if plan.full.kind != "function" and not self.is_known(division.code, entity.name)
+        ]
+
+    def _question(self, division: int, entity: Entity, plan: Plan) -> Question:
+        key, options = (division, entity.name), self.run.options
+        question = Question(division, entity, plan, options.start_ms)
+        by_version = options.start_by == "timestamp" and starts_by_version(plan)
+        if options.start_ms is None or not by_version:
+            return question
+        cursor = self.memory.cursors.get(key)
+        if cursor is not None and cursor.start_version is not None:
+            return replace(question, version=cursor.start_version)
+        return replace(question, asks_version=not self.memory.rows.get(key))
