@@ -21,7 +21,17 @@ from tests.flow.cli_fixtures import Cli, cli, make_cli
 
 __all__ = ["cli", "make_cli"]
 
-MODULES = ("check", "divisions", "entities", "plan", "schema", "status", "options", "connect")
+MODULES = (
+    "check",
+    "divisions",
+    "entities",
+    "init",
+    "plan",
+    "schema",
+    "status",
+    "options",
+    "connect",
+)
 
 
 @pytest.mark.parametrize("name", ["check", "divisions", "entities", "plan", "schema", "status"])

@@ -30,6 +30,9 @@ ORDER = {
         "run", "removals", "reconcile", "chain", "stream", "functions", "states", "outcomes", "once",
         "resources",
     ],
+    "cli.check": ["findings", "machine", "exact_online", "destination", "command"],
+    "cli.init": ["toml_files", "questions", "destination", "settings", "command"],
+    "cli.plan": ["planner", "estimate", "report", "command"],
 }  # fmt: skip
 # The parameters of the catalogue are checked as they are spelled in a query; its page shows the feeds.
 BETWEEN = {"entities.parameters": {"protocol.odata"}, "entities.document": {"protocol.feeds"}}
@@ -92,10 +95,18 @@ def test_a_room_imports_only_what_stands_in_front_of_it(room: str) -> None:
 
 @pytest.mark.parametrize("room", ORDER)
 def test_a_module_imports_only_what_stands_in_front_of_it_in_its_room(room: str) -> None:
-    assert {m.split(".")[1] for m in MODULES if m.startswith(f"{room}.")} == set(ORDER[room])
+    inside = f"{room}."
+    assert {m.removeprefix(inside) for m in MODULES if m.startswith(inside)} == set(ORDER[room])
     for place, name in enumerate(ORDER[room]):
         behind = {f"{room}.{n}" for n in ORDER[room][place:]}
         assert not own(f"{room}.{name}") & behind, f"{room}.{name}: see ORDER"
+
+
+@pytest.mark.parametrize("command", ["cli.check", "cli.plan"])
+def test_what_finds_out_shows_nothing(command: str) -> None:
+    for name in ORDER[command][:-1]:
+        shown = {i.split(".")[0] for i in imports(f"{command}.{name}")} & {"typer", "rich"}
+        assert not shown | own(f"{command}.{name}") & {"cli.display", "cli.logs"}
 
 
 def own(module: str) -> set[str]:
