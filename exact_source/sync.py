@@ -9,12 +9,13 @@ from typing import Any
 
 import dlt
 from dlt.common.pipeline import LoadInfo
+from dlt.destinations.exceptions import DatabaseException
 from dlt.extract.source import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from .alone import held_open, of_one_destination, only_sync
-from .destination.comments import schema_version, update_comments
-from .destination.indexes import update_indexes
+from .destination.comments import schema_version, write_comments
+from .destination.indexes import create_indexes
 from .errors import (
     AuthenticationError,
     ConfigurationError,
@@ -31,6 +32,11 @@ from .telemetry import traced_sync
 
 LOAD_PATIENCE_S = 3600.0  # for the loads of other workers
 EXIT_COMPLETE, EXIT_FAILED, EXIT_INCOMPLETE = 0, 1, 3
+# What is done for tables that changed, and what a person reads if the database refuses it.
+AFTERWARDS = (
+    (write_comments, "the comments of tables and columns were not written"),
+    (create_indexes, "the indexes of tables were not made"),
+)
 
 
 @dataclass
@@ -131,7 +137,7 @@ def _sync(
             read_in_rounds(pipeline, run, make_source, on_round)
             error = run.fatal
             if schema_version(pipeline) != version:
-                notes = (update_comments(pipeline), update_indexes(pipeline))
+                notes = tuple(finish_tables(pipeline))
     except (HeldError, LoadError) as reason:
         error = reason
     except PipelineStepFailed as failure:
@@ -148,8 +154,20 @@ def _sync(
         run.limits.calls,
         error,
         min(resumes, default=None),
-        tuple(filter(None, notes)),
+        notes,
     )
+
+
+def finish_tables(pipeline: dlt.Pipeline) -> Iterator[str]:
+    """Write comments and make indexes; gives a note on what the database refused.
+
+    That is no error: whoever loads need not own the tables.
+    """
+    for work, refused in AFTERWARDS:
+        try:
+            work(pipeline)
+        except DatabaseException as error:
+            yield f"{refused} ({type(error).__name__})"
 
 
 def read_in_rounds(

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dlt
-from dlt.destinations.exceptions import DatabaseException
 from dlt.destinations.sql_client import SqlClientBase
 
 # Table, column ("" for the table itself) and comment of all that a dataset holds.
@@ -60,15 +59,6 @@ def write_comments(pipeline: dlt.Pipeline) -> int:
             with client.begin_transaction():
                 client.execute_many([_statement(client, p, text) for p, text in new.items()])
     return len(new)
-
-
-def update_comments(pipeline: dlt.Pipeline) -> str:
-    """Write the comments; why they could not be written, if so."""
-    try:
-        write_comments(pipeline)
-    except DatabaseException as error:
-        return f"the comments of tables and columns were not written ({type(error).__name__})"
-    return ""
 
 
 def _held(client: SqlClientBase[Any], sql: str) -> Iterator[tuple[Place, str]]:

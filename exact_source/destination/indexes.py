@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import dlt
 from dlt.common.schema.utils import get_columns_names_with_prop
-from dlt.destinations.exceptions import DatabaseException
 
 NAME_MAX = 63  # Postgres cuts longer names off
 
@@ -49,15 +48,6 @@ def create_indexes(pipeline: dlt.Pipeline) -> int:
                 f"ON {client.make_qualified_table_name(table)} ({columns})"
             )
     return len(wanted.keys() - held)
-
-
-def update_indexes(pipeline: dlt.Pipeline) -> str:
-    """Make the indexes; why they could not be made, if so."""
-    try:
-        create_indexes(pipeline)
-    except DatabaseException as error:
-        return f"the indexes of tables were not made ({type(error).__name__})"
-    return ""
 
 
 def index_name(table: str) -> str:
