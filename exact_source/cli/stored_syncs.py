@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, ExactError
+from .counted import Counted, recall_counted
 
 if TYPE_CHECKING:
     import dlt
@@ -56,6 +57,7 @@ class Memory:
         successes: When each stream was last complete: start of that read.
         calls_today: Calls since 00:00 UTC, by division.
         rows: Rows that the tables hold, by stream.
+        counted: Rows that plans counted at Exact; what this machine knows, not the destination.
     """
 
     cursors: dict[Stream, Cursor] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class Memory:
     successes: dict[Stream, float] = field(default_factory=dict)
     calls_today: dict[int, int] = field(default_factory=dict)
     rows: dict[Stream, int] = field(default_factory=dict)
+    counted: Counted = field(default_factory=Counted)
 
     @property
     def all_calls_today(self) -> int:
@@ -160,10 +163,9 @@ def recall(
         ConfigurationError: If credentials are missing.
         DestinationError: If the destination cannot be reached.
     """
-    file = database_file(pipeline)
+    file, memory = database_file(pipeline), Memory(counted=recall_counted(pipeline))
     if file is not None and not file.exists():
-        return Memory()
-    memory = Memory()
+        return memory
     with reaching(pipeline), pipeline.sql_client() as client:
         if not client.has_dataset():
             return memory

@@ -1,4 +1,7 @@
-"""How long a sync that is under way still takes, by what its streams took before. No call is made."""
+"""How long a sync that is under way still takes, by what its streams took before, or a plan counted.
+
+No call is made.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..entities import load_catalogue
-from ..protocol.feeds import deletes_of
+from ..protocol.feeds import deletes_of, plan_feeds
 from ..protocol.limits import HOUR_S, MINUTE_S
-from ..protocol.planning import TimeLeft, allowance_of, share, time_left, usual_calls
+from ..protocol.planning import TimeLeft, allowance_of, calls_for, share, time_left, usual_calls
 from ..streams.run import LISTS
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ class Estimate:
 
     Attributes:
         run: The sync.
-        memory: What the destination knew before its first round was loaded.
+        memory: What was known before its first round was loaded.
     """
 
     run: Run
@@ -110,15 +113,24 @@ class Estimate:
 
         cursor, run = self.memory.cursors.get(stream), self.run
         if cursor is None:
-            return None
+            return self._counted(stream)
         is_anew = stream[1] in run.options.full_refresh
         is_anew = is_anew and cursor.refreshed_for != run.refresh_asked_at
         if cursor.scan is not None and cursor.scan.since is None and not is_anew:
-            return max(0, cursor.pages - cursor.scan.pages) or None  # goes on with a pass over all
+            whole = cursor.pages or self._counted(stream) or 0
+            return max(0, whole - cursor.scan.pages) or None  # goes on with a pass over all
         if cursor.column is None or is_anew:
             return cursor.pages or None
         done = [sync.calls for sync in syncs_of_changes(self.memory.syncs.get(stream, []))]
         return usual_calls(done) + self._calls_for_keys(stream[1], cursor) if done else None
+
+    def _counted(self, stream: Stream) -> int | None:
+        """Calls that a first load takes by the rows that a plan counted; ``None``: none has."""
+        counted, options = self.memory.counted, self.run.options
+        if stream not in counted.rows or counted.start_ms != options.start_ms:
+            return None
+        plan = plan_feeds(load_catalogue().entities[stream[1]], options.route)
+        return calls_for(counted.rows[stream], plan.full.page_size)
 
     def _calls_for_keys(self, name: str, cursor: Cursor) -> int:
         """What it takes to compare all keys, if that is due."""

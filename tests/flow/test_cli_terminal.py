@@ -191,6 +191,64 @@ def test_a_stream_that_nobody_knows_of_makes_it_at_least(narrow: Cli) -> None:
     assert narrow.world.clock.now() >= until.timestamp() - 60 + line["left_s"]
 
 
+@pytest.fixture
+def counted(make_cli: Callable[..., Cli]) -> Cli:
+    """A company of some pages that was planned, and never loaded; it may make six calls a minute."""
+    cli = make_cli(companies=1, invoices=60, page_size=60, minute_limit=1000)
+    assert cli("plan", cli.destination, BY_PAGES, "--route=regular").code == 0
+    cli.world.box.state.limits.minute_limit = 6
+    return cli
+
+
+BY_PAGES = "--entities=transaction_lines,sales_invoice_lines"
+
+
+@pytest.mark.parametrize("rounds", ["--round-minutes=9", "--round-minutes=1"], ids=["one", "some"])
+def test_a_first_load_that_was_planned_tells_the_time_left(counted: Cli, rounds: str) -> None:
+    options = ("--route=regular", "--log-format=json", rounds)
+    first = counted("sync", counted.destination, BY_PAGES, *options)
+    ended_at = counted.world.clock.now()
+
+    assert first.code == 0
+    told = waits(first.err)
+    assert len(told) >= 2
+    for until, line in told:
+        assert line["left_at_least"] is False
+        assert -62 <= ended_at - (until.timestamp() + line["left_s"]) <= 1
+
+
+def test_a_first_load_that_was_stopped_goes_on_by_what_was_planned(counted: Cli) -> None:
+    options = ("--route=regular", "--log-format=json")
+    stopped = counted("sync", counted.destination, BY_PAGES, *options, "--max-calls=12")
+    again = counted("sync", counted.destination, BY_PAGES, *options)
+    ended_at = counted.world.clock.now()
+
+    assert (stopped.code, again.code) == (3, 0)
+    told = waits(again.err)
+    assert told
+    for until, line in told:
+        assert -62 <= ended_at - (until.timestamp() + line["left_s"]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [(("--start-date=2020-01-01",), None), ((), "{"), ((), '{"rows": [[1]], "start_ms": 0}')],
+    ids=["another start", "cut off", "of another version"],
+)
+def test_a_count_of_something_else_tells_nothing(
+    counted: Cli, options: tuple[str, ...], text: str | None, tmp_path: Path
+) -> None:
+    (file,) = tmp_path.rglob("*.exact-counts.json")
+    if text is not None:
+        file.write_text(text)
+    more = ("--route=regular", "--log-format=json", "--max-minutes=2", *options)
+    first = counted("sync", counted.destination, BY_PAGES, *more)
+
+    assert first.code == 3
+    assert waits(first.err)
+    assert "left_s" not in first.err
+
+
 def test_a_terminal_shows_the_time_left(narrow: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "160")

@@ -68,6 +68,7 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     from ...protocol.limits import Limits
     from ...source import choose_entities, make_options
     from ..connect import clock_of, make_connection, make_pipeline
+    from ..counted import Counted, keep_counted
     from ..output import print_json
     from ..sync import parse_route
     from .planner import Planner, recall_for
@@ -87,6 +88,7 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     )
     planner = Planner(run, catalogue, chosen, recall_for(chosen, pipeline, clock.now()))
     look(planner, count=not no_count)
+    keep_counted(pipeline, Counted(options.start_ms, planner.counts.rows))
     report = make_report(planner, reserve_calls, contract_cap)
     if as_json:
         print_json(report)
