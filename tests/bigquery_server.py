@@ -1,6 +1,9 @@
 """The emulator of BigQuery on a free port of loopback; run in its own environment, not imported.
 
 Prints its port when it answers, and ends when its input does, so that it never outlives a test run.
+
+In one thing it is made to answer as BigQuery does: the job of a `CREATE TABLE ... AS` names the table
+it wrote as its destination, which dbt asks for, and has no rows of its own.
 """
 
 from __future__ import annotations
@@ -9,10 +12,33 @@ import os
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from local_bigquery import app
+from local_bigquery.api import jobs as api
+from local_bigquery.jobs import query
 from local_bigquery.settings import settings
+
+FILLED = "CREATE_TABLE_AS_SELECT"
+execute, results = query.execute, api.results
+
+
+def execute_and_name(*arguments: Any, **options: Any) -> Any:
+    statistics, children, destination = execute(*arguments, **options)
+    if statistics.statementType == FILLED:
+        destination = statistics.ddlTargetTable
+    return statistics, children, destination
+
+
+def results_of_queries(job: Any, *page: Any) -> Any:
+    if job.status.state == "DONE" and job.statistics.query.statementType == FILLED:
+        asked = job.configuration.query.replace(destinationTable=None)
+        job = job.replace(configuration=job.configuration.replace(query=asked))
+    return results(job, *page)
+
+
+query.execute, api.results = execute_and_name, results_of_queries
 
 
 class Server(uvicorn.Server):

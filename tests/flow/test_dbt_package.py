@@ -26,41 +26,52 @@ from tests.flow.books import (
     Books,
     Built,
     Dbt,
-    books,
     built_books,
     dbt,
+    loaded_books,
     parties,
+    without_columns,
 )  # fmt: skip
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-__all__ = ["books", "dbt"]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+__all__ = ["dbt"]
 Line = dict[str, Any]
 CENT = Decimal("0.01")
 
 
 # A group runs in one process, so that the package is built but once.
-GROUPS = [pytest.param(kind, marks=pytest.mark.xdist_group(f"dbt on {kind}")) for kind in KINDS]
+GROUPS = [
+    *(pytest.param(kind, marks=pytest.mark.xdist_group(f"dbt on {kind}")) for kind in KINDS),
+    pytest.param("bigquery", marks=pytest.mark.xdist_group("bigquery")),
+]
 
 
 @pytest.fixture(scope="module", params=GROUPS)
-def kind(request: pytest.FixtureRequest, books: Books) -> str:
-    books.destination(request.param)  # skips if there is none
+def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def built(kind: str) -> Built:
+def books(kind: str) -> Books:
+    found = loaded_books(kind)
+    found.destination(kind)  # skips if there is none
+    return found
+
+
+@pytest.fixture(scope="module")
+def built(books: Books, kind: str) -> Built:
     return built_books(kind)
 
 
 # -- it builds ---------------------------------------------------------------------------------------
 
 
-def test_builds_with_all_tests_passed(built: Built) -> None:
+def test_builds_with_all_tests_passed(built: Built, kind: str) -> None:
     assert built.code == 0, built.output
     assert built.with_status("error", "fail", "skipped") == set()
     assert built.with_status("warn") == {"transaction_lines_have_an_account_that_still_exists"}
-    assert len(built.with_status("pass")) > 150
+    assert len(built.with_status("success")) > 40
+    assert len(built.with_status("pass")) > (40 if without_columns(kind) else 150)
 
 
 def test_models_and_columns_are_the_documented_ones(books: Books, built: Built, kind: str) -> None:
@@ -88,13 +99,10 @@ def test_amounts_are_exact_decimals_and_days_are_dates(
     books: Books, built: Built, kind: str
 ) -> None:
     assert built.code == 0
-    found = books.sql(
-        kind,
-        "SELECT column_name, data_type FROM information_schema.columns "
-        f"WHERE table_schema = '{MARTS}'",
-    )
+    found = books.types(kind, MARTS)
+    assert found
     money = ("amount", "balance", "debit", "credit", "movement", "revenue", "cost", "not_due")
-    for column, data_type in found:
+    for _, column, data_type in found:
         if column.endswith(("due_date", "order_date", "entry_date", "invoice_date")) or column in {
             "month",
             "day",
@@ -103,7 +111,7 @@ def test_amounts_are_exact_decimals_and_days_are_dates(
             assert data_type.lower() == "date", column
         elif column.endswith(money) or "overdue_" in column:
             assert data_type.lower().startswith(("decimal", "numeric")), (column, data_type)
-        assert data_type.lower() not in {"double", "double precision", "real"}, column
+        assert data_type.lower() not in {"double", "double precision", "real", "float64"}, column
 
 
 # -- it says what the companies say ------------------------------------------------------------------
@@ -347,11 +355,9 @@ def test_sync_health_tells_of_both_syncs(books: Books, built: Built, kind: str) 
     assert health[0][0] * 2 == streams[0][0]
 
 
-def test_builds_without_the_modules_that_a_contract_lacks(
-    books: Books, dbt: Dbt, tmp_path: Path
-) -> None:
+def test_builds_without_the_modules_that_a_contract_lacks(dbt: Dbt, tmp_path: Path) -> None:
     """No items, no orders, no entries after a day; ``dbt source freshness`` tells of syncs that stopped."""
-    copy = books.copy(tmp_path)
+    copy = loaded_books().copy(tmp_path)
     with duckdb.connect(str(tmp_path / "exact.duckdb")) as database:
         database.execute(f"DROP SCHEMA IF EXISTS {MARTS} CASCADE")
         for table in ("items", "sales_orders", "sales_order_lines"):
@@ -433,9 +439,9 @@ BREAKS = {
 }
 
 
-def test_fails_on_broken_books(books: Books, dbt: Dbt, tmp_path: Path) -> None:
+def test_fails_on_broken_books(dbt: Dbt, tmp_path: Path) -> None:
     """Each fault is found by the test that is there for it, and nothing is built on it."""
-    broken = books.copy(tmp_path)
+    broken = loaded_books().copy(tmp_path)
     with duckdb.connect(str(tmp_path / "exact.duckdb")) as database:
         database.execute(f"DROP SCHEMA IF EXISTS {MARTS} CASCADE")
         for statement in BREAKS:
@@ -472,10 +478,10 @@ MART_BREAKS = {
 }
 
 
-def test_tests_of_the_marts_fail_on_wrong_marts(books: Books, dbt: Dbt, tmp_path: Path) -> None:
+def test_tests_of_the_marts_fail_on_wrong_marts(dbt: Dbt, tmp_path: Path) -> None:
     built = built_books("duckdb")
     assert built.code == 0, built.output
-    broken = books.copy(tmp_path)
+    broken = loaded_books().copy(tmp_path)
     with duckdb.connect(str(tmp_path / "exact.duckdb")) as database:
         for statement in MART_BREAKS:
             database.execute(statement.format(m=MARTS))
