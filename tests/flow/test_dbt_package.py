@@ -28,9 +28,9 @@ from tests.flow.books import (
     Dbt,
     built_books,
     dbt,
+    is_short,
     loaded_books,
     parties,
-    without_columns,
 )  # fmt: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -71,7 +71,7 @@ def test_builds_with_all_tests_passed(built: Built, kind: str) -> None:
     assert built.with_status("error", "fail", "skipped") == set()
     assert built.with_status("warn") == {"transaction_lines_have_an_account_that_still_exists"}
     assert len(built.with_status("success")) > 40
-    assert len(built.with_status("pass")) > (40 if without_columns(kind) else 150)
+    assert len(built.with_status("pass")) > (40 if is_short(kind) else 150)
 
 
 def test_models_and_columns_are_the_documented_ones(books: Books, built: Built, kind: str) -> None:
