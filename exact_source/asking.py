@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,7 +15,8 @@ from .clock import Clock
 from .leases import SqlLeases
 from .protocol.limits import Limits
 from .settings import Settings
-from .streams.run import Options, Run
+from .streams.options import Options
+from .streams.run import Run
 
 
 class AskingTransport(httpx.AsyncHTTPTransport):
@@ -33,21 +32,18 @@ class AskingTransport(httpx.AsyncHTTPTransport):
 class AskingRun(Run):
     """The shared answers of a run (divisions, rights), without the destination of a load."""
 
+    error_file: ErrorFile | None = None
+
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[ExactClient]:
         """The client, open meanwhile."""
-        self._client = client = self._connect()
+        client = self.connection.open(self.rounds.on_wait)
         if self.error_file is not None:
-            self.error_file.recall(self.limits)
-        client.on_wait = self.on_wait
-        client.on_error = self._keep_errors
-        self._locks = defaultdict(asyncio.Lock)
+            self.connection.share_errors(self.error_file)
         try:
             yield client
         finally:
-            self._client = None
-            self._keep_errors()
-            await client.close()
+            await self.connection.close()
 
 
 def make_asking_run(

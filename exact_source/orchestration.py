@@ -27,7 +27,7 @@ from .errors import (
 from .leases import leases_from_settings
 from .settings import load_settings
 from .source import choose_entities, make_options, make_run
-from .streams.run import ROUND_ROWS, ROUND_S
+from .streams.options import ROUND_ROWS, ROUND_S
 from .sync import EXIT_COMPLETE, EXIT_INCOMPLETE, Outcome, sync
 
 # A sync costs a call per stream at least, so what failed is not tried again at once.
@@ -126,11 +126,13 @@ def open_divisions(clock: Clock | None = None) -> list[int]:
 
     async def ask() -> list[int]:
         async with run.asking():
-            return [division.code for division in await run.divisions() if not division.blocked]
+            return [
+                division.code for division in await run.divisions.chosen() if not division.blocked
+            ]
 
     with leases or nullcontext():
         if leases is not None:
-            run.known_divisions = leases.free_divisions()
+            run.divisions.known = leases.free_divisions()
         return asyncio.run(ask())
 
 
@@ -168,7 +170,7 @@ def sync_divisions(
         leases=leases_from_settings(settings),
     )
     if max_minutes is not None:
-        run.stop_at = run.clock.now() + max_minutes * 60
+        run.rounds.stop_at = run.clock.now() + max_minutes * 60
 
     def begin(round_number: int) -> None:
         if round_number == 1 and not regroup:

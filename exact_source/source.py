@@ -23,8 +23,9 @@ from .leases import SqlLeases
 from .protocol.feeds import Route, check_route
 from .protocol.limits import DAY_S, Limits
 from .settings import Settings, load_settings
+from .streams.options import ROUND_ROWS, ROUND_S, Deletes, Options, StartBy
 from .streams.resources import make_resource, run_behind
-from .streams.run import ROUND_ROWS, ROUND_S, Deletes, Options, Run, StartBy
+from .streams.run import Run
 
 if TYPE_CHECKING:
     from .entities.names import EntityName

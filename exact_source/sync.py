@@ -27,7 +27,8 @@ from .errors import (
 )
 from .leases import SqlLeases
 from .source import run_of, run_source
-from .streams.run import Run, StreamResult
+from .streams.result import StreamResult
+from .streams.run import Run
 from .telemetry import traced_sync
 
 LOAD_PATIENCE_S = 3600.0  # for the loads of other workers
@@ -135,7 +136,7 @@ def _sync(
             version = schema_version(pipeline)
             load_pending(pipeline)
             read_in_rounds(pipeline, run, make_source, on_round)
-            error = run.fatal
+            error = run.rounds.fatal
             if schema_version(pipeline) != version:
                 notes = tuple(finish_tables(pipeline))
     except (HeldError, LoadError) as reason:
@@ -150,7 +151,7 @@ def _sync(
         resumes.append(error.resumes_at)
     return Outcome(
         list(latest.values()),
-        run.rounds,
+        run.rounds.number,
         run.limits.calls,
         error,
         min(resumes, default=None),
@@ -181,7 +182,7 @@ def read_in_rounds(
         going_on = True
         while going_on:
             run.begin_round()
-            on_round(run.rounds)
+            on_round(run.rounds.number)
             before = len(run.results)
             loaded = False
             try:
@@ -189,7 +190,7 @@ def read_in_rounds(
                 loaded = True
             finally:
                 trace(run.results[before:], loaded)
-            going_on = goes_on(run, run.results[before:])
+            going_on = run.rounds.go_on(run.results[before:])
 
 
 @contextmanager
@@ -271,17 +272,6 @@ def last_words(results: Iterable[StreamResult]) -> dict[tuple[str, int], StreamR
             notes=list(dict.fromkeys([*before.notes, *result.notes])),
         )  # fmt: skip
     return words
-
-
-def goes_on(run: Run, results: Sequence[StreamResult]) -> bool:
-    """Whether another round has something to read; notes what has been settled."""
-    for result in results:
-        if result.status != "incomplete":
-            run.settled.add((result.entity, result.division))
-    stopped = run.stop_requested or run.fatal is not None
-    past = run.stop_at is not None and run.clock.now() >= run.stop_at
-    unread = any((r.entity, r.division) not in run.settled for r in results)
-    return unread and not stopped and not past
 
 
 def load_pending(pipeline: dlt.Pipeline) -> None:

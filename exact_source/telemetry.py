@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from ._version import __version__
 from .errors import ExactError
-from .streams.run import StreamResult
+from .streams.result import StreamResult
 
 NAME = "exact_source"
 NS = 1_000_000_000

@@ -32,9 +32,9 @@ from exact_source.protocol.limits import Limits
 from exact_source.sandbox import Sandbox
 from exact_source.sandbox.data import DataCalls
 from exact_source.source import make_options
-from exact_source.streams.run import Run, StreamResult
+from exact_source.streams.result import StreamResult
+from exact_source.streams.run import Run
 from exact_source.streams.stream import Stream
-from exact_source.sync import goes_on
 from tests.world import Clock, assert_same_rows, expected_rows, make_box
 
 BASE_URL = "http://127.0.0.1:1"
@@ -309,26 +309,24 @@ class Bench:
             if how != "arrives":
                 return []
             self.ledger.commit(load, shapes, run.options.deletes)
-            if not goes_on(run, run.results[before:]):
+            if not run.rounds.go_on(run.results[before:]):
                 break
         return list({(r.entity, r.division): r for r in run.results}.values())
 
     async def _round(self, run: Run, shapes: dict[str, Shape]) -> Load:
         load = Load()
         run.stored = self.ledger
-        run.tombstones_since = self._tombstone_starts(shapes)
-        run._client = run._connect()
-        run._locks = defaultdict(asyncio.Lock)
+        run.tombstones.since = self._tombstone_starts(shapes)
+        run.connection.open(lambda _target, _until, _why: None)
         try:
-            divisions = await run.divisions()
+            divisions = await run.divisions.chosen()
             async with asyncio.TaskGroup() as group:
                 for rank_, (entity, shape) in enumerate(shapes.items()):
                     for division in divisions:
-                        if (entity, division.code) not in run.settled:
+                        if (entity, division.code) not in run.rounds.settled:
                             group.create_task(self._stream(run, shape, division, rank_, load))
         finally:
-            client, run._client = run._client, None
-            await client.close()
+            await run.connection.close()
         return load
 
     async def _stream(self, run: Run, shape: Shape, division: Any, rank_: int, load: Load) -> None:

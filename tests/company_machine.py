@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from exact_source.errors import ExactError
 from exact_source.sandbox import Sandbox
 from exact_source.sandbox.clock import wall_clock
-from exact_source.streams.run import StreamResult
+from exact_source.streams.result import StreamResult
 from tests.bench import Bench, Stopped, shape_of, small_box
 
 HOUR_S, DAY_S = 3600.0, 86_400.0

@@ -11,7 +11,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source.errors import ExactError, causes
 from exact_source.sandbox import Sandbox
-from exact_source.streams.run import StreamResult
+from exact_source.streams.result import StreamResult
 from exact_source.sync import sync
 from tests.bench import Bench, Stopped, shape_of
 from tests.world import World, assert_same_rows, expected_rows, key_fields

@@ -25,7 +25,8 @@ from exact_source.sandbox import Sandbox, SandboxClock
 from exact_source.sandbox.clock import wall_clock
 from exact_source.settings import Settings
 from exact_source.source import make_options, make_run, run_source
-from exact_source.streams.run import Run, StreamResult
+from exact_source.streams.result import StreamResult
+from exact_source.streams.run import Run
 from exact_source.sync import Outcome, sync
 
 DATASET = "exact_online"

@@ -20,7 +20,8 @@ from .time_left import Estimate, as_facts, in_words
 if TYPE_CHECKING:
     from ..api.client import Target
     from ..protocol.planning import TimeLeft
-    from ..streams.run import Run, StreamResult
+    from ..streams.result import StreamResult
+    from ..streams.run import Run
     from ..sync import Outcome
     from .stored_syncs import Memory
 
@@ -135,7 +136,7 @@ class Display:
     @contextmanager
     def _shown(self, run: Run, idle: str) -> Iterator[Line]:
         line = Line(run, idle)
-        run.on_wait = lambda target, until, why: self._wait(line, target, until, why)
+        run.rounds.on_wait = lambda target, until, why: self._wait(line, target, until, why)
         if not self.console.is_terminal or not is_for_people():
             yield line
             return
@@ -189,9 +190,9 @@ def asking(run: Run) -> Iterator[Line]:
 def totals(run: Run) -> str:
     """What a run did so far."""
     rows = sum(result.rows for result in run.results)
-    if not run.rounds:
+    if not run.rounds.number:
         return f"{run.limits.calls:,} calls"
-    return f"round {run.rounds} · {run.limits.calls:,} calls · {rows:,} rows"
+    return f"round {run.rounds.number} · {run.limits.calls:,} calls · {rows:,} rows"
 
 
 def calls_left(run: Run, result: StreamResult) -> str:

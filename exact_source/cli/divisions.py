@@ -79,7 +79,7 @@ async def read_list(run: AskingRun) -> list[dict[str, Any]]:
         RefusedError: If the list may not be read.
     """
     async with run.asking():
-        table, _ = await run.division_list()
+        table, _ = await run.divisions.listed()
     if table is None:
         raise RefusedError(
             "system/Divisions: Exact Online refused the list of divisions; the app needs the scope "

@@ -84,7 +84,7 @@ async def _read(run: AskingRun, division: int | None, names: Sequence[str]) -> t
 
     async with run.asking() as client:
         if division is None:
-            open_ones = [d.code for d in await run.divisions() if not d.blocked]
+            open_ones = [d.code for d in await run.divisions.chosen() if not d.blocked]
             if not open_ones:
                 raise ConfigurationError("every division that the app may see is blocked")
             division = open_ones[0]

@@ -114,7 +114,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     from ..leases import leases_from_settings
     from ..protocol.limits import Limits
     from ..source import choose_entities, make_options, make_run
-    from ..streams.run import ROUND_ROWS
+    from ..streams.options import ROUND_ROWS
     from .connect import clock_of, make_connection, make_pipeline
     from .display import Display
     from .stored_syncs import recall
@@ -147,7 +147,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         clock = clock_of(context)
         run = make_run(options, settings, storage, clock=clock, limits=limits, leases=leases)
         if max_minutes is not None:
-            run.stop_at = run.clock.now() + max_minutes * 60
+            run.rounds.stop_at = run.clock.now() + max_minutes * 60
     display = Display(Console(stderr=True))
     earlier = partial(recall, pipeline, now=clock.now(), entities=chosen, count_rows=False)
     with stop_on_interrupt(run, pipeline), display.follow(run, earlier) as on_round:
@@ -214,7 +214,7 @@ def loaded(
         # What streams say of themselves is about a load that did not arrive, so it is left out.
         first = list(causes(failure))[-1]
         error = LoadError(f"{type(first).__name__}: {' '.join(str(first).split())}")
-        return Outcome([], run.rounds, run.limits.calls, error)
+        return Outcome([], run.rounds.number, run.limits.calls, error)
 
 
 def read_notices() -> dict[tuple[str, int], str]:
@@ -267,11 +267,11 @@ def stop_on_interrupt(run: Run, pipeline: dlt.Pipeline) -> Iterator[None]:
     """Ctrl-C or SIGTERM once ends the round and stops; twice stops now."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        if run.stop_requested:
+        if run.rounds.stop_requested:
             # It would tell of each stream that is torn down.
             logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
             raise KeyboardInterrupt
-        run.stop_requested = True
+        run.rounds.stop_requested = True
         notes.info("loading what was read, then stopping; once more stops now")
 
     # dlt would drop the round at the first signal.

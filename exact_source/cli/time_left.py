@@ -14,7 +14,7 @@ from ..entities import load_catalogue
 from ..protocol.feeds import deletes_of, plan_feeds
 from ..protocol.limits import HOUR_S, MINUTE_S
 from ..protocol.planning import TimeLeft, allowance_of, calls_for, share, time_left, usual_calls
-from ..streams.run import LISTS
+from ..streams.selection import LISTS
 
 if TYPE_CHECKING:
     from ..protocol.cursors import Cursor
@@ -69,8 +69,8 @@ class Estimate:
         except ValueError:
             return None  # no call is allowed at all; the sync says so itself
         seconds = max([left.seconds, *(until - now for until in self._waits_until.values())])
-        if run.stop_at is not None and seconds >= run.stop_at - now:
-            return TimeLeft(max(0.0, run.stop_at - now))
+        if run.rounds.stop_at is not None and seconds >= run.rounds.stop_at - now:
+            return TimeLeft(max(0.0, run.rounds.stop_at - now))
         return replace(left, seconds=seconds, at_least=bool(unknown)) if seconds else None
 
     def _pace_s(self, division: int, now: float) -> float:
@@ -92,10 +92,12 @@ class Estimate:
                 ended.add((result.division, result.entity))
         calls: Counter[int] = Counter()
         known = unknown = 0
-        for division in run.open_divisions:
-            for entity in run.selected.difference(LISTS):
+        for division in run.divisions.chosen_so_far:
+            if division.blocked:
+                continue
+            for entity in run.selection.names.difference(LISTS):
                 stream = (division.code, entity)
-                if stream in ended or run.is_settled(entity, division.code):
+                if stream in ended or run.rounds.is_settled(entity, division.code):
                     continue
                 to_come = (self._usual_of(stream) or 0) - made[stream]
                 calls[division.code] += max(1, to_come)

@@ -206,7 +206,7 @@ def _each(
 
     async def all_lines() -> list[Subscription]:
         async with run.asking() as client:
-            codes = [d.code for d in await run.divisions() if not d.blocked]
+            codes = [d.code for d in await run.divisions.chosen() if not d.blocked]
             return [line for code in codes async for line in lines(client, code)]
 
     found = asyncio.run(all_lines())

@@ -35,7 +35,7 @@ SCD2: TScd2StrategyDict = {
 class History:
     """The rows of one load, held until its end: dlt takes each key once per load.
 
-    ``Run.must_stop`` ends a round before they are too many.
+    ``Rounds.must_stop`` ends a round before they are too many.
 
     Args:
         shape: Of the entity's rows.

@@ -26,9 +26,11 @@ from ..protocol import cursors
 from ..protocol.cursors import Cursor, PageFacts
 from ..protocol.feeds import harmless_filter, starts_by_version
 from ..protocol.odata import build_filter, build_url, check_next, skiptoken
+from .divisions import Division
 from .reconcile import reads_whole
 from .removals import Gone, Removals
-from .run import Division, Run, Status, StreamResult
+from .result import Status, StreamResult
+from .run import Run
 
 # Rows of lists without cursor that are held back to see whether anything changed at all: of one
 # list, and of the lists of all divisions together.
@@ -110,7 +112,7 @@ class Chain:
         cursor = self.cursor
         if cursor.start_version is not None or not self._may_start_by_version():
             return cursor.start_version
-        async with self.run.lock(("start version", self.division.code)):
+        async with self.run.connection.lock(("start version", self.division.code)):
             since, why = await self._ask_start_version(start_ms)
         if since is None:
             self.result.notes.append(f"{why}: all rows are read")
@@ -133,7 +135,7 @@ class Chain:
         if code in run.without_start_version:
             return None, "SyncTimestamp is refused in this division"
         try:
-            since = await ask_start_version(run.client, self.target, feed, start_ms)
+            since = await ask_start_version(run.connection.client, self.target, feed, start_ms)
         except StreamError as error:
             # Of all but a 400, which may be about this entity, the others would get the same.
             if isinstance(error, RefusedError) and error.status != HTTPStatus.BAD_REQUEST:
@@ -144,7 +146,7 @@ class Chain:
     def _known_version(self) -> int | None:
         """A version that surely exists by now: rows that change from here on are above it."""
         if self.shape.version == "timestamp":
-            return self.run.versions.get(self.division.code)
+            return self.run.tombstones.highest_version(self.division.code)
         if self.shape.version != "modified":
             return None
         # In Europe the digits run ahead of UTC, so UTC read as digits lies in the past.
@@ -159,7 +161,7 @@ class Chain:
         before: Cursor | None = self.cursor  # until the first page is there
         resumed = skiptoken(self._url()) is not None
         while self.cursor.scan is not None:
-            if self.run.must_stop():
+            if self.run.rounds.must_stop():
                 return False
             url = self._url()
             try:
@@ -190,7 +192,7 @@ class Chain:
         if error.status != HTTPStatus.BAD_REQUEST or skiptoken(url) is not None:
             return False
         feed, schema = self._feed()
-        gone = await withdrawn_fields(self.run, self.target, feed, schema.columns)
+        gone = await withdrawn_fields(self.run.connection, self.target, feed, schema.columns)
         if not gone or self.shape.needed.intersection(gone):
             return False
         self.cursor = replace(self.cursor, dropped=(*self.cursor.dropped, *gone))
@@ -253,7 +255,7 @@ class Chain:
     async def _page(self, url: str) -> Page:
         feed, schema = self._feed()
         self.target.path = feed.path
-        return await self.run.client.get(
+        return await self.run.connection.client.get(
             self.target,
             url,
             lambda body: parse_page(
@@ -265,14 +267,14 @@ class Chain:
         before, scan = self.cursor, self.cursor.scan
         if scan is None:
             raise RuntimeError("a page without a scan")
-        self.run.count_page(page.table.num_rows)
+        self.run.rounds.count_page(page.table.num_rows)
         self._note_surprises(page)
         link = self._checked_link(page)
         table = page.table
         if self.shape.keys == [rows.ROW.name]:
             table = rows.number(table, scan.rows)
         read = table.num_rows
-        table = self.run.with_key(self.result, table, ["division", *self.shape.keys])
+        table = self.run.keyless.with_key(self.result, table, ["division", *self.shape.keys])
         if self._met is not None:
             self._met.append(rows.copied(table.select(self.shape.keys)))
         facts = replace(self._facts(before, table, link), rows=read)
@@ -295,7 +297,9 @@ class Chain:
         feed, _ = self._feed()
         if page.next_url is None:
             return None
-        link = check_next(page.next_url, self.run.client.base_url, feed.path, self.division.code)
+        link = check_next(
+            page.next_url, self.run.connection.client.base_url, feed.path, self.division.code
+        )
         if link == self._url():
             raise ContractError(f"{self.target.where}: the next link leads to its own page")
         if self.cursor.scan is not None and cursors.goes_round(self.cursor.scan, link):
@@ -332,11 +336,11 @@ class Chain:
         if self._is_suspiciously_empty(before, rows_read):
             self.result.notes.append("nothing above the cursor, not even its own row: read anew")
             # The highest version that was seen is of that database, too, and so are known tombstones.
-            self.run.forget_versions(self.division.code)
+            self.run.tombstones.forget_versions(self.division.code)
             fresh = replace(before, value=None, recent=(), ceiling=None, scan=None)
             self.cursor = replace(fresh, start_version=None, tombstones=None, buried=())
             await self._apply_tombstones()
-            self.result.shared_calls += self.run.take_overhead(self.division.code)
+            self._count_shared_calls()
             await self._begin()
             self._look_for_unmet()
             return
@@ -371,7 +375,7 @@ class Chain:
         """Whether the answer, if empty, means no rows rather than no rights."""
         if any(table.num_rows for table in met):
             return True
-        return await self.run.has_rights(self.division.code, self.shape.plan.full.path)
+        return await self.run.connection.has_rights(self.division.code, self.shape.plan.full.path)
 
     async def _keep_what_is_stored(self, before: Cursor) -> None:
         """An empty answer without rights is no empty company (API 0.1, 6.2)."""
@@ -393,7 +397,7 @@ class Chain:
             return PageFacts(table.num_rows, None, {}, link)
         high = pc.max(rows.versions(table, version)).as_py()
         if version == "timestamp":
-            self.run.note_version(self.division.code, high)
+            self.run.tombstones.note_version(self.division.code, high)
         floor = cursors.interesting_floor(before, high)
         marks = (
             {} if floor is None else rows.fingerprints(table, self._marked(table), version, floor)
@@ -458,6 +462,12 @@ class Chain:
         self.result.calls = self.target.calls
         await self.emit(table, cursor)
         self.run.on_progress(self.result)
+
+    def _count_shared_calls(self) -> None:
+        """Those that nobody has counted so far are this stream's, because it came first."""
+        read = [division.code for division in self.run.divisions.chosen_so_far]
+        calls = self.run.selection.take_overhead(self.division.code, read)
+        self.result.shared_calls += calls
 
     def _end(self, status: Status, error: str = "", code: str = "") -> None:
         if self.result.status in {"running", "complete"}:

@@ -27,7 +27,7 @@ from ..pages.page import Page
 from ..pages.shape import Shape
 from ..protocol.feeds import Plan
 from ..protocol.odata import build_url, format_literal, skiptoken
-from .run import Status, StreamResult
+from .result import Status, StreamResult
 from .stream import Stream
 
 _DUTCH = ZoneInfo("Europe/Amsterdam")
@@ -85,8 +85,8 @@ class FunctionStream(Stream):
 
     def _is_known(self, parent: str) -> bool:
         """Whether the parent's rows are loaded; if not, the stream ends here."""
-        if parent in self.run.selected and self.run.rounds:
-            if not self.run.is_settled(parent, self.division.code):
+        if parent in self.run.selection.names and self.run.rounds.number:
+            if not self.run.rounds.is_settled(parent, self.division.code):
                 return self._refrain("incomplete", f"waits for {parent}", "")
             result = self._result_of(parent)
             if result is not None and result.status in {"complete", "waiting"}:
@@ -99,11 +99,11 @@ class FunctionStream(Stream):
     def _is_stored(self, parent: str) -> bool:
         if self.stored.has_rows(parent, self.division.code):
             return True
-        if self._result_of(parent) is None and parent not in self.run.selected:
+        if self._result_of(parent) is None and parent not in self.run.selection.names:
             if self.stored.has_column(parent, "division"):
                 return True  # it was loaded, and the company has none
             return self._refrain("failed", f"its parent {parent} was never loaded: load it as well")
-        if self.run.rounds:
+        if self.run.rounds.number:
             return self._refrain("skipped", f"its parent {parent} was not loaded")
         return self._refrain(
             "incomplete", f"its parent {parent} was not loaded yet: run again when it is"

@@ -25,7 +25,10 @@ from ..errors import (
 from ..pages import rows
 from ..pages.shape import Shape
 from ..protocol.cursors import Cursor
-from .run import Division, PausedError, Run, StreamResult
+from .divisions import Division
+from .result import StreamResult
+from .rounds import PausedError
+from .run import Run
 
 Put = Callable[[int, pa.Table | None, Cursor | None], Awaitable[None]]
 
@@ -44,11 +47,11 @@ async def read_once(run: Run, shape: Shape, put: Put) -> None:
     """Read ``divisions``, ``me`` or ``deleted``; the outcome goes to ``run.results``."""
     name = shape.entity.name
     if name == "deleted":
-        for division in await run.divisions():
-            if not division.blocked and (name, division.code) not in run.settled:
+        for division in await run.divisions.chosen():
+            if not division.blocked and (name, division.code) not in run.rounds.settled:
                 await _settle(run, shape, division.code, _tombstones(run, division), put)
         return
-    if (name, 0) not in run.settled:
+    if (name, 0) not in run.rounds.settled:
         read = _divisions(run) if name == "divisions" else _list(run, shape)
         await _settle(run, shape, 0, read, put)
 
@@ -68,7 +71,7 @@ async def _settle(run: Run, shape: Shape, division: int, read: Awaitable[Listed]
         result.permanent = error.is_permanent
     except (AuthenticationError, ConfigurationError) as error:
         result.end("failed", str(error), error.code)
-        run.give_up(error)
+        run.rounds.give_up(error)
     except (ExactError, DestinationException, OSError):
         raise  # not the list's: the database, the disk
     except Exception as error:  # noqa: BLE001 (one bad list spoils nothing)
@@ -80,11 +83,11 @@ async def _settle(run: Run, shape: Shape, division: int, read: Awaitable[Listed]
 
 async def _load(run: Run, shape: Shape, result: StreamResult, found: Listed, put: Put) -> None:
     result.calls, result.notes = found.calls, list(found.notes)
-    gone, table = run.withdrawn.get(shape.plan.full.path, ()), found.table
+    gone, table = run.connection.withdrawn.get(shape.plan.full.path, ()), found.table
     if left_out := [field for field in gone if field in shape.full.columns]:
         result.notes.append(f"left out, as Exact no longer has it: {', '.join(left_out)}")
     if table is not None:
-        table = run.with_key(result, table, ["division", *shape.keys])
+        table = run.keyless.with_key(result, table, ["division", *shape.keys])
         result.rows = table.num_rows
         table = _with_stored(run, shape, table, gone) if result.rows else None
     stamped = None if table is None else rows.stamp(table, run.clock.now())
@@ -92,9 +95,9 @@ async def _load(run: Run, shape: Shape, result: StreamResult, found: Listed, put
         await put(result.division, stamped, found.cursor)
     if stamped is not None and shape.entity.division_from:
         result.deleted = await _remove_unlisted(run, shape, stamped, put)
-    lacking = run.lacking(result)
+    lacking = run.keyless.lacking(result)
     result.end("incomplete" if lacking else "complete", lacking, KEYLESS if lacking else "")
-    run.settled.add((result.entity, result.division))
+    run.rounds.settled.add((result.entity, result.division))
 
 
 def _with_stored(run: Run, shape: Shape, table: pa.Table, gone: Sequence[str]) -> pa.Table:
@@ -127,17 +130,17 @@ async def _remove_unlisted(run: Run, shape: Shape, listed: pa.Table, put: Put) -
 
 
 async def _divisions(run: Run) -> Listed:
-    return Listed(*await run.division_list())
+    return Listed(*await run.divisions.listed())
 
 
 async def _tombstones(run: Run, division: Division) -> Listed:
-    found = await run.tombstones(division.code, whole=True)
+    found = await run.tombstones.of(division.code, whole=True)
     if found.error is not None:
         raise found.error
     cursor = Cursor(
         column="Timestamp",
         feed="sync",
-        moved=run.last_move(division.code, division.moved),
+        moved=run.tombstones.last_move(division.code, division.moved),
         tombstones=found.top,
         tombstones_at=found.read_at,
     )
@@ -146,7 +149,7 @@ async def _tombstones(run: Run, division: Division) -> Listed:
 
 async def _list(run: Run, shape: Shape) -> Listed:
     path = shape.plan.full.path
-    divisions = [] if path == "current/Me" else await run.divisions()
+    divisions = [] if path == "current/Me" else await run.divisions.chosen()
     target = Target(divisions[0].code if divisions else None, path, shape.entity.name)
-    pages = await read_list(run, target, shape.full, shape.plan.full)
+    pages = await read_list(run.connection, target, shape.full, shape.plan.full)
     return Listed(rows.concat(pages), target.calls)

@@ -11,7 +11,8 @@ from dlt.common.schema.typing import TColumnSchema
 from ..destination.stored import REJECTED_TABLE, SYNCS_TABLE
 from ..destination.tables import DELETE_INSERT, column_hint
 from ..pages import rows
-from .run import Rejected, StreamResult
+from .keyless import Rejected
+from .result import StreamResult
 
 _SYNCS = pa.schema(
     [

@@ -19,8 +19,8 @@ from ..pages.shape import Shape
 from ..protocol.cursors import Cursor
 from ..protocol.feeds import harmless_filter
 from ..protocol.odata import build_filter
+from .options import Options
 from .removals import Removals
-from .run import Options
 
 
 def reads_whole(cursor: Cursor, removals: Removals, options: Options) -> bool:

@@ -15,7 +15,7 @@ from ..destination.stored import Stored
 from ..pages import rows
 from ..pages.shape import Shape
 from ..protocol.cursors import Cursor
-from .run import Options
+from .options import Options
 
 Key = tuple[Any, ...]
 

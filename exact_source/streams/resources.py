@@ -114,7 +114,7 @@ class Declaration:
         schema = dlt.current.source_schema()
         if schema is not self._schema:
             run = self.run
-            declare_table(schema, self._reader.shape, run.options.deletes, run.selected)
+            declare_table(schema, self._reader.shape, run.options.deletes, run.selection.names)
             self._schema = schema
         if self._reader.appends:
             append_only(schema, self._reader.name)
@@ -168,14 +168,12 @@ class EntityReader:
         if run.unsaid and (has_news or not run.is_connected):
             said, run.unsaid = run.unsaid, []
             yield outcome_item(said)
-        if not run.rounds and any(r.status == "incomplete" for r in mine):
+        if not run.rounds.number and any(r.status == "incomplete" for r in mine):
             logger.warning("%s: not read to the end; run again, or see run_to_end", self.name)
-        if run.strange:
-            found, run.strange = run.strange, []
+        if run.tombstones.strange:
+            found, run.tombstones.strange = run.tombstones.strange, []
             yield strange_item(found)
-        rejected = [r for r in run.rejected if r.entity == self.name]
-        if rejected:
-            run.rejected = [r for r in run.rejected if r.entity != self.name]
+        if rejected := run.keyless.take(self.name):
             yield rejected_item(rejected, run.clock.now())
 
     def _begin(self, stored: Stored) -> DivisionStates:
@@ -183,13 +181,14 @@ class EntityReader:
         run = self.run
         if run.arrived is None:
             run.arrived = stored.completed_loads(load_ids(all_entries()))
-            run.tombstones_since = tombstone_starts(run.arrived)
-            run.known_divisions = known_divisions()
+            run.tombstones.since = tombstone_starts(run.arrived)
+            run.divisions.known = known_divisions()
             run.limits.recall_errors(dlt.current.source_state().get("errors", {}))
-            run.recall_withdrawn(dlt.current.source_state().get("withdrawn", {}))
-            run.selected = frozenset(dlt.current.source().selected_resources)
-            if run.rounds <= 1:
-                names = run.selected & run.options.full_refresh
+            known = dlt.current.source_state().get("withdrawn", {})
+            run.connection.recall_withdrawn(known, run.options.full_refresh)
+            run.selection.names = frozenset(dlt.current.source().selected_resources)
+            if run.rounds.number <= 1:
+                names = run.selection.names & run.options.full_refresh
                 run.refresh_asked_at = refresh_under_way(names, run.arrived) or run.started_at
         self.shape = as_loaded(self.shape, stored.columns(self.name))
         return DivisionStates(self.name, run.arrived, self.shape.full.arrow.names)
@@ -258,19 +257,19 @@ class EntityReader:
 
         async def put(division: int, table: pa.Table | None, cursor: Cursor | None) -> None:
             if table is not None and self.name in run.options.history:
-                run.history_rows += table.num_rows
+                run.rounds.history_rows += table.num_rows
             await queue.put(Item(division, table, cursor))
 
         run, entity = self.run, self.shape.entity
         noticed = self._noticed(states)
         if noticed is not None:
-            run.noticed[self.name] = noticed
+            run.rounds.noticed[self.name] = noticed
         if noticed is not None and not noticed:
             return []  # before the list of divisions is asked for
         if entity.division_from or self.name == "deleted":
             return [read_once(run, self.shape, put)]
         kind = FunctionStream if isinstance(self.shape, FunctionShape) else Stream
-        divisions = await run.divisions()
+        divisions = await run.divisions.chosen()
         if noticed is not None:
             readable = {division.code for division in divisions if not division.blocked}
             states.note_unreadable(noticed - readable, run.options.notices or {})
@@ -280,7 +279,7 @@ class EntityReader:
                 rank=self.rank, stored=stored, emit=partial(put, division.code),
             ).read()
             for division in divisions
-            if (self.name, division.code) not in run.settled
+            if (self.name, division.code) not in run.rounds.settled
             and (noticed is None or division.code in noticed)
         ]  # fmt: skip
 

@@ -131,7 +131,7 @@ def remember(run: Run) -> None:
     errors, state = run.limits.errors(run.clock.now()), dlt.current.source_state()
     if state.get("errors", {}) != errors:
         state["errors"] = errors
-    withdrawn = {path: list(gone) for path, gone in run.withdrawn.items()}
+    withdrawn = {path: list(gone) for path, gone in run.connection.withdrawn.items()}
     if state.get("withdrawn", {}) != withdrawn:
         state["withdrawn"] = withdrawn
 

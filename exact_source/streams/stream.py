@@ -31,7 +31,7 @@ from ..protocol.planning import calls_for
 from .chain import Chain
 from .reconcile import begins_at, hindrance, is_due, read_keys
 from .removals import Gone
-from .run import PausedError
+from .rounds import PausedError
 
 HOUR_S = 3600
 # Refusals within an hour after which a stream is not even tried (API 2.3: the 11th blocks the key).
@@ -71,7 +71,7 @@ class Stream(Chain):
                 await self._move(None, cursors.failed(self.cursor))
         except (AuthenticationError, ConfigurationError) as error:
             self._end("failed", str(error), error.code)
-            self.run.give_up(error)
+            self.run.rounds.give_up(error)
 
     async def _read_or_release(self) -> None:
         try:
@@ -87,7 +87,7 @@ class Stream(Chain):
         self._start_over_if_needed()
         await self._settle_marks()
         await self._apply_tombstones()
-        self.result.shared_calls = self.run.take_overhead(self.division.code)
+        self._count_shared_calls()
         if self.cursor.scan is None or self.cursor.scan.pages == 0:
             await self._begin()
         self._leave_out(self.cursor.dropped)
@@ -111,7 +111,9 @@ class Stream(Chain):
         )
 
     async def _end_read(self) -> None:
-        lacking = "; ".join(filter(None, (self._deletes_error, self.run.lacking(self.result))))
+        lacking = "; ".join(
+            filter(None, (self._deletes_error, self.run.keyless.lacking(self.result)))
+        )
         if not lacking:
             await self._note_noticed()
             self._end("complete")
@@ -119,7 +121,7 @@ class Stream(Chain):
         # Maybe rows are there that are gone, or some are not: no success, and no use in another round.
         self._end("incomplete", lacking, self._deletes_code or KEYLESS)
         self.result.permanent = self.result.permanent or not self._deletes_error
-        self.run.settled.add((self.entity.name, self.division.code))
+        self.run.rounds.settled.add((self.entity.name, self.division.code))
 
     async def _note_noticed(self) -> None:
         """The rows cover what webhooks told before this run began; committed as the cursor is."""
@@ -236,13 +238,13 @@ class Stream(Chain):
     async def _apply_tombstones(self) -> None:
         if not self.removals.by_tombstones:
             return
-        found = await self.run.tombstones(self.division.code)
+        found = await self.run.tombstones.of(self.division.code)
         if found.error is not None:
             self._deletes_error = f"deletes are unknown: {found.error}"
             self._deletes_code = found.error.code
             self.result.permanent = found.error.is_permanent
             return
-        self.run.note_version(self.division.code, found.top)
+        self.run.tombstones.note_version(self.division.code, found.top)
         self._note_unknown(found)
         if self.cursor.tombstones_at == found.read_at:
             return  # applied in an earlier round
@@ -272,9 +274,9 @@ class Stream(Chain):
     def _note_unknown(self, found: Tombstones) -> None:
         """Tombstones of no entity are kept and told of once, also if the list is not loaded."""
         run, code = self.run, self.division.code
-        if run.loads("deleted"):
+        if run.selection.loads("deleted"):
             return
-        if run.tells_of_strange.setdefault(code, self.entity.name) != self.entity.name:
+        if run.tombstones.told_by.setdefault(code, self.entity.name) != self.entity.name:
             return
         strange = found.of_unknown()
         if not strange.num_rows:
@@ -287,7 +289,7 @@ class Stream(Chain):
         )
         new = strange.filter(pc.invert(pc.is_in(ids, value_set=pa.array(held, ids.type))))
         if new.num_rows:
-            run.strange.append(rows.stamp(new, run.clock.now()))
+            run.tombstones.strange.append(rows.stamp(new, run.clock.now()))
 
     async def _reconcile(self) -> None:
         """Compare all keys, where nothing else tells what is gone and it is time to."""
@@ -308,7 +310,7 @@ class Stream(Chain):
         # All keys or none: what was read of them is of no use in another round.
         self.target.may_pause = False
         self.target.before_call = self._tell_and_heed_stop
-        met = await read_keys(self.run.client, self.target, self.shape, since_ms)
+        met = await read_keys(self.run.connection.client, self.target, self.shape, since_ms)
         if not await self._may_be_empty(met):
             self._end_without_rights()
             return
@@ -319,7 +321,7 @@ class Stream(Chain):
         """Keys bring no rows, so nothing else tells of these calls before they are all made."""
         self.result.calls = target.calls
         self.run.on_progress(self.result)
-        self.run.heed_stop(target)
+        self.run.rounds.heed_stop(target)
 
     # -- outcome -------------------------------------------------------------------------------
 

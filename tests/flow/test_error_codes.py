@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from docs.tools.errors_page import PAGE
-from exact_source.streams.run import StreamResult
+from exact_source.streams.result import StreamResult
 from tests.flow.cli_fixtures import Cli, cli, make_cli
 from tests.world import World
 

@@ -66,7 +66,7 @@ def test_a_row_that_comes_again_in_a_later_round_makes_that_a_merge(world: World
     keys = world.keys(LINES)
 
     def touch(result: Any) -> None:
-        if run.rounds == 2:  # it lies behind the scan, and the catch-up meets it again
+        if run.rounds.number == 2:  # it lies behind the scan, and the catch-up meets it again
             world.box.update(LINES, world.division, keys[0], {"Notes": "touched"})
 
     run.on_progress = touch

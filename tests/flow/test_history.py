@@ -9,8 +9,8 @@ import dlt
 import pytest
 
 from exact_source.errors import ConfigurationError
-from exact_source.streams import run
-from exact_source.streams.run import StreamResult
+from exact_source.streams import rounds
+from exact_source.streams.result import StreamResult
 from tests.conftest import MakeWorld
 from tests.destinations import FROM, TO, states
 from tests.world import Row, World, feed_path
@@ -136,7 +136,7 @@ def version(row: Row) -> int:
 def test_a_round_ends_before_too_many_rows_wait_for_its_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "HISTORY_ROWS", 5)
+    monkeypatch.setattr(rounds, "HISTORY_ROWS", 5)
     outcome = world.sync("accounts", history="accounts")
 
     assert outcome.exit_code == 0

@@ -24,7 +24,8 @@ from exact_source.protocol.feeds import harmless_filter, plan_feeds
 from exact_source.protocol.limits import Limits
 from exact_source.sandbox import Sandbox, SandboxClock
 from exact_source.source import make_options
-from exact_source.streams.run import ROUND_ROWS, ROUND_S, Run
+from exact_source.streams.options import ROUND_ROWS, ROUND_S
+from exact_source.streams.run import Run
 from exact_source.sync import Outcome, sync
 from tests.world import billed, feed_path
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exact_source.streams.run import StreamResult
+from exact_source.streams.result import StreamResult
 from exact_source.sync import Outcome, sync
 from tests.conftest import MakeWorld
 from tests.world import Calls, World

@@ -14,7 +14,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from exact_source import EntityName, exact_online, run_to_end
 from exact_source.errors import ConfigurationError
 from exact_source.source import run_source
-from exact_source.streams.run import StreamResult
+from exact_source.streams.result import StreamResult
 from exact_source.sync import sync
 from tests.conftest import MakeWorld
 from tests.world import Calls, World, feed_path

@@ -34,12 +34,12 @@ def stop_in_first_wait(world: World, run: Run, path: str) -> Wait:
     wait = Wait()
 
     def on_wait(target: Target, until: float, why: str) -> None:
-        if target.path == path and not run.stop_requested:
+        if target.path == path and not run.rounds.stop_requested:
             wait.who, wait.until, wait.why = target.name, until, why
             wait.calls = len(world.box.requests)
-            run.stop_requested = True
+            run.rounds.stop_requested = True
 
-    run.on_wait = on_wait
+    run.rounds.on_wait = on_wait
     return wait
 
 

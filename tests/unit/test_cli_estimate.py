@@ -18,7 +18,7 @@ from exact_source.protocol.cursors import Cursor, Scan
 from exact_source.protocol.planning import StreamPlan
 from exact_source.settings import Settings
 from exact_source.source import make_options
-from exact_source.streams.run import Division
+from exact_source.streams.divisions import Division
 
 ACCOUNTS = (7, "accounts")
 LINK = "sync/CRM/Accounts?$skiptoken=1"

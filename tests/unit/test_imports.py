@@ -27,6 +27,7 @@ ORDER = {
     ],
     "destination": ["names", "stored", "first_load", "history", "tables", "comments", "indexes"],
     "streams": [
+        "options", "result", "rounds", "keyless", "selection", "connection", "divisions", "tombstones",
         "run", "removals", "reconcile", "chain", "stream", "functions", "states", "outcomes", "once",
         "resources",
     ],

@@ -21,7 +21,7 @@ from exact_source.errors import (
     TokenStoreError,
 )
 from exact_source.orchestration import HELD_PAUSE_S, PAUSE_S, advise, advise_error, division_groups
-from exact_source.streams.run import StreamResult
+from exact_source.streams.result import StreamResult
 from exact_source.sync import Outcome
 
 NOW = 1_000_000.0

@@ -11,7 +11,7 @@ from ...entities.parameters import reason_not_read
 from ...errors import ConfigurationError, ExactError, LimitError, RefusedError
 from ...pages.page import PageSchema
 from ...protocol.feeds import plan_feeds
-from ...streams.run import Division
+from ...streams.divisions import Division
 from ..divisions import status_text
 from ..output import local_clock
 
@@ -54,13 +54,13 @@ async def check_me(findings: Findings, run: AskingRun) -> bool:
     fields = ["UserID", "FullName", "CurrentDivision", "UserName"]
     schema = PageSchema(entity, entity.feeds["regular"], fields)
     try:
-        table = await read_all(run.client, Target(None, "current/Me", "me"), schema)
+        table = await read_all(run.connection.client, Target(None, "current/Me", "me"), schema)
     except ExactError as error:
         findings.fail("connection", error)
         return False
     user: dict[str, object] = next(iter(table.to_pylist()), {})
     name = user.get("full_name") or user.get("user_name") or "an unnamed user"
-    findings.add("connection", "ok", f"{run.client.base_url} as {name}")
+    findings.add("connection", "ok", f"{run.connection.client.base_url} as {name}")
     return True
 
 
@@ -88,7 +88,7 @@ async def seen_divisions(
 ) -> list[Division]:
     """The divisions that exist, of all or of those that were chosen."""
     try:
-        visible = {d.code: d for d in await run.divisions()}
+        visible = {d.code: d for d in await run.divisions.chosen()}
     except RefusedError as error:
         if not codes:
             findings.fail("divisions", error)
@@ -148,7 +148,7 @@ async def _check_right(
     without = [
         code
         for code in divisions
-        if not all([await run.has_rights(code, path) for path in sorted(paths)])
+        if not all([await run.connection.has_rights(code, path) for path in sorted(paths)])
     ]
     where = f"division {divisions[0]}" if len(divisions) == 1 else f"{len(divisions)} divisions"
     if not without:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...asking import AskingRun
     from ...entities import Catalogue, Entity
     from ...protocol.feeds import Plan
-    from ...streams.run import Division
+    from ...streams.divisions import Division
     from ..stored_syncs import Memory
 
 
@@ -58,7 +58,7 @@ class Planner:
         spent = self.memory.all_calls_today
         self.run.limits.note_earlier_calls(spent, self.run.clock.now())
         async with self.run.asking() as client:
-            self.divisions = await self.run.divisions()
+            self.divisions = await self.run.divisions.chosen()
             if count:
                 questions, turns = self.questions(), itertools.count(1)
                 self.counts = await count_rows(

@@ -14,7 +14,7 @@ from .estimate import estimate, with_key_notes
 
 if TYPE_CHECKING:
     from ...protocol.planning import Allowance, Duration
-    from ...streams.run import Division
+    from ...streams.divisions import Division
     from .planner import Planner
 
 
