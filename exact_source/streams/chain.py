@@ -1,7 +1,8 @@
 """One chain of pages of one entity and division, from its filter to the page without a next link.
 
 It may begin in one run and end in a later one. What stands here is how it begins, which page comes
-next, what of a page is worth loading, and how the cursor moves with it; ``streams`` says when.
+next, and how the cursor moves with it; ``news`` says what of a page is worth loading, ``stream`` when a
+chain is read.
 """
 
 from __future__ import annotations
@@ -11,30 +12,25 @@ from dataclasses import replace
 from http import HTTPStatus
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..api.client import Target
 from ..api.dropping import withdrawn_fields
-from ..api.start_versions import ask_start_version
 from ..destination.stored import Stored
 from ..entities import Feed
-from ..errors import ContractError, RefusedError, StreamError
+from ..errors import ContractError, RefusedError
 from ..pages import rows
 from ..pages.page import Page, PageSchema, parse_page
 from ..pages.shape import Shape
 from ..protocol import cursors
-from ..protocol.cursors import Cursor, PageFacts
+from ..protocol.cursors import Cursor
 from ..protocol.feeds import harmless_filter, starts_by_version
 from ..protocol.odata import build_filter, build_url, check_next, skiptoken
 from .divisions import Division
+from .news import HeldPages, facts_of, news_of, with_withdrawn
 from .reconcile import reads_whole
 from .removals import Gone, Removals
 from .result import Status, StreamResult
 from .run import Run
-
-# Rows of lists without cursor that are held back to see whether anything changed at all: of one
-# list, and of the lists of all divisions together.
-HOLD_ROWS, HOLD_ROWS_OF_ALL = 20_000, 100_000
 
 # What Exact answers to a link that it no longer knows (API 3.2, 6.2).
 STALE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
@@ -79,7 +75,7 @@ class Chain:
         )
         self.removals = Removals(shape, division.code, stored, run.options)
         self._met: list[pa.Table] | None = None
-        self._held: list[pa.Table] | None = None
+        self._held: HeldPages | None = None
         self._removed = 0
 
     # -- its beginning -------------------------------------------------------------------------
@@ -112,8 +108,8 @@ class Chain:
         cursor = self.cursor
         if cursor.start_version is not None or not self._may_start_by_version():
             return cursor.start_version
-        async with self.run.connection.lock(("start version", self.division.code)):
-            since, why = await self._ask_start_version(start_ms)
+        feed = self.shape.plan.full
+        since, why = await self.run.start_versions.of(self.target, feed, start_ms)
         if since is None:
             self.result.notes.append(f"{why}: all rows are read")
             return None
@@ -128,20 +124,6 @@ class Chain:
             and not self.cursor.read_at  # else nothing was there, and that takes one call to see
             and not self.stored.has_rows(self.entity.name, self.division.code)
         )
-
-    async def _ask_start_version(self, start_ms: int) -> tuple[int | None, str]:
-        """The version, or why there is none."""
-        run, code, feed = self.run, self.division.code, self.shape.plan.full
-        if code in run.without_start_version:
-            return None, "SyncTimestamp is refused in this division"
-        try:
-            since = await ask_start_version(run.connection.client, self.target, feed, start_ms)
-        except StreamError as error:
-            # Of all but a 400, which may be about this entity, the others would get the same.
-            if isinstance(error, RefusedError) and error.status != HTTPStatus.BAD_REQUEST:
-                run.without_start_version.add(code)
-            return None, str(error)
-        return since, "SyncTimestamp names no row since start_date"
 
     def _known_version(self) -> int | None:
         """A version that surely exists by now: rows that change from here on are above it."""
@@ -221,7 +203,7 @@ class Chain:
             self._met = []
         is_silent = self.removals.are_silent or self.shape.plan.increment is None
         if scan.since is None and scan.pages == 0 and is_silent:
-            self._held = []
+            self._held = HeldPages(self.run.held_rows)
 
     def _is_watermark(self) -> bool:
         scan = self.cursor.scan
@@ -277,9 +259,13 @@ class Chain:
         table = self.run.keyless.with_key(self.result, table, ["division", *self.shape.keys])
         if self._met is not None:
             self._met.append(rows.copied(table.select(self.shape.keys)))
-        facts = replace(self._facts(before, table, link), rows=read)
+        facts = replace(facts_of(self.shape, before, table, link), rows=read)
+        if self.shape.version == "timestamp" and table.num_rows:
+            self.run.tombstones.note_version(self.division.code, facts.high)
         after = cursors.advance(before, facts)
-        table = self._with_withdrawn(self._worth_loading(before, table))
+        table = news_of(self.shape, before, table, self.run.options.start_ms)
+        dropped = self.cursor.dropped
+        table = with_withdrawn(self.shape, self.division.code, self.stored, table, dropped)
         self.result.rows += table.num_rows
         stamped = rows.stamp(table, max(self.run.clock.now(), scan.started_at))
         if after.scan is not None:
@@ -313,10 +299,7 @@ class Chain:
         if cursor is not None:
             self.cursor = cursor
         if self._held is not None:
-            self._held.append(table)
-            self.run.held_rows += table.num_rows
-            mine = sum(t.num_rows for t in self._held)
-            if mine > HOLD_ROWS or self.run.held_rows > HOLD_ROWS_OF_ALL:
+            if not self._held.hold(table):
                 await self._release()
             return
         await self._move(table if table.num_rows else None, cursor)
@@ -325,8 +308,8 @@ class Chain:
         """Hand over the pages that were held back."""
         held, self._held = self._held, None
         if held is not None:
-            self.run.held_rows -= sum(t.num_rows for t in held)
-            table = rows.concat(held) if held else None
+            pages = held.take()
+            table = rows.concat(pages) if pages else None
             await self._move(table if table is not None and table.num_rows else None, self.cursor)
 
     async def _finish(
@@ -350,7 +333,8 @@ class Chain:
         if before.scan is not None and (before.scan.since is None or before.value is None):
             after = replace(after, pages=before.scan.pages + 1, reconciled_at=after.read_at)
         if self._held is not None:
-            table, after = self._whole(table, after)
+            held, self._held = self._held, None
+            table, after = self._whole([*held.take(), table], after)
             if after.digest == before.digest:  # the same as the last time, and merges cost
                 self.result.rows = 0
                 await self._move(None, after)
@@ -364,12 +348,10 @@ class Chain:
             await self._remove(gone, None)
         await self._move(None, after)
 
-    def _whole(self, last: pa.Table, after: Cursor) -> tuple[pa.Table, Cursor]:
+    def _whole(self, pages: list[pa.Table], after: Cursor) -> tuple[pa.Table, Cursor]:
         """A short list in one piece, and the cursor with a mark of it and of what it removes."""
-        held, self._held = [*(self._held or []), last], None
-        self.run.held_rows -= sum(t.num_rows for t in held[:-1])
-        mark = f"{self.run.options.deletes} {rows.digest(held)}"
-        return rows.concat(held), replace(after, digest=mark)
+        mark = f"{self.run.options.deletes} {rows.digest(pages)}"
+        return rows.concat(pages), replace(after, digest=mark)
 
     async def _may_be_empty(self, met: Sequence[pa.Table]) -> bool:
         """Whether the answer, if empty, means no rows rather than no rights."""
@@ -391,50 +373,6 @@ class Chain:
         """Whether not even the row came back that the cursor came from (API 4.2)."""
         return self._is_watermark() and bool(before.recent) and not rows_read and not self._removed
 
-    def _facts(self, before: Cursor, table: pa.Table, link: str | None) -> PageFacts:
-        version = self.shape.version
-        if version is None or not table.num_rows:
-            return PageFacts(table.num_rows, None, {}, link)
-        high = pc.max(rows.versions(table, version)).as_py()
-        if version == "timestamp":
-            self.run.tombstones.note_version(self.division.code, high)
-        floor = cursors.interesting_floor(before, high)
-        marks = (
-            {} if floor is None else rows.fingerprints(table, self._marked(table), version, floor)
-        )
-        return PageFacts(table.num_rows, high, marks, link)
-
-    def _marked(self, table: pa.Table) -> list[str]:
-        """Columns that make one state of a row: row versions are unique, ``Modified`` is not."""
-        return self.shape.keys if self.shape.version == "timestamp" else list(table.column_names)
-
-    def _worth_loading(self, before: Cursor, table: pa.Table) -> pa.Table:
-        version, start_ms = self.shape.version, self.run.options.start_ms
-        scan = before.scan
-        if version is not None and before.recent and scan is not None and scan.since is not None:
-            table = rows.drop_known(
-                table,
-                self._marked(table),
-                version,
-                frozenset(before.recent).difference(cursors.MANY),
-                ceiling=before.ceiling or 0,
-            )
-        if start_ms is not None and "modified" in table.column_names:
-            at = rows.versions(table, "modified")
-            table = table.filter(pc.fill_null(pc.greater_equal(at, start_ms), True))
-        return table
-
-    def _with_withdrawn(self, table: pa.Table) -> pa.Table:
-        """Rows with what is stored in the columns that Exact no longer has; a merge would empty them."""
-        gone = [*self.cursor.dropped, *self.shape.plan.withdrawn]
-        name, keys = self.entity.name, self.shape.keys or ["division"]
-        kept = self.stored.kept_columns(name, gone, table.column_names)
-        if not kept.names or not table.num_rows:
-            return table
-        values = pc.unique(table.column(keys[0])).to_pylist()
-        stored = list(self.stored.rows(name, self.division.code, keys[0], values))
-        return rows.with_stored(table, stored, keys, kept)
-
     async def _restart_scan(self) -> None:
         self.result.notes.append("the stored next link was refused: the scan began again")
         scan = self.cursor.scan
@@ -444,8 +382,7 @@ class Chain:
         if self._met is not None:
             self._met = []
         if self._held is not None:
-            self.run.held_rows -= sum(t.num_rows for t in self._held)
-            self._held = []
+            self._held.take()
 
     # -- what it hands over --------------------------------------------------------------------
 

@@ -18,10 +18,12 @@ from ..protocol.limits import DAY_S, Limits
 from .connection import Connection
 from .divisions import Divisions
 from .keyless import Keyless
+from .news import HeldRows
 from .options import Options
 from .result import StreamResult
 from .rounds import Rounds
 from .selection import Selection
+from .start_versions import StartVersions
 from .tombstones import TombstoneLists
 
 
@@ -44,8 +46,7 @@ class Run:
         refresh_asked_at: When the full refresh was asked for: now, or earlier if that one is not over.
         arrived: Load packages that the destination holds; ``None`` until this round looked.
         first_loads: Entity -> how its table is filled.
-        held_rows: Rows of all lists that are held back until they are there as a whole.
-        without_start_version: Divisions that refuse to name a row version for a date.
+        held_rows: Of all lists that are held back until they are there as a whole.
     """
 
     stored: Stored
@@ -81,6 +82,7 @@ class Run:
             clock,
             before_call=self.rounds.heed_end,
         )
+        self.start_versions = StartVersions(self.connection)
         self.keyless = Keyless()
 
         self.results: list[StreamResult] = []
@@ -89,8 +91,7 @@ class Run:
         self.started_at = self.refresh_asked_at = self.rounds.began_at
         self.arrived: set[str] | None = None
         self.first_loads: dict[str, FirstLoad] = {}
-        self.held_rows = 0
-        self.without_start_version: set[int] = set()
+        self.held_rows = HeldRows()
         self._users = 0
         self._knows_earlier_calls = False
 

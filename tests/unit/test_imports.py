@@ -28,8 +28,8 @@ ORDER = {
     "destination": ["names", "stored", "first_load", "history", "tables", "comments", "indexes"],
     "streams": [
         "options", "result", "rounds", "keyless", "selection", "connection", "divisions", "tombstones",
-        "run", "removals", "reconcile", "chain", "stream", "functions", "states", "outcomes", "once",
-        "resources",
+        "start_versions", "news", "run", "removals", "reconcile", "chain", "stream", "functions",
+        "states", "outcomes", "once", "resources",
     ],
     "cli.check": ["findings", "machine", "exact_online", "destination", "command"],
     "cli.init": ["toml_files", "questions", "destination", "settings", "command"],
