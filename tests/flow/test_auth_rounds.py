@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from exact_source.auth import TokenData
+from exact_source.destination.stored import Stored
 from exact_source.errors import AuthenticationError, TokenStoreError
 from exact_source.source import make_options, make_run
 from tests.conftest import MakeWorld
@@ -64,3 +65,22 @@ def test_what_exact_refused_is_not_asked_again_in_the_next_round(world: World) -
             asyncio.run(one_round())
 
     assert [request.status for request in world.box.token_requests] == [401]
+
+
+def test_the_connection_is_closed_although_the_destination_cannot_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(make_options(), world.settings, world.storage, clock=world.clock)
+
+    def fail(_stored: Stored) -> None:
+        raise OSError(5, "Input/output error")
+
+    async def one_round() -> None:
+        async with run.connected(lambda: world.pipeline):
+            pass
+
+    monkeypatch.setattr(Stored, "close", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        asyncio.run(one_round())
+
+    assert not run.connection.is_open  # the next round has another event loop
