@@ -145,7 +145,7 @@ def _parse_fast(body: bytes, schema: PageSchema) -> _Parsed | None:
         return None
     try:
         return _read(body, schema, around, bare=form[1] is not None)
-    except (pa.ArrowException, ValueError):
+    except (pa.ArrowException, ValueError, OverflowError):  # the last: a whole number above 64 bits
         return None
 
 
