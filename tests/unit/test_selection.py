@@ -1,0 +1,24 @@
+"""Each call for a list that all streams need is counted once, with whoever it belongs to."""
+
+from __future__ import annotations
+
+from exact_source.streams.selection import Selection
+
+
+def test_calls_for_a_list_belong_to_the_first_stream_that_ends() -> None:
+    selection = Selection()
+    selection.names = frozenset({"accounts"})
+    selection.note_overhead("deleted", 1, 2)
+    selection.note_overhead("divisions", None, 1)
+
+    assert selection.take_overhead(2, read=[1, 2]) == 1  # those of division 1 are for its streams
+    assert selection.take_overhead(1, read=[1, 2]) == 2
+    assert selection.take_overhead(1, read=[1, 2]) == 0
+
+
+def test_a_list_that_is_a_table_counts_its_calls_itself() -> None:
+    selection = Selection()
+    selection.names = frozenset({"deleted"})
+    selection.note_overhead("deleted", 1, 2)
+
+    assert selection.take_overhead(1, read=[1]) == 0
