@@ -296,6 +296,7 @@ class Bench:
         """
         run = self.make_run(**options)
         run.on_progress = lambda _result: during()
+        run.selection.names = frozenset(entities)
         self._wire.before_call = during
         shapes = {e: shape_of(e, str(options.get("route", "auto"))) for e in entities}
         for _ in range(rounds):

@@ -473,6 +473,8 @@ def warm_up(connection: Connection) -> None:
         ]
     if connection.store.kind.startswith("dlt"):
         modules += ["dlt.destinations.impl.duckdb.duck", "dlt.destinations.impl.postgres.postgres"]
+        # DuckDB takes the first when a statement has values, dlt the other for a URL.
+        modules += ["pandas", "dlt.common.libs.sql_alchemy_compat"]
     if connection.store.kind == "dlt-bigquery":
         modules += ["dlt.destinations.impl.bigquery.bigquery"]
     for module in modules:

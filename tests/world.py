@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dlt
 
@@ -195,12 +196,12 @@ class World:
         calls.all.extend(self.box.requests[before:])
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        with self.pipeline.sql_client() as client:
+        with sql_client(self.pipeline) as client:
             return [tuple(row) for row in client.execute_sql(statement) or ()]
 
     def table(self, name: str, division: int | None = None) -> list[Row]:
         """All rows of a table, dlt's own columns left out."""
-        with self.pipeline.sql_client() as client:
+        with sql_client(self.pipeline) as client:
             table = client.make_qualified_table_name(name)
             with client.execute_query(f"SELECT * FROM {table}") as cursor:
                 names = [column[0] for column in cursor.description or ()]
@@ -220,6 +221,16 @@ class World:
             wanted = expected_rows(self.box, entity, division, by=by, only=only)
             found = self.table(entity, division)
             assert_same_rows(entity, found, wanted)
+
+
+def sql_client(pipeline: dlt.Pipeline) -> Any:
+    """The client of a pipeline's destination; making one takes dlt longer than a query takes."""
+    if pipeline not in _CLIENTS:
+        _CLIENTS[pipeline] = pipeline.sql_client()
+    return _CLIENTS[pipeline]
+
+
+_CLIENTS: WeakKeyDictionary[dlt.Pipeline, Any] = WeakKeyDictionary()
 
 
 @dataclass

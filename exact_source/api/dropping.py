@@ -100,10 +100,11 @@ def _without(schema: PageSchema, feed: Feed, gone: Iterable[str]) -> PageSchema:
 
 
 def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    for field in schema:
-        if field.name not in table.column_names:
-            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
-    return table
+    lacking = [field for field in schema if field.name not in table.column_names]
+    empty = [pa.nulls(table.num_rows, field.type) for field in lacking]
+    return pa.Table.from_arrays(
+        [*table.columns, *empty], schema=pa.schema([*table.schema, *lacking])
+    )
 
 
 async def withdrawn_fields(

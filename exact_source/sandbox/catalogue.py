@@ -95,11 +95,8 @@ class Catalogue:
     """All endpoints of one sandbox, by path; columns can be added and dropped as Exact does."""
 
     def __init__(self) -> None:
-        raw = _shipped()
-        self.entities = {name: _entity(name, body) for name, body in raw.items()}
-        self.endpoints = _with_siblings(
-            e for name, body in raw.items() for e in _endpoints(name, body)
-        )
+        entities, endpoints = _shipped()
+        self.entities, self.endpoints = dict(entities), dict(endpoints)
 
     def __iter__(self) -> Iterator[Endpoint]:
         return iter(self.endpoints.values())
@@ -163,10 +160,13 @@ def _with_siblings(endpoints: Iterable[Endpoint]) -> dict[str, Endpoint]:
 
 
 @cache
-def _shipped() -> dict[str, dict[str, Any]]:
+def _shipped() -> tuple[Mapping[str, Entity], Mapping[str, Endpoint]]:
+    """Entities by name and endpoints by path, as they are before a sandbox changes its own."""
     file = resources.files("exact_source") / "entities" / "catalogue.json"
-    entities: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["entities"]
-    return entities
+    raw: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["entities"]
+    entities = {name: _entity(name, body) for name, body in raw.items()}
+    endpoints = (e for name, body in raw.items() for e in _endpoints(name, body))
+    return entities, _with_siblings(endpoints)
 
 
 def _entity(name: str, body: Mapping[str, Any]) -> Entity:

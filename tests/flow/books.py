@@ -45,17 +45,6 @@ LINES = "financialtransaction/TransactionLines"
 BANK_ENTRY = 40
 VAT_NUMBER, REGISTER = "NL812345678B01", ("12345678", "1234 5678")
 KINDS = ("duckdb", "postgres")
-# The emulator passes all of dbt's tests, but takes half a second for each statement. Without the tests
-# on made-up rows and those of one column or key, of which there are more than of all else, by their
-# names at either depth of folders.
-FEWER = (
-    "--exclude-resource-type", "unit_test",
-    "--exclude", *(
-        f"{depth}.{test}_*"
-        for test in ("accepted_values", "found_in", "no_nulls", "unique", "unique_key")
-        for depth in ("*.*", "*.*.*")
-    ),
-)  # fmt: skip
 Rows = list[tuple[Any, ...]]
 
 
@@ -328,9 +317,4 @@ def dbt() -> Dbt:
 def built_books(kind: str) -> Built:
     """The books with what dbt makes of them; built once."""
     books = loaded_books(kind)
-    return Dbt()(books, kind, "build", *(FEWER if is_short(kind) else ()))
-
-
-def is_short(kind: str) -> bool:
-    """Whether some of dbt's tests are left to ``make proofs``."""
-    return kind == "bigquery" and not os.environ.get("EXACT_TEST_PROOFS")
+    return Dbt()(books, kind, "build")

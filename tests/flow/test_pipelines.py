@@ -92,7 +92,7 @@ def dataset(request: pytest.FixtureRequest) -> Iterator[str]:
     """Where BigQuery's tables go; in a real project a dataset of its own, which is dropped."""
     if request.param == "emulator":
         request.getfixturevalue("bigquery")
-        yield "exact_online"
+        yield "pipelines"  # others load into the emulator, too
         return
     if not os.environ.get(ENVIRONMENT):
         pytest.skip(f"{ENVIRONMENT} is not set: no project to load into")
