@@ -126,7 +126,7 @@ def _ratios(found: Sequence[dict[str, Any]]) -> list[str]:
     slow = {name: one for name, one in by.items() if name in {"rest_api", "dicts"} and "ours" in by}
     for name, one in slow.items():
         times = by["ours"]["rows_per_s"] / one["rows_per_s"]
-        said += [f"{times:.0f} times the rows a second of `{name}`"]
+        said += [f"{times:.1f} times the rows a second of `{name}`"]
     return [", ".join(said) + ".\n"] if said else []
 
 

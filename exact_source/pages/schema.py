@@ -71,7 +71,7 @@ class PageSchema:
         )
         self.groups = self._groups()
         self.arrow = self._arrow()
-        self._options: dict[tuple[pa.StructType, bool], pj.ParseOptions] = {}
+        self._options: dict[tuple[object, bool], pj.ParseOptions] = {}
 
     def of_feed(
         self, feed: Feed, fields: Sequence[str], entity: Entity | None = None
@@ -99,14 +99,22 @@ class PageSchema:
             around: Fields of a row that need no column, such as ``__metadata``, with a value each.
             bare: Whether the rows stand in ``d`` itself and not in its ``results``.
         """
-        columns = [(f, RAW[c.letter]) for f, c in self.columns.items()]
-        row = pa.struct([*columns, *((f, self._type_around(f, v)) for f, v in around.items())])
-        if (row, bare) not in self._options:
-            self._options[row, bare] = _parse_options(pa.list_(row), bare=bare)
-        return self._options[row, bare]
+        key = (_form(around), bare)
+        if key not in self._options:
+            columns = [(f, RAW[c.letter]) for f, c in self.columns.items()]
+            row = pa.struct([*columns, *((f, self._type_around(f, v)) for f, v in around.items())])
+            self._options[key] = _parse_options(pa.list_(row), bare=bare)
+        return self._options[key]
 
     def _type_around(self, field: str, value: Any) -> pa.DataType:
         return pa.string() if field in self.dropped else pa.scalar(value).type
+
+
+def _form(value: object) -> object:
+    """The names and types in a value, which pages of one feed have in common."""
+    if isinstance(value, Mapping):
+        return Mapping, *((name, _form(inner)) for name, inner in value.items())
+    return (list, *map(_form, value)) if isinstance(value, list) else type(value)
 
 
 def is_code(column: Column) -> bool:
