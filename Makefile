@@ -34,6 +34,7 @@ docs: $(BIN)/uv
 proofs: $(VENV)/.dev
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_packaging.py tests/flow/test_cli_demo.py
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_dagster.py -k daemon
+	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q --timeout=900 tests/flow/test_groups.py -k few_jobs
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_dbt_package.py -k bigquery
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/faults/test_convergence_mutants.py
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_airflow_workers.py

@@ -24,7 +24,7 @@ from ..clock import Clock, SystemClock
 from ..errors import AuthenticationError, ContractError, LimitError, RefusedError, RemoteError
 from ..protocol.limits import MINUTE_S, Limits, retry_after_s
 from ..protocol.odata import build_url
-from ..tls import trusted
+from .pools import Pools
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ ATTEMPTS = 6
 # A release night answers 503 for minutes (API 6.4); others recover at once or not at all.
 WAITS_S = (2, 5, 15, 60, 300)
 PATIENT_WAITS_S = (30, 60, 300, 600, 900)
-TIMEOUT = httpx.Timeout(120.0, connect=20.0)  # heavy endpoints answer 408 only after a long while
 ANSWER_S = 600.0  # for a whole answer: one that drips in never meets the timeout of a read
 LIMIT_PATIENCE_S = 3600.0
 EXISTS = "already exists"
@@ -162,19 +161,11 @@ class ExactClient:
         self._tokens = tokens
         self._admission = admission
         self._turns: dict[int, Turnstile] = defaultdict(Turnstile)
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            verify=trusted(base_url),
-            timeout=TIMEOUT,
-            follow_redirects=False,  # a login page comes as a redirect (API 1.5)
-            transport=transport,
-            headers={"Accept": "application/json"},  # the default is Atom (API 3.1)
-            limits=httpx.Limits(max_connections=200, max_keepalive_connections=100),
-        )
+        self._pools = Pools(base_url, transport)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._pools.close()
 
     async def get(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
         """The parsed body of one answer.
@@ -332,8 +323,9 @@ class ExactClient:
         if url.endswith("/$metadata"):
             headers["Accept"] = "*/*"  # it is XML only, and refused if JSON is asked for (API 3.1)
         try:
+            pool = self._pools.of(target.division or 0)
             async with asyncio.timeout(ANSWER_S):
-                response = await self._http.request(method, url, headers=headers, json=body)
+                response = await pool.request(method, url, headers=headers, json=body)
         except (httpx.HTTPError, TimeoutError) as error:
             # The message of httpx may hold the URL; its class name says enough.
             raise _AgainError(f"no answer ({type(error).__name__})") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.world import World
 
 PAGE = (Path(__file__).parents[2] / "docs" / "many-companies.md").read_text()
 BLOCKS = dict(re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+MINUTES = pytest.mark.skipif("EXACT_TEST_PROOFS" not in os.environ, reason="make proofs runs it")
 ENTITIES = ("accounts", "items", "journals")
 # A file of rows for each table that has some, whoever they are of, and one merge for all of them.
 JOBS = ["_dlt_pipeline_state", "_exact_syncs", "accounts", "accounts"]
@@ -35,7 +37,7 @@ def jobs_of(world: World) -> list[str]:
     return sorted(job.job_file_info.table_name for job in package.jobs["completed_jobs"])
 
 
-@pytest.mark.parametrize("companies", [1, 24])
+@pytest.mark.parametrize("companies", [1, 24, pytest.param(500, marks=MINUTES)])
 def test_a_sync_in_which_little_changed_is_one_load_of_a_few_jobs(
     make_world: MakeWorld, companies: int
 ) -> None:

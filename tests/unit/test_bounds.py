@@ -1,4 +1,4 @@
-"""Tells when the upper bounds of pyproject.toml can go; they are there because of dlt 1.31."""
+"""Tells when bounds of pyproject.toml can go; they are there because of what others do."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import dlt
+import httpcore
 import pytest
 
 PROVEN = "1.31"
@@ -22,9 +23,12 @@ BOUNDS = {
 }
 
 
+def dependencies() -> list[str]:
+    return list(tomllib.loads(PROJECT.read_text())["project"]["dependencies"])
+
+
 def requirement(package: str) -> str:
-    dependencies: list[str] = tomllib.loads(PROJECT.read_text())["project"]["dependencies"]
-    return next(text for text in dependencies if re.match(rf"{package}\b", text))
+    return next(text for text in dependencies() if re.match(rf"{package}\b", text))
 
 
 @pytest.mark.parametrize("package", BOUNDS)
@@ -37,6 +41,16 @@ def test_the_bound_is_there_as_long_as_dlt_needs_it(package: str) -> None:
     assert bounded or not needed, f"dlt {version('dlt')} still needs {package}{bound}: {reason}"
     if bounded and not needed:
         pytest.skip(may_go(package))
+
+
+def test_sniffio_is_there_as_long_as_httpcore_looks_for_it() -> None:
+    path = Path(httpcore.__file__).parent / "_synchronization.py"
+    needed = path.exists() and "import sniffio" in path.read_text()
+    required = any(text.startswith("sniffio") for text in dependencies())
+
+    assert required or not needed, "httpcore looks for sniffio in vain at each request"
+    if required and not needed:
+        pytest.skip("httpcore no longer looks for sniffio: its requirement may go")
 
 
 def test_the_bounds_are_looked_at_again_with_each_dlt() -> None:

@@ -22,7 +22,7 @@ ORDER = {
     "protocol": ["odata", "limits", "cursors", "feeds", "planning"],
     "pages": ["columns", "misfits", "envelope", "schema", "page", "rows", "shape"],
     "api": [
-        "client", "listing", "metadata", "dropping", "tombstones", "refusals", "start_versions",
+        "pools", "client", "listing", "metadata", "dropping", "tombstones", "refusals", "start_versions",
         "counting",
     ],
     "destination": ["names", "stored", "first_load", "history", "tables", "comments", "indexes"],
@@ -125,7 +125,12 @@ def test_arithmetic_does_no_io(module: str) -> None:
 
 def test_http_is_spoken_in_few_places() -> None:
     speakers = {m for m in MODULES if any(i.split(".")[0] == "httpx" for i in imports(m))}
-    assert {m for m in speakers if not m.startswith("auth.")} <= {"tls", "api.client", "asking"}
+    assert {m for m in speakers if not m.startswith("auth.")} <= {
+        "tls",
+        "api.pools",
+        "api.client",
+        "asking",
+    }
 
 
 def test_the_sandbox_knows_nothing_of_the_client() -> None:
