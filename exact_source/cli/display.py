@@ -141,7 +141,8 @@ class Display:
             yield line
             return
         self._line = line
-        with self.console.status(line):
+        with self.console.status(line) as status:
+            status.update(spinner="dots")  # shows the line at once, not a twelfth of a second later
             yield line
 
     def _wait(self, line: Line, target: Target, until: float, why: str) -> None:
