@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..errors import ConfigurationError
+from .files import replace_file
 
 if TYPE_CHECKING:
     import dlt
@@ -40,11 +42,9 @@ def keep_counted(pipeline: dlt.Pipeline, counted: Counted) -> None:
         rows = {**before.rows, **rows}
     path = _path(pipeline)
     kept = [[division, entity, count] for (division, entity), count in rows.items()]
-    with suppress(OSError):
+    with suppress(OSError, ConfigurationError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(f".{os.getpid()}.new")
-        new.write_text(json.dumps({"start_ms": counted.start_ms, "rows": kept}))
-        new.replace(path)
+        replace_file(path, json.dumps({"start_ms": counted.start_ms, "rows": kept}), "plan")
 
 
 def recall_counted(pipeline: dlt.Pipeline) -> Counted:
