@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         TokenData,
         TokenStorage,
     )
+    from .cli.ending import run_script
     from .entities.names import EntityName
     from .source import exact_online
     from .sync import run_to_end
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "EntityName": ".entities.names",
     "exact_online": ".source",
+    "run_script": ".cli.ending",
     "run_to_end": ".sync",
     "OAuth": ".auth",
     "TokenData": ".auth",
@@ -45,6 +47,7 @@ __all__ = [
     "TokenStorage",
     "__version__",
     "exact_online",
+    "run_script",
     "run_to_end",
 ]
 

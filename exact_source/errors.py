@@ -178,3 +178,8 @@ class LeaseStoreError(HeldError):
 
     code = "lease-store"
     remedy = "Make the database of `token_url` reachable again, and run again."
+
+
+def own_error(error: BaseException | None) -> ExactError | None:
+    """The error of ours inside what dlt raised; dlt wraps it twice."""
+    return next((cause for cause in causes(error) if isinstance(cause, ExactError)), None)

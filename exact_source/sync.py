@@ -23,7 +23,7 @@ from .errors import (
     HeldError,
     LimitError,
     LoadError,
-    causes,
+    own_error,
 )
 from .leases import SqlLeases
 from .source import run_of, run_source
@@ -294,12 +294,4 @@ def load_pending(pipeline: dlt.Pipeline) -> None:
         )
 
 
-def own_error(error: BaseException | None) -> ExactError | None:
-    """The error of ours inside what dlt raised; dlt wraps it twice."""
-    for cause in causes(error):
-        if isinstance(cause, ExactError):
-            return cause
-    return None
-
-
-__all__ = ["AuthenticationError", "Outcome", "own_error", "run_to_end", "sync"]
+__all__ = ["AuthenticationError", "Outcome", "run_to_end", "sync"]

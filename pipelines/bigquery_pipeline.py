@@ -4,13 +4,11 @@ Needs ``pip install "exact-source[bigquery]"`` and Google's default credentials 
 in GOOGLE_APPLICATION_CREDENTIALS, or ``gcloud auth application-default login``).
 """
 
-import sys
-
 import dlt
 from dlt.destinations.adapters import bigquery_adapter
 from dlt.destinations.impl.bigquery.bigquery_adapter import PartitionTransformation
 
-from exact_source import exact_online, run_to_end
+from exact_source import exact_online, run_script, run_to_end
 
 LOCATION = "EU"  # where the dataset is made; it cannot move later
 # The table that grows, and the column that its readers filter by: a query of one month is billed for
@@ -32,4 +30,4 @@ def load() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(load())
+    run_script(load)

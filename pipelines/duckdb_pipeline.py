@@ -1,11 +1,10 @@
 """Exact Online into a DuckDB file: copy, change, schedule."""
 
-import sys
 from pathlib import Path
 
 import dlt
 
-from exact_source import exact_online, run_to_end
+from exact_source import exact_online, run_script, run_to_end
 
 
 def load() -> int:
@@ -20,4 +19,4 @@ def load() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(load())
+    run_script(load)

@@ -5,11 +5,9 @@ the address of the database in ``.dlt/secrets.toml`` (``[destination.postgres] c
 the environment (``DESTINATION__POSTGRES__CREDENTIALS``).
 """
 
-import sys
-
 import dlt
 
-from exact_source import exact_online, run_to_end
+from exact_source import exact_online, run_script, run_to_end
 
 
 def load() -> int:
@@ -21,4 +19,4 @@ def load() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(load())
+    run_script(load)

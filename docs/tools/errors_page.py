@@ -28,7 +28,7 @@ Every error that the project raises by itself, made from its source by `python -
 A command that ends with one says it in one line on stderr, `error: ` in front, without a traceback; with
 `--log-format json` the line also has the `code` and the `exit_code` below. In Python they are exceptions
 of `exact_source.errors`, all of them `ExactError`; dlt wraps them in `PipelineStepFailed`, and they are in
-its `__cause__`.
+its `__cause__`. A script whose work is called by `exact_source.run_script` says them as a command does.
 
 One bad stream does not end a sync. Each that failed or was refused gets such a line at the end, with its
 `code`, `entity`, `division`, and `permanent` where another run would meet it again; the last line has the

@@ -1,10 +1,13 @@
 # ruff: noqa: E501 (a table of cases)
-"""Errors that only code can provoke which uses the classes; what a command can is in the catalogue."""
+"""Errors that no command can provoke, only a script that uses the classes; the rest is in the catalogue."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
@@ -21,6 +24,7 @@ from exact_source.auth import DltStateTokenStorage, OAuth, SqlTokenStorage, Toke
 from exact_source.auth.loopback import wait_for_redirect
 from exact_source.auth.storage import _process_lock
 from exact_source.cli.divisions import read_list
+from exact_source.cli.ending import run_script
 from exact_source.database import Database
 from exact_source.errors import ExactError
 from exact_source.protocol.odata import MAX_URL, build_url, format_literal
@@ -203,12 +207,63 @@ CODE_CASES = [
 
 
 @pytest.mark.parametrize("case", CODE_CASES, ids=[c.message for c in CODE_CASES])
-def test_code_is_told_in_one_line(
-    world: World, monkeypatch: pytest.MonkeyPatch, case: CodeCase
+def test_a_script_ends_with_the_message_and_its_exit_code(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    case: CodeCase,
 ) -> None:
-    with pytest.raises(ExactError) as caught:
-        case.act(Coder(world, monkeypatch))
+    coder = Coder(world, monkeypatch)
+    kinds: list[type[ExactError]] = []
 
-    said = str(caught.value)
-    assert re.search(".*".join(map(re.escape, re.split("‹.*?›", case.message))), said)
-    assert "\n" not in said
+    def load() -> int:
+        try:
+            case.act(coder)
+        except ExactError as error:
+            kinds.append(type(error))
+            raise
+        return 0
+
+    monkeypatch.setattr(sys, "argv", ["script.py", "--log-format=json"])
+    with pytest.raises(SystemExit) as ended:
+        run_script(load)
+
+    printed = capsys.readouterr()
+    (line,) = [json.loads(text) for text in printed.err.splitlines() if "error: " in text]
+    spelled = ".*".join(map(re.escape, re.split("‹.*?›", case.message)))
+    assert re.search(f"^error: .*{spelled}", line["message"])
+    assert "\n" not in line["message"]
+    assert (ended.value.code, line["code"]) == (kinds[0].exit_code, kinds[0].code)
+    assert not [secret for secret in secrets_of(coder) if secret in printed.err + printed.out]
+
+
+def secrets_of(coder: Coder) -> set[str]:
+    """What must never be printed."""
+    held = coder.world.storage.get_tokens()
+    assert held is not None
+    return {coder.world.box.client_secret, held.access_token, held.refresh_token, KEY}
+
+
+def test_a_script_keeps_the_traceback_of_its_own_mistakes() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_script(lambda: 1 // 0)
+
+
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_a_script_ends_with_the_exit_code_of_its_outcome(code: int) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_script(lambda: code)
+    assert ended.value.code == code
+
+
+def test_a_script_that_is_stopped_says_so_and_ends_as_a_command_does() -> None:
+    code = (
+        "import os, signal\n"
+        "from exact_source import run_script\n"
+        "run_script(lambda: os.kill(os.getpid(), signal.SIGTERM) or signal.pause())\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.returncode == 130
+    assert ended.stderr == "stopped; what was loaded is kept, run again to go on\n"

@@ -78,6 +78,24 @@ def test_the_postgres_pipeline_loads_every_company_from_parquet(
     assert_parquet("transaction_lines")
 
 
+@pytest.mark.parametrize("name", ["duckdb", "postgres", "bigquery"])
+def test_a_pipeline_says_in_one_line_which_setting_is_missing(
+    settings: World,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("SOURCES__EXACT_ONLINE__CLIENT_SECRET")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(PIPELINES / f"{name}_pipeline.py"), run_name="__main__")
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert line.startswith("error: ")
+    assert "client_secret" in line
+    assert settings.box.requests == []
+
+
 def assert_parquet(table: str) -> None:
     packages = Path(os.environ["DLT_DATA_DIR"]) / "pipelines" / "exact_online" / "load"
     jobs = [p.name for p in packages.rglob(f"completed_jobs/{table}.*")]
