@@ -81,8 +81,11 @@ def slow(body: bytes) -> Any:
 
 def bare_read(body: bytes) -> Any:
     """What ``pyarrow.json`` takes by itself: the floor of this way."""
-    options = pj.ReadOptions(use_threads=False, block_size=len(body) + 1)
-    return pj.read_json(pa.BufferReader(body), read_options=options, parse_options=SCHEMA.results)
+    return pj.read_json(
+        pa.BufferReader(body),
+        read_options=pj.ReadOptions(use_threads=False, block_size=len(body) + 1),
+        parse_options=SCHEMA.parse_options({"__metadata": {"uri": "", "type": ""}}, bare=False),
+    )
 
 
 CONVERT: dict[str, Callable[[Any], Any]] = {

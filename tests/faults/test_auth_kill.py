@@ -1,7 +1,7 @@
 """kill -9 at every line of a rotation: after a restart the old pair or the new one works.
 
 A few lines of each store are tried by default; ``EXACT_TEST_KILLS=0`` tries every one, as
-``make proofs`` does.
+``make proofs-tokens`` does, and those of BigQuery too, on its emulator.
 """
 
 from __future__ import annotations
@@ -29,6 +29,13 @@ from tests.test_auth_kit import (
 
 KILLS = int(os.environ.get("EXACT_TEST_KILLS", "-1"))
 DEFAULT_KILLS = {"file": 24, "file-encrypted": 8, "sqlite": 8, "postgres": 6}
+BIGQUERY = pytest.param(
+    "dlt-bigquery",
+    marks=[
+        pytest.mark.xdist_group("bigquery"),
+        pytest.mark.skipif(KILLS < 0, reason="seconds a rotation; make proofs-tokens"),
+    ],
+)
 
 
 class Victim:
@@ -73,9 +80,11 @@ def exact(tmp_path: Path) -> Iterator[Exact]:
         yield exact
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=[*STORES, BIGQUERY])
 def victim(request: pytest.FixtureRequest, exact: Exact, tmp_path: Path) -> Iterator[Victim]:
     with ExitStack() as stack:
+        if request.param == "dlt-bigquery":
+            request.getfixturevalue("bigquery")
         is_postgres = request.param in POSTGRES_STORES
         dsn = stack.enter_context(fresh_database()) if is_postgres else ""
         victim = Victim(exact, StoreSpec(request.param, str(tmp_path), dsn))
