@@ -7,13 +7,10 @@ the status, parse. What can be repeated safely is repeated here, a page at a tim
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from http import HTTPStatus
 from typing import Protocol, TypeVar
 
@@ -24,21 +21,16 @@ from ..clock import Clock, SystemClock
 from ..errors import AuthenticationError, ContractError, LimitError, RefusedError, RemoteError
 from ..protocol.limits import MINUTE_S, Limits, retry_after_s
 from ..protocol.odata import build_url
+from .answers import EXISTS, AgainError, hint, is_rejected_token, says_exists, wait_s
 from .pools import Pools
+from .target import OnWait, Target, Turnstile
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 6
-# A release night answers 503 for minutes (API 6.4); others recover at once or not at all.
-WAITS_S = (2, 5, 15, 60, 300)
-PATIENT_WAITS_S = (30, 60, 300, 600, 900)
 ANSWER_S = 600.0  # for a whole answer: one that drips in never meets the timeout of a read
 LIMIT_PATIENCE_S = 3600.0
-EXISTS = "already exists"
-# What Exact says, with a 500, of a second subscription, in the user's language (API 6.1, 7). In one that
-# is not here it counts as an error of which nobody knows whether it was done.
-EXISTS_TEXTS = (EXISTS, "bestaat reeds")
 SLICE_S = 1.0  # of a wait: so soon somebody who wants to stop is heard
 
 
@@ -60,75 +52,6 @@ class Admission(Protocol):
     async def admit(self, division: int) -> None:
         """Return if this worker may call for a division now, else raise ``HeldError``."""
         ...
-
-
-@dataclass
-class Target:
-    """One stream of calls: which endpoint of which division, and how urgent.
-
-    Attributes:
-        division: Code; ``None`` for ``current/Me``, which Exact does not count (API 2.1).
-        path: Path of the endpoint, as in the catalogue.
-        name: What messages call it, an entity's name.
-        rank: Lower goes first when several streams of a division wait.
-        calls: Calls sent so far, those that were repeated among them.
-        before_call: Is asked before each call, and raises if it shall not be made.
-        may_pause: Whether a wait may be broken off, for the call to be made in another round.
-        is_billed: Whether Exact counts it toward the contract (API 2.1).
-    """
-
-    division: int | None
-    path: str
-    name: str
-    rank: int = 0
-    calls: int = 0
-    before_call: Callable[[Target], None] = lambda _target: None
-    may_pause: bool = False
-    is_billed: bool = True
-
-    @property
-    def where(self) -> str:
-        """For messages."""
-        return self.name if self.division is None else f"{self.name} of division {self.division}"
-
-
-# What is told of a wait: who waits, until when (seconds since the epoch), and why.
-OnWait = Callable[[Target, float, str], None]
-
-
-class Turnstile:
-    """Lets one stream of a division through at a time, the lowest rank first (API 2.4)."""
-
-    def __init__(self) -> None:
-        self._busy = False
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._order = itertools.count()
-
-    @asynccontextmanager
-    async def turn(self, rank: int) -> AsyncIterator[None]:
-        """Hold the turn."""
-        if self._busy:
-            mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._waiting, (rank, next(self._order), mine))
-            try:
-                await mine
-            except asyncio.CancelledError:
-                if mine.done() and not mine.cancelled():
-                    self._pass_on()
-                raise
-        self._busy = True
-        try:
-            yield
-        finally:
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        while self._waiting:
-            _, _, waiter = heapq.heappop(self._waiting)
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-        self._busy = False
 
 
 class ExactClient:
@@ -207,12 +130,12 @@ class ExactClient:
             try:
                 response = await self._send_admitted(target, url, method, body)
                 if not response.is_success:
-                    if _says_exists(response):
+                    if says_exists(response):
                         raise RefusedError(
                             f"{target.where}: there already", status=500, reason=EXISTS
                         )
                     self._accepted(target, response)
-            except _AgainError as error:
+            except AgainError as error:
                 raise RemoteError(
                     f"{target.where}: {error}, so whether it was done is unknown; list them to see"
                 ) from error.__cause__
@@ -228,13 +151,13 @@ class ExactClient:
             sleep=lambda seconds: self._pause(target, seconds, why),
             before_sleep=note,
             stop=stop_after_attempt(ATTEMPTS),
-            wait=_wait_s,
-            retry=retry_if_exception_type(_AgainError),
+            wait=wait_s,
+            retry=retry_if_exception_type(AgainError),
             reraise=True,
         )
         try:
             return await retrying(self._attempt, target, url, parse)
-        except _AgainError as error:
+        except AgainError as error:
             raise RemoteError(
                 f"{target.where}: {error} after {ATTEMPTS} tries; run again later"
             ) from error.__cause__
@@ -250,7 +173,7 @@ class ExactClient:
             return parse(response.content)
         except ContractError as error:
             if getattr(error, "broken", False):
-                raise _AgainError(f"broken answer ({error})") from error
+                raise AgainError(f"broken answer ({error})") from error
             raise
 
     async def _send_admitted(
@@ -276,7 +199,7 @@ class ExactClient:
                 if target.division is None:  # no limit is known of these calls (API 2.1)
                     await self._pause(target, MINUTE_S, "Exact refuses calls for now")
                 continue
-            if _is_rejected_token(response):
+            if is_rejected_token(response):
                 self._note_error(target)
                 if rejected:
                     raise AuthenticationError(
@@ -328,7 +251,7 @@ class ExactClient:
                 response = await pool.request(method, url, headers=headers, json=body)
         except (httpx.HTTPError, TimeoutError) as error:
             # The message of httpx may hold the URL; its class name says enough.
-            raise _AgainError(f"no answer ({type(error).__name__})") from None
+            raise AgainError(f"no answer ({type(error).__name__})") from None
         took_ms = response.elapsed.total_seconds() * 1000
         logger.debug("%s: %d in %.0f ms", target.where, response.status_code, took_ms)
         if target.division is not None:
@@ -343,7 +266,7 @@ class ExactClient:
             return response
         if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             low = {name.lower(): value for name, value in response.headers.items()}
-            raise _AgainError(
+            raise AgainError(
                 f"HTTP {status}",
                 patient=status == HTTPStatus.SERVICE_UNAVAILABLE,
                 least_s=retry_after_s(low, self.limits.server_time(self.clock.now())),
@@ -351,9 +274,9 @@ class ExactClient:
         if status in {400, 403, 404, 414}:
             self._note_error(target)
         reason = response.headers.get("Reason", "")
-        hint = _hint(status, reason, target.path)
+        what_to_do = hint(status, reason, target.path)
         raise RefusedError(
-            f"{target.where}: Exact Online answered {status}{f' {reason}' if reason else ''}; {hint}",
+            f"{target.where}: Exact Online answered {status}{f' {reason}' if reason else ''}; {what_to_do}",
             status=status,
             reason=reason,
         )
@@ -362,55 +285,3 @@ class ExactClient:
         if target.division is not None:
             self.limits.note_error(target.division, target.path, self.clock.now())
             self.on_error()
-
-
-class _AgainError(Exception):
-    """The same call may succeed later."""
-
-    def __init__(
-        self, message: str, *, patient: bool = False, least_s: float | None = None
-    ) -> None:
-        super().__init__(message)
-        self.patient = patient
-        self.least_s = least_s
-
-
-def _wait_s(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    waits = PATIENT_WAITS_S if getattr(error, "patient", False) else WAITS_S
-    usual = waits[min(state.attempt_number, len(waits)) - 1]
-    return max(float(usual), getattr(error, "least_s", None) or 0.0)
-
-
-def _is_rejected_token(response: httpx.Response) -> bool:
-    """A 401, or the login page instead, which comes as a redirect or with a 200 (API 1.5, 6.2)."""
-    if response.status_code == HTTPStatus.UNAUTHORIZED:
-        return True
-    if response.is_redirect:
-        return "login" in response.headers.get("location", "").lower()
-    is_page = response.headers.get("content-type", "").startswith("text/html")
-    return is_page and b"object moved" in response.content.lower()
-
-
-def _says_exists(response: httpx.Response) -> bool:
-    return response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and any(
-        text in response.text.lower() for text in EXISTS_TEXTS
-    )
-
-
-def _hint(status: int, reason: str, path: str) -> str:
-    if reason in {"BlockedUser", "InactiveUser", "BlockedCustomer", "LicenseExpired"}:
-        return "the user or the contract is blocked at Exact Online"
-    if reason in {"DivisionBlocked", "NoDivisionAccess"}:
-        return "the division is blocked or outside the app's scope; see `exact-source divisions`"
-    if status == HTTPStatus.FORBIDDEN:
-        return "the user lacks rights, the module or the app's scope; see `exact-source check`"
-    if status == HTTPStatus.NOT_FOUND:
-        return (
-            f"{path} is not there: renamed, retired, or not in the company's package; "
-            "see `exact-source entities refresh`"
-        )
-    return "the query was refused; see `exact-source entities`"
-
-
-__all__ = ["ExactClient", "LimitError", "Target", "TokenSource", "Turnstile"]

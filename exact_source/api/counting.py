@@ -12,8 +12,9 @@ from ..errors import ContractError, LimitError, StreamError
 from ..pages.envelope import parse_envelope
 from ..protocol.feeds import Plan, harmless_filter
 from ..protocol.odata import build_filter, build_url
-from .client import ExactClient, Target
+from .client import ExactClient
 from .start_versions import ask_start_version
+from .target import Target
 
 # Divisions that are asked at the same time.
 SIDE_BY_SIDE = 50

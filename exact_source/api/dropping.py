@@ -14,9 +14,10 @@ from ..errors import RefusedError
 from ..pages.envelope import parse_envelope
 from ..pages.page import PageSchema
 from ..protocol.odata import build_url
-from .client import ExactClient, Target
+from .client import ExactClient
 from .listing import read_pages
 from .metadata import Services, read_services
+from .target import Target
 
 
 class Asker(Protocol):

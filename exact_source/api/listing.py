@@ -9,7 +9,8 @@ import pyarrow as pa
 from ..errors import ContractError
 from ..pages.page import PageSchema, parse_page
 from ..protocol.odata import build_url, check_next
-from .client import ExactClient, Target
+from .client import ExactClient
+from .target import Target
 
 
 async def read_all(

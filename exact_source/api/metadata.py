@@ -9,7 +9,8 @@ from functools import partial
 from ..entities.csdl import EntitySet, parse_csdl
 from ..errors import StreamError
 from ..protocol.odata import build_url
-from .client import ExactClient, Target
+from .client import ExactClient
+from .target import Target
 
 METADATA = "$metadata"
 

@@ -6,7 +6,8 @@ from ..entities import Feed, load_catalogue
 from ..pages.page import PageSchema, max_of, parse_page
 from ..protocol.cursors import TIMESTAMP_OVERLAP
 from ..protocol.odata import build_url, format_datetime, format_literal
-from .client import ExactClient, Target
+from .client import ExactClient
+from .target import Target
 
 
 async def ask_start_version(

@@ -22,8 +22,9 @@ from ..errors import RefusedError, StreamError
 from ..pages.page import PageSchema
 from ..protocol.cursors import RECENT_MAX, TIMESTAMP_OVERLAP, Cursor
 from ..protocol.odata import build_filter
-from .client import ExactClient, Target
+from .client import ExactClient
 from .dropping import Asker, read_list
+from .target import Target
 
 # Exact keeps tombstones for two months (API 4.5); a day's margin for late runs.
 RETENTION_S = 58 * 86_400

@@ -18,7 +18,7 @@ from .output import when_allowed
 from .time_left import Estimate, as_facts, in_words
 
 if TYPE_CHECKING:
-    from ..api.client import Target
+    from ..api.target import Target
     from ..protocol.planning import TimeLeft
     from ..streams.result import StreamResult
     from ..streams.run import Run

@@ -13,8 +13,8 @@ from http import HTTPStatus
 
 import pyarrow as pa
 
-from ..api.client import Target
 from ..api.dropping import withdrawn_fields
+from ..api.target import Target
 from ..destination.stored import Stored
 from ..entities import Feed
 from ..errors import ContractError, RefusedError

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from typing import Any
 
-from ..api.client import ExactClient, OnWait
+from ..api.client import ExactClient
 from ..api.refusals import ErrorFile
+from ..api.target import OnWait
 from ..clock import Clock
 from ..entities import load_catalogue
 from ..protocol.limits import Limits

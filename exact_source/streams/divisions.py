@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from ..api.client import Target
 from ..api.dropping import read_list
 from ..api.listing import read_all
+from ..api.target import Target
 from ..entities import load_catalogue
 from ..errors import ConfigurationError, LimitError, RefusedError
 from ..leases import SqlLeases, division_item

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.destination.exceptions import DestinationException
 
-from ..api.client import Target
 from ..api.dropping import read_list
+from ..api.target import Target
 from ..api.tombstones import about_unknown
 from ..errors import (
     KEYLESS,

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from ..api.client import ExactClient, Target
+from ..api.client import ExactClient
 from ..api.listing import read_pages
+from ..api.target import Target
 from ..entities import Feed
 from ..pages.page import PageSchema
 from ..pages.shape import Shape

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..api.client import OnWait, Target
+from ..api.target import OnWait, Target
 from ..clock import Clock
 from ..errors import ExactError, LimitError
 from .options import Options

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from ..api.client import Target
 from ..api.start_versions import ask_start_version
+from ..api.target import Target
 from ..entities import Feed
 from ..errors import RefusedError, StreamError
 from .connection import Connection

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.destination.exceptions import DestinationException
 
-from ..api.client import Target
+from ..api.target import Target
 from ..api.tombstones import RETENTION_S, Tombstones, about_unknown
 from ..errors import (
     BLOCKED,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from ..api.client import Target
+from ..api.target import Target
 from ..api.tombstones import Tombstones, read_tombstones
 from ..clock import Clock
 from .connection import Connection

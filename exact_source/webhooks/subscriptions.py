@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from ..api.client import EXISTS, ExactClient, Target
+from ..api.answers import EXISTS
+from ..api.client import ExactClient
 from ..api.listing import read_all
+from ..api.target import Target
 from ..entities import load_catalogue
 from ..errors import ConfigurationError, LimitError, RefusedError, StreamError
 from ..pages.page import PageSchema

@@ -18,7 +18,8 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import create_engine
 
-from exact_source.api.client import ExactClient, Target
+from exact_source.api.client import ExactClient
+from exact_source.api.target import Target
 from exact_source.asking import make_asking_run
 from exact_source.auth import DltStateTokenStorage, OAuth, SqlTokenStorage, TokenData
 from exact_source.auth.loopback import wait_for_redirect

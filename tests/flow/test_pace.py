@@ -16,8 +16,9 @@ import dlt
 import httpx
 import pytest
 
-from exact_source.api.client import ExactClient, Target
+from exact_source.api.client import ExactClient
 from exact_source.api.listing import read_all
+from exact_source.api.target import Target
 from exact_source.entities import load_catalogue
 from exact_source.pages.page import PageSchema
 from exact_source.protocol.feeds import harmless_filter, plan_feeds

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from exact_source.api.client import ANSWER_S, ATTEMPTS, ExactClient, Target
+from exact_source.api.client import ANSWER_S, ATTEMPTS, ExactClient
+from exact_source.api.target import Target
 from exact_source.errors import AuthenticationError, LimitError, RemoteError
 from exact_source.pages.envelope import BrokenPageError
 from exact_source.sandbox.faults import LOGIN_PAGE

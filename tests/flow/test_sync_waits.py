@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from exact_source.api.client import Target
+from exact_source.api.target import Target
 from exact_source.streams.run import Run
 from exact_source.sync import sync
 from tests.flow.cli_fixtures import Cli, cli, make_cli

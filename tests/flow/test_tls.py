@@ -16,7 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from exact_source.api.client import ExactClient, Target
+from exact_source.api.client import ExactClient
+from exact_source.api.target import Target
 from exact_source.auth.answers import Kind
 from exact_source.auth.endpoint import TokenEndpoint
 from exact_source.clock import SystemClock

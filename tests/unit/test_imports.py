@@ -22,8 +22,8 @@ ORDER = {
     "protocol": ["odata", "limits", "cursors", "feeds", "planning"],
     "pages": ["columns", "misfits", "envelope", "schema", "page", "rows", "shape"],
     "api": [
-        "pools", "client", "listing", "metadata", "dropping", "tombstones", "refusals", "start_versions",
-        "counting",
+        "answers", "target", "pools", "client", "listing", "metadata", "dropping", "tombstones", "refusals",
+        "start_versions", "counting",
     ],
     "destination": ["names", "stored", "first_load", "history", "tables", "comments", "indexes"],
     "streams": [

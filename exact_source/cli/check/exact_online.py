@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...api.client import Target
 from ...api.listing import read_all
+from ...api.target import Target
 from ...entities import load_catalogue
 from ...entities.parameters import reason_not_read
 from ...errors import ConfigurationError, ExactError, LimitError, RefusedError

@@ -1,0 +1,70 @@
+"""What an answer that brings no page means, and when to ask again. No I/O."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import httpx
+    from tenacity import RetryCallState
+
+# A release night answers 503 for minutes (API 6.4); others recover at once or not at all.
+WAITS_S = (2, 5, 15, 60, 300)
+PATIENT_WAITS_S = (30, 60, 300, 600, 900)
+EXISTS = "already exists"
+# What Exact says, with a 500, of a second subscription, in the user's language (API 6.1, 7). In one that
+# is not here it counts as an error of which nobody knows whether it was done.
+EXISTS_TEXTS = (EXISTS, "bestaat reeds")
+
+
+class AgainError(Exception):
+    """The same call may succeed later."""
+
+    def __init__(
+        self, message: str, *, patient: bool = False, least_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.patient = patient
+        self.least_s = least_s
+
+
+def wait_s(state: RetryCallState) -> float:
+    """Seconds until the next try."""
+    error = state.outcome.exception() if state.outcome else None
+    waits = PATIENT_WAITS_S if getattr(error, "patient", False) else WAITS_S
+    usual = waits[min(state.attempt_number, len(waits)) - 1]
+    return max(float(usual), getattr(error, "least_s", None) or 0.0)
+
+
+def is_rejected_token(response: httpx.Response) -> bool:
+    """A 401, or the login page instead, which comes as a redirect or with a 200 (API 1.5, 6.2)."""
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
+        return True
+    if response.is_redirect:
+        return "login" in response.headers.get("location", "").lower()
+    is_page = response.headers.get("content-type", "").startswith("text/html")
+    return is_page and b"object moved" in response.content.lower()
+
+
+def says_exists(response: httpx.Response) -> bool:
+    """A 500 to a subscription that is there already (API 7)."""
+    return response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and any(
+        text in response.text.lower() for text in EXISTS_TEXTS
+    )
+
+
+def hint(status: int, reason: str, path: str) -> str:
+    """What a person can do about a 4xx."""
+    if reason in {"BlockedUser", "InactiveUser", "BlockedCustomer", "LicenseExpired"}:
+        return "the user or the contract is blocked at Exact Online"
+    if reason in {"DivisionBlocked", "NoDivisionAccess"}:
+        return "the division is blocked or outside the app's scope; see `exact-source divisions`"
+    if status == HTTPStatus.FORBIDDEN:
+        return "the user lacks rights, the module or the app's scope; see `exact-source check`"
+    if status == HTTPStatus.NOT_FOUND:
+        return (
+            f"{path} is not there: renamed, retired, or not in the company's package; "
+            "see `exact-source entities refresh`"
+        )
+    return "the query was refused; see `exact-source entities`"
