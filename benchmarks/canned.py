@@ -1,13 +1,13 @@
 """A server of canned pages: what a division with many transaction lines answers, as fast as it can.
 
-    python benchmarks/canned.py ROWS PAGE_SIZE [CHANGED]
+    python benchmarks/canned.py FOLDER ROWS PAGE_SIZE [CHANGED]
 
 Who asks for all rows gets ROWS of them; who asks for changes gets CHANGED rows with keys all over the table (none
 if it is not given). Other endpoints are empty.
 
-It runs in a process of its own, so that making the pages costs the measured process nothing. Pages are
-generated once from a template and differ in keys, numbers and dates; limits are announced as wide open.
-Prints its port on stdout.
+It runs in a process of its own, and all pages are made and lie in files before it says that it is there: a core
+that makes pages would slow the one that is measured. They are made from a template and differ in keys, numbers and
+dates; limits are announced as wide open. Prints its address on stdout.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import json
 import random
 import sys
 import uuid
-from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -88,11 +88,6 @@ def template(size: int) -> tuple[bytes, ...]:
     return tuple(page(n * size, size, None) for n in range(8))
 
 
-def pages(total: int, size: int, base: str) -> Iterator[bytes]:
-    for first in range(0, total, size):
-        yield body(first, total, size, base)
-
-
 def body(first: int, total: int, size: int, base: str, stride: int = 1) -> bytes:
     """A page whose keys are its own: the template's keys shifted to ``first``, ``stride`` apart."""
     which = (first // size) % 8
@@ -117,48 +112,59 @@ def body(first: int, total: int, size: int, base: str, stride: int = 1) -> bytes
     return text
 
 
-async def main() -> None:
-    total, size = int(sys.argv[1]), int(sys.argv[2])
-    changed = int(sys.argv[3]) if len(sys.argv) > 3 else 0
-    base = ""
+def write_pages(folder: Path, total: int, size: int, base: str, stride: int = 1) -> None:
+    """A file for each page, called like the number of its first row."""
+    folder.mkdir()
+    for first in range(0, total, size):
+        (folder / str(first)).write_bytes(body(first, total, size, base, stride))
 
-    def lines(query: dict[str, list[str]]) -> bytes:
-        first = int(query.get("$skiptoken", ["0"])[0])
-        text = query.get("$filter", [""])[0]
-        if "changes" not in query and ("1900" in text or not text):
-            return body(first, total, size, base)
-        return body(first, changed, size, base, total // changed) if changed else EMPTY
+
+DIVISION_ROW = {
+    "Code": DIVISION, "Description": "Bench", "BlockingStatus": 0, "DivisionMoveDate": None,
+}  # fmt: skip
+SHORT_ANSWERS = {
+    "Divisions": json.dumps({"d": {"results": [DIVISION_ROW]}}).encode(),
+    "UserHasRights": b'{"d":{"UserHasRights":true}}',
+}
+
+
+def file_for(folder: Path, query: dict[str, list[str]]) -> Path:
+    """Of the page that is asked for; of the first one, if all rows or what changed is."""
+    first = query.get("$skiptoken", ["0"])[0]
+    text = query.get("$filter", [""])[0]
+    asks_for_all = "changes" not in query and ("1900" in text or not text)
+    return folder / ("all" if asks_for_all else "changes") / first
+
+
+async def main(folder: Path, total: int, size: int, changed: int = 0) -> None:
+    loop = asyncio.get_running_loop()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             url = urlsplit(line.decode().split(" ")[1])
             while (await reader.readline()) not in (b"\r\n", b""):
                 pass
-            query = parse_qs(url.query, keep_blank_values=True)
-            if url.path.endswith("/Divisions"):
-                row = {
-                    "Code": DIVISION,
-                    "Description": "Bench",
-                    "BlockingStatus": 0,
-                    "DivisionMoveDate": None,
-                }
-                data = json.dumps({"d": {"results": [row]}}).encode()
-            elif url.path.endswith("/UserHasRights"):
-                data = b'{"d":{"UserHasRights":true}}'
-            elif url.path.endswith(PATH):
-                data = lines(query)
+            file = file_for(folder, parse_qs(url.query, keep_blank_values=True))
+            if url.path.endswith(PATH) and file.exists():
+                writer.write(HEADERS.format(size=file.stat().st_size).encode())
+                await writer.drain()
+                with file.open("rb") as rows:
+                    await loop.sendfile(writer.transport, rows)
             else:
-                data = EMPTY
-            writer.write(HEADERS.format(size=len(data)).encode() + data)
-            await writer.drain()
+                data = SHORT_ANSWERS.get(url.path.rpartition("/")[2], EMPTY)
+                writer.write(HEADERS.format(size=len(data)).encode() + data)
+                await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, limit=1 << 20)
     base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    write_pages(folder / "all", total, size, base)
+    if changed:
+        write_pages(folder / "changes", changed, size, base, total // changed)
     print(base, flush=True)
     async with server:
         await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(Path(sys.argv[1]), *map(int, sys.argv[2:])))

@@ -59,6 +59,7 @@ class Token:
 
 def ours(base: str, folder: str, destination: str):
     p = pipeline(folder, destination)
+    import_ours()
     start = started()
     synced(p, base, ["transaction_lines"])
     return start, count(p)
@@ -67,6 +68,7 @@ def ours(base: str, folder: str, destination: str):
 def change(base: str, folder: str, destination: str):
     """Into a table that an earlier process has filled."""
     p = pipeline(folder, destination)
+    import_ours()
     start = started()
     (result,) = synced(p, base, ["transaction_lines"])
     return start, result.rows
@@ -84,6 +86,17 @@ def empty(base: str, folder: str, destination: str):
     synced(p, base, entities[:50])
     start = started()
     return start, sum(r.calls for r in synced(p, base, entities[:50]))
+
+
+def import_ours() -> None:
+    """What ``synced`` imports, and what dlt does once it opens a database."""
+    import httpx
+    import pandas
+
+    from exact_source.api.client import ExactClient
+    from exact_source.sync import sync
+
+    del httpx, pandas, ExactClient, sync
 
 
 def synced(p, base: str, entities: list[str]):

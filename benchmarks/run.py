@@ -31,15 +31,16 @@ HERE = Path(__file__).parent
 
 @contextmanager
 def canned(rows: int, page: int, changed: int = 0):
-    server = subprocess.Popen(
-        [sys.executable, str(HERE / "canned.py"), str(rows), str(page), str(changed)],
-        stdout=subprocess.PIPE, text=True, cwd=HERE.parent, env=os.environ | {"PYTHONPATH": str(HERE.parent)},
-    )  # fmt: skip
-    try:
-        yield server.stdout.readline().strip()
-    finally:
-        server.kill()
-        server.wait()
+    with tempfile.TemporaryDirectory() as folder:
+        server = subprocess.Popen(
+            [sys.executable, str(HERE / "canned.py"), folder, str(rows), str(page), str(changed)],
+            stdout=subprocess.PIPE, text=True, cwd=HERE.parent, env=os.environ | {"PYTHONPATH": str(HERE.parent)},
+        )  # fmt: skip
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.kill()
+            server.wait()
 
 
 def measure(route: str, rows: int, page: int, destination: str = "duckdb") -> dict[str, Any]:

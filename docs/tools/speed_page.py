@@ -51,7 +51,8 @@ SAID = {
     "start": "`help` is `exact-source --help`, `import` is `from exact_source import exact_online`,\n"
     "`libraries` are what that cannot do without: dlt, httpx, pyarrow, DuckDB. Medians.",
     "memory": "`Arrow` is the most that rows on their way take at once; the rest of the peak is\n"
-    "Python, dlt and DuckDB, whose memory is bounded (1 GB, or your `memory_limit`).",
+    "Python, dlt and DuckDB, whose memory is bounded (1 GB, or your `memory_limit`) and which loads a\n"
+    "file with one thread (or your `threads`): two took twice the CPU for it and as long.",
 }
 COLUMNS = {
     "route": "route", "destination": "into", "rows": "rows", "wall_s": "seconds", "cpu_s": "CPU s",

@@ -1,4 +1,4 @@
-"""A sync bounds what DuckDB takes of the machine's memory, and keeps to what the user set."""
+"""A sync bounds what DuckDB takes of the machine, and keeps to what the user set."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ from exact_source.alone import held_open
 
 
 @pytest.mark.parametrize(
-    ("config", "limit"), [(None, "953.6 MiB"), ({"memory_limit": "2GB"}, "1.8 GiB")]
+    ("config", "taken"),
+    [
+        (None, ("953.6 MiB", 1)),
+        ({"memory_limit": "2GB"}, ("1.8 GiB", 1)),
+        ({"threads": 2}, ("953.6 MiB", 2)),
+    ],
 )
-def test_memory_is_bounded_unless_the_user_says_otherwise(
-    tmp_path: Path, config: dict[str, Any] | None, limit: str
+def test_what_duckdb_takes_is_bounded_unless_the_user_says_otherwise(
+    tmp_path: Path, config: dict[str, Any] | None, taken: tuple[str, int]
 ) -> None:
     credentials = DuckDbCredentials(str(tmp_path / "exact.duckdb"), global_config=config)
     pipeline = dlt.pipeline(
@@ -24,4 +29,5 @@ def test_memory_is_bounded_unless_the_user_says_otherwise(
         pipelines_dir=str(tmp_path / "pipelines"),
     )  # fmt: skip
     with held_open(pipeline, 0), pipeline.sql_client() as client:
-        assert client.execute_sql("SELECT current_setting('memory_limit')") == [(limit,)]
+        settings = "SELECT current_setting('memory_limit'), current_setting('threads')"
+        assert client.execute_sql(settings) == [taken]
