@@ -105,15 +105,14 @@ def synced(p, base: str, entities: list[str]):
     from exact_source.clock import SystemClock
     from exact_source.protocol.limits import Limits
     from exact_source.source import make_options
+    from exact_source.streams.options import ROUND_ROWS, ROUND_S
     from exact_source.streams.run import Run
     from exact_source.sync import sync
 
     limits, clock = Limits(), SystemClock()
     limits.divisions[DIVISION].minute.limit = 10**8
     limits.divisions[DIVISION].day.limit = 10**8
-    options = make_options(
-        divisions=[DIVISION], round_pages=int(os.environ.get("BENCH_ROUND_PAGES", "200"))
-    )
+    options = make_options(divisions=[DIVISION], round_s=ROUND_S, round_rows=ROUND_ROWS)
     run = Run(
         options,
         lambda: ExactClient(Token(), base, limits=limits, clock=clock),

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
-
 from .api.client import ExactClient
-from .api.metadata import METADATA
 from .api.refusals import ErrorFile
 from .auth import OAuth, TokenStorage
 from .clock import Clock
@@ -17,16 +14,6 @@ from .protocol.limits import Limits
 from .settings import Settings
 from .streams.options import Options
 from .streams.run import Run
-
-
-class AskingTransport(httpx.AsyncHTTPTransport):
-    """Asks for no JSON where there is none to be had: Exact refuses that for metadata (API 3.1)."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request."""
-        if request.url.path.endswith(METADATA):
-            request.headers["Accept"] = "*/*"
-        return await super().handle_async_request(request)
 
 
 class AskingRun(Run):
@@ -67,13 +54,11 @@ def make_asking_run(
             base_url=settings.base_url,
             clock=clock,
         )
-        transport = AskingTransport()
         return ExactClient(
             oauth,
             settings.base_url,
             limits=limits,
             clock=clock,
-            transport=transport,
             admission=leases,
         )
 

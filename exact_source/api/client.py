@@ -21,14 +21,16 @@ from ..clock import Clock, SystemClock
 from ..errors import AuthenticationError, ContractError, LimitError, RefusedError, RemoteError
 from ..protocol.limits import MINUTE_S, Limits, retry_after_s
 from ..protocol.odata import build_url
+from ..tls import trusted
 from .answers import EXISTS, AgainError, hint, is_rejected_token, says_exists, wait_s
-from .pools import Pools
 from .target import OnWait, Target, Turnstile
+from .transport import AiohttpTransport
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 6
+TIMEOUT = httpx.Timeout(120.0, connect=20.0)  # heavy endpoints answer 408 only after a long while
 ANSWER_S = 600.0  # for a whole answer: one that drips in never meets the timeout of a read
 LIMIT_PATIENCE_S = 3600.0
 SLICE_S = 1.0  # of a wait: so soon somebody who wants to stop is heard
@@ -84,11 +86,17 @@ class ExactClient:
         self._tokens = tokens
         self._admission = admission
         self._turns: dict[int, Turnstile] = defaultdict(Turnstile)
-        self._pools = Pools(base_url, transport)
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            transport=transport or AiohttpTransport(trusted(base_url)),
+            timeout=TIMEOUT,
+            follow_redirects=False,  # a login page comes as a redirect (API 1.5)
+            headers={"Accept": "application/json"},  # the default is Atom (API 3.1)
+        )
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._pools.close()
+        await self._http.aclose()
 
     async def get(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
         """The parsed body of one answer.
@@ -246,9 +254,8 @@ class ExactClient:
         if url.endswith("/$metadata"):
             headers["Accept"] = "*/*"  # it is XML only, and refused if JSON is asked for (API 3.1)
         try:
-            pool = self._pools.of(target.division or 0)
             async with asyncio.timeout(ANSWER_S):
-                response = await pool.request(method, url, headers=headers, json=body)
+                response = await self._http.request(method, url, headers=headers, json=body)
         except (httpx.HTTPError, TimeoutError) as error:
             # The message of httpx may hold the URL; its class name says enough.
             raise AgainError(f"no answer ({type(error).__name__})") from None

@@ -12,6 +12,8 @@ from urllib.parse import quote
 MASK = "***"
 # A filter on a logger does not see what its children log, so each is named.
 LOGGERS = (
+    "aiohttp.client",
+    "aiohttp.internal",
     "httpx",
     "httpcore",
     "httpcore.connection",

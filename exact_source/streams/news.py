@@ -79,7 +79,7 @@ def with_withdrawn(
 
 @dataclass
 class HeldRows:
-    """How many rows all lists together hold back."""
+    """How many rows are held back, of all lists or of all entities together."""
 
     count: int = 0
 

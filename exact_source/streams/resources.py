@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,7 @@ from ..pages import rows
 from ..pages.shape import Shape
 from ..protocol.cursors import Cursor
 from ..protocol.feeds import plan_feeds
+from .batches import Item, batches
 from .functions import FunctionShape, FunctionStream, shape_of
 from .once import read_once
 from .outcomes import outcome_item, rejected_item, strange_item
@@ -41,19 +41,7 @@ from .stream import Stream
 
 logger = logging.getLogger(__name__)
 
-# Each yield costs dlt some milliseconds, so pages of 60 rows travel together.
-BATCH_ROWS = 20_000
-BATCH_TABLES = 200
 QUEUE_ITEMS = 16
-
-
-@dataclass(frozen=True)
-class Item:
-    """Rows of one division and the cursor that covers them; or rows without a cursor."""
-
-    division: int
-    table: pa.Table | None
-    cursor: Cursor | None
 
 
 def make_resource(run: Run, entity: Entity, *, rank: int, selected: bool) -> DltResource:
@@ -231,7 +219,7 @@ class EntityReader:
         try:
             for table in self._loaded_twice(stored):
                 yield rows.with_required(table, self._keys)
-            async for batch in _collect(queue, states):
+            async for batch in batches(queue, states, self.run.batched_rows):
                 yield rows.with_required(batch, self._keys)
             await reading
         finally:
@@ -295,33 +283,3 @@ class EntityReader:
             and division in (options.divisions or {division})
             and mark not in {states.cursor(division).noticed, states.unreadable(division)}
         }
-
-
-async def _collect(
-    queue: asyncio.Queue[Item | None], states: DivisionStates
-) -> AsyncIterator[pa.Table]:
-    """Batches of whole items; an item's cursor is stored together with its rows, never before."""
-    held: list[Item] = []
-    while (item := await queue.get()) is not None:
-        held.append(item)
-        if _is_full(held):
-            if (table := _flush(held, states)) is not None:
-                yield table
-            held = []
-    if (table := _flush(held, states)) is not None:
-        yield table
-
-
-def _is_full(held: Iterable[Item]) -> bool:
-    tables = [item.table for item in held if item.table is not None]
-    return len(tables) >= BATCH_TABLES or sum(t.num_rows for t in tables) >= BATCH_ROWS
-
-
-def _flush(held: Iterable[Item], states: DivisionStates) -> pa.Table | None:
-    tables = []
-    for item in held:
-        if item.cursor is not None:
-            states.store(item.division, item.cursor)
-        if item.table is not None:
-            tables.append(item.table)
-    return rows.concat(tables) if tables else None

@@ -47,6 +47,7 @@ class Run:
         arrived: Load packages that the destination holds; ``None`` until this round looked.
         first_loads: Entity -> how its table is filled.
         held_rows: Of all lists that are held back until they are there as a whole.
+        batched_rows: Of all entities, that wait to be handed to dlt.
     """
 
     stored: Stored
@@ -92,6 +93,7 @@ class Run:
         self.arrived: set[str] | None = None
         self.first_loads: dict[str, FirstLoad] = {}
         self.held_rows = HeldRows()
+        self.batched_rows = HeldRows()
         self._users = 0
         self._knows_earlier_calls = False
 

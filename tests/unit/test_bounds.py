@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import dlt
-import httpcore
 import pytest
 
 PROVEN = "1.31"
@@ -41,16 +40,6 @@ def test_the_bound_is_there_as_long_as_dlt_needs_it(package: str) -> None:
     assert bounded or not needed, f"dlt {version('dlt')} still needs {package}{bound}: {reason}"
     if bounded and not needed:
         pytest.skip(may_go(package))
-
-
-def test_sniffio_is_there_as_long_as_httpcore_looks_for_it() -> None:
-    path = Path(httpcore.__file__).parent / "_synchronization.py"
-    needed = path.exists() and "import sniffio" in path.read_text()
-    required = any(text.startswith("sniffio") for text in dependencies())
-
-    assert required or not needed, "httpcore looks for sniffio in vain at each request"
-    if required and not needed:
-        pytest.skip("httpcore no longer looks for sniffio: its requirement may go")
 
 
 def test_the_bounds_are_looked_at_again_with_each_dlt() -> None:

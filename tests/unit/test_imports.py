@@ -22,14 +22,14 @@ ORDER = {
     "protocol": ["odata", "limits", "cursors", "feeds", "planning"],
     "pages": ["columns", "misfits", "envelope", "schema", "page", "rows", "shape"],
     "api": [
-        "answers", "target", "pools", "client", "listing", "metadata", "dropping", "tombstones", "refusals",
-        "start_versions", "counting",
+        "answers", "target", "transport", "client", "listing", "metadata", "dropping", "tombstones",
+        "refusals", "start_versions", "counting",
     ],
     "destination": ["names", "stored", "first_load", "history", "tables", "comments", "indexes"],
     "streams": [
         "options", "result", "rounds", "keyless", "selection", "connection", "divisions", "tombstones",
         "start_versions", "news", "run", "removals", "reconcile", "chain", "stream", "functions",
-        "states", "outcomes", "once", "resources",
+        "states", "outcomes", "once", "batches", "resources",
     ],
     "cli.check": ["findings", "machine", "exact_online", "destination", "command"],
     "cli.init": ["toml_files", "questions", "destination", "settings", "command"],
@@ -127,9 +127,8 @@ def test_http_is_spoken_in_few_places() -> None:
     speakers = {m for m in MODULES if any(i.split(".")[0] == "httpx" for i in imports(m))}
     assert {m for m in speakers if not m.startswith("auth.")} <= {
         "tls",
-        "api.pools",
+        "api.transport",
         "api.client",
-        "asking",
     }
 
 

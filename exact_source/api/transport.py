@@ -1,0 +1,88 @@
+"""Carries the requests of httpx by aiohttp, which reads an answer in a third of the time.
+
+httpx brings a page of 2 MB in pieces through four layers of Python, which takes as long as a fourth of all
+the work on it; aiohttp's parser is C. It also finds a free connection without a look at all of them, which
+counts with hundreds of divisions.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+import aiohttp
+import httpx
+from yarl import URL
+
+# Divisions read side by side, a call of each at a time (API 2.4).
+CONNECTIONS = 192
+# The first that fits; what is not here is some trouble of the connection.
+_ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
+    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
+    (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
+    (TimeoutError, httpx.ReadTimeout),
+    (aiohttp.ClientProxyConnectionError, httpx.ProxyError),
+    (aiohttp.ClientHttpProxyError, httpx.ProxyError),
+    (aiohttp.ClientConnectorError, httpx.ConnectError),
+    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
+    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),  # less came than was announced
+    (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
+)
+_OUR_ERRORS = (aiohttp.ClientError, TimeoutError)
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """Sends each request once, over connections that stay open.
+
+    Args:
+        verify: The authorities to trust; ``False`` for plain http.
+    """
+
+    def __init__(self, verify: ssl.SSLContext | bool) -> None:
+        self._verify = verify
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer with its whole body.
+
+        Raises:
+            httpx.TransportError: If there is none, or not all of it.
+        """
+        waits = request.extensions.get("timeout", {})
+        try:
+            async with self._open().request(
+                request.method,
+                URL(str(request.url), encoded=True),  # else it would be quoted once more
+                headers=request.headers.items(),
+                data=request.content or None,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    sock_connect=waits.get("connect"), sock_read=waits.get("read")
+                ),
+            ) as answer:
+                body = await answer.read()
+        except _OUR_ERRORS as error:
+            fitting = (ours for theirs, ours in _ERRORS if isinstance(error, theirs))
+            raise next(fitting, httpx.ReadError)(str(error), request=request) from error
+        return httpx.Response(
+            answer.status, headers=answer.raw_headers, stream=httpx.ByteStream(body)
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        """The session; one belongs to the event loop in which it was made."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=self._verify, limit=CONNECTIONS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,  # httpx does it
+                trust_env=True,  # proxies, as httpx has them
+                skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            )
+            # A repeated GET would be a call that nobody counts (API 2.1).
+            self._session._retry_connection = False  # noqa: SLF001 (there is no public way)
+        return self._session
