@@ -21,7 +21,6 @@ from ..clock import Clock, SystemClock
 from ..errors import AuthenticationError, ContractError, LimitError, RefusedError, RemoteError
 from ..protocol.limits import MINUTE_S, Limits, retry_after_s
 from ..protocol.odata import build_url
-from ..tls import trusted
 from .answers import EXISTS, AgainError, hint, is_rejected_token, says_exists, wait_s
 from .target import OnWait, Target, Turnstile
 from .transport import AiohttpTransport
@@ -88,7 +87,7 @@ class ExactClient:
         self._turns: dict[int, Turnstile] = defaultdict(Turnstile)
         self._http = httpx.AsyncClient(
             base_url=base_url,
-            transport=transport or AiohttpTransport(trusted(base_url)),
+            transport=transport or AiohttpTransport(base_url),
             timeout=TIMEOUT,
             follow_redirects=False,  # a login page comes as a redirect (API 1.5)
             headers={"Accept": "application/json"},  # the default is Atom (API 3.1)

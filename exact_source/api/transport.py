@@ -7,11 +7,14 @@ counts with hundreds of divisions.
 
 from __future__ import annotations
 
-import ssl
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
 from yarl import URL
+
+from ..tls import trusted
 
 # Divisions read side by side, a call of each at a time (API 2.4).
 CONNECTIONS = 192
@@ -34,11 +37,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     """Sends each request once, over connections that stay open.
 
     Args:
-        verify: The authorities to trust; ``False`` for plain http.
+        base_url: The site's origin; whom to trust there, and by which proxy it is reached, is settled once.
     """
 
-    def __init__(self, verify: ssl.SSLContext | bool) -> None:
-        self._verify = verify
+    def __init__(self, base_url: str) -> None:
+        self._verify = trusted(base_url)
+        self._proxy = proxy_of(base_url)
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -55,6 +59,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 headers=request.headers.items(),
                 data=request.content or None,
                 allow_redirects=False,
+                proxy=self._proxy,
                 timeout=aiohttp.ClientTimeout(
                     sock_connect=waits.get("connect"), sock_read=waits.get("read")
                 ),
@@ -80,9 +85,20 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 connector=aiohttp.TCPConnector(ssl=self._verify, limit=CONNECTIONS),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,  # httpx does it
-                trust_env=True,  # proxies, as httpx has them
                 skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             )
             # A repeated GET would be a call that nobody counts (API 2.1).
             self._session._retry_connection = False  # noqa: SLF001 (there is no public way)
         return self._session
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for a site (``HTTPS_PROXY``, ``NO_PROXY``).
+
+    aiohttp would look it up for each request, and passwords in ``~/.netrc``, too.
+    """
+    parts = urlsplit(url)
+    if proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")

@@ -61,7 +61,7 @@ class Server:
     async def asked(self, **options: Any) -> Any:
         server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        transport = AiohttpTransport(verify=False)
+        transport = AiohttpTransport(url)
         async with httpx.AsyncClient(transport=transport, base_url=url, **options) as client:
             yield client
         server.close()
@@ -87,8 +87,9 @@ def test_each_trouble_is_an_error_of_httpx(answer: Answer, kind: type[Exception]
 
 def test_nobody_there_is_an_error_of_httpx() -> None:
     async def ask() -> None:
-        async with httpx.AsyncClient(transport=AiohttpTransport(verify=False)) as client:
-            await client.get("http://127.0.0.1:9/")
+        url = "http://127.0.0.1:9/"
+        async with httpx.AsyncClient(transport=AiohttpTransport(url)) as client:
+            await client.get(url)
 
     with pytest.raises(httpx.ConnectError):
         asyncio.run(ask())
@@ -131,3 +132,34 @@ def test_a_request_goes_out_as_it_was_made() -> None:
     assert len([line for line in lines if line.startswith("accept-encoding:")]) == 1
     assert "cookie:" not in second.lower()
     assert "content-type: application/json" in second.lower()
+
+
+@pytest.mark.parametrize(
+    ("setting", "excepted", "expected"),
+    [
+        ("http_proxy", "", "GET http://exact.example/a HTTP/1.1"),
+        ("HTTP_PROXY", "other.example", "GET http://exact.example/a HTTP/1.1"),
+        ("ALL_PROXY", "", "GET http://exact.example/a HTTP/1.1"),
+        ("HTTP_PROXY", "exact.example", None),
+        ("HTTPS_PROXY", "", None),
+    ],
+)
+def test_the_proxy_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, setting: str, excepted: str, expected: str | None
+) -> None:
+    server, site = Server(say(FINE)), "http://exact.example"
+
+    async def ask() -> str | None:
+        async with server.asked() as reached:
+            monkeypatch.setenv(setting, f"http://me:secret@{reached.base_url.netloc.decode()}")
+            monkeypatch.setenv("NO_PROXY", excepted)
+            async with httpx.AsyncClient(transport=AiohttpTransport(site)) as client:
+                try:
+                    await client.get(f"{site}/a")
+                except httpx.ConnectError:  # nobody has that name
+                    return None
+        return server.heads[0]
+
+    head = asyncio.run(ask())
+    assert (head and head.splitlines()[0]) == expected
+    assert expected is None or "Proxy-Authorization: Basic bWU6c2VjcmV0" in str(head)
