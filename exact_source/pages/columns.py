@@ -17,6 +17,9 @@ MONEY = pa.decimal128(38, 9)
 # decimals within the wide type.
 _EXACT_BELOW, _NOISE_ABOVE = 1e15, 1e-20
 _WIDE = pa.decimal256(76, 38)
+# Below the first two doubles lie closer together than two amounts with nine decimals, so that only one such
+# amount is each: the one that the double prints as, if it has no more decimals.
+_ONE_AMOUNT_BELOW, _UNITS = 2.0**22, 1e9
 INSTANT = pa.timestamp("us", tz="UTC")
 _ZONE = "Europe/Amsterdam"
 
@@ -93,12 +96,25 @@ def money(numbers: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array | None]:
     ends = pc.min_max(pc.abs(numbers)).as_py()
     if ends["max"] is not None and not ends["max"] < _EXACT_BELOW:
         raise pa.ArrowInvalid("an amount may have more digits than a double has")
+    if ends["max"] is not None and ends["max"] < _ONE_AMOUNT_BELOW:
+        amounts = _small(numbers)
+        if amounts is not None:
+            return amounts, amounts, None
     texts = numbers.cast(pa.string())
     try:
         amounts = texts.cast(MONEY)
     except pa.ArrowInvalid:
         return _rounded(numbers, texts)
     return amounts, amounts, None
+
+
+def _small(numbers: pa.Array) -> pa.Array | None:
+    """Amounts by arithmetic, without a text of each; ``None`` if one has more than nine decimals."""
+    units = pc.round(pc.multiply(numbers, _UNITS))
+    if not pc.all(pc.equal(pc.divide(units, _UNITS), numbers)).as_py():
+        return None
+    whole = units.cast(pa.int64()).cast(pa.decimal128(MONEY.precision, 0))
+    return pa.Array.from_buffers(MONEY, len(whole), whole.buffers(), whole.null_count, whole.offset)
 
 
 def _rounded(numbers: pa.Array, texts: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
