@@ -31,10 +31,13 @@ def decimals(places: int, most: int) -> st.SearchStrategy[float]:
 amounts = st.one_of(
     st.none(),
     decimals(2, 10**12),
+    decimals(2, 10**9),
+    decimals(9, 10**8),
     decimals(9, EDGE),
     decimals(9, 10**6),
     decimals(12, 10),
     st.floats(-EDGE - 8, EDGE + 8),
+    st.floats(EDGE, 2**31),
     st.floats(-1e14, 1e14),
 ).filter(lambda x: not x or abs(x) > 1e-20)  # smaller ones are misfits
 
@@ -44,6 +47,8 @@ amounts = st.one_of(
 @example([0.0, -0.0, 1e-9, -1e-9, 4e-10, 5e-10, 6e-10])
 @example([EDGE - 1e-9, 4194303.999999999])
 @example([4194304.1, 4194303.9, None])
+@example([12753504.182528013])
+@example([722763929.7019774, 1073741823.1])
 @example([8388608.000000001, 0.123456789, 0.1234567891])
 def test_an_amount_is_what_its_double_prints_as(numbers: list[float | None]) -> None:
     kept, _, _ = columns.money(pa.array(numbers, pa.float64()))
