@@ -87,11 +87,11 @@ def drop_known(
 
 def with_key(table: pa.Table, keys: Sequence[str]) -> tuple[pa.Table, pa.Table]:
     """The rows that have a key, and those that lack a part of it."""
+    if not any(table.column(name).null_count for name in keys):
+        return table, table.slice(0, 0)
     has_key = pa.repeat(True, table.num_rows)
     for name in keys:
         has_key = pc.and_(has_key, pc.is_valid(table.column(name)))
-    if pc.all(has_key, min_count=0).as_py():
-        return table, table.slice(0, 0)
     return table.filter(has_key), table.filter(pc.invert(has_key))
 
 
