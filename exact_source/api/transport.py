@@ -18,6 +18,7 @@ from ..tls import trusted
 
 # Divisions read side by side, a call of each at a time (API 2.4).
 CONNECTIONS = 192
+READ_BYTES = 1 << 21  # before the socket is left alone for a while: a page of 1,000 rows
 # The first that fits; what is not here is some trouble of the connection.
 _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
@@ -84,6 +85,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=self._verify, limit=CONNECTIONS),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=READ_BYTES,
                 auto_decompress=False,  # httpx does it
                 skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             )

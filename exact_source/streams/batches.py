@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from ..pages import rows
 from ..protocol.cursors import Cursor
 from .news import HeldRows
 from .states import DivisionStates
 
 # A batch is a row group of a parquet file: each costs dlt, the file and the database something, so large
 # ones cost less a row. Where many entities have many rows at once, each is content with less.
-BATCH_ROWS, BATCH_TABLES = 40_000, 400
+BATCH_ROWS, BATCH_TABLES = 60_000, 400
 CROWDED_ROWS, ROWS_OF_ALL = 20_000, 120_000
 
 
@@ -59,7 +58,8 @@ class Batch:
                 self._states.store(item.division, item.cursor)
         tables, self._items, self._tables = self._tables, [], []
         self._count(-self._rows)
-        return rows.concat(tables) if tables else None
+        # Chunk by chunk as they came: one piece of memory would be a copy, and parquet needs none.
+        return pa.concat_tables(tables, promote_options="default") if tables else None
 
     def drop(self) -> None:
         """Forget the items: what was not handed on is read again."""
