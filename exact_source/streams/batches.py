@@ -16,6 +16,7 @@ from .states import DivisionStates
 # ones cost less a row. Where many entities have many rows at once, each is content with less.
 BATCH_ROWS, BATCH_TABLES = 60_000, 400
 CROWDED_ROWS, ROWS_OF_ALL = 20_000, 120_000
+SMALL_ROWS = 500  # of a page: parquet is written piece by piece, a column at a time
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,7 @@ class Batch:
                 self._states.store(item.division, item.cursor)
         tables, self._items, self._tables = self._tables, [], []
         self._count(-self._rows)
-        # Chunk by chunk as they came: one piece of memory would be a copy, and parquet needs none.
-        return pa.concat_tables(tables, promote_options="default") if tables else None
+        return _joined(tables) if tables else None
 
     def drop(self) -> None:
         """Forget the items: what was not handed on is read again."""
@@ -69,6 +69,13 @@ class Batch:
     def _count(self, more: int) -> None:
         self._rows += more
         self._of_all.count += more
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    """One table, in the pieces in which it came: a copy would cost more, unless they are small."""
+    table = pa.concat_tables(tables, promote_options="default")
+    is_small = table.num_rows < SMALL_ROWS * len(tables)
+    return table.combine_chunks() if is_small else table
 
 
 async def batches(
