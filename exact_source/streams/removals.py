@@ -144,7 +144,9 @@ class Removals:
         """
         keys = self._shape.keys
         held = self._last_read_before(began_at, since_ms)
-        if held is None or not held.num_rows:  # as a rule; a join with all that was met takes memory
+        if (
+            held is None or not held.num_rows
+        ):  # as a rule; a join with all that was met takes memory
             return Gone(())
         if met and keys:
             held = held.cast(met[0].schema).join(pa.concat_tables(met), keys, join_type="left anti")
