@@ -30,9 +30,10 @@ docs: $(BIN)/uv
 	$(BIN)/uv run --no-project --isolated --with 'zensical>=0.0.50,<0.1' zensical build --clean
 
 # What takes minutes and is not part of every run of the tests; every extra, lowest and newest dependencies,
-# every test of the dbt package on the emulator of BigQuery, two hundred companies by four workers of Airflow (with Redis, which is installed where that is allowed).
+# the image of the Containerfile (where root has buildah, crun and debootstrap), every test of the dbt package on the emulator of BigQuery, two hundred companies by four workers of Airflow (with Redis, which is installed where that is allowed).
 proofs: $(VENV)/.dev
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_packaging.py tests/flow/test_cli_demo.py
+	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_container.py
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_dagster.py -k daemon
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q --timeout=900 tests/flow/test_groups.py -k few_jobs
 	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_dbt_package.py -k bigquery
