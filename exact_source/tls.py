@@ -9,7 +9,7 @@ import httpx
 
 
 def trusted(url: str) -> ssl.SSLContext | bool:
-    """What httpx is to verify a server's certificate with; plain http is for loopback only."""
+    """What httpx and aiohttp are to verify a server's certificate with; plain http is for loopback only."""
     return url.startswith("https:") and _authorities()
 
 
