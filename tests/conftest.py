@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.bigquery", "tests.postgres"]
 
@@ -20,6 +21,10 @@ os.environ["RUNTIME__LOG_LEVEL"] = "CRITICAL"
 
 # A shell starts what runs behind it with Ctrl-C ignored, and every process would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test is about time: a machine that is busy must not fail it.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 MakeWorld = Callable[..., Any]
 

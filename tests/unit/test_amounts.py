@@ -6,14 +6,13 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exact_source.pages import columns
 
 NINTH = Decimal("1e-9")
 EDGE = 2**22  # where the quick way ends
-UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def as_printed(number: float | None) -> Decimal | None:
@@ -43,7 +42,6 @@ amounts = st.one_of(
 ).filter(lambda x: not x or abs(x) > 1e-20)  # smaller ones are misfits
 
 
-@UNTIMED
 @given(st.lists(amounts, min_size=1))
 @example([None])
 @example([0.0, -0.0, 1e-9, -1e-9, 4e-10, 5e-10, 6e-10])
@@ -61,7 +59,6 @@ def test_an_amount_is_what_its_double_prints_as(numbers: list[float | None]) -> 
 
 
 @pytest.mark.parametrize("places", range(10))
-@UNTIMED
 @given(st.data())
 def test_the_quick_way_takes_all_that_has_no_more_decimals(
     places: int, data: st.DataObject
@@ -70,7 +67,6 @@ def test_the_quick_way_takes_all_that_has_no_more_decimals(
     assert columns._small(pa.array(numbers, pa.float64())) is not None
 
 
-@UNTIMED
 @given(decimals(12, 1000).filter(lambda x: Decimal(repr(x)) != as_printed(x)))
 def test_the_quick_way_leaves_what_has_more_decimals(number: float) -> None:
     assert columns._small(pa.array([1.5, number], pa.float64())) is None
