@@ -35,8 +35,9 @@ One bad stream does not end a sync. Each that failed or was refused gets such a 
 `exit_code` and the `code` of the worst. The same `code` is in the column of that name in `_exact_syncs`, and
 in the `streams` of `sync --json` and `status --json`. What only waits, because the day's calls are used up,
 is no error: its line begins with `waiting: `, and its `code` is `limit`. A stream that goes on in the next
-round has no `code`. `exact-source check` prints all that it found on stdout, and on stderr the first that
-is to be put right.
+round has no `code`. `exact-source webhooks` says so each subscription that failed, with its `code`,
+`division` and `topic`, and ends with 3. `exact-source check` prints all that it found on stdout, and on
+stderr the first that is to be put right.
 
 No message holds a token, a secret, the content of a row or the query of a URL. What stands in ‹› differs
 from case to case. A message that fits none of these is not ours: it is the innermost error of dlt, a

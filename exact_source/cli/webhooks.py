@@ -215,8 +215,9 @@ def _each(
     else:
         shown = [[str(asdict(line)[name]) for name in COLUMNS] for line in found]
         make_console().print(make_table(COLUMNS, shown))
-        for line in found:
-            if line.error:
-                notes.error("error: %s", line.error)
+    for line in found:
+        if line.error:
+            facts = {"code": line.code, "division": line.division, "topic": line.topic or None}
+            notes.error("error: %s", line.error, extra={"facts": facts})
     if any(line.status == "failed" for line in found):
         raise typer.Exit(EXIT_INCOMPLETE)

@@ -12,7 +12,7 @@ from ..api.client import ExactClient
 from ..api.listing import read_all
 from ..api.target import Target
 from ..entities import load_catalogue
-from ..errors import ConfigurationError, LimitError, RefusedError, StreamError
+from ..errors import ConfigurationError, ExactError, LimitError, RefusedError, StreamError
 from ..pages.page import PageSchema
 from ..protocol.odata import build_path
 from ..settings import LOOPBACK
@@ -31,6 +31,7 @@ class Subscription:
         callback_url: Where webhooks are posted to.
         status: ``active``; ``new`` or ``deleted`` if it became so just now; ``failed``.
         error: Why it failed; empty if it did not.
+        code: Kind of ``error``, that of its class.
     """
 
     division: int
@@ -39,6 +40,7 @@ class Subscription:
     callback_url: str = ""
     status: Literal["active", "new", "deleted", "failed"] = "active"
     error: str = ""
+    code: str = ""
 
 
 def check_callback_url(url: str) -> str:
@@ -75,7 +77,7 @@ async def read_subscriptions(client: ExactClient, division: int) -> list[Subscri
     try:
         table = await read_all(client, _target(division), schema)
     except (StreamError, LimitError) as error:
-        return [Subscription(division, "", status="failed", error=str(error))]
+        return [_failed(division, error)]
     return [
         Subscription(division, row["topic"] or "", row["id"], row["callback_url"] or "")
         for row in table.select(["topic", "id", "callback_url"]).to_pylist()
@@ -114,9 +116,7 @@ async def unsubscribe(client: ExactClient, subscription: Subscription) -> Subscr
     try:
         await client.change(_target(division), "DELETE", url)
     except (StreamError, LimitError) as error:
-        return Subscription(
-            division, topic, key, subscription.callback_url, "failed", error=str(error)
-        )
+        return _failed(division, error, topic, key, subscription.callback_url)
     return Subscription(division, topic, key, subscription.callback_url, "deleted")
 
 
@@ -127,10 +127,16 @@ async def _order(client: ExactClient, division: int, topic: str, callback_url: s
     except RefusedError as error:
         if error.reason == EXISTS:  # somebody else ordered it; it comes all the same
             return Subscription(division, topic)
-        return Subscription(division, topic, status="failed", error=str(error))
+        return _failed(division, error, topic)
     except (StreamError, LimitError) as error:
-        return Subscription(division, topic, status="failed", error=str(error))
+        return _failed(division, error, topic)
     return Subscription(division, topic, callback_url=callback_url, status="new")
+
+
+def _failed(
+    division: int, error: ExactError, topic: str = "", key: str = "", callback_url: str = ""
+) -> Subscription:
+    return Subscription(division, topic, key, callback_url, "failed", str(error), error.code)
 
 
 def _target(division: int) -> Target:

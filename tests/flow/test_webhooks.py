@@ -449,6 +449,19 @@ def test_a_division_that_refuses_spoils_nothing_else(cli: Cli, told: str) -> Non
     assert f"webhook_subscriptions of division {cli.world.division}" in result.err
 
 
+def test_the_kind_of_an_error_is_told_on_stderr_and_in_json(cli: Cli, told: str) -> None:
+    world = cli.world
+    world.box.deny(world.division, PATH, "403")
+    world.box.fault("503", path=PATH, division=world.other, after=1)
+    result = cli("webhooks", "subscribe", told, "--topics=Items", "--json", "--log-format=json")
+
+    kinds = {world.division: ("refused", None), world.other: ("remote", "Items")}
+    said = [json.loads(line) for line in result.err.splitlines()]
+    assert {line["division"]: (line["code"], line["topic"]) for line in said} == kinds
+    found = result.json["subscriptions"]
+    assert {line["division"]: (line["code"], line["topic"] or None) for line in found} == kinds
+
+
 @pytest.mark.parametrize("language", ["en", "nl"])
 def test_a_subscription_of_another_user_counts(
     cli: Cli, told: str, language: Literal["en", "nl"]
