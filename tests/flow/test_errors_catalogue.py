@@ -1,9 +1,10 @@
 # mypy: disable-error-code="func-returns-value"
 # ruff: noqa: E501 (a table of cases)
-"""Every error of ours: on the page, and provoked through the command line, or said why it cannot be."""
+"""Every error of ours: on the page, and provoked through the command line, or in a script where no command can."""
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -20,6 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import dlt
 import duckdb
 import pytest
 from cryptography.fernet import Fernet
@@ -37,10 +39,11 @@ from exact_source.errors import ExactError
 from exact_source.leases import SqlLeases
 from exact_source.protocol.limits import Limits
 from exact_source.sandbox.server import serve
+from exact_source.source import run_source
+from exact_source.webhooks.subscriptions import PATH as SUBSCRIPTIONS
 from tests.flow.cli_fixtures import Cli, make_cli
 from tests.flow.test_errors_in_code import CODE_CASES
-from tests.named import source_of
-from tests.test_auth_kit import Reply, Wire
+from tests.test_auth_kit import Reply, Wire, pair_body
 
 __all__ = ["make_cli"]
 
@@ -264,6 +267,47 @@ def replies(*given: Reply) -> Arrange:
     return lambda b: b.set("base_url", b.stack.enter_context(Wire(*given)).base_url)
 
 
+def leave_after(reply: Reply) -> Arrange:
+    """A token endpoint that answers so and is gone before it is asked again."""
+
+    def arrange(bench: Bench) -> None:
+        wire = bench.stack.enter_context(Wire(reply))
+        bench.set("base_url", wire.base_url)
+
+        async def sleep(_seconds: float) -> None:
+            wire.close()
+
+        bench.patch.setattr(bench.cli.world.clock, "sleep", sleep)
+
+    return arrange
+
+
+def fill_disk(bench: Bench) -> None:
+    """Let nothing get onto the disk any more."""
+
+    def fsync(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    bench.patch.setattr(os, "fsync", fsync)
+
+
+def fill_disk_meanwhile(bench: Bench) -> None:
+    """Let the disk be full by the time that new tokens come."""
+
+    def reply(_url: str, _query: str) -> bytes:
+        fill_disk(bench)
+        return pair_body()
+
+    bench.cli.known.update(("new-access-token", "new-refresh-token"))
+    bench.answer("oauth2/token", reply)
+
+
+def log_in_elsewhere(bench: Bench) -> None:
+    """Let the same user give consent in another program."""
+    exact = bench.cli.world.box.state.oauth
+    exact.issue(exact.new_connection())
+
+
 LEASES = each(leases="true", token_url="sqlite:///{folder}/l.db")
 
 
@@ -289,6 +333,18 @@ def take_name(bench: Bench) -> None:
     with duckdb.connect(str(bench.cli.world.folder / "x.duckdb")) as database:
         database.execute("CREATE SCHEMA exact_online")
         database.execute("CREATE VIEW exact_online.accounts AS SELECT 1 AS id")
+
+
+def die_giving_up(bench: Bench) -> None:
+    """Be an earlier sync that was killed when it had told dlt to give up what it had read."""
+    folder = bench.cli.world.folder
+    bench.cli(*SYNC.format(folder=folder).split())
+    destination = dlt.destinations.duckdb(str(folder / "x.duckdb"))
+    pipeline = dlt.pipeline("exact_online", destination=destination, dataset_name="exact_online")
+    pipeline.extract(run_source(bench.cli.world.make_run(), ["accounts"]))
+    pipeline.normalize()
+    bench.patch.setattr(pipeline, "load", lambda: None)
+    pipeline.abort_packages()
 
 
 def endless(url: str, query: str) -> bytes:
@@ -409,6 +465,10 @@ CASES = [
     Case("‹meaning› (‹detail›): run", SYNC, expired(change_tokens(refresh_token="never-issued-token")), 1),
     Case("‹…›, and then ‹…›; the stored tokens", SYNC, expired(replies(Reply(200), Reply(429))), 1),
     Case("‹…›; Exact Online has issued the new tokens", SYNC, expired(replies(Reply(200), EARLY)), 1),
+    Case("and then Exact Online could not be reached (‹detail›); the stored", SYNC, expired(leave_after(Reply(200))), 1),
+    Case("Exact Online has lately issued newer tokens", SYNC, both(Bench.expire, log_in_elsewhere), 1),
+    Case("new tokens could not be stored", SYNC, expired(fill_disk_meanwhile), 1),
+    Case("‹what› ‹path› cannot be written: ‹strerror›", SYNC, expired(both(replies(), fill_disk)), 1, "TokenStoreError"),
     Case("Exact Online refuses the access token", SYNC, change_tokens(access_token="never-issued-token"), 1),
     Case("token file ‹path› ‹what›", SYNC, spoil_tokens(""), 1),
     Case("token file ‹path› is damaged", SYNC, lambda b: b.tokens.write_bytes(b"\xff"), 1),
@@ -474,6 +534,8 @@ CASES = [
     # -- webhooks and leases --------------------------------------------------------------------
     Case("--callback-url must be the https", "webhooks subscribe --callback-url=http://x.example/"),
     Case("--topics: ‹…› is no topic", "webhooks subscribe --callback-url=https://x.example/ --topics=a-b"),
+    Case("so whether it was done is unknown", "webhooks subscribe --callback-url=https://x.example/ --topics=Items",
+         lambda b: b.cli.world.box.fault("503", path=SUBSCRIPTIONS, after=1), 3),
     Case("webhook_path must begin with", "webhooks serve", each(webhook_path="x", webhook_secret="some-secret")),
     Case("webhook_secret is not set", "webhooks serve"),
     Case("the receiver needs ‹name›", "webhooks serve", uninstall("uvicorn")),
@@ -495,46 +557,8 @@ CASES = [
          lambda b: b.file("x.duckdb", "no database"), 1),
     Case("another process has the DuckDB file open", SYNC, open_elsewhere, 3),
     Case("‹…›: ‹…›", SYNC, take_name, 1),
+    Case("did not arrive", SYNC, die_giving_up, 1),
 ]  # fmt: skip
-
-
-# Not to be had from the command line alone: the test that provokes it, and words that it asserts.
-ELSEWHERE = {
-    # Tasks of a scheduler, two of whose runs divide the companies in other ways.
-    "was loaded in ‹numbers› groups of divisions": (
-        "tests/flow/test_groups.py::test_another_number_of_groups_is_refused_before_a_call_is_spent",
-        "groups of divisions, not in",
-    ),
-    # Two processes, of which one is killed at the right moment.
-    "did not arrive": (
-        "tests/flow/test_first_load.py::test_a_package_that_dlt_gave_up_is_no_success",
-        "did not arrive",
-    ),
-    # A write to Exact, whose errors are lines of a table and not what the command ends with.
-    "so whether it was done is unknown": (
-        "tests/flow/test_webhooks.py::test_a_write_is_never_sent_twice",
-        "whether it was done is unknown",
-    ),
-    # A disk that fills up, a database that stays away: between two steps of a rotation.
-    "new tokens could not be stored": (
-        "tests/faults/test_auth_database.py::test_a_database_that_stays_away_leaves_the_pair_in_the_journal",
-        "could not be stored",
-    ),
-    "‹what› ‹path› cannot be written": (
-        "tests/faults/test_auth_files.py::test_a_full_disk_is_found_out_before_the_token_is_spent",
-        "cannot be written",
-    ),
-    # A server that goes away between two requests.
-    "and then Exact Online could not be reached": (
-        "tests/faults/test_auth_endpoint.py::test_a_lost_reply_and_then_nobody_there_says_both",
-        "could not be reached",
-    ),
-    # Exact's own clock, and an access token that it rejects although it is young.
-    "Exact Online has lately issued newer tokens": (
-        "tests/faults/test_auth_endpoint.py::test_too_early_for_a_token_that_exact_rejects_is_not_a_login_for_ever",
-        "lately issued newer tokens",
-    ),
-}
 
 
 def pattern(text: str) -> str:
@@ -597,14 +621,13 @@ def code_of(case: Case) -> str:
 ALL = [
     *((case.message, case.kind) for case in CASES),
     *((case.message, "") for case in CODE_CASES),
-    *((part, "") for part in ELSEWHERE),
 ]
 
 
 def test_every_message_is_provoked() -> None:
     provoked = {(m.kind, m.text) for part, kind in ALL for m in about(part, kind)}
     left = {(m.kind, m.text) for m in spelled()} - provoked
-    assert left == set(), "add a case here, or to CODE_CASES, or name the test that provokes it"
+    assert left == set(), "add a case here, or to CODE_CASES"
 
 
 @pytest.mark.parametrize(("part", "kind"), ALL, ids=[part for part, _ in ALL])
@@ -614,20 +637,8 @@ def test_a_case_is_about_one_message_that_is_there(part: str, kind: str) -> None
 
 def test_a_message_that_a_command_can_end_with_is_provoked_by_one() -> None:
     through_commands = {(m.kind, m.text) for c in CASES for m in about(c.message, c.kind)}
-    others = [*(case.message for case in CODE_CASES), *ELSEWHERE]
-    assert [
-        part for part in others if {(m.kind, m.text) for m in about(part)} & through_commands
-    ] == []
-
-
-@pytest.mark.parametrize(("message", "named"), ELSEWHERE.items(), ids=ELSEWHERE)
-def test_the_test_that_is_named_is_there_and_asserts_the_message(
-    message: str, named: tuple[str, str]
-) -> None:
-    (test, words), (told,) = named, about(message)
-    source = source_of(test)
-    assert words in re.sub(r'"\s+r?"', "", source), test
-    assert any(words in part for part in re.split("‹.*?›", told.text))
+    others = {case.message: {(m.kind, m.text) for m in about(case.message)} for case in CODE_CASES}
+    assert [part for part, told in others.items() if told & through_commands] == []
 
 
 def test_the_page_is_the_one_that_the_source_makes() -> None:

@@ -34,6 +34,7 @@ from exact_source.source import make_options, run_of
 from exact_source.sync import load_pending
 from exact_source.webhooks.signed import read_notice, sign
 from exact_source.webhooks.subscriptions import PATH
+from tests.flow.test_groups import export_settings, sync_in_groups
 from tests.world import World
 
 KEY = Fernet.generate_key().decode()
@@ -156,6 +157,12 @@ def subscribe_twice(coder: Coder) -> None:
     asyncio.run(ask())
 
 
+def load_in_other_groups(coder: Coder) -> None:
+    export_settings(coder.world, coder.patch)
+    for number in (2, 3):
+        sync_in_groups(coder.world, number)
+
+
 def foreign_source() -> Any:
     @dlt.source
     def foreign() -> Any:
@@ -201,6 +208,7 @@ CODE_CASES = [
     CodeCase("‹where›: stopped", stop_a_call),
     CodeCase("refused the list of divisions; the app", refuse_list_of_named_divisions),
     CodeCase("‹where›: there already", subscribe_twice),
+    CodeCase("was loaded in ‹numbers› groups of divisions", load_in_other_groups),
     CodeCase("a webhook came without the hash", lambda c: read_notice(b"{}", "secret")),
     CodeCase("a signed webhook names no Topic",
              lambda c: read_notice(b'{"Content":' + SIGNED + b',"HashCode":"' + HASH + b'"}', "secret")),

@@ -65,6 +65,13 @@ def test_the_snippets_of_the_page() -> None:
 # -- another number of groups --------------------------------------------------------------------------
 
 
+def export_settings(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the connection of a world into the environment."""
+    for name in ("base_url", "client_id", "client_secret"):
+        monkeypatch.setenv(f"SOURCES__EXACT_ONLINE__{name.upper()}", getattr(world.settings, name))
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__TOKEN_FILE", str(world.folder / "tokens.json"))
+
+
 def sync_in_groups(
     world: World, number: int, only: int | None = None, **options: Any
 ) -> list[Outcome]:
@@ -98,9 +105,7 @@ def change(world: World, text: str) -> None:
 def loaded(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> World:
     """Two companies, loaded in two groups, with settings in the environment."""
     world: World = make_world(page_size=60, large_page_size=1000)
-    for name in ("base_url", "client_id", "client_secret"):
-        monkeypatch.setenv(f"SOURCES__EXACT_ONLINE__{name.upper()}", getattr(world.settings, name))
-    monkeypatch.setenv("SOURCES__EXACT_ONLINE__TOKEN_FILE", str(world.folder / "tokens.json"))
+    export_settings(world, monkeypatch)
     sync_in_groups(world, 2)
     return world
 
