@@ -36,9 +36,16 @@ STREAM_CODES = {
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from, outermost first; dlt wraps errors several times."""
+    """An error and what it was raised from, outermost first; dlt wraps errors several times.
+
+    A group of errors, as tasks that run side by side end with, was raised from each of them.
+    """
     while error is not None:
         yield error
+        if isinstance(error, BaseExceptionGroup):
+            for part in error.exceptions:
+                yield from causes(part)
+            return
         error = error.__cause__ or error.__context__
 
 

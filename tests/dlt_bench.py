@@ -72,7 +72,7 @@ class DltBench(Bench):
         try:
             outcome = sync(self.pipeline, run, entities, on_round=on_round)
         except (PipelineStepFailed, NotLoadedError) as failure:
-            if not any(isinstance(c, Stopped | NotLoadedError) for c in leaves(failure)):
+            if not any(isinstance(c, Stopped | NotLoadedError) for c in causes(failure)):
                 raise
             if fate == "in part":
                 self.pipeline.abort_packages()
@@ -120,15 +120,6 @@ class DltBench(Bench):
         for division in divisions:
             wanted = expected_rows(self.box, entity, division, by=kind)
             assert_same_rows(entity, self.table(entity, division), wanted)
-
-
-def leaves(failure: BaseException) -> Iterator[BaseException]:
-    """What an error was raised from, and what is in groups among that."""
-    for cause in causes(failure):
-        yield cause
-        if isinstance(cause, BaseExceptionGroup):
-            for part in cause.exceptions:
-                yield from leaves(part)
 
 
 __all__ = ["DltBench", "ExactError"]

@@ -51,6 +51,7 @@ class Cli:
         result = Result(code, out.getvalue(), err.getvalue())
         self.printed.extend((result.out, result.err))
         assert "Traceback" not in result.err
+        assert "ExceptionGroup" not in result.err  # says nothing of what is in it
         return result
 
     @property

@@ -132,6 +132,18 @@ def test_a_stream_without_rights_gives_three_and_the_others_are_loaded(cli: Cli)
     assert count(cli, "accounts", division) > 0
 
 
+def test_what_the_database_says_while_rows_are_read_is_what_is_said(cli: Cli) -> None:
+    with duckdb.connect(str(cli.world.folder / "exact.duckdb")) as database:
+        database.execute("CREATE SCHEMA exact_online")
+        database.execute("CREATE VIEW exact_online.accounts AS SELECT 1 AS id")
+    result = cli("sync", cli.destination, "--entities=accounts")
+
+    assert result.code == 1
+    (line,) = result.err.splitlines()
+    assert line.startswith("error: BinderException: ")
+    assert '"division"' in line
+
+
 def test_without_a_login_it_says_so_and_sends_no_data_call(cli: Cli) -> None:
     (cli.world.folder / "tokens.json").unlink()
 
