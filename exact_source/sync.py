@@ -16,6 +16,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from .alone import held_open, of_one_destination, only_sync
 from .destination.comments import schema_version, write_comments
 from .destination.indexes import create_indexes
+from .destination.jobs import refuse_silent_failures
 from .errors import (
     AuthenticationError,
     ConfigurationError,
@@ -129,6 +130,10 @@ def _sync(
     make_source: Callable[[], DltSource],
     on_round: Callable[[int], None] = lambda _number: None,
 ) -> Outcome:
+    try:
+        refuse_silent_failures(pipeline)  # before what an earlier process left is loaded
+    except ConfigurationError as reason:
+        return Outcome([], 0, run.limits.calls, reason)
     error: ExactError | None = None
     notes: tuple[str, ...] = ()
     try:

@@ -24,6 +24,7 @@ from ..entities import snake
 from ..errors import ConfigurationError
 from ..pages.columns import INSTANT, KEPT
 from ..pages.schema import COMPANIONS
+from .jobs import refuse_silent_failures, with_failed_jobs
 
 T = TypeVar("T")
 
@@ -63,11 +64,13 @@ class Stored:
         self._opened.close()
 
     def check(self) -> None:
-        """Refuse a destination that dlt would fail to load into, before a call is spent on it.
+        """Refuse what dlt would fail to load into, or would lose rows on, before a call is spent.
 
         Raises:
-            ConfigurationError: If a DuckDB file and the dataset in it have one name.
+            ConfigurationError: If a DuckDB file and the dataset in it have one name, or dlt is told to
+                list a load as loaded of which a job failed.
         """
+        refuse_silent_failures(self._pipeline)
         if not str(self._pipeline.destination.destination_type).endswith(".duckdb"):
             return
         found: Any = self._client.execute_sql("SELECT current_database()")
@@ -85,7 +88,7 @@ class Stored:
         for chunk in _chunks(wanted):
             sql = f"SELECT load_id FROM {{table}} WHERE status = 0 AND load_id IN ({_marks(chunk)})"
             found.update(str(row[0]) for row in self._rows("_dlt_loads", sql, chunk))
-        return found
+        return found - with_failed_jobs(self._pipeline, found)
 
     def pipelines(self) -> set[str]:
         """Names of the pipelines, this one or others, whose state the dataset holds."""
