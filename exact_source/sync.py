@@ -132,6 +132,7 @@ def _sync(
 ) -> Outcome:
     try:
         refuse_silent_failures(pipeline)  # before what an earlier process left is loaded
+        refuse_refresh(pipeline)
     except ConfigurationError as reason:
         return Outcome([], 0, run.limits.calls, reason)
     error: ExactError | None = None
@@ -162,6 +163,19 @@ def _sync(
         min(resumes, default=None),
         notes,
     )
+
+
+def refuse_refresh(pipeline: dlt.Pipeline) -> None:
+    """See that a round keeps what the rounds before it loaded.
+
+    Raises:
+        ConfigurationError: If dlt is told to drop that, in which case no sync would ever end.
+    """
+    if pipeline.refresh is not None:
+        raise ConfigurationError(
+            f"dlt's refresh is {pipeline.refresh}: each round of a sync would drop what the one before it "
+            "loaded; remove it, and use --full-refresh or full_refresh=True"
+        )
 
 
 def finish_tables(pipeline: dlt.Pipeline) -> Iterator[str]:

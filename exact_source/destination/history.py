@@ -17,6 +17,7 @@ from dlt.destinations.impl.bigquery.bigquery_adapter import CLUSTER_COLUMNS_HINT
 
 from ..pages import rows
 from ..pages.shape import Shape
+from .tables import ALL_ROWS
 
 SUFFIX = "_history"
 # What tells rows apart, and what tells their states apart, each in one column: dlt compares those.
@@ -68,6 +69,7 @@ class History:
             merge_key=KEY,
             columns=columns,
             file_format="parquet",
+            schema_contract=ALL_ROWS,
             # On BigQuery a company's rows lie together, as those of the entity's own table do.
             additional_table_hints={CLUSTER_COLUMNS_HINT: keys},
         )

@@ -10,6 +10,7 @@ from dlt.common.schema import Schema
 from dlt.common.schema.typing import (
     TColumnSchema,
     TDeleteInsertStrategyDict,
+    TSchemaContract,
     TTableReference,
     TTableSchema,
 )
@@ -25,6 +26,8 @@ from ..pages.shape import Shape
 from .stored import LETTERS
 
 DELETE_INSERT: TDeleteInsertStrategyDict = {"disposition": "merge", "strategy": "delete-insert"}
+# With a contract that discards, dlt drops a table of ours that is new without a word.
+ALL_ROWS: TSchemaContract = "evolve"
 CLUSTER_COLUMNS_MAX = 4  # BigQuery takes no more
 
 
@@ -64,6 +67,15 @@ def declare_table(schema: Schema, shape: Shape, deletes: str, selected: Iterable
     if text := describe_table(name):
         table["description"] = text
     schema.update_table(with_bigquery_hints(table, ["division", *shape.keys]))
+
+
+def declare_column(schema: Schema, name: str, field: pa.Field) -> None:
+    """Put a column of an entity's table into the dlt schema, where no contract can drop its rows."""
+    if field.name not in schema.tables[name]["columns"]:
+        columns = [column_hint(field)]
+        schema.update_table(
+            new_table(name, columns=columns, write_disposition="merge", resource=name)
+        )
 
 
 def append_only(schema: Schema, name: str) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from dlt.common.schema.typing import TColumnSchema
 
 from ..destination.stored import REJECTED_TABLE, SYNCS_TABLE
-from ..destination.tables import DELETE_INSERT, column_hint
+from ..destination.tables import ALL_ROWS, DELETE_INSERT, column_hint
 from ..pages import rows
 from .keyless import Rejected
 from .result import StreamResult
@@ -52,6 +52,7 @@ def outcome_item(results: list[StreamResult]) -> Any:
         merge_key=(),
         columns={},
         file_format="parquet",
+        schema_contract=ALL_ROWS,
     )
     return dlt.mark.with_hints(pa.table(columns, schema=_SYNCS), hints, create_table_variant=True)
 
@@ -85,6 +86,7 @@ def _merged(table: pa.Table, name: str, keys: list[str], columns: dict[str, TCol
         merge_key=(),
         columns=columns,
         file_format="parquet",
+        schema_contract=ALL_ROWS,
     )
     table = rows.with_required(table, set(keys))
     return dlt.mark.with_hints(table, hints, create_table_variant=True)

@@ -16,10 +16,18 @@ from dlt.extract.resource import DltResource
 from ..destination.first_load import FirstLoad, repeated_rows
 from ..destination.history import History
 from ..destination.stored import Stored
-from ..destination.tables import DELETE_INSERT, append_only, as_loaded, column_hint, declare_table
+from ..destination.tables import (
+    DELETE_INSERT,
+    append_only,
+    as_loaded,
+    column_hint,
+    declare_column,
+    declare_table,
+)
 from ..entities import Entity
-from ..errors import ExactError
+from ..errors import ConfigurationError, ExactError
 from ..pages import rows
+from ..pages.page import EXTRA
 from ..pages.shape import Shape
 from ..protocol.cursors import Cursor
 from ..protocol.feeds import plan_feeds
@@ -82,6 +90,27 @@ def run_behind(resource: DltResource) -> Run | None:
     return None
 
 
+def refuse_other_key(resource: DltResource, keys: set[str]) -> None:
+    """See that rows are still merged by their own key, whatever a script has adapted.
+
+    By another one, rows that are different would replace each other.
+
+    Raises:
+        ConfigurationError: If they are not.
+    """
+    hints: Any = resource._hints or {}  # noqa: SLF001 (dlt has no other way to ask)
+    for name in ("primary_key", "merge_key"):
+        chosen = hints.get(name)
+        if not chosen or callable(chosen):
+            continue
+        found = {chosen} if isinstance(chosen, str) else set(chosen)
+        if found != keys:
+            raise ConfigurationError(
+                f"{resource.name}: {name} is {', '.join(sorted(found))}, but rows are told apart by "
+                f"{', '.join(sorted(keys))}; leave it to the source"
+            )
+
+
 class Declaration:
     """Puts the entity's table into the dlt schema in front of the first item.
 
@@ -104,6 +133,8 @@ class Declaration:
             run = self.run
             declare_table(schema, self._reader.shape, run.options.deletes, run.selection.names)
             self._schema = schema
+        if isinstance(item, pa.Table) and EXTRA in item.column_names:
+            declare_column(schema, self._reader.name, item.schema.field(EXTRA))
         if self._reader.appends:
             append_only(schema, self._reader.name)
             self._schema = None  # a source may serve another round
@@ -167,6 +198,7 @@ class EntityReader:
     def _begin(self, stored: Stored) -> DivisionStates:
         """The entity's cursors; the first entity of a run looks at what concerns all of them."""
         run = self.run
+        refuse_other_key(dlt.current.source().resources[self.name], self._keys)
         if run.arrived is None:
             run.arrived = stored.completed_loads(load_ids(all_entries()))
             run.tombstones.since = tombstone_starts(run.arrived)

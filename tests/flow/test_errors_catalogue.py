@@ -428,6 +428,7 @@ CASES = [
     Case("‹setting›: ‹name› is unknown", "sync --history=acounts"),
     Case("--destination ‹kind›: ‹…›", "status", lambda b: b.patch.setenv("RESTORE_FROM_DESTINATION", "perhaps")),
     Case("dlt's load.raise_on_failed_jobs is not true", SYNC, lambda b: b.patch.setenv("LOAD__RAISE_ON_FAILED_JOBS", "false")),
+    Case("dlt's refresh is ‹refresh›", SYNC, lambda b: b.patch.setenv("REFRESH", "drop_data")),
     # -- settings -----------------------------------------------------------------------------
     Case("sources.exact_online.‹name› is not set", "sync", lambda b: b.unset("client_id")),
     Case("base_url must be an https origin", "sync --base-url=http://books.example"),

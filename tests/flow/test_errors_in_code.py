@@ -30,8 +30,8 @@ from exact_source.database import Database
 from exact_source.errors import ExactError
 from exact_source.protocol.odata import MAX_URL, build_url, format_literal
 from exact_source.report.models import models_folder
-from exact_source.source import make_options, run_of
-from exact_source.sync import load_pending
+from exact_source.source import make_options, run_of, run_source
+from exact_source.sync import load_pending, run_to_end
 from exact_source.webhooks.signed import read_notice, sign
 from exact_source.webhooks.subscriptions import PATH
 from tests.flow.test_groups import export_settings, sync_in_groups
@@ -163,6 +163,14 @@ def load_in_other_groups(coder: Coder) -> None:
         sync_in_groups(coder.world, number)
 
 
+def load_by_another_key(coder: Coder) -> None:
+    source = run_source(coder.world.make_run(), ["accounts"])
+    source.resources["accounts"].apply_hints(primary_key="division")
+    outcome = run_to_end(coder.world.pipeline, source)
+    assert outcome.error is not None
+    raise outcome.error
+
+
 def foreign_source() -> Any:
     @dlt.source
     def foreign() -> Any:
@@ -209,6 +217,7 @@ CODE_CASES = [
     CodeCase("refused the list of divisions; the app", refuse_list_of_named_divisions),
     CodeCase("‹where›: there already", subscribe_twice),
     CodeCase("was loaded in ‹numbers› groups of divisions", load_in_other_groups),
+    CodeCase("but rows are told apart by", load_by_another_key),
     CodeCase("a webhook came without the hash", lambda c: read_notice(b"{}", "secret")),
     CodeCase("a signed webhook names no Topic",
              lambda c: read_notice(b'{"Content":' + SIGNED + b',"HashCode":"' + HASH + b'"}', "secret")),
