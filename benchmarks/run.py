@@ -3,6 +3,7 @@
     python benchmarks/run.py [--parts FROM_THE_LIST_BELOW] [--rows 200000] [--json FILE]
 
 Each route runs in a process of its own; CPU seconds and peak memory are that process's, from the kernel.
+FILE keeps the parts that are not measured again.
 
 - ``ours``: this project, as ``exact-source sync`` loads, cursor state and all; ``floor``: DuckDB reads the same bodies from files.
 - ``rest_api`` and ``dicts``: dlt's ways without Arrow, on fewer rows because they are slow.
@@ -165,7 +166,20 @@ def main() -> None:
         from benchmarks.canned import FIELDS as FIELDS_OF_A_LINE
 
         found = {"machine": machine(), "columns": len(FIELDS_OF_A_LINE), "results": results}
-        Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
+        file = Path(options.json)
+        file.write_text(json.dumps(with_earlier(found, file), indent=1) + "\n")
+
+
+def with_earlier(found: dict[str, Any], file: Path) -> dict[str, Any]:
+    """What was measured now, and the other parts as they were measured on this machine before."""
+    earlier = json.loads(file.read_text()) if file.exists() else {}
+    if any(earlier.get(name) != found[name] for name in ("machine", "columns")):
+        return found
+    now = {r["part"] for r in found["results"]}
+    kept = [r for r in earlier["results"] if r["part"] not in now]
+    parts = [*PARTS, "start"]
+    in_order = sorted([*kept, *found["results"]], key=lambda r: parts.index(r["part"]))
+    return found | {"results": in_order}
 
 
 def measure_part(part: str, rows: int) -> list[dict[str, Any]]:

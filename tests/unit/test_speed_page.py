@@ -1,6 +1,8 @@
 """The page of measured figures says what was measured, and nothing else."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,3 +35,22 @@ def _title(name: str) -> str:
 def test_the_model_of_companies_agrees_with_the_real_client() -> None:
     real_s, model_s = held_against_the_real_ones(1)
     assert model_s == pytest.approx(real_s, rel=0.02)
+
+
+@pytest.mark.parametrize(("machine", "kept"), [("here", ["empty", "start"]), ("there", ["empty"])])
+def test_parts_that_are_not_measured_again_stay_if_they_are_of_this_machine(
+    tmp_path: Path, machine: str, kept: list[str]
+) -> None:
+    from benchmarks.run import with_earlier
+
+    def results(*parts: str) -> list[dict[str, Any]]:
+        return [{"part": part, "wall_s": len(parts)} for part in parts]
+
+    file = tmp_path / "results.json"
+    file.write_text(
+        json.dumps({"machine": "here", "columns": 60, "results": results("start", "empty")})
+    )
+    found = with_earlier({"machine": machine, "columns": 60, "results": results("empty")}, file)
+
+    assert [r["part"] for r in found["results"]] == kept
+    assert found["results"][0]["wall_s"] == 1
