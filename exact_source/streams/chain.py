@@ -19,7 +19,7 @@ from ..destination.stored import Stored
 from ..entities import Feed
 from ..errors import ContractError, RefusedError
 from ..pages import rows
-from ..pages.page import Page, PageSchema, parse_page
+from ..pages.page import Page, PageSchema
 from ..pages.shape import Shape
 from ..protocol import cursors
 from ..protocol.cursors import Cursor
@@ -27,6 +27,7 @@ from ..protocol.feeds import harmless_filter, starts_by_version
 from ..protocol.odata import build_filter, build_url, check_next, skiptoken
 from .divisions import Division
 from .news import HeldPages, facts_of, news_of, with_withdrawn
+from .reading import Arrived, PageReader
 from .reconcile import reads_whole
 from .removals import Gone, Removals
 from .result import Status, StreamResult
@@ -74,6 +75,7 @@ class Chain:
             division.code, self.entity.name, shape.plan.label, started_at=run.clock.now()
         )
         self.removals = Removals(shape, division.code, stored, run.options)
+        self.reader = PageReader(run, self.target, self._tell)
         self._met: list[pa.Table] | None = None
         self._held: HeldPages | None = None
         self._removed = 0
@@ -143,11 +145,11 @@ class Chain:
         before: Cursor | None = self.cursor  # until the first page is there
         resumed = skiptoken(self._url()) is not None
         while self.cursor.scan is not None:
-            if self.run.rounds.must_stop():
+            if self.reader.error is None and self.run.rounds.must_stop():
                 return False
             url = self._url()
             try:
-                page = await self._page(url)
+                arrived = await self._pages(url)
             except RefusedError as error:
                 if await self._leaves_out_withdrawn(error, url):
                     continue
@@ -160,7 +162,8 @@ class Chain:
                 continue
             resumed = False
             before = None
-            await self._take(page)
+            for one in arrived:
+                await self._take(one.page, one.at)
         return self.result.status == "running"
 
     def _keep_place(self, before: Cursor | None) -> None:
@@ -234,22 +237,14 @@ class Chain:
             return build_filter(feed.cursor, since)
         return harmless_filter(feed)
 
-    async def _page(self, url: str) -> Page:
-        feed, schema = self._feed()
-        self.target.path = feed.path
-        return await self.run.connection.client.get(
-            self.target,
-            url,
-            lambda body: parse_page(
-                body, schema, division=self.division.code, where=self.target.where
-            ),
-        )
+    async def _pages(self, url: str) -> list[Arrived]:
+        return await self.reader.read(url, *self._feed())
 
-    async def _take(self, page: Page) -> None:
+    async def _take(self, page: Page, at: float) -> None:
         before, scan = self.cursor, self.cursor.scan
         if scan is None:
             raise RuntimeError("a page without a scan")
-        self.run.rounds.count_page(page.table.num_rows)
+        self.run.rounds.count_rows(page.table.num_rows)
         self._note_surprises(page)
         link = self._checked_link(page)
         table = page.table
@@ -267,7 +262,7 @@ class Chain:
         dropped = self.cursor.dropped
         table = with_withdrawn(self.shape, self.division.code, self.stored, table, dropped)
         self.result.rows += table.num_rows
-        stamped = rows.stamp(table, max(self.run.clock.now(), scan.started_at))
+        stamped = rows.stamp(table, max(at, scan.started_at))
         if after.scan is not None:
             await self._load(stamped, after)
         else:
@@ -398,6 +393,10 @@ class Chain:
             self.cursor = cursor
         self.result.calls = self.target.calls
         await self.emit(table, cursor)
+        self._tell()
+
+    def _tell(self) -> None:
+        self.result.calls = self.target.calls
         self.run.on_progress(self.result)
 
     def _count_shared_calls(self) -> None:

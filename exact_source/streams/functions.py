@@ -27,6 +27,7 @@ from ..pages.page import Page
 from ..pages.shape import Shape
 from ..protocol.feeds import Plan
 from ..protocol.odata import build_url, format_literal, skiptoken
+from .reading import Arrived
 from .result import Status, StreamResult
 from .stream import Stream
 
@@ -130,7 +131,7 @@ class FunctionStream(Stream):
             self._find_place(scan.next)
         if self._place >= len(self._asked):
             self._look_for_unmet()
-            await self._take(Page(self._empty(), None, None, ()))
+            await self._take(Page(self._empty(), None, None, ()), self.run.clock.now())
             return self.result.status == "running"
         return await super()._scan()
 
@@ -203,10 +204,14 @@ class FunctionStream(Stream):
 
     # -- rows ----------------------------------------------------------------------------------
 
-    async def _page(self, url: str) -> Page:
-        page = await super()._page(url)
-        page.table = self._completed(page.table)
-        return page
+    async def _pages(self, url: str) -> list[Arrived]:
+        self.reader.together = (
+            False  # each page is completed with the values that it was asked with
+        )
+        arrived = await super()._pages(url)
+        for one in arrived:
+            one.page.table = self._completed(one.page.table)
+        return arrived
 
     def _completed(self, table: pa.Table) -> pa.Table:
         """The rows with what they were asked with, and numbered if they have no key."""

@@ -63,9 +63,12 @@ class Rounds:
         self._pages = self._rows = self.history_rows = 0
         self.began_at = self._clock.now()
 
-    def count_page(self, rows: int) -> None:
-        """Note that a page was read."""
+    def count_page(self) -> None:
+        """Note that a page came."""
         self._pages += 1
+
+    def count_rows(self, rows: int) -> None:
+        """Note what was on it."""
         self._rows += rows
 
     def is_settled(self, entity: str, division: int) -> bool:

@@ -266,12 +266,12 @@ def test_one_page_that_is_wrong_costs_no_page_before_it(make_world: MakeWorld) -
     with world.watch() as calls:
         outcome = world.sync("transaction_lines")
     assert result(outcome, "transaction_lines", world.division).status == "failed"
-    wrong = links(calls, LINES)[-1]
+    *read, wrong = links(calls, LINES)[:3]
 
     with world.watch() as more:
         assert world.sync("transaction_lines").exit_code == 0
     assert links(more, LINES)[0] == wrong
-    assert not set(links(calls, LINES)[:-1]) & set(links(more, LINES)) - {"None"}
+    assert not set(read) & set(links(more, LINES)) - {"None"}
     world.assert_equal("transaction_lines")
 
 

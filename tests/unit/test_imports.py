@@ -20,7 +20,7 @@ ROOMS = [
 # The same within a room.
 ORDER = {
     "protocol": ["odata", "limits", "cursors", "feeds", "planning"],
-    "pages": ["columns", "misfits", "envelope", "schema", "page", "rows", "shape"],
+    "pages": ["columns", "misfits", "envelope", "schema", "parsed", "fast", "page", "rows", "shape"],
     "api": [
         "answers", "target", "transport", "client", "listing", "metadata", "dropping", "tombstones",
         "refusals", "start_versions", "counting",
@@ -28,7 +28,7 @@ ORDER = {
     "destination": ["names", "jobs", "stored", "first_load", "tables", "history", "comments", "indexes"],
     "streams": [
         "options", "result", "rounds", "keyless", "selection", "connection", "divisions", "tombstones",
-        "start_versions", "news", "run", "removals", "reconcile", "chain", "stream", "functions",
+        "start_versions", "news", "run", "removals", "reconcile", "reading", "chain", "stream", "functions",
         "states", "outcomes", "once", "batches", "resources",
     ],
     "cli.check": ["findings", "machine", "exact_online", "destination", "command"],

@@ -13,7 +13,7 @@ import pytest
 
 from exact_source.entities import load_catalogue
 from exact_source.errors import ContractError
-from exact_source.pages import page as pages
+from exact_source.pages import fast
 from exact_source.pages.page import (
     BrokenPageError,
     Page,
@@ -60,7 +60,7 @@ def value(column: str, field: str, sent: Any, schema: PageSchema = LINES) -> Any
 
 
 def is_fast(page_body: bytes, schema: PageSchema = LINES) -> bool:
-    return pages._parse_fast(page_body, schema) is not None
+    return fast.read([page_body], schema) is not None
 
 
 # --- forms

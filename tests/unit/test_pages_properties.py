@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from exact_source.entities import Column, load_catalogue
 from exact_source.errors import ContractError
+from exact_source.pages import fast as quick
 from exact_source.pages import page as pages
-from exact_source.pages.page import Page, PageSchema, concat, parse_page
+from exact_source.pages.page import Page, PageSchema, concat, parse_page, parse_pages
 
 # One column of every type, the keys of a real entity replaced by it.
 LETTERS = "gsfmihyltbx"
@@ -133,7 +134,7 @@ def test_rows_come_out_as_they_went_in(case: tuple[list[dict[str, Any]], bytes])
 
 def both(body: bytes) -> tuple[Any, Any]:
     """The page by the fast and by the slow way; ``None`` if that way does not take it."""
-    fast = pages._parse_fast(body, SCHEMA)
+    fast = quick.read([body], SCHEMA)
     try:
         slow = pages._parse_slow(body, SCHEMA, "a of 7")
     except (ContractError, RecursionError):
@@ -150,7 +151,7 @@ def same(fast: Any, slow: Any) -> bool:
             a.type == b.type
             for a, b in zip(fast.arrays.values(), slow.arrays.values(), strict=True)
         )
-        and (fast.rows, fast.next_url, fast.count) == (slow.rows, slow.next_url, slow.count)
+        and fast.answers == slow.answers
     )
 
 
@@ -246,3 +247,85 @@ def test_pages_add_up(parts: list[list[dict[str, Any]]]) -> None:
     whole = concat(tables)
     assert whole.num_rows == sum(map(len, parts))
     assert whole.column_names[: len(SCHEMA.arrow)] == SCHEMA.arrow.names
+
+
+@st.composite
+def chains(draw: Any) -> list[bytes]:
+    """Pages that follow each other, with rows on each; the last leads on, too."""
+    escape, size = draw(st.booleans()), draw(st.integers(1, 4))
+    metadata = {"uri": "https://x/('a')", "type": "T"}
+    bodies = []
+    for number in range(size):
+        page = [
+            {"__metadata": metadata} | {f: sent(f, v, draw) for f, v in row.items()}
+            for row in draw(st.lists(rows, min_size=1, max_size=3))
+        ]
+        d = {"results": page, "__next": f"https://x/api?$skiptoken={number}"}
+        bodies.append(encode({"d": d}, escape).encode())
+    return bodies
+
+
+def same_pages(bodies: list[bytes]) -> bool:
+    """Whether pages that are read together are those that are read one by one; ``False``: they are not."""
+    together = parse_pages(bodies, SCHEMA, division=7)
+    if together is None:
+        return False
+    for page, body in zip(together, bodies, strict=True):
+        alone = parse(body)
+        assert page.table.equals(alone.table)
+        assert (page.next_url, page.count) == (alone.next_url, alone.count)
+        assert (page.surprises, alone.surprises) == ((), ())
+        page.table.validate(full=True)
+    return True
+
+
+@settings(deadline=None, max_examples=300)
+@given(chains())
+def test_pages_read_together_are_those_read_one_by_one(bodies: list[bytes]) -> None:
+    assert same_pages(bodies) == all(quick.read([body], SCHEMA) is not None for body in bodies)
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.data())
+def test_a_damaged_page_among_others_is_never_read_as_something_else(data: st.DataObject) -> None:
+    bodies = data.draw(chains())
+    which = data.draw(st.integers(0, len(bodies) - 1))
+    bodies[which] = garbled(bodies[which], data.draw)
+    same_pages(bodies)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(odd_rows, min_size=1, max_size=3), st.lists(odd_rows, min_size=1, max_size=3))
+def test_odd_pages_read_together_are_those_read_one_by_one(
+    first: list[dict[str, Any]], second: list[dict[str, Any]]
+) -> None:
+    same_pages([json.dumps({"d": {"results": part}}).encode() for part in (first, second)])
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_a_link_seen_from_the_end_is_the_one_that_reading_finds(data: st.DataObject) -> None:
+    (body, *_) = data.draw(chains())
+    assert quick.link_of(body) == (None if b"\\/" in body[-60:] else "https://x/api?$skiptoken=0")
+    body = garbled(body, data.draw)
+    found = quick.link_of(body)
+    with suppress(ValueError, RecursionError):
+        answer = json.loads(body)
+        assert found is None or found == answer["d"]["__next"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"d":{"results":[],"__next":"u"}}',
+        b'{"d":{"results":[{}]}}',
+        b'{"d":[{}]}',
+        b'{"d":{"__next":"u","results":[{}]}}',
+        b'{"d":{"results":[{"Xs":"}],\\"__next\\":\\"u\\"}}"}]}}',
+        b'{"d":{"results":[{}],"__next":"u"}',
+        b'<html>}],"__next":"u"}}',
+        b"",
+    ],
+)
+def test_no_link_is_seen_where_there_is_none_or_no_row(body: bytes) -> None:
+    assert quick.link_of(body) is None

@@ -1,0 +1,74 @@
+"""What the bytes of some answers turned out to hold, before it is a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pyarrow as pa
+
+SurpriseKind = Literal["unknown", "misfit", "rounded", "repeated", "null key"]
+Extras = dict[int, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Surprise:
+    """Something on a page that the catalogue does not promise; it never holds a value.
+
+    Attributes:
+        kind: ``unknown``: a field that was not asked for, kept in ``_extra``; ``misfit``: null in
+            the column, the value is in ``_extra``; ``rounded``: the column holds less than was
+            sent, the value is in ``_extra``; ``repeated``: a row had the field twice, the column
+            holds the last value; ``null key``: rows without this part of their key.
+        column: Exact's name of the field.
+        rows: How many rows.
+    """
+
+    kind: SurpriseKind
+    column: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What stands around the rows of one answer.
+
+    Attributes:
+        rows: How many it has.
+        next_url: ``__next`` as it was given; ``None`` on the last page.
+        count: ``__count``; ``None`` unless it was asked for.
+    """
+
+    rows: int
+    next_url: str | None
+    count: int | None
+
+
+@dataclass(slots=True)
+class Parsed:
+    """The rows of some answers, one after the other, as columns under Exact's names.
+
+    Attributes:
+        arrays: Field -> column, in the types in which they are kept.
+        raw: Code -> the same as it came.
+        answers: What the answers hold besides, in the order of their rows.
+        extras: Row -> field -> value without a place in a column.
+        surprises: What did not fit.
+    """
+
+    arrays: dict[str, pa.Array]
+    raw: dict[str, pa.Array]
+    answers: list[Around]
+    extras: Extras
+    surprises: list[Surprise]
+
+    @property
+    def rows(self) -> int:
+        """Of all answers."""
+        return sum(answer.rows for answer in self.answers)
+
+
+def counted(found: Iterable[tuple[SurpriseKind, str, int]]) -> list[Surprise]:
+    """Those that concern any row."""
+    return [Surprise(kind, field, rows) for kind, field, rows in found if rows]
