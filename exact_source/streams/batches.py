@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ..protocol.cursors import Cursor
-from .news import HeldRows
+from .news import Held
 from .states import DivisionStates
 
 # A batch is a row group of a parquet file: each costs dlt, the file and the database something, so large
@@ -36,7 +36,7 @@ class Batch:
         of_all: Counts their rows together with those of other entities.
     """
 
-    def __init__(self, states: DivisionStates, of_all: HeldRows) -> None:
+    def __init__(self, states: DivisionStates, of_all: Held) -> None:
         self._states = states
         self._of_all = of_all
         self._items: list[Item] = []
@@ -79,7 +79,7 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
 
 
 async def batches(
-    items: asyncio.Queue[Item | None], states: DivisionStates, of_all: HeldRows
+    items: asyncio.Queue[Item | None], states: DivisionStates, of_all: Held
 ) -> AsyncIterator[pa.Table]:
     """Batches of whole items, until ``None`` comes."""
     batch = Batch(states, of_all)

@@ -75,7 +75,7 @@ class Chain:
             division.code, self.entity.name, shape.plan.label, started_at=run.clock.now()
         )
         self.removals = Removals(shape, division.code, stored, run.options)
-        self.reader = PageReader(run, self.target, self._tell)
+        self.reader = PageReader(run, self.target, division.code, self._tell)
         self._met: list[pa.Table] | None = None
         self._held: HeldPages | None = None
         self._removed = 0

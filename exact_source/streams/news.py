@@ -78,8 +78,8 @@ def with_withdrawn(
 
 
 @dataclass
-class HeldRows:
-    """How many rows are held back, of all lists or of all entities together."""
+class Held:
+    """How much is held back: rows of all lists or of all entities, or bytes of all pages."""
 
     count: int = 0
 
@@ -91,7 +91,7 @@ class HeldPages:
         of_all: Counts them together with those of other lists.
     """
 
-    def __init__(self, of_all: HeldRows) -> None:
+    def __init__(self, of_all: Held) -> None:
         self._of_all = of_all
         self._pages: list[pa.Table] = []
 

@@ -17,8 +17,8 @@ from ..pages.page import BrokenPageError, Page, PageSchema, parse_page, parse_pa
 from ..protocol.odata import check_next
 from .run import Run
 
-# Bodies that wait for each other. A page that is half as large as all gains nothing by company.
-TOGETHER_PAGES, TOGETHER_BYTES = 16, 1 << 20
+# Bodies that wait for each other, those of all streams together, and one that gains nothing by company.
+TOGETHER_PAGES, TOGETHER_BYTES, BYTES_OF_ALL = 16, 1 << 20, 1 << 25
 ALONE_BYTES = TOGETHER_BYTES // 2
 
 
@@ -46,6 +46,7 @@ class PageReader:
     Args:
         run: What all streams share.
         target: Whose calls they are.
+        division: Its code.
         on_call: Is told of each answer.
 
     Attributes:
@@ -53,11 +54,14 @@ class PageReader:
         error: What became of the call after the pages that were read last; ``None``: nothing, or no call.
     """
 
-    def __init__(self, run: Run, target: Target, on_call: Callable[[], None]) -> None:
+    def __init__(
+        self, run: Run, target: Target, division: int, on_call: Callable[[], None]
+    ) -> None:
         self.together = True
         self.error: Exception | None = None
         self._run = run
         self._target = target
+        self._division = division
         self._on_call = on_call
         self._error_at = ""
 
@@ -75,26 +79,35 @@ class PageReader:
             raise late
         self._target.path = feed.path
         unread: list[_Unread] = []
-        last: list[Arrived] = []
+        try:
+            last = await self._gather(unread, url, feed, schema)
+        finally:
+            self._run.unread_bytes.count -= sum(len(one.body) for one in unread)
+        read = self._parsed(unread, schema)
+        if len(read) == len(unread):
+            read += last
+        # None is there if the first is no page: it is asked for again, by itself.
+        return read or await self.read(url, feed, schema)
+
+    async def _gather(
+        self, unread: list[_Unread], url: str, feed: Feed, schema: PageSchema
+    ) -> list[Arrived]:
+        """Add to ``unread`` while pages are small and lead on; gives the page that is not, if one came."""
         following: str | None = url
-        while following is not None and not last:
+        while following is not None:
             try:
                 answer = await self._get(following, schema)
             except Exception as error:
                 if not unread:
                     raise
                 self._keep(error, following)
-                break
+                return []
             if isinstance(answer, Arrived):
-                last = [answer]
-            else:
-                unread.append(answer)
-                following = self._following(unread, feed)
-        if not unread:
-            return last
-        read, are_all = self._parsed(unread, schema)
-        # None is there if the first is no page: it is asked for again, by itself.
-        return (read + last if are_all else read) or await self.read(url, feed, schema)
+                return [answer]
+            unread.append(answer)
+            self._run.unread_bytes.count += len(answer.body)
+            following = self._following(unread, feed)
+        return []
 
     def _keep(self, error: Exception, url: str) -> None:
         self.error, self._error_at = error, url
@@ -118,10 +131,7 @@ class PageReader:
 
     def _following(self, unread: Sequence[_Unread], feed: Feed) -> str | None:
         """The link to go on with at once; ``None``: first read what is there."""
-        are_enough = (
-            len(unread) >= TOGETHER_PAGES or sum(len(one.body) for one in unread) >= TOGETHER_BYTES
-        )
-        if are_enough or self._run.rounds.must_stop():
+        if self._are_enough(unread) or self._run.rounds.must_stop():
             return None
         base_url = self._run.connection.client.base_url
         try:
@@ -130,36 +140,33 @@ class PageReader:
             return None  # who takes the page says so
         return None if link in {one.url for one in unread} else link
 
-    def _parsed(self, unread: Sequence[_Unread], schema: PageSchema) -> tuple[list[Arrived], bool]:
-        """The pages, up to one that is none or leads elsewhere than was followed; whether that is all."""
-        bodies = [one.body for one in unread]
-        pages = parse_pages(bodies, schema, division=self._division)
-        if pages is None or any(p.next_url != u.link for p, u in zip(pages, unread, strict=True)):
+    def _are_enough(self, unread: Sequence[_Unread]) -> bool:
+        return (
+            len(unread) >= TOGETHER_PAGES
+            or sum(len(one.body) for one in unread) >= TOGETHER_BYTES
+            or self._run.unread_bytes.count >= BYTES_OF_ALL
+        )
+
+    def _parsed(self, unread: Sequence[_Unread], schema: PageSchema) -> list[Arrived]:
+        """What came as pages, up to the first that is none."""
+        if not unread:
+            return []
+        pages = parse_pages([one.body for one in unread], schema, division=self._division)
+        if pages is None:
             self.together = False
             return self._parsed_one_by_one(unread, schema)
-        read = [Arrived(page, one.at) for page, one in zip(pages, unread, strict=True)]
-        return read, True
+        return [Arrived(page, one.at) for page, one in zip(pages, unread, strict=True)]
 
-    def _parsed_one_by_one(
-        self, unread: Sequence[_Unread], schema: PageSchema
-    ) -> tuple[list[Arrived], bool]:
+    def _parsed_one_by_one(self, unread: Sequence[_Unread], schema: PageSchema) -> list[Arrived]:
         read: list[Arrived] = []
         for one in unread:
             try:
                 read.append(Arrived(self._page(one.body, schema), one.at))
             except BrokenPageError:
-                return read, False
+                break
             except ContractError as error:
                 if not read:
                     raise
                 self._keep(error, one.url)
-                return read, False
-            if read[-1].page.next_url != one.link:
-                return read, False
-        return read, True
-
-    @property
-    def _division(self) -> int:
-        if self._target.division is None:
-            raise RuntimeError("pages of no division")
-        return self._target.division
+                break
+        return read

@@ -18,7 +18,7 @@ from ..protocol.limits import DAY_S, Limits
 from .connection import Connection
 from .divisions import Divisions
 from .keyless import Keyless
-from .news import HeldRows
+from .news import Held
 from .options import Options
 from .result import StreamResult
 from .rounds import Rounds
@@ -48,6 +48,7 @@ class Run:
         first_loads: Entity -> how its table is filled.
         held_rows: Of all lists that are held back until they are there as a whole.
         batched_rows: Of all entities, that wait to be handed to dlt.
+        unread_bytes: Of all pages that wait to be parsed.
     """
 
     stored: Stored
@@ -92,8 +93,9 @@ class Run:
         self.started_at = self.refresh_asked_at = self.rounds.began_at
         self.arrived: set[str] | None = None
         self.first_loads: dict[str, FirstLoad] = {}
-        self.held_rows = HeldRows()
-        self.batched_rows = HeldRows()
+        self.held_rows = Held()
+        self.batched_rows = Held()
+        self.unread_bytes = Held()
         self._users = 0
         self._knows_earlier_calls = False
 
