@@ -1,7 +1,7 @@
 """Eight processes share one connection: nothing is refused and nothing is lost.
 
-Each process rotates EXACT_TEST_ROTATIONS times (default 10). ``make proofs-tokens`` takes 200, and on
-BigQuery's emulator some.
+Each process rotates EXACT_TEST_ROTATIONS times (default 10). ``make proofs-tokens`` takes 200, and those
+of BigQuery too, on its emulator.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ BIGQUERY = pytest.param(
     "dlt-bigquery",
     marks=[
         pytest.mark.xdist_group("bigquery"),
-        pytest.mark.skipif(ROTATIONS < 100, reason="some seconds a rotation; make proofs-tokens"),
+        pytest.mark.skipif(ROTATIONS < 100, reason="a second a rotation; make proofs-tokens"),
     ],
 )
 SHARED = ["file", "file-encrypted", "sqlite", "postgres", "dlt-postgres", BIGQUERY]
-SLOWER = {"dlt-bigquery": 100}  # each statement is a job, here of an emulator
 
 
 @pytest.fixture
@@ -51,15 +50,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreSpec]
 def test_no_process_is_refused_and_no_pair_is_lost(exact: Exact, store: StoreSpec) -> None:
     store.open().save_tokens(exact.new_tokens())
     connection = exact.connection(store)
-    rotations = max(1, ROTATIONS // SLOWER.get(store.kind, 1))
-
-    worker = start_worker("rotate", connection.to_json(), str(rotations), str(PROCESSES))
+    worker = start_worker("rotate", connection.to_json(), str(ROTATIONS), str(PROCESSES))
     results = json.loads(worker.communicate()[0])
 
     assert [result["errors"] for result in results] == [[]] * PROCESSES
-    assert [result["rotations"] for result in results] == [rotations] * PROCESSES
+    assert [result["rotations"] for result in results] == [ROTATIONS] * PROCESSES
     requests = exact.box.token_requests
-    assert [request.status for request in requests] == [200] * (PROCESSES * rotations)
+    assert [request.status for request in requests] == [200] * (PROCESSES * ROTATIONS)
     assert len({request.form["refresh_token"] for request in requests}) == len(requests)
     exact.clock.advance(575)
     assert exact.is_good(asyncio.run(connection.oauth().access_token()))
