@@ -1,7 +1,6 @@
 """Answers read by ``pyarrow.json``, without a Python object per value; only those in which all fits.
 
-One call reads several answers: about half of what a page of 60 rows costs is the same for a page of
-none, so small pages are read together.
+One call reads several answers: each call takes as long as a hundred rows.
 """
 
 from __future__ import annotations
@@ -92,7 +91,8 @@ def _read(
         read_options=pj.ReadOptions(use_threads=False, block_size=len(text) + 1),
         parse_options=schema.parse_options(around, bare=bare),
     )
-    # As many as there are bodies: each begins with a brace, so that none can end within another.
+    # As many as there are bodies: each begins with {"d":, which is an error inside of another, where no
+    # row has such a field, so that none can end in another.
     if table.num_rows != len(bodies):
         return None
     answers, rows = _unwrapped(table.column("d").chunk(0), bare=bare)

@@ -91,7 +91,7 @@ def parse_pages(bodies: Sequence[bytes], schema: PageSchema, *, division: int) -
     try:
         found = fast.read(bodies, schema)
         return None if found is None or found.surprises else _pages(found, schema, division, "")
-    except (ContractError, RecursionError):
+    except (ContractError, pa.ArrowException, RecursionError):
         return None
 
 

@@ -145,6 +145,7 @@ class Chain:
         before: Cursor | None = self.cursor  # until the first page is there
         resumed = skiptoken(self._url()) is not None
         while self.cursor.scan is not None:
+            # An error of the next page takes no call, and would take one in the next round.
             if self.reader.error is None and self.run.rounds.must_stop():
                 return False
             url = self._url()
@@ -160,9 +161,8 @@ class Chain:
                 await self._restart_scan()
                 resumed = False
                 continue
-            resumed = False
-            before = None
             for one in arrived:
+                resumed, before = False, None
                 await self._take(one.page, one.at)
         return self.result.status == "running"
 
@@ -238,6 +238,8 @@ class Chain:
         return harmless_filter(feed)
 
     async def _pages(self, url: str) -> list[Arrived]:
+        if self.cursor.scan is not None and self.cursor.scan.failures:
+            self.reader.together = False  # it was no page the last time: go no further before it is
         return await self.reader.read(url, *self._feed())
 
     async def _take(self, page: Page, at: float) -> None:

@@ -125,6 +125,7 @@ class FunctionStream(Stream):
         scan = self.cursor.scan
         if scan is None:
             raise RuntimeError("a chain without a scan")
+        self.reader.together = False  # each page is completed with what it was asked with
         # Days of a chain that goes on tomorrow are the days of its beginning.
         self._asked = self._values(datetime.fromtimestamp(scan.started_at, _DUTCH).date())
         if scan.next is not None:
@@ -205,9 +206,6 @@ class FunctionStream(Stream):
     # -- rows ----------------------------------------------------------------------------------
 
     async def _pages(self, url: str) -> list[Arrived]:
-        self.reader.together = (
-            False  # each page is completed with the values that it was asked with
-        )
         arrived = await super()._pages(url)
         for one in arrived:
             one.page.table = self._completed(one.page.table)

@@ -79,7 +79,7 @@ def with_withdrawn(
 
 @dataclass
 class Held:
-    """How much is held back: rows of all lists or of all entities, or bytes of all pages."""
+    """How much is held back, rows or bytes, by all who share it."""
 
     count: int = 0
 

@@ -183,6 +183,28 @@ def test_a_first_page_that_breaks_off_is_asked_for_again_by_itself(world: World)
     world.assert_equal(ENTITY)
 
 
+def test_a_link_that_stands_outside_of_the_page_is_not_followed_for_good(world: World) -> None:
+    def lead_astray(answer: Any) -> None:
+        further = answer["d"]["__next"].replace("$skiptoken=guid'", "$skiptoken=guid'f")
+        answer["x"] = {"y": [{}], "__next": further}
+
+    with altered(world, 4, lead_astray), world.watch() as calls:
+        assert world.sync(ENTITY).exit_code == 0
+
+    assert any("guid'f" in token for token in tokens(calls)), "it was not even tried"
+    world.assert_equal(ENTITY)
+
+
+def test_a_page_that_was_none_the_last_time_is_asked_for_alone(world: World) -> None:
+    for number in (4, 1):  # of this sync; the second one goes on there
+        with (
+            altered(world, number, lambda answer: first_row(answer).update(Division=1)),
+            world.watch() as calls,
+        ):
+            assert world.sync(ENTITY).exit_code == 1
+    assert len(tokens(calls)) == 1
+
+
 @pytest.mark.parametrize("wrong", [1, 4])
 def test_a_row_of_another_company_is_refused_without_another_call_for_it(
     world: World, wrong: int
