@@ -90,7 +90,7 @@ def run_behind(resource: DltResource) -> Run | None:
     return None
 
 
-def refuse_other_key(resource: DltResource, keys: set[str]) -> None:
+def refuse_other_key(resource: DltResource | None, keys: set[str]) -> None:
     """See that rows are still merged by their own key, whatever a script has adapted.
 
     By another one, rows that are different would replace each other.
@@ -98,6 +98,8 @@ def refuse_other_key(resource: DltResource, keys: set[str]) -> None:
     Raises:
         ConfigurationError: If they are not.
     """
+    if resource is None:  # renamed
+        return
     hints: Any = resource._hints or {}  # noqa: SLF001 (dlt has no other way to ask)
     for name in ("primary_key", "merge_key"):
         chosen = hints.get(name)
@@ -198,7 +200,7 @@ class EntityReader:
     def _begin(self, stored: Stored) -> DivisionStates:
         """The entity's cursors; the first entity of a run looks at what concerns all of them."""
         run = self.run
-        refuse_other_key(dlt.current.source().resources[self.name], self._keys)
+        refuse_other_key(dlt.current.source().resources.get(self.name), self._keys)
         if run.arrived is None:
             run.arrived = stored.completed_loads(load_ids(all_entries()))
             run.tombstones.since = tombstone_starts(run.arrived)

@@ -99,3 +99,11 @@ def test_the_argument_of_a_run_is_no_other_way(cli: Cli) -> None:
         world.pipeline.run(source, primary_key="division")
     assert "accounts: primary_key is division" in str(own_error(failed.value))
     assert not len(calls)
+
+
+def test_a_resource_with_another_name_loads_into_a_table_of_that_name(world: World) -> None:
+    source = run_source(world.make_run(), ["accounts"])
+    world.pipeline.run(source.accounts.with_name("clients"))
+
+    keys = {str(row["id"]) for row in world.table("clients", world.division)}
+    assert keys == {str(key).lower() for key in world.keys("sync/CRM/Accounts")}
