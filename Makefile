@@ -44,7 +44,7 @@ proofs: $(VENV)/.dev
 # kill -9 at every line of a rotation, 8 processes x 200 rotations on each store, the window measured.
 proofs-tokens: $(VENV)/.dev
 	EXACT_TEST_KILLS=0 $(BIN)/python -m pytest -q -n $(JOBS) --timeout=10800 tests/faults/test_auth_kill.py
-	EXACT_TEST_ROTATIONS=200 $(BIN)/python -m pytest -q --timeout=3600 tests/faults/test_auth_rotations.py
+	EXACT_TEST_ROTATIONS=200 $(BIN)/python -m pytest -q --timeout=7200 tests/faults/test_auth_rotations.py tests/faults/test_auth_hosts.py
 	$(BIN)/python -m benchmarks.rotation_window
 
 # The tests of the report look at it in a browser: Debian's, where root can install it. Elsewhere they skip.
