@@ -23,19 +23,17 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any, Self
 
-from .database import Database, commit, said
+from .database import commit
 from .errors import ConfigurationError, HeldError, LeaseStoreError
+from .lease_table import LeaseTable
 from .settings import SECTION, Settings
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection, Engine, Table
+    from sqlalchemy import Engine
 
-TABLE = "exact_leases"
 TTL_S = 60.0
 RENEWALS = 4  # tries within the life of a lease
 POLL_S = 0.5  # between two looks at what another holds
-LOCK_WAIT_S = 10.0
-DIALECTS = ("postgresql", "sqlite")
 
 
 def steady_now() -> float:
@@ -90,24 +88,20 @@ class SqlLeases:
         holder: str | None = None,
         clocks: Clocks | None = None,
     ) -> None:
-        self._database = Database(
-            url_or_engine, user="SqlLeases", lock_wait_s=LOCK_WAIT_S, dialects=DIALECTS
-        )
         self.ttl_s = ttl_s
         self.wait_s = wait_s
         # The end is chance: a process id comes back, and a restarted holder is another one.
         self.holder = f"{holder or f'{socket.gethostname()}:{os.getpid()}'}:{secrets.token_hex(4)}"
-        self._name = name
         self._clocks = clocks or Clocks()
         self._steady = self._clocks.steady
-        self._table = _table()
-        self._now = _database_clock(self._database.dialect, self._clocks.database)
+        self._table = LeaseTable(
+            url_or_engine, name, wall=self._clocks.wall, database_now=self._clocks.database
+        )
         self._guard = threading.RLock()
         self._good_until: dict[str, float] = {}
         self._epochs: dict[str, int] = {}
         self._lost: set[str] = set()
         self._refused: dict[str, tuple[str, float]] = {}  # by whom, until when by our clock
-        self._is_ready = False
         self._stop = threading.Event()
         self._renewing: threading.Thread | None = None
 
@@ -165,16 +159,8 @@ class SqlLeases:
         Raises:
             LeaseStoreError: If the database cannot be asked.
         """
-        from sqlalchemy import select
-
-        columns = self._table.c
-        query = select(columns.item).where(
-            columns.name == self._name,
-            columns.item.startswith(division_item("")),
-            columns.expires_at <= self._now,
-        )
-        with self._transaction() as connection:
-            items = connection.execute(query).scalars().all()
+        with self._table.transaction() as connection:
+            items = self._table.expired(connection, division_item(""))
         return sorted(int(item.rpartition(" ")[2]) for item in items)
 
     # -- single items --------------------------------------------------------------------------
@@ -215,18 +201,11 @@ class SqlLeases:
         if not wanted:
             return
         asked_at = self._steady()
-        with self._transaction() as connection:
-            self._insert_missing(connection, wanted)
-            found = connection.execute(self._look(wanted)).all()
+        with self._table.transaction() as connection:
+            self._table.insert_missing(connection, wanted)
+            found = self._table.look(connection, wanted)
             free = [row.item for row in found if self._is_free(row)]
-            if free:
-                connection.execute(
-                    self._mine(self._table.update(), free).values(
-                        holder=self.holder,
-                        epoch=self._table.c.epoch + 1,
-                        expires_at=self._now + self.ttl_s,
-                    )
-                )
+            self._table.give(connection, free, self.holder, self.ttl_s)
             commit(connection)
         with self._guard:
             for row in found:
@@ -246,14 +225,11 @@ class SqlLeases:
         if not epochs:
             return
         asked_at = self._steady()
-        with self._transaction() as connection:
-            found = connection.execute(self._look(sorted(epochs))).all()
+        with self._table.transaction() as connection:
+            found = self._table.look(connection, sorted(epochs))
             # Also after it ran out: the epoch says that nobody had it since.
             kept = [row.item for row in found if row.epoch == epochs[row.item]]
-            if kept:
-                connection.execute(
-                    self._mine(self._table.update(), kept).values(expires_at=self._now + self.ttl_s)
-                )
+            self._table.extend(connection, kept, self.ttl_s)
             commit(connection)
         with self._guard:
             for row in found:
@@ -274,11 +250,10 @@ class SqlLeases:
                 self._good_until.pop(item, None)
         if not epochs:
             return
-        with self._transaction() as connection:
-            found = connection.execute(self._look(sorted(epochs))).all()
+        with self._table.transaction() as connection:
+            found = self._table.look(connection, sorted(epochs))
             mine = [row.item for row in found if row.epoch == epochs[row.item]]
-            if mine:
-                connection.execute(self._mine(self._table.update(), mine).values(expires_at=0.0))
+            self._table.end(connection, mine)
             commit(connection)
 
     # -- inside --------------------------------------------------------------------------------
@@ -315,45 +290,6 @@ class SqlLeases:
             self._good_until.pop(item, None)
             self._refused[item] = holder, self._steady() + left_s
 
-    def _look(self, items: Sequence[str]) -> Any:
-        """Rows of items, locked, always in one order, so that two workers cannot lock crosswise."""
-        from sqlalchemy import select
-
-        columns = self._table.c
-        left_s = (columns.expires_at - self._now).label("left_s")
-        query = select(columns.item, columns.holder, columns.epoch, left_s)
-        return self._mine(query, items).order_by(columns.item).with_for_update()
-
-    def _mine(self, statement: Any, items: Sequence[str]) -> Any:
-        columns = self._table.c
-        return statement.where(columns.name == self._name, columns.item.in_(items))
-
-    def _insert_missing(self, connection: Connection, items: Sequence[str]) -> None:
-        from sqlalchemy.dialects import postgresql, sqlite
-
-        insert: Any = (postgresql if self._database.dialect == "postgresql" else sqlite).insert
-        rows = [
-            {"name": self._name, "item": i, "holder": "", "epoch": 0, "expires_at": 0.0}
-            for i in items
-        ]
-        connection.execute(insert(self._table).on_conflict_do_nothing(), rows)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            if not self._is_ready:
-                self._database.create(self._table)
-                self._is_ready = True
-            with self._database.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise LeaseStoreError(
-                f"table {TABLE} in {self._database.where}: {said(error)}",
-                resumes_at=self._clocks.wall(),
-            ) from error
-
 
 def division_item(division: int | str) -> str:
     """What a division's lease is called."""
@@ -374,29 +310,3 @@ def leases_from_settings(settings: Settings) -> SqlLeases | None:
             "example postgresql://user:password@host/database"
         )
     return SqlLeases(settings.token_url, name=settings.token_name, ttl_s=settings.lease_s)
-
-
-def _database_clock(dialect: str, now: Callable[[], float] | None) -> ColumnElement[float]:
-    """Seconds since the epoch by the database, an expression that each statement evaluates anew."""
-    from sqlalchemy import Double, bindparam, cast, extract, func, literal_column
-
-    if now is not None:
-        return bindparam(None, callable_=now, type_=Double())
-    if dialect == "postgresql":
-        # Not now(), which stands still while a transaction waits for a row.
-        return cast(extract("epoch", func.clock_timestamp()), Double)
-    return literal_column("(julianday('now') - 2440587.5) * 86400.0", Double())
-
-
-def _table() -> Table:
-    from sqlalchemy import Column, Double, Integer, MetaData, String, Table
-
-    return Table(
-        TABLE,
-        MetaData(),
-        Column("name", String(200), primary_key=True),
-        Column("item", String(200), primary_key=True),
-        Column("holder", String(200), nullable=False),
-        Column("epoch", Integer, nullable=False),
-        Column("expires_at", Double, nullable=False),
-    )

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from exact_source.errors import ConfigurationError, HeldError, LeaseStoreError
-from exact_source.leases import TABLE, Clocks, SqlLeases, division_item, leases_from_settings
+from exact_source.lease_table import TABLE
+from exact_source.leases import Clocks, SqlLeases, division_item, leases_from_settings
 from exact_source.orchestration import open_divisions
 from exact_source.settings import Settings
 from exact_source.source import run_source
