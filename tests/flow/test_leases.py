@@ -85,6 +85,22 @@ def test_an_item_has_one_holder_until_it_is_given_back(url: str) -> None:
     assert (a.holds(ITEM), b.holds(ITEM)) == (False, True)
 
 
+def test_connections_with_names_of_their_own_share_a_table_but_no_item(url: str) -> None:
+    times = Times()
+    mine, other, rival = (
+        SqlLeases(url, name=name, ttl_s=TTL_S, holder=name, clocks=times.clocks())
+        for name in ("mine", "other", "other")
+    )
+    mine.take([ITEM])
+    other.take([ITEM])
+    assert (mine.holds(ITEM), other.holds(ITEM)) == (True, True)
+
+    mine.release()
+    rival.take([ITEM])
+    assert (other.holds(ITEM), rival.holds(ITEM)) == (True, False)
+    assert (mine.free_divisions(), other.free_divisions()) == ([1], [])
+
+
 def test_what_is_renewed_stays_and_what_is_not_is_taken_over(url: str) -> None:
     times = Times()
     a, b = worker(url, times, "a"), worker(url, times, "b")
