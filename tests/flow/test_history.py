@@ -9,7 +9,7 @@ import dlt
 import pytest
 
 from exact_source.errors import ConfigurationError
-from exact_source.streams import rounds
+from exact_source.streams import reading, rounds
 from exact_source.streams.result import StreamResult
 from tests.conftest import MakeWorld
 from tests.destinations import FROM, TO, states
@@ -137,6 +137,7 @@ def test_a_round_ends_before_too_many_rows_wait_for_its_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rounds, "HISTORY_ROWS", 5)
+    monkeypatch.setattr(reading, "TOGETHER_PAGES", 1)  # rows count once their page is parsed
     outcome = world.sync("accounts", history="accounts")
 
     assert outcome.exit_code == 0
