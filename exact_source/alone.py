@@ -18,10 +18,6 @@ from filelock import FileLock, Timeout
 
 from .errors import HeldError
 
-# For a sync, unless the user says otherwise. DuckDB would take four fifths of the machine's memory for its
-# cache; merges and appends need far less. It would take all cores for one file of rows, and two of them took
-# twice the CPU seconds of one and no less time; several files are loaded side by side by dlt in any case.
-DUCKDB_SETTINGS = {"memory_limit": "1GB", "threads": "1"}
 DESTINATION_MARK = "exact_destination"
 
 
@@ -101,9 +97,6 @@ def destination_of(pipeline: dlt.Pipeline) -> str:
 def held_open(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
     """Keep a DuckDB file open over the rounds; each closing writes a checkpoint.
 
-    Its memory and its threads are bounded, unless the user says otherwise by dlt's settings:
-    ``memory_limit`` and ``threads`` in ``global_config`` of the destination's credentials.
-
     Raises:
         HeldError: If another process has it open; DuckDB takes one.
     """
@@ -120,6 +113,4 @@ def held_open(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
                     "was done, run again later",
                     resumes_at=now,
                 ) from None
-            for setting in DUCKDB_SETTINGS.keys() - (client.credentials.global_config or {}).keys():
-                client.execute_sql(f"SET {setting} = '{DUCKDB_SETTINGS[setting]}'")
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from .alone import held_open, of_one_destination, only_sync
 from .destination.comments import schema_version, write_comments
 from .destination.indexes import create_indexes
 from .destination.jobs import refuse_silent_failures
+from .destination.memory import bound_memory
 from .errors import (
     AuthenticationError,
     ConfigurationError,
@@ -210,6 +212,9 @@ def read_in_rounds(
             finally:
                 trace(run.results[before:], loaded)
             going_on = run.rounds.go_on(run.results[before:])
+            if going_on:
+                # dlt's errors of settings that are not set hold the frames that they passed, and those rows.
+                gc.collect()
 
 
 @contextmanager
@@ -221,6 +226,7 @@ def working_on(pipeline: dlt.Pipeline, leases: SqlLeases | None, now: float) -> 
             opened.enter_context(sole_worker(pipeline, leases))
         of_one_destination(pipeline)
         opened.enter_context(held_open(pipeline, now))
+        bound_memory(pipeline)
         yield
 
 

@@ -26,7 +26,9 @@ ORDER = {
         "answers", "target", "transport", "client", "listing", "metadata", "dropping", "tombstones",
         "refusals", "start_versions", "counting",
     ],
-    "destination": ["names", "jobs", "stored", "first_load", "tables", "history", "comments", "indexes"],
+    "destination": [
+        "names", "jobs", "memory", "stored", "first_load", "tables", "history", "comments", "indexes",
+    ],
     "streams": [
         "options", "result", "rounds", "keyless", "selection", "connection", "divisions", "tombstones",
         "start_versions", "news", "run", "removals", "reconcile", "reading", "chain", "stream", "functions",

@@ -1,0 +1,33 @@
+"""How much memory a load takes, unless the user says otherwise by dlt's settings."""
+
+from __future__ import annotations
+
+import dlt
+
+# DuckDB would take four fifths of the machine's memory for its cache; merges and appends need far less. It
+# would take all cores for one file of rows, and two of them took twice the CPU seconds of one and no less
+# time; several files are loaded side by side by dlt in any case.
+DUCKDB_SETTINGS = {"memory_limit": "1GB", "threads": "1"}
+# Into Postgres dlt copies by ADBC, which has all rows of a file in memory, and twenty files at once.
+POSTGRES_CAPABILITIES = {"recommended_file_size": 8 << 20, "max_parallel_load_jobs": 2}
+
+
+def bound_memory(pipeline: dlt.Pipeline) -> None:
+    """Have a load take the same memory for many rows as for few.
+
+    Call it while the pipeline is held open: a DuckDB file forgets its settings when it closes. What the
+    user has set stays: ``memory_limit`` and ``threads`` in ``global_config`` of DuckDB's credentials, dlt's
+    ``data_writer.file_max_bytes`` and ``load.workers``, arguments of the destination.
+    """
+    kind = str(pipeline.destination.destination_type)
+    if kind.endswith(".duckdb"):
+        _bound_engine(pipeline)
+    elif kind.endswith(".postgres"):
+        given = pipeline.destination.caps_params
+        pipeline.destination.caps_params = POSTGRES_CAPABILITIES | given
+
+
+def _bound_engine(pipeline: dlt.Pipeline) -> None:
+    with pipeline.sql_client() as client:
+        for setting in DUCKDB_SETTINGS.keys() - (client.credentials.global_config or {}).keys():
+            client.execute_sql(f"SET {setting} = '{DUCKDB_SETTINGS[setting]}'")
