@@ -123,7 +123,7 @@ PARTS = {
     "postgres": [("ours", 0.6, 1000, "postgres"), ("dicts", 0.05, 1000, "postgres")],
     "change": [("change", 0.6, 1000, "duckdb"), ("change", 3, 1000, "duckdb"), ("change", 0.6, 1000, "postgres")],
     "empty": [("empty", 0.001, 1000, "duckdb")],
-    "memory": [("ours", 0.1, 1000, "duckdb"), ("ours", 1, 1000, "duckdb"), ("ours", 3, 1000, "duckdb")],
+    "memory": [("ours", 0.1, 1000, "duckdb"), ("ours", 1, 1000, "duckdb"), ("ours", 3, 1000, "duckdb"), ("ours", 0.1, 1000, "postgres"), ("ours", 3, 1000, "postgres")],
 }  # fmt: skip
 # What is compared is measured so often, and the median counts; the others take minutes.
 TURNS, OFTEN = (

@@ -8,16 +8,17 @@ import dlt
 # would take all cores for one file of rows, and two of them took twice the CPU seconds of one and no less
 # time; several files are loaded side by side by dlt in any case.
 DUCKDB_SETTINGS = {"memory_limit": "1GB", "threads": "1"}
-# Into Postgres dlt copies by ADBC, which has all rows of a file in memory, and twenty files at once.
-POSTGRES_CAPABILITIES = {"recommended_file_size": 8 << 20, "max_parallel_load_jobs": 2}
+# Into Postgres dlt copies by ADBC, which has all rows of a file in memory: so files are small, and fewer than
+# dlt's twenty are copied at once. Some are, since each waits for a connection of its own.
+POSTGRES_CAPABILITIES = {"recommended_file_size": 8 << 20, "max_parallel_load_jobs": 4}
 
 
 def bound_memory(pipeline: dlt.Pipeline) -> None:
     """Have a load take the same memory for many rows as for few.
 
     Call it while the pipeline is held open: a DuckDB file forgets its settings when it closes. What the
-    user has set stays: ``memory_limit`` and ``threads`` in ``global_config`` of DuckDB's credentials, dlt's
-    ``data_writer.file_max_bytes`` and ``load.workers``, arguments of the destination.
+    user has set stays: ``memory_limit`` and ``threads`` in ``global_config`` of DuckDB's credentials,
+    ``recommended_file_size`` and ``max_parallel_load_jobs`` of the destination Postgres.
     """
     kind = str(pipeline.destination.destination_type)
     if kind.endswith(".duckdb"):

@@ -59,7 +59,7 @@ def test_rows_go_into_postgres_in_files_of_a_size_that_the_user_may_set(
     world: World,
     postgres: str,
     monkeypatch: pytest.MonkeyPatch,
-    given: dict[str, int],
+    given: dict[str, Any],
     files: int,
 ) -> None:
     monkeypatch.setitem(memory.POSTGRES_CAPABILITIES, "recommended_file_size", 1)
@@ -69,7 +69,10 @@ def test_rows_go_into_postgres_in_files_of_a_size_that_the_user_may_set(
     world.pipeline = world.new_pipeline(destination=destination)
     assert world.sync(ENTITY).exit_code == 0
 
-    (package,) = world.pipeline.last_trace.last_load_info.load_packages
+    trace = world.pipeline.last_trace
+    assert trace is not None
+    assert trace.last_load_info is not None
+    (package,) = trace.last_load_info.load_packages
     jobs = Counter(job.job_file_info.table_name for job in package.jobs["completed_jobs"])
     assert jobs[ENTITY] == files
     world.assert_equal(ENTITY)
@@ -80,7 +83,7 @@ def test_few_files_go_into_postgres_at_once(world: World, postgres: str) -> None
     world.sync("accounts")
 
     capabilities = world.pipeline.destination.capabilities()
-    assert capabilities.max_parallel_load_jobs == 2
+    assert capabilities.max_parallel_load_jobs == 4
     assert capabilities.recommended_file_size == 8 << 20
 
 
