@@ -16,6 +16,7 @@ from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.destinations.exceptions import DestinationConnectionError
 from filelock import FileLock, Timeout
 
+from .destination.memory import bound_engine
 from .errors import HeldError
 
 DESTINATION_MARK = "exact_destination"
@@ -113,4 +114,5 @@ def held_open(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
                     "was done, run again later",
                     resumes_at=now,
                 ) from None
+            bound_engine(client)
         yield

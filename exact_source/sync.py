@@ -18,7 +18,7 @@ from .alone import held_open, of_one_destination, only_sync
 from .destination.comments import schema_version, write_comments
 from .destination.indexes import create_indexes
 from .destination.jobs import refuse_silent_failures
-from .destination.memory import bound_memory
+from .destination.memory import bound_files
 from .errors import (
     AuthenticationError,
     ConfigurationError,
@@ -226,7 +226,7 @@ def working_on(pipeline: dlt.Pipeline, leases: SqlLeases | None, now: float) -> 
             opened.enter_context(sole_worker(pipeline, leases))
         of_one_destination(pipeline)
         opened.enter_context(held_open(pipeline, now))
-        bound_memory(pipeline)
+        bound_files(pipeline)
         yield
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dlt
 
 # DuckDB would take four fifths of the machine's memory for its cache; merges and appends need far less. It
@@ -13,22 +15,23 @@ DUCKDB_SETTINGS = {"memory_limit": "1GB", "threads": "1"}
 POSTGRES_CAPABILITIES = {"recommended_file_size": 8 << 20, "max_parallel_load_jobs": 4}
 
 
-def bound_memory(pipeline: dlt.Pipeline) -> None:
-    """Have a load take the same memory for many rows as for few.
+def bound_engine(client: Any) -> None:
+    """Have DuckDB take so much at most, until its file closes.
 
-    Call it while the pipeline is held open: a DuckDB file forgets its settings when it closes. What the
-    user has set stays: ``memory_limit`` and ``threads`` in ``global_config`` of DuckDB's credentials,
-    ``recommended_file_size`` and ``max_parallel_load_jobs`` of the destination Postgres.
+    ``memory_limit`` and ``threads`` in ``global_config`` of the credentials say otherwise.
+
+    Args:
+        client: dlt's, with the file open.
     """
-    kind = str(pipeline.destination.destination_type)
-    if kind.endswith(".duckdb"):
-        _bound_engine(pipeline)
-    elif kind.endswith(".postgres"):
+    for setting in DUCKDB_SETTINGS.keys() - (client.credentials.global_config or {}).keys():
+        client.execute_sql(f"SET {setting} = '{DUCKDB_SETTINGS[setting]}'")
+
+
+def bound_files(pipeline: dlt.Pipeline) -> None:
+    """Have a load into Postgres take the same memory for many rows as for few.
+
+    ``recommended_file_size`` and ``max_parallel_load_jobs`` of the destination say otherwise.
+    """
+    if str(pipeline.destination.destination_type).endswith(".postgres"):
         given = pipeline.destination.caps_params
         pipeline.destination.caps_params = POSTGRES_CAPABILITIES | given
-
-
-def _bound_engine(pipeline: dlt.Pipeline) -> None:
-    with pipeline.sql_client() as client:
-        for setting in DUCKDB_SETTINGS.keys() - (client.credentials.global_config or {}).keys():
-            client.execute_sql(f"SET {setting} = '{DUCKDB_SETTINGS[setting]}'")

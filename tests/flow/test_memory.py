@@ -47,11 +47,9 @@ def test_what_duckdb_takes_is_bounded_unless_the_user_says_otherwise(
         "exact_online", destination=dlt.destinations.duckdb(credentials), dataset_name="books",
         pipelines_dir=str(tmp_path / "pipelines"),
     )  # fmt: skip
-    with held_open(pipeline, 0):
-        memory.bound_memory(pipeline)
-        with pipeline.sql_client() as client:
-            settings = "SELECT current_setting('memory_limit'), current_setting('threads')"
-            assert client.execute_sql(settings) == [taken]
+    with held_open(pipeline, 0), pipeline.sql_client() as client:
+        settings = "SELECT current_setting('memory_limit'), current_setting('threads')"
+        assert client.execute_sql(settings) == [taken]
 
 
 @pytest.mark.parametrize(("given", "files"), [({}, 2), ({"recommended_file_size": 1 << 20}, 1)])
