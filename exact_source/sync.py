@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from dlt.destinations.exceptions import DatabaseException
 from dlt.extract.source import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from . import garbage
 from .alone import held_open, of_one_destination, only_sync
 from .destination.comments import schema_version, write_comments
 from .destination.indexes import create_indexes
@@ -213,14 +213,14 @@ def read_in_rounds(
                 trace(run.results[before:], loaded)
             going_on = run.rounds.go_on(run.results[before:])
             if going_on:
-                # dlt's errors of settings that are not set hold the frames that they passed, and those rows.
-                gc.collect()
+                garbage.collect()
 
 
 @contextmanager
 def working_on(pipeline: dlt.Pipeline, leases: SqlLeases | None, now: float) -> Iterator[None]:
     """Be the only worker at a pipeline, and its destination ready."""
     with ExitStack() as opened:
+        opened.enter_context(garbage.sought_seldom())
         opened.enter_context(only_sync(pipeline, now))
         if leases is not None:
             opened.enter_context(sole_worker(pipeline, leases))

@@ -14,6 +14,7 @@ import pytest
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
 from benchmarks.run import measure
+from exact_source import garbage
 from exact_source.alone import held_open
 from exact_source.destination import memory
 from exact_source.streams import batches
@@ -105,3 +106,12 @@ def test_no_row_of_a_round_is_in_memory_in_the_next_one(world: World) -> None:
 
     assert len(held) > 3
     assert len(set(held[1:])) == 1, held
+
+
+def test_garbage_is_sought_as_often_as_before_once_a_sync_has_ended(world: World) -> None:
+    before, during = gc.get_threshold(), set[tuple[int, int, int]]()
+    run = world.make_run()
+    sync(world.pipeline, run, [ENTITY], on_round=lambda _number: during.add(gc.get_threshold()))
+
+    assert during == {garbage.SELDOM}
+    assert gc.get_threshold() == before

@@ -16,7 +16,7 @@ ROOT = Path(exact_source.__file__).parent
 ROOMS = [
     "errors", "clock", "tls", "entities", "protocol", "pages", "api", "settings", "database",
     "lease_table", "leases",
-    "destination", "streams", "telemetry", "source", "alone", "sync", "asking", "orchestration",
+    "destination", "streams", "telemetry", "source", "garbage", "alone", "sync", "asking", "orchestration",
 ]  # fmt: skip
 # The same within a room.
 ORDER = {
