@@ -55,11 +55,12 @@ browser:
 			--no-install-recommends chromium fonts-liberation >/dev/null && exit 0; \
 	fi; echo "no browser: the tests that look at the report in one are skipped"
 
-# Twenty thousand sequences, other ones each night; EXACT_CONVERGENCE_SEED repeats those of another night.
+# Twenty thousand sequences, and twenty by each route into each database; other ones each night.
+# EXACT_CONVERGENCE_SEED repeats those of another night.
 nightly: export EXACT_CONVERGENCE_SEQUENCES ?= 20000
 nightly: export EXACT_CONVERGENCE_SEED ?= $(shell date +%Y%m%d)000
 nightly: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -n $(JOBS) tests/faults/test_convergence.py
+	$(BIN)/python -m pytest -q -n $(JOBS) tests/faults/test_convergence.py tests/faults/test_convergence_dlt.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

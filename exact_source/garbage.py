@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # New objects before the youngest are searched, such searches before the next generation is, and so on.
-SELDOM = (50_000, 20, 100)
+SELDOM = (10_000, 10, 10)
 
 
 @contextmanager

@@ -53,7 +53,8 @@ SAID = {
     "`libraries` are what that cannot do without: dlt, httpx, pyarrow, DuckDB. Medians.",
     "memory": "`Arrow` is the most that rows on their way take at once; the rest of the peak is\n"
     "Python, dlt and DuckDB, whose memory is bounded (1 GB, or your `memory_limit`) and which loads a\n"
-    "file with one thread (or your `threads`): two took twice the CPU for it and as long.",
+    "file with one thread (or your `threads`): two took twice the CPU for it and as long. Into Postgres\n"
+    "four files of 8 MB are copied at once, each of which dlt's copy has in memory as Arrow.",
 }
 COLUMNS = {
     "route": "route", "destination": "into", "rows": "rows", "wall_s": "seconds", "cpu_s": "CPU s",
