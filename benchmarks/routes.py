@@ -90,13 +90,15 @@ def empty(base: str, folder: str, destination: str):
 
 def import_ours() -> None:
     """What ``synced`` imports, and what dlt does once it opens a database."""
+    import dlt.common.libs.pyarrow
+    import dlt.destinations.impl.duckdb.duck
     import httpx
     import pandas
 
     from exact_source.api.client import ExactClient
     from exact_source.sync import sync
 
-    del httpx, pandas, ExactClient, sync
+    del dlt, httpx, pandas, ExactClient, sync
 
 
 def synced(p, base: str, entities: list[str]):

@@ -221,6 +221,7 @@ def working_on(pipeline: dlt.Pipeline, leases: SqlLeases | None, now: float) -> 
     """Be the only worker at a pipeline, and its destination ready."""
     with ExitStack() as opened:
         opened.enter_context(garbage.sought_seldom())
+        garbage.keep_what_is_freed()
         opened.enter_context(only_sync(pipeline, now))
         if leases is not None:
             opened.enter_context(sole_worker(pipeline, leases))

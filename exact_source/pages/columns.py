@@ -20,6 +20,7 @@ _WIDE = pa.decimal256(76, 38)
 # Below the first two doubles lie closer together than two amounts with nine decimals, so that only one such
 # amount is each: the one that the double prints as, if it has no more decimals.
 _ONE_AMOUNT_BELOW, _UNITS = 2.0**22, 1e9
+_ASCII_MAX = 0x7F
 INSTANT = pa.timestamp("us", tz="UTC")
 _ZONE = "Europe/Amsterdam"
 
@@ -38,10 +39,14 @@ _DATE = r"^/Date\((?P<ms>-?[0-9]+)(?:[+-][0-9]{4})?\)/$"
 
 def strings(texts: pa.Array) -> pa.Array:
     """Text as it came, if it is UTF-8 and has no NUL, which Postgres refuses."""
-    texts.cast(pa.binary()).cast(pa.string())
     data = texts.buffers()[2]
-    if data is not None and data.to_pybytes().find(b"\0") >= 0:
+    if data is None or not data.size:
+        return texts
+    octets = pc.min_max(pa.Array.from_buffers(pa.uint8(), data.size, [None, data])).as_py()
+    if octets["min"] == 0:
         raise pa.ArrowInvalid("a text holds NUL")
+    if octets["max"] > _ASCII_MAX:
+        texts.cast(pa.binary()).cast(pa.string())
     return texts
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import platform
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,3 +119,28 @@ def test_garbage_is_sought_as_often_as_before_once_a_sync_has_ended(world: World
 
     assert during == {garbage.SELDOM}
     assert gc.get_threshold() == before
+
+
+FAULTS = """
+import resource
+import sys
+from exact_source.garbage import keep_what_is_freed
+
+if sys.argv[1] == "kept":
+    keep_what_is_freed()
+for _ in range(100):
+    page = b"x" * 2_000_000
+    received = b"y" * 2_000_000
+    del page, received
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others have ways of their own")
+def test_memory_that_pages_were_in_is_there_for_the_next_ones() -> None:
+    def faults(what: str) -> int:
+        command = [sys.executable, "-c", FAULTS, what]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    blocks = 100 * 2 * 2_000_000 // os.sysconf("SC_PAGE_SIZE")
+    assert faults("given back") - faults("kept") > blocks * 0.8
