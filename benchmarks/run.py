@@ -127,7 +127,7 @@ PARTS = {
 }  # fmt: skip
 # What is compared is measured so often, and the median counts; the others take minutes.
 TURNS, OFTEN = (
-    3,
+    5,
     {
         ("pages of 1,000", "floor"),
         ("pages of 1,000", "ours"),

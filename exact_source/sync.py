@@ -18,7 +18,7 @@ from .alone import held_open, of_one_destination, only_sync
 from .destination.comments import schema_version, write_comments
 from .destination.indexes import create_indexes
 from .destination.jobs import refuse_silent_failures
-from .destination.memory import bound_files
+from .destination.memory import suit_files
 from .errors import (
     AuthenticationError,
     ConfigurationError,
@@ -227,7 +227,7 @@ def working_on(pipeline: dlt.Pipeline, leases: SqlLeases | None, now: float) -> 
             opened.enter_context(sole_worker(pipeline, leases))
         of_one_destination(pipeline)
         opened.enter_context(held_open(pipeline, now))
-        bound_files(pipeline)
+        suit_files(pipeline)
         yield
 
 

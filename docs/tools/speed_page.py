@@ -28,7 +28,7 @@ limits of the API rule: a company's 60 calls a minute bring at most a thousand r
 below are what the work takes on *this* side of the wire.
 
 Measured on {machine}. Each line is a process of its own; imports are not counted. `floor`, `ours` and `empty`
-took turns; theirs are medians of three. The pages come from a server of their own, which has them in files.
+took turns; theirs are medians of five. The pages come from a server of their own, which has them in files.
 """
 ROUTES = """\
 - `floor`: DuckDB reads the same bodies from files into a table (`read_json`, every type given). No

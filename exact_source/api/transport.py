@@ -69,9 +69,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         except _OUR_ERRORS as error:
             fitting = (ours for theirs, ours in _ERRORS if isinstance(error, theirs))
             raise next(fitting, httpx.ReadError)(str(error), request=request) from error
-        return httpx.Response(
-            answer.status, headers=answer.raw_headers, stream=httpx.ByteStream(body)
-        )
+        return httpx.Response(answer.status, headers=answer.raw_headers, content=body)
 
     async def aclose(self) -> None:
         """Close the connections."""

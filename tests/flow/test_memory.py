@@ -14,7 +14,9 @@ from typing import Any
 
 import dlt
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from dlt.common.destination.configuration import ParquetFormatConfiguration
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
 from benchmarks.run import measure
@@ -65,7 +67,7 @@ def test_rows_go_into_postgres_in_files_of_a_size_that_the_user_may_set(
     given: dict[str, Any],
     files: int,
 ) -> None:
-    monkeypatch.setitem(memory.POSTGRES_CAPABILITIES, "recommended_file_size", 1)
+    monkeypatch.setitem(memory.CAPABILITIES["postgres"], "recommended_file_size", 1)
     monkeypatch.setattr(batches, "BATCH_ROWS", 24)
     monkeypatch.setenv("DATA_WRITER__BUFFER_MAX_ITEMS", "1")
     destination = dlt.destinations.postgres(postgres, **given)
@@ -88,6 +90,23 @@ def test_few_files_go_into_postgres_at_once(world: World, postgres: str) -> None
     capabilities = world.pipeline.destination.capabilities()
     assert capabilities.max_parallel_load_jobs == 4
     assert capabilities.recommended_file_size == 8 << 20
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [({}, "UNCOMPRESSED"), ({"parquet_format": ParquetFormatConfiguration()}, "SNAPPY")],
+)
+def test_what_duckdb_reads_at_once_is_not_compressed_unless_the_user_says_so(
+    world: World, tmp_path: Path, given: dict[str, Any], found: str
+) -> None:
+    destination = dlt.destinations.duckdb(str(tmp_path / "exact.duckdb"), **given)
+    world.pipeline = world.new_pipeline(destination=destination)
+    assert world.sync(ENTITY).exit_code == 0
+
+    files = list(Path(world.pipeline.working_dir).rglob(f"{ENTITY}.*.parquet"))
+    assert files
+    kinds = {pq.ParquetFile(file).metadata.row_group(0).column(0).compression for file in files}
+    assert kinds == {found}
 
 
 @pytest.fixture
