@@ -4,8 +4,8 @@ The search goes through everything that was imported, and took an eighth of the 
 it finds are small things, but for one: dlt asks for many settings that nobody has set, and the errors that
 say so hold the frames that they passed, with rows in them.
 
-A page of 1,000 rows takes 2 MB, three times while it is received. Handed back to the system each time, it
-came back as 600 page faults, 3 % of the time of a sync.
+The memory that a page of 1,000 rows was received in went back to the system each time, and came back as
+some 600 page faults, 3 % of the time of a sync.
 """
 
 from __future__ import annotations
