@@ -24,7 +24,7 @@ bench: ROWS ?= 1000000
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py --rows $(ROWS) --json benchmarks/results.json
 	$(BIN)/python -m benchmarks.scale --json benchmarks/scale.json
-	$(BIN)/python -m docs.tools.speed_page
+	$(BIN)/python -m tools.docs.speed_page
 
 docs: $(BIN)/uv
 	$(BIN)/uv run --no-project --isolated --with 'zensical>=0.0.50,<0.1' zensical build --clean
@@ -32,19 +32,19 @@ docs: $(BIN)/uv
 # What takes minutes and is not part of every run of the tests; every extra, lowest and newest dependencies,
 # the image of the Containerfile (where root has buildah, crun and debootstrap), every test of the dbt package on the emulator of BigQuery, two hundred companies by four workers of Airflow (with Redis, which is installed where that is allowed).
 proofs: $(VENV)/.dev
-	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_packaging.py tests/flow/test_cli_demo.py
-	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_container.py
-	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_dagster.py -k daemon
-	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q --timeout=900 tests/flow/test_groups.py -k few_jobs
-	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_dbt_package.py -k bigquery
-	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/faults/test_convergence_mutants.py
-	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/flow/test_airflow_workers.py
+	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/nightly/test_packaging.py tests/cli/test_cli_demo.py
+	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/nightly/test_container.py
+	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/nightly/test_dagster.py -k daemon
+	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q --timeout=900 tests/dlt/test_groups.py -k few_jobs
+	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/books/test_dbt_package.py -k bigquery
+	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/engine/test_convergence_mutants.py
+	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/nightly/test_airflow_workers.py
 	$(MAKE) proofs-tokens
 
 # kill -9 at every line of a rotation, 8 processes x 200 rotations on each store, the window measured.
 proofs-tokens: $(VENV)/.dev
-	EXACT_TEST_KILLS=0 $(BIN)/python -m pytest -q -n $(JOBS) --timeout=10800 tests/faults/test_auth_kill.py
-	EXACT_TEST_ROTATIONS=200 $(BIN)/python -m pytest -q --timeout=7200 tests/faults/test_auth_rotations.py tests/faults/test_auth_hosts.py
+	EXACT_TEST_KILLS=0 $(BIN)/python -m pytest -q -n $(JOBS) --timeout=10800 tests/auth/test_auth_kill.py
+	EXACT_TEST_ROTATIONS=200 $(BIN)/python -m pytest -q --timeout=7200 tests/auth/test_auth_rotations.py tests/auth/test_auth_hosts.py
 	$(BIN)/python -m benchmarks.rotation_window
 
 # The tests of the report look at it in a browser: Debian's, where root can install it. Elsewhere they skip.
@@ -60,7 +60,7 @@ browser:
 nightly: export EXACT_CONVERGENCE_SEQUENCES ?= 20000
 nightly: export EXACT_CONVERGENCE_SEED ?= $(shell date +%Y%m%d)000
 nightly: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -n $(JOBS) tests/faults/test_convergence.py tests/faults/test_convergence_dlt.py
+	$(BIN)/python -m pytest -q -n $(JOBS) tests/engine/test_convergence.py tests/engine/test_convergence_dlt.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from exact_source.entities import load_catalogue
+from exact_source.catalogue import load_catalogue
 
 ENTITY = load_catalogue().entities["transaction_lines"]
 PATH = "bulk/Financial/TransactionLines"

@@ -22,8 +22,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.json as pj
 
-from exact_source.entities import load_catalogue
-from exact_source.pages.page import PageSchema, _parse_slow, parse_page
+from exact_source.catalogue import load_catalogue
+from exact_source.odata.page import PageSchema, _parse_slow, parse_page
 
 ENTITY = load_catalogue().entities["transaction_lines"]
 SKIPPED = {

@@ -22,8 +22,7 @@ from statistics import median
 from typing import Any
 
 from exact_source.auth import FileTokenStorage, OAuth
-from tests.postgres import fresh_database
-from tests.test_auth_kit import (
+from tests.support.auth_kit import (
     POSTGRES_STORES,
     STORES,
     BuiltIn,
@@ -34,6 +33,7 @@ from tests.test_auth_kit import (
     pair_body,
     tokens,
 )
+from tests.support.postgres import fresh_database
 
 
 @dataclass

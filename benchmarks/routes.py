@@ -76,7 +76,7 @@ def change(base: str, folder: str, destination: str):
 
 def empty(base: str, folder: str, destination: str):
     """The second sync of fifty entities, of which none has a row; what counts are the calls."""
-    from exact_source.entities import load_catalogue
+    from exact_source.catalogue import load_catalogue
 
     found = load_catalogue().entities.items()
     entities = [
@@ -95,21 +95,21 @@ def import_ours() -> None:
     import httpx
     import pandas
 
-    from exact_source.api.client import ExactClient
-    from exact_source.sync import sync
+    from exact_source.client.client import ExactClient
+    from exact_source.sync.runner import sync
 
     del dlt, httpx, pandas, ExactClient, sync
 
 
 def synced(p, base: str, entities: list[str]):
     """What a sync of one division without limits did."""
-    from exact_source.api.client import ExactClient
+    from exact_source.client.client import ExactClient
+    from exact_source.client.limits import Limits
     from exact_source.clock import SystemClock
-    from exact_source.protocol.limits import Limits
+    from exact_source.engine.run import Run
+    from exact_source.options import ROUND_ROWS, ROUND_S
     from exact_source.source import make_options
-    from exact_source.streams.options import ROUND_ROWS, ROUND_S
-    from exact_source.streams.run import Run
-    from exact_source.sync import sync
+    from exact_source.sync.runner import sync
 
     limits, clock = Limits(), SystemClock()
     limits.divisions[DIVISION].minute.limit = 10**8

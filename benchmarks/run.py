@@ -82,7 +82,7 @@ def run_route(route: str, base: str, folder: str, place: str) -> dict[str, Any]:
 @contextmanager
 def empty_database():
     """A Postgres from its wheel, as the tests start it."""
-    from tests.postgres import fresh_database
+    from tests.support.postgres import fresh_database
 
     with fresh_database() as dsn:
         yield dsn

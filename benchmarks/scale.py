@@ -23,11 +23,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.run import measure
-from exact_source.entities import load_catalogue
+from exact_source.catalogue import load_catalogue
+from exact_source.catalogue.feeds import plan_feeds
+from exact_source.client.limits import DAY_S, Limits
+from exact_source.engine.key_sync import calls_for
 from exact_source.errors import LimitError
-from exact_source.protocol.feeds import plan_feeds
-from exact_source.protocol.limits import DAY_S, Limits
-from exact_source.protocol.planning import calls_for
 
 START = 1_772_000_000 // DAY_S * DAY_S + 22 * 3600.0  # two hours before the day of the limits ends
 LATENCY_S = 0.3
@@ -185,7 +185,7 @@ def calibrate() -> Cost:
 
 def held_against_the_real_ones(companies: int) -> tuple[float, float]:
     """Seconds that the real client takes of the real sandbox in moved time, and the model's."""
-    from tests.flow import test_pace
+    from tests.cli import test_pace
 
     jumps = test_pace.Jumps()
     box = test_pace.make_box(jumps, companies)

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
         TokenData,
         TokenStorage,
     )
-    from .cli.ending import run_script
-    from .entities.names import EntityName
+    from .catalogue.names import EntityName
+    from .cli._output.exit import run_script
     from .source import exact_online
-    from .sync import run_to_end
+    from .sync.runner import run_to_end
 
 _HOMES = {
-    "EntityName": ".entities.names",
+    "EntityName": ".catalogue.names",
     "exact_online": ".source",
-    "run_script": ".cli.ending",
-    "run_to_end": ".sync",
+    "run_script": ".cli._output.exit",
+    "run_to_end": ".sync.runner",
     "OAuth": ".auth",
     "TokenData": ".auth",
     "TokenStorage": ".auth",

@@ -11,11 +11,10 @@ from typing import Any, Literal
 
 import dlt
 
-from .asking import make_asking_run
 from .auth import storage_from_settings
+from .catalogue import load_catalogue
 from .clock import Clock, SystemClock
-from .destination.stored import Stored
-from .entities import load_catalogue
+from .connect import make_asking_run
 from .errors import (
     ConfigurationError,
     ExactError,
@@ -24,11 +23,12 @@ from .errors import (
     RemoteError,
     TokenStoreError,
 )
-from .leases import leases_from_settings
+from .loading.warehouse import Stored
+from .options import ROUND_ROWS, ROUND_S
 from .settings import load_settings
 from .source import choose_entities, make_options, make_run
-from .streams.options import ROUND_ROWS, ROUND_S
-from .sync import EXIT_COMPLETE, EXIT_INCOMPLETE, Outcome, sync
+from .sync.runner import EXIT_COMPLETE, EXIT_INCOMPLETE, Outcome, sync
+from .workers.leases import leases_from_settings
 
 # A sync costs a call per stream at least, so what failed is not tried again at once.
 PAUSE_S = 600.0

@@ -13,22 +13,22 @@ from dlt.common.pipeline import PipelineContext
 from dlt.extract.resource import DltResource
 from dlt.extract.source import DltSource
 
-from .api.client import ExactClient
 from .auth import OAuth, TokenStorage, storage_from_settings
+from .catalogue import Catalogue, load_catalogue
+from .catalogue.feeds import Route, check_route
+from .catalogue.parameters import check_parameters, reason_not_read
+from .client.client import ExactClient
+from .client.limits import DAY_S, Limits
 from .clock import Clock, SystemClock
-from .entities import Catalogue, load_catalogue
-from .entities.parameters import check_parameters, reason_not_read
+from .engine.run import Run
 from .errors import ConfigurationError
-from .leases import SqlLeases
-from .protocol.feeds import Route, check_route
-from .protocol.limits import DAY_S, Limits
+from .loading.resources import make_resource, run_behind
+from .options import ROUND_ROWS, ROUND_S, Deletes, Options, StartBy
 from .settings import Settings, load_settings
-from .streams.options import ROUND_ROWS, ROUND_S, Deletes, Options, StartBy
-from .streams.resources import make_resource, run_behind
-from .streams.run import Run
+from .workers.leases import SqlLeases
 
 if TYPE_CHECKING:
-    from .entities.names import EntityName
+    from .catalogue.names import EntityName
 
     Word = Literal["all", "core"]
     Chosen = EntityName | Word | Sequence[EntityName | Word] | None

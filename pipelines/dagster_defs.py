@@ -18,7 +18,7 @@ from dagster_dlt import DagsterDltTranslator, dlt_assets
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from exact_source import exact_online
-from exact_source.entities import load_catalogue
+from exact_source.catalogue import load_catalogue
 from exact_source.errors import LimitError
 from exact_source.orchestration import advise, open_divisions, sync_divisions
 

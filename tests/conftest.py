@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.bigquery", "tests.postgres"]
+pytest_plugins = ["tests.support.bigquery", "tests.support.postgres"]
 
 # Before dlt is imported: it reads these once.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
@@ -64,7 +64,7 @@ def forget_settings() -> None:
 @pytest.fixture
 def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
     """Makes a world of a sandbox with these settings, served on a socket."""
-    from tests.world import World, make_box
+    from tests.support.world import World, make_box
 
     with ExitStack() as stack:
 

@@ -3,13 +3,13 @@
 Nothing here imports dlt, SQLAlchemy or cryptography before a storage that needs it is made.
 """
 
-from .choice import storage_from_settings
-from .dlt_state import DltStateTokenStorage
-from .encryption import new_key
-from .files import FileTokenStorage
 from .oauth import OAuth, parse_redirect
-from .sql import SqlTokenStorage
-from .storage import TokenStorage
+from .storage.cipher import new_key
+from .storage.dlt_state import DltStateTokenStorage
+from .storage.file import FileTokenStorage
+from .storage.from_settings import storage_from_settings
+from .storage.protocol import TokenStorage
+from .storage.sql import SqlTokenStorage
 from .tokens import TokenData, TokenDataError
 
 __all__ = [

@@ -15,10 +15,10 @@ import httpx
 from ..clock import Clock, SystemClock
 from ..errors import AuthenticationError, ConfigurationError
 from ..settings import SECTION, resolve_base_url
-from .endpoint import TokenEndpoint
 from .masking import SECRETS, install
-from .rotation import Rotator
-from .storage import TokenStorage, Vault
+from .refresh import Rotator
+from .storage.protocol import TokenStorage, Vault
+from .token_endpoint import TokenEndpoint
 from .tokens import TokenData
 
 SYSTEM_CLOCK = SystemClock()

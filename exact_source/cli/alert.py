@@ -8,10 +8,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from .logs import notes
+from ._output.logs import notes
 
 if TYPE_CHECKING:
-    from ..sync import Outcome
+    from ..sync.runner import Outcome
 
 HOOK = "runtime.slack_incoming_hook"
 EXIT_FAILED, EXIT_USAGE = 1, 2

@@ -9,15 +9,15 @@ import typer
 
 from .._version import __version__
 from ..clock import Clock
+from ._output.exit import leave, report, stop_like_ctrl_c
+from ._output.logs import logging_to_stderr, with_log_options
+from ._output.options import help_without_command
 from .check import check
 from .demo import demo
 from .divisions import divisions
-from .ending import leave, report, stop_like_ctrl_c
 from .entities import entities
 from .init import init
 from .login import login, logout, tokens
-from .logs import logging_to_stderr, with_log_options
-from .options import help_without_command
 from .plan import plan
 from .report import report as report_page
 from .sandbox import sandbox

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..clock import Clock, SystemClock
-from ..destination.names import check_address, make_destination, split_destination
+from ..destinations import check_address, make_destination, split_destination
 from ..errors import ConfigurationError
 from ..settings import SECTION
 
 if TYPE_CHECKING:
     import dlt
 
-    from ..auth.choice import BuiltInStorage
+    from ..auth.storage.from_settings import BuiltInStorage
     from ..settings import Settings
 
 # Extra -> modules that it brings; without ADBC dlt turns parquet into INSERT statements on Postgres.

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigurationError
-from .logs import notes
-from .options import AsJson
+from ._output.logs import notes
+from ._output.options import AsJson
 
 if TYPE_CHECKING:
     from typing import Any
 
     import dlt
 
+    from ..engine.run import Run
     from ..sandbox import Sandbox
     from ..settings import Settings
-    from ..streams.run import Run
-    from ..sync import Outcome
+    from ..sync.runner import Outcome
 
 FOLDER = Path("exact_online_demo")
 MARK = ".exact-source-demo"
@@ -89,7 +89,7 @@ def demo(
 
 def print_result(folder: Path, loads: list[dict[str, Any]], tables: dict[str, int]) -> None:
     """One document: where the tables are, what both syncs did, what to ask."""
-    from .output import print_json
+    from ._output.tables import print_json
 
     print_json(
         {
@@ -163,10 +163,10 @@ def load(pipeline: dlt.Pipeline, settings: Settings, *, as_json: bool = False) -
     from rich.console import Console
 
     from ..auth import FileTokenStorage
-    from ..entities import load_catalogue
+    from ..catalogue import load_catalogue
     from ..source import make_options, make_run
-    from ..sync import sync
-    from .display import Display, to_json
+    from ..sync.runner import sync
+    from ._output.display import Display, to_json
 
     run: Run = make_run(make_options(), settings, FileTokenStorage(settings.token_file))
     started = time.monotonic()
@@ -181,7 +181,7 @@ def load(pipeline: dlt.Pipeline, settings: Settings, *, as_json: bool = False) -
 
 def show(outcome: Outcome) -> None:
     """What a sync did, stream by stream."""
-    from .display import remarks, result_console, summary
+    from ._output.display import remarks, result_console, summary
 
     result_console().print(summary(outcome))
     for line in remarks(outcome):

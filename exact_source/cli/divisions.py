@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import RefusedError
-from .options import AsJson, BaseUrl, Region
+from ._output.options import AsJson, BaseUrl, Region
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ..asking import AskingRun
+    from ..connect import AskingRun
 
 # ``BlockingStatus`` (API 5).
 BLOCKING = {
@@ -49,11 +49,11 @@ def divisions(
     """
     import asyncio
 
-    from ..asking import make_asking_run
+    from ..connect import make_asking_run
     from ..source import make_options
+    from ._output.display import asking
+    from ._output.tables import make_console, make_table, print_json, styled
     from .connect import clock_of, make_connection
-    from .display import asking
-    from .output import make_console, make_table, print_json, styled
 
     settings, storage = make_connection(region, base_url)
     options = make_options(divisions="all" if via is None else [via])

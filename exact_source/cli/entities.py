@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import AsJson, BaseUrl, Entities, Region
+from ._output.options import AsJson, BaseUrl, Entities, Region
 
 if TYPE_CHECKING:
-    from ..entities import Catalogue, Entity, Feed
+    from ..catalogue import Catalogue, Entity, Feed
 
 REFRESH = "refresh"
 WITH_REFRESH = "With refresh"
@@ -89,8 +89,8 @@ def entities(  # noqa: PLR0913, PLR0917 (options of a command)
 
 def show_list(chosen: str | None, *, core: bool, as_json: bool) -> None:
     """The table of entities."""
-    from ..entities import load_catalogue
-    from .output import make_console, make_table, print_json
+    from ..catalogue import load_catalogue
+    from ._output.tables import make_console, make_table, print_json
 
     catalogue = load_catalogue()
     names: Iterable[str] = catalogue.core if core else catalogue.entities
@@ -112,8 +112,8 @@ def show_one(name: str, *, as_json: bool) -> None:
     Raises:
         ConfigurationError: If there is no such entity.
     """
-    from ..entities import load_catalogue
-    from .output import print_json
+    from ..catalogue import load_catalogue
+    from ._output.tables import print_json
 
     catalogue = load_catalogue()
     if name not in catalogue.entities:
@@ -132,7 +132,7 @@ def show_one(name: str, *, as_json: bool) -> None:
 
 
 def _print_one(document: dict[str, Any]) -> None:
-    from .output import make_console, make_table
+    from ._output.tables import make_console, make_table
 
     console = make_console()
     facts = [(k, _shown(v)) for k, v in document.items() if k not in {"columns", "feeds"}]
@@ -149,9 +149,9 @@ def _print_one(document: dict[str, Any]) -> None:
 
 def show_unread(*, as_json: bool) -> None:
     """What is not read, and why."""
-    from ..entities import load_catalogue
-    from ..entities.parameters import reason_not_read
-    from .output import make_console, make_table, print_json
+    from ..catalogue import load_catalogue
+    from ..catalogue.parameters import reason_not_read
+    from ._output.tables import make_console, make_table, print_json
 
     catalogue = load_catalogue()
     rows = [{"path": path, "entity": None, "why": why} for path, why in catalogue.unread.items()]
@@ -168,7 +168,7 @@ def show_unread(*, as_json: bool) -> None:
 
 def summarise(catalogue: Catalogue, entity: Entity) -> dict[str, Any]:
     """How an entity is read, in plain values."""
-    from ..protocol.feeds import deletes_of, plan_feeds, start_date_of
+    from ..catalogue.feeds import deletes_of, plan_feeds, start_date_of
 
     plan = plan_feeds(entity)
     changes = plan.increment.path if plan.increment and plan.increment is not plan.full else None
@@ -196,7 +196,7 @@ def summarise(catalogue: Catalogue, entity: Entity) -> dict[str, Any]:
 
 def needs_parameters(entity: Entity) -> str | None:
     """What a function is asked with, or why it is not read; ``None`` if nothing."""
-    from ..entities.parameters import reason_not_read, sources_of
+    from ..catalogue.parameters import reason_not_read, sources_of
 
     if reason := reason_not_read(entity):
         return f"not read: {reason}"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import AuthenticationError, ConfigurationError
-from .logs import ask_for
-from .options import AsJson, BaseUrl, Region
+from ._output.logs import ask_for
+from ._output.options import AsJson, BaseUrl, Region
 
 if TYPE_CHECKING:
     from ..auth import OAuth, TokenData
@@ -58,8 +58,8 @@ def login(  # noqa: PLR0913, PLR0917 (each is an option of the command)
     import asyncio
 
     from ..auth import OAuth
+    from ._output.tables import print_json
     from .connect import clock_of, make_connection
-    from .output import print_json
 
     clock = clock_of(context)
     settings, storage = make_connection(region, base_url)
@@ -96,8 +96,8 @@ def logout(
 
     Example: exact-source logout --yes
     """
+    from ._output.tables import print_json
     from .connect import make_connection
-    from .output import print_json
 
     del context
     _, storage = make_connection(region, base_url)
@@ -123,8 +123,8 @@ def tokens(
 
     Example: exact-source tokens --json
     """
+    from ._output.tables import print_json, span
     from .connect import clock_of, make_connection
-    from .output import print_json, span
 
     if new_key:
         from ..auth import new_key as make_key
@@ -182,8 +182,8 @@ def ask(
     """Send the user to Exact Online and wait for what comes back."""
     import asyncio
 
+    from ..auth.login_state import new_state
     from ..auth.loopback import loopback_address, wait_for_redirect
-    from ..auth.state import new_state
 
     state = new_state(settings.client_secret, now)
     url = oauth.authorization_url(state, force_login=force)
@@ -214,8 +214,8 @@ def check_foreign_state(code: str, settings: Settings, now: float) -> None:
     Raises:
         AuthenticationError: If that is so.
     """
+    from ..auth.login_state import is_own_state
     from ..auth.oauth import redirect_query
-    from ..auth.state import is_own_state
 
     state = redirect_query(code).get("state")
     if state is not None and not is_own_state(state, settings.client_secret, now):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .output import parse_instant
+from ._output.tables import parse_instant
 
 Labels = Mapping[str, object]
 Sample = tuple[Labels, float]

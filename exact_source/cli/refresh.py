@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import ConfigurationError
-from .logs import notes
+from ._output.logs import notes
 
 if TYPE_CHECKING:
-    from ..api.metadata import Services
-    from ..asking import AskingRun
-    from ..entities.drift import Drift
+    from ..client.metadata import Services
+    from ..connect import AskingRun
+    from ..odata.drift import Drift
 
 
 def refresh(
@@ -33,12 +33,12 @@ def refresh(
     """
     import asyncio
 
-    from ..entities.catalogue import read_catalogue
-    from ..entities.drift import compare, make_overlay, services_of
+    from ..catalogue.catalogue import read_catalogue
+    from ..odata.drift import compare, make_overlay, services_of
     from ..source import choose_entities
-    from .display import asking
+    from ._output.display import asking
+    from ._output.tables import iso_instant, print_json
     from .files import replace_file
-    from .output import iso_instant, print_json
 
     # The overlay is made against what is shipped: it replaces an earlier one, it adds nothing to it.
     catalogue = read_catalogue()
@@ -70,7 +70,7 @@ def make_run(
     context: typer.Context, division: int | None, region: str | None, base_url: str | None
 ) -> AskingRun:
     """A run over the configured connection."""
-    from ..asking import make_asking_run
+    from ..connect import make_asking_run
     from ..source import make_options
     from .connect import clock_of, make_connection
 
@@ -80,7 +80,7 @@ def make_run(
 
 
 async def _read(run: AskingRun, division: int | None, names: Sequence[str]) -> tuple[int, Services]:
-    from ..api.metadata import read_services
+    from ..client.metadata import read_services
 
     async with run.asking() as client:
         if division is None:
@@ -115,7 +115,7 @@ def describe(drift: Drift, services: Services) -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any]) -> None:
-    from .output import make_console, make_table
+    from ._output.tables import make_console, make_table
 
     console = make_console()
     rows = []

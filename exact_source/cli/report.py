@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigurationError
-from .options import AsJson, Dataset, Destination, Divisions, PipelineName
+from ._output.options import AsJson, Dataset, Destination, Divisions, PipelineName
 
 OUTPUT = Path("exact-online.html")
 MARTS = "exact_finance"
@@ -50,10 +50,10 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
     from ..report.page import render_page
     from ..report.reading import read_figures
     from ..source import parse_divisions
+    from ._output.stored_syncs import database_file, reaching
+    from ._output.tables import print_json
     from .connect import clock_of, make_pipeline
     from .files import replace_file
-    from .output import print_json
-    from .stored_syncs import database_file, reaching
 
     made_at = datetime.fromtimestamp(clock_of(context).now(), UTC)
     day = made_at.astimezone().date() if as_of is None else parse_day(as_of)

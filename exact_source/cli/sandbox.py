@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigurationError
-from .options import AsJson
+from ._output.options import AsJson
 
 LANGUAGES = ("en", "nl")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigurationError
-from .options import AsJson, Entities
+from ._output.options import AsJson, Entities
 
 if TYPE_CHECKING:
     from dlt.common.schema import Schema
@@ -49,11 +49,11 @@ def make_schema(entities: str | None, deletes: str) -> Schema:
     """
     from dlt.common.schema import Schema
 
-    from ..destination.tables import DELETE_INSERT, declare_table
-    from ..entities import load_catalogue
-    from ..protocol.feeds import plan_feeds
+    from ..catalogue import load_catalogue
+    from ..catalogue.feeds import plan_feeds
+    from ..engine.functions import shape_of
+    from ..loading.tables import DELETE_INSERT, declare_table
     from ..source import choose_entities
-    from ..streams.functions import shape_of
 
     catalogue = load_catalogue()
     made = Schema("exact_online")

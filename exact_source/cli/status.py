@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import AsJson, Dataset, Destination, Divisions, Entities, PipelineName
+from ._output.options import AsJson, Dataset, Destination, Divisions, Entities, PipelineName
 
 if TYPE_CHECKING:
-    from ..protocol.cursors import Cursor
-    from .stored_syncs import Memory, Stream
+    from ..engine.cursors import Cursor
+    from ._output.stored_syncs import Memory, Stream
 
 COLUMNS = ("division", "entity", "feed", "cursor", "rows", "last success", "lag", "status")
 
@@ -39,11 +39,11 @@ def status(  # noqa: PLR0913, PLR0917 (options of a command)
 
     Example: exact-source status --destination duckdb --openmetrics /var/lib/node_exporter/exact.prom
     """
+    from ._output.stored_syncs import recall
+    from ._output.tables import print_json
     from .connect import clock_of, make_pipeline
     from .files import replace_file
     from .openmetrics import render
-    from .output import print_json
-    from .stored_syncs import recall
 
     wanted = _entities(entities)
     codes = _divisions(divisions)
@@ -63,7 +63,7 @@ def status(  # noqa: PLR0913, PLR0917 (options of a command)
 def _entities(entities: str | None) -> list[str] | None:
     if entities is None:
         return None
-    from ..entities import load_catalogue
+    from ..catalogue import load_catalogue
     from ..source import choose_entities
 
     return choose_entities(entities, load_catalogue())
@@ -83,8 +83,8 @@ def describe(memory: Memory, divisions: set[int], now: float) -> dict[str, Any]:
         divisions: The only ones to tell of; empty for all. What is read once for all is told too.
         now: Seconds since the epoch, UTC.
     """
-    from ..protocol.limits import DAY_LIMIT
-    from .output import iso_instant
+    from ..client.limits import DAY_LIMIT
+    from ._output.tables import iso_instant
 
     streams = [s for s in memory.streams if not divisions or s[0] in divisions or s[0] == 0]
     codes = sorted({division for division, _ in streams if division})
@@ -106,7 +106,7 @@ def describe(memory: Memory, divisions: set[int], now: float) -> dict[str, Any]:
 
 
 def _describe_stream(memory: Memory, stream: Stream, now: float) -> dict[str, Any]:
-    from .output import iso_instant
+    from ._output.tables import iso_instant
 
     division, entity = stream
     cursor, syncs = memory.cursors.get(stream), memory.syncs.get(stream, [])
@@ -139,7 +139,7 @@ def _rows(memory: Memory, division: int, entity: str) -> int:
 
 def format_cursor(cursor: Cursor | None) -> str | int | None:
     """A ``Timestamp`` as the number it is, a ``Modified`` as the digits that Exact shows."""
-    from .output import iso_digits
+    from ._output.tables import iso_digits
 
     if cursor is None or cursor.value is None:
         return None
@@ -147,7 +147,7 @@ def format_cursor(cursor: Cursor | None) -> str | int | None:
 
 
 def _print(report: dict[str, Any], *, narrowed: bool) -> None:
-    from .output import make_console, make_table, span, styled
+    from ._output.tables import make_console, make_table, span, styled
 
     console = make_console()
     if not report["streams"]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ..errors import ExactError, LoadError, causes, is_interrupt
-from .logs import notes
-from .options import (
+from ._output.logs import notes
+from ._output.options import (
     AsJson,
     BaseUrl,
     Dataset,
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     import dlt
 
-    from ..streams.run import Run
-    from ..sync import Outcome
+    from ..engine.run import Run
+    from ..sync.runner import Outcome
 
 
 def sync(  # noqa: PLR0913, PLR0917 (options of a command)
@@ -110,14 +110,14 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     """
     from rich.console import Console
 
-    from ..entities import load_catalogue
-    from ..leases import leases_from_settings
-    from ..protocol.limits import Limits
+    from ..catalogue import load_catalogue
+    from ..client.limits import Limits
+    from ..options import ROUND_ROWS
     from ..source import choose_entities, make_options, make_run
-    from ..streams.options import ROUND_ROWS
+    from ..workers.leases import leases_from_settings
+    from ._output.display import Display
+    from ._output.stored_syncs import recall
     from .connect import clock_of, make_connection, make_pipeline
-    from .display import Display
-    from .stored_syncs import recall
 
     started = time.monotonic()
     with early_errors(pipeline_name, as_json=as_json):
@@ -161,7 +161,7 @@ def place_of(pipeline: dlt.Pipeline) -> str:
     Raises:
         ConfigurationError: If the destination's credentials are missing or wrong.
     """
-    from .stored_syncs import database_file, reaching
+    from ._output.stored_syncs import database_file, reaching
 
     with reaching(pipeline):
         pipeline.destination_client()  # its configuration
@@ -173,7 +173,7 @@ def place_of(pipeline: dlt.Pipeline) -> str:
 @contextmanager
 def early_errors(pipeline: str, *, as_json: bool) -> Iterator[None]:
     """What goes wrong before the first call is told like what goes wrong later."""
-    from ..sync import Outcome
+    from ..sync.runner import Outcome
 
     try:
         yield
@@ -203,8 +203,8 @@ def loaded(
     """How the sync ended, also if the destination ended it."""
     from dlt.pipeline.exceptions import PipelineStepFailed
 
-    from ..sync import Outcome
-    from ..sync import sync as run_sync
+    from ..sync.runner import Outcome
+    from ..sync.runner import sync as run_sync
 
     try:
         return run_sync(pipeline, run, entities, on_round=on_round)
@@ -226,7 +226,7 @@ def read_notices() -> dict[tuple[str, int], str]:
 
 def show(outcome: Outcome, seconds: float, place: str, *, as_json: bool) -> None:
     """The result: a table on stdout and remarks on stderr, or one JSON document; errors on stderr."""
-    from .display import (
+    from ._output.display import (
         closing_code,
         closing_line,
         problems,

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigurationError
-from .logs import log_as_a_server, notes
-from .options import AsJson, BaseUrl, Divisions, Entities, Region, help_without_command
+from ._output.logs import log_as_a_server, notes
+from ._output.options import AsJson, BaseUrl, Divisions, Entities, Region, help_without_command
 
 if TYPE_CHECKING:
-    from ..api.client import ExactClient
+    from ..client.client import ExactClient
     from ..webhooks.subscriptions import Subscription
 
 EXIT_INCOMPLETE = 3
@@ -174,7 +174,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def _topics_of(entities: str | None) -> list[str]:
-    from ..entities import load_catalogue
+    from ..catalogue import load_catalogue
     from ..source import choose_entities
     from ..webhooks import topics_for
 
@@ -196,10 +196,10 @@ def _each(
     """Do something with each division, show what came of it, and leave with 3 if a part failed."""
     import asyncio
 
-    from ..asking import make_asking_run
+    from ..connect import make_asking_run
     from ..source import make_options
+    from ._output.tables import make_console, make_table, print_json
     from .connect import clock_of, make_connection
-    from .output import make_console, make_table, print_json
 
     settings, storage = make_connection(region, base_url)
     run = make_asking_run(make_options(divisions=divisions), settings, storage, clock_of(context))

@@ -6,7 +6,7 @@ limits, refusals and, on order, the failures that the real one has. It knows not
 
 from .box import Sandbox
 from .clock import SandboxClock
-from .faults import Fault
-from .requests import Request, TokenRequest
+from .http.requests import Request, TokenRequest
+from .rules.faults import Fault
 
 __all__ = ["Fault", "Request", "Sandbox", "SandboxClock", "TokenRequest"]

@@ -11,25 +11,25 @@ from urllib.parse import parse_qsl, urlsplit
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from .catalogue import Catalogue, Endpoint, Key, Row
 from .clock import SandboxClock, wall_clock
-from .control import Control
-from .data import DataCalls
-from .derived import DerivedFeeds
-from .faults import Fault, Faults
-from .limits import CallLimits, ErrorLimit
-from .oauth import FIRST_USER, OAuth
-from .query import project
-from .reading import table_of
-from .reports import REPORTS
-from .requests import Request, TokenRequest
-from .rights import EVERYTHING
-from .seeding import FIRST_VERSION, Seeder, seeded
+from .data.catalogue import Catalogue, Endpoint, Key, Row
+from .data.derived import DerivedFeeds
+from .data.reading import table_of
+from .data.reports import REPORTS
+from .data.seeding import FIRST_VERSION, Seeder, seeded
+from .data.store import Action, Order, Store, guid
+from .http.control import Control
+from .http.data import DataCalls
+from .http.requests import Request, TokenRequest
+from .http.token_calls import TokenCalls
+from .http.webhooks import SUBSCRIPTIONS, Webhooks, Written
+from .odata.query import project
+from .rules.faults import Fault, Faults
+from .rules.limits import CallLimits, ErrorLimit
+from .rules.oauth import FIRST_USER, OAuth
+from .rules.rights import EVERYTHING
 from .server import serve
 from .state import Language, Settings, State
-from .store import Action, Order, Store, guid
-from .token_calls import TokenCalls
-from .webhooks import SUBSCRIPTIONS, Webhooks, Written
 
 CLIENT_ID = "5a9d0b1e-5a4d-4b0c-9c59-3c1f0a5a4d10"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - of an app that exists in the sandbox only

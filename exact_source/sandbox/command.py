@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .box import Sandbox
-from .faults import parse_fault
+from .rules.faults import parse_fault
 from .server import LOOPBACK, bind, new_server
 
 

@@ -14,7 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .responses import ABORT
+from .http.responses import ABORT
 
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 10.0

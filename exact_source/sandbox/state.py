@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-from .catalogue import Catalogue, Endpoint
 from .clock import SandboxClock
-from .faults import Faults
-from .limits import CallLimits, ErrorLimit
-from .oauth import OAuth
-from .requests import InFlight, Request, TokenRequest
-from .rights import Rights
-from .store import Order, Store
-from .webhooks import Webhooks
+from .data.catalogue import Catalogue, Endpoint
+from .data.store import Order, Store
+from .http.requests import InFlight, Request, TokenRequest
+from .http.webhooks import Webhooks
+from .rules.faults import Faults
+from .rules.limits import CallLimits, ErrorLimit
+from .rules.oauth import OAuth
+from .rules.rights import Rights
 
 Language = Literal["en", "nl"]
 LARGEST_RESPONSE = 38_000_000

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from ..api.answers import EXISTS
-from ..api.client import ExactClient
-from ..api.listing import read_all
-from ..api.target import Target
-from ..entities import load_catalogue
+from ..catalogue import load_catalogue
+from ..client.call import Target
+from ..client.client import ExactClient
+from ..client.lists import read_all
+from ..client.retry import EXISTS
 from ..errors import ConfigurationError, ExactError, LimitError, RefusedError, StreamError
-from ..pages.page import PageSchema
-from ..protocol.odata import build_path
+from ..odata.page import PageSchema
+from ..odata.query import build_path
 from ..settings import LOOPBACK
 
 ENTITY = "webhook_subscriptions"

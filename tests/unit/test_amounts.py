@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exact_source.pages import columns
+from exact_source.odata import columns
 
 NINTH = Decimal("1e-9")
 EDGE = 2**22  # where the quick way ends

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exact_source.auth.answers import Answer, Kind, parse_answer, parse_date
+from exact_source.auth.token_response import Answer, Kind, parse_answer, parse_date
 
 EARLY = "Rate limit exceeded: access_token not expired"
 LOGIN_PAGE = (

@@ -62,7 +62,7 @@ def test_every_logger_of_the_package_is_named() -> None:
             ):
                 loggers.add(name if said == "__name__" else said.strip('"'))
 
-    assert {"exact_source.auth.rotation", "exact_source.streams"} <= loggers
+    assert {"exact_source.auth.refresh", "exact_source.streams"} <= loggers
     assert loggers - set(LOGGERS) == set()
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exact_source.auth import parse_redirect
+from exact_source.auth.login_state import is_own_state, new_state
 from exact_source.auth.loopback import loopback_address
-from exact_source.auth.state import is_own_state, new_state
 from exact_source.errors import AuthenticationError, ConfigurationError
 
 CODE = "stampNL001.x-_y!IAAAAB+/z=="

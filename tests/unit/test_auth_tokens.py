@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exact_source.auth import TokenData, TokenDataError
-from exact_source.auth.answers import Answer, Kind
+from exact_source.auth.token_response import Answer, Kind
 from exact_source.errors import ConfigurationError
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)

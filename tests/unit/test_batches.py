@@ -7,8 +7,9 @@ from typing import Any, cast
 import pyarrow as pa
 import pytest
 
-from exact_source.protocol.cursors import Cursor
-from exact_source.streams.batches import (
+from exact_source.engine.cursors import Cursor
+from exact_source.engine.dedupe import Held
+from exact_source.loading.batches import (
     BATCH_ROWS,
     BATCH_TABLES,
     CROWDED_ROWS,
@@ -17,7 +18,6 @@ from exact_source.streams.batches import (
     Batch,
     Item,
 )
-from exact_source.streams.news import Held
 
 CURSOR = Cursor(column="Timestamp", feed="sync")
 

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from exact_source.api.counting import Counts
-from exact_source.asking import make_asking_run
 from exact_source.auth import FileTokenStorage
+from exact_source.catalogue import load_catalogue
+from exact_source.cli._output.stored_syncs import Memory, SyncRow
 from exact_source.cli.plan.estimate import estimate
 from exact_source.cli.plan.planner import Planner
-from exact_source.cli.stored_syncs import Memory, SyncRow
+from exact_source.cli.plan.row_counts import Counts
+from exact_source.cli.plan.schedule import StreamPlan
 from exact_source.clock import SystemClock
-from exact_source.entities import load_catalogue
-from exact_source.protocol.cursors import Cursor, Scan
-from exact_source.protocol.planning import StreamPlan
+from exact_source.connect import make_asking_run
+from exact_source.engine.cursors import Cursor, Scan
+from exact_source.engine.divisions import Division
 from exact_source.settings import Settings
 from exact_source.source import make_options
-from exact_source.streams.divisions import Division
 
 ACCOUNTS = (7, "accounts")
 LINK = "sync/CRM/Accounts?$skiptoken=1"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exact_source.protocol import cursors
-from exact_source.protocol.cursors import Cursor, PageFacts
+from exact_source.engine import cursors
+from exact_source.engine.cursors import Cursor, PageFacts
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp()
 FOLD = datetime(2026, 10, 25, 1, tzinfo=UTC).timestamp()  # Dutch clocks go back from 3 to 2 o'clock

@@ -8,18 +8,18 @@ from fnmatch import fnmatchcase
 import pytest
 from dlt.common.schema import Schema
 
-from exact_source.destination.tables import declare_table, table_references
-from exact_source.entities import load_catalogue
-from exact_source.entities.descriptions import (
+from exact_source.catalogue import load_catalogue
+from exact_source.catalogue.descriptions import (
     OWN,
     describe_columns,
     describe_table,
     load_descriptions,
     references_of,
 )
-from exact_source.entities.parameters import reason_not_read
-from exact_source.protocol.feeds import plan_feeds
-from exact_source.streams.functions import shape_of
+from exact_source.catalogue.feeds import plan_feeds
+from exact_source.catalogue.parameters import reason_not_read
+from exact_source.engine.functions import shape_of
+from exact_source.loading.tables import declare_table, table_references
 
 catalogue = load_catalogue()
 known = load_descriptions()

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 
-from exact_source.entities import load_catalogue, snake
-from exact_source.entities.build import build
+from exact_source.catalogue import load_catalogue, snake
+from tools.catalogue.build import build
 
 LETTERS = set("gsfmihyltbx")
 FULL = Path(__file__).parents[2] / "../shared/catalog/catalog.json"
@@ -149,14 +149,14 @@ def test_every_scalar_property_of_a_read_endpoint_is_a_column_of_its_feed(full: 
 
 
 def test_the_json_is_what_the_builder_makes(full: Any) -> None:
-    shipped = Path(sys.modules["exact_source.entities.catalogue"].__file__ or "")
+    shipped = Path(sys.modules["exact_source.catalogue.catalogue"].__file__ or "")
     assert json.loads(shipped.with_name("catalogue.json").read_text("utf-8")) == build(full)
 
 
 def test_loading_imports_neither_dlt_nor_pyarrow() -> None:
     code = (
         "import sys\n"
-        "from exact_source.entities import load_catalogue\n"
+        "from exact_source.catalogue import load_catalogue\n"
         "list(load_catalogue().entities.values())\n"
         "sys.exit(bool({'dlt', 'pyarrow'} & sys.modules.keys()))"
     )

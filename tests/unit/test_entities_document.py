@@ -9,14 +9,14 @@ from typing import get_args
 
 import pytest
 
-from exact_source.entities.catalogue import read_catalogue
-from exact_source.entities.document import NAMES, PAGE, render, render_names
-from exact_source.entities.names import EntityName
+from exact_source.catalogue.catalogue import read_catalogue
+from exact_source.catalogue.names import EntityName
 from exact_source.source import choose_entities
+from tools.catalogue.document import NAMES, PAGE, render, render_names
 
 catalogue = read_catalogue()
 FULL = Path(__file__).parents[2] / "../shared/catalog/catalog.json"
-AGAIN = "run python -m exact_source.entities.document"
+AGAIN = "run python -m tools.catalogue.document"
 
 
 def listed() -> list[str]:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from exact_source.entities.catalogue import load_catalogue, read_catalogue
-from exact_source.entities.csdl import BrokenMetadataError, EntitySet, parse_csdl
-from exact_source.entities.drift import compare, make_overlay, new_name, services_of
-from exact_source.entities.overlay import VARIABLE, VERSION, apply_overlay, overlay_path
+from exact_source.catalogue.catalogue import load_catalogue, read_catalogue
+from exact_source.catalogue.overlay import VARIABLE, VERSION, apply_overlay, overlay_path
 from exact_source.errors import ConfigurationError, ContractError
-from exact_source.sandbox.catalogue import Catalogue as SandboxCatalogue
-from exact_source.sandbox.metadata import render_metadata
+from exact_source.odata.csdl import BrokenMetadataError, EntitySet, parse_csdl
+from exact_source.odata.drift import compare, make_overlay, new_name, services_of
+from exact_source.sandbox.data.catalogue import Catalogue as SandboxCatalogue
+from exact_source.sandbox.odata.metadata import render_metadata
 
 CSDL = """<?xml version="1.0" encoding="utf-8"?>
 <edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx">

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from exact_source.entities import Entity, Feed, load_catalogue
-from exact_source.errors import ConfigurationError
-from exact_source.protocol.feeds import (
+from exact_source.catalogue import Entity, Feed, load_catalogue
+from exact_source.catalogue.feeds import (
     ROUTES,
     check_route,
     deletes_of,
@@ -14,8 +13,9 @@ from exact_source.protocol.feeds import (
     plan_feeds,
     start_date_of,
 )
-from exact_source.sandbox.catalogue import Catalogue
-from tests.test_sandbox_kit import Caller, new_box
+from exact_source.errors import ConfigurationError
+from exact_source.sandbox.data.catalogue import Catalogue
+from tests.support.sandbox_kit import Caller, new_box
 
 catalogue = load_catalogue()
 EVERY = list(catalogue.entities.values())

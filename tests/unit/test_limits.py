@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from exact_source.client.limits import Limits, retry_after_s
 from exact_source.errors import LimitError
-from exact_source.protocol.limits import Limits, retry_after_s
 
 DIVISION = 7
 MINUTE_S, DAY_S = 60, 86_400

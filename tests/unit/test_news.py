@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from exact_source.streams.news import HOLD_ROWS, HOLD_ROWS_OF_ALL, Held, HeldPages
+from exact_source.engine.dedupe import HOLD_ROWS, HOLD_ROWS_OF_ALL, Held, HeldPages
 
 
 def page(rows: int) -> pa.Table:

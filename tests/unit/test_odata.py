@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exact_source.errors import ConfigurationError, ContractError
-from exact_source.protocol.odata import (
+from exact_source.odata.query import (
     build_filter,
     build_path,
     build_url,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exact_source.engine.result import StreamResult
 from exact_source.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -21,8 +22,7 @@ from exact_source.errors import (
     TokenStoreError,
 )
 from exact_source.orchestration import HELD_PAUSE_S, PAUSE_S, advise, advise_error, division_groups
-from exact_source.streams.result import StreamResult
-from exact_source.sync import Outcome
+from exact_source.sync.runner import Outcome
 
 NOW = 1_000_000.0
 

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from exact_source.entities import load_catalogue
+from exact_source.catalogue import load_catalogue
 from exact_source.errors import ContractError
-from exact_source.pages import fast
-from exact_source.pages.page import (
+from exact_source.odata import arrow_json as fast
+from exact_source.odata.page import (
     BrokenPageError,
     Page,
     PageSchema,
@@ -23,7 +23,7 @@ from exact_source.pages.page import (
     max_of,
     parse_page,
 )
-from exact_source.pages.schema import is_code
+from exact_source.odata.page_schema import is_code
 
 ENTITIES = load_catalogue().entities
 ID = "0b9e4a63-1111-4aaa-8aaa-0123456789ab"

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exact_source.entities import Column, load_catalogue
+from exact_source.catalogue import Column, load_catalogue
 from exact_source.errors import ContractError
-from exact_source.pages import fast as quick
-from exact_source.pages import page as pages
-from exact_source.pages.page import Page, PageSchema, concat, parse_page, parse_pages
+from exact_source.odata import arrow_json as quick
+from exact_source.odata import page as pages
+from exact_source.odata.page import Page, PageSchema, concat, parse_page, parse_pages
 
 # One column of every type, the keys of a real entity replaced by it.
 LETTERS = "gsfmihyltbx"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from exact_source.entities import load_catalogue
-from exact_source.entities.parameters import (
+from exact_source.catalogue import load_catalogue
+from exact_source.catalogue.parameters import (
     all_sources,
     check_parameters,
     combinations,

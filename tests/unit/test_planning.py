@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exact_source.protocol.limits import Limits
-from exact_source.protocol.planning import (
+from exact_source.cli.plan.schedule import (
     Allowance,
     StreamPlan,
     TimeLeft,
     allowance_of,
     calls_by_division,
-    calls_for,
     duration,
     in_order,
     share,
     time_left,
     usual_calls,
 )
+from exact_source.client.limits import Limits
+from exact_source.engine.key_sync import calls_for
 
 MIDNIGHT = 1_700_006_400.0  # 2023-11-15T00:00:00Z
 DAY_S = 86_400

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exact_source.pages import rows
+from exact_source.engine import rows
 
 PAGE = pa.schema([("division", pa.int32()), ("id", pa.string()), ("modified", pa.timestamp("us")),
                   ("notes", pa.string())])  # fmt: skip

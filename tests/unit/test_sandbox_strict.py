@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import pytest
 
 from exact_source.sandbox import Sandbox
-from exact_source.sandbox.errors import DUTCH, in_dutch
-from tests.test_sandbox_kit import BASE_URL, NOON, Caller, error_text, new_box
+from exact_source.sandbox.http.errors import DUTCH, in_dutch
+from tests.support.sandbox_kit import BASE_URL, NOON, Caller, error_text, new_box
 
 SELECT = {"$select": "ID"}
 BULK_WITHOUT_MODIFIED = "bulk/CRM/Addresses"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exact_source.streams.selection import Selection
+from exact_source.engine.call_accounting import Selection
 
 
 def test_calls_for_a_list_belong_to_the_first_stream_that_ends() -> None:

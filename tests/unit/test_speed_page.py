@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from benchmarks.scale import held_against_the_real_ones
-from docs.tools.speed_page import MEASURED, PAGE, PICTURE, SCALED, drawing, page
+from tools.docs.speed_page import MEASURED, PAGE, PICTURE, SCALED, drawing, page
 
-MEASURE_AGAIN = "run make bench, or python -m docs.tools.speed_page"
+MEASURE_AGAIN = "run make bench, or python -m tools.docs.speed_page"
 
 
 def test_the_page_is_the_one_that_the_measurements_make() -> None:
@@ -27,7 +27,7 @@ def test_the_page_has_every_part_that_is_measured() -> None:
 
 
 def _title(name: str) -> str:
-    from docs.tools.speed_page import PARTS
+    from tools.docs.speed_page import PARTS
 
     return f"## {PARTS[name]}\n"
 

@@ -6,18 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from exact_source.entities import Column, Entity, Feed, load_catalogue
-from exact_source.entities.parameters import TEXT_MAX, sources_of
+from exact_source.catalogue import Column, Entity, Feed, load_catalogue
+from exact_source.catalogue.feeds import Plan, harmless_filter, plan_feeds
+from exact_source.catalogue.parameters import TEXT_MAX, sources_of
+from exact_source.engine.shape import Shape
 from exact_source.errors import ContractError
-from exact_source.pages.shape import Shape
-from exact_source.protocol.feeds import Plan, harmless_filter, plan_feeds
-from exact_source.protocol.odata import (
-    MAX_URL,
-    build_filter,
-    build_url,
-    fit_select,
-    format_literal,
-)
+from exact_source.odata.query import MAX_URL, build_filter, build_url, fit_select, format_literal
 from exact_source.settings import REGIONS
 
 LONGEST_SITE = max(REGIONS.values(), key=len)

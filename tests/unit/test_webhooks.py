@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exact_source.entities import load_catalogue
+from exact_source.catalogue import load_catalogue
 from exact_source.errors import ContractError
-from exact_source.sandbox.webhooks import ALL_TOPICS
-from exact_source.sandbox.webhooks import TOPICS as SANDBOX_TOPICS
+from exact_source.sandbox.http.webhooks import ALL_TOPICS
+from exact_source.sandbox.http.webhooks import TOPICS as SANDBOX_TOPICS
 from exact_source.webhooks import (
     TOPICS,
     Notice,

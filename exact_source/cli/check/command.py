@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ...errors import ConfigurationError
-from ..logs import notes
-from ..options import (
+from .._output.logs import notes
+from .._output.options import (
     AsJson,
     BaseUrl,
     Dataset,
@@ -51,10 +51,10 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
     """
     import asyncio
 
-    from ...entities import load_catalogue
+    from ...catalogue import load_catalogue
     from ...source import choose_entities, parse_divisions
+    from .._output.display import asking
     from ..connect import clock_of
-    from ..display import asking
     from .destination import check_destination
     from .exact_online import check_exact
     from .machine import check_connection, check_pipeline
@@ -91,7 +91,7 @@ def say_first(findings: Findings) -> None:
 
 
 def _show(findings: Findings, *, as_json: bool) -> None:
-    from ..output import make_console, make_table, print_json, styled
+    from .._output.tables import make_console, make_table, print_json, styled
 
     if as_json:
         checks = [asdict(f) for f in findings.all]

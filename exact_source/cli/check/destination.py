@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...destination.stored import Stored
 from ...errors import ExactError
-from ..stored_syncs import database_file, reaching
+from ...loading.warehouse import Stored
+from .._output.stored_syncs import database_file, reaching
 
 if TYPE_CHECKING:
     import dlt

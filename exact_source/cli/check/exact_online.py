@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...api.listing import read_all
-from ...api.target import Target
-from ...entities import load_catalogue
-from ...entities.parameters import reason_not_read
+from ...catalogue import load_catalogue
+from ...catalogue.feeds import plan_feeds
+from ...catalogue.parameters import reason_not_read
+from ...client.call import Target
+from ...client.lists import read_all
+from ...engine.divisions import Division
 from ...errors import ConfigurationError, ExactError, LimitError, RefusedError
-from ...pages.page import PageSchema
-from ...protocol.feeds import plan_feeds
-from ...streams.divisions import Division
+from ...odata.page import PageSchema
+from .._output.tables import local_clock
 from ..divisions import status_text
-from ..output import local_clock
 
 if TYPE_CHECKING:
-    from ...asking import AskingRun
-    from ...entities import Entity
+    from ...catalogue import Entity
+    from ...connect import AskingRun
     from .findings import Findings
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ...errors import ConfigurationError, ExactError, LimitError
-from ..output import local_clock
+from .._output.tables import local_clock
 
 State = Literal["ok", "warning", "failed", "skipped"]
 EXIT_FAILED, EXIT_USAGE, EXIT_INCOMPLETE = 1, 2, 3

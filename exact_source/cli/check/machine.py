@@ -6,23 +6,23 @@ import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ...asking import make_asking_run
 from ...auth import storage_from_settings
-from ...auth.storage import Vault
+from ...auth.storage.protocol import Vault
 from ...auth.tokens import UNUSED_LIFE_S
+from ...connect import make_asking_run
 from ...errors import AuthenticationError, ConfigurationError, ExactError
 from ...settings import SECTION, load_settings
 from ...source import make_options
+from .._output.tables import span
 from ..connect import make_pipeline
-from ..output import span
 
 if TYPE_CHECKING:
     import dlt
 
-    from ...asking import AskingRun
     from ...auth import TokenData
-    from ...auth.choice import BuiltInStorage
+    from ...auth.storage.from_settings import BuiltInStorage
     from ...clock import Clock
+    from ...connect import AskingRun
     from ...settings import Settings
     from .findings import Findings
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from ...settings import REGIONS, SECTION
-from ..logs import notes
-from ..options import AsJson
+from .._output.logs import notes
+from .._output.options import AsJson
 
 STDIN = "-"
 
@@ -63,7 +63,7 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
 
     Example: exact-source init --region nl --client-id ID --client-secret - --redirect-uri https://x.example/
     """
-    from ..output import print_json
+    from .._output.tables import print_json
     from .destination import where_to
     from .questions import wanted
     from .settings import Answers

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..options import (
+from .._output.options import (
     AsJson,
     BaseUrl,
     Dataset,
@@ -62,14 +62,14 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
 
     Example: exact-source plan --divisions 123456,234567 --entities all --reserve-calls 1000
     """
-    from ...api.refusals import ErrorFile
-    from ...asking import make_asking_run
-    from ...entities import load_catalogue
-    from ...protocol.limits import Limits
+    from ...catalogue import load_catalogue
+    from ...client.error_log import ErrorFile
+    from ...client.limits import Limits
+    from ...connect import make_asking_run
     from ...source import choose_entities, make_options
+    from .._output.tables import print_json
     from ..connect import clock_of, make_connection, make_pipeline
-    from ..counted import Counted, keep_counted
-    from ..output import print_json
+    from ..row_memory import Counted, keep_counted
     from ..sync import parse_route
     from .planner import Planner, recall_for
     from .report import make_report
@@ -102,7 +102,7 @@ def look(planner: Planner, *, count: bool) -> None:
     """Ask what has to be asked, and show on stderr how far that is."""
     import asyncio
 
-    from ..display import asking
+    from .._output.display import asking
 
     with asking(planner.run) as line:
 
@@ -113,7 +113,7 @@ def look(planner: Planner, *, count: bool) -> None:
 
 
 def _print(report: dict[str, Any]) -> None:
-    from ..output import make_console, make_table
+    from .._output.tables import make_console, make_table
 
     console = make_console()
     rows = [

@@ -7,17 +7,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ...entities.parameters import count_combinations, parents_of, sources_of
-from ...protocol.feeds import deletes_of, plan_feeds
-from ...protocol.planning import StreamPlan, calls_for, in_order, usual_calls
-from ...streams.reconcile import hindrance
-from ..stored_syncs import syncs_of_changes
+from ...catalogue.feeds import deletes_of, plan_feeds
+from ...catalogue.parameters import count_combinations, parents_of, sources_of
+from ...engine.key_sync import calls_for, hindrance
+from .._output.stored_syncs import syncs_of_changes
+from .schedule import StreamPlan, in_order, usual_calls
 
 if TYPE_CHECKING:
-    from ...entities import Entity
-    from ...protocol.feeds import Plan
-    from ...protocol.planning import Allowance, Basis
+    from ...catalogue import Entity
+    from ...catalogue.feeds import Plan
+    from ...engine.key_sync import calls_for
     from .planner import Planner
+from .schedule import Allowance, Basis
 
 
 def estimate(planner: Planner) -> list[StreamPlan]:

@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ...api.counting import Counts, Question, count_rows
-from ...entities.parameters import all_sources
-from ...protocol.feeds import plan_feeds, starts_by_version
-from ..stored_syncs import recall
+from ...catalogue.feeds import plan_feeds, starts_by_version
+from ...catalogue.parameters import all_sources
+from .._output.stored_syncs import recall
+from .row_counts import Counts, Question, count_rows
 
 if TYPE_CHECKING:
     import dlt
 
-    from ...asking import AskingRun
-    from ...entities import Catalogue, Entity
-    from ...protocol.feeds import Plan
-    from ...streams.divisions import Division
-    from ..stored_syncs import Memory
+    from ...catalogue import Catalogue, Entity
+    from ...catalogue.feeds import Plan
+    from ...connect import AskingRun
+    from ...engine.divisions import Division
+    from .._output.stored_syncs import Memory
 
 
 def recall_for(chosen: Sequence[str], pipeline: dlt.Pipeline, now: float) -> Memory:

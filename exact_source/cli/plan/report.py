@@ -7,15 +7,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError
-from ...protocol.planning import allowance_of, calls_by_division, duration
+from .._output.tables import iso_instant
 from ..divisions import status_text
-from ..output import iso_instant
 from .estimate import estimate, with_key_notes
+from .schedule import allowance_of, calls_by_division, duration
 
 if TYPE_CHECKING:
-    from ...protocol.planning import Allowance, Duration
-    from ...streams.divisions import Division
+    from ...engine.divisions import Division
     from .planner import Planner
+    from .schedule import Allowance, Duration
 
 
 def make_report(planner: Planner, reserve: int, contract_cap: int | None) -> dict[str, Any]:

@@ -1,0 +1,364 @@
+"""The rotation: lock, read the store again, refresh if still needed, save, release, then use."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import AbstractEventLoop
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from ..clock import Clock
+from ..errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ExactError,
+    RemoteError,
+    TokenStoreError,
+)
+from ..settings import SECTION
+from .in_flight import SPENDING
+from .masking import SECRETS
+from .storage.protocol import LockedVault, Vault
+from .token_endpoint import TokenEndpoint
+from .token_response import Answer, Kind, parse_date
+from .tokens import TokenData, TokenDataError
+
+logger = logging.getLogger(__name__)
+
+LOGIN = "run `exact-source login`"
+PAUSE_AFTER_LOSS_S = 5.0  # Exact may still be at work on the request whose reply was lost
+PAUSES_AFTER_SAVE_ERROR_S = (0.5, 2.0, 5.0)
+HOLD_S = 60.0  # after "too early" from a server that sends no Date
+KEPT = "the stored tokens are kept, run again later"
+TRY_LATER = (
+    "run again in 10 minutes, and if the stored tokens are refused then, run `exact-source login`"
+)
+
+_MEANING = {
+    Kind.USED: (
+        "the stored refresh token was used before, by another program that shares this connection "
+        "or by a run that was killed or cut off before it could store the reply"
+    ),
+    Kind.EXPIRED: "the stored refresh token went unused for 30 days and has expired",
+    Kind.CHAIN_BROKEN: "the token chain is broken: a token or code was used twice at once",
+}
+
+
+class Rotator:
+    """Keeps the tokens of one connection fresh.
+
+    Args:
+        app: ``client_id`` and ``client_secret``, as the token endpoint wants them.
+        vault: Where the tokens outlive the process.
+        endpoint: Where they come from.
+        clock: Time.
+        own_loop: Whether the coroutines here run in an event loop that serves nobody else.
+    """
+
+    def __init__(
+        self,
+        app: Mapping[str, str],
+        vault: Vault,
+        endpoint: TokenEndpoint,
+        clock: Clock,
+        *,
+        own_loop: bool,
+    ) -> None:
+        self._app = app
+        self._vault = vault
+        self._endpoint = endpoint
+        self._clock = clock
+        self.own_loop = own_loop
+        self._tokens: TokenData | None = None
+        self._offset_s: float | None = None  # Exact's clock minus this host's
+        self._hold: tuple[str, float] | None = None  # fingerprint, not to refresh before
+        # Fingerprint, until when, and what is said meanwhile instead of asking again.
+        self._refused: tuple[str, float, ExactError] | None = None
+        self._unsaved: tuple[str | None, TokenData] | None = None  # fingerprint it follows on
+
+    def fresh(self) -> TokenData | None:
+        """The pair in memory if it is good for another call."""
+        tokens = self._tokens
+        return None if tokens is None or self._is_due(tokens) else tokens
+
+    def note_date(self, header: str | None) -> None:
+        """Learn Exact's clock from a ``Date`` header."""
+        seconds = parse_date(header)
+        if seconds is not None:
+            self._offset_s = seconds - self._clock.now()
+
+    async def exchange(
+        self, code: str, redirect_uri: str, home: AbstractEventLoop | None
+    ) -> TokenData:
+        """Spend an authorization code.
+
+        Args:
+            code: Decoded.
+            redirect_uri: The registered one.
+            home: See ``Vault.locked``.
+        """
+        with SECRETS.knowing(code):
+            return await self._exchange(code, redirect_uri, home)
+
+    async def _exchange(
+        self, code: str, redirect_uri: str, home: AbstractEventLoop | None
+    ) -> TokenData:
+        async with self._vault.locked(home) as vault:
+            await vault.get()  # a store that cannot be read must not cost the code
+            await vault.rehearse()
+            with SPENDING.one():
+                answer = await self._endpoint.post(
+                    {
+                        "grant_type": "authorization_code",
+                        "code": code,
+                        "redirect_uri": redirect_uri,
+                        **self._app,
+                    }
+                )
+                if answer.kind is not Kind.TOKENS:
+                    raise self._exchange_error(answer)
+                return await self._store(vault, None, answer)
+
+    async def current(self, rejected: str | None, home: AbstractEventLoop | None) -> TokenData:
+        """The stored pair, refreshed if due.
+
+        Args:
+            rejected: An access token that Exact answered with 401.
+            home: See ``Vault.locked``.
+        """
+        async with self._vault.locked(home) as vault:
+            tokens = await self._read(vault)
+            if rejected == tokens.access_token:
+                self._check_rejection(tokens)
+            elif not self._is_due(tokens):
+                return self._use(tokens)
+            self._check_refused(tokens)
+            await vault.rehearse()
+            with SPENDING.one():
+                return await self._refresh(vault, tokens, rejected)
+
+    async def _read(self, vault: LockedVault) -> TokenData:
+        tokens = await vault.get()
+        if self._unsaved is not None:
+            followed, unsaved = self._unsaved
+            if followed == (tokens.fingerprint if tokens else None):
+                await self._save(vault, followed, unsaved)
+                return unsaved
+            self._unsaved = None  # somebody logged in since
+        if tokens is None:
+            raise AuthenticationError(f"no tokens are stored for this connection: {LOGIN}")
+        SECRETS.learn(tokens.access_token, tokens.refresh_token)
+        return tokens
+
+    def _check_rejection(self, tokens: TokenData) -> None:
+        age_s = tokens.age_s(self._clock.now(), self._offset_s)
+        # Exact counts the lifetime from some moment while the reply was on its way (API 1.2).
+        oldest_s = age_s + tokens.way_s + tokens.doubt_s(self._offset_s)
+        # A negative age says that the clock was set back; then only Exact knows.
+        if age_s >= 0 and oldest_s < tokens.earliest_refresh_s:
+            raise AuthenticationError(
+                f"Exact Online refuses the access token {age_s:.0f} s after it was issued: access "
+                "was withdrawn, the user's password changed, or the storage cut the token off; "
+                f"{LOGIN}"
+            )
+
+    def _check_refused(self, tokens: TokenData) -> None:
+        """Raise what was said of this pair before, while asking again would change nothing."""
+        if self._refused is None:
+            return
+        fingerprint, until, error = self._refused
+        if fingerprint == tokens.fingerprint and self._clock.now() < until:
+            raise type(error)(str(error))
+
+    async def _refresh(
+        self, vault: LockedVault, tokens: TokenData, rejected: str | None
+    ) -> TokenData:
+        answer, lost = await self._ask(tokens), None
+        if answer.kind is Kind.LOST:
+            lost = answer
+            logger.warning(
+                "the reply to a token refresh was lost (%s); trying the stored token once more",
+                lost.detail,
+            )
+            await self._clock.sleep(PAUSE_AFTER_LOSS_S)
+            # Grace: the old token may live until the new one is used (API 1.4).
+            stored = await vault.get()
+            if stored is not None and stored.fingerprint != tokens.fingerprint:
+                return self._use(stored)
+            answer = await self._ask(tokens)
+        if answer.kind is Kind.TOKENS:
+            return await self._store(vault, tokens, answer)
+        # Somebody whom the lock does not keep out may have refreshed.
+        stored = await vault.get()
+        if stored is not None and stored.fingerprint != tokens.fingerprint:
+            return self._use(stored)
+        if answer.kind is Kind.TOO_EARLY and self._is_usable(tokens, rejected, lost):
+            return self._go_on(tokens, answer)
+        raise self._refresh_error(tokens, answer, lost)
+
+    def _is_usable(self, tokens: TokenData, rejected: str | None, lost: Answer | None) -> bool:
+        """Whether "not expired" can be about this access token and not about one that we miss."""
+        if tokens.access_token == rejected:
+            return False
+        age_s = tokens.age_s(self._clock.now(), self._offset_s)
+        is_expired = age_s - tokens.doubt_s(self._offset_s) >= tokens.lifetime_s
+        knows = self._offset_s is not None and tokens.server_offset_s is not None
+        # With neither a lost reply nor Exact's clock, it is this computer's clock that is doubtful.
+        return not is_expired or (lost is None and not knows)
+
+    async def _ask(self, tokens: TokenData) -> Answer:
+        answer = await self._endpoint.post(
+            {
+                "grant_type": "refresh_token",
+                "refresh_token": tokens.refresh_token,
+                **self._app,
+            }
+        )
+        if answer.server_offset_s is not None:
+            self._offset_s = answer.server_offset_s
+        return answer
+
+    async def _store(self, vault: LockedVault, old: TokenData | None, answer: Answer) -> TokenData:
+        try:
+            new = TokenData.from_reply(
+                answer.reply,
+                sent_at=answer.sent_at,
+                received_at=answer.received_at,
+                server_offset_s=answer.server_offset_s,
+                refresh_token=old.refresh_token if old else None,
+            )
+        except TokenDataError:
+            raise AuthenticationError(
+                f"Exact Online's answer holds no refresh token: {LOGIN}"
+            ) from None
+        SECRETS.learn(new.access_token, new.refresh_token)
+        await self._save(vault, old.fingerprint if old else None, new)
+        return self._use(new)
+
+    async def _save(self, vault: LockedVault, followed: str | None, new: TokenData) -> None:
+        self._unsaved = (followed, new)
+        for pause_s in (*PAUSES_AFTER_SAVE_ERROR_S, None):
+            try:
+                await vault.save(new)
+            except Exception as error:  # noqa: BLE001  (whatever a user's storage raises)
+                if pause_s is None:
+                    raise TokenStoreError(
+                        f"new tokens could not be stored ({_one_line(error)}); they are kept in "
+                        "memory and stored at the next call, but are lost if the process ends "
+                        f"before: repair the store, else {LOGIN}"
+                    ) from (error if _is_harmless(error) else None)
+                logger.warning("new tokens could not be stored, trying again: %s", _one_line(error))
+                await self._clock.sleep(pause_s)
+            else:
+                self._unsaved = None
+                return
+
+    def _go_on(self, tokens: TokenData, answer: Answer) -> TokenData:
+        """Exact says that the access token still lives; this computer's clock is off."""
+        if self._is_due(tokens):
+            self._hold = (tokens.fingerprint, self._clock.now() + HOLD_S)
+        logger.warning("going on with the access token there is: %s", answer.detail)
+        return self._use(tokens)
+
+    def _use(self, tokens: TokenData) -> TokenData:
+        SECRETS.learn(tokens.access_token, tokens.refresh_token)
+        self._tokens = tokens
+        return tokens
+
+    def _is_due(self, tokens: TokenData) -> bool:
+        now = self._clock.now()
+        if self._hold and self._hold[0] == tokens.fingerprint and now < self._hold[1]:
+            return False
+        return tokens.is_due(now, self._offset_s)
+
+    def _refresh_error(
+        self, tokens: TokenData, answer: Answer, lost: Answer | None
+    ) -> AuthenticationError | RemoteError | ConfigurationError:
+        if answer.kind is Kind.CLIENT_REFUSED:
+            return _client_error(answer)
+        if answer.kind in {Kind.UNREACHABLE, Kind.BUSY, Kind.LOST}:
+            return _passing_error(answer, lost)
+        if answer.kind is Kind.TOO_EARLY:
+            early = _too_early_error(answer, lost)
+            self._refused = (tokens.fingerprint, self._clock.now() + HOLD_S, early)
+            return early
+        meaning = _MEANING.get(answer.kind, "Exact Online refuses the stored refresh token")
+        if lost is not None:
+            meaning = f"{_loss(lost)} and the refresh token is spent"
+        error = AuthenticationError(f"{meaning} ({answer.detail}): {LOGIN}")
+        self._refused = (tokens.fingerprint, float("inf"), error)
+        return error
+
+    def _exchange_error(
+        self, answer: Answer
+    ) -> AuthenticationError | RemoteError | ConfigurationError:
+        if answer.kind in {Kind.UNREACHABLE, Kind.BUSY}:
+            return RemoteError(f"the code was not exchanged: {_why_not(answer)}")
+        if answer.kind is Kind.CLIENT_REFUSED:
+            return _client_error(answer)
+        if answer.kind is Kind.LOST:
+            return AuthenticationError(
+                f"the reply to the code exchange was lost ({answer.detail}), and a code works "
+                f"once: {LOGIN} again"
+            )
+        return AuthenticationError(
+            f"Exact Online refuses the code ({answer.detail}); it works once and for 3 minutes: "
+            f"{LOGIN} again"
+        )
+
+
+def _why_not(answer: Answer) -> str:
+    if answer.kind is Kind.UNREACHABLE:
+        return f"Exact Online could not be reached ({answer.detail}), nothing was sent"
+    return f"Exact Online is limiting token requests ({answer.detail})"
+
+
+def _loss(lost: Answer) -> str:
+    at = datetime.fromtimestamp(lost.sent_at, UTC)
+    return f"the reply to the token refresh of {at:%Y-%m-%d %H:%M:%S} UTC was lost ({lost.detail})"
+
+
+def _passing_error(answer: Answer, lost: Answer | None) -> RemoteError:
+    """What kept the refresh from happening, or from being heard of."""
+    if lost is None:
+        message = f"no token refresh: {_why_not(answer)}; {KEPT}"
+    elif answer.kind is Kind.LOST:
+        message = f"{_loss(lost)}, and so was the one to a second try ({answer.detail}); {KEPT}"
+    elif answer.kind is Kind.UNREACHABLE:
+        message = (
+            f"{_loss(lost)}, and then Exact Online could not be reached ({answer.detail}); {KEPT}"
+        )
+    else:
+        message = f"{_loss(lost)}, and then {_why_not(answer)}; {KEPT}"
+    return RemoteError(message)
+
+
+def _too_early_error(answer: Answer, lost: Answer | None) -> RemoteError:
+    """Exact holds a live access token of this connection that is not the stored one (API 1.3)."""
+    if lost is None:
+        message = (
+            "Exact Online has lately issued newer tokens than the stored ones, to another program "
+            f"or in a reply that was lost, and issues no others yet ({answer.detail}): {TRY_LATER}"
+        )
+    else:
+        message = (
+            f"{_loss(lost)}; Exact Online has issued the new tokens and issues no others yet "
+            f"({answer.detail}): {TRY_LATER}"
+        )
+    return RemoteError(message)
+
+
+def _client_error(answer: Answer) -> ConfigurationError:
+    return ConfigurationError(
+        f"Exact Online refuses the app ({answer.detail}): check {SECTION}.client_id, "
+        "client_secret, redirect_uri and the region they were registered in"
+    )
+
+
+def _is_harmless(error: Exception) -> bool:
+    return SECRETS.mask(str(error)) == str(error)
+
+
+def _one_line(error: Exception) -> str:
+    # Masked before it is cut: half a token is no longer recognised.
+    return " ".join(SECRETS.mask(f"{type(error).__name__}: {error}").split())[:300]

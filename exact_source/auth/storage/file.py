@@ -1,0 +1,160 @@
+"""Tokens in a file: replaced as a whole, on disk before ``save_tokens`` returns, private."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...atomic_file import file_lock, remove_drafts, replace_durably, try_writing
+from ...errors import TokenStoreError
+from ...settings import SECTION
+from ..tokens import TokenData, TokenDataError
+from .cipher import Cipher
+
+logger = logging.getLogger(__name__)
+
+OTHERS = stat.S_IRWXO
+GROUP = stat.S_IRWXG
+REMEDY = "restore it or move it away and run `exact-source login`; nothing was changed"
+
+
+class FileTokenStorage:
+    """Tokens in one file on a local disk, for processes of one machine.
+
+    After a crash the file holds the old pair or the new one, never a part. It is created with mode
+    0600; beside it stand ``.NAME.lock`` and, after a crash, a draft that the next refresh removes.
+    Not covered: several machines on a network file system, whose locks and renames differ.
+
+    Args:
+        path: The file; a link is followed. Mount its folder into a container, not the file alone:
+            a mounted file cannot be replaced.
+        key: Fernet key(s), newest first, separated by commas; the file is then encrypted. A plain
+            file, or one with an older key, is read and becomes encrypted with the newest key at the
+            next refresh.
+
+    Raises:
+        ConfigurationError: If ``key`` is no Fernet key.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, key: str | None = None) -> None:
+        self._path = Path(path).expanduser().absolute()
+        self._cipher = Cipher(key) if key else None
+        self._warned = False
+
+    def __repr__(self) -> str:
+        return f"FileTokenStorage({str(self._path)!r}, encrypted={self._cipher is not None})"
+
+    def describe(self) -> str:
+        """Kind and place, for people."""
+        return f"file {self._path} ({'encrypted' if self._cipher else 'plain text, mode 0600'})"
+
+    def get_tokens(self) -> TokenData | None:
+        """The stored pair, ``None`` if there is no file.
+
+        Raises:
+            TokenStoreError: If the file cannot be read, is damaged, or is open to other users.
+        """
+        text = self._read()
+        if text is None:
+            return None
+        try:
+            document = json.loads(text)
+        except ValueError:
+            what = "is empty" if not text.strip() else "is damaged or cut off"
+            raise TokenStoreError(f"token file {self._path} {what}: {REMEDY}") from None
+        encrypted = document.get("fernet") if isinstance(document, dict) else None
+        if encrypted is None:
+            self._check_mode()
+        elif self._cipher is None:
+            raise TokenStoreError(
+                f"token file {self._path} is encrypted, but {SECTION}.token_key is not set"
+            )
+        else:
+            text = self._cipher.decrypt(str(encrypted), f"token file {self._path}")
+        try:
+            return TokenData.from_json(text)
+        except TokenDataError as error:
+            raise TokenStoreError(f"token file {self._path}: {error}: {REMEDY}") from None
+
+    def save_tokens(self, tokens: TokenData) -> None:
+        """Replace the file.
+
+        Raises:
+            TokenStoreError: If that fails; the file is then as it was.
+        """
+        text = tokens.to_json()
+        if self._cipher is not None:
+            text = json.dumps({"fernet": self._cipher.encrypt(text)})
+        replace_durably(self._target(), text, "token file")
+
+    def delete_tokens(self) -> None:
+        """Remove the file and drafts of it, once nobody is about to replace it.
+
+        Raises:
+            TokenStoreError: If that fails.
+        """
+        with self.lock():
+            try:
+                self._target().unlink(missing_ok=True)
+                remove_drafts(self._target())
+            except OSError as error:
+                raise TokenStoreError(
+                    f"{self._path} cannot be removed: {error.strerror}"
+                ) from error
+
+    def rehearse(self) -> None:
+        """Write what is there once more, the way ``save_tokens`` does it.
+
+        Raises:
+            TokenStoreError: If a ``save_tokens`` would fail as well: full disk, read-only folder.
+        """
+        target = self._target()
+        remove_drafts(target)
+        text = self._read()
+        if text is None:
+            try_writing(target, "token file")
+        else:
+            replace_durably(target, text, "token file")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other threads and processes of this machine out.
+
+        Raises:
+            TokenStoreError: If the lock is not to be had.
+        """
+        with file_lock(self._target()):
+            yield
+
+    def _target(self) -> Path:
+        return self._path.resolve()
+
+    def _read(self) -> str | None:
+        try:
+            return self._path.read_text("utf-8")
+        except FileNotFoundError:
+            return None
+        except UnicodeDecodeError:
+            raise TokenStoreError(f"token file {self._path} is damaged: {REMEDY}") from None
+        except OSError as error:
+            raise TokenStoreError(
+                f"token file {self._path} cannot be read: {error.strerror}"
+            ) from error
+
+    def _check_mode(self) -> None:
+        if os.name == "nt":
+            return
+        mode = stat.S_IMODE(self._path.stat().st_mode)
+        if mode & OTHERS:
+            raise TokenStoreError(
+                f"token file {self._path} is open to every user of this machine (mode {mode:o}): "
+                f"run chmod 600 {self._path}"
+            )
+        if mode & GROUP and not self._warned:
+            self._warned = True
+            logger.warning("token file %s is open to its group (mode %o)", self._path, mode)

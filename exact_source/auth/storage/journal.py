@@ -1,0 +1,253 @@
+"""What stores in a database share: encryption, and a local journal that covers the way there.
+
+Between the answer of the token endpoint and the database's commit the new pair would exist in memory
+only. So it is first written, encrypted, to a file on this machine (1 ms), then committed.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...atomic_file import remove_drafts, replace_durably, try_writing
+from ...errors import TokenStoreError
+from ..tokens import TokenData, TokenDataError
+from .cipher import START_ANEW, Cipher
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the database holds for one connection.
+
+    Attributes:
+        generation: Counts the pairs that were stored.
+        blob: The encrypted pair, ``None`` in a row that only serves as a lock.
+    """
+
+    generation: int
+    blob: str | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The pair in the journal and what it replaces.
+
+    Attributes:
+        generation: Of the pair.
+        follows: Fingerprint of the pair it replaces; ``None`` for the first.
+        tokens: The pair.
+    """
+
+    generation: int
+    follows: str | None
+    tokens: TokenData
+
+
+class Journal:
+    """One encrypted pair in a file, on disk before the database hears of it."""
+
+    def __init__(self, path: Path, cipher: Cipher) -> None:
+        self._path = path.expanduser().absolute()
+        self._cipher = cipher
+
+    def write(self, entry: Entry) -> None:
+        """Replace the entry.
+
+        Raises:
+            TokenStoreError: If that fails.
+        """
+        document = {
+            "generation": entry.generation,
+            "follows": entry.follows,
+            "tokens": entry.tokens.to_json(),
+        }
+        replace_durably(self._path, self._cipher.encrypt(json.dumps(document)), "token journal")
+
+    def rehearse(self) -> None:
+        """Show that an entry can be written.
+
+        Raises:
+            TokenStoreError: If not.
+        """
+        remove_drafts(self._path)
+        try_writing(self._path, "token journal")
+
+    def read(self) -> Entry | None:
+        """The entry, ``None`` if there is none.
+
+        Raises:
+            TokenStoreError: If it is damaged; it may hold the only copy of the newest pair.
+        """
+        place = f"token journal {self._path}"
+        try:
+            text = self._cipher.decrypt(self._path.read_text("utf-8"), place)
+            document = json.loads(text)
+            tokens = TokenData.from_json(document["tokens"])
+            return Entry(document["generation"], document["follows"], tokens)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise TokenStoreError(f"{place} cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, TokenDataError):
+            raise TokenStoreError(
+                f"{place} is damaged; nothing was changed: restore it, or {START_ANEW}"
+            ) from None
+
+    def clear(self) -> None:
+        """Forget the entry; one that stays behind does no harm, since it follows on nothing."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
+class _Held(threading.local):
+    """What a thread that holds the lock has read under it."""
+
+    is_locked = False
+    row: Row | None = None
+
+
+class JournaledStorage(ABC):
+    """A token storage in a database; subclasses know how to reach it.
+
+    Attributes:
+        place: Kind and place, for messages.
+    """
+
+    def __init__(self, cipher: Cipher, journal: Path | None, place: str) -> None:
+        self._cipher = cipher
+        self._journal = Journal(journal, cipher) if journal is not None else None
+        self.place = place
+        self._held = _Held()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.place!r})"
+
+    def describe(self) -> str:
+        """Kind and place, for people."""
+        return f"{self.place} (encrypted)"
+
+    def get_tokens(self) -> TokenData | None:
+        """The newest pair: the database's, or the one that a crash kept from getting there.
+
+        Raises:
+            TokenStoreError: If it cannot be read.
+        """
+        stored = self._decrypt(self._read())
+        entry = self._successor(stored)
+        return entry.tokens if entry is not None else stored
+
+    def save_tokens(self, tokens: TokenData) -> None:
+        """Commit the pair, replacing the one before it.
+
+        Raises:
+            TokenStoreError: If that fails; the journal then holds the pair.
+        """
+        # The row as it was read under the lock: the database may be gone by now, and the journal
+        # must be written all the same.
+        row = self._held.row if self._held.is_locked else self._fetch()
+        generation = (row.generation if row else 0) + 1
+        stored = self._decrypt(row)
+        if self._journal is not None:
+            follows = stored.fingerprint if stored else None
+            self._journal.write(Entry(generation, follows, tokens))
+        self._put(Row(generation, self._encrypt(tokens)))
+        if self._journal is not None:
+            self._journal.clear()
+
+    def delete_tokens(self) -> None:
+        """Remove the pair and the journal.
+
+        Raises:
+            TokenStoreError: If that fails.
+        """
+        with self._lock():
+            if self._journal is not None:
+                self._journal.clear()
+            self._remove()
+
+    def rehearse(self) -> None:
+        """Show that a pair can be stored, before a refresh token is spent for one.
+
+        Raises:
+            TokenStoreError: If not.
+        """
+        if self._journal is not None:
+            self._journal.rehearse()
+        self._probe()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep everyone else out, as far as the database can.
+
+        Raises:
+            TokenStoreError: If the lock is not to be had.
+        """
+        caught_up = False
+        while not caught_up:
+            with self._lock():
+                caught_up = not self._catch_up()
+                if caught_up:
+                    self._held.is_locked = True
+                    try:
+                        yield
+                    finally:
+                        self._held.is_locked = False
+
+    def _catch_up(self) -> bool:
+        """Bring a pair that a crash left in the journal into the database; its commit ends the lock."""
+        self._held.row = self._fetch()
+        entry = self._successor(self._decrypt(self._held.row))
+        if entry is None or self._journal is None:
+            return False
+        self._put(Row(entry.generation, self._encrypt(entry.tokens)))
+        self._journal.clear()
+        return True
+
+    def _read(self) -> Row | None:
+        row = self._fetch()
+        if self._held.is_locked:
+            self._held.row = row
+        return row
+
+    def _successor(self, stored: TokenData | None) -> Entry | None:
+        """The journal's entry if it replaces just what the database holds."""
+        entry = self._journal.read() if self._journal is not None else None
+        if entry is None:
+            return None
+        return entry if entry.follows == (stored.fingerprint if stored else None) else None
+
+    def _encrypt(self, tokens: TokenData) -> str:
+        return self._cipher.encrypt(tokens.to_json())
+
+    def _decrypt(self, row: Row | None) -> TokenData | None:
+        if row is None or row.blob is None:
+            return None
+        try:
+            return TokenData.from_json(self._cipher.decrypt(row.blob, self.place))
+        except TokenDataError as error:
+            raise TokenStoreError(f"{self.place}: {error}: {START_ANEW}") from None
+
+    @abstractmethod
+    def _lock(self) -> AbstractContextManager[None]:
+        """Hold the lock."""
+
+    @abstractmethod
+    def _fetch(self) -> Row | None:
+        """The row as it is now."""
+
+    @abstractmethod
+    def _put(self, row: Row) -> None:
+        """Write the row and commit."""
+
+    @abstractmethod
+    def _remove(self) -> None:
+        """Delete the row and commit."""
+
+    @abstractmethod
+    def _probe(self) -> None:
+        """Raise if ``_put`` would fail; commit nothing."""

@@ -1,0 +1,222 @@
+"""What a token storage is, and how one of any flavour is used."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+
+from ...atomic_file import LOCK_WAIT_S, POLL_S
+from ...errors import ConfigurationError, TokenStoreError
+from ..tokens import TokenData
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class TokenStorage(Protocol):
+    """Where one connection's tokens outlive the process. Both methods may be plain or async.
+
+    A storage may also have
+
+    * ``lock()``: a context manager, plain or async, that keeps everyone else who shares the tokens
+      out from before ``get_tokens`` until after ``save_tokens``. Without it only one process may
+      use the connection.
+    * ``rehearse()``: raises if a ``save_tokens`` that follows would fail (a full disk, a folder
+      that may not be written). Called before a refresh token is spent.
+    """
+
+    def get_tokens(self) -> TokenData | Awaitable[TokenData | None] | None:
+        """The newest pair, ``None`` before the first login."""
+        ...
+
+    def save_tokens(self, tokens: TokenData) -> Awaitable[None] | None:
+        """Replace the pair; on return it must survive a crash."""
+        ...
+
+
+class Vault:
+    """A storage of any flavour, as coroutines, and the lock around it.
+
+    Args:
+        storage: What the user gave.
+
+    Attributes:
+        is_plain: Whether nothing in the storage is async, so that it can be used from a thread.
+    """
+
+    def __init__(self, storage: TokenStorage) -> None:
+        for name in ("get_tokens", "save_tokens"):
+            if not callable(getattr(storage, name, None)):
+                raise ConfigurationError(
+                    f"token_storage has no method {name}(): see exact_source.TokenStorage"
+                )
+        self._storage = storage
+        self.is_plain = not _is_async(storage)
+        self._mutex = _process_lock(storage)
+        self._warned = False
+
+    @asynccontextmanager
+    async def locked(self, home: asyncio.AbstractEventLoop | None) -> AsyncIterator[LockedVault]:
+        """Keep everyone else out as far as the storage can.
+
+        Args:
+            home: The caller's event loop if another one runs here, which serves nobody else and may
+                be blocked; what plain methods return to be awaited belongs to the caller's.
+
+        Raises:
+            TokenStoreError: If the lock is not to be had.
+        """
+        self._warn_once()
+        self._mutex = _process_lock(self._storage)
+        async with AsyncExitStack() as stack:
+            call = stack.enter_context(_Caller(home))
+            await _acquire(self._mutex, may_block=home is not None)
+            stack.callback(self._mutex.release)
+            if hasattr(self._storage, "lock"):
+                await stack.enter_async_context(_held(self._storage.lock, call))
+            yield LockedVault(self._storage, call)
+
+    def _warn_once(self) -> None:
+        if not self._warned and not hasattr(self._storage, "lock"):
+            self._warned = True
+            logger.warning(
+                "%s has no lock(): tokens are guarded within this process only; a second process "
+                "or host that uses the same tokens will break the connection",
+                type(self._storage).__name__,
+            )
+
+
+class LockedVault:
+    """The storage while its lock is held."""
+
+    def __init__(self, storage: TokenStorage, call: _Caller) -> None:
+        self._storage = storage
+        self._call = call
+
+    async def get(self) -> TokenData | None:
+        """The stored pair."""
+        tokens = await self._call(self._storage.get_tokens)
+        if tokens is not None and not isinstance(tokens, TokenData):
+            raise ConfigurationError(
+                f"{type(self._storage).__name__}.get_tokens() returned a "
+                f"{type(tokens).__name__}; it must return TokenData or None"
+            )
+        return tokens
+
+    async def save(self, tokens: TokenData) -> None:
+        """Store the pair durably."""
+        await self._call(self._storage.save_tokens, tokens)
+
+    async def rehearse(self) -> None:
+        """Find out that ``save`` cannot work before it matters."""
+        rehearse = getattr(self._storage, "rehearse", None)
+        if rehearse is not None:
+            await self._call(rehearse)
+
+
+class _Caller:
+    """Calls plain and async functions alike.
+
+    Plain ones run inline if the loop is ours alone, else all in one thread, because a plain lock
+    may have to be released by the thread that took it, and the event loop must not be blocked.
+    """
+
+    def __init__(self, home: asyncio.AbstractEventLoop | None) -> None:
+        self._home = home
+        self._executor = None if home else ThreadPoolExecutor(1, "exact-tokens")
+
+    def __enter__(self) -> _Caller:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=False)
+
+    async def __call__(self, function: Callable[..., Any], *args: Any) -> Any:
+        if self._executor is None:
+            result = function(*args)
+        else:
+            loop = asyncio.get_running_loop()
+            result = await loop.run_in_executor(self._executor, function, *args)
+        if not inspect.isawaitable(result):
+            return result
+        if self._home is None or not self._home.is_running():
+            return await result
+        job = asyncio.run_coroutine_threadsafe(_awaited(result), self._home)
+        try:
+            return await asyncio.wrap_future(job)
+        except asyncio.CancelledError:  # nobody cancels here; what may come next goes on without it
+            raise RuntimeError("the event loop of the caller ended") from None
+
+
+async def _awaited(result: Awaitable[T]) -> T:
+    return await result
+
+
+@asynccontextmanager
+async def _held(lock: Callable[[], Any], call: _Caller) -> AsyncIterator[None]:
+    context = await call(lock)
+    if hasattr(context, "__aenter__"):
+        async with cast("AbstractAsyncContextManager[Any]", context):
+            yield
+        return
+    await call(context.__enter__)
+    try:
+        yield
+    except BaseException as error:
+        if not await call(context.__exit__, type(error), error, error.__traceback__):
+            raise
+    else:
+        await call(context.__exit__, None, None, None)
+
+
+def _is_async(storage: TokenStorage) -> bool:
+    names = ("get_tokens", "save_tokens", "rehearse", "lock")
+    if any(inspect.iscoroutinefunction(getattr(storage, name, None)) for name in names):
+        return True
+    if not hasattr(storage, "lock"):
+        return False
+    context = storage.lock()
+    if inspect.iscoroutine(context):
+        context.close()  # else Python warns that nobody awaited it
+    return inspect.isawaitable(context) or hasattr(context, "__aenter__")
+
+
+async def _acquire(mutex: threading.Lock, *, may_block: bool) -> None:
+    if may_block:
+        acquired = mutex.acquire(timeout=LOCK_WAIT_S)
+    else:
+        # The holder may be in another event loop, and a thread that waits cannot be cancelled.
+        give_up_at = time.monotonic() + LOCK_WAIT_S
+        while not (acquired := mutex.acquire(blocking=False)):
+            if time.monotonic() >= give_up_at:
+                break
+            await asyncio.sleep(POLL_S)
+    if not acquired:
+        raise TokenStoreError(
+            f"the token lock was not released by another thread within {LOCK_WAIT_S:.0f} s"
+        )
+
+
+# One lock per storage object, shared by all OAuth objects that use it and gone with the last. The
+# process id is part of the key: after a fork the child must not wait for a thread of the parent.
+_process_locks: weakref.WeakValueDictionary[tuple[int, int], threading.Lock] = (
+    weakref.WeakValueDictionary()
+)
+_process_locks_guard = threading.Lock()
+
+
+def _process_lock(storage: TokenStorage) -> threading.Lock:
+    with _process_locks_guard:
+        return _process_locks.setdefault((os.getpid(), id(storage)), threading.Lock())

@@ -1,0 +1,87 @@
+"""Sends token requests, each exactly once; the only module that spends a refresh token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
+
+import httpx
+
+from ..clock import Clock
+from ..tls import trusted
+from .masking import SECRETS
+from .token_response import Answer, Kind, parse_answer, parse_date
+
+# Long: giving up while Exact is still at work loses the new pair (API 1.4).
+TIMEOUT = httpx.Timeout(90.0, connect=15.0, pool=15.0)
+# One connection per request. A kept-alive one may be closed by the other side at the moment of
+# writing, and then nobody knows whether the refresh token was spent.
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
+# Nothing has been sent when one of these is raised.
+NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
+
+class TokenEndpoint:
+    """The token endpoint of one Exact Online site (API 1.1).
+
+    Args:
+        base_url: Origin of the site.
+        client: Used for the requests if given; its transport must not retry.
+        clock: Time.
+    """
+
+    def __init__(self, base_url: str, client: httpx.AsyncClient | None, clock: Clock) -> None:
+        self._url = f"{base_url}/api/oauth2/token"
+        self._client = client
+        self._clock = clock
+
+    async def post(self, form: Mapping[str, str]) -> Answer:
+        """Send one token request, once, and tell the answer apart; never raises for what it is."""
+        sent_at = self._clock.now()
+        answer = await self._send(form)
+        return replace(answer, sent_at=sent_at, received_at=self._clock.now())
+
+    async def _send(self, form: Mapping[str, str]) -> Answer:
+        body = bytearray()
+        status, reason, date = 200, "", None
+        try:
+            async with self._open() as client:
+                request = client.build_request(
+                    "POST", self._url, data=form, headers=HEADERS, timeout=TIMEOUT
+                )
+                response = await client.send(
+                    request, stream=True, auth=None, follow_redirects=False
+                )
+                status = response.status_code
+                reason = response.headers.get("Reason", "")
+                date = parse_date(response.headers.get("Date"))
+                try:
+                    async for part in response.aiter_bytes():
+                        body += part
+                finally:
+                    await response.aclose()
+        except NOT_SENT as error:
+            return Answer(Kind.UNREACHABLE, type(error).__name__)
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            return self._cut_off(status, bytes(body), date, type(error).__name__)
+        answer = parse_answer(status, reason, bytes(body), SECRETS.mask)
+        return replace(answer, server_date=date)
+
+    def _cut_off(self, status: int, body: bytes, date: float | None, cause: str) -> Answer:
+        """The connection broke; if the tokens had come through by then, they count."""
+        answer = parse_answer(status, "", body)
+        if answer.kind is Kind.TOKENS:
+            return replace(answer, server_date=date)
+        return Answer(Kind.LOST, f"{cause} after the request was sent", server_date=date)
+
+    def _open(self) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+        if self._client is not None:
+            return nullcontext(self._client)
+        return httpx.AsyncClient(verify=trusted(self._url))

@@ -1,0 +1,264 @@
+"""Where the parameters of function endpoints get their values (API 8.2): data and lookups, no I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import product
+from typing import Any
+from urllib.parse import quote
+
+from ..errors import ConfigurationError
+from ..odata.query import SAFE
+from .catalogue import Entity, Feed
+
+SECTION = "parameters"
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# Of a text, encoded: it shares 6,000 with the columns that are asked for (API 2.4).
+TEXT_MAX = 1000
+_TRUTH = {"true": True, "false": False, "1": True, "0": False}
+
+Values = tuple[Any, ...]
+RowsOf = Callable[[str, list[str]], Iterable[Values]]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one parameter gets its values.
+
+    Attributes:
+        setting: Its name among the settings, which go before everything else.
+        letter: Type, as in the catalogue.
+        parent: Entity whose rows give the values; ``None`` if none does.
+        column: Of the parent's table.
+        default: Values on a day, without a parent and without a setting.
+    """
+
+    setting: str
+    letter: str
+    parent: str | None = None
+    column: str = "id"
+    default: Callable[[date], Values] = lambda _day: ()
+
+
+def _years(day: date) -> Values:
+    return day.year - 1, day.year
+
+
+SOURCES: Mapping[str, Source] = {
+    "accountId": Source("account_ids", "g", "accounts"),
+    "itemId": Source("item_ids", "g", "items"),
+    "projectId": Source("project_ids", "g", "projects"),
+    "opportunityId": Source("opportunity_ids", "g", "opportunities"),
+    "glScheme": Source("gl_scheme_ids", "g", "gl_schemes"),
+    "year": Source("years", "i", default=_years),
+    "reportingYear": Source("years", "i", default=_years),
+    "ageGroup": Source("age_groups", "i", default=lambda _: (1, 2, 3, 4)),
+    # Visit, postal, invoice and delivery address.
+    "addressType": Source("address_types", "i", default=lambda _: (1, 2, 3, 4)),
+    "afterEntry": Source("after_entry", "b", default=lambda _: (False, True)),
+    "checkDate": Source(
+        "check_date",
+        "t",
+        default=lambda day: (datetime(day.year, day.month, day.day),),  # noqa: DTZ001
+    ),
+    "numberOfWeeks": Source("number_of_weeks", "i", default=lambda _: (4,)),
+    # Exact documents no value of it, so there is none to begin with.
+    "operation": Source("operations", "i"),
+    "searchText": Source("search_text", "s", default=lambda _: ("",)),
+    "useFullTextSearch": Source("use_full_text_search", "b", default=lambda _: (False,)),
+}
+# Entity -> parameter -> where it gets its values there, if elsewhere than above.
+EXCEPTIONS: Mapping[str, Mapping[str, Source]] = {
+    "costs_by_id": {"entryId": Source("entry_ids", "g", "recent_costs", "entry_id")},
+    "hours_by_id": {"entryId": Source("entry_ids", "g", "recent_hours", "entry_id")},
+    "project_wbs_by_project_and_wbs": {
+        "projectId": Source("project_ids", "g", "project_wbs", "project"),
+        "projectWBSId": Source("project_wbs_ids", "g", "project_wbs", "id"),
+        "wbsType": Source("wbs_types", "h", "project_wbs", "type"),
+    },
+}
+# Endpoints that hold nothing to load.
+OWN_USE = {
+    "user_has_rights": "asked by this source itself: whether the user may read an endpoint",
+    "sync_timestamp": "from which row version a date begins: no row; asked for with start_by=timestamp",
+}
+UNKNOWN = "takes parameters that are documented nowhere"
+
+
+def reason_not_read(entity: Entity) -> str | None:
+    """Why an entity of the catalogue is no resource; ``None`` if it is one."""
+    if entity.name in OWN_USE:
+        return OWN_USE[entity.name]
+    for feed in entity.feeds.values():
+        strange = [name for name in feed.parameters if source_of(entity.name, name) is None]
+        if feed.unknown_parameters or strange:
+            return UNKNOWN
+    return None
+
+
+def source_of(entity: str, parameter: str) -> Source | None:
+    """Where a parameter gets its values; ``None`` if that is not known."""
+    return EXCEPTIONS.get(entity, {}).get(parameter) or SOURCES.get(parameter)
+
+
+def sources_of(entity: Entity, feed: Feed) -> dict[str, Source]:
+    """Parameter -> where it gets its values, of an entity that is read."""
+    found = {name: source_of(entity.name, name) for name in feed.parameters}
+    return {name: source for name, source in found.items() if source is not None}
+
+
+def parents_of(sources: Mapping[str, Source], given: Mapping[str, Values]) -> list[str]:
+    """Entities whose rows must be known before the function can be asked."""
+    wanted = (g for g in _groups(sources) if g[0] is not None and not _is_given(g[1], given))
+    return [str(parent) for parent, _ in wanted]
+
+
+def combinations(
+    sources: Mapping[str, Source], given: Mapping[str, Values], rows_of: RowsOf, day: date
+) -> list[Values]:
+    """All values that a function is asked with, in the order of ``sources``; no order among them.
+
+    Args:
+        sources: Parameter -> where it gets its values.
+        given: Setting -> values, as ``check_parameters`` gives them.
+        rows_of: Gives the distinct values of some columns of a parent.
+        day: Today.
+    """
+    names: list[str] = []
+    parts: list[list[Values]] = []
+    for parent, mine in _groups(sources):
+        names += mine
+        parts.append(_values_of(parent, mine, given, rows_of, day))
+    places = [names.index(name) for name in sources]
+    rows = (sum(combination, ()) for combination in product(*parts))
+    return [tuple(row[place] for place in places) for row in rows]
+
+
+def count_combinations(
+    sources: Mapping[str, Source],
+    given: Mapping[str, Values],
+    rows_in: Callable[[str], int | None],
+    day: date,
+) -> int | None:
+    """How many calls a function takes at least; ``None`` if a parent's number of rows is not known."""
+    total = 1
+    for parent, mine in _groups(sources):
+        if parent is None or _is_given(mine, given):
+            total *= len(_values_of(parent, mine, given, lambda _parent, _columns: (), day))
+            continue
+        rows = rows_in(parent)
+        if rows is None:
+            return None
+        total *= rows
+    return total
+
+
+def _groups(sources: Mapping[str, Source]) -> list[tuple[str | None, dict[str, Source]]]:
+    """Parameters that one row of a parent fills together; those without a parent one by one."""
+    groups: dict[object, tuple[str | None, dict[str, Source]]] = {}
+    for name, source in sources.items():
+        group = groups.setdefault(source.parent or (name,), (source.parent, {}))
+        group[1][name] = source
+    return list(groups.values())
+
+
+def _is_given(mine: Mapping[str, Source], given: Mapping[str, Values]) -> bool:
+    return all(source.setting in given for source in mine.values())
+
+
+def _values_of(
+    parent: str | None,
+    mine: Mapping[str, Source],
+    given: Mapping[str, Values],
+    rows_of: RowsOf,
+    day: date,
+) -> list[Values]:
+    if _is_given(mine, given):
+        return list(product(*(given[source.setting] for source in mine.values())))
+    if parent is None:
+        return [(value,) for source in mine.values() for value in source.default(day)]
+    letters = [source.letter for source in mine.values()]
+    allowed = [given.get(source.setting) for source in mine.values()]
+    rows = rows_of(parent, [source.column for source in mine.values()])
+    found = {
+        tuple(plain_value(letter, value) for letter, value in zip(letters, row, strict=True))
+        for row in rows
+        if None not in row
+    }
+    return [
+        row
+        for row in found
+        if all(few is None or value in few for value, few in zip(row, allowed, strict=True))
+    ]
+
+
+def check_parameters(parameters: Mapping[str, Any] | None) -> dict[str, Values]:
+    """Settings as plain values; one value may stand without a list around it.
+
+    Raises:
+        ConfigurationError: If one is unknown or of the wrong type; the message names it.
+    """
+    letters = {s.setting: s.letter for s in all_sources()}
+    found = {}
+    for name, values in (parameters or {}).items():
+        if name not in letters:
+            raise ConfigurationError(
+                f"{SECTION}: {name!r} is unknown; there are {', '.join(sorted(letters))}"
+            )
+        try:
+            texts = _listed(values, letters[name])
+            found[name] = tuple(dict.fromkeys(_given_value(letters[name], t) for t in texts))
+        except ValueError:
+            raise ConfigurationError(f"{SECTION}.{name} must be {_WANTED[letters[name]]}") from None
+    return found
+
+
+def all_sources() -> list[Source]:
+    """Every place that a parameter gets its values from."""
+    return [*SOURCES.values(), *(s for found in EXCEPTIONS.values() for s in found.values())]
+
+
+def _listed(values: Any, letter: str) -> Iterable[Any]:
+    if isinstance(values, str) and letter != "s":
+        return [part.strip() for part in values.split(",") if part.strip()]
+    return values if isinstance(values, (list, tuple, set, frozenset, range)) else [values]
+
+
+_WANTED = {
+    "g": "guids",
+    "i": "whole numbers",
+    "h": "whole numbers",
+    "b": "true or false",
+    "t": "dates such as 2024-01-31",
+    "s": f"texts of no more than {TEXT_MAX:,} characters in a URL",
+}
+
+
+def _given_value(letter: str, value: Any) -> Any:
+    found = plain_value(letter, value)
+    if letter == "s" and len(quote(found, safe=SAFE)) > TEXT_MAX:
+        raise ValueError("too long")
+    return found
+
+
+def plain_value(letter: str, value: Any) -> Any:
+    """A value of a parameter as Python has it: guids in lower case, dates without a zone.
+
+    Raises:
+        ValueError: If it is of another type.
+    """
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    if letter == "g":
+        if not _GUID.fullmatch(text.lower()):
+            raise ValueError(text)
+        return text.lower()
+    if letter == "b":
+        if text.lower() not in _TRUTH:
+            raise ValueError(text)
+        return _TRUTH[text.lower()]
+    if letter == "t":
+        return datetime.fromisoformat(text).replace(tzinfo=None)
+    return text if letter == "s" else int(text)

@@ -1,0 +1,109 @@
+"""How a command ends, or a script that people run: one line about an error, and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from ...errors import LimitError, causes, is_interrupt, own_error
+from .logs import logging_to_stderr, notes
+from .tables import when_allowed
+
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def run_script(load: Callable[[], int]) -> NoReturn:
+    """Run a script's function and leave with its exit code; ours of an error is one line on stderr.
+
+    What is not ours, such as a mistake in the script, keeps its traceback. SIGTERM stops as Ctrl-C does.
+
+    Args:
+        load: Gives an exit code, such as that of an ``Outcome``.
+
+    Raises:
+        SystemExit: Always, with the exit code: 0 complete, 1 failed, 2 a wrong setting, 3 incomplete
+            and safe, 130 stopped.
+    """
+    stop_like_ctrl_c()
+    try:
+        code = load()
+    except BaseException as error:
+        if own_error(error) is None and not is_interrupt(error):
+            raise
+        with logging_to_stderr(sys.argv[1:]):
+            code = report(error)
+    leave(code)
+
+
+def stop_like_ctrl_c() -> None:
+    """Let SIGTERM, which is what stops a container, do what Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process; one that was stopped waits for tokens that are under way, and for nothing else.
+
+    Raises:
+        SystemExit: With the code, unless it was stopped.
+    """
+    if code != EXIT_INTERRUPTED:
+        sys.exit(code)
+    with suppress(KeyboardInterrupt), logging_to_stderr(sys.argv[1:]):
+        wait_for_tokens()
+    # A thread may still wait for rows; whoever says stop twice shall not wait with it.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def report(error: BaseException) -> int:
+    """Say what a person can use of an error, and choose the exit code."""
+    own = own_error(error)
+    if own is not None:
+        when = when_allowed(own.resumes_at) if isinstance(own, LimitError) else ""
+        return say(one_line(own) + when, own.code, own.exit_code)
+    if isinstance(error, TyperException):
+        return say(f"{one_line(error.format_message())}; see --help", "usage", EXIT_USAGE)
+    if is_interrupt(error):
+        notes.info("stopped; what was loaded is kept, run again to go on")
+        return EXIT_INTERRUPTED
+    if any(isinstance(e, typer.Abort) for e in causes(error)):
+        notes.info("nothing was done: the answer was no, or nobody could be asked")
+        return EXIT_FAILED
+    return say(innermost(error), "unexpected", EXIT_FAILED)
+
+
+def wait_for_tokens() -> None:
+    """Until no answer of the token endpoint is under way: a pair that nobody stores is lost."""
+    from ...auth.in_flight import SPENDING
+
+    SPENDING.close(
+        lambda: notes.info(
+            "waiting for the answer to a token request, which may not be lost; stopping once more "
+            "does not wait, and then a login may be needed"
+        )
+    )
+
+
+def say(message: str, code: str, exit_code: int) -> int:
+    """One line about an error; gives the exit code."""
+    notes.error("error: %s", message, extra={"facts": {"code": code, "exit_code": exit_code}})
+    return exit_code
+
+
+def innermost(error: BaseException) -> str:
+    """The first line of what started it; dlt wraps errors several times."""
+    last = list(causes(error))[-1]
+    return f"{type(last).__name__}: {one_line(last)}"
+
+
+def one_line(error: BaseException | str) -> str:
+    """A message without line breaks."""
+    return " ".join(str(error).split())

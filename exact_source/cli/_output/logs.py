@@ -1,0 +1,196 @@
+"""What a command says on stderr: lines for people, or one JSON object a line for machines."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated, Any, TextIO, cast
+
+import typer
+
+from .tables import iso_instant
+
+# What a command says to whoever runs it; what else is logged needs -v.
+notes = logging.getLogger("exact_source.cli")
+PACKAGE = "exact_source"
+LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+class LogFormat(StrEnum):
+    """Forms of what is said on stderr."""
+
+    text = "text"
+    json = "json"
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line: ``at``, ``level``, ``logger``, ``message``, and the record's ``facts``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line = {
+            "at": iso_instant(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        return json.dumps(line, ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    """The message; others than the command itself are named."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        said = record.getMessage()
+        if record.name == notes.name:
+            return said
+        return f"{record.levelname.lower()}: {' '.join(said.split())}"
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is now: a progress display replaces it for a while."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """Where to."""
+        return sys.stderr
+
+
+def is_worth_saying(record: logging.LogRecord) -> bool:
+    """Not what asyncio tells of streams that are torn down behind an error; that is said by itself."""
+    return record.name != "asyncio" or logging.getLogger(PACKAGE).level == logging.DEBUG
+
+
+HANDLER = StderrHandler()
+HANDLER.addFilter(is_worth_saying)
+
+
+# Of a pipeline that loads somewhere else than the last time; ``alone.of_one_destination`` sees to it, and
+# "will be ignored" reads as if the destination that was asked for were.
+SETTLED = "in state differs from destination"
+
+
+class Forwarding(logging.Handler):
+    """Says what dlt says in the command's own form, each thing once, and not what is settled here.
+
+    dlt lets its logger pass nothing on, and sets a format of its own on the first handler.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand the record over."""
+        said = record.getMessage()
+        if said not in self._said and SETTLED not in said:
+            self._said.add(said)
+            HANDLER.handle(record)
+
+
+@contextmanager
+def logging_to_stderr(arguments: Sequence[str]) -> Iterator[None]:
+    """Log there, warnings and what commands say, until an option asks for more.
+
+    Args:
+        arguments: The command line; its form counts from the start, for it may be wrong elsewhere.
+    """
+    package, root, of_dlt = (logging.getLogger(name) for name in (PACKAGE, None, "dlt"))
+    as_json = "--log-format=json" in "=".join(arguments)
+    HANDLER.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    set_verbosity(0)
+    notes.setLevel(logging.INFO)
+    root.addHandler(HANDLER)
+    before, of_dlt.handlers = of_dlt.handlers, [Forwarding()]
+    logging.captureWarnings(capture=True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(capture=False)
+        of_dlt.handlers = before
+        package.setLevel(logging.NOTSET)
+        root.removeHandler(HANDLER)
+        HANDLER.setFormatter(TextFormatter())
+
+
+def set_verbosity(count: int) -> None:
+    """``-v``: how each stream ended; ``-vv``: every call."""
+    logging.getLogger(PACKAGE).setLevel(LEVELS[min(count, len(LEVELS) - 1)])
+
+
+def log_as_a_server() -> None:
+    """Log what all libraries say from now on, with the time in front."""
+    for logger in (logging.getLogger(PACKAGE), logging.getLogger()):
+        logger.setLevel(logging.INFO)
+    if is_for_people():
+        HANDLER.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+
+def is_for_people() -> bool:
+    """Whether a moving progress line may be mixed in."""
+    return not isinstance(HANDLER.formatter, JsonFormatter)
+
+
+def ask_for(text: str, end: str = "\n") -> None:
+    """Ask a person to do something; for machines it is a line like any other."""
+    if is_for_people():
+        typer.echo(text + end, nl=False, err=True)
+    else:
+        notes.info("%s", " ".join(text.split()))
+
+
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        show_default=False,
+        is_eager=True,
+        callback=set_verbosity,
+        help="Say how each stream ended; -vv: every call.",
+    ),
+]
+Form = Annotated[
+    LogFormat,
+    typer.Option(
+        "--log-format",
+        help="Form of what is said on stderr: lines for people, or a JSON object a line.",
+    ),
+]
+
+
+def with_log_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with ``-v`` and ``--log-format``, which take effect as they are read."""
+
+    @functools.wraps(command)
+    def wrapped(**arguments: Any) -> None:
+        del arguments["verbose"], arguments["log_format"]
+        command(**arguments)
+
+    shape = inspect.signature(command, eval_str=True)
+    more = [
+        inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=0, annotation=Verbose),
+        inspect.Parameter(
+            "log_format",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=LogFormat.text,
+            annotation=Form,
+        ),
+    ]
+    parameters = [*shape.parameters.values(), *more]
+    changed = cast("Any", wrapped)
+    changed.__signature__ = shape.replace(parameters=parameters)
+    changed.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapped

@@ -1,0 +1,281 @@
+"""What the destination knows of earlier syncs: cursors, row counts, outcomes. No call is made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ConfigurationError, ExactError
+from ..row_memory import Counted, recall_counted
+
+if TYPE_CHECKING:
+    import dlt
+    from dlt.destinations.sql_client import SqlClientBase
+
+    from ...engine.cursors import Cursor
+
+SYNCS = "_exact_syncs"
+HISTORY = 20  # earlier syncs of a stream that an estimate looks at
+Stream = tuple[int, str]
+
+
+class DestinationError(ExactError):
+    """The destination could not be reached, or did not answer as it should."""
+
+    code = "destination"
+    remedy = "Make the database reachable and let the user write in the dataset, then run again."
+
+
+@dataclass(frozen=True)
+class SyncRow:
+    """One row of ``_exact_syncs``."""
+
+    division: int
+    entity: str
+    feed: str
+    started_at: float
+    ended_at: float
+    calls: int
+    rows: int
+    deleted: int
+    status: str
+    error: str
+    code: str
+
+
+@dataclass
+class Memory:
+    """What the destination says.
+
+    Attributes:
+        cursors: How far each stream was read, by loads that arrived.
+        syncs: The latest outcomes of each stream, the newest first.
+        successes: When each stream was last complete: start of that read.
+        calls_today: Calls since 00:00 UTC, by division.
+        rows: Rows that the tables hold, by stream.
+        counted: Rows that plans counted at Exact; what this machine knows, not the destination.
+    """
+
+    cursors: dict[Stream, Cursor] = field(default_factory=dict)
+    syncs: dict[Stream, list[SyncRow]] = field(default_factory=dict)
+    successes: dict[Stream, float] = field(default_factory=dict)
+    calls_today: dict[int, int] = field(default_factory=dict)
+    rows: dict[Stream, int] = field(default_factory=dict)
+    counted: Counted = field(default_factory=Counted)
+
+    @property
+    def all_calls_today(self) -> int:
+        """Calls since 00:00 UTC, over all divisions."""
+        return sum(self.calls_today.values())
+
+    @property
+    def streams(self) -> list[Stream]:
+        """Everything that was ever tried."""
+        return sorted({*self.cursors, *self.syncs})
+
+
+def syncs_of_changes(syncs: Sequence[SyncRow]) -> list[SyncRow]:
+    """Those that were completed, without the first load; as ``Memory.syncs`` has them."""
+    done = [sync for sync in syncs if sync.status == "complete"]
+    return done if len(done) >= HISTORY else done[:-1]
+
+
+@contextmanager
+def reaching(pipeline: dlt.Pipeline) -> Iterator[None]:
+    """Turn what goes wrong with a destination into one error of ours.
+
+    Raises:
+        ConfigurationError: If its credentials are missing.
+        DestinationError: If it cannot be reached or used.
+    """
+    from dlt.common.configuration.exceptions import ConfigurationException
+
+    name = pipeline.destination.destination_name
+    try:
+        yield
+    except ConfigurationException as error:
+        fields = getattr(error, "fields", None)
+        what = f"{', '.join(fields)} missing" if fields else first_line(error)
+        raise ConfigurationError(
+            f"--destination {name}: {what}; put the credentials into .dlt/secrets.toml under "
+            f"[destination.{name}.credentials]"
+        ) from None
+    except database_errors() as error:
+        raise DestinationError(f"destination {name}: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a driver's message; the others may show the statement."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
+
+
+def database_errors() -> tuple[type[BaseException], ...]:
+    """What dlt, and the drivers that are loaded, raise about a database."""
+    import sys
+
+    from dlt.common.destination.exceptions import DestinationException
+
+    found: list[type[BaseException]] = [DestinationException, OSError]
+    for module, name in (
+        ("duckdb", "Error"),
+        ("psycopg2", "Error"),
+        ("google.api_core.exceptions", "GoogleAPIError"),
+        ("google.auth.exceptions", "GoogleAuthError"),
+    ):
+        if module in sys.modules:
+            found.append(getattr(sys.modules[module], name))
+    return tuple(found)
+
+
+def database_file(pipeline: dlt.Pipeline) -> Path | None:
+    """The file of a DuckDB destination; ``None`` for others.
+
+    Connecting would create it, so whoever only reads looks here first.
+    """
+    if pipeline.destination.destination_name != "duckdb":
+        return None
+    with reaching(pipeline):
+        client: Any = pipeline.destination_client()
+    place = str(client.config.credentials.database)
+    return None if place.startswith((":", "md:")) else Path(place)
+
+
+def recall(
+    pipeline: dlt.Pipeline,
+    *,
+    now: float,
+    entities: Collection[str] | None = None,
+    count_rows: bool = True,
+) -> Memory:
+    """What the destination knows; an empty memory if nothing was ever loaded.
+
+    Args:
+        pipeline: Names the destination and the cursors.
+        now: Seconds since the epoch, UTC.
+        entities: The only ones to tell of; ``None`` for all.
+        count_rows: Also count the rows of the tables.
+
+    Raises:
+        ConfigurationError: If credentials are missing.
+        DestinationError: If the destination cannot be reached.
+    """
+    file, memory = database_file(pipeline), Memory(counted=recall_counted(pipeline))
+    if file is not None and not file.exists():
+        return memory
+    with reaching(pipeline), pipeline.sql_client() as client:
+        if not client.has_dataset():
+            return memory
+        wanted = None if entities is None else set(entities)
+        _read_syncs(client, memory, wanted, now)
+        _read_cursors(pipeline, memory, wanted)
+        if count_rows:
+            _count_rows(client, memory)
+    return memory
+
+
+def _read_syncs(
+    client: SqlClientBase[Any], memory: Memory, wanted: set[str] | None, now: float
+) -> None:
+    newest = (
+        f"SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY division, entity "
+        f"ORDER BY ended_at DESC) AS nth FROM {{table}}) AS numbered "
+        f"WHERE nth <= {HISTORY} ORDER BY division, entity, ended_at DESC"
+    )
+    for row in _records(client, SYNCS, newest):
+        found = SyncRow(
+            row["division"], row["entity"], row["feed"], _epoch(row["started_at"]),
+            _epoch(row["ended_at"]), row["calls"], row["rows"], row["deleted"], row["status"],
+            row["error"] or "", row.get("code") or "",
+        )  # fmt: skip
+        if wanted is None or found.entity in wanted:
+            memory.syncs.setdefault((found.division, found.entity), []).append(found)
+    best = (
+        "SELECT division, entity, max(started_at) FROM {table} WHERE status = 'complete' "
+        "GROUP BY division, entity"
+    )
+    for division, entity, at in _query(client, SYNCS, best):
+        memory.successes[division, entity] = _epoch(at)
+    today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    made = "sum(calls + shared_calls)"
+    spent = f"SELECT division, {made} FROM {{table}} WHERE started_at >= %s GROUP BY division"
+    for division, calls in _query(client, SYNCS, spent, today):
+        memory.calls_today[division] = int(calls or 0)
+
+
+def _read_cursors(pipeline: dlt.Pipeline, memory: Memory, wanted: set[str] | None) -> None:
+    from ...loading.state import arrived_entry, load_ids, stored_cursor
+    from ...loading.warehouse import Stored
+
+    divisions = {
+        entity: found.get("divisions", {})
+        for entity, found in stored_state(pipeline).items()
+        if wanted is None or entity in wanted
+    }
+    named = load_ids(entry for entries in divisions.values() for entry in entries.values())
+    arrived = Stored(pipeline).completed_loads(named)
+    for entity, entries in divisions.items():
+        for code, entry in entries.items():
+            if (found := arrived_entry(entry, arrived)) is not None:
+                memory.cursors[int(code), entity] = stored_cursor(found)
+
+
+def stored_state(pipeline: dlt.Pipeline) -> dict[str, Any]:
+    """Resource -> its state, as the destination has it; the local copy may be older or lost."""
+    from dlt.common.destination.client import WithStateSync
+    from dlt.common.destination.exceptions import DestinationUndefinedEntity
+    from dlt.destinations.exceptions import DatabaseUndefinedRelation
+    from dlt.pipeline.state_sync import load_pipeline_state_from_destination
+
+    with pipeline.destination_client() as client:
+        if not isinstance(client, WithStateSync):
+            return {}
+        try:
+            state = load_pipeline_state_from_destination(pipeline.pipeline_name, client)
+        except (DestinationUndefinedEntity, DatabaseUndefinedRelation):
+            return {}
+    sources: dict[str, Any] = dict((state or {}).get("sources", {}))
+    resources: dict[str, Any] = sources.get("exact_online", {}).get("resources", {})
+    return resources
+
+
+def _count_rows(client: SqlClientBase[Any], memory: Memory) -> None:
+    sql = "SELECT division, count(*) FROM {table} WHERE _deleted_at IS NULL GROUP BY division"
+    for entity in sorted({entity for _, entity in memory.streams}):
+        for division, count in _query(client, entity, sql):
+            memory.rows[division, entity] = int(count)
+
+
+def _query(
+    client: SqlClientBase[Any], table: str, sql: str, *params: Any
+) -> Sequence[Sequence[Any]]:
+    return [list(row.values()) for row in _records(client, table, sql, *params)]
+
+
+def _records(
+    client: SqlClientBase[Any], table: str, sql: str, *params: Any
+) -> list[dict[str, Any]]:
+    """Rows by the names of their columns; none if there is no such table yet."""
+    from dlt.common.destination.exceptions import DestinationUndefinedEntity
+    from dlt.destinations.exceptions import DatabaseUndefinedRelation
+
+    text = sql.format(table=client.make_qualified_table_name(table))
+    try:
+        with client.execute_query(text, *params) as cursor:
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
+        return []
+
+
+def _epoch(moment: datetime) -> float:
+    # Drivers give them with the zone of the session or with none; dlt stores UTC.
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moment.timestamp()
+
+
+__all__ = ["DestinationError", "Memory", "SyncRow", "database_file", "reaching", "recall"]

@@ -1,0 +1,167 @@
+"""Counts the rows that a first load will bring, one cheap call per stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from ...catalogue import Entity, Feed
+from ...catalogue.feeds import Plan, harmless_filter
+from ...client.call import Target
+from ...client.client import ExactClient
+from ...engine.sync_timestamp import ask_start_version
+from ...errors import ContractError, LimitError, StreamError
+from ...odata.envelope import parse_envelope
+from ...odata.query import build_filter, build_url
+
+# Divisions that are asked at the same time.
+SIDE_BY_SIDE = 50
+
+
+@dataclass(frozen=True)
+class Question:
+    """One stream whose rows are to be counted.
+
+    Attributes:
+        division: Code.
+        entity: Whose rows.
+        plan: How it will be read.
+        since: Only rows from here on, ``Modified`` digits in milliseconds; ``None`` for all.
+        asks_version: Whether the first read will ask ``SyncTimestamp`` where ``since`` begins.
+        version: Where a read that is under way began, by that answer.
+    """
+
+    division: int
+    entity: Entity
+    plan: Plan
+    since: int | None = None
+    asks_version: bool = False
+    version: int | None = None
+
+
+@dataclass
+class Counts:
+    """What came of the questions.
+
+    Attributes:
+        rows: By (division, entity).
+        versions: Where streams will begin that ask for it, by the same; ``None``: at the beginning.
+        refused: Why a stream cannot be counted, by the same.
+        unasked: Streams that were not asked because the day's calls were used up.
+        calls: Calls that were sent.
+        limit: What stopped it; ``None`` if nothing did.
+    """
+
+    rows: dict[tuple[int, str], int] = field(default_factory=dict)
+    versions: dict[tuple[int, str], int | None] = field(default_factory=dict)
+    refused: dict[tuple[int, str], str] = field(default_factory=dict)
+    unasked: set[tuple[int, str]] = field(default_factory=set)
+    calls: int = 0
+    limit: LimitError | None = None
+
+
+async def count_rows(
+    client: ExactClient,
+    questions: Sequence[Question],
+    on_answer: Callable[[], None] = lambda: None,
+) -> Counts:
+    """Ask all questions: divisions side by side, one call at a time in each.
+
+    Raises:
+        AuthenticationError: If a person must log in again.
+    """
+    counts = Counts()
+    by_division: dict[int, list[Question]] = {}
+    for question in questions:
+        by_division.setdefault(question.division, []).append(question)
+    gate = asyncio.Semaphore(SIDE_BY_SIDE)
+
+    async def ask(mine: Sequence[Question]) -> None:
+        async with gate:
+            for question in mine:
+                await _ask(client, question, counts)
+                on_answer()
+
+    await gather([ask(mine) for mine in by_division.values()])
+    return counts
+
+
+async def gather(jobs: Sequence[Awaitable[None]]) -> None:
+    """Wait for all jobs; the first error cancels the others and is raised as it is."""
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _ask(client: ExactClient, question: Question, counts: Counts) -> None:
+    key = question.division, question.entity.name
+    target = Target(question.division, "", question.entity.name)
+    try:
+        if question.asks_version:
+            question = await _with_version(client, target, question)
+            counts.versions[key] = question.version
+        feed = count_feed(question)
+        target.path = feed.path
+        url = build_url(feed.path, question.division, count_query(question, feed))
+        counts.rows[key] = await client.get(target, url, partial(parse_count, where=target.where))
+    except LimitError as error:
+        counts.limit = error
+        counts.unasked.add(key)
+    except StreamError as error:
+        counts.refused[key] = str(error)
+    finally:
+        counts.calls += target.calls if key not in counts.unasked else 0
+
+
+async def _with_version(client: ExactClient, target: Target, question: Question) -> Question:
+    """The question with the version that its read will begin at, if Exact tells one."""
+    feed = question.plan.full
+    try:
+        version = await ask_start_version(client, target, feed, question.since or 0)
+    except StreamError:
+        return question  # the read falls back to all rows, too
+    return replace(question, version=version)
+
+
+def count_feed(question: Question) -> Feed:
+    """The endpoint that is asked: the plain one, where ``$inlinecount`` is sure to work.
+
+    Sync feeds ignore ``$top`` (API 3.2) and would answer with a page of 1,000 rows; but only they tell
+    how many rows there are above a version.
+    """
+    full = question.plan.full
+    return full if question.version is not None else question.entity.feeds.get("regular", full)
+
+
+def count_query(question: Question, feed: Feed) -> Mapping[str, str]:
+    """A query for one row and the number of all."""
+    select = next((f for f in (*question.entity.key, *feed.columns) if f in feed.columns), "")
+    query = {"$select": select, "$top": "1", "$inlinecount": "allpages"}
+    if question.since is not None and question.plan.column == "Modified" == feed.cursor:
+        query["$filter"] = build_filter("Modified", question.since)
+    elif feed.kind == "sync":
+        query["$filter"] = build_filter("Timestamp", question.version or 1)
+    elif text := harmless_filter(feed):
+        query["$filter"] = text
+    return query
+
+
+def parse_count(body: bytes, where: str) -> int:
+    """``__count`` of an answer.
+
+    Raises:
+        ContractError: If it has none.
+    """
+    count = parse_envelope(body, (), where).count
+    if count is None:
+        raise ContractError(f"{where}: the answer to $inlinecount holds no count")
+    return count
+
+
+__all__ = ["Counts", "Question", "count_rows"]

@@ -1,0 +1,270 @@
+"""How long a sync takes within Exact's limits: rows to calls, calls to minutes and days. Pure.
+
+Divisions run side by side, each at its own minute limit, and each has a day of its own that ends at
+00:00 UTC (API 2.1). What they share is the contract: a cap on the calls of all of them in a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Literal
+
+from ...client.limits import DAY_LIMIT, DAY_S, MINUTE_LIMIT, MINUTE_S, Limits
+
+Basis = Literal["count", "history", "one call", "unknown", "refused"]
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """What one entity of one division will take.
+
+    Attributes:
+        division: Code; 0 for what is read once for all.
+        entity: Name.
+        feed: The feed that will read it, for people.
+        page_size: Rows that a call brings.
+        rows: Rows to read; ``None`` if nobody knows.
+        calls: Calls; at least one.
+        basis: Where the number comes from: counted now, earlier syncs, an endpoint that gives all
+            in one call, nothing (then ``calls`` is the least it can be), or a refusal.
+        note: What a person should know of it.
+    """
+
+    division: int
+    entity: str
+    feed: str
+    page_size: int
+    rows: int | None
+    calls: int
+    basis: Basis
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """Calls that one division may make.
+
+    Attributes:
+        minute: In a clock minute.
+        day: In a day.
+        left: Of today; ``None`` for a day that has not begun to be used.
+        reserve: Of each day, kept for others.
+        minute_left: Of this clock minute; ``None`` if it has not begun to be used.
+        opens_at: No call before; seconds since the epoch, UTC.
+    """
+
+    minute: int = MINUTE_LIMIT
+    day: int = DAY_LIMIT
+    left: int | None = None
+    reserve: int = 0
+    minute_left: int | None = None
+    opens_at: float = 0.0
+
+    def today(self) -> int:
+        """What may be spent before 00:00 UTC."""
+        return max(0, (self.day if self.left is None else self.left) - self.reserve)
+
+    def full_day(self) -> int:
+        """What may be spent on a whole day."""
+        return max(0, min(self.day - self.reserve, self.minute * (DAY_S // MINUTE_S)))
+
+
+@dataclass(frozen=True)
+class Duration:
+    """How long something takes.
+
+    Attributes:
+        calls: Calls in all.
+        minutes: Clock minutes in which calls are made, over all days.
+        days: Days on which calls are made; 1 if it is done today.
+        ends_at: Seconds since the epoch, UTC, if it starts now and goes on by itself.
+    """
+
+    calls: int
+    minutes: int
+    days: int
+    ends_at: float
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """What a sync that is under way still takes.
+
+    Attributes:
+        seconds: Until it ends, or until today's calls are used up if it takes more days.
+        days: Days on which calls are made; 1 if it is done today.
+        at_least: Whether it may be more, as nobody knows of some of the calls.
+    """
+
+    seconds: float
+    days: int = 1
+    at_least: bool = False
+
+
+def usual_calls(history: Sequence[int]) -> int:
+    """Calls of the next sync from those of earlier ones, rounded up; never less than one."""
+    return max(1, -int(-fmean(history) // 1)) if history else 1
+
+
+def allowance_of(limits: Limits, division: int, now: float) -> Allowance:
+    """What a division may make by the headers, or as much as the others if it was not asked yet."""
+    state = limits.divisions.get(division)
+    if state is None or not state.calls:
+        asked = [state for state in list(limits.divisions.values()) if state.is_known]
+        usual = (asked[0].minute.limit, asked[0].day.limit) if asked else (MINUTE_LIMIT, DAY_LIMIT)
+        return Allowance(*usual, reserve=limits.reserve)
+    is_open = limits.server_time(now) < state.minute.reset_at
+    return Allowance(
+        state.minute.limit,
+        state.day.limit,
+        state.day.remaining,
+        limits.reserve,
+        minute_left=max(0, state.minute.remaining) if is_open else None,
+        opens_at=state.blocked_until,
+    )
+
+
+def in_order(streams: Sequence[StreamPlan], ranks: Mapping[str, int]) -> list[StreamPlan]:
+    """The streams as they go: what is read once, then by division; in it by the entity's turn."""
+    return sorted(streams, key=lambda s: (s.division, ranks.get(s.entity, len(ranks)), s.entity))
+
+
+def calls_by_division(streams: Iterable[StreamPlan], divisions: Sequence[int]) -> dict[int, int]:
+    """Calls of each division, in their order.
+
+    What is read once for all counts on the division whose URL is asked, the first; with no division
+    there is nobody whose calls it could be.
+    """
+    calls = dict.fromkeys(divisions, 0)
+    for stream in streams:
+        code = stream.division or next(iter(divisions), None)
+        if code is not None:
+            calls[code] += stream.calls
+    return calls
+
+
+def duration(
+    calls: Mapping[int, int],
+    allowances: Mapping[int, Allowance],
+    *,
+    now: float,
+    contract_cap: int | None = None,
+    contract_spent: int = 0,
+) -> Duration:
+    """How long the calls of several divisions take side by side.
+
+    Args:
+        calls: Division -> calls.
+        allowances: Division -> what it may make; a division that is missing has the usual limits.
+        now: Seconds since the epoch, UTC.
+        contract_cap: Calls a day over all divisions; ``None`` for no cap.
+        contract_spent: Of today's.
+
+    Raises:
+        ValueError: If a division or the contract may make no call at all on a whole day.
+    """
+    allowed = {code: allowances.get(code, Allowance()) for code in calls}
+    _check(calls, allowed, contract_cap)
+    left = {code: n for code, n in calls.items() if n > 0}
+    minutes = days = 0
+    ends_at, day_starts_at = now, now
+    while left:
+        spent_before = contract_spent if days == 0 else 0
+        cap = None if contract_cap is None else max(0, contract_cap - spent_before)
+        spent = _one_day(left, allowed, day_starts_at, cap, first=days == 0)
+        used = max((-(-n // allowed[code].minute) for code, n in spent.items()), default=0)
+        minutes += used
+        days += 1
+        ends_at = day_starts_at + used * MINUTE_S
+        left = {code: n - spent[code] for code, n in left.items() if n > spent[code]}
+        day_starts_at = _midnight(day_starts_at)
+    return Duration(sum(calls.values()), minutes, days, ends_at)
+
+
+def _check(
+    calls: Mapping[int, int], allowed: Mapping[int, Allowance], contract_cap: int | None
+) -> None:
+    for code, n in calls.items():
+        if n > 0 and allowed[code].full_day() == 0:
+            raise ValueError(f"division {code} may make no call: all of its day is reserved")
+    if contract_cap is not None and contract_cap <= 0 and any(calls.values()):
+        raise ValueError("the contract's cap leaves no call")
+
+
+def _one_day(
+    left: Mapping[int, int],
+    allowed: Mapping[int, Allowance],
+    starts_at: float,
+    contract_cap: int | None,
+    *,
+    first: bool,
+) -> dict[int, int]:
+    """Calls of each division on one day, or on what is left of it."""
+    open_minutes = max(1, int((_midnight(starts_at) - starts_at) // MINUTE_S))
+    may = {}
+    for code, n in left.items():
+        allowance = allowed[code]
+        of_day = allowance.today() if first else allowance.full_day()
+        may[code] = min(n, of_day, open_minutes * allowance.minute)
+    return may if contract_cap is None else share(may, contract_cap)
+
+
+def _midnight(at: float) -> float:
+    return (at // DAY_S + 1) * DAY_S
+
+
+def time_left(
+    calls: Mapping[int, int],
+    allowances: Mapping[int, Allowance],
+    *,
+    now: float,
+    paces: Mapping[int, float],
+    contract_cap: int | None = None,
+    contract_spent: int = 0,
+) -> TimeLeft:
+    """How long calls that are being made take side by side; other arguments and errors as of ``duration``.
+
+    ``paces``: division -> seconds that a call has taken so far, with all that comes with it; one that
+    is missing is held up by nothing but its limits.
+    """
+    days = duration(
+        calls, allowances, now=now, contract_cap=contract_cap, contract_spent=contract_spent
+    ).days
+    allowed = {code: allowances.get(code, Allowance()) for code, n in calls.items() if n > 0}
+    capped = None if contract_cap is None else max(0, contract_cap - contract_spent)
+    today = _one_day({code: calls[code] for code in allowed}, allowed, now, capped, first=True)
+    ends = (_ends_at(n, allowed[code], paces.get(code, 0.0), now) for code, n in today.items())
+    return TimeLeft(max(ends, default=now) - now, max(1, days))
+
+
+def _ends_at(calls: int, allowance: Allowance, pace_s: float, now: float) -> float:
+    """When calls that follow each other are made, each minute as many as it allows."""
+    starts_at = max(now, allowance.opens_at)
+    minute = starts_at // MINUTE_S
+    is_used = allowance.minute_left is not None and minute == now // MINUTE_S
+    here = allowance.minute_left if is_used else allowance.minute
+    ends_at = starts_at + calls * pace_s
+    over = calls - (here or 0)
+    if over <= 0:
+        return ends_at
+    full, last = divmod(over - 1, allowance.minute)
+    return max(ends_at, (minute + 1 + full) * MINUTE_S + (last + 1) * pace_s)
+
+
+def share(wanted: Mapping[int, int], cap: int) -> dict[int, int]:
+    """Divide ``cap`` as divisions do that call at the same pace: evenly, until each has enough."""
+    given: dict[int, int] = {}
+    rest = cap
+    for position, (code, n) in enumerate(sorted(wanted.items(), key=lambda item: item[1])):
+        # A remainder goes to those with most to do, so that the whole cap is used.
+        given[code] = min(n, rest // (len(wanted) - position))
+        rest -= given[code]
+    return given
+
+
+def without(allowance: Allowance, calls: int) -> Allowance:
+    """The allowance after some of today's calls were spent."""
+    left = allowance.day if allowance.left is None else allowance.left
+    return replace(allowance, left=max(0, left - calls))

@@ -1,0 +1,303 @@
+"""Gets one answer at a time from Exact Online, within its limits, with a token that is good.
+
+Layers, outermost first: wait for the division's turn, wait for its limits, send with a token, read
+the status, parse. What can be repeated safely is repeated here, a page at a time, never a stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from http import HTTPStatus
+from typing import Protocol, TypeVar
+
+import httpx
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+
+from .._version import __version__
+from ..clock import Clock, SystemClock
+from ..errors import AuthenticationError, ContractError, LimitError, RefusedError, RemoteError
+from ..odata.query import build_url
+from .call import OnWait, Target, Turnstile
+from .limits import MINUTE_S, Limits, retry_after_s
+from .retry import EXISTS, AgainError, hint, is_rejected_token, says_exists, wait_s
+from .transport import AiohttpTransport
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 6
+HEADERS = {"Accept-Encoding": "gzip, deflate", "User-Agent": f"exact-source/{__version__}"}
+TIMEOUT = httpx.Timeout(120.0, connect=20.0)  # heavy endpoints answer 408 only after a long while
+ANSWER_S = 600.0  # for a whole answer: one that drips in never meets the timeout of a read
+LIMIT_PATIENCE_S = 3600.0
+SLICE_S = 1.0  # of a wait: so soon somebody who wants to stop is heard
+
+
+class TokenSource(Protocol):
+    """What the client needs of ``OAuth``."""
+
+    async def access_token(self) -> str:
+        """A token that is good now."""
+        ...
+
+    async def report_rejected(self, access_token: str, *, date: str | None = None) -> str:
+        """Say that a call with this token got a 401, with the answer's ``Date``; gives another."""
+        ...
+
+
+class Admission(Protocol):
+    """What the client needs of leases."""
+
+    async def admit(self, division: int) -> None:
+        """Return if this worker may call for a division now, else raise ``HeldError``."""
+        ...
+
+
+class ExactClient:
+    """Reads of one app from one Exact Online site.
+
+    Args:
+        tokens: Gives the bearer token.
+        base_url: The site's origin; the token goes nowhere else.
+        limits: Counts and paces the calls of each division.
+        clock: Time.
+        transport: For tests that run without a socket.
+        admission: Leases, if several workers share the divisions.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenSource,
+        base_url: str,
+        *,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        admission: Admission | None = None,
+    ) -> None:
+        self.base_url = base_url
+        self.limits = limits or Limits()
+        self.clock = clock or SystemClock()
+        self.on_wait: OnWait = lambda _target, _until, _why: None
+        self.on_error: Callable[[], None] = lambda: None
+        self._tokens = tokens
+        self._admission = admission
+        self._turns: dict[int, Turnstile] = defaultdict(Turnstile)
+        self._transport = transport or AiohttpTransport(base_url)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+    async def get(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
+        """The parsed body of one answer.
+
+        Args:
+            target: Whose limits and error budget the call counts on.
+            url: Path and query, from ``build_url`` or ``check_next``.
+            parse: Turns the body into a value; a broken body (truncated, HTML, empty) is asked
+                for again, any other ``ContractError`` ends the stream.
+
+        Raises:
+            RefusedError: On a 4xx; asking again would cost the error budget.
+            LimitError: If the day's calls are used up.
+            RemoteError: If the answer stays broken or absent.
+            ContractError: If the answer is not what the API documents.
+            AuthenticationError: If a person must log in again.
+        """
+        return await self._retrying(target, url, parse)
+
+    async def has_rights(self, division: int, path: str) -> bool:
+        """Whether the user may read an endpoint; Exact does not bill the question (API 2.1, 5)."""
+        target = Target(division, "users/UserHasRights", "user_has_rights", is_billed=False)
+        query = {"endpoint": f"'{path}'", "action": "'GET'"}
+        answer = await self.get(target, build_url(target.path, division, query), bytes)
+        return b"true" in answer.lower()
+
+    async def change(
+        self, target: Target, method: str, url: str, body: Mapping[str, str] | None = None
+    ) -> None:
+        """Send a POST or a DELETE; once, because a second one would be another change.
+
+        Raises:
+            RefusedError: On a 4xx, and with ``reason`` ``EXISTS`` if it has been done before.
+            RemoteError: If nobody can say whether it was done.
+            LimitError: If the day's calls are used up.
+            AuthenticationError: If a person must log in again.
+        """
+        async with self._turns[target.division or 0].turn(target.rank):
+            try:
+                response = await self._send_admitted(target, url, method, body)
+                if not response.is_success:
+                    if says_exists(response):
+                        raise RefusedError(
+                            f"{target.where}: there already", status=500, reason=EXISTS
+                        )
+                    self._accepted(target, response)
+            except AgainError as error:
+                raise RemoteError(
+                    f"{target.where}: {error}, so whether it was done is unknown; list them to see"
+                ) from error.__cause__
+
+    async def _retrying(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
+        why = ""
+
+        def note(state: RetryCallState) -> None:
+            nonlocal why
+            why = f"{state.outcome and state.outcome.exception()}, try {state.attempt_number}"
+
+        retrying = AsyncRetrying(
+            sleep=lambda seconds: self._pause(target, seconds, why),
+            before_sleep=note,
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_s,
+            retry=retry_if_exception_type(AgainError),
+            reraise=True,
+        )
+        try:
+            return await retrying(self._attempt, target, url, parse)
+        except AgainError as error:
+            raise RemoteError(
+                f"{target.where}: {error} after {ATTEMPTS} tries; run again later"
+            ) from error.__cause__
+
+    async def _attempt(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
+        if target.division is None:
+            turn: AbstractAsyncContextManager[None] = nullcontext()
+        else:
+            turn = self._turns[target.division].turn(target.rank)
+        async with turn:  # only for the call: others go on while this one backs off
+            response = self._accepted(target, await self._send_admitted(target, url))
+        try:
+            return parse(response.content)
+        except ContractError as error:
+            if getattr(error, "broken", False):
+                raise AgainError(f"broken answer ({error})") from error
+            raise
+
+    async def _send_admitted(
+        self, target: Target, url: str, method: str = "GET", body: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Send until the answer is no 429 and no first 401, neither of which has done anything."""
+        rejected = False
+        refused_since: float | None = None
+        while True:
+            await self._admit(target)
+            token = await self._tokens.access_token()
+            response = await self._send(target, url, token, method, body)
+            if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+                # Others share the limit (API 2.2): wait it out, but not for hours without any headers.
+                refused_since = refused_since or self.clock.now()
+                now = self.clock.now()
+                if now - refused_since > LIMIT_PATIENCE_S:
+                    raise LimitError(
+                        f"{target.where}: refused with 429 for an hour, as others take all calls; "
+                        "run again later",
+                        resumes_at=now,
+                    )
+                if target.division is None:  # no limit is known of these calls (API 2.1)
+                    await self._pause(target, MINUTE_S, "Exact refuses calls for now")
+                continue
+            if is_rejected_token(response):
+                self._note_error(target)
+                if rejected:
+                    raise AuthenticationError(
+                        f"{target.where}: Exact Online rejects a fresh access token; "
+                        "run `exact-source login`"
+                    )
+                rejected = True
+                await self._tokens.report_rejected(token, date=response.headers.get("Date"))
+                continue
+            return response
+
+    async def _admit(self, target: Target) -> None:
+        target.before_call(target)
+        if target.division is None:
+            target.calls += 1
+            return
+        if self.limits.errors_left(target.division, target.path, self.clock.now()) <= 0:
+            raise RefusedError(
+                f"{target.where}: Exact refused too often within the hour, so it is not asked again "
+                "until then (error limit)",
+                status=HTTPStatus.TOO_MANY_REQUESTS,
+            )
+        while (wait_s := await self._wait_s(target.division)) > 0:
+            await self._pause(target, wait_s, "the calls of this minute are used up")
+        target.calls += 1
+        self.limits.spend(target.division, is_billed=target.is_billed)
+
+    async def _pause(self, target: Target, seconds: float, why: str) -> None:
+        """Wait in slices; between them ``on_wait`` may raise, because somebody wants to stop."""
+        until = self.clock.now() + seconds
+        while (left_s := until - self.clock.now()) > 0:
+            self.on_wait(target, until, why)
+            await self.clock.sleep(min(left_s, SLICE_S))
+
+    async def _wait_s(self, division: int) -> float:
+        if self._admission is not None:
+            await self._admission.admit(division)
+        return self.limits.wait_s(division, self.clock.now())
+
+    async def _send(
+        self, target: Target, url: str, token: str, method: str, body: Mapping[str, str] | None
+    ) -> httpx.Response:
+        # Atom is the default (API 3.1); metadata is XML only, and refused if JSON is asked for.
+        accept = "*/*" if url.endswith("/$metadata") else "application/json"
+        headers = {**HEADERS, "Accept": accept, "Authorization": f"Bearer {token}"}
+        sent_at = time.perf_counter()
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                response = await self._exchange(
+                    httpx.Request(method, self.base_url + url, headers=headers, json=body)
+                )
+        except (httpx.HTTPError, TimeoutError) as error:
+            # The message of httpx may hold the URL; its class name says enough.
+            raise AgainError(f"no answer ({type(error).__name__})") from None
+        took_ms = (time.perf_counter() - sent_at) * 1000
+        logger.debug("%s: %d in %.0f ms", target.where, response.status_code, took_ms)
+        if target.division is not None:
+            self.limits.observe(
+                target.division, response.status_code, response.headers, self.clock.now()
+            )
+        return response
+
+    async def _exchange(self, request: httpx.Request) -> httpx.Response:
+        """The answer with its body; past httpx's own client, whose redirects, cookies and logins are no use.
+
+        A login page comes as a redirect, and is to be seen (API 1.5).
+        """
+        request.extensions["timeout"] = TIMEOUT.as_dict()
+        response = await self._transport.handle_async_request(request)
+        await response.aread()
+        return response
+
+    def _accepted(self, target: Target, response: httpx.Response) -> httpx.Response:
+        status = response.status_code
+        if status == HTTPStatus.OK:
+            return response
+        if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            low = {name.lower(): value for name, value in response.headers.items()}
+            raise AgainError(
+                f"HTTP {status}",
+                patient=status == HTTPStatus.SERVICE_UNAVAILABLE,
+                least_s=retry_after_s(low, self.limits.server_time(self.clock.now())),
+            )
+        if status in {400, 403, 404, 414}:
+            self._note_error(target)
+        reason = response.headers.get("Reason", "")
+        what_to_do = hint(status, reason, target.path)
+        raise RefusedError(
+            f"{target.where}: Exact Online answered {status}{f' {reason}' if reason else ''}; {what_to_do}",
+            status=status,
+            reason=reason,
+        )
+
+    def _note_error(self, target: Target) -> None:
+        if target.division is not None:
+            self.limits.note_error(target.division, target.path, self.clock.now())
+            self.on_error()

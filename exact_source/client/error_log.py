@@ -1,0 +1,55 @@
+"""Errors of the past hour, in a file beside dlt's working folder.
+
+Exact counts errors over all runs, whether they load anything or not (API 2.3), so they are kept
+apart from the state that is committed with a load.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .limits import Limits
+
+if TYPE_CHECKING:
+    import dlt
+
+
+class ErrorFile:
+    """The errors of one pipeline's connection, shared by all commands that make calls for it.
+
+    A file that cannot be read or written is no reason to stop: the state of the loads has most of
+    what it holds.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @classmethod
+    def of(cls, pipeline: dlt.Pipeline) -> ErrorFile:
+        """The file of a pipeline; it outlives the working folder, which may be dropped."""
+        return cls(Path(pipeline.pipelines_dir) / f"{pipeline.pipeline_name}.exact-errors.json")
+
+    def recall(self, limits: Limits) -> None:
+        """Count what earlier runs met."""
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            limits.recall_errors(json.loads(self._path.read_text()))
+
+    def keep(self, limits: Limits, now: float) -> None:
+        """Keep the errors of the past hour for the next run; without any there is no file.
+
+        What other commands met meanwhile is counted here, too.
+        """
+        self.recall(limits)
+        errors = limits.errors(now)
+        with suppress(OSError):
+            if not errors:
+                self._path.unlink(missing_ok=True)
+                return
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            new = self._path.with_suffix(f".{os.getpid()}.new")
+            new.write_text(json.dumps(errors))
+            new.replace(self._path)

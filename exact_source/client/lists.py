@@ -1,0 +1,56 @@
+"""A short list, read whole: divisions, tombstones, the user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from ..errors import ContractError
+from ..odata.page import PageSchema, parse_page
+from ..odata.query import build_url, check_next
+from .call import Target
+from .client import ExactClient
+
+
+async def read_all(
+    client: ExactClient,
+    target: Target,
+    schema: PageSchema,
+    query: Mapping[str, str] | None = None,
+) -> pa.Table:
+    """All pages of one collection as one table; see ``read_pages``."""
+    return pa.concat_tables(
+        await read_pages(client, target, schema, query), promote_options="default"
+    )
+
+
+async def read_pages(
+    client: ExactClient,
+    target: Target,
+    schema: PageSchema,
+    query: Mapping[str, str] | None = None,
+) -> list[pa.Table]:
+    """All pages of one collection, one at least.
+
+    Raises:
+        ContractError: If the next link repeats itself or leaves the endpoint.
+    """
+    division = target.division or 0
+    url: str | None = build_url(
+        target.path, division, {"$select": ",".join(schema.columns), **(query or {})}
+    )
+    tables, seen = [], set[str]()
+    while url is not None:
+        if url in seen:
+            raise ContractError(f"{target.where}: the next link repeats itself")
+        seen.add(url)
+        page = await client.get(
+            target,
+            url,
+            lambda body: parse_page(body, schema, division=division, where=target.where),
+        )
+        target.may_pause = False  # its pages would have to be read once more
+        tables.append(page.table)
+        url = page.next_url and check_next(page.next_url, client.base_url, target.path, division)
+    return tables

@@ -1,0 +1,51 @@
+"""Fetches ``$metadata`` of services of a live company, through the client and within its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from ..errors import StreamError
+from ..odata.csdl import EntitySet, parse_csdl
+from ..odata.query import build_url
+from .call import Target
+from .client import ExactClient
+
+METADATA = "$metadata"
+
+
+@dataclass
+class Services:
+    """What the services of one company described.
+
+    Attributes:
+        found: Service -> name of an endpoint -> what it holds.
+        refused: Service -> why it could not be read.
+        calls: Calls that were sent.
+    """
+
+    found: dict[str, dict[str, EntitySet]] = field(default_factory=dict)
+    refused: dict[str, StreamError] = field(default_factory=dict)
+    calls: int = 0
+
+
+async def read_services(client: ExactClient, division: int, names: Sequence[str]) -> Services:
+    """Read the metadata of some services, one call each; a refusal of one does not stop the others.
+
+    Raises:
+        LimitError: If the day's calls are used up.
+        AuthenticationError: If a person must log in again.
+    """
+    services = Services()
+    for name in names:
+        target = Target(division, f"{name}/{METADATA}", f"{METADATA} of {name}")
+        url = build_url(target.path, division, {})
+        try:
+            services.found[name] = await client.get(
+                target, url, partial(parse_csdl, where=target.where)
+            )
+        except StreamError as error:
+            services.refused[name] = error
+        services.calls += target.calls
+    return services

@@ -1,0 +1,134 @@
+"""Columns that Exact has withdrawn: a query that names one is refused as a whole (API 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from ..catalogue import Feed
+from ..errors import RefusedError
+from ..odata.drift import service_of
+from ..odata.envelope import parse_envelope
+from ..odata.page import PageSchema
+from ..odata.query import build_url
+from .call import Target
+from .client import ExactClient
+from .lists import read_pages
+from .metadata import Services, read_services
+
+
+class Asker(Protocol):
+    """What a run offers.
+
+    Attributes:
+        withdrawn: Path -> fields of a list that it no longer has, as far as is known.
+    """
+
+    withdrawn: MutableMapping[str, tuple[str, ...]]
+
+    @property
+    def client(self) -> ExactClient:
+        """The open client."""
+
+    async def once(self, key: object, fetch: Callable[[], Awaitable[Any]]) -> Any:
+        """The value of ``fetch()``, fetched by whoever asks first."""
+
+
+async def read_list(
+    asker: Asker,
+    target: Target,
+    schema: PageSchema,
+    feed: Feed,
+    query: Mapping[str, str] | None = None,
+    *,
+    needed: Iterable[str] = (),
+) -> list[pa.Table]:
+    """All pages of a short list, one at least; columns that Exact has withdrawn are empty.
+
+    What is withdrawn is noted in ``asker.withdrawn``, so that it is not asked for again. Without
+    its key, its division and what is ``needed`` it is not read.
+
+    Raises:
+        RefusedError: If the list cannot be read, or not without what is withdrawn.
+    """
+    known = asker.withdrawn.get(feed.path, ())
+    try:
+        pages = await read_pages(asker.client, target, _without(schema, feed, known), query)
+    except RefusedError as error:
+        asked = [field for field in schema.columns if field not in known]
+        gone = await _withdrawn_of_list(asker, target, feed, asked, error)
+        if not gone or {*_identifying(schema), *needed}.intersection(gone):
+            raise
+        known = asker.withdrawn[feed.path] = (*known, *gone)
+        pages = await read_pages(asker.client, target, _without(schema, feed, known), query)
+    return [_completed(page, schema.arrow) for page in pages]
+
+
+async def _withdrawn_of_list(
+    asker: Asker, target: Target, feed: Feed, fields: Sequence[str], error: RefusedError
+) -> list[str]:
+    if error.status != HTTPStatus.BAD_REQUEST:
+        return []
+    if feed.no_division:
+        served = await _fields_of_row(asker.client, target, feed, fields)
+        return [field for field in fields if served and field not in served]
+    return await withdrawn_fields(asker, target, feed, fields)
+
+
+async def _fields_of_row(
+    client: ExactClient, target: Target, feed: Feed, fields: Iterable[str]
+) -> set[str]:
+    """What a row has where there is no metadata; ``$top=1`` does instead of ``$select`` (API 3.3)."""
+    url = build_url(feed.path, 0, {"$top": "1"})
+    found = await client.get(
+        target, url, lambda body: parse_envelope(body, set(fields), target.where)
+    )
+    return {field for row in found.rows for field in row}
+
+
+def _identifying(schema: PageSchema) -> set[str]:
+    own = {"Division"} if schema.own_division is None else {schema.own_division}
+    return {*schema.key, *own}
+
+
+def _without(schema: PageSchema, feed: Feed, gone: Iterable[str]) -> PageSchema:
+    left_out = set(gone)
+    fields = [field for field in schema.columns if field not in left_out]
+    return schema.of_feed(feed, fields) if left_out else schema
+
+
+def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    lacking = [field for field in schema if field.name not in table.column_names]
+    empty = [pa.nulls(table.num_rows, field.type) for field in lacking]
+    return pa.Table.from_arrays(
+        [*table.columns, *empty], schema=pa.schema([*table.schema, *lacking])
+    )
+
+
+async def withdrawn_fields(
+    asker: Asker, target: Target, feed: Feed, fields: Iterable[str]
+) -> list[str]:
+    """Those of ``fields`` that an endpoint no longer has, as ``$metadata`` of its service says.
+
+    The service is asked once a run and division, whatever the answer; that call is counted on
+    ``target``.
+
+    Raises:
+        LimitError: If the day's calls are used up.
+    """
+    service, division = service_of(feed.path), target.division or 0
+
+    async def fetch() -> Services:
+        answer = await read_services(asker.client, division, [service])
+        target.calls += answer.calls
+        return answer
+
+    services: Services = await asker.once(("metadata", division, service), fetch)
+    found = services.found.get(service, {}).get(feed.path.rpartition("/")[2])
+    if found is None:
+        return []  # it cannot be said
+    served = {*found.columns, *found.unknown_types, *found.navigation}
+    return [field for field in fields if field not in served]

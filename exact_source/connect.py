@@ -1,0 +1,67 @@
+"""A run that asks Exact Online and loads nothing: for commands that need no destination."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from .auth import OAuth, TokenStorage
+from .client.client import ExactClient
+from .client.error_log import ErrorFile
+from .client.limits import Limits
+from .clock import Clock
+from .engine.run import Run
+from .options import Options
+from .settings import Settings
+from .workers.leases import SqlLeases
+
+
+class AskingRun(Run):
+    """The shared answers of a run (divisions, rights), without the destination of a load."""
+
+    error_file: ErrorFile | None = None
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[ExactClient]:
+        """The client, open meanwhile."""
+        client = self.connection.open(self.rounds.on_wait)
+        if self.error_file is not None:
+            self.connection.share_errors(self.error_file)
+        try:
+            yield client
+        finally:
+            await self.connection.close()
+
+
+def make_asking_run(
+    options: Options,
+    settings: Settings,
+    storage: TokenStorage,
+    clock: Clock,
+    limits: Limits | None = None,
+    leases: SqlLeases | None = None,
+    error_file: ErrorFile | None = None,
+) -> AskingRun:
+    """A run over a connection; with an ``error_file`` it shares the error limit with syncs."""
+    limits = limits or Limits()
+
+    def connect() -> ExactClient:
+        oauth = OAuth(
+            settings.client_id,
+            settings.client_secret,
+            settings.redirect_uri,
+            storage,
+            base_url=settings.base_url,
+            clock=clock,
+        )
+        return ExactClient(
+            oauth,
+            settings.base_url,
+            limits=limits,
+            clock=clock,
+            admission=leases,
+        )
+
+    run = AskingRun(options, connect, clock=clock, limits=limits)
+    run.error_file = error_file
+    return run

@@ -1,0 +1,91 @@
+"""The destination that a text names, the same for tables and for tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import ConfigurationError
+
+DUCKDB_FILE = "exact.duckdb"
+
+
+def split_destination(text: str) -> tuple[str, str]:
+    """Kind of database, and where it is; ``""`` if dlt's configuration says that.
+
+    ``"duckdb:books.duckdb"`` -> ``("duckdb", "books.duckdb")``, ``"postgres"`` -> ``("postgres", "")``.
+    """
+    if text.startswith("duckdb:"):
+        return "duckdb", text.removeprefix("duckdb:")
+    if text.startswith(("postgresql://", "postgres://")):
+        return "postgres", text
+    return text, ""
+
+
+def check_address(url: str, where: str) -> None:
+    """Make sure that the address of a Postgres database is read by everybody in the same way.
+
+    A password with one of ``@ / # ?`` in it would be split in the middle, and its rest would stand in
+    a driver's message as a host. So the message holds nothing of the address.
+
+    Args:
+        url: ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
+        where: What it was given in.
+
+    Raises:
+        ConfigurationError: If it is ambiguous or malformed, or names no database.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises if it is none
+        user, _, _ = parts.netloc.rpartition("@")
+        is_plain = "@" not in user + parts.path + parts.query and "#" not in url
+    except ValueError:
+        is_plain = False
+    if not is_plain:
+        raise ConfigurationError(
+            f"{where} is no address that can be read; use postgresql://USER:PASSWORD@HOST:PORT/DATABASE, "
+            "with the other characters of a password than letters and digits as %XX (@ is %40)"
+        ) from None
+    if not parts.path.strip("/"):
+        raise ConfigurationError(
+            f"{where} names no database; a full one is postgresql://USER@HOST/DATABASE"
+        )
+
+
+def make_destination(kind: str, place: str, setting: str) -> Any:
+    """What ``dlt.pipeline`` takes as a destination; nothing is connected to.
+
+    Args:
+        kind: Such as ``duckdb`` or ``postgres``.
+        place: A path or an address; empty if dlt's configuration says it.
+        setting: What named it, for messages.
+
+    Raises:
+        ConfigurationError: If a folder is not there.
+    """
+    import dlt
+
+    configured: Any = dlt.secrets.get(f"destination.{kind}.credentials")
+    if kind == "duckdb" and not place:
+        # The default of dlt, the pipeline's name, collides with a dataset of that name (see Stored).
+        place = DUCKDB_FILE if configured is None else _path_in(configured)
+    if not place:
+        if kind == "postgres" and isinstance(configured, str):
+            check_address(configured, "destination.postgres.credentials")
+        return kind
+    if kind == "duckdb":
+        # dlt takes a relative path from the folder in which the pipeline first ran, whatever file it
+        # is that stands in this one.
+        path = Path(place).expanduser().absolute()
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"{setting} duckdb: there is no folder {path.parent}")
+        return dlt.destinations.duckdb(str(path))
+    return dlt.destinations.postgres(credentials=place.replace("postgres://", "postgresql://", 1))
+
+
+def _path_in(configured: Any) -> str:
+    """The file of DuckDB credentials that say nothing else; empty for others, which dlt reads."""
+    is_path = isinstance(configured, str) and ":" not in configured
+    return configured if is_path else ""

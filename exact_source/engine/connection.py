@@ -1,0 +1,118 @@
+"""The connection of a run: its client, a new one each round, and answers that are fetched once a run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
+from typing import Any
+
+from ..catalogue import load_catalogue
+from ..client.call import OnWait
+from ..client.client import ExactClient
+from ..client.error_log import ErrorFile
+from ..client.limits import Limits
+from ..clock import Clock
+from .call_accounting import LISTS
+
+
+class Connection:
+    """Asks Exact Online for all streams of a run.
+
+    Args:
+        connect: Makes a client in the running event loop; each round has a loop of its own.
+        clock: Time.
+        limits: Survives the rounds.
+
+    Attributes:
+        withdrawn: Path -> fields of a list that it no longer has, as far as is known.
+    """
+
+    def __init__(self, connect: Callable[[], ExactClient], clock: Clock, limits: Limits) -> None:
+        self.withdrawn: MutableMapping[str, tuple[str, ...]] = {}
+        self._connect = connect
+        self._clock = clock
+        self._limits = limits
+        self._client: ExactClient | None = None
+        self._error_file: ErrorFile | None = None
+        self._locks: dict[object, asyncio.Lock] = {}
+        self._answers: dict[object, Any] = {}
+
+    # -- its two ends --------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a client."""
+        return self._client is not None
+
+    @property
+    def client(self) -> ExactClient:
+        """The open client."""
+        if self._client is None:
+            raise RuntimeError("the run is not connected")
+        return self._client
+
+    def open(self, on_wait: OnWait) -> ExactClient:
+        """A client for the running event loop; ``on_wait`` is told of its waits."""
+        self._client = client = self._connect()
+        client.on_wait = on_wait
+        client.on_error = self._keep_errors
+        self._locks = defaultdict(asyncio.Lock)
+        return client
+
+    def share_errors(self, file: ErrorFile) -> None:
+        """Count errors together with all who keep theirs in the same file."""
+        self._error_file = file
+        file.recall(self._limits)
+
+    async def close(self) -> None:
+        """Close the client; another one may be opened."""
+        client, self._client = self.client, None
+        self._keep_errors()
+        await client.close()
+
+    def _keep_errors(self) -> None:
+        """At each error, because a process may be killed and Exact's count goes on (API 2.3)."""
+        if self._error_file is not None:
+            self._error_file.keep(self._limits, self._clock.now())
+
+    # -- what is fetched once a run ------------------------------------------------------------
+
+    def lock(self, key: object) -> asyncio.Lock:
+        """Lets one stream at a time do something."""
+        return self._locks[key]
+
+    async def once(self, key: object, fetch: Callable[[], Awaitable[Any]]) -> Any:
+        """The value of ``fetch()``, fetched by whoever asks first."""
+        async with self.lock(key):
+            if key not in self._answers:
+                self._answers[key] = await fetch()
+        return self._answers[key]
+
+    def forget(self, key: object) -> None:
+        """Fetch it again when somebody asks."""
+        self._answers.pop(key, None)
+
+    async def has_rights(self, division: int, path: str) -> bool:
+        """Whether the user may read an endpoint."""
+
+        async def ask() -> bool:
+            return await self.client.has_rights(division, path)
+
+        return bool(await self.once(("rights", division, path), ask))
+
+    def recall_withdrawn(
+        self, known: Mapping[str, Sequence[str]], full_refresh: Collection[str]
+    ) -> None:
+        """Go on without the columns of lists that earlier runs found withdrawn.
+
+        A full refresh of a list looks whether they are back.
+        """
+        entities = load_catalogue().entities
+        anew = {
+            feed.path
+            for name in LISTS
+            if name in full_refresh
+            for feed in entities[name].feeds.values()
+        }
+        self.withdrawn.update({p: tuple(gone) for p, gone in known.items() if p not in anew})

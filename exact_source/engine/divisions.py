@@ -1,0 +1,192 @@
+"""The divisions of a run: their list, read by one that gives it, and which of them are wanted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ..catalogue import load_catalogue
+from ..client.call import Target
+from ..client.lists import read_all
+from ..client.withdrawn_columns import read_list
+from ..errors import ConfigurationError, LimitError, RefusedError
+from ..odata.page import PageSchema
+from ..options import Options
+from ..workers.leases import SqlLeases, division_item
+from . import rows
+from .call_accounting import Selection
+from .connection import Connection
+
+# What every run needs of the list of divisions, whether or not it is loaded.
+DIVISION_FIELDS = ("Code", "Description", "BlockingStatus", "DivisionMoveDate")
+# Divisions that are asked for the list of divisions before it is given up.
+DIVISION_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Division:
+    """A company.
+
+    Attributes:
+        code: Its number in URLs.
+        name: Its description.
+        blocked: ``BlockingStatus``; 0 is open (API 5).
+        moved: ``DivisionMoveDate`` in milliseconds of its digits; 0 if it never moved, ``None`` if
+            the list of divisions was refused.
+    """
+
+    code: int
+    name: str = ""
+    blocked: int = 0
+    moved: int | None = 0
+
+
+class Divisions:
+    """The list of divisions, read once a run.
+
+    Args:
+        options: Which of them the user wants.
+        selection: Whether the list is a table of this run, too.
+        connection: Asks for it.
+        before_call: Is asked before each call, and raises if it shall not be made.
+        leases: Of the divisions, if several workers share them.
+
+    Attributes:
+        known: Codes from earlier runs, by which the list may be had if the user's own is blocked.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        selection: Selection,
+        connection: Connection,
+        *,
+        before_call: Callable[[Target], None],
+        leases: SqlLeases | None,
+    ) -> None:
+        self.known: Sequence[int] = ()
+        self._options = options
+        self._selection = selection
+        self._connection = connection
+        self._before_call = before_call
+        self._leases = leases
+        self._listed: tuple[pa.Table | None, int] = (None, 0)
+        self._is_whole = False
+        self._chosen: list[Division] | None = None  # until the list was read
+
+    async def chosen(self) -> list[Division]:
+        """The divisions to read, open or not."""
+        await self.listed(whole=self._selection.loads("divisions"))
+        return self.chosen_so_far
+
+    @property
+    def chosen_so_far(self) -> list[Division]:
+        """The divisions to read, open or not; none until the list was read."""
+        return list(self._chosen or ())
+
+    async def listed(self, *, whole: bool = True) -> tuple[pa.Table | None, int]:
+        """All rows of ``system/Divisions``, ``None`` if the app may not read it; and the calls.
+
+        ``whole``: with all columns, not only ``DIVISION_FIELDS``.
+        """
+        async with self._connection.lock("divisions"):
+            if self._chosen is None or whole > self._is_whole:
+                self._listed = await self._read(None if whole else DIVISION_FIELDS)
+                self._is_whole = whole
+                self._chosen = chosen = self._choose(self._listed[0])
+                if not self._options.divisions:
+                    await self._leased([d.code for d in chosen if not d.blocked])
+        return self._listed
+
+    # -- reading the list ----------------------------------------------------------------------
+
+    async def _read(self, fields: Sequence[str] | None) -> tuple[pa.Table | None, int]:
+        """The list by the first division that gives it: one may be blocked or out of calls."""
+        entity = load_catalogue().entities["divisions"]
+        feed = entity.feeds["regular"]
+        schema = PageSchema(
+            entity,
+            feed,
+            fields,
+            raw_codes=self._options.raw_codes,
+            utc_instants=("Created", "Modified") if self._options.utc_instants else (),
+        )
+        named = self._options.divisions
+        failures: list[RefusedError | LimitError] = []
+        calls = 0
+        async for start in self._starts():
+            target = Target(start, feed.path, "divisions", before_call=self._before_call)
+            try:
+                table = rows.concat(await read_list(self._connection, target, schema, feed))
+                return table, calls + target.calls
+            except (RefusedError, LimitError) as error:
+                failures.append(error)
+            finally:
+                self._selection.note_overhead("divisions", start, target.calls)
+            calls += target.calls
+            if sum(isinstance(f, RefusedError) for f in failures) == DIVISION_TRIES:
+                break
+        if named and isinstance(failures[0], RefusedError):
+            return None, calls  # the codes are known; only DivisionMoveDate cannot be watched
+        raise failures[0]
+
+    async def _starts(self) -> AsyncIterator[int]:
+        """Divisions by which the list may be had; a mistyped one cannot (API 5)."""
+        named = await self._leased(self._options.divisions)
+        for start in named[: DIVISION_TRIES - 1]:
+            yield start
+        current = await self._current()
+        others = () if named else self.known
+        for start in dict.fromkeys((current, *others)):
+            if start not in named[: DIVISION_TRIES - 1]:
+                yield start
+
+    async def _current(self) -> int:
+        entity = load_catalogue().entities["me"]
+        schema = PageSchema(entity, entity.feeds["regular"], ["UserID", "CurrentDivision"])
+        target = Target(None, "current/Me", "me", before_call=self._before_call)
+        table = await read_all(self._connection.client, target, schema)
+        codes = table.column("division").to_pylist()
+        if not codes or codes[0] is None:
+            raise ConfigurationError(
+                "Exact Online names no current division; name one with --divisions"
+            )
+        return int(codes[0])
+
+    # -- choosing from it ----------------------------------------------------------------------
+
+    def _choose(self, table: pa.Table | None) -> list[Division]:
+        seen = {} if table is None else {d.code: d for d in _divisions_of(table)}
+        wanted = self._options.divisions
+        if not wanted:
+            if not seen:
+                raise ConfigurationError(
+                    "the app may see no division; see its scope at Exact Online"
+                )
+            return list(seen.values())
+        if table is not None and (missing := [code for code in wanted if code not in seen]):
+            raise ConfigurationError(
+                f"divisions: {', '.join(map(str, missing))} cannot be seen by this app and user; "
+                "see `exact-source divisions`"
+            )
+        return [seen.get(code, Division(code, moved=None)) for code in wanted]
+
+    async def _leased(self, codes: Sequence[int]) -> Sequence[int]:
+        """The divisions, those in front that this worker may call for; asked for all at once."""
+        leases = self._leases
+        if leases is None or not codes:
+            return codes
+        await asyncio.to_thread(leases.take_divisions, codes)
+        return sorted(codes, key=lambda code: not leases.holds(division_item(code)))
+
+
+def _divisions_of(table: pa.Table) -> Iterable[Division]:
+    columns = [
+        table.column(name).to_pylist() for name in ("code", "description", "blocking_status")
+    ]
+    moved = table.column("division_move_date").cast(pa.int64()).to_pylist()
+    for code, name, blocked, at in zip(*columns, moved, strict=True):
+        yield Division(int(code), name or "", int(blocked or 0), (at or 0) // 1000)

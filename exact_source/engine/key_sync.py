@@ -1,0 +1,107 @@
+"""Rows that are gone although nobody said so: found by reading all keys, and nothing but keys.
+
+Most entities have no tombstones (API 4.5), and those that are read by ``Modified`` show only what
+changed. A list of one page is simply read whole each time, which costs the same one call; of longer
+ones all keys are read now and then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from ..catalogue import Feed
+from ..catalogue.feeds import harmless_filter
+from ..client.call import Target
+from ..client.client import ExactClient
+from ..client.lists import read_pages
+from ..odata.page import PageSchema
+from ..odata.query import build_filter
+from ..options import Options
+from .cursors import Cursor
+from .deletes import Removals
+from .shape import Shape
+
+
+def reads_whole(cursor: Cursor, removals: Removals, options: Options) -> bool:
+    """Whether a list is so short that reading it whole takes no more calls than asking for changes."""
+    return cursor.pages == 1 and removals.are_silent and options.start_ms is None
+
+
+def is_due(
+    entity: str, cursor: Cursor, removals: Removals, options: Options, *, now: float
+) -> bool:
+    """Whether the keys of a stream that was read to its end are to be compared now.
+
+    Args:
+        entity: Name.
+        cursor: Of the stream.
+        removals: Of the stream.
+        options: Who asks for it, and how often it is done without asking.
+        now: Seconds since the epoch, UTC.
+    """
+    if cursor.column is None or options.deletes == "ignore":
+        return False
+    if cursor.reconciled_at >= cursor.read_at:
+        return False  # what was just read was everything
+    if entity in options.reconcile:
+        return True
+    every = options.reconcile_s
+    return removals.are_silent and every is not None and now - cursor.reconciled_at >= every
+
+
+def calls_for(rows: int, page_size: int) -> int:
+    """Calls that read ``rows``: a full last page leads to an empty one (API 3.2)."""
+    return rows // page_size + 1
+
+
+def hindrance(needed: int, left: int | None, most: int) -> str:
+    """Why so many calls cannot be made today, and what to do if they never can; empty if they can.
+
+    Keys are compared all at once: what was read of them is of no use on another day.
+
+    Args:
+        needed: Calls.
+        left: Of today; ``None`` if nothing limits them as far as is known.
+        most: That a whole day allows.
+    """
+    if needed > most:
+        return (
+            f"keys can never be compared: that takes {needed:,} calls on one day, and {most:,} are "
+            "allowed; now and then run --full-refresh for this entity alone, which goes on over days, "
+            "or allow more calls"
+        )
+    if left is not None and needed > left:
+        return f"keys were not compared: that takes {needed:,} calls, and {left:,} are left"
+    return ""
+
+
+def begins_at(feed: Feed, options: Options) -> int | None:
+    """From which ``Modified`` on keys are compared; ``None`` for all.
+
+    Of what is older than the start date no row was loaded, so its keys tell nothing.
+    """
+    return options.start_ms if feed.cursor == "Modified" else None
+
+
+async def read_keys(
+    client: ExactClient, target: Target, shape: Shape, since_ms: int | None
+) -> Sequence[pa.Table]:
+    """The keys of all rows of a division, as pages; see ``begins_at``.
+
+    Raises:
+        StreamError: If a page cannot be had.
+        LimitError: If the calls do not suffice.
+    """
+    feed, entity = shape.plan.full, shape.entity
+    keys = [f for f in shape.full.columns if f == "Division" or f in entity.key]
+    schema = PageSchema(entity, feed, keys)
+    text = harmless_filter(feed)
+    if feed.cursor == "Timestamp":
+        text = build_filter("Timestamp", 1)
+    elif since_ms is not None:
+        text = build_filter("Modified", since_ms)
+    target.path = feed.path
+    pages = await read_pages(client, target, schema, {"$filter": text} if text else None)
+    return [page.select(shape.keys) for page in pages]

@@ -1,0 +1,101 @@
+"""What the rows of one entity look like on their way from a page to the destination."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import pyarrow as pa
+
+from ..catalogue import Entity
+from ..catalogue.feeds import Plan
+from ..odata.page import PageSchema
+from ..odata.query import fit_select
+from . import rows
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the rows of one entity look like in the destination.
+
+    Attributes:
+        entity: Whose rows they are.
+        plan: How they are read.
+        full: Of the feed that reads all rows.
+        increment: Of the feed that reads what changed; ``None``: there is none.
+        withdrawn: Fields that are no longer asked for.
+    """
+
+    entity: Entity
+    plan: Plan
+    full: PageSchema
+    increment: PageSchema | None
+    withdrawn: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls, entity: Entity, plan: Plan, *, utc_instants: bool = False, raw_codes: bool = False
+    ) -> Shape:
+        """The shape of an entity read by a plan."""
+        utc = ("Created", "Modified") if utc_instants else ()
+        wanted = [f for f in plan.fields if entity.columns[f].letter != "x"]
+        fields = fit_select(wanted, {*entity.key, "Division", "Timestamp", "Modified"})
+        full = PageSchema(entity, plan.full, fields, utc_instants=utc, raw_codes=raw_codes)
+        if plan.increment is None or plan.increment is plan.full:
+            return cls(entity, plan, full, full if plan.increment else None)
+        increment = full.of_feed(plan.increment, fields)
+        return cls(entity, plan, full, increment)
+
+    def without(self, fields: Iterable[str]) -> Self:
+        """The same rows, read without some of their fields."""
+        gone = frozenset(fields)
+        kept = [f for f in self.full.columns if f not in gone]
+        return replace(self._made_anew(self.entity, kept), withdrawn=self.withdrawn | gone)
+
+    def with_letters(self, letters: Mapping[str, str]) -> Self:
+        """The same rows, with other types: field -> letter."""
+        changed = {f: replace(self.entity.columns[f], letter=x) for f, x in letters.items()}
+        entity = replace(self.entity, columns={**self.entity.columns, **changed})
+        return self._made_anew(entity, list(self.full.columns))
+
+    def _made_anew(self, entity: Entity, fields: Sequence[str]) -> Self:
+        plan = self.plan
+        full = self.full.of_feed(plan.full, fields, entity)
+        increment = full if self.increment else None
+        if plan.increment is not None and plan.increment is not plan.full:
+            increment = full.of_feed(plan.increment, fields)
+        return replace(self, entity=entity, full=full, increment=increment)
+
+    @property
+    def needed(self) -> set[str]:
+        """Fields that the rows cannot be read without."""
+        return {*self.entity.key, "Division"} | ({self.plan.column} if self.plan.column else set())
+
+    @property
+    def too_long(self) -> list[str]:
+        """Fields that a URL has no room for (API 2.4)."""
+        letters = {f: self.entity.columns[f].letter for f in self.plan.fields}
+        read = {*self.full.columns, *self.withdrawn}
+        return [f for f in self.plan.fields if letters[f] != "x" and f not in read]
+
+    @property
+    def version(self) -> str | None:
+        """Column that tells how new a row is."""
+        if self.plan.column and self.plan.column in self.full.columns:
+            return self.entity.columns[self.plan.column].name
+        return None
+
+    @property
+    def keys(self) -> list[str]:
+        """Key columns beside ``division``."""
+        names = [self.entity.columns[f].name for f in self.entity.key if f != "Division"]
+        return [n for n in names if n in self.full.arrow.names] or (
+            [] if self.entity.key == ("Division",) else [rows.ROW.name]
+        )
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """Schema of the rows that are loaded."""
+        row = [rows.ROW] if self.keys == [rows.ROW.name] else []
+        return pa.schema([*self.full.arrow, rows.SYNCED_AT, rows.DELETED_AT, *row])

@@ -1,0 +1,93 @@
+"""Gathers what streams hand over into Arrow batches; a cursor is stored with the rows that it covers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ..engine.cursors import Cursor
+from ..engine.dedupe import Held
+from .state import DivisionStates
+
+# A batch is a row group of a parquet file: each costs dlt, the file and the database something, so large
+# ones cost less a row. Where many entities have many rows at once, each is content with less.
+BATCH_ROWS, BATCH_TABLES = 60_000, 400
+CROWDED_ROWS, ROWS_OF_ALL = 20_000, 120_000
+SMALL_ROWS = 500  # of a page: parquet is written piece by piece, a column at a time
+
+
+@dataclass(frozen=True)
+class Item:
+    """Rows of one division and the cursor that covers them; or rows without a cursor."""
+
+    division: int
+    table: pa.Table | None
+    cursor: Cursor | None
+
+
+class Batch:
+    """Items of one entity that wait to be handed on.
+
+    Args:
+        states: Takes their cursors.
+        of_all: Counts their rows together with those of other entities.
+    """
+
+    def __init__(self, states: DivisionStates, of_all: Held) -> None:
+        self._states = states
+        self._of_all = of_all
+        self._items: list[Item] = []
+        self._tables: list[pa.Table] = []
+        self._rows = 0
+
+    def add(self, item: Item) -> bool:
+        """Take an item; ``True`` once there is enough to hand on."""
+        self._items.append(item)
+        if item.table is not None:
+            self._tables.append(item.table)
+            self._count(item.table.num_rows)
+        is_crowded = self._rows >= CROWDED_ROWS and self._of_all.count >= ROWS_OF_ALL
+        return is_crowded or self._rows >= BATCH_ROWS or len(self._tables) >= BATCH_TABLES
+
+    def take(self) -> pa.Table | None:
+        """The rows, if there are any; their cursors are stored."""
+        for item in self._items:
+            if item.cursor is not None:
+                self._states.store(item.division, item.cursor)
+        tables, self._items, self._tables = self._tables, [], []
+        self._count(-self._rows)
+        return _joined(tables) if tables else None
+
+    def drop(self) -> None:
+        """Forget the items: what was not handed on is read again."""
+        self._items, self._tables = [], []
+        self._count(-self._rows)
+
+    def _count(self, more: int) -> None:
+        self._rows += more
+        self._of_all.count += more
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    """One table, in the pieces in which it came: a copy would cost more, unless they are small."""
+    table = pa.concat_tables(tables, promote_options="default")
+    is_small = table.num_rows < SMALL_ROWS * len(tables)
+    return table.combine_chunks() if is_small else table
+
+
+async def batches(
+    items: asyncio.Queue[Item | None], states: DivisionStates, of_all: Held
+) -> AsyncIterator[pa.Table]:
+    """Batches of whole items, until ``None`` comes."""
+    batch = Batch(states, of_all)
+    try:
+        while (item := await items.get()) is not None:
+            if batch.add(item) and (table := batch.take()) is not None:
+                yield table
+        if (table := batch.take()) is not None:
+            yield table
+    finally:
+        batch.drop()

@@ -1,0 +1,109 @@
+"""Rows that are new to the destination are appended to their table; a merge would cost three times as much.
+
+A merge writes every row twice, to a staging table and from there to the table itself. In a first load, of
+a new table or of a company that is new in it, there is nothing to merge with, as long as no row comes
+twice. So the keys of such a load are remembered, as hashes, over all rounds of a process; its package
+becomes an append only once all its rows are known to be new.
+
+dlt repeats the load of a file if the process was killed between the destination's commit and dlt's own note
+of it. A merge makes that harmless, an append does not. So a package that was appended leaves a mark in the
+state, and the next extraction looks for rows that are there twice and merges them with themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Sequence
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..engine import rows
+from .warehouse import Stored
+
+# Hashes that are remembered, 8 bytes each; after that many rows a load goes on with merges.
+KEYS_MAX = 20_000_000
+
+
+class FirstLoad:
+    """Whether all rows of one entity that a process has read are new to its table.
+
+    Args:
+        keys: Key columns, ``division`` among them.
+        read_before: Divisions that were read before this process began.
+        stored: Gives the divisions that have rows in the table; asked at most once, and only if
+            rows of a division come that was not read before.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[str],
+        read_before: Container[int],
+        stored: Callable[[], set[int]],
+    ) -> None:
+        self.rows = 0
+        self.is_over = False
+        self._keys = list(keys)
+        self._read_before = read_before
+        self._stored = stored
+        self._held: set[int] | None = None
+        self._seen: duckdb.DuckDBPyConnection | None = None
+
+    def take(self, batch: pa.Table) -> None:
+        """Look at a batch that is going to be loaded; the first row that is not new ends it all."""
+        if not self.is_over and not self._is_new(batch):
+            self.end()
+
+    def end(self) -> None:
+        """What follows is merged."""
+        self.is_over = True
+        if self._seen is not None:
+            self._seen.close()
+            self._seen = None
+
+    def _is_new(self, batch: pa.Table) -> bool:
+        deleted = batch.column(rows.DELETED_AT.name)
+        if deleted.null_count < len(deleted) or self.rows + len(deleted) > KEYS_MAX:
+            return False
+        divisions = pc.unique(batch.column("division")).to_pylist()
+        if any(code in self._read_before for code in divisions):
+            return False
+        if self._held is None:
+            self._held = self._stored()
+        if not self._held.isdisjoint(divisions):
+            return False
+        return self._remember(batch)
+
+    def _remember(self, batch: pa.Table) -> bool:
+        """Keep the keys; whether none of them came before. Two keys of one hash cost a merge, no more."""
+        if self._seen is None:
+            self._seen = duckdb.connect(":memory:", config={"threads": 1})
+            self._seen.execute("CREATE TABLE seen (key UBIGINT)")
+        self._seen.register("batch", batch.select(self._keys))
+        named = ", ".join(f'"{key}"' for key in self._keys)
+        self._seen.execute(f"CREATE OR REPLACE TABLE met AS SELECT hash({named}) AS key FROM batch")
+        self._seen.unregister("batch")
+        counted = self._seen.execute(
+            "SELECT count(DISTINCT key), (SELECT count(*) FROM seen SEMI JOIN met USING (key)) FROM met"
+        ).fetchall()
+        self._seen.execute("INSERT INTO seen SELECT key FROM met")
+        self.rows += batch.num_rows
+        return counted == [(batch.num_rows, 0)]
+
+
+def repeated_rows(stored: Stored, table: str, keys: Sequence[str]) -> Iterator[pa.Table]:
+    """Rows of which the destination holds more than one copy, each once or more; to be merged again.
+
+    Args:
+        stored: The destination.
+        table: Name of the table.
+        keys: Its key columns, ``division`` first.
+    """
+    found = stored.repeated(table, keys)
+    if found is None or not found.num_rows:
+        return
+    first = keys[1] if len(keys) > 1 else keys[0]
+    for division in pc.unique(found.column("division")).to_pylist():
+        mine = found.filter(pc.equal(found.column("division"), division))
+        values = pc.unique(mine.column(first)).to_pylist()
+        yield from stored.rows(table, division, first, values)

@@ -1,0 +1,111 @@
+"""Every version of a row, with the time in which it held: dlt's ``scd2`` beside the table itself.
+
+``accounts_history`` gets what ``accounts`` gets, in the same load. It is a table of its own, so that
+nobody's sum over ``accounts`` counts a customer twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import dlt
+import duckdb
+import pyarrow as pa
+from dlt.common.schema.typing import TColumnSchema, TScd2StrategyDict
+from dlt.destinations.impl.bigquery.bigquery_adapter import CLUSTER_COLUMNS_HINT
+
+from ..engine import rows
+from ..engine.shape import Shape
+from .tables import ALL_ROWS
+
+SUFFIX = "_history"
+# What tells rows apart, and what tells their states apart, each in one column: dlt compares those.
+KEY, VERSION = "_key", "_version"
+# A state is what a person would see: neither when it was read, nor Exact's own count of changes.
+_NO_STATE = {
+    "timestamp", "created_utc", "modified_utc", rows.SYNCED_AT.name, rows.DELETED_AT.name,
+}  # fmt: skip
+SCD2: TScd2StrategyDict = {
+    "disposition": "merge",
+    "strategy": "scd2",
+    "row_version_column_name": VERSION,
+}
+
+
+class History:
+    """The rows of one load, held until its end: dlt takes each key once per load.
+
+    ``Rounds.must_stop`` ends a round before they are too many.
+
+    Args:
+        shape: Of the entity's rows.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._held: list[pa.Table] = []
+
+    def hold(self, batch: pa.Table) -> None:
+        """Take rows and deletions as they go to the entity's own table."""
+        self._held.append(batch)
+
+    def item(self, hint: Any) -> Any | None:
+        """All of it as an item for dlt, ``None`` if there was nothing.
+
+        Args:
+            hint: Makes dlt's column hint of an Arrow field.
+        """
+        if not self._held:
+            return None
+        by = "timestamp" if self._shape.version == "timestamp" else rows.SYNCED_AT.name
+        keys = ["division", *self._shape.keys]
+        table = last_states(self._held, keys, by)
+        columns: dict[str, TColumnSchema] = {f.name: hint(f) for f in table.schema}
+        hints = dlt.mark.make_hints(
+            table_name=self._shape.entity.name + SUFFIX,
+            write_disposition=SCD2,
+            primary_key=(),
+            merge_key=KEY,
+            columns=columns,
+            file_format="parquet",
+            schema_contract=ALL_ROWS,
+            # On BigQuery a company's rows lie together, as those of the entity's own table do.
+            additional_table_hints={CLUSTER_COLUMNS_HINT: keys},
+        )
+        return dlt.mark.with_hints(table, hints, create_table_variant=True)
+
+
+def last_states(tables: Iterable[pa.Table], keys: Sequence[str], by: str) -> pa.Table:
+    """One row for each key, the one that the merge into the entity's own table keeps.
+
+    Args:
+        tables: Rows and deletions, in any order.
+        keys: Columns that tell rows apart.
+        by: The row with the highest value here is the last.
+
+    Returns:
+        The rows with ``_key`` and ``_version``; a column without a value has no part in the version,
+        so that a new column makes no new state of rows that have nothing in it. The order of columns
+        has none either: a column that Exact withdrew comes back from the destination, as the last.
+    """
+    held = rows.concat(list(tables))
+    # By name: a column that Exact withdraws moves to the end, and that changes no row.
+    state = [f"'{c}=' || \"{c}\"" for c in sorted({*held.column_names} - _NO_STATE)]
+    deleted = f"CASE WHEN \"{rows.DELETED_AT.name}\" IS NOT NULL THEN 'gone' END"
+    named = ", ".join(f'"{k}"' for k in keys)
+    sql = (
+        f"SELECT *, concat_ws('/', {named}) AS {KEY}, "
+        f"md5(concat_ws(chr(31), {', '.join([*state, deleted])})) AS {VERSION} "
+        f'FROM held QUALIFY row_number() OVER (PARTITION BY {named} ORDER BY "{by}" DESC NULLS LAST) = 1'
+    )
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("held", held)
+        found: pa.Table = connection.sql(sql).to_arrow_table()
+    # DuckDB keeps the values and forgets what was declared of the columns.
+    return found.cast(
+        pa.schema(
+            [*held.schema, pa.field(KEY, pa.string(), False), pa.field(VERSION, pa.string(), False)]
+        )
+    )

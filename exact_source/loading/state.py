@@ -1,0 +1,170 @@
+"""What dlt's state holds of a source: how far each stream was read, by loads that arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+import dlt
+
+from ..engine.cursors import Cursor
+from ..engine.run import Run
+
+# What an entry of the state has beside the cursor.
+_ENTRY = frozenset({"load_id", "before", "columns"})
+
+
+class DivisionStates:
+    """Cursors of one entity, by division, in dlt's resource state.
+
+    dlt keeps the state locally even if the load that it belongs to never arrives (a failed job, a
+    dropped package, a lost disk). So each entry names its load package and keeps the entry before
+    it; what counts is the newest one whose package the destination lists as loaded.
+
+    Each entry also names the set of columns that its rows were loaded with. The sets are numbered
+    and kept once, beside the entries.
+
+    Args:
+        name: Of the entity.
+        arrived: Load packages that the destination lists as loaded.
+        columns: That rows are loaded with now.
+    """
+
+    def __init__(self, name: str, arrived: set[str], columns: Iterable[str]) -> None:
+        state: MutableMapping[str, Any] = dlt.current.resource_state(name)
+        self._name = name
+        self._state: MutableMapping[str, Any] = state.setdefault("divisions", {})
+        self._load_id: str = dlt.current.load_package_state()["load_id"]
+        self._arrived = {code: arrived_entry(e, arrived) for code, e in self._state.items()}
+        self._sets: MutableMapping[str, list[str]] = state.setdefault("columns", {})
+        self._columns = sorted(columns)
+        self._resource_state = state
+
+    def unreadable(self, division: int) -> str:
+        """Mark of the last webhook that told of a division which could not be read; else empty."""
+        return str(self._resource_state.get("unreadable", {}).get(str(division), ""))
+
+    def note_unreadable(
+        self, divisions: Iterable[int], notices: Mapping[tuple[str, int], str]
+    ) -> None:
+        """A webhook told of divisions that are closed, or that the app may not see: done with."""
+        for division in divisions:
+            marks = self._resource_state.setdefault("unreadable", {})
+            marks[str(division)] = notices[self._name, division]
+
+    @property
+    def known(self) -> bool:
+        """Whether any division was read before."""
+        return bool(self._arrived)
+
+    @property
+    def divisions(self) -> frozenset[int]:
+        """Divisions that were read before."""
+        return frozenset(int(code) for code, entry in self._arrived.items() if entry)
+
+    def cursor(self, division: int) -> Cursor:
+        """How far a division was read, by loads that arrived."""
+        entry = self._arrived.get(str(division)) or {}
+        before = self._sets.get(entry.get("columns", ""), self._columns)
+        lacks = tuple(name for name in self._columns if name not in before)
+        return stored_cursor(entry, lacks)
+
+    def store(self, division: int, cursor: Cursor) -> None:
+        """Write a division's cursor, to be committed with this load."""
+        before = self._arrived.get(str(division))
+        entry = {**cursor.to_state(), "load_id": self._load_id}
+        entry["columns"] = before["columns"] if cursor.lacks and before else self._number()
+        if before:
+            entry["before"] = {k: v for k, v in before.items() if k != "before"}
+        self._state[str(division)] = entry
+
+    def _number(self) -> str:
+        """Of the present set of columns."""
+        for number, columns in self._sets.items():
+            if columns == self._columns:
+                return number
+        number = str(len(self._sets) + 1)
+        self._sets[number] = self._columns
+        return number
+
+
+def tombstone_starts(arrived: set[str]) -> dict[tuple[int, int], int]:
+    """From where ``sync/Deleted`` must be read for all entities of this run.
+
+    Each entity knows which tombstones it has seen, because the choice of entities may change from
+    run to run; the one that is furthest behind counts. What is not named is read from its beginning.
+
+    Returns:
+        ``(division, DivisionMoveDate)`` -> ``Timestamp``: another database counts anew (API 4.2).
+    """
+    selected = dlt.current.source().selected_resources
+    states = {name: dlt.current.resource_state(name).get("divisions", {}) for name in selected}
+    starts: dict[tuple[int, int], int] = {}
+    for state in states.values():
+        for code, entry in state.items():
+            seen = arrived_entry(entry, arrived) or {}
+            if "tombstones" in seen:
+                at = int(code), seen.get("moved") or 0
+                starts[at] = min(seen["tombstones"], starts.get(at, seen["tombstones"]))
+    listed = states.get("deleted")
+    if listed is not None:  # the table of tombstones itself may be new
+        known = {int(code) for code, entry in listed.items() if arrived_entry(entry, arrived)}
+        starts = {at: since for at, since in starts.items() if at[0] in known}
+    return starts
+
+
+def refresh_under_way(names: Iterable[str], arrived: set[str]) -> float | None:
+    """When a full refresh of these entities was asked for that is not over; ``None`` if none is.
+
+    So it is while a chain is on its way, be it with what changed since the pass over all rows began.
+    """
+    states = (dlt.current.resource_state(name).get("divisions", {}) for name in names)
+    entries = (arrived_entry(entry, arrived) or {} for state in states for entry in state.values())
+    asked = (
+        entry["refreshed_for"] for entry in entries if {"scan", "refreshed_for"} <= entry.keys()
+    )
+    return max(asked, default=None)
+
+
+def remember(run: Run) -> None:
+    """Keep what the next run is to know: the errors of the past hour (API 2.3), and withdrawn columns."""
+    errors, state = run.limits.errors(run.clock.now()), dlt.current.source_state()
+    if state.get("errors", {}) != errors:
+        state["errors"] = errors
+    withdrawn = {path: list(gone) for path, gone in run.connection.withdrawn.items()}
+    if state.get("withdrawn", {}) != withdrawn:
+        state["withdrawn"] = withdrawn
+
+
+def known_divisions() -> list[int]:
+    """Codes of the divisions of earlier runs."""
+    states = dlt.current.source_state().get("resources", {}).values()
+    return sorted({int(code) for state in states for code in state.get("divisions", {})})
+
+
+def all_entries() -> Iterator[Mapping[str, Any]]:
+    """The state entries of all entities and divisions."""
+    for state in dlt.current.source_state().get("resources", {}).values():
+        yield from state.get("divisions", {}).values()
+
+
+def load_ids(entries: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Load packages that state entries name."""
+    found = set()
+    for entry in entries:
+        found.add(entry.get("load_id", ""))
+        found.add(entry.get("before", {}).get("load_id", ""))
+    return found - {""}
+
+
+def arrived_entry(entry: Mapping[str, Any], arrived: set[str]) -> Mapping[str, Any] | None:
+    """The newest of an entry and its forerunner whose load package arrived."""
+    if entry.get("load_id") in arrived:
+        return entry
+    before: Mapping[str, Any] = entry.get("before", {})
+    return before if before.get("load_id") in arrived else None
+
+
+def stored_cursor(entry: Mapping[str, Any], lacks: tuple[str, ...] = ()) -> Cursor:
+    """The cursor that an entry of the state holds."""
+    return Cursor.from_state({k: v for k, v in entry.items() if k not in _ENTRY}, lacks)

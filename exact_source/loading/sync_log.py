@@ -1,0 +1,92 @@
+"""What became of streams and of rows without a key, as items for dlt; in the same load as the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dlt
+import pyarrow as pa
+from dlt.common.schema.typing import TColumnSchema
+
+from ..engine import rows
+from ..engine.rejected_rows import Rejected
+from ..engine.result import StreamResult
+from .tables import ALL_ROWS, DELETE_INSERT, column_hint
+from .warehouse import REJECTED_TABLE, SYNCS_TABLE
+
+_SYNCS = pa.schema(
+    [
+        pa.field("division", pa.int32()),
+        pa.field("entity", pa.string()),
+        pa.field("feed", pa.string()),
+        pa.field("started_at", rows.INSTANT),
+        pa.field("ended_at", rows.INSTANT),
+        pa.field("calls", pa.int64()),
+        pa.field("shared_calls", pa.int64()),  # for lists that all streams use
+        pa.field("rows", pa.int64()),
+        pa.field("deleted", pa.int64()),
+        pa.field("cursor", pa.string()),
+        pa.field("status", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field("code", pa.string()),  # kind of the error, as on the page of errors
+        pa.field("notes", pa.string()),
+    ]
+)
+
+_SAID_AS_IT_IS = [f.name for f in _SYNCS if f.name not in {"started_at", "ended_at", "notes"}]
+
+
+def outcome_item(results: list[StreamResult]) -> Any:
+    """Rows for ``_exact_syncs``, in the same load as the data that they tell of."""
+    columns: dict[str, list[Any]] = {name: [] for name in _SYNCS.names}
+    for result in results:
+        for name in _SAID_AS_IT_IS:
+            columns[name].append(getattr(result, name))
+        columns["started_at"].append(rows.instant(result.started_at))
+        columns["ended_at"].append(rows.instant(result.ended_at))
+        columns["notes"].append("; ".join(result.notes))
+    hints = dlt.mark.make_hints(
+        table_name=SYNCS_TABLE,
+        write_disposition="append",
+        primary_key=(),
+        merge_key=(),
+        columns={},
+        file_format="parquet",
+        schema_contract=ALL_ROWS,
+    )
+    return dlt.mark.with_hints(pa.table(columns, schema=_SYNCS), hints, create_table_variant=True)
+
+
+def rejected_item(rejected: list[Rejected], at: float) -> Any:
+    """Rows for ``_exact_rejected``; the same row read again is there once."""
+    kinds = {"division": pa.int32(), "entity": pa.string(), "mark": pa.string()}
+    kinds |= {"seen_at": rows.INSTANT, "reason": pa.string(), "row": pa.string()}
+    keys = ["division", "entity", "mark"]
+    found = {
+        (r.division, r.entity, rows.mark(r.row)): (rows.instant(at), r.reason, r.row)
+        for r in rejected
+    }
+    columns = zip(*(key + rest for key, rest in found.items()), strict=True)
+    table = pa.table(dict(zip(kinds, map(list, columns), strict=True)), pa.schema(kinds))
+    return _merged(table, REJECTED_TABLE, keys, {})
+
+
+def strange_item(tables: list[pa.Table]) -> Any:
+    """Tombstones of unknown entities for ``deleted``, which is not loaded itself."""
+    table = rows.concat(tables)
+    columns = {field.name: column_hint(field) for field in table.schema}
+    return _merged(table, "deleted", ["division", "id"], columns)
+
+
+def _merged(table: pa.Table, name: str, keys: list[str], columns: dict[str, TColumnSchema]) -> Any:
+    hints = dlt.mark.make_hints(
+        table_name=name,
+        write_disposition=DELETE_INSERT,
+        primary_key=keys,
+        merge_key=(),
+        columns=columns,
+        file_format="parquet",
+        schema_contract=ALL_ROWS,
+    )
+    table = rows.with_required(table, set(keys))
+    return dlt.mark.with_hints(table, hints, create_table_variant=True)

@@ -1,0 +1,158 @@
+"""What dlt is told of an entity's table, and what it was told before: columns and types over time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import pyarrow as pa
+from dlt.common.schema import Schema
+from dlt.common.schema.typing import (
+    TColumnSchema,
+    TDeleteInsertStrategyDict,
+    TSchemaContract,
+    TTableReference,
+    TTableSchema,
+)
+from dlt.common.schema.utils import new_table
+from dlt.destinations.impl.bigquery.bigquery_adapter import (
+    CLUSTER_COLUMNS_HINT,
+    TABLE_DESCRIPTION_HINT,
+)
+
+from ..catalogue.descriptions import describe_columns, describe_table, references_of
+from ..engine import rows
+from ..engine.shape import Shape
+from .warehouse import LETTERS
+
+DELETE_INSERT: TDeleteInsertStrategyDict = {"disposition": "merge", "strategy": "delete-insert"}
+# With a contract that discards, dlt drops a table of ours that is new without a word.
+ALL_ROWS: TSchemaContract = "evolve"
+CLUSTER_COLUMNS_MAX = 4  # BigQuery takes no more
+
+
+def declare_table(schema: Schema, shape: Shape, deletes: str, selected: Iterable[str]) -> None:
+    """Put the entity's columns into the dlt schema.
+
+    Once here, instead of as resource hints: dlt would validate and merge those at every yield.
+
+    Args:
+        schema: That of the source.
+        shape: Of the entity's rows.
+        deletes: What becomes of rows that are gone.
+        selected: Tables that are loaded in this run.
+    """
+    texts = describe_columns(shape.entity.name, shape.arrow.names)
+    columns = [column_hint(field, texts.get(field.name)) for field in shape.arrow]
+    keys = {"division", *shape.keys}
+    for column in columns:
+        column["nullable"] = column["name"] not in keys
+        if column["name"] == rows.DELETED_AT.name and deletes == "hard":
+            column["hard_delete"] = True
+        # Two rows of one key in a load: by version where Exact gives one, else the later read.
+        if column["name"] == (
+            shape.version if shape.version == "timestamp" else rows.SYNCED_AT.name
+        ):
+            column["dedup_sort"] = "desc"
+    name = shape.entity.name
+    stored = schema.tables.get(name, {}).get("columns", {})
+    for column in stored.values():  # hints of an earlier route or delete mode
+        column.pop("dedup_sort", None)
+        column.pop("hard_delete", None)
+    references = table_references(shape, {*schema.tables, *selected})
+    # Said here too, because a load without rows would leave the table with dlt's own defaults.
+    table = new_table(
+        name, write_disposition="merge", columns=columns, resource=name, references=references
+    )
+    if text := describe_table(name):
+        table["description"] = text
+    schema.update_table(with_bigquery_hints(table, ["division", *shape.keys]))
+
+
+def declare_column(schema: Schema, name: str, field: pa.Field) -> None:
+    """Put a column of an entity's table into the dlt schema, where no contract can drop its rows."""
+    if field.name not in schema.tables[name]["columns"]:
+        columns = [column_hint(field)]
+        schema.update_table(
+            new_table(name, columns=columns, write_disposition="merge", resource=name)
+        )
+
+
+def append_only(schema: Schema, name: str) -> None:
+    """Let the rows of this load be appended to a table; the next ``declare_table`` takes that back."""
+    table = schema.tables[name]
+    table["write_disposition"] = "append"
+    for column in table["columns"].values():  # hints of a merge, of which dlt would complain
+        column.pop("dedup_sort", None)
+        column.pop("hard_delete", None)
+
+
+def with_bigquery_hints(table: TTableSchema, keys: Sequence[str]) -> TTableSchema:
+    """The table with what BigQuery is told when it makes it; other destinations look past it.
+
+    A company's rows lie together, so that a query or a merge of one company reads little else. What
+    a user says with ``bigquery_adapter`` comes later and counts more.
+    """
+    hints: dict[str, Any] = {CLUSTER_COLUMNS_HINT: keys[:CLUSTER_COLUMNS_MAX]}
+    if text := table.get("description"):
+        hints[TABLE_DESCRIPTION_HINT] = text
+    return cast("TTableSchema", {**table, **hints})
+
+
+def table_references(shape: Shape, tables: Collection[str]) -> list[TTableReference]:
+    """The first reference to each table that there is; dlt keeps one for each."""
+    first: dict[str, TTableReference] = {}
+    for found in references_of(shape.entity):
+        if found.table in tables and found.column in shape.arrow.names:
+            reference: TTableReference = {
+                "columns": ["division", found.column],
+                "referenced_table": found.table,
+                "referenced_columns": ["division", found.key],
+            }
+            first.setdefault(found.table, reference)
+    return list(first.values())
+
+
+def as_loaded(shape: Shape, loaded: Mapping[str, TColumnSchema]) -> Shape:
+    """The shape with the types that its table has, where the catalogue has come to other ones.
+
+    No destination changes the type of a column that holds values, and a load in another type fails. A
+    value that the older type cannot hold goes to ``_extra`` and is reported, as any that does not fit.
+
+    Args:
+        shape: As the catalogue has it.
+        loaded: Column -> what dlt was told of it by earlier loads.
+    """
+    letters: dict[str, str] = {}
+    for field, column in shape.full.columns.items():
+        known = loaded.get(column.name, {})
+        if field != "Division" and "data_type" in known:
+            before = LETTERS.get((known.get("data_type"), known.get("precision")))
+            now = column_hint(shape.full.arrow.field(column.name))
+            if before and LETTERS[now.get("data_type"), now.get("precision")] != before:
+                letters[field] = before
+    return shape.with_letters(letters) if letters else shape
+
+
+def column_hint(field: pa.Field, description: str | None = None) -> TColumnSchema:
+    """Dlt's description of an Arrow column."""
+    kind = field.type
+    hint: TColumnSchema = {"name": field.name, "nullable": True}
+    if description is not None:
+        hint["description"] = description
+    if pa.types.is_timestamp(kind):
+        # Exact's digits have no zone; dlt would take them for UTC (API 3.5).
+        hint.update({"data_type": "timestamp", "timezone": kind.tz is not None})
+    elif pa.types.is_decimal(kind):
+        hint.update({"data_type": "decimal", "precision": kind.precision, "scale": kind.scale})
+    elif pa.types.is_integer(kind):
+        hint["data_type"] = "bigint"
+        if kind.bit_width != 64:  # noqa: PLR2004
+            hint["precision"] = kind.bit_width
+    elif pa.types.is_floating(kind):
+        hint["data_type"] = "double"
+    elif pa.types.is_boolean(kind):
+        hint["data_type"] = "bool"
+    else:
+        hint["data_type"] = "text"
+    return hint

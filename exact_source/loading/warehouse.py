@@ -1,0 +1,283 @@
+"""What the destination already holds, asked while a run extracts.
+
+Deletes need it: a tombstone counts only for a row that is not newer, and a row that a full pass did
+not meet is gone. Asking first and yielding the answer as rows keeps the whole effect in dlt's load
+package, so it commits together with the data and the cursor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from functools import cached_property
+from typing import Any, TypeVar
+
+import dlt
+import pyarrow as pa
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.schema.typing import TColumnSchema, TSchemaTables
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.sql_client import SqlClientBase
+
+from ..catalogue import snake
+from ..errors import ConfigurationError
+from ..odata.columns import INSTANT, KEPT
+from ..odata.page_schema import COMPANIONS
+from .failed_jobs import refuse_silent_failures, with_failed_jobs
+
+T = TypeVar("T")
+
+# Values bound in one statement; DuckDB and Postgres take more, BigQuery is happier with fewer.
+CHUNK = 500
+REJECTED_TABLE = "_exact_rejected"
+SYNCS_TABLE = "_exact_syncs"
+STATE_TABLE = "_dlt_pipeline_state"
+# Type of a loaded column -> letter of the catalogue that is read into it.
+LETTERS: Mapping[tuple[str | None, int | None], str] = {
+    ("text", None): "s",
+    ("bigint", None): "l",
+    ("bigint", 32): "i",
+    ("bigint", 16): "h",
+    ("decimal", 38): "m",
+    ("double", None): "f",
+    ("bool", None): "b",
+    ("timestamp", None): "t",
+}
+
+
+class Stored:
+    """Reads from the destination of a pipeline, over one connection that the first read opens.
+
+    Args:
+        pipeline: The pipeline whose run is extracting.
+    """
+
+    def __init__(self, pipeline: dlt.Pipeline) -> None:
+        self._pipeline = pipeline
+        self._opened = ExitStack()
+        self._sql_client: SqlClientBase[Any] | None = None
+
+    def close(self) -> None:
+        """Close the connection, if one was opened."""
+        self._sql_client = None
+        self._opened.close()
+
+    def check(self) -> None:
+        """Refuse what dlt would fail to load into, or would lose rows on, before a call is spent.
+
+        Raises:
+            ConfigurationError: If a DuckDB file and the dataset in it have one name, or dlt is told to
+                list a load as loaded of which a job failed.
+        """
+        refuse_silent_failures(self._pipeline)
+        if not str(self._pipeline.destination.destination_type).endswith(".duckdb"):
+            return
+        found: Any = self._client.execute_sql("SELECT current_database()")
+        catalog = str((found or [[""]])[0][0])
+        if catalog.lower() == str(self._pipeline.dataset_name).lower():
+            raise ConfigurationError(
+                f"the DuckDB file and the dataset are both called {catalog}, which DuckDB cannot tell "
+                'apart; name the file otherwise: dlt.destinations.duckdb("exact.duckdb")'
+            )
+
+    def completed_loads(self, load_ids: Iterable[str]) -> set[str]:
+        """Those of ``load_ids`` whose package was loaded as a whole."""
+        wanted = sorted(set(load_ids))
+        found: set[str] = set()
+        for chunk in _chunks(wanted):
+            sql = f"SELECT load_id FROM {{table}} WHERE status = 0 AND load_id IN ({_marks(chunk)})"
+            found.update(str(row[0]) for row in self._rows("_dlt_loads", sql, chunk))
+        return found - with_failed_jobs(self._pipeline, found)
+
+    def pipelines(self) -> set[str]:
+        """Names of the pipelines, this one or others, whose state the dataset holds."""
+        sql = "SELECT DISTINCT pipeline_name FROM {table}"
+        return {str(row[0]) for row in self._rows(STATE_TABLE, sql, [])}
+
+    def versions(
+        self,
+        table: str,
+        division: int,
+        key: str,
+        values: Sequence[str],
+        version: str,
+        *,
+        marked: bool,
+    ) -> dict[str, Any]:
+        """Key -> version of the rows of one division that have one of these keys.
+
+        Args:
+            table: Table name.
+            division: Whose rows.
+            key: Name of the key column.
+            values: Keys to look for.
+            version: Column that tells how new a row is.
+            marked: Whether rows count that are marked as deleted.
+        """
+        unmarked = "" if marked else " AND _deleted_at IS NULL"
+        found: dict[str, Any] = {}
+        for chunk in _chunks(values):
+            sql = (
+                f"SELECT {self._quote(key)}, {self._quote(version)} FROM {{table}} "
+                f"WHERE division = %s AND {self._quote(key)} IN ({_marks(chunk)}){unmarked}"
+            )
+            found.update((str(k), v) for k, v in self._rows(table, sql, [division, *chunk]))
+        return found
+
+    def unmet(
+        self, table: str, division: int, keys: Sequence[str], before: datetime, *, marked: bool
+    ) -> pa.Table | None:
+        """Keys of the rows of one division that were last read before ``before``.
+
+        ``marked``: whether rows count that are marked as deleted.
+
+        Returns:
+            A table with the columns ``keys``, ``None`` if the destination has no such table.
+        """
+        columns = ", ".join(map(self._quote, keys))
+        unmarked = "" if marked else " AND _deleted_at IS NULL"
+        sql = f"SELECT {columns} FROM {{table}} WHERE division = %s AND _synced_at < %s{unmarked}"
+        return self._arrow(table, sql, [division, before])
+
+    def marked(self, table: str, division: int, keys: Sequence[str]) -> pa.Table | None:
+        """Keys of the rows of one division that are marked as deleted; as ``unmet`` gives them."""
+        columns = ", ".join(map(self._quote, keys))
+        sql = f"SELECT {columns} FROM {{table}} WHERE division = %s AND _deleted_at IS NOT NULL"
+        return self._arrow(table, sql, [division])
+
+    def distinct(self, table: str, division: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """The different values of some columns in the rows of one division that are not deleted."""
+        names = ", ".join(map(self._quote, columns))
+        sql = f"SELECT DISTINCT {names} FROM {{table}} WHERE division = %s AND _deleted_at IS NULL"
+        return [tuple(row) for row in self._rows(table, sql, [division])]
+
+    def rows(
+        self, table: str, division: int, key: str, values: Sequence[str | int]
+    ) -> Iterator[pa.Table]:
+        """Whole rows of one division by their keys, a chunk at a time."""
+        for chunk in _chunks(values):
+            sql = f"SELECT * FROM {{table}} WHERE division = %s AND {self._quote(key)} IN ({_marks(chunk)})"
+            found = self._arrow(table, sql, [division, *chunk])
+            if found is not None:
+                yield found
+
+    def columns(self, table: str) -> Mapping[str, TColumnSchema]:
+        """What dlt was told of a table's columns by earlier loads; empty if there were none."""
+        return self._tables.get(table, {}).get("columns", {})
+
+    @cached_property
+    def _tables(self) -> TSchemaTables:
+        """Once: dlt hashes the whole schema whenever it is asked for it, milliseconds per entity."""
+        name: Any = self._pipeline.default_schema_name
+        if name is None or name not in self._pipeline.schemas:
+            return {}
+        return self._pipeline.schemas[name].tables
+
+    def has_column(self, table: str, column: str) -> bool:
+        """Whether a column was loaded before."""
+        return column in self.columns(table)
+
+    def kept_columns(self, table: str, fields: Iterable[str], live: Collection[str]) -> pa.Schema:
+        """What a table holds of fields that are no longer asked for, in the types it was loaded in.
+
+        Args:
+            table: Table name.
+            fields: Exact's names of the fields; their companions are kept with them.
+            live: Columns that are still asked for.
+        """
+        names = [snake(field) + ending for field in fields for ending in ("", *COMPANIONS)]
+        known = self.columns(table) if names else {}
+        kept = (known[name] for name in dict.fromkeys(names) if name in known and name not in live)
+        types = [(column["name"], loaded_type(column)) for column in kept]
+        return pa.schema([(name, kind) for name, kind in types if kind is not None])
+
+    def divisions(self, table: str, *, marked: bool) -> set[int]:
+        """Divisions that have rows; ``marked``: whether rows count that are marked as deleted."""
+        unmarked = "" if marked else " WHERE _deleted_at IS NULL"
+        return {
+            int(row[0])
+            for row in self._rows(table, f"SELECT DISTINCT division FROM {{table}}{unmarked}", [])
+        }
+
+    def count(self, table: str, division: int | None = None) -> int:
+        """Rows of a table, or of one division in it, whatever they are marked as."""
+        mine = [] if division is None else [division]
+        where = " WHERE division = %s" if mine else ""
+        found = self._rows(table, f"SELECT COUNT(*) FROM {{table}}{where}", mine)
+        return int(found[0][0]) if found else 0
+
+    def repeated(self, table: str, keys: Sequence[str]) -> pa.Table | None:
+        """Keys that a table holds more than once; ``None`` if there is no such table."""
+        columns = ", ".join(map(self._quote, keys))
+        sql = f"SELECT {columns} FROM {{table}} GROUP BY {columns} HAVING COUNT(*) > 1"
+        return self._arrow(table, sql, [])
+
+    def calls_since(self, moment: datetime) -> int:
+        """Calls that runs into this destination made since then, as they recorded them."""
+        sql = "SELECT COALESCE(SUM(calls + shared_calls), 0) FROM {table} WHERE ended_at >= %s"
+        found = self._rows(SYNCS_TABLE, sql, [moment])
+        return int(found[0][0]) if found else 0
+
+    def has_rows(self, table: str, division: int) -> bool:
+        """Whether the destination holds any row of a division."""
+        sql = "SELECT 1 FROM {table} WHERE division = %s LIMIT 1"
+        return bool(self._rows(table, sql, [division]))
+
+    @property
+    def _client(self) -> SqlClientBase[Any]:
+        if self._sql_client is None:
+            # Opening takes dlt tens of milliseconds, a query on DuckDB one.
+            client: Any = self._pipeline.sql_client()
+            self._sql_client = self._opened.enter_context(client)
+        return self._sql_client
+
+    def _quote(self, name: str) -> str:
+        return self._client.escape_column_name(name)
+
+    def _rows(self, table: str, sql: str, params: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        client = self._client
+        try:
+            found: Any = client.execute_sql(
+                sql.format(table=client.make_qualified_table_name(table)), *params
+            )
+        except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
+            return []
+        return list(found) if found else []
+
+    def _arrow(self, table: str, sql: str, params: Sequence[Any]) -> pa.Table | None:
+        client = self._client
+        text = sql.format(table=client.make_qualified_table_name(table))
+        try:
+            with client.execute_query(text, *params) as cursor:
+                # All of it: BigQuery gives a piece for each page of the answer.
+                everything: Any = None  # in dlt's signature a number; 0 is an endless answer
+                return whole(cursor.iter_arrow(chunk_size=everything))
+        except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
+            return None
+
+
+def loaded_type(column: TColumnSchema) -> pa.DataType | None:
+    """The Arrow type that a column was loaded in; ``None`` if it is none of this package's."""
+    letter = LETTERS.get((column.get("data_type"), column.get("precision")))
+    if letter == "t" and column.get("timezone", True):
+        return INSTANT
+    return None if letter is None else KEPT[letter]
+
+
+def whole(pieces: Iterable[pa.Table | pa.RecordBatch]) -> pa.Table | None:
+    """One table of all pieces of an answer; ``None`` if there are none."""
+    tables = [
+        pa.Table.from_batches([piece]) if isinstance(piece, pa.RecordBatch) else piece
+        for piece in pieces
+    ]
+    return pa.concat_tables(tables) if tables else None
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join(["%s"] * len(values))
+
+
+def _chunks(values: Sequence[T]) -> Iterator[list[T]]:
+    for start in range(0, len(values), CHUNK):
+        yield list(values[start : start + CHUNK])

@@ -1,0 +1,195 @@
+"""What a live company's ``$metadata`` has that the catalogue does not know, and the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..catalogue.catalogue import Catalogue, Entity
+from ..catalogue.naming import is_plain, snake, why_no_column
+from ..catalogue.overlay import VERSION
+from .csdl import EntitySet
+
+Services = Mapping[str, Mapping[str, EntitySet]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """How one feed of one entity differs.
+
+    Attributes:
+        entity: Name.
+        kind: Of the feed.
+        path: Of the feed.
+        added: Fields that the catalogue does not know -> type letter.
+        unreadable: Fields that it does not know, of types that it has no letter for.
+        clashing: Fields that it does not know and that cannot become columns -> the reason.
+        gone: Fields that Exact no longer serves.
+        missing: The whole endpoint is no longer there.
+    """
+
+    entity: str
+    kind: str
+    path: str
+    added: Mapping[str, str] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    clashing: Mapping[str, str] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+    missing: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.unreadable or self.clashing or self.gone or self.missing)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """All differences of the services that were read.
+
+    Attributes:
+        changes: Feeds that differ.
+        new: Path of an endpoint that the catalogue does not know -> what it holds.
+    """
+
+    changes: tuple[Change, ...]
+    new: Mapping[str, EntitySet]
+
+    def __bool__(self) -> bool:
+        return bool(self.changes or self.new)
+
+
+def service_of(path: str) -> str:
+    """The part of a path under which ``$metadata`` is found: ``crm``, ``sync/CRM``."""
+    return path.rpartition("/")[0]
+
+
+def services_of(entities: Iterable[Entity]) -> list[str]:
+    """The services of all feeds of some entities; those without a division are left out."""
+    feeds = (f for e in entities for f in e.feeds.values() if not f.no_division)
+    return list(dict.fromkeys(service_of(f.path) for f in feeds))
+
+
+def compare(catalogue: Catalogue, services: Services) -> Drift:
+    """The differences between the catalogue and the services that were read."""
+    changes = tuple(_changes(catalogue, services))
+    known = {f.path for e in catalogue.entities.values() for f in e.feeds.values()}
+    known |= catalogue.unread.keys()
+    new = {
+        path: found
+        for service, sets in services.items()
+        for name, found in sets.items()
+        if (path := f"{service}/{name}") not in known
+    }
+    return Drift(changes, dict(sorted(new.items())))
+
+
+def _changes(catalogue: Catalogue, services: Services) -> Iterator[Change]:
+    for entity in catalogue.entities.values():
+        for feed in entity.feeds.values():
+            sets = services.get(service_of(feed.path))
+            if sets is None or feed.no_division:
+                continue
+            found = sets.get(feed.path.rpartition("/")[2])
+            if found is None:
+                change = Change(entity.name, feed.kind, feed.path, missing=True)
+            else:
+                change = _compare_feed(entity, feed.kind, feed.path, feed.columns, found)
+            if change:
+                yield change
+
+
+def _compare_feed(
+    entity: Entity, kind: str, path: str, columns: Collection[str], found: EntitySet
+) -> Change:
+    known = {*columns, *entity.navigation}
+    served = {*found.columns, *found.unknown_types, *found.navigation}
+    new = {f: letter for f, letter in found.columns.items() if f not in known}
+    clashing = _clashing(new, entity.columns)
+    return Change(
+        entity.name,
+        kind,
+        path,
+        added={f: letter for f, letter in new.items() if f not in clashing},
+        unreadable={f: t for f, t in found.unknown_types.items() if f not in known},
+        clashing=clashing,
+        gone=tuple(f for f in columns if f not in served),
+    )
+
+
+def _clashing(new: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Fields that cannot become columns, because of their names -> the reason."""
+    taken, clashing = list(known), {}
+    for name in new:
+        if name in taken:  # another feed has it
+            continue
+        if reason := why_no_column(name, taken):
+            clashing[name] = reason
+        else:
+            taken.append(name)
+    return clashing
+
+
+def make_overlay(catalogue: Catalogue, drift: Drift, *, about: Mapping[str, Any]) -> dict[str, Any]:
+    """The overlay that makes the catalogue agree with a live company.
+
+    Endpoints that are gone stay: which of them a company has depends on its licence.
+    """
+    columns: dict[str, dict[str, Any]] = {}
+    for change in drift.changes:
+        if change.added or change.gone:
+            feeds = columns.setdefault(change.entity, {})
+            feeds[change.kind] = {"add": dict(change.added), "drop": list(change.gone)}
+    taken = set(catalogue.entities)
+    entities = {}
+    for path, found in drift.new.items():
+        name = new_name(path, taken)
+        if is_plain(name) and (record := new_record(path, found)) is not None:
+            taken.add(name)
+            entities[name] = record
+    return {"version": VERSION, **about, "columns": columns, "entities": entities}
+
+
+def new_record(path: str, found: EntitySet) -> dict[str, Any] | None:
+    """A record as in ``catalogue.json``; ``None`` for what cannot be read knowing only its columns."""
+    kind = feed_kind(path)
+    key = _row_key(kind, found)
+    clashing = _clashing(found.columns, ())
+    if kind == "function" or not key or clashing.keys() & set(key):
+        return None
+    feed: dict[str, Any] = {"path": path, "page": 60 if kind == "regular" else 1000}
+    if kind == "sync":
+        feed["cursor"] = "Timestamp"
+    elif kind == "bulk":
+        feed["mandatory_select"] = True  # and nothing is known of what it filters on
+    elif "Modified" in found.columns:
+        feed["cursor"] = "Modified"
+    return {
+        "service": service_of(path).rpartition("/")[2],
+        "key": key,
+        "feeds": {kind: feed},
+        "columns": {f: x for f, x in found.columns.items() if f not in clashing},
+        "navigation": list(found.navigation),
+    }
+
+
+def feed_kind(path: str) -> str:
+    """Which of ``regular bulk sync function`` an endpoint is, by its path."""
+    first = path.split("/", 1)[0]
+    return {"sync": "sync", "bulk": "bulk", "read": "function"}.get(first, "regular")
+
+
+def _row_key(kind: str, found: EntitySet) -> list[str]:
+    # The OData key of sync feeds is the row version, which is another one at each change.
+    if kind == "sync":
+        return ["ID"] if "ID" in found.columns else []
+    return [name for name in found.key if name in found.columns]
+
+
+def new_name(path: str, taken: Collection[str]) -> str:
+    """A table name that no other entity has."""
+    parts = path.split("/")
+    plain = snake(parts[-1])
+    for name in (plain, f"{snake(parts[-2])}_{plain}", f"{feed_kind(path)}_{plain}"):
+        if name not in taken:
+            return name
+    return "_".join(snake(part) for part in parts)

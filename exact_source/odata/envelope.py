@@ -1,0 +1,124 @@
+"""The forms in which Exact Online wraps rows (API 3.1), for answers that are read value by value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal, TypeGuard
+
+from ..errors import ContractError
+from .lenient import Number, Twice, parse_json
+
+BOM = b"\xef\xbb\xbf"
+_COUNT = re.compile("[0-9]{1,18}")
+Row = dict[str, Any]
+
+
+class BrokenPageError(ContractError):
+    """The answer was damaged on its way or replaced by another one; asking again may help.
+
+    Attributes:
+        broken: Always true.
+        reason: ``empty``, ``markup`` (HTML or XML), ``json`` (cut off, or no JSON), ``encoding``,
+            or ``error`` (Exact gave up in the middle of the rows).
+    """
+
+    broken = True
+
+    def __init__(
+        self, message: str, *, reason: Literal["empty", "markup", "json", "encoding", "error"]
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class Envelope:
+    """What an answer wraps."""
+
+    rows: list[Row]
+    next_url: str | None = None
+    count: int | None = None
+
+
+def parse_envelope(body: bytes, fields: Collection[str], where: str) -> Envelope:
+    """The rows of an answer as objects, their numbers as text.
+
+    Args:
+        body: As it came.
+        fields: Names of which a lone entity has at least one; none if it may have any name.
+        where: Entity and division in words, for messages.
+
+    Raises:
+        ContractError: It has no known form.
+        BrokenPageError: It is no JSON at all.
+        RecursionError: It is nested too deeply.
+    """
+    answer = _parse(body, where)
+    if isinstance(answer, dict) and answer.get("error") is not None:
+        raise ContractError(f"{where}: Exact Online answered with an error instead of rows")
+    if not isinstance(answer, dict) or isinstance(answer, Twice) or "d" not in answer:
+        raise ContractError(f'{where}: the answer is not of the form {{"d": ...}}')
+    found = _unwrap(answer["d"], fields)
+    if found is None:
+        raise ContractError(f"{where}: the rows are wrapped in a form that is not known")
+    for row in found.rows:
+        if "error" in row and "error" not in fields and isinstance(row["error"], dict):
+            message = f"{where}: Exact Online gave up in the middle of the rows"
+            raise BrokenPageError(message, reason="error")
+    return found
+
+
+def _parse(body: bytes, where: str) -> Any:
+    body = body.removeprefix(BOM).strip()
+    if not body:
+        raise BrokenPageError(f"{where}: the answer is empty", reason="empty")
+    if body.startswith(b"<"):
+        message = f"{where}: the answer is HTML or XML, JSON was asked for"
+        raise BrokenPageError(message, reason="markup")
+    try:
+        return parse_json(body.decode())
+    except UnicodeDecodeError:
+        raise BrokenPageError(f"{where}: the answer is not UTF-8", reason="encoding") from None
+    except ValueError:
+        # the cause is left out: it would carry the body into a traceback
+        message = f"{where}: the answer is cut off or no JSON"
+        raise BrokenPageError(message, reason="json") from None
+
+
+def _unwrap(d: Any, fields: Collection[str]) -> Envelope | None:
+    if isinstance(d, Twice):
+        return None
+    if isinstance(d, dict) and "results" in d:
+        return _collection(d)
+    rows = d if isinstance(d, list) else _numbered(d) or _single(d, fields)
+    return Envelope(rows) if _are_rows(rows) else None
+
+
+def _collection(d: Row) -> Envelope | None:
+    rows, next_url, count = d["results"], d.get("__next"), d.get("__count")
+    is_text = isinstance(next_url, str) and not isinstance(next_url, Number) and next_url
+    if d.get("error") is not None or not _are_rows(rows) or not (next_url is None or is_text):
+        return None
+    number = int(count) if isinstance(count, str) and _COUNT.fullmatch(count) else None
+    return Envelope(rows, next_url, number)
+
+
+def _are_rows(rows: Any) -> TypeGuard[list[Row]]:
+    return isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+
+
+def _numbered(d: Any) -> list[Any] | None:
+    """The rows of ``{"0": {...}, "1": {...}}``, a JavaScript array written as an object."""
+    if not isinstance(d, dict) or d.keys() != {str(i) for i in range(len(d))}:
+        return None
+    return [d[str(i)] for i in range(len(d))]
+
+
+def _single(d: Any, fields: Collection[str]) -> list[Row] | None:
+    """One entity; functions that give a bare value have no fields, and any name will do."""
+    if isinstance(d, dict):
+        known = "__metadata" in d or not fields or not d.keys().isdisjoint(fields)
+        return [d] if d and known else None
+    return [{"value": d}] if d is not None and not fields else None

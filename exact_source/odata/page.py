@@ -1,0 +1,187 @@
+"""The bytes of one answer of Exact Online, as a typed Arrow table.
+
+``parse_page`` reads the body with ``pyarrow.json`` and an explicit schema (``arrow_json``), so that no Python
+object is made per value. A page that does not fit the schema (an unknown field, a string where a number
+was promised) is read once more value by value: its rows are all kept, and what has no place in a
+column goes into ``_extra``, a JSON object per row. An answer of no known form (API 3.1) raises
+``ContractError``; it is never an empty page.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import ContractError
+from . import arrow_json, columns, envelope, lenient
+from .envelope import BrokenPageError
+from .page_schema import PageSchema
+from .parsed_page import Around, Extras, Parsed, Surprise, counted
+
+__all__ = [
+    "EXTRA",
+    "BrokenPageError",
+    "Page",
+    "PageSchema",
+    "Surprise",
+    "concat",
+    "max_of",
+    "parse_page",
+    "parse_pages",
+]
+
+EXTRA = "_extra"
+
+Row = dict[str, Any]
+Rows = list[Row]
+
+
+@dataclass(slots=True)
+class Page:
+    """One answer.
+
+    Attributes:
+        table: The rows: columns of ``PageSchema.arrow``, then ``_extra`` if a row needs it.
+        next_url: ``__next`` as it was given; ``None`` on the last page.
+        count: ``__count``; ``None`` unless it was asked for.
+        surprises: What did not fit.
+    """
+
+    table: pa.Table
+    next_url: str | None
+    count: int | None
+    surprises: tuple[Surprise, ...]
+
+
+def parse_page(body: bytes, schema: PageSchema, *, division: int, where: str) -> Page:
+    """The rows of one answer.
+
+    Args:
+        body: As it came, decompressed.
+        schema: What was asked for.
+        division: The company that was asked; every row must be of it (API 6.5).
+        where: Entity and division in words, for messages.
+
+    Raises:
+        ContractError: It is no page of this entity and division.
+        BrokenPageError: The same, but asking again may help (empty, cut off, HTML).
+    """
+    try:
+        found = arrow_json.read([body], schema) or _parse_slow(body, schema, where)
+        (page,) = _pages(found, schema, division, where)
+    except RecursionError:
+        message = f"{where}: the answer is nested too deeply"
+        raise BrokenPageError(message, reason="json") from None
+    return page
+
+
+def parse_pages(bodies: Sequence[bytes], schema: PageSchema, *, division: int) -> list[Page] | None:
+    """The rows of several answers, read together; ``None`` if one is to be looked at by itself.
+
+    Args:
+        bodies: As they came, decompressed; of one feed of one division.
+        schema: What was asked for.
+        division: The company that was asked.
+    """
+    try:
+        found = arrow_json.read(bodies, schema)
+        return None if found is None or found.surprises else _pages(found, schema, division, "")
+    except (ContractError, pa.ArrowException, RecursionError):
+        return None
+
+
+def _pages(found: Parsed, schema: PageSchema, division: int, where: str) -> list[Page]:
+    extra = _format(found)
+    divisions = _divisions(found, schema, division, where)
+    kept = [array for field, array in found.arrays.items() if field != "Division"]
+    utc = [columns.instants(found.arrays[field]) for field in schema.utc]
+    raw = [found.raw[field] for field in schema.raw]
+    table = pa.Table.from_arrays([divisions, *kept, *utc, *raw], schema=schema.arrow)
+    if extra is not None:
+        table = table.append_column(EXTRA, extra)
+    nulls = counted(("null key", field, found.arrays[field].null_count) for field in schema.key)
+    surprises = (*found.surprises, *nulls)
+    pages, first = [], 0
+    for answer in found.answers:
+        rows = table if answer.rows == table.num_rows else table.slice(first, answer.rows)
+        pages.append(Page(rows, answer.next_url, answer.count, surprises))
+        first += answer.rows
+    return pages
+
+
+def _format(found: Parsed) -> pa.Array | None:
+    """The column ``_extra``; ``None`` if no row needs it."""
+    if not found.extras:
+        return None
+    objects = (found.extras.get(row) for row in range(found.rows))
+    return pa.array([left and lenient.format_json(left) for left in objects], pa.string())
+
+
+def _parse_slow(body: bytes, schema: PageSchema, where: str) -> Parsed:
+    """The page value by value, however its values look."""
+    found = envelope.parse_envelope(body, schema.entity.columns.keys(), where)
+    extras, surprises = _leftovers(found.rows, schema)
+    arrays: dict[str, pa.Array] = {}
+    raw: dict[str, pa.Array] = {}
+    for field, column in schema.columns.items():
+        values = [row.get(field) for row in found.rows]
+        array, lost = lenient.fitted(column.letter, values)
+        arrays[field] = columns.codes(array) if field in schema.codes else array
+        raw |= {field: array} if field in schema.raw else {}
+        for row in lost:
+            extras.setdefault(row, {})[field] = values[row]
+        empty = sum(array[row].as_py() is None for row in lost)
+        surprises += counted([("misfit", field, empty), ("rounded", field, len(lost) - empty)])
+    unusable = {s.column for s in surprises if s.kind == "misfit"}
+    if unusable & {"Division", schema.own_division}:
+        raise ContractError(f"{where}: a row names a division that is no number")
+    around = Around(len(found.rows), found.next_url, found.count)
+    return Parsed(arrays, raw, [around], extras, surprises)
+
+
+def _leftovers(rows: Rows, schema: PageSchema) -> tuple[Extras, list[Surprise]]:
+    """What the rows hold outside the columns: fields not asked for, and repeated ones."""
+    extras: Extras = {}
+    unknown: Counter[str] = Counter()
+    repeated: Counter[str] = Counter()
+    for number, row in enumerate(rows):
+        twice = row.repeated if isinstance(row, lenient.Twice) else {}
+        left = {f: v for f, v in row.items() if v is not None and arrow_json.is_left(f, v, schema)}
+        unknown.update(left.keys())
+        repeated.update(twice.keys())
+        left |= {f: v for f, v in twice.items() if f in schema.columns}
+        if left:
+            extras[number] = left
+    return extras, [
+        *counted(("unknown", f, times) for f, times in unknown.items()),
+        *counted(("repeated", f, times) for f, times in repeated.items()),
+    ]
+
+
+def _divisions(found: Parsed, schema: PageSchema, division: int, where: str) -> pa.Array:
+    """The column ``division``, after the check that no row is of another one."""
+    if schema.own_division is not None:
+        own = found.arrays[schema.own_division].cast(pa.int32())
+        if own.null_count:
+            raise ContractError(f"{where}: a row without its division ({schema.own_division})")
+        return own
+    if (sent := found.arrays.get("Division")) is not None:
+        ends = pc.min_max(sent).as_py()
+        if not {ends["min"], ends["max"]} <= {None, division}:
+            raise ContractError(f"{where}: row of another division; the page was refused")
+    return pa.repeat(pa.scalar(division, pa.int32()), found.rows)
+
+
+def max_of(table: pa.Table, column: str) -> Any:
+    """The largest value of a column as a Python object; ``None`` if there is none."""
+    return pc.max(table[column]).as_py()
+
+
+def concat(tables: Sequence[pa.Table]) -> pa.Table:
+    """Pages of one schema as one table; ``_extra`` comes last if one of them has it."""
+    return pa.concat_tables(tables, promote_options="default")

@@ -1,0 +1,131 @@
+"""What the pages of one feed hold: names and types, as they come and as they are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.json as pj
+
+from ..catalogue import Column, Entity, Feed
+from .columns import INSTANT, KEPT, RAW
+
+# Codes, and texts that hold the code of a unit, cost center, cost unit, payment condition or journal:
+# padded like the code that they point at, they would not be equal to it once that is trimmed.
+_CODE = re.compile(
+    "Code$|Unit(code)?$|^Cost([Cc]enter|unit)$|^PaymentCondition(Purchase|Sales)?$|^Journal$"
+)
+# Exact may give up after some rows; a field that can only be null refuses what it then says.
+_ERROR = ("error", pa.null())
+# What is added to a column's name for the one beside it: the instant of digits, the padded code.
+COMPANIONS = UTC, RAW_CODE = "_utc", "_raw"
+
+
+class PageSchema:
+    """What the pages of one feed hold; made once, holds no rows.
+
+    Args:
+        entity: Whose rows they are.
+        feed: Which endpoint serves them.
+        fields: The fields that were asked for; default: all of the feed but the binary ones.
+        raw_codes: Codes get a second column ``..._raw``, as Exact pads them.
+        utc_instants: Datetime fields that get a second column ``..._utc`` with the true instant.
+
+    Attributes:
+        arrow: Schema of the tables: ``division`` first, ``_extra`` not included.
+
+    Raises:
+        ValueError: A field does not exist, or the rows' division was not asked for.
+    """
+
+    def __init__(
+        self,
+        entity: Entity,
+        feed: Feed,
+        fields: Sequence[str] | None = None,
+        *,
+        raw_codes: bool = False,
+        utc_instants: Sequence[str] = (),
+    ) -> None:
+        known = entity.columns
+        if fields is None:
+            fields = [f for f in feed.columns if known[f].letter != "x"]
+        if unknown := set(fields) - known.keys():
+            raise ValueError(f"{entity.name} has no {', '.join(sorted(unknown))}")
+        self.entity = entity
+        # Division is looked at even if it comes unasked.
+        seen = [*fields, *(f for f in ("Division",) if f in known)]
+        self.columns: dict[str, Column] = {f: known[f] for f in seen}
+        self.key = tuple(f for f in entity.key if f in self.columns and f != "Division")
+        self.own_division = entity.division_from or ("Division" if entity.any_division else None)
+        if self.own_division is not None and self.own_division not in self.columns:
+            raise ValueError(f"{entity.name} cannot be read without {self.own_division}")
+        self.codes = frozenset(f for f in self.columns if is_code(self.columns[f]))
+        self.raw = tuple(f for f in self.columns if raw_codes and f in self.codes)
+        self.utc = tuple(f for f in utc_instants if f in self.columns)
+        self._beside: dict[str, Any] = {"raw_codes": raw_codes, "utc_instants": tuple(utc_instants)}
+        self.dropped = frozenset(
+            f for f, c in known.items() if c.letter == "x" and f not in self.columns
+        )
+        self.groups = self._groups()
+        self.arrow = self._arrow()
+        self._options: dict[tuple[object, bool], pj.ParseOptions] = {}
+
+    def of_feed(
+        self, feed: Feed, fields: Sequence[str], entity: Entity | None = None
+    ) -> PageSchema:
+        """The same for other fields or another feed, and for an entity with other types."""
+        return PageSchema(entity or self.entity, feed, fields, **self._beside)
+
+    def _groups(self) -> dict[str, list[str]]:
+        """Fields that are converted together: type letter, or "c" for codes -> fields."""
+        groups: dict[str, list[str]] = {}
+        for field, column in self.columns.items():
+            groups.setdefault("c" if field in self.codes else column.letter, []).append(field)
+        return groups
+
+    def _arrow(self) -> pa.Schema:
+        kept = [(c.name, KEPT[c.letter]) for f, c in self.columns.items() if f != "Division"]
+        utc = [(self.columns[f].name + UTC, INSTANT) for f in self.utc]
+        raw = [(self.columns[f].name + RAW_CODE, pa.string()) for f in self.raw]
+        return pa.schema([("division", pa.int32()), *kept, *utc, *raw])
+
+    def parse_options(self, around: Mapping[str, Any], *, bare: bool) -> pj.ParseOptions:
+        """How ``pyarrow.json`` is to read a page, all of whose fields must be known.
+
+        Args:
+            around: Fields of a row that need no column, such as ``__metadata``, with a value each.
+            bare: Whether the rows stand in ``d`` itself and not in its ``results``.
+        """
+        key = (_form(around), bare)
+        if key not in self._options:
+            columns = [(f, RAW[c.letter]) for f, c in self.columns.items()]
+            row = pa.struct([*columns, *((f, self._type_around(f, v)) for f, v in around.items())])
+            self._options[key] = _parse_options(pa.list_(row), bare=bare)
+        return self._options[key]
+
+    def _type_around(self, field: str, value: Any) -> pa.DataType:
+        return pa.string() if field in self.dropped else pa.scalar(value).type
+
+
+def _form(value: object) -> object:
+    """The names and types in a value, which pages of one feed have in common."""
+    if isinstance(value, Mapping):
+        return Mapping, *((name, _form(inner)) for name, inner in value.items())
+    return (list, *map(_form, value)) if isinstance(value, list) else type(value)
+
+
+def is_code(column: Column) -> bool:
+    """Whether Exact may pad it with spaces (API 3.3)."""
+    return column.letter == "s" and _CODE.search(column.field) is not None
+
+
+def _parse_options(rows: pa.ListType, *, bare: bool) -> pj.ParseOptions:
+    text = pa.string()
+    results = pa.struct([("results", rows), ("__next", text), ("__count", text), _ERROR])
+    return pj.ParseOptions(
+        explicit_schema=pa.schema([("d", rows if bare else results), _ERROR]),
+        unexpected_field_behavior="error",
+    )

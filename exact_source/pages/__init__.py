@@ -1,1 +1,0 @@
-"""The bytes of an answer as typed Arrow rows, without I/O."""

@@ -1,0 +1,200 @@
+"""The endpoints of Exact Online and the rules of each, as the shipped catalogue has them.
+
+``catalogue/catalogue.json`` is data; this module is the sandbox's own reading of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+Kind = Literal["regular", "bulk", "sync", "function"]
+Row = dict[
+    str, Any
+]  # Python values by column: str, int, float, bool, naive datetime; null is absent
+Key = tuple[Any, ...]
+
+# The catalogue's letters; "m" is an Edm.Double that holds money.
+EDM_TYPES = {
+    "g": "Edm.Guid",
+    "s": "Edm.String",
+    "f": "Edm.Double",
+    "m": "Edm.Double",
+    "i": "Edm.Int32",
+    "h": "Edm.Int16",
+    "y": "Edm.Byte",
+    "l": "Edm.Int64",
+    "t": "Edm.DateTime",
+    "b": "Edm.Boolean",
+    "x": "Edm.Binary",
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One path that can be read.
+
+    Attributes:
+        path: Behind the division, such as ``crm/Accounts``.
+        entity: What the rows are; feeds of the same entity serve the same rows.
+        key: Columns that identify a row; empty for reports without a key.
+        columns: Type letter by column, in the order in which they are served.
+        filterable: Columns that ``$filter`` may name; ``None`` for all.
+        mandatory_filter: ``$filter`` has to name one of these, if there are any (API 2.5).
+        parameters: Type letter and whether it is required, by name, of a function (API 8.2).
+        has_sync_sibling: Whether a sync feed shows the same things; these demand a filter (API 2.5).
+    """
+
+    path: str
+    kind: Kind
+    entity: str
+    key: tuple[str, ...]
+    columns: Mapping[str, str]
+    page: int
+    filterable: frozenset[str] | None = None
+    mandatory_filter: tuple[str, ...] = ()
+    no_star: bool = False
+    parameters: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
+    start_date: bool = False
+    no_division: bool = False
+    has_sync_sibling: bool = False
+
+    @property
+    def name(self) -> str:
+        """The last part of the path, which is the name of the OData collection."""
+        return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def service(self) -> str:
+        """The path without its last part: the root under which ``$metadata`` is found."""
+        return self.path.rsplit("/", 1)[0]
+
+    @property
+    def model(self) -> str:
+        """The type name that rows carry in ``__metadata``."""
+        service = self.service.replace("/", ".")
+        return f"Exact.Web.Api.Models.{service}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Entity:
+    """What several feeds have in common: key, all columns, tombstone code (API appendix B)."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: Mapping[str, str]
+    deleted_code: int | None
+    has_sync: bool
+
+
+class Catalogue:
+    """All endpoints of one sandbox, by path; columns can be added and dropped as Exact does."""
+
+    def __init__(self) -> None:
+        entities, endpoints = _shipped()
+        self.entities, self.endpoints = dict(entities), dict(endpoints)
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        return iter(self.endpoints.values())
+
+    def endpoint(self, path: str) -> Endpoint:
+        """The endpoint at ``path``, whose letters count in upper and lower case (API 3.3)."""
+        try:
+            return self.endpoints[path]
+        except KeyError:
+            raise ValueError(f"no endpoint of Exact Online is called {path!r}") from None
+
+    def entity_of(self, path: str) -> Entity:
+        """The entity whose rows ``path`` serves."""
+        return self.entities[self.endpoint(path).entity]
+
+    def feed(self, entity: str, kind: Kind) -> Endpoint | None:
+        """The endpoint of this kind that serves ``entity``, if there is one."""
+        found = (e for e in self if e.entity == entity and e.kind == kind)
+        return next(found, None)
+
+    def add_column(self, path: str, column: str, letter: str = "s") -> None:
+        """Let Exact publish a new column on one endpoint."""
+        endpoint, entity = self.endpoint(path), self.entity_of(path)
+        new = {column: letter}
+        self.endpoints[path] = replace(endpoint, columns={**endpoint.columns, **new})
+        self.entities[entity.name] = replace(entity, columns={**entity.columns, **new})
+
+    def drop_column(self, path: str, column: str) -> None:
+        """Let Exact withdraw a column from one endpoint."""
+        endpoint = self.endpoint(path)
+        rest = {name: letter for name, letter in endpoint.columns.items() if name != column}
+        self.endpoints[path] = replace(endpoint, columns=rest)
+
+    def drop_endpoint(self, path: str) -> None:
+        """Let Exact retire or rename one endpoint."""
+        del self.endpoints[self.endpoint(path).path]
+
+
+# Sync feeds whose plain endpoint has another name (API 4.4).
+OTHER_NAMES = {
+    "sync/SalesOrder/SalesOrderHeaders": "sync/SalesOrder/SalesOrders",
+    "sync/CRM/QuotationHeaders": "sync/CRM/Quotations",
+}
+
+
+def _with_siblings(endpoints: Iterable[Endpoint]) -> dict[str, Endpoint]:
+    """Endpoints by path, each told whether a sync feed has its name and its service.
+
+    Found by the names alone, so that a mistake in the catalogue's own remarks cannot hide in it.
+    """
+    found = {endpoint.path: endpoint for endpoint in endpoints}
+    synced = [OTHER_NAMES.get(path, path) for path in found if path.startswith("sync/")]
+    siblings = [path.lower().split("/")[1:] for path in synced if path.count("/") > 1]
+    for path, endpoint in found.items():
+        service, name = endpoint.service.lower().removeprefix("bulk/"), endpoint.name.lower()
+        if endpoint.kind in {"regular", "bulk"} and any(
+            service.startswith(s) and name == n for s, n in siblings
+        ):
+            found[path] = replace(endpoint, has_sync_sibling=True)
+    return found
+
+
+@cache
+def _shipped() -> tuple[Mapping[str, Entity], Mapping[str, Endpoint]]:
+    """Entities by name and endpoints by path, as they are before a sandbox changes its own."""
+    file = resources.files("exact_source") / "catalogue" / "catalogue.json"
+    raw: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["entities"]
+    entities = {name: _entity(name, body) for name, body in raw.items()}
+    endpoints = (e for name, body in raw.items() for e in _endpoints(name, body))
+    return entities, _with_siblings(endpoints)
+
+
+def _entity(name: str, body: Mapping[str, Any]) -> Entity:
+    return Entity(
+        name=name,
+        key=tuple(body["key"]),
+        columns=body["columns"],
+        deleted_code=body.get("deleted_code"),
+        has_sync="sync" in body["feeds"],
+    )
+
+
+def _endpoints(name: str, body: Mapping[str, Any]) -> Iterator[Endpoint]:
+    for kind, feed in body["feeds"].items():
+        without = set(feed.get("without", ()))
+        parameters = feed.get("parameters", {})
+        allowed = feed.get("filter")
+        yield Endpoint(
+            path=feed["path"],
+            kind=kind,
+            entity=name,
+            key=tuple(body["key"]),
+            columns={c: t for c, t in body["columns"].items() if c not in without},
+            page=feed["page"],
+            filterable=None if allowed is None else frozenset(allowed),
+            mandatory_filter=tuple(feed.get("mandatory_filter", ())),
+            no_star=feed.get("no_star", False),
+            parameters={p: (t, bool(required)) for p, (t, required) in parameters.items()},
+            start_date=feed.get("start_date", False),
+            no_division=feed.get("no_division", False),
+        )

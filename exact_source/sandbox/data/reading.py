@@ -1,0 +1,70 @@
+"""What rows an endpoint shows in a division: stored, made from others, or chosen by a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..http.webhooks import SUBSCRIPTIONS
+from ..state import State
+from .catalogue import Endpoint, Row
+from .reports import REPORTS
+from .store import Table
+
+# Parameters that choose rows, and the columns that may hold their value; others are only demanded.
+PARAMETER_COLUMNS = {
+    "accountId": ("AccountId", "AccountID", "Account"),
+    "itemId": ("ItemId", "ItemID", "Item"),
+    "projectId": ("ProjectId", "ProjectID", "Project"),
+    "opportunityId": ("OpportunityId", "OpportunityID", "Opportunity"),
+    "projectWBSId": ("ProjectWBSId", "WBSId", "ProjectWBS"),
+    "entryId": ("EntryId", "EntryID"),
+    "year": ("Year",),
+    "reportingYear": ("ReportingYear",),
+    "ageGroup": ("AgeGroup",),
+    "addressType": ("Type",),
+}
+
+
+def table_of(
+    state: State, division: int, endpoint: Endpoint, parameters: Mapping[str, Any] | None = None
+) -> Table:
+    """The rows behind an endpoint, before any ``$filter``; without parameters, all of them."""
+    report = REPORTS.get(endpoint.entity)
+    if report is not None:
+        return Table(endpoint.key, report(state, division, dict(parameters or {})))
+    if endpoint.entity == "deleted":
+        state.store.forget_old_tombstones(division)
+    return state.store.table(division, endpoint.entity)
+
+
+def row_tests(
+    endpoint: Endpoint, parameters: Mapping[str, Any], user: str
+) -> tuple[Callable[[Row], bool], ...]:
+    """Tests that the rows of a list have to pass.
+
+    Subscriptions to webhooks are a user's (API 7); that a list leaves out those of others is a guess.
+    """
+    if endpoint.entity == SUBSCRIPTIONS:
+        return (_equals("UserID", user),)
+    return parameter_tests(endpoint, parameters)
+
+
+def parameter_tests(
+    endpoint: Endpoint, parameters: Mapping[str, Any]
+) -> tuple[Callable[[Row], bool], ...]:
+    """Tests that the rows of a function have to pass; reports choose their rows themselves."""
+    if endpoint.entity in REPORTS:
+        return ()
+    tests = []
+    for name, value in parameters.items():
+        column = next((c for c in PARAMETER_COLUMNS.get(name, ()) if c in endpoint.columns), None)
+        if column is not None:
+            tests.append(_equals(column, value))
+        elif name in PARAMETER_COLUMNS:
+            tests.append(_equals(f"__{name}", value))
+    return tuple(tests)
+
+
+def _equals(column: str, value: Any) -> Callable[[Row], bool]:
+    return lambda row: column not in row or row[column] == value

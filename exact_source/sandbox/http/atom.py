@@ -1,0 +1,98 @@
+"""Answers as Atom feeds, which is what Exact sends unless JSON is asked for (API 3.1)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+from ..data.catalogue import EDM_TYPES, Row
+from ..odata.payload import EXACT_INTEGERS, Answer, address, expanded_of
+
+ATOM_TYPE = "application/atom+xml;charset=utf-8"
+NAMESPACES = (
+    'xmlns="http://www.w3.org/2005/Atom"'
+    ' xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"'
+    ' xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"'
+)
+SCHEME = "http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"
+RELATED = "http://schemas.microsoft.com/ado/2007/08/dataservices/related"
+HEAD = '<?xml version="1.0" encoding="utf-8" standalone="yes"?>'
+
+
+def render_atom(answer: Answer, at: float) -> bytes:
+    """The body of a successful answer; control characters in texts go out as they are (API 3.1)."""
+    updated = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    base = f"xml:base={quoteattr(answer.root + '/')}"
+    if answer.single:
+        return f"{HEAD}{_entry(answer, 0, updated, f'{base} {NAMESPACES} ')}".encode()
+    return (HEAD + _feed(answer, updated, f"{base} {NAMESPACES}")).encode()
+
+
+def _feed(answer: Answer, updated: str, attributes: str = "") -> str:
+    name, title = answer.endpoint.name, escape(answer.endpoint.name)
+    parts = [
+        f"<feed {attributes}>" if attributes else "<feed>",
+        f'<title type="text">{title}</title>',
+        f"<id>{escape(f'{answer.root}/{answer.endpoint.path}')}</id><updated>{updated}</updated>",
+        f'<link rel="self" title={quoteattr(name)} href={quoteattr(name)} />',
+    ]
+    if answer.count is not None:
+        parts.append(f"<m:count>{answer.count}</m:count>")
+    parts += [_entry(answer, index, updated) for index in range(len(answer.rows))]
+    if answer.next_url is not None:
+        parts.append(f'<link rel="next" href={quoteattr(answer.next_url)} />')
+    parts.append("</feed>")
+    return "".join(parts)
+
+
+def _entry(answer: Answer, index: int, updated: str, attributes: str = "") -> str:
+    row, endpoint = answer.rows[index], answer.endpoint
+    uri = address(answer.root, endpoint, row)
+    properties = "".join(
+        property_xml(column, row.get(column), letter) for column, letter in answer.columns.items()
+    )
+    opening = f"<entry {attributes.strip()}>" if attributes else "<entry>"
+    return (
+        f'{opening}<id>{escape(uri)}</id><title type="text"></title><updated>{updated}</updated>'
+        f'<author><name /></author><link rel="edit" title={quoteattr(endpoint.name)}'
+        f" href={quoteattr(uri.removeprefix(answer.root + '/'))} />{_links(answer, row, uri, updated)}"
+        f"<category term={quoteattr(endpoint.model)} scheme={quoteattr(SCHEME)} />"
+        f'<content type="application/xml"><m:properties>{properties}</m:properties></content></entry>'
+    )
+
+
+def _links(answer: Answer, row: Row, uri: str, updated: str) -> str:
+    """Links to the collections of a row, with their rows inside if they were expanded."""
+    inline = {
+        name: f"<m:inline>{_feed(inner, updated)}</m:inline>"
+        for name, inner in expanded_of(answer, row)
+    }
+    return "".join(
+        f'<link rel="{RELATED}/{name}" type="application/atom+xml;type=feed" title="{name}"'
+        f" href={quoteattr(f'{uri}/{name}')}>{inline.get(name, '')}</link>"
+        for name in (*inline, *answer.deferred)
+    )
+
+
+def property_xml(column: str, value: Any, letter: str) -> str:
+    """One ``d:`` element; strings carry no type, nulls say so."""
+    edm = EDM_TYPES[letter]
+    kind = "" if edm == "Edm.String" else f' m:type="{edm}"'
+    if value is None:
+        return f'<d:{column}{kind} m:null="true" />'
+    text = escape(text_of(value))
+    space = ' xml:space="preserve"' if text != text.strip() else ""
+    return f"<d:{column}{kind}{space}>{text}</d:{column}>"
+
+
+def text_of(value: Any) -> str:
+    """A value as XML writes it: dates without a zone, ``true`` and ``false`` in small letters."""
+    if isinstance(value, datetime):
+        fraction = f".{value.microsecond // 1000:03d}".rstrip("0") if value.microsecond else ""
+        return value.strftime("%Y-%m-%dT%H:%M:%S") + fraction
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_INTEGERS:
+        return str(int(value))
+    return str(value)

@@ -1,0 +1,1 @@
+"""OData queries, literals, paging and payloads of the sandbox."""

@@ -1,0 +1,132 @@
+"""Call limits per app and division, and the block after too many errors (API section 2)."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable
+
+from ..http.errors import RefusedError
+
+MINUTE_S = 60
+DAY_S = 24 * 3600
+HOUR_S = 3600
+COUNTED_ERRORS = frozenset({400, 401, 403, 404})
+
+
+class CallLimits:
+    """Counts calls per clock minute and per UTC day, for each division.
+
+    Attributes:
+        minute_limit: Calls a minute; may be changed at any time.
+        daily_limit: Calls a day; may be changed at any time.
+        silent: Whether a 429 carries no headers at all, as was seen in 2019.
+    """
+
+    def __init__(self, now: Callable[[], float], minute_limit: int, daily_limit: int) -> None:
+        self.minute_limit = minute_limit
+        self.daily_limit = daily_limit
+        self.silent = False
+        self._now = now
+        self._minutes: dict[int, tuple[int, int]] = {}  # division -> (clock minute, calls)
+        self._days: dict[int, tuple[int, int]] = {}
+
+    def used(self, division: int) -> tuple[int, int]:
+        """Calls of the running minute and of the running day."""
+        return (
+            _count(self._minutes, division, self._window(MINUTE_S)),
+            _count(self._days, division, self._window(DAY_S)),
+        )
+
+    def consume(self, division: int, calls: int = 1) -> None:
+        """Count calls, also those that another client of the same app makes."""
+        minute, day = self.used(division)
+        self._minutes[division] = (self._window(MINUTE_S), minute + calls)
+        self._days[division] = (self._window(DAY_S), day + calls)
+
+    def take(self, division: int) -> dict[str, str]:
+        """Count one call.
+
+        Returns:
+            The headers of its answer.
+
+        Raises:
+            RefusedError: 429, with the headers of the limit that was hit and no others.
+        """
+        minute, day = self.used(division)
+        if day >= self.daily_limit:
+            raise RefusedError(429, headers={} if self.silent else self._daily(division))
+        if minute >= self.minute_limit:
+            raise RefusedError(429, headers={} if self.silent else self._minutely(division))
+        self.consume(division)
+        return self.headers(division)
+
+    def headers(self, division: int) -> dict[str, str]:
+        """What an answer says about both limits."""
+        return self._daily(division) | self._minutely(division)
+
+    def _daily(self, division: int) -> dict[str, str]:
+        left = max(0, self.daily_limit - self.used(division)[1])
+        return {
+            "X-RateLimit-Limit": str(self.daily_limit),
+            "X-RateLimit-Remaining": str(left),
+            "X-RateLimit-Reset": str((self._window(DAY_S) + 1) * DAY_S * 1000),
+        }
+
+    def _minutely(self, division: int) -> dict[str, str]:
+        left = max(0, self.minute_limit - self.used(division)[0])
+        return {
+            "X-RateLimit-Minutely-Limit": str(self.minute_limit),
+            "X-RateLimit-Minutely-Remaining": str(left),
+            "X-RateLimit-Minutely-Reset": str((self._window(MINUTE_S) + 1) * MINUTE_S * 1000),
+        }
+
+    def _window(self, length_s: int) -> int:
+        return int(self._now() // length_s)
+
+
+class ErrorLimit:
+    """Blocks the app's key for an hour after more than ten errors of one endpoint (API 0.1.4, 2.3).
+
+    Errors are counted for each division and endpoint; the block is of the key, so it holds for all
+    divisions and all endpoints, and a call during it makes it longer.
+
+    Attributes:
+        allowed: Errors an hour that have no consequence.
+        status: What a blocked call is answered with; unknown in reality (API 10.2), so it can be set.
+        blocked_until: When the key is free again, in seconds since the epoch.
+    """
+
+    def __init__(self, now: Callable[[], float], allowed: int = 10, status: int = 429) -> None:
+        self.allowed = allowed
+        self.status = status
+        self._now = now
+        self.blocked_until = 0.0
+        self._errors: defaultdict[tuple[int, str], deque[float]] = defaultdict(deque)
+
+    def check(self) -> None:
+        """Refuse the call if the key is blocked; the block then begins anew."""
+        now = self._now()
+        if self.blocked_until > now:
+            self.blocked_until = now + HOUR_S
+            raise RefusedError(self.status)
+
+    def note(self, division: int, endpoint: str, status: int) -> None:
+        """Count an answer, if its status is one that counts."""
+        if status not in COUNTED_ERRORS:
+            return
+        errors, now = self._errors[division, endpoint], self._now()
+        errors.append(now)
+        while errors[0] <= now - HOUR_S:
+            errors.popleft()
+        if len(errors) > self.allowed:
+            self.blocked_until = now + HOUR_S
+
+    def count(self, division: int, endpoint: str) -> int:
+        """Errors of the past hour."""
+        errors = self._errors.get((division, endpoint), ())
+        return sum(1 for at in errors if at > self._now() - HOUR_S)
+
+
+def _count(windows: dict[int, tuple[int, int]], division: int, window: int) -> int:
+    seen, calls = windows.get(division, (window, 0))
+    return calls if seen == window else 0

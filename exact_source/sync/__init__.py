@@ -1,0 +1,1 @@
+"""Rounds of extract and load, and when they end."""

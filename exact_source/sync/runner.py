@@ -1,0 +1,323 @@
+"""``exact-source sync``: rounds of extract and load until everything is read or a limit says stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dlt
+from dlt.common.pipeline import LoadInfo
+from dlt.destinations.exceptions import DatabaseException
+from dlt.extract.source import DltSource
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from ..engine.result import StreamResult
+from ..engine.run import Run
+from ..errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ExactError,
+    HeldError,
+    LimitError,
+    LoadError,
+    own_error,
+)
+from ..loading.comments import schema_version, write_comments
+from ..loading.failed_jobs import refuse_silent_failures
+from ..loading.indexes import create_indexes
+from ..loading.tuning import suit_files
+from ..source import run_of, run_source
+from ..workers.leases import SqlLeases
+from . import garbage
+from .pipeline_lock import held_open, of_one_destination, only_sync
+from .telemetry import traced_sync
+
+LOAD_PATIENCE_S = 3600.0  # for the loads of other workers
+EXIT_COMPLETE, EXIT_FAILED, EXIT_INCOMPLETE = 0, 1, 3
+# What is done for tables that changed, and what a person reads if the database refuses it.
+AFTERWARDS = (
+    (write_comments, "the comments of tables and columns were not written"),
+    (create_indexes, "the indexes of tables were not made"),
+)
+
+
+@dataclass
+class Outcome:
+    """How a sync ended.
+
+    Attributes:
+        results: The last word on each entity of each division.
+        rounds: Loads that it took.
+        calls: Calls that were sent.
+        error: What ended it early; ``None`` if nothing did.
+        resumes_at: When calls are allowed again, seconds since the epoch, UTC; ``None``: now.
+        notes: What a person should know that concerns no single stream.
+    """
+
+    results: list[StreamResult]
+    rounds: int
+    calls: int
+    error: ExactError | None = None
+    resumes_at: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 complete, 1 failed, 2 configuration, 3 incomplete but safe."""
+        if self.error is not None and self.error.exit_code != EXIT_INCOMPLETE:
+            return self.error.exit_code
+        statuses = {r.status for r in self.results}
+        left_out = any(r.status == "skipped" and r.permanent for r in self.results)
+        if self.error is None and statuses <= {"complete", "skipped"} and not left_out:
+            return EXIT_COMPLETE
+        if statuses and statuses <= {"failed", "refused"}:
+            return EXIT_FAILED  # nothing at all was loaded
+        return EXIT_INCOMPLETE
+
+    def __str__(self) -> str:
+        """A line in all, and one for each stream and error that a person should know of."""
+        rows = sum(r.rows for r in self.results)
+        all_in_all = (
+            f"exit code {self.exit_code}: {rows:,} rows of {len(self.results)} streams, "
+            f"{self.calls:,} calls, {self.rounds} rounds"
+        )
+        others = [
+            f"{r.entity}{f' of division {r.division}' if r.division else ''}: {r.status}: {r.error}"
+            for r in self.results
+            if r.status != "complete"
+        ]
+        errors = [str(self.error)] if self.error else []
+        return "\n".join([all_in_all, *others, *self.notes, *errors])
+
+
+def run_to_end(pipeline: dlt.Pipeline, source: DltSource) -> Outcome:
+    """Run a source until everything is read or a limit says stop: as often as it takes.
+
+    ``pipeline.run(source)`` is one round, which may end before the data does; this is all of them, with
+    the indexes and comments that ``exact-source sync`` makes.
+
+    Args:
+        pipeline: Any of dlt's.
+        source: From ``exact_online(...)``, its resources selected and adapted as you like.
+
+    Raises:
+        PipelineStepFailed: If the destination or dlt failed; the last round is read again next time.
+    """
+    return _sync(pipeline, run_of(source), lambda: source)
+
+
+def sync(
+    pipeline: dlt.Pipeline,
+    run: Run,
+    entities: Sequence[str],
+    *,
+    on_round: Callable[[int], None] = lambda _number: None,
+) -> Outcome:
+    """Load until every stream has ended, a round at a time.
+
+    Each round is one load package: rows, cursors and outcomes commit together, so that whatever
+    stops the process loses one round at most.
+
+    With leases a worker that finds the pipeline or a division held by another leaves it to that one
+    (incomplete, with the moment at which it may be free), and loads of one dataset follow each other.
+    """
+    return _sync(pipeline, run, lambda: run_source(run, list(entities)), on_round)
+
+
+def _sync(
+    pipeline: dlt.Pipeline,
+    run: Run,
+    make_source: Callable[[], DltSource],
+    on_round: Callable[[int], None] = lambda _number: None,
+) -> Outcome:
+    try:
+        refuse_silent_failures(pipeline)  # before what an earlier process left is loaded
+        refuse_refresh(pipeline)
+    except ConfigurationError as reason:
+        return Outcome([], 0, run.limits.calls, reason)
+    error: ExactError | None = None
+    notes: tuple[str, ...] = ()
+    try:
+        with working_on(pipeline, run.leases, run.clock.now()):
+            version = schema_version(pipeline)
+            load_pending(pipeline)
+            read_in_rounds(pipeline, run, make_source, on_round)
+            error = run.rounds.fatal
+            if schema_version(pipeline) != version:
+                notes = tuple(finish_tables(pipeline))
+    except (HeldError, LoadError) as reason:
+        error = reason
+    except PipelineStepFailed as failure:
+        error = own_error(failure)
+        if error is None:
+            raise
+    latest = last_words(run.results)
+    resumes = [r.resumes_at for r in latest.values() if r.resumes_at is not None]
+    if isinstance(error, LimitError):
+        resumes.append(error.resumes_at)
+    return Outcome(
+        list(latest.values()),
+        run.rounds.number,
+        run.limits.calls,
+        error,
+        min(resumes, default=None),
+        notes,
+    )
+
+
+def refuse_refresh(pipeline: dlt.Pipeline) -> None:
+    """See that a round keeps what the rounds before it loaded.
+
+    Raises:
+        ConfigurationError: If dlt is told to drop that, in which case no sync would ever end.
+    """
+    if pipeline.refresh is not None:
+        raise ConfigurationError(
+            f"dlt's refresh is {pipeline.refresh}: each round of a sync would drop what the one before it "
+            "loaded; remove it, and use --full-refresh or full_refresh=True"
+        )
+
+
+def finish_tables(pipeline: dlt.Pipeline) -> Iterator[str]:
+    """Write comments and make indexes; gives a note on what the database refused.
+
+    That is no error: whoever loads need not own the tables.
+    """
+    for work, refused in AFTERWARDS:
+        try:
+            work(pipeline)
+        except DatabaseException as error:
+            yield f"{refused} ({type(error).__name__})"
+
+
+def read_in_rounds(
+    pipeline: dlt.Pipeline,
+    run: Run,
+    make_source: Callable[[], DltSource],
+    on_round: Callable[[int], None],
+) -> None:
+    """Round after round, until there is nothing left to read."""
+    with traced_sync() as trace:
+        going_on = True
+        while going_on:
+            run.begin_round()
+            on_round(run.rounds.number)
+            before = len(run.results)
+            loaded = False
+            try:
+                load_round(pipeline, make_source(), run.leases)
+                loaded = True
+            finally:
+                trace(run.results[before:], loaded)
+            going_on = run.rounds.go_on(run.results[before:])
+            if going_on:
+                garbage.collect()
+
+
+@contextmanager
+def working_on(pipeline: dlt.Pipeline, leases: SqlLeases | None, now: float) -> Iterator[None]:
+    """Be the only worker at a pipeline, and its destination ready."""
+    with ExitStack() as opened:
+        opened.enter_context(garbage.sought_seldom())
+        garbage.keep_what_is_freed()
+        opened.enter_context(only_sync(pipeline, now))
+        if leases is not None:
+            opened.enter_context(sole_worker(pipeline, leases))
+        of_one_destination(pipeline)
+        opened.enter_context(held_open(pipeline, now))
+        suit_files(pipeline)
+        yield
+
+
+@contextmanager
+def sole_worker(pipeline: dlt.Pipeline, leases: SqlLeases) -> Iterator[None]:
+    """Be the only one at a pipeline, and go on where the last one, on whatever host, stopped.
+
+    Raises:
+        HeldError: If another is at it.
+    """
+    with leases, leases.held(f"pipeline {pipeline.pipeline_name}"):
+        # What this host keeps of its own last turn counts for nothing: another may have gone on, and
+        # a package that was left over was read under a lease that has ended.
+        pipeline.drop()
+        pipeline.sync_destination()
+        yield
+
+
+def load_round(pipeline: dlt.Pipeline, source: Any, leases: SqlLeases | None) -> None:
+    """Extract, normalize and load; with leases one worker of a dataset loads at a time.
+
+    dlt empties its staging tables before a load, so two loads at once would spoil each other.
+
+    Raises:
+        HeldError: If a division was taken over by another; then nothing is loaded.
+    """
+    if leases is None:
+        confirm_loaded(pipeline.run(source))
+        return
+    pipeline.extract(source)
+    pipeline.normalize()
+    with leases.held(f"loads into {pipeline.dataset_name}", wait_s=LOAD_PATIENCE_S):
+        try:
+            leases.confirm()
+        except HeldError:
+            pipeline.abort_packages()
+            raise
+        confirm_loaded(pipeline.load())
+
+
+def confirm_loaded(info: LoadInfo) -> None:
+    """See that all packages arrived: dlt gives up those that another process left, and says nothing.
+
+    Raises:
+        LoadError: If one did not.
+    """
+    lost = [package.load_id for package in info.load_packages if package.state != "loaded"]
+    if lost:
+        raise LoadError(
+            f"load package {', '.join(lost)} did not arrive ({info.dataset_name}); run again: its rows "
+            "are read again"
+        )
+
+
+def last_words(results: Iterable[StreamResult]) -> dict[tuple[str, int], StreamResult]:
+    """Each stream's last outcome, with what all its rounds together did."""
+    words: dict[tuple[str, int], StreamResult] = {}
+    for result in results:
+        key = (result.entity, result.division)
+        before = words.get(key)
+        words[key] = result if before is None else replace(
+            result,
+            started_at=before.started_at,
+            calls=before.calls + result.calls,
+            shared_calls=before.shared_calls + result.shared_calls,
+            rows=before.rows + result.rows,
+            deleted=before.deleted + result.deleted,
+            notes=list(dict.fromkeys([*before.notes, *result.notes])),
+        )  # fmt: skip
+    return words
+
+
+def load_pending(pipeline: dlt.Pipeline) -> None:
+    """Load what an earlier process extracted and did not get to load.
+
+    A package that cannot be loaded is dropped: its cursors do not count without its load, so its
+    rows are read again.
+    """
+    if not pipeline.has_pending_data:
+        return
+    with suppress(PipelineStepFailed):
+        pipeline.run()
+    if pipeline.has_pending_data:
+        pipeline.abort_packages()
+    if pipeline.has_pending_data:
+        # dlt would load these instead of what is read, and say nothing.
+        raise ConfigurationError(
+            f"the working folder {pipeline.working_dir} holds packages that can be neither loaded nor "
+            "dropped; remove it: all that counts is in the destination"
+        )
+
+
+__all__ = ["AuthenticationError", "Outcome", "run_to_end", "sync"]

@@ -1,0 +1,1 @@
+"""Many processes that share one connection: leases of divisions, and groups for orchestrators."""

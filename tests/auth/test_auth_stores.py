@@ -1,0 +1,288 @@
+"""One suite for every store: what is saved is found again, whoever asks, and only one at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from exact_source.auth import DltStateTokenStorage, FileTokenStorage, SqlTokenStorage
+from exact_source.auth.storage.dlt_state import TABLE
+from exact_source.errors import ConfigurationError, TokenStoreError
+from tests.support.auth_kit import KEY, POSTGRES_STORES, STORES, BuiltIn, StoreSpec, tokens
+from tests.support.postgres import dump_tables, fresh_database
+
+BIGQUERY = pytest.param("dlt-bigquery", marks=pytest.mark.xdist_group("bigquery"))
+EVERY = [*STORES, BIGQUERY]
+ENCRYPTED = [kind for kind in EVERY if kind != "file"]
+OTHER_KEY = Fernet.generate_key().decode()
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreSpec]:
+    if request.param == "dlt-bigquery":
+        request.getfixturevalue("bigquery")
+    if request.param not in POSTGRES_STORES:
+        yield StoreSpec(request.param, str(tmp_path))
+        return
+    with fresh_database() as dsn:
+        yield StoreSpec(request.param, str(tmp_path), dsn)
+
+
+every_store = pytest.mark.parametrize("store", EVERY, indirect=True)
+every_encrypted_store = pytest.mark.parametrize("store", ENCRYPTED, indirect=True)
+
+
+@every_store
+def test_before_the_first_login_there_is_nothing(store: StoreSpec) -> None:
+    assert store.open().get_tokens() is None
+
+
+@every_store
+def test_what_is_saved_is_found_by_another_process(store: StoreSpec) -> None:
+    store.open().save_tokens(tokens(1))
+
+    assert store.open().get_tokens() == tokens(1)
+
+
+@every_store
+def test_the_newest_pair_replaces_the_one_before(store: StoreSpec) -> None:
+    storage = store.open()
+    for number in (1, 2, 3):
+        with storage.lock():
+            storage.rehearse()
+            storage.save_tokens(tokens(number))
+
+    assert storage.get_tokens() == tokens(3)
+
+
+@every_store
+def test_a_rehearsal_changes_nothing(store: StoreSpec) -> None:
+    storage = store.open()
+    with storage.lock():
+        storage.rehearse()
+    assert storage.get_tokens() is None
+    storage.save_tokens(tokens(1))
+    with storage.lock():
+        storage.rehearse()
+
+    assert store.open().get_tokens() == tokens(1)
+
+
+@every_store
+def test_an_exception_under_the_lock_releases_it(store: StoreSpec) -> None:
+    storage = store.open()
+    storage.save_tokens(tokens(1))
+    with pytest.raises(ZeroDivisionError):
+        _fail_under_lock(storage)
+
+    with store.open().lock():
+        assert storage.get_tokens() == tokens(1)
+
+
+@every_store
+def test_after_a_logout_there_is_nothing(store: StoreSpec) -> None:
+    storage = store.open()
+    storage.delete_tokens()
+    storage.save_tokens(tokens(1))
+    storage.delete_tokens()
+
+    assert store.open().get_tokens() is None
+    storage.save_tokens(tokens(2))
+    assert store.open().get_tokens() == tokens(2)
+
+
+@every_store
+@pytest.mark.parametrize("share", [True, False], ids=["one-object", "two-objects"])
+def test_the_lock_lets_one_in_at_a_time(store: StoreSpec, share: bool) -> None:
+    first = store.open()
+    second = first if share else store.open()
+    first.save_tokens(tokens(1))
+    order: list[str] = []
+    inside = threading.Event()
+
+    def wait_for_the_lock() -> None:
+        inside.wait()
+        with second.lock():
+            found = second.get_tokens()
+            order.append("second" if found == tokens(2) else "second saw the old pair")
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(wait_for_the_lock)
+        with first.lock():
+            assert first.get_tokens() == tokens(1)
+            inside.set()
+            # Long enough for the other thread to come in if nothing keeps it out.
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.2)
+            order.append("first")
+            first.save_tokens(tokens(2))
+        waiting.result()
+
+    assert order == ["first", "second"]
+
+
+@every_encrypted_store
+def test_neither_tokens_nor_key_are_stored_in_plain_text(store: StoreSpec, tmp_path: Path) -> None:
+    storage = store.open()
+    with storage.lock():
+        storage.save_tokens(tokens(1))
+    storage.save_tokens(tokens(2))
+
+    if store.dsn:
+        written = dump_tables(store.dsn).encode()
+    elif isinstance(storage, DltStateTokenStorage) and store.kind == "dlt-bigquery":
+        with storage.pipeline.sql_client() as client:
+            table = client.make_qualified_table_name(TABLE)
+            rows = client.execute_sql(f"SELECT * FROM {table}")
+        written = repr([tuple(row) for row in rows or ()]).encode()
+    else:
+        written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+    assert len(written) > 1000
+    assert b"aaaaaaaa" not in written
+    assert b"rrrrrrrr" not in written
+    assert KEY.encode() not in written
+
+
+@every_encrypted_store
+def test_an_older_key_reads_and_the_newest_writes(store: StoreSpec) -> None:
+    store.open(KEY).save_tokens(tokens(1))
+    both = store.open(f"{OTHER_KEY}, {KEY}")
+    assert both.get_tokens() == tokens(1)
+
+    both.save_tokens(tokens(2))
+
+    assert store.open(OTHER_KEY).get_tokens() == tokens(2)
+    with pytest.raises(TokenStoreError, match=r"token_key is not the key.*nothing was changed"):
+        store.open(KEY).get_tokens()
+
+
+LOGOUT = "run `exact-source logout`, then `exact-source login`"
+
+
+@every_encrypted_store
+def test_whoever_lost_the_key_is_told_to_log_out_and_can_log_in_then(store: StoreSpec) -> None:
+    store.open(KEY).save_tokens(tokens(1))
+    other = store.open(OTHER_KEY)
+    with pytest.raises(TokenStoreError, match=rf"token_key is not the key.*{LOGOUT}"):
+        other.get_tokens()
+
+    other.delete_tokens()
+    with other.lock():
+        assert other.get_tokens() is None
+        other.rehearse()
+        other.save_tokens(tokens(2))
+
+    assert other.get_tokens() == tokens(2)
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres", "dlt-duckdb"], indirect=True)
+@pytest.mark.parametrize(
+    "text",
+    ["damaged", "", Fernet(KEY).encrypt(b"{}").decode()],
+    ids=["no cipher", "empty", "no pair"],
+)
+def test_a_damaged_journal_says_the_same(store: StoreSpec, text: str, tmp_path: Path) -> None:
+    storage = store.open()
+    storage.save_tokens(tokens(1))
+    (tmp_path / "journal").write_text(text)
+    with pytest.raises(TokenStoreError, match=rf"journal {tmp_path}/journal .*{LOGOUT}"):
+        storage.get_tokens()
+
+    storage.delete_tokens()
+    storage.save_tokens(tokens(2))
+
+    assert storage.get_tokens() == tokens(2)
+
+
+@every_store
+def test_a_logout_during_a_refresh_waits_for_its_end(store: StoreSpec) -> None:
+    """Else the pair that is on its way would come back after it."""
+    storage, other = store.open(), store.open()
+    storage.save_tokens(tokens(1))
+    with ThreadPoolExecutor(1) as pool:
+        with storage.lock():
+            storage.rehearse()
+            leaving = pool.submit(other.delete_tokens)
+            with pytest.raises(TimeoutError):
+                leaving.result(timeout=0.2)
+            storage.save_tokens(tokens(2))
+        leaving.result()
+
+    assert storage.get_tokens() is None
+
+
+@every_store
+def test_neither_repr_nor_description_holds_a_secret(store: StoreSpec) -> None:
+    storage = store.open()
+    storage.save_tokens(tokens(1))
+    shown = f"{storage!r} {storage.describe()} {vars(storage)}"
+
+    assert KEY not in shown
+    assert "aaaaaaaa" not in shown
+    assert ":none@" not in shown  # the password in the address
+
+
+@pytest.mark.parametrize("key", [None, ""])
+def test_a_database_demands_a_key(key: str | None, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="token_key"):
+        SqlTokenStorage(f"sqlite:///{tmp_path}/x.db", key=key)
+    with pytest.raises(ConfigurationError, match="token_key"):
+        DltStateTokenStorage("duckdb", dataset_name="x", key=key)
+
+
+@pytest.mark.parametrize("key", ["secret", "AAAA", f"{KEY},secret", ","])
+def test_a_bad_key_is_refused_without_showing_it(key: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="token_key") as caught:
+        FileTokenStorage(tmp_path / "t.json", key=key)
+
+    assert "secret" not in str(caught.value).replace("secrets", "")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["no url", "mssql://sa:hush@host/db", "redis://user:hush@host", "postgresql+nope://u:hush@h"],
+)
+def test_a_database_that_cannot_be_used_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        SqlTokenStorage(url, key=KEY)
+
+    assert "hush" not in str(caught.value)
+
+
+def test_a_database_that_is_not_there_is_a_clear_error() -> None:
+    storage = SqlTokenStorage("postgresql://u:hush@127.0.0.1:9/none", key=KEY)
+
+    with pytest.raises(TokenStoreError, match=r"exact_oauth.*refused") as caught:
+        storage.get_tokens()
+
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres", "dlt-postgres", BIGQUERY], indirect=True)
+def test_connections_in_one_table_stay_apart(store: StoreSpec, tmp_path: Path) -> None:
+    def named(name: str) -> SqlTokenStorage | DltStateTokenStorage:
+        storage = store.open()
+        assert not isinstance(storage, FileTokenStorage)
+        if isinstance(storage, SqlTokenStorage):
+            return SqlTokenStorage(
+                store.dsn or f"sqlite:///{tmp_path}/tokens.db", key=KEY, name=name
+            )
+        return DltStateTokenStorage(storage.pipeline, key=KEY, name=name)
+
+    named("one").save_tokens(tokens(1))
+    named("two").save_tokens(tokens(2))
+    named("two").delete_tokens()
+
+    assert named("one").get_tokens() == tokens(1)
+    assert named("two").get_tokens() is None
+
+
+def _fail_under_lock(storage: BuiltIn) -> None:
+    with storage.lock():
+        storage.rehearse()
+        raise ZeroDivisionError

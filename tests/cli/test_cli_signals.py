@@ -1,0 +1,127 @@
+"""Real signals to a real process: once ends the round and stops, twice stops now; nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+import pytest
+from dlt.extract.concurrency import FuturesPool
+
+from tests.support.cli_fixtures import Cli, make_cli
+
+__all__ = ["make_cli"]
+
+PATH = "bulk/Financial/TransactionLines"
+
+
+@pytest.fixture
+def timed(make_cli: Callable[..., Cli]) -> Cli:
+    """Two companies that live by the computer's own clock."""
+    cli = make_cli(page_size=2, large_page_size=2)
+    cli.world.box.clock.set(time.time())
+    cli.world.box.clock.run()
+    cli.world.login()
+    return cli
+
+
+@contextmanager
+def started(cli: Cli, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A sync in a process of its own, in a terminal's process group of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exact_source", "sync", cli.destination, "--json", *arguments,
+         "--entities=transaction_lines", "--log-format=json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ),
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> dict[str, Any]:
+    """The first line on stderr that holds these words."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        said = json.loads(line)
+        if words in said["message"]:
+            return dict(said)
+    raise AssertionError(f"it never said {words!r}")
+
+
+def assert_nothing_is_lost(cli: Cli) -> None:
+    """The next sync completes the tables."""
+    cli.world.box.state.limits.minute_limit = 1_000_000
+    assert cli("sync", cli.destination, "--entities=transaction_lines").code == 0
+    with duckdb.connect(cli.destination.partition("duckdb:")[2]) as database:
+        sql = "SELECT division, count(*), count(DISTINCT id) FROM exact_online.transaction_lines GROUP BY 1"
+        found = {
+            division: (rows, keys) for division, rows, keys in database.execute(sql).fetchall()
+        }
+    box = cli.world.box
+    truth = {d: len(box.rows("financialtransaction/TransactionLines", d)) for d in box.divisions}
+    assert found == {division: (count, count) for division, count in truth.items()}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_once_loads_what_was_read_even_while_it_waits(timed: Cli, number: signal.Signals) -> None:
+    timed.world.box.state.limits.minute_limit = 6
+
+    with started(timed) as process:
+        waiting = read_until(process, "waits until")
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+
+    assert "the calls of this minute are used up" in waiting["message"]
+    assert process.returncode == 3, err
+    result = json.loads(out)
+    assert result["exit_code"] == 3
+    assert result["rows"] > 0
+    with duckdb.connect(timed.destination.partition("duckdb:")[2]) as database:
+        loaded = database.execute("SELECT count(*) FROM exact_online.transaction_lines").fetchone()
+    assert loaded == (result["rows"],)
+    if number is signal.SIGINT:
+        assert_nothing_is_lost(timed)
+
+
+def test_twice_stops_in_the_middle_of_a_call(timed: Cli) -> None:
+    slow = timed.world.box.fault("slow", path=PATH, after=3, seconds=600)
+
+    with started(timed, "--round-pages=2") as process:
+        deadline = time.monotonic() + 30
+        while slow.times and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        read_until(process, "once more stops now")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+
+    assert (process.returncode, out) == (130, ""), err
+    assert [json.loads(line)["message"] for line in err.splitlines()][-1].startswith("stopped;")
+    assert_nothing_is_lost(timed)
+
+
+def test_a_stop_while_dlt_handles_a_timeout_of_its_own_is_a_stop(
+    timed: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        stop = KeyboardInterrupt()
+        stop.__context__ = TimeoutError("1 (of 1) futures unfinished")
+        raise stop
+
+    monkeypatch.setattr(FuturesPool, "resolve_next_future", stopped)
+
+    result = timed("sync", timed.destination, "--entities=transaction_lines")
+
+    assert result.code == 130, result.err
+    assert result.err.splitlines()[-1].startswith("stopped;")
+    assert "TimeoutError" not in result.err

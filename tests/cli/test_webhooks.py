@@ -1,0 +1,544 @@
+"""From a row that changes to a sync that reads no more than that: subscriptions, receiver, notices."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import dlt
+import httpx
+import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.pipeline.exceptions import PipelineStepFailed
+from starlette.types import Message
+
+from exact_source.sandbox.server import serve
+from exact_source.source import run_source
+from exact_source.webhooks import Notices, load_webhook_settings
+from exact_source.webhooks.receiver import MAX_BODY, make_receiver
+from tests.conftest import MakeWorld
+from tests.support.cli_fixtures import Cli, Result, cli, make_cli
+from tests.support.world import Calls, World, billed
+
+__all__ = ["cli", "make_cli"]
+
+ENTITIES = ("accounts", "journals")
+LISTS = ["current/Me", "system/Divisions"]
+PATH = "webhooks/WebhookSubscriptions"
+PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"
+PAGE_COMMANDS = re.findall(r"^ *(exact-source .*)$", PAGE.read_text(), re.MULTILINE)
+
+
+@contextmanager
+def receiving(world: World) -> Iterator[tuple[str, Notices]]:
+    """A receiver on a socket, and what it notes."""
+    notices = Notices(f"sqlite:///{world.folder / 'notices.db'}")
+    notices.prepare()
+    with serve(make_receiver(world.box.webhooks.secret, notices, "/exact")) as base_url:
+        yield f"{base_url}/exact", notices
+
+
+def subscribe(world: World, url: str, *topics: str) -> None:
+    """Order webhooks as if somebody had done so before."""
+    for division in world.box.divisions:
+        for topic in topics:
+            row = {"Topic": topic, "CallbackURL": url}
+            world.box.insert(PATH, division, row)
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    """Two companies, and pages that hold all of their rows."""
+    found: World = make_world(large_page_size=1000, page_size=60)
+    return found
+
+
+@pytest.fixture
+def heard(world: World) -> Iterator[Notices]:
+    """All that matters is told, and the tables are up to date."""
+    with receiving(world) as (url, notices):
+        subscribe(world, url, "Accounts", "SalesEntries")
+        world.sync(*ENTITIES)
+        yield notices
+
+
+def sync_changed(
+    world: World, notices: Notices, entities: Sequence[str] = ENTITIES, **options: Any
+) -> Calls:
+    """``sync --changed`` once all webhooks have arrived; gives the calls that it took."""
+    world.box.webhooks.drain()
+    with world.watch() as calls:
+        outcome = world.sync(*entities, notices=notices.latest(), **options)
+    assert outcome.exit_code == 0
+    return calls
+
+
+def rename(world: World, name: str, division: int | None = None) -> None:
+    key = world.keys("crm/Accounts", division)[0]
+    world.box.update("crm/Accounts", division or world.division, key, {"Name": name})
+
+
+# -- what is read ------------------------------------------------------------------------------------
+
+
+def test_an_idle_company_costs_no_call_and_a_change_only_its_own(
+    world: World, heard: Notices
+) -> None:
+    with world.watch() as full:
+        world.sync(*ENTITIES)
+    idle = sync_changed(world, heard)
+    rename(world, "heard of")
+    changed = sync_changed(world, heard)
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    deleted = sync_changed(world, heard)
+    again = sync_changed(world, heard)
+
+    assert [len(calls) for calls in (full, idle, again)] == [10, 0, 0]  # two ask for rights
+    for calls in (changed, deleted):
+        paths = [call.path for call in billed(calls.all)]
+        assert paths == [*LISTS[1:], "sync/Deleted", "sync/CRM/Accounts"]
+        assert {call.division for call in calls.all[2:]} == {world.division}
+    world.assert_equal("accounts")
+
+
+def test_named_divisions_are_read_alone_and_postings_are_told_by_their_entry(
+    world: World, heard: Notices
+) -> None:
+    path = "financialtransaction/TransactionLines"
+    line = next(r for r in world.box.rows(path, world.division) if r["Type"] == 20)
+    world.box.update(path, world.division, line["ID"], {"Description": "changed"})
+    rename(world, "mine")
+    rename(world, "theirs", world.other)
+    mine = sync_changed(world, heard, (*ENTITIES, "transaction_lines"), divisions=[world.division])
+    rest = sync_changed(world, heard)
+
+    assert [c.division for c in mine.to("sync/CRM/Accounts")] == [world.division]
+    assert [c.division for c in mine.to("bulk/Financial/TransactionLines")] == [world.division]
+    assert [c.division for c in rest.to("sync/CRM/Accounts")] == [world.other]
+    world.assert_equal("accounts")
+
+
+# -- when a notice is done with ----------------------------------------------------------------------
+
+
+def test_what_is_told_while_it_is_read_is_read_again(world: World, heard: Notices) -> None:
+    rename(world, "before")
+    world.box.webhooks.drain()
+    run = world.make_run(notices=heard.latest())
+
+    def meanwhile(_: object) -> None:
+        run.on_progress = lambda _: None
+        rename(world, "meanwhile")
+        world.box.webhooks.drain()
+
+    run.on_progress = meanwhile
+    assert world.sync_with(run, *ENTITIES).exit_code == 0
+    again, then = sync_changed(world, heard), sync_changed(world, heard)
+
+    assert (len(again.to("sync/CRM/Accounts")), len(then)) == (1, 0)
+    world.assert_equal("accounts")
+
+
+def test_a_load_that_fails_is_made_up_for_by_the_next_sync(world: World, heard: Notices) -> None:
+    rename(world, "not loaded at first")
+    world.box.webhooks.drain()
+    world.sql("ALTER TABLE exact_online.accounts RENAME TO away")
+    world.sql("CREATE TABLE exact_online.accounts AS SELECT id FROM exact_online.away")
+    with pytest.raises(PipelineStepFailed):
+        world.sync(*ENTITIES, notices=heard.latest())
+    world.sql("DROP TABLE exact_online.accounts")
+    world.sql("ALTER TABLE exact_online.away RENAME TO accounts")
+
+    assert len(sync_changed(world, heard)) == 0  # the package that waits is loaded, mark and all
+    world.assert_equal("accounts")
+
+
+def test_what_was_refused_or_never_loaded_is_read_again(world: World, heard: Notices) -> None:
+    rename(world, "refused at first")
+    world.box.webhooks.drain()
+    world.box.deny(world.division, "sync/CRM/Accounts", "403")
+    assert world.sync(*ENTITIES, notices=heard.latest()).exit_code == 1
+    world.box.allow(world.division)
+    world.pipeline.extract(run_source(world.make_run(notices=heard.latest()), [*ENTITIES]))
+    world.pipeline.abort_packages()
+
+    assert len(sync_changed(world, heard).to("sync/CRM/Accounts")) == 1
+    world.assert_equal("accounts")
+
+
+def test_a_full_pass_that_began_before_does_not_cover_what_was_told_since(world: World) -> None:
+    entity, path = "sales_invoice_lines", "salesinvoice/SalesInvoiceLines"
+    world.box.state.settings.large_page_size = 1
+    with receiving(world) as (url, notices):
+        subscribe(world, url, "SalesInvoices")
+        world.box.touch(path, world.division)
+        world.box.webhooks.drain()
+        world.one_round(entity, notices=notices.latest(), round_pages=1)
+        first = world.keys(path)[0]
+        world.box.update(path, world.division, first, {"Description": "behind the pass"})
+        sync_changed(world, notices, [entity])
+        sync_changed(world, notices, [entity])
+        idle = sync_changed(world, notices, [entity])
+
+    held = {row["id"]: row["description"] for row in world.table(entity, world.division)}
+    assert held[first] == "behind the pass"
+    assert len(held) == len(world.keys(path))
+    assert len(idle) == 0
+
+
+def test_each_pipeline_hears_for_itself_and_lost_notices_begin_anew(
+    world: World, heard: Notices
+) -> None:
+    mine, theirs = world.pipeline, other_pipeline(world)
+    world.pipeline = theirs
+    world.sync(*ENTITIES)
+    rename(world, "for both")
+    found = [sync_changed(world, heard)]
+    world.pipeline = mine
+    found.append(sync_changed(world, heard))
+    (world.folder / "notices.db").unlink()
+    heard.prepare()
+    rename(world, "in a new table")
+    found.append(sync_changed(world, heard))
+
+    assert [len(calls.to("sync/CRM/Accounts")) for calls in found] == [1, 1, 1]
+    world.assert_equal("accounts")
+
+
+def other_pipeline(world: World) -> dlt.Pipeline:
+    destination = dlt.destinations.duckdb(str(world.folder / "other.duckdb"))
+    return world.new_pipeline("other", destination)
+
+
+def test_what_is_told_of_a_division_that_cannot_be_read_is_done_with(
+    world: World, heard: Notices
+) -> None:
+    heard.record(99, ["accounts", "journals"])  # not the app's
+    found = [sync_changed(world, heard) for _ in range(2)]
+    heard.record(99, ["accounts"])
+    found += [sync_changed(world, heard) for _ in range(2)]
+    rename(world, "heard of all the same")
+    changed = sync_changed(world, heard)
+
+    assert [calls.paths for calls in found] == [LISTS, [], LISTS, []]
+    assert len(changed.to("sync/CRM/Accounts")) == 1
+    world.assert_equal("accounts")
+
+
+# -- the receiver ------------------------------------------------------------------------------------
+
+
+def test_the_same_webhook_again_is_one_more_read_and_no_harm(world: World, heard: Notices) -> None:
+    rename(world, "once")
+    sync_changed(world, heard)
+    told = world.box.webhooks.drain()[-1]
+    assert [httpx.post(told.url, content=told.body).status_code for _ in range(3)] == [200] * 3
+    again = sync_changed(world, heard)
+
+    assert len(again.to("sync/CRM/Accounts")) == 1
+    assert world.outcomes()[-1]["rows"] == 0
+
+
+def test_only_what_is_signed_is_noted_and_nothing_secret_is_logged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = world.box.webhooks.secret
+    good = world.box.webhooks.body({"Topic": "Accounts", "Division": 7, "Key": "k"})
+    other = world.box.webhooks.body({"Topic": "Gadgets", "Division": 7, "Key": "k"})
+    odd = world.box.webhooks.body({"Topic": "Accounts"})
+    caplog.set_level(logging.DEBUG)
+    with receiving(world) as (url, notices):
+
+        def answers(body: bytes) -> int:
+            return httpx.post(url, content=body).status_code
+
+        assert [answers(b""), answers(odd), answers(other)] == [200, 400, 200]
+        assert [answers(good[:-3] + b'0"}'), answers(good.replace(b"7", b"8")), answers(b"x")] == [
+            401
+        ] * 3
+        assert notices.latest() == {}
+        assert answers(good) == 200
+        assert list(notices.latest()) == [("accounts", 7)]
+        assert httpx.get(url).status_code == 405
+        assert httpx.post(url.replace("/exact", "/"), content=good).status_code == 404
+    code = re.search(rb'"HashCode":"(\w+)"', good)
+    assert code is not None
+    assert secret not in caplog.text
+    assert code[1].decode() not in caplog.text
+    assert "Accounts of division 7" in caplog.text
+
+
+def test_a_body_that_is_too_long_is_not_read_to_its_end(world: World) -> None:
+    asked: list[int] = []
+
+    async def endless() -> Message:
+        asked.append(1)
+        return {"type": "http.request", "body": b" " * 1024, "more_body": True}
+
+    answers: list[Message] = []
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    with receiving(world) as (url, notices):
+        just = world.box.webhooks.body({"Topic": "Items", "Division": 7}).ljust(MAX_BODY)
+        assert httpx.post(url, content=just).status_code == 200
+        assert httpx.post(url, content=just + b" ").status_code == 413
+        app = make_receiver("secret", notices, "/")
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
+        asyncio.run(app(scope, endless, send))
+
+    assert answers[0]["status"] == 413
+    assert len(asked) == MAX_BODY // 1024 + 1
+
+
+def test_what_cannot_be_kept_is_not_acknowledged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = world.box.webhooks.body({"Topic": "Items", "Division": 7})
+    with receiving(world) as (url, _):
+        database = world.folder / "notices.db"
+        database.unlink()
+        database.mkdir()
+
+        assert httpx.post(url, content=body).status_code == 503
+    assert "unable to open database file" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_many_receivers_note_at_once(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = (
+        f"sqlite:///{tmp_path / 'n.db'}"
+        if kind == "sqlite"
+        else request.getfixturevalue("postgres")
+    )
+    receivers = [Notices(url) for _ in range(8)]
+
+    def note(number: int) -> None:
+        receiver = receivers[number % 8]
+        receiver.prepare()
+        names = ["accounts", "items", "contacts"]
+        receiver.record(number % 3, names if number % 2 else names[::-1])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(note, range(96)))
+
+    assert len(receivers[0].latest()) == 9
+
+
+# -- commands ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A receiver for the settings of a command line."""
+    url = f"sqlite:///{cli.world.folder / 'notices.db'}"
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__NOTICES_URL", url)
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__WEBHOOK_SECRET", cli.world.box.webhooks.secret)
+    cli.known.add(cli.world.box.webhooks.secret)
+    with receiving(cli.world) as (callback, _):
+        yield f"--callback-url={callback}"
+
+
+def test_the_commands_of_the_page_in_their_order(cli: Cli, told: str) -> None:
+    world, entities = cli.world, "--entities=accounts,contacts,journals"
+    more = {
+        "subscribe": [told, entities, "--json"],
+        "list": ["--json"],
+        "unsubscribe": ["--topics=Accounts", "--json"],
+    }
+    found = {}
+    for line in PAGE_COMMANDS:
+        name, *arguments = line.removeprefix("exact-source webhooks ").split()
+        if name == "exact-source":  # a sync
+            rename(world, line, world.other)
+            world.box.webhooks.drain()
+            world.clock.sandbox.advance(120)
+            found[line] = cli(*arguments, cli.destination, entities, "--json")
+        elif name != "serve":
+            wanted = [a for a in arguments if "callback" not in a and "books.example" not in a]
+            found[name] = cli("webhooks", name, *wanted, *more[name])
+    again = cli("webhooks", "subscribe", told, entities, "--json")
+
+    assert {result.code for result in found.values()} == {0}
+    assert lines_of(found["subscribe"]) == dict.fromkeys(both(world, "Accounts", "Contacts"), "new")
+    assert lines_of(found["list"]) == dict.fromkeys(both(world, "Accounts", "Contacts"), "active")
+    assert lines_of(found["unsubscribe"]) == dict.fromkeys(both(world, "Accounts"), "deleted")
+    assert lines_of(again) == {
+        **dict.fromkeys(both(world, "Accounts"), "new"),
+        **dict.fromkeys(both(world, "Contacts"), "active"),
+    }
+    changed = found["exact-source sync --changed"].json
+    assert [(s["entity"], s["division"], s["rows"]) for s in changed["streams"]] == [
+        ("accounts", world.other, 1)
+    ]
+    assert changed["calls"] == 3  # Exact does not count the question who the user is
+
+
+def lines_of(result: Result) -> dict[tuple[int, str], str]:
+    found = result.json["subscriptions"]
+    return {(line["division"], line["topic"]): line["status"] for line in found}
+
+
+def both(world: World, *topics: str) -> list[tuple[int, str]]:
+    return [(division, topic) for division in world.box.divisions for topic in topics]
+
+
+def test_the_page_names_an_app_that_any_server_can_load(cli: Cli, told: str) -> None:
+    (name,) = re.findall(r"uvicorn --factory ([\w.:]+)", PAGE.read_text())
+    module, _, factory = name.partition(":")
+    with serve(getattr(importlib.import_module(module), factory)()) as base_url:
+        assert httpx.post(f"{base_url}/exact").status_code == 200
+
+
+def test_settings_in_config_toml_count_too(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    project = Path(os.environ["DLT_PROJECT_DIR"])
+    monkeypatch.chdir(project)
+    folder = project / ".dlt"
+    folder.mkdir()
+    (folder / "config.toml").write_text(
+        '[sources.exact_online]\nwebhook_path = "/hooks"\nnotices_url = "sqlite:///other.db"\n'
+    )
+    Container()[PluggableRunContext].reload_providers()  # dlt reads its files once a process
+    request.addfinalizer(Container()[PluggableRunContext].reload_providers)
+    found = load_webhook_settings()
+    assert (found.path, found.notices_url) == ("/hooks", "sqlite:///other.db")
+
+
+def test_an_address_that_changed_is_subscribed_anew(cli: Cli, told: str) -> None:
+    box, topics = cli.world.box, "--topics=Items"
+    for division in box.divisions:
+        row = {"Topic": "Items", "CallbackURL": "https://old.example/exact"}
+        box.insert(PATH, division, row)
+    with cli.world.watch() as calls:
+        moved = cli("webhooks", "subscribe", told, topics, "--json")
+    again = cli("webhooks", "subscribe", told, topics, "--json")
+    listed = cli("webhooks", "list", "--json")
+
+    assert lines_of(moved) == dict.fromkeys(both(cli.world, "Items"), "new")
+    made = [c.method for c in calls.all if c.path.startswith(PATH)]
+    assert made == ["GET", "DELETE", "POST"] * 2
+    assert lines_of(again) == dict.fromkeys(both(cli.world, "Items"), "active")
+    assert {line["callback_url"] for line in listed.json["subscriptions"]} == {
+        told.removeprefix("--callback-url=")
+    }
+
+
+def test_a_division_that_refuses_spoils_nothing_else(cli: Cli, told: str) -> None:
+    cli.world.box.deny(cli.world.division, PATH, "403")
+    result = cli("webhooks", "subscribe", told, "--topics=Items")
+
+    assert result.code == 3
+    assert re.search(rf"{cli.world.other}\s+Items\s+new", result.out)
+    assert f"webhook_subscriptions of division {cli.world.division}" in result.err
+
+
+def test_the_kind_of_an_error_is_told_on_stderr_and_in_json(cli: Cli, told: str) -> None:
+    world = cli.world
+    world.box.deny(world.division, PATH, "403")
+    world.box.fault("503", path=PATH, division=world.other, after=1)
+    result = cli("webhooks", "subscribe", told, "--topics=Items", "--json", "--log-format=json")
+
+    kinds = {world.division: ("refused", None), world.other: ("remote", "Items")}
+    said = [json.loads(line) for line in result.err.splitlines()]
+    assert {line["division"]: (line["code"], line["topic"]) for line in said} == kinds
+    found = result.json["subscriptions"]
+    assert {line["division"]: (line["code"], line["topic"] or None) for line in found} == kinds
+
+
+@pytest.mark.parametrize("language", ["en", "nl"])
+def test_a_subscription_of_another_user_counts(
+    cli: Cli, told: str, language: Literal["en", "nl"]
+) -> None:
+    """It is not in the list, so it is ordered, and Exact says with a 500 that it is there."""
+    world = cli.world
+    world.box.state.settings.language = language
+    for division in world.box.divisions:
+        url, user = told.removeprefix("--callback-url="), world.box.state.store.new_guid()
+        world.box.insert(PATH, division, {"Topic": "Items", "CallbackURL": url, "UserID": user})
+    with world.watch() as calls:
+        result = cli("webhooks", "subscribe", told, "--topics=Items", "--json")
+
+    assert (result.code, result.err) == (0, "")
+    assert lines_of(result) == dict.fromkeys(both(world, "Items"), "active")
+    made = [(c.method, c.status) for c in calls.all if c.path == PATH]
+    assert made == [("GET", 200), ("POST", 500)] * 2
+    assert [len(world.box.rows(PATH, d)) for d in world.box.divisions] == [1, 1]
+
+
+@pytest.mark.parametrize("fault", ["503", "drop"])
+def test_a_write_is_never_sent_twice(cli: Cli, told: str, fault: str) -> None:
+    box = cli.world.box
+    box.fault(fault, path=PATH, after=1)
+    result = cli("webhooks", "subscribe", told, "--topics=Items", f"--divisions={box.divisions[0]}")
+
+    assert result.code == 3
+    assert "whether it was done is unknown" in result.err
+    assert [r.method for r in box.requests if r.path == PATH] == ["GET", "POST"]
+
+
+WRONG = [
+    (["webhooks", "subscribe", "--callback-url=http://books.example/x"], "https address"),
+    (["webhooks", "subscribe", "--callback-url=https://x/", "--topics=a/b"], "'a/b' is no topic"),
+    (["webhooks", "subscribe", "--callback-url=https://x/", "--entities=acounts"], "did you mean"),
+    (["webhooks", "serve"], "webhook_secret is not set"),
+    (["sync", "--changed"], "no receiver writes there"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "text"), WRONG, ids=[text for _, text in WRONG])
+def test_a_wrong_setting_gets_one_line_and_no_call(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: list[str], text: str
+) -> None:
+    monkeypatch.setenv(
+        "SOURCES__EXACT_ONLINE__NOTICES_URL", f"sqlite:///{cli.world.folder / 'x.db'}"
+    )
+    result = cli(*arguments)
+
+    assert (result.code, result.out) == (2, "")
+    assert text in result.err
+    assert len(result.err.strip().splitlines()) == 1
+    assert cli.world.box.requests == []
+
+
+def test_the_served_receiver_takes_what_the_sandbox_sends(cli: Cli, told: str) -> None:
+    (line,) = [c for c in PAGE_COMMANDS if " serve " in c]
+    arguments = line.replace("8090", "0").split()[1:]
+    command = [sys.executable, "-m", "exact_source", *arguments, "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        place = json.loads(server.stdout.readline())
+        base_url = f"http://{place['host']}:{place['port']}{place['path']}"
+        url = f"--callback-url={base_url}"
+        made = cli("webhooks", "subscribe", url, "--topics=Items", "--json")
+        box = cli.world.box
+        box.touch("logistics/Items", box.divisions[0])
+        statuses = {sent.status for sent in box.webhooks.drain()}
+        server.terminate()
+        said, rest = server.stderr.read(), server.stdout.read()
+    assert (made.code, statuses, server.returncode, rest) == (0, {200}, 0, "")
+    assert f"listening on {base_url}" in said
+    assert f"Items of division {box.divisions[0]}" in said
+    assert box.webhooks.secret not in said
+    assert ("items", box.divisions[0]) in Notices(
+        f"sqlite:///{cli.world.folder / 'notices.db'}"
+    ).latest()

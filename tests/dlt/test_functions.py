@@ -1,0 +1,338 @@
+"""Functions are asked for every value of their parameters, wherever a sync stops and goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+
+from exact_source.client.limits import Limits
+from exact_source.sandbox.data.reading import parameter_tests, table_of
+from exact_source.source import exact_online
+from tests.conftest import MakeWorld
+from tests.support.world import World, expected_value
+
+STOCK = "read/logistics/StockPosition"
+EXTRA = "read/logistics/ItemExtraField"
+
+
+def asked(world: World, path: str, division: int, **parameters: Any) -> list[dict[str, Any]]:
+    """Rows of a function, as the sandbox chooses them."""
+    state = world.box.state
+    endpoint = next(e for e in state.catalogue if e.path == path)
+    tests = parameter_tests(endpoint, parameters)
+    rows = table_of(state, division, endpoint, parameters).ordered("key")[1]
+    return [row for row in rows if all(test(row) for test in tests)]
+
+
+def items(world: World, division: int) -> list[str]:
+    return [row["ID"] for row in world.box.rows("logistics/Items", division)]
+
+
+def assert_stock(world: World) -> None:
+    for division in world.box.divisions:
+        wanted = {
+            (item, number): expected_value("InStock", "f", row.get("InStock"))
+            for item in items(world, division)
+            for number, row in enumerate(asked(world, STOCK, division, itemId=item))
+        }
+        rows = world.table("stock_position", division)
+        found = {(row["item_id"], row["_row"]): row["in_stock"] for row in rows}
+        assert found == wanted
+        assert wanted
+
+
+def test_a_function_is_asked_for_every_row_of_its_parent_in_the_same_sync(world: World) -> None:
+    with world.watch() as calls:
+        outcome = world.sync("stock_position", "items")
+
+    assert (outcome.exit_code, outcome.rounds) == (0, 2)
+    for division in world.box.divisions:
+        queries = [call.query["itemId"] for call in calls.to(STOCK, division)]
+        assert sorted(queries) == sorted(f"guid'{item}'" for item in items(world, division))
+    assert_stock(world)
+
+
+def test_values_of_parameters_are_columns_and_part_of_the_key(world: World) -> None:
+    world.sync("accounts", "receivables_list_by_account_and_age_group", "revenue_list_by_year")
+
+    for division in world.box.divisions:
+        wanted = {
+            (account["ID"], group, row["HID"])
+            for account in world.box.rows("crm/Accounts", division)
+            for group in (1, 2, 3, 4)
+            for row in asked(
+                world,
+                "read/financial/ReceivablesListByAccountAndAgeGroup",
+                division,
+                accountId=account["ID"],
+                ageGroup=group,
+            )
+        }
+        rows = world.table("receivables_list_by_account_and_age_group", division)
+        assert {(r["account_id"], r["age_group"], r["hid"]) for r in rows} == wanted
+        assert len(rows) == len(wanted)
+        years = {row["year"] for row in world.table("revenue_list_by_year", division)}
+        assert years <= {2025, 2026}
+    keys = world.pipeline.default_schema.get_table_columns("revenue_list_by_year")
+    assert {n for n, c in keys.items() if c.get("primary_key")} == {"division", "year", "period"}
+
+
+def test_a_second_sync_loads_nothing_new_and_forgets_what_is_gone(world: World) -> None:
+    world.sync("items", "stock_position")
+    again = world.sync("items", "stock_position")
+    assert {r.rows for r in again.results} == {0}
+
+    gone = world.table("stock_position", world.division)[0]["item_id"]
+    world.box.delete("logistics/Items", world.division, gone)
+    world.sync("items", "stock_position")
+
+    assert gone not in {row["item_id"] for row in world.table("stock_position")}
+    assert_stock(world)
+
+
+def test_rows_that_are_gone_stay_marked_with_soft_deletes(world: World) -> None:
+    world.sync("items", "stock_position", deletes="soft")
+    gone = world.table("stock_position", world.division)[0]["item_id"]
+    world.box.delete("logistics/Items", world.division, gone)
+    world.sync("items", "stock_position", deletes="soft")
+
+    rows = world.table("stock_position", world.division)
+    assert {r["item_id"] for r in rows if r["_deleted_at"] is not None} == {gone}
+
+
+def test_a_single_load_says_that_the_parent_comes_first(world: World) -> None:
+    first = {r.entity: r for r in world.one_round("stock_position", "items")}
+    assert first["stock_position"].status == "incomplete"
+    assert "its parent items was not loaded yet: run again" in first["stock_position"].error
+    assert first["stock_position"].calls == 0
+
+    second = world.one_round("stock_position", "items")
+    assert {r.status for r in second} == {"complete"}
+    assert_stock(world)
+
+
+def test_without_its_parent_a_function_says_what_to_load(world: World) -> None:
+    outcome = world.sync("stock_position")
+
+    assert outcome.exit_code == 1
+    assert "its parent items was never loaded: load it as well" in outcome.results[0].error
+    assert not [c for c in world.box.requests if c.path == STOCK]
+
+
+def test_a_parent_that_is_refused_keeps_the_function_from_being_asked(world: World) -> None:
+    world.box.deny(world.division, "sync/Logistics/Items")
+    outcome = world.sync("items", "stock_position")
+
+    status = {(r.entity, r.division): r.status for r in outcome.results}
+    assert status["items", world.division] == "refused"
+    assert status["stock_position", world.division] == "skipped"
+    assert status["stock_position", world.other] == "complete"
+    assert outcome.exit_code == 3
+
+
+def test_a_company_without_rows_of_the_parent_is_complete(world: World) -> None:
+    for item in items(world, world.division):
+        world.box.delete("logistics/Items", world.division, item)
+    outcome = world.sync("items", "stock_position")
+
+    assert outcome.exit_code == 0
+    assert not world.table("stock_position", world.division)
+    notes = [n for r in outcome.results if r.division == world.division for n in r.notes]
+    assert notes == ["no value to ask with: its parents have no rows"]
+
+
+def test_a_chain_of_values_stops_and_goes_on_over_rounds(world: World) -> None:
+    with world.watch() as calls:
+        outcome = world.sync("items", "stock_position", round_pages=3)
+
+    assert outcome.exit_code == 0
+    assert outcome.rounds > 3
+    counted = Counter((c.division, c.query["itemId"]) for c in calls.to(STOCK))
+    assert set(counted.values()) == {1}
+    assert_stock(world)
+
+
+def test_a_chain_of_values_goes_on_the_next_day(world: World) -> None:
+    world.sync("items")
+    with world.watch() as before:
+        first = world.sync("items", "stock_position", limits=Limits(max_calls=14))
+    assert first.exit_code == 3
+    everything = sum(len(items(world, d)) for d in world.box.divisions)
+    assert 0 < len(before.to(STOCK)) < everything
+
+    world.box.clock.advance(86_400)
+    with world.watch() as after:
+        assert world.sync("items", "stock_position").exit_code == 0
+    assert len(before.to(STOCK)) + len(after.to(STOCK)) == everything
+    assert_stock(world)
+
+
+def test_a_chain_goes_on_behind_a_value_that_is_gone(world: World) -> None:
+    world.sync("items")
+    with world.watch() as calls:
+        world.one_round("stock_position", divisions=[world.division], round_pages=3)
+    order = sorted(items(world, world.division))
+    assert [c.query["itemId"] for c in calls.to(STOCK)] == [f"guid'{i}'" for i in order[:3]]
+    world.box.delete("logistics/Items", world.division, order[3])
+    world.sync("items")
+
+    with world.watch() as calls:
+        world.sync("stock_position", divisions=[world.division])
+    assert [c.query["itemId"] for c in calls.to(STOCK)] == [f"guid'{i}'" for i in order[4:]]
+
+
+def test_a_refused_value_stops_the_stream_and_is_where_it_goes_on(world: World) -> None:
+    world.sync("items")
+    world.box.fault(400, path=STOCK, division=world.division, after=2)
+    outcome = world.sync("items", "stock_position")
+
+    status = {(r.entity, r.division): r.status for r in outcome.results}
+    assert status["stock_position", world.division] == "refused"
+    assert status["stock_position", world.other] == "complete"
+    assert outcome.exit_code == 3
+    statuses = [c.status for c in world.box.requests if c.path == STOCK]
+    assert statuses.count(400) == 1
+
+    with world.watch() as calls:
+        assert world.sync("items", "stock_position").exit_code == 0
+    assert len(calls.to(STOCK, world.division)) == len(items(world, world.division)) - 2
+    assert_stock(world)
+
+
+@pytest.mark.parametrize("round_pages", [None, 1])
+def test_pages_of_a_function_without_key_are_numbered_on(
+    make_world: MakeWorld, round_pages: int | None
+) -> None:
+    world = make_world(companies=1, page_size=2)
+    world.box.state.settings.paged_reads = True
+    outcome = world.sync("items", "item_extra_field", round_pages=round_pages)
+
+    assert outcome.exit_code == 0
+    rows = world.table("item_extra_field")
+    found = Counter(row["item_id"] for row in rows)
+    wanted = Counter(
+        row.get("ItemID") or item
+        for item in items(world, world.division)
+        for row in asked(world, EXTRA, world.division, itemId=item)
+    )
+    assert found == wanted
+    assert max(found.values()) > 2
+    assert len({(row["item_id"], row["_row"]) for row in rows}) == len(rows)
+
+
+def test_functions_that_give_a_bare_number_are_kept_as_they_answer(world: World) -> None:
+    outcome = world.sync("accounts", "account_documents_count")
+
+    assert outcome.exit_code == 0
+    rows = world.table("account_documents_count", world.division)
+    accounts = {row["ID"] for row in world.box.rows("crm/Accounts", world.division)}
+    assert rows
+    assert {row["account_id"] for row in rows} <= accounts
+    assert {(row["search_text"], row["use_full_text_search"]) for row in rows} == {("", False)}
+
+
+def test_parameters_come_from_an_argument_or_from_the_settings(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with world.watch() as calls:
+        world.sync("revenue_list_by_year", parameters={"years": [2021, 2022]})
+    assert {c.query["year"] for c in calls.all if "year" in c.query} == {"2021", "2022"}
+
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__PARAMETERS", '{"years": [2023]}')
+    with world.watch() as calls:
+        world.sync("revenue_list_by_year")
+    assert {c.query["year"] for c in calls.all if "year" in c.query} == {"2023"}
+
+
+def test_a_given_value_needs_no_parent(world: World) -> None:
+    item = items(world, world.division)[0]
+    with world.watch() as calls:
+        outcome = world.sync("stock_position", parameters={"item_ids": [item]})
+
+    assert outcome.exit_code == 0
+    assert {c.query["itemId"] for c in calls.to(STOCK)} == {f"guid'{item}'"}
+
+
+def test_a_function_without_any_value_says_which_setting_it_wants(world: World) -> None:
+    outcome = world.sync("preferred_mailbox_for_operation")
+
+    assert outcome.exit_code == 0
+    assert outcome.results[0].notes == ["no value to ask with: set parameters.operations"]
+    assert outcome.results[0].calls == 0
+
+
+def test_on_postgres_the_values_come_from_there(world: World, postgres: str) -> None:
+    world.pipeline = world.new_pipeline("postgres", dlt.destinations.postgres(postgres))
+    names = ("items", "stock_position", "revenue_list_by_year_and_status")
+    assert world.sync(*names).exit_code == 0
+    wanted = sum(
+        len(asked(world, STOCK, division, itemId=item))
+        for division in world.box.divisions
+        for item in items(world, division)
+    )
+    assert world.sql("SELECT count(*) FROM stock_position") == [(wanted,)]
+    gone = items(world, world.division)[0]
+    world.box.delete("logistics/Items", world.division, gone)
+    assert world.sync(*names).exit_code == 0
+    assert world.sql(f"SELECT count(*) FROM stock_position WHERE item_id = '{gone}'") == [(0,)]
+
+
+@pytest.mark.parametrize("where", ["argument", "environment", "file"])
+def test_the_source_takes_parameters_from_everywhere(
+    world: World, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    given = {"years": [2021, 2022]}
+    if where == "environment":
+        monkeypatch.setenv("SOURCES__EXACT_ONLINE__PARAMETERS", json.dumps(given))
+    if where == "file":
+        project = Path(os.environ["DLT_PROJECT_DIR"])
+        (project / ".dlt").mkdir()
+        text = "[sources.exact_online.parameters]\nyears = [2021, 2022]\n"
+        (project / ".dlt" / "config.toml").write_text(text)
+        monkeypatch.chdir(project)
+    with isolated_providers():
+        source = exact_online(
+            divisions=[world.division],
+            entities=["revenue_list_by_year"],
+            parameters=given if where == "argument" else None,
+            base_url=world.base_url,
+            client_id=world.settings.client_id,
+            client_secret=world.settings.client_secret,
+            redirect_uri=world.settings.redirect_uri,
+            token_storage=world.storage,
+            clock=world.clock,
+        )
+        with world.watch() as calls:
+            world.pipeline.run(source)
+
+    assert {c.query["year"] for c in calls.all if "year" in c.query} == {"2021", "2022"}
+
+
+@contextmanager
+def isolated_providers() -> Iterator[None]:
+    """Settings read anew: dlt reads its files once a process."""
+    context = Container()[PluggableRunContext]
+    context.reload_providers()
+    try:
+        yield
+    finally:
+        context.reload_providers()
+
+
+def test_a_parent_of_which_no_webhook_told_is_not_waited_for(world: World) -> None:
+    world.sync("items", "stock_position")
+    notices = {("stock_position", world.division): "a mark"}
+    outcome = world.sync("items", "stock_position", notices=notices)
+
+    assert outcome.exit_code == 0
+    assert [(r.entity, r.division) for r in outcome.results] == [("stock_position", world.division)]

@@ -1,0 +1,358 @@
+"""``start_by="timestamp"``: a first read begins where Exact says that a date begins; nothing stored goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from exact_source import exact_online
+from exact_source.engine.cursors import TIMESTAMP_OVERLAP
+from exact_source.source import run_of
+from tests.conftest import MakeWorld
+from tests.support.cli_fixtures import Cli, make_cli
+from tests.support.world import World, digits, feed_path
+
+__all__ = ["make_cli"]
+
+ENTITY = "sync_transaction_lines"
+PATH = feed_path(ENTITY)
+ASKED = "read/sync/Sync/SyncTimestamp"
+START = "2026-02-01"
+BY_TIMESTAMP: dict[str, Any] = {"start_date": START, "start_by": "timestamp"}
+NO_ROW = "SyncTimestamp names no row since start_date: all rows are read"
+
+
+@pytest.fixture
+def aged(make_world: MakeWorld) -> World:
+    """Lines of which the last few were changed since the date, far above the others in versions."""
+    world: World = make_world(companies=1)
+    age(world)
+    return world
+
+
+def age(world: World) -> None:
+    keys = world.keys(PATH)
+    world.box.touch(PATH, world.division, keys, modified=digits("2026-01-15"))
+    world.advance_versions(10 * TIMESTAMP_OVERLAP)
+    world.box.touch(PATH, world.division, keys[-5:], modified=digits("2026-02-03"))
+
+
+def is_young(row: Any) -> bool:
+    return bool(row["Modified"] >= digits(START))
+
+
+def began_at(calls: Sequence[Any]) -> list[str]:
+    return [call.query["$filter"] for call in calls if "$skiptoken" not in call.query]
+
+
+def test_a_first_read_begins_at_the_version_and_takes_fewer_calls(
+    aged: World, make_world: MakeWorld
+) -> None:
+    lines = len(aged.keys(PATH))
+    with aged.watch() as calls:
+        outcome = aged.sync(ENTITY, **BY_TIMESTAMP)
+
+    assert outcome.exit_code == 0
+    aged.assert_equal(ENTITY, only=is_young)
+    (asked,) = calls.to(ASKED)
+    assert asked.query == {
+        "modified": "datetime'2026-02-01T00:00:00'",
+        "endPoint": "'TransactionLines'",
+        "$select": "Modified,API,TimeStampAsBigInt",
+    }
+    first = min(row["Timestamp"] for row in aged.box.rows(PATH, aged.division) if is_young(row))
+    since = first - TIMESTAMP_OVERLAP
+    assert began_at(calls.to(PATH)) == [f"Timestamp gt {since}L"]
+    assert (len(calls.to(PATH)), lines // 6 + 1) == (1, 5)
+    (result,) = outcome.results
+    assert result.calls == 2
+    assert result.notes == [f"read from Timestamp {since} on, by SyncTimestamp for start_date"]
+
+    key, gone, *_ = aged.keys(PATH)[-5:]
+    aged.box.update(PATH, aged.division, key, {"Description": "new"})
+    aged.box.delete(PATH, aged.division, gone)
+    with aged.watch() as calls:
+        again = aged.sync(ENTITY, **BY_TIMESTAMP)
+    assert again.exit_code == 0
+    assert calls.to(ASKED) == []
+    aged.assert_equal(ENTITY, only=is_young)
+
+
+def test_without_being_asked_for_it_all_is_read_once(aged: World) -> None:
+    chosen: list[dict[str, Any]] = [{}, {"start_by": "modified"}]
+    for options in chosen:
+        aged.pipeline = aged.new_pipeline(folder=f"pipelines-{len(options)}")
+        with aged.watch() as calls:
+            aged.sync(ENTITY, start_date=START, full_refresh=[ENTITY], **options)
+        assert calls.to(ASKED) == []
+        assert began_at(calls.to(PATH)) == ["Timestamp gt 1L"]
+        aged.assert_equal(ENTITY, only=is_young)
+
+
+def test_older_rows_above_the_version_are_dropped(aged: World) -> None:
+    aged.box.touch(PATH, aged.division, aged.keys(PATH)[:3], modified=digits("2026-01-20"))
+    assert aged.sync(ENTITY, **BY_TIMESTAMP).exit_code == 0
+
+    aged.assert_equal(ENTITY, only=is_young)
+    assert len(aged.table(ENTITY)) == 5
+
+
+def test_the_overlap_reaches_below_the_version(make_world: MakeWorld) -> None:
+    world: World = make_world(companies=1)
+    keys = world.keys(PATH)
+    world.box.touch(PATH, world.division, keys, modified=digits("2026-01-15"))
+    world.advance_versions(10 * TIMESTAMP_OVERLAP)
+    # Written first and dated later: its version is below the one that Exact names.
+    world.box.touch(PATH, world.division, keys[:1], modified=digits("2026-02-20"))
+    world.advance_versions(TIMESTAMP_OVERLAP - 100)
+    world.box.touch(PATH, world.division, keys[1:2], modified=digits("2026-02-02"))
+    world.sync(ENTITY, **BY_TIMESTAMP)
+
+    world.assert_equal(ENTITY, only=is_young)
+    assert len(world.table(ENTITY)) == 2
+
+
+def test_what_lies_further_below_is_missed_until_start_by_is_modified(
+    make_world: MakeWorld,
+) -> None:
+    world: World = make_world(companies=1)
+    keys = world.keys(PATH)
+    world.box.touch(PATH, world.division, keys, modified=digits("2026-02-20"))
+    world.advance_versions(10 * TIMESTAMP_OVERLAP)
+    world.box.touch(PATH, world.division, keys[:1], modified=digits("2026-02-02"))
+    world.sync(ENTITY, **BY_TIMESTAMP)
+    assert [row["id"] for row in world.table(ENTITY)] == keys[:1]
+    outcome = world.sync(ENTITY, start_date=START)
+
+    assert outcome.results[0].notes == ["start_by is modified now: read anew"]
+    world.assert_equal(ENTITY, only=is_young)
+    assert len(world.table(ENTITY)) == len(keys)
+    assert world.sync(ENTITY, start_date=START).results[0].notes == []
+
+
+def test_a_date_after_all_rows_reads_all_and_says_so(aged: World) -> None:
+    with aged.watch() as calls:
+        outcome = aged.sync(ENTITY, start_date="2026-03-09", start_by="timestamp")
+
+    assert outcome.exit_code == 0
+    assert outcome.results[0].notes == [NO_ROW]
+    assert began_at(calls.to(PATH)) == ["Timestamp gt 1L"]
+    assert aged.table(ENTITY) == []
+    with aged.watch() as calls:
+        again = aged.sync(ENTITY, start_date="2026-03-09", start_by="timestamp")
+    assert (again.exit_code, calls.to(ASKED), again.results[0].notes) == (0, [], [])
+
+
+def test_of_an_entity_without_rows_it_is_asked_once(make_world: MakeWorld) -> None:
+    world: World = make_world(companies=1)
+    path = feed_path("projects")
+    for key in world.keys(path):
+        world.box.delete(path, world.division, key)
+    notes = []
+    with world.watch() as calls:
+        for _ in range(2):
+            outcome = world.sync("projects", **BY_TIMESTAMP)
+            assert outcome.exit_code == 0
+            notes.append(outcome.results[0].notes)
+
+    assert len(calls.to(ASKED)) == 1
+    assert notes == [[NO_ROW], []]
+
+
+@pytest.mark.parametrize("fault", ["400", "403", "404", "html"])
+def test_a_question_that_is_refused_reads_all_and_says_so(aged: World, fault: str) -> None:
+    aged.box.fault(fault, path=ASKED, times=12)
+    with aged.watch() as calls:
+        outcome = aged.sync(ENTITY, "projects", **BY_TIMESTAMP)
+
+    assert outcome.exit_code == 0
+    notes = [note for r in outcome.results for note in r.notes]
+    assert len(notes) == 2
+    assert all(note.endswith(": all rows are read") for note in notes)
+    assert any(("6 tries" if fault == "html" else fault) in note for note in notes)
+    # Who may not ask is not asked for each entity anew; a 400 may be about one of them.
+    assert len(calls.to(ASKED)) == {"400": 2, "403": 1, "404": 1, "html": 12}[fault]
+    for path in (PATH, feed_path("projects")):
+        assert began_at(calls.to(path)) == ["Timestamp gt 1L"]
+    aged.assert_equal(ENTITY, only=is_young)
+
+
+@pytest.mark.parametrize("deletes", ["hard", "soft"])
+def test_stored_rows_that_it_does_not_meet_stay(aged: World, deletes: Any) -> None:
+    """Rows are there from before: then all is read, as a pass that began later would not meet them."""
+    low = aged.keys(PATH)[0]
+    aged.sync(ENTITY, deletes=deletes)
+    held = {row["id"] for row in aged.table(ENTITY)}
+    for options in (BY_TIMESTAMP, {**BY_TIMESTAMP, "full_refresh": [ENTITY]}):
+        with aged.watch() as calls:
+            outcome = aged.sync(ENTITY, deletes=deletes, **options)
+        assert outcome.exit_code == 0
+        assert calls.to(ASKED) == []
+        assert {r.deleted for r in outcome.results} == {0}
+        assert {row["id"] for row in aged.table(ENTITY)} == held
+    assert low in held
+
+
+def test_rounds_go_on_from_the_version_and_remove_nothing(aged: World) -> None:
+    aged.box.touch(PATH, aged.division, aged.keys(PATH)[:13], modified=digits("2026-02-04"))
+    low, *_ = (row for row in aged.box.rows(PATH, aged.division) if is_young(row))
+    with aged.watch() as calls:
+        first = aged.one_round(ENTITY, round_pages=1, **BY_TIMESTAMP)
+        assert [r.status for r in first] == ["incomplete"]
+        assert len(aged.table(ENTITY)) == 6
+        aged.box.delete(PATH, aged.division, low["ID"])
+        assert aged.sync(ENTITY, **BY_TIMESTAMP).exit_code == 0
+
+    assert len(calls.to(ASKED)) == 1
+    assert aged.sync(ENTITY, **BY_TIMESTAMP).exit_code == 0
+    aged.assert_equal(ENTITY, only=is_young)
+
+
+def test_a_stored_row_that_the_chain_cannot_meet_stays(aged: World) -> None:
+    """One that came otherwise, such as from a backup, while the first read was under way."""
+    aged.box.touch(PATH, aged.division, aged.keys(PATH)[:13], modified=digits("2026-02-04"))
+    aged.one_round(ENTITY, round_pages=1, **BY_TIMESTAMP)
+    table = f"{aged.dataset}.{ENTITY}"
+    aged.sql(
+        f"INSERT INTO {table} SELECT * REPLACE ('other' AS id, TIMESTAMPTZ '2026-01-01' AS _synced_at)"
+        f" FROM {table} LIMIT 1"
+    )
+    outcome = aged.sync(ENTITY, **BY_TIMESTAMP)
+
+    assert outcome.exit_code == 0
+    assert {r.deleted for r in outcome.results} == {0}
+    assert "other" in {row["id"] for row in aged.table(ENTITY)}
+
+
+def test_the_version_is_asked_for_once_though_the_first_page_fails(aged: World) -> None:
+    aged.box.fault(503, path=PATH, times=6)
+    assert aged.sync(ENTITY, **BY_TIMESTAMP).exit_code != 0
+    with aged.watch() as calls:
+        outcome = aged.sync(ENTITY, **BY_TIMESTAMP)
+
+    assert outcome.exit_code == 0
+    assert calls.to(ASKED) == []
+    assert len(calls.to(PATH)) == 1
+    aged.assert_equal(ENTITY, only=is_young)
+
+
+def test_a_move_that_nobody_announced_reads_all(aged: World) -> None:
+    aged.sync(ENTITY, **BY_TIMESTAMP)
+    aged.box.state.store.move(aged.division)
+    key = aged.keys(PATH)[-1]
+    aged.box.update(PATH, aged.division, key, {"Description": "new"})
+    with aged.watch() as calls:
+        outcome = aged.sync(ENTITY, **BY_TIMESTAMP)
+
+    assert outcome.exit_code == 0
+    assert calls.to(ASKED) == []
+    assert began_at(calls.to(PATH))[1:] == ["Timestamp gt 1L"]
+    assert [row["description"] for row in aged.table(ENTITY) if row["id"] == key] == ["new"]
+
+
+def test_a_link_that_is_refused_begins_again_at_the_version(aged: World) -> None:
+    aged.box.touch(PATH, aged.division, aged.keys(PATH)[:13], modified=digits("2026-02-04"))
+    aged.one_round(ENTITY, round_pages=1, **BY_TIMESTAMP)
+    aged.box.fault(400, path=PATH)
+    with aged.watch() as calls:
+        outcome = aged.sync(ENTITY, **BY_TIMESTAMP)
+
+    assert outcome.exit_code == 0
+    assert calls.to(ASKED) == []
+    assert "Timestamp gt 1L" not in began_at(calls.to(PATH))
+    aged.assert_equal(ENTITY, only=is_young)
+
+
+def test_an_earlier_date_reads_all_anew(aged: World) -> None:
+    aged.sync(ENTITY, **BY_TIMESTAMP)
+    outcome = aged.sync(ENTITY, start_date="2026-01-01", start_by="timestamp")
+
+    assert outcome.results[0].notes == ["start_date is earlier than it was: read anew"]
+    aged.assert_equal(ENTITY)
+
+
+@pytest.mark.parametrize("entity", ["accounts", "material_issues", "journals"])
+def test_an_entity_that_exact_names_no_version_of_is_not_asked_about(
+    make_world: MakeWorld, entity: str
+) -> None:
+    """One that SyncTimestamp does not know, one whose rows have no Modified, one without sync feed."""
+    world: World = make_world(companies=1)
+    with world.watch() as calls:
+        assert world.sync(entity, **BY_TIMESTAMP).exit_code == 0
+    assert calls.to(ASKED) == []
+
+
+# -- what people type ------------------------------------------------------------------------------
+
+OPTIONS = (f"--entities={ENTITY}", f"--start-date={START}")
+
+
+@pytest.fixture
+def aged_cli(make_cli: Callable[..., Cli]) -> Cli:
+    cli = make_cli(companies=1)
+    age(cli.world)
+    return cli
+
+
+def planned(cli: Cli, *options: str) -> dict[str, Any]:
+    report = cli("plan", cli.destination, *OPTIONS, *options, "--json").json
+    (found,) = (s for s in report["order"] if s["entity"] == ENTITY)
+    return dict(found)
+
+
+def test_the_plan_counts_what_a_read_from_the_version_takes(aged_cli: Cli) -> None:
+    cli, world = aged_cli, aged_cli.world
+    lines = len(world.keys(PATH))
+    every = planned(cli)
+    assert (every["rows"], every["calls"]) == (lines, 1)
+    with world.watch() as calls:
+        late = planned(cli, "--start-by=timestamp")
+    assert (len(calls.to(ASKED)), len(calls.to(PATH))) == (1, 1)
+    assert (late["rows"], late["calls"]) == (5, 2)
+    (version,) = began_at(calls.to(PATH))
+    number = version.removeprefix("Timestamp gt ").removesuffix("L")
+    assert late["note"] == f"from Timestamp {number} on, by SyncTimestamp"
+
+    with world.watch() as calls:
+        result = cli("sync", cli.destination, *OPTIONS, "--start-by=timestamp", "--json")
+    assert result.code == 0
+    assert len(calls.to(ASKED) + calls.to(PATH)) == late["calls"]
+    assert began_at(calls.to(PATH)) == [version]
+
+
+def test_a_plan_says_that_exact_names_no_row(aged_cli: Cli) -> None:
+    lines = len(aged_cli.world.keys(PATH))
+    found = planned(aged_cli, "--start-date=2026-03-09", "--start-by=timestamp")
+    assert found["note"] == "SyncTimestamp names no row: all are read"
+    assert (found["rows"], found["calls"]) == (lines, 2)
+
+
+def test_a_plan_goes_on_where_the_read_began(aged_cli: Cli) -> None:
+    cli, world = aged_cli, aged_cli.world
+    world.box.touch(PATH, world.division, world.keys(PATH)[:13], modified=digits("2026-02-04"))
+    stopped = cli(
+        "sync",
+        cli.destination,
+        *OPTIONS,
+        "--start-by=timestamp",
+        "--round-pages=1",
+        "--max-calls=4",
+    )
+    assert stopped.code == 3
+    with world.watch() as calls:
+        found = planned(cli, "--start-by=timestamp")
+    assert calls.to(ASKED) == []
+    assert (found["rows"], found["note"]) == (12, "6 rows were read before")
+
+
+def test_the_settings_may_say_it(aged_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__START_BY", "timestamp")
+    with aged_cli.world.watch() as calls:
+        assert aged_cli("sync", aged_cli.destination, *OPTIONS).code == 0
+    assert len(calls.to(ASKED)) == 1
+    source = exact_online(start_date=START, token_storage=aged_cli.world.storage)
+    assert run_of(source).options.start_by == "timestamp"
+    refused = aged_cli("sync", aged_cli.destination, *OPTIONS, "--start-by=date")
+    assert (refused.code, "use modified or timestamp" in refused.err) == (2, True)

@@ -1,0 +1,117 @@
+"""Waits for what all streams need: who waits, why and until when is told, and a stop ends them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+
+from exact_source.client.call import Target
+from exact_source.engine.run import Run
+from exact_source.sync.runner import sync
+from tests.support.cli_fixtures import Cli, cli, make_cli
+from tests.support.world import MIDDAY, Clock, World
+
+__all__ = ["cli", "make_cli"]
+
+FAULTS = {"503": "HTTP 503, try 1", "429": "the calls of this minute are used up"}
+LISTS = {"system/Divisions": "divisions", "sync/Deleted": "deleted"}
+
+
+@dataclass
+class Wait:
+    """The first wait for a path, in which a person presses Ctrl-C."""
+
+    who: str = ""
+    until: float = 0.0
+    why: str = ""
+    calls: int = 0
+
+
+def stop_in_first_wait(world: World, run: Run, path: str) -> Wait:
+    wait = Wait()
+
+    def on_wait(target: Target, until: float, why: str) -> None:
+        if target.path == path and not run.rounds.stop_requested:
+            wait.who, wait.until, wait.why = target.name, until, why
+            wait.calls = len(world.box.requests)
+            run.rounds.stop_requested = True
+
+    run.rounds.on_wait = on_wait
+    return wait
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("path", LISTS)
+def test_a_stop_ends_the_wait_for_a_list_and_no_call_follows(
+    world: World, path: str, fault: str
+) -> None:
+    world.sync("journals")
+    world.box.fault(fault, path=path, times=99)
+    world.box.update(
+        "financial/Journals", world.other, world.keys("financial/Journals", world.other)[0],
+        {"Description": "changed"},
+    )  # fmt: skip
+    run = world.make_run()
+    wait = stop_in_first_wait(world, run, path)
+    outcome = world.sync_with(run, "journals", "accounts")
+
+    assert outcome.exit_code == 3
+    assert (wait.who, wait.why) == (LISTS[path], FAULTS[fault])
+    assert wait.until > run.started_at
+    # What the other company was sending by then.
+    assert len(world.box.requests) - wait.calls <= (path == "sync/Deleted")
+    world.box.state.faults.clear()
+    assert world.sync("journals", "accounts").exit_code == 0
+    world.assert_equal("journals")
+    world.assert_equal("accounts")
+
+
+def after_rows(run: Run, clock: Clock) -> Callable[[float], Awaitable[None]]:
+    """A sleep that moves the time only once rows were read: those of the other company, meanwhile."""
+    read, sleep = asyncio.Event(), clock.sleep
+    run.on_progress = lambda result: read.set() if result.rows else None
+
+    async def sleep_then(seconds: float) -> None:
+        await read.wait()
+        await sleep(seconds)
+
+    return sleep_then
+
+
+def test_a_wait_for_tombstones_ends_with_its_round_if_there_is_something_to_load(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.box.fault("503", path="sync/Deleted", division=world.division, times=4)
+    held: list[tuple[float, int]] = []
+
+    def on_round(number: int) -> None:
+        if number > 1:
+            held.append((run.clock.now() - run.started_at, len(world.table("accounts"))))
+
+    run = world.make_run(round_s=100.0)
+    monkeypatch.setattr(world.clock, "sleep", after_rows(run, world.clock))
+    with world.watch() as calls:
+        outcome = sync(world.pipeline, run, ["accounts", "contacts"], on_round=on_round)
+
+    assert outcome.exit_code == 0
+    assert held[0][0] < 110  # and not the quarter of an hour that the tries take
+    assert held[0][1] == len(world.keys("crm/Accounts", world.other))
+    assert len(calls.to("sync/Deleted", world.division)) == 5
+    world.assert_equal("accounts")
+    world.assert_equal("contacts")
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_wait_for_a_list_is_told_of_with_its_reason_and_its_end(cli: Cli, path: str) -> None:
+    cli.world.box.fault("503", path=path, division=cli.world.division, times=1)
+    cli.world.clock.sandbox.set(MIDDAY)
+    result = cli("sync", cli.destination, "--entities=accounts")
+
+    assert result.code == 0
+    said = f"{LISTS[path]} of division {cli.world.division} waits until 12:00:3"
+    (line,) = [line for line in result.err.splitlines() if "waits until" in line]
+    assert line.startswith(said)
+    assert line.endswith("UTC: HTTP 503, try 1")

@@ -1,0 +1,86 @@
+"""Whatever happens to a company and to those who load it: a sync that ends well holds the truth.
+
+Sequences of changes, faults, stopped and failed loads are made up by hypothesis, which shortens a
+failing one and prints it as a script. The core runs against the sandbox without sockets and without
+dlt (``tests/support/bench.py``); through dlt into databases, and with processes that are killed, they run in
+``test_convergence_dlt.py``. Which mistakes they find is held by ``test_convergence_mutants.py``.
+
+EXACT_CONVERGENCE_SEQUENCES sets how many sequences there are, EXACT_CONVERGENCE_SEED which ones.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import ClassVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.support.company_machine import Company
+
+SEQUENCES = int(os.environ.get("EXACT_CONVERGENCE_SEQUENCES", "1000"))
+FIRST_SEED = int(os.environ.get("EXACT_CONVERGENCE_SEED", "0"))
+SHARD = 125  # sequences
+STEPS = 20
+
+
+def run_sequences(number: int, count: int, *phases: Phase) -> Counter[str]:
+    """Sequences that a number stands for; the counts of what they did.
+
+    Raises:
+        AssertionError: If a sequence ends with other rows than the companies have.
+    """
+
+    class Numbered(Company):
+        tally: ClassVar[Counter[str]] = Counter()
+
+    seed(number)(Numbered)
+    run_state_machine_as_test(Numbered, settings=settings_for(count, STEPS, *phases))
+    return Numbered.tally
+
+
+def settings_for(sequences: int, steps: int, *phases: Phase) -> settings:
+    return settings(
+        max_examples=sequences,
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        phases=phases,
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+        report_multiple_bugs=False,
+    )
+
+
+class Mistaken(Company):
+    """What follows is another sequence than the company's."""
+
+    tally: ClassVar[Counter[str]] = Counter()
+
+    def teardown(self) -> None:
+        raise AssertionError("other rows than there are")
+
+
+def test_a_sequence_that_fails_prints_itself_as_a_script() -> None:
+    with pytest.raises(AssertionError) as failed:
+        run_state_machine_as_test(Mistaken, settings=settings_for(1, 3, Phase.generate))
+
+    script = "\n".join(failed.value.__notes__).splitlines()
+    assert "state = Mistaken()" in script
+    assert any(line.startswith("state.begin(") for line in script)
+    assert script[-1] == "state.teardown()"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("number", range(FIRST_SEED, FIRST_SEED + max(1, SEQUENCES // SHARD)))
+def test_a_sync_that_ends_well_holds_the_truth(number: int) -> None:
+    count = min(SHARD, SEQUENCES)
+    did = run_sequences(number, count, Phase.generate, Phase.shrink)
+
+    assert did["ends"] >= count
+    assert did["syncs"] >= 5 * count
+    assert did["complete"] >= 5 * count
+    assert did["compared"] >= 3 * count

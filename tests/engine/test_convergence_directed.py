@@ -1,0 +1,165 @@
+"""Sequences that chance hardly ever makes up, and the mistake that each of them finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from exact_source.client import withdrawn_columns as dropping
+from exact_source.engine import cursors
+from exact_source.engine import deletions as tombstones
+from exact_source.engine.cursors import Scan
+from exact_source.sandbox import Sandbox
+from tests.engine.test_convergence_mutants import Patch, attribute, without_overlap
+from tests.support.bench import Bench, small_box
+
+Change = Callable[[], None]
+
+ACCOUNTS = "crm/Accounts"
+FAR = 6_000  # row versions; more than are read again
+
+
+class Accounts:
+    """The accounts of a company, six at first, that are loaded by row version in pages of this size."""
+
+    def __init__(self, page_size: int) -> None:
+        self.box: Sandbox = small_box(
+            {"accounts": ACCOUNTS}, companies=1, sync_order="key", large_page_size=page_size
+        )
+        self.bench = Bench(self.box)
+        (self.division,) = self.box.divisions
+        self.store = self.box.state.store
+        self.keys: list[str] = [row["ID"] for row in self.box.rows(ACCOUNTS, self.division)]
+
+    def others_write(self, by: int) -> None:
+        for versions in (self.store._common, *self.store.versions.values()):
+            versions.last += by
+
+    def rename(self, position: int) -> None:
+        self.box.update(ACCOUNTS, self.division, self.keys[position], {"Name": "changed"})
+
+    def insert(self, key: str, **more: Any) -> None:
+        self.box.insert(ACCOUNTS, self.division, {"ID": key, "Name": "new", "Code": "77", **more})
+
+    def delete(self, position: int, tombstone: str) -> None:
+        """Delete a row; its tombstone has this key, which says where in the list it stands."""
+        self.box.delete(ACCOUNTS, self.division, self.keys[position])
+        table = self.store.table(self.division, "deleted")
+        newest = max(table.rows, key=lambda key: table.rows[key]["Timestamp"])
+        table.put({**table.remove(newest), "ID": tombstone})
+
+    def sync(self, change: Change | None = None, path: str = "sync/CRM/Accounts") -> None:
+        """Sync; the change happens once the first page of ``path`` has been read."""
+        begun, changes = len(self.box.requests), [change] if change else []
+
+        def during() -> None:
+            if changes and path in {r.path for r in self.box.requests[begun:]}:
+                changes.pop()()
+
+        results = self.bench.sync(["accounts"], during=during)
+        assert [r.status for r in results] == ["complete"]
+        assert not changes
+        self.box.clock.advance(60)
+
+    def assert_equal(self) -> None:
+        self.bench.assert_equal("accounts", "auto", [self.division])
+
+
+def guid(start: str) -> str:
+    return f"{start * 8}-0000-4000-8000-000000000000"
+
+
+def a_row_commits_late() -> None:
+    """Its version is below that of a row which was there first."""
+    company = Accounts(page_size=100)
+    company.others_write(100)
+    company.rename(0)
+    company.sync()
+    version = next(iter(company.bench.ledger.cursors.values())).value
+    assert version is not None
+    company.insert(guid("f"), Timestamp=version - 50)
+    company.rename(1)  # so that the next read does not come back empty, which is noticed
+    company.sync()
+    company.assert_equal()
+
+
+def a_row_changes_behind_the_reading() -> None:
+    """And long after it another one in front, so that the highest version met is far above the first."""
+    company = Accounts(page_size=2)
+
+    def change() -> None:
+        company.rename(0)
+        company.others_write(FAR)
+        company.rename(-1)
+
+    company.sync(change)
+    company.sync()
+    company.assert_equal()
+
+
+def a_row_goes_behind_the_reading_of_tombstones() -> None:
+    """And long after it another one, whose tombstone is still met."""
+    company = Accounts(page_size=2)
+    company.sync()
+    company.delete(0, guid("4"))
+    company.delete(1, guid("5"))
+
+    def change() -> None:
+        company.delete(2, guid("0"))
+        company.others_write(FAR)
+        company.delete(3, guid("f"))
+
+    company.sync(change, path="sync/Deleted")
+    company.sync()
+    company.assert_equal()
+
+
+def no_overlap_of_timestamp(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(cursors, "overlap", without_overlap("Timestamp"))
+
+
+def the_last_page_of_tombstones_counts(patch: pytest.MonkeyPatch) -> None:
+    read = dropping.read_list
+
+    async def backwards(*args: Any, **more: Any) -> list[Any]:
+        return list(reversed(await read(*args, **more)))
+
+    patch.setattr(tombstones, "read_list", backwards)
+
+
+# Sequence -> the mistake that it finds.
+MISTAKES: dict[Change, Patch] = {
+    a_row_commits_late: no_overlap_of_timestamp,
+    a_row_changes_behind_the_reading: attribute(Scan, "safe", property(lambda scan: scan.top)),
+    a_row_goes_behind_the_reading_of_tombstones: the_last_page_of_tombstones_counts,
+}
+each = pytest.mark.parametrize("sequence", MISTAKES, ids=lambda sequence: sequence.__name__)
+
+
+@each
+def test_such_a_sequence_ends_with_the_truth(sequence: Change) -> None:
+    sequence()
+
+
+@each
+def test_such_a_sequence_finds_its_mistake(
+    sequence: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MISTAKES[sequence](monkeypatch)
+    with pytest.raises(AssertionError, match=r"^accounts"):
+        sequence()
+
+
+def test_deletions_are_seen_after_a_move_that_only_the_versions_tell_of() -> None:
+    """A restored backup has no ``DivisionMoveDate``; its versions may be lower."""
+    company = Accounts(page_size=100)
+    company.delete(5, guid("5"))
+    company.sync()
+    company.store.move(company.division)
+    company.rename(0)
+    company.sync()
+    company.delete(1, guid("1"))
+    company.sync()
+    company.assert_equal()

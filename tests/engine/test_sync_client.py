@@ -1,0 +1,174 @@
+"""What one answer may look like, and what is done then; by a server that follows a script."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Any
+
+import httpx
+import pytest
+
+from exact_source.client.call import Target
+from exact_source.client.client import ANSWER_S, ATTEMPTS, ExactClient
+from exact_source.errors import AuthenticationError, LimitError, RemoteError
+from exact_source.odata.envelope import BrokenPageError
+from exact_source.sandbox.rules.faults import LOGIN_PAGE
+from tests.cli.test_pace import START, JumpingLoop, Jumps
+from tests.support.world import World
+
+DIVISION = 7
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer; without anything it is an empty list."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str = '{"d": []}'
+    after_s: float = 0.0
+
+
+def parse(body: bytes) -> Any:
+    """As pages are read."""
+    if body.startswith(b"<"):
+        raise BrokenPageError("a: the answer is HTML or XML", reason="markup")
+    return json.loads(body)
+
+
+class Tokens:
+    """A token for each time that the last one was rejected."""
+
+    def __init__(self) -> None:
+        self.rejected = 0
+
+    async def access_token(self) -> str:
+        return f"token {self.rejected}"
+
+    async def report_rejected(self, access_token: str, *, date: str | None = None) -> str:
+        del access_token, date
+        self.rejected += 1
+        return await self.access_token()
+
+
+class Script:
+    """Answers one call after the other with what is written; with empty lists once that is used up."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.calls: list[tuple[str, str, float]] = []
+
+    async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        token = headers["authorization"].removeprefix("Bearer ")
+        self.calls.append((scope["path"][1:], token, asyncio.get_running_loop().time()))
+        answer = self.answers.pop(0) if self.answers else Answer()
+        await asyncio.sleep(answer.after_s)
+        lines = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
+        start = {"type": "http.response.start", "status": answer.status, "headers": lines}
+        await send(start)
+        await send({"type": "http.response.body", "body": answer.body.encode()})
+
+
+@pytest.fixture
+def loop() -> Iterator[JumpingLoop]:
+    made = Jumps().new_loop()
+    yield made
+    made.close()
+
+
+def ask(loop: JumpingLoop, server: Script, *names: str) -> list[Any]:
+    """Ask for these endpoints of one division side by side, in this order of ranks."""
+
+    async def everything() -> list[Any]:
+        client = ExactClient(
+            Tokens(),
+            "http://exact",
+            clock=loop.jumps,
+            transport=httpx.ASGITransport(server),
+        )
+        gets = [
+            client.get(Target(DIVISION, name, name, rank), f"/{name}", parse)
+            for rank, name in enumerate(names or ("a",))
+        ]
+        try:
+            return await asyncio.gather(*gets, return_exceptions=True)
+        finally:
+            await client.close()
+
+    return loop.run_until_complete(everything())
+
+
+LOGIN_PAGES = [
+    Answer(401, HTML, LOGIN_PAGE),
+    Answer(302, {"Location": "/docs/Login.aspx?ReturnUrl=%2fapi"}, ""),
+    Answer(200, HTML, LOGIN_PAGE),
+]
+
+
+@pytest.mark.parametrize("page", LOGIN_PAGES, ids=lambda page: str(page.status))
+def test_a_login_page_says_that_the_token_is_no_good(loop: JumpingLoop, page: Answer) -> None:
+    server = Script(page)
+    assert ask(loop, server) == [{"d": []}]
+    assert [token for _, token, _ in server.calls] == ["token 0", "token 1"]
+    assert loop.time() < 1
+
+    server = Script(page, page, page)
+    (error,) = ask(loop, server)
+    assert isinstance(error, AuthenticationError)
+    assert len(server.calls) == 2
+
+
+def test_another_page_is_no_answer_and_asked_for_again(loop: JumpingLoop) -> None:
+    page = Answer(200, HTML, "<html>Exact Online is currently unavailable</html>")
+    server = Script(page)
+    assert ask(loop, server) == [{"d": []}]
+    assert [token for _, token, _ in server.calls] == ["token 0", "token 0"]
+
+
+@pytest.mark.parametrize("status", [408, 500, 503])
+@pytest.mark.parametrize("text", ["1200", formatdate(START + 1200, usegmt=True)])
+def test_a_server_that_says_when_to_come_back_is_believed(
+    loop: JumpingLoop, status: int, text: str
+) -> None:
+    server = Script(Answer(status, {"Retry-After": text}))
+    assert ask(loop, server) == [{"d": []}]
+    (_, _, first), (_, _, second) = server.calls
+    assert 1199 <= second - first <= 1202
+
+
+def test_an_endpoint_in_trouble_lets_the_others_of_its_division_pass(loop: JumpingLoop) -> None:
+    server = Script(Answer(503))
+    assert ask(loop, server, "a", "b", "c") == [{"d": []}] * 3
+    assert [name for name, _, _ in server.calls] == ["a", "b", "c", "a"]
+
+
+def test_an_answer_that_never_ends_is_given_up(loop: JumpingLoop) -> None:
+    server = Script(*[Answer(after_s=10 * ANSWER_S)] * ATTEMPTS)  # each byte comes in time
+    (error,) = ask(loop, server)
+    assert isinstance(error, RemoteError)
+    assert "TimeoutError" in str(error)
+    assert len(server.calls) == ATTEMPTS
+
+
+def test_an_hour_of_others_calls_is_no_failure(loop: JumpingLoop) -> None:
+    server = Script(*[Answer(429)] * 99)
+    (error,) = ask(loop, server)
+    assert isinstance(error, LimitError)
+    assert "others" in str(error)
+    assert loop.time() > 3600
+
+
+def test_a_refusal_of_the_question_who_asks_is_waited_out_minute_by_minute(world: World) -> None:
+    world.box.fault("429", path="current/Me", times=3)
+    before = world.clock.sandbox.now()
+    with world.watch() as calls:
+        assert world.sync("journals").exit_code == 0
+
+    assert calls.statuses("current/Me") == [429, 429, 429, 200]
+    assert world.clock.sandbox.now() - before >= 3 * 60

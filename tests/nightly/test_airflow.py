@@ -1,0 +1,209 @@
+"""The DAG of ``pipelines/airflow_dag.py`` run by Airflow itself, and what its tasks tell Airflow."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+import dlt
+import psycopg2
+import pytest
+from cryptography.fernet import Fernet
+
+from exact_source.auth import SqlTokenStorage
+from exact_source.sync.pipeline_lock import only_one
+from tests.conftest import MakeWorld
+from tests.support.airflow_kit import Airflow, postgres_connection, tell_real_time
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+PAGE = (Path(__file__).parents[2] / "docs" / "airflow.md").read_text()
+# A command goes on to the next one, or to the end of its block.
+COMMANDS = [
+    shlex.split(text)
+    for text in re.findall(
+        r"^ *(airflow (?:.|\n)+?)(?=\n *(?:airflow|```))", PAGE.replace("\\\n", " "), re.MULTILINE
+    )
+]
+
+# Calls the function of the mapped task, and shows what it raises for Airflow to act upon.
+TASK = """
+import runpy, sys, json, os
+from airflow.sdk import Context
+assert "task_reschedule_count" in Context.__annotations__  # the task reads it, if it is there
+from airflow.sdk.exceptions import (
+    AirflowException, AirflowFailException, AirflowRescheduleException,
+)
+dag = runpy.run_path(sys.argv[1])["dag"]
+function = dag.get_task("sync_group").python_callable
+for group in json.loads(sys.argv[2]):
+    try:
+        said = {"returned": function(group)}
+    except AirflowRescheduleException as error:
+        said = {"again": error.reschedule_date.timestamp()}
+    except AirflowFailException as error:
+        said = {"fail": str(error)}
+    except AirflowException as error:
+        said = {"retry": str(error)}
+    said["left"] = [name for name in os.environ if name.startswith("SOURCES__")]
+    print("SAID", json.dumps(said))
+"""
+
+
+@pytest.fixture
+def airflow(make_world: MakeWorld, tmp_path: Path) -> Airflow:
+    world = make_world(companies=3)
+    world.box.state.limits.minute_limit = 1000
+    tell_real_time(world)
+    warehouse = {"conn_type": "duckdb", "host": str(tmp_path / "exact.duckdb")}
+    return Airflow(tmp_path / "airflow", world, warehouse)
+
+
+def test_the_commands_of_the_page_bring_all_companies_up_to_date(
+    airflow: Airflow, postgres: str
+) -> None:
+    """Airflow 3 gives a cron schedule a data interval of no length, which must not matter."""
+    world = airflow.world
+    airflow.is_set_up, airflow.token_url = False, postgres
+    airflow.token_key = Fernet.generate_key().decode()
+    tokens = world.storage.get_tokens()
+    assert tokens is not None
+    SqlTokenStorage(postgres, key=airflow.token_key).save_tokens(tokens)
+    airflow.write_dag("exact_online", groups=2, entities=["accounts", "items"], pool="exact_online")
+    assert airflow.run("db", "migrate").returncode == 0
+    said = {}
+    for command in COMMANDS:
+        done = airflow.run(*filled_in(command, airflow, postgres_connection(postgres)))
+        assert done.returncode == 0, f"{command[1:3]}: {done.stdout[-3000:]}"
+        said[" ".join(command[1:3])] = done.stdout
+
+    assert list(said) == ["connections add", "pools set", "dags test", "dags unpause"]
+    assert "state=success" in said["dags test"]
+    assert said["dags test"].count("'loads': 1") == 2
+    world.pipeline = world.new_pipeline(destination=dlt.destinations.postgres(postgres))
+    world.assert_equal("accounts")
+    assert world.sql("SELECT count(*) FROM exact_online._dlt_loads") == [(2,)]
+
+
+def filled_in(command: list[str], airflow: Airflow, warehouse: dict[str, Any]) -> list[str]:
+    """A command of the page with this test's places and secrets in it."""
+    app = airflow.app_connection
+    given = {
+        "--conn-login": app["login"],
+        "--conn-password": app["password"],
+        "--conn-extra": json.dumps(app["extra"]),
+        "--conn-json": json.dumps(warehouse),
+    }
+    pairs = zip(["", *command], command, strict=False)
+    return [given.get(option, word) for option, word in pairs][1:]
+
+
+def tell(airflow: Airflow, *groups: list[int]) -> list[dict[str, Any]]:
+    """What the task of each group tells Airflow, run one after the other."""
+    given = [{"name": f"{n}_of_9", "divisions": codes} for n, codes in enumerate(groups)]
+    dag = str(airflow.home / "dags" / "books.py")
+    done = airflow.run("-c", TASK, dag, json.dumps(given))
+    said = [line for line in done.stdout.splitlines() if line.startswith("SAID ")]
+    assert len(said) == len(groups), done.stdout + done.stderr
+    return [json.loads(line.removeprefix("SAID ")) for line in said]
+
+
+def test_airflow_is_told_when_a_task_can_go_on(airflow: Airflow) -> None:
+    world = airflow.world
+    box, (a, b, c) = world.box, world.box.divisions
+    airflow.write_dag(entities=["accounts"])
+    box.state.limits.daily_limit = 4
+    midnight = (box.clock.now() // 86_400 + 1) * 86_400
+
+    said = tell(airflow, [a], [a], [b, c], [1])
+
+    assert said[0]["returned"]["rows"] == len(box.rows("crm/Accounts", a))
+    assert midnight <= said[1]["again"] <= midnight + 5  # the calls of the day are used up
+    assert said[2]["returned"]["loads"] == 1
+    assert "division 1: Exact Online answered 403" in said[3]["fail"]
+
+
+def test_a_task_fails_at_once_where_a_person_is_needed_and_is_retried_where_time_helps(
+    airflow: Airflow,
+) -> None:
+    world = airflow.world
+    airflow.write_dag(entities=["accounts"])
+    world.box.clock.set(time.time() - 900)
+    world.login()  # with a token that is due by now
+    world.base_url = "http://127.0.0.1:9"  # where nobody listens
+    (said,) = tell(airflow, [world.division])
+    assert "Exact Online could not be reached" in said["retry"]
+
+    (world.folder / "tokens.json").unlink()
+    (said,) = tell(airflow, [world.division])
+    assert "exact-source login" in said["fail"]
+    assert said["left"] == []  # the settings of a connection are not left to the next task
+
+
+def test_settings_that_a_connection_lacks_come_from_elsewhere(
+    airflow: Airflow, postgres: str
+) -> None:
+    """A password may hold whatever an address may not."""
+    box = airflow.world.box
+    airflow.app = {"login": None, "password": None}
+    airflow.variables = {
+        "SOURCES__EXACT_ONLINE__CLIENT_ID": box.client_id,
+        "SOURCES__EXACT_ONLINE__CLIENT_SECRET": box.client_secret,
+    }
+    airflow.warehouse = postgres_connection(postgres) | {"password": "p@ss/w%rd:?#"}
+    airflow.write_dag(entities=["accounts"])
+
+    (said,) = tell(airflow, box.divisions)
+
+    truth = sum(len(box.rows("crm/Accounts", d)) for d in box.divisions)
+    assert said["returned"]["rows"] == truth
+    assert sorted(said["left"]) == sorted(airflow.variables)
+    with psycopg2.connect(postgres) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM exact_online.accounts")
+        assert cursor.fetchone() == (truth,)
+
+
+def test_a_warehouse_of_another_kind_is_refused(airflow: Airflow) -> None:
+    airflow.warehouse = {"conn_type": "mysql", "host": "127.0.0.1", "password": "not shown"}
+    airflow.write_dag(entities=["accounts"])
+
+    with airflow.world.watch() as calls:
+        (said,) = tell(airflow, [airflow.world.division])
+
+    assert said["fail"].startswith("connection exact_warehouse is of type mysql; use duckdb or")
+    assert calls.all == []
+
+
+def test_another_number_of_groups_fails_unless_it_is_meant(airflow: Airflow) -> None:
+    world = airflow.world
+    world.pipeline = dlt.pipeline(
+        "exact_online_0_of_8",
+        destination=dlt.destinations.duckdb(airflow.warehouse["host"]),
+        dataset_name=world.dataset,
+        pipelines_dir=str(airflow.home),
+    )
+    assert world.sync("accounts").exit_code == 0
+    airflow.write_dag(entities=["accounts"])
+    (refused,) = tell(airflow, [world.division])
+    airflow.write_dag(entities=["accounts"], regroup=True)
+    (anew,) = tell(airflow, [world.division])
+
+    assert "in 8 groups of divisions, not in 9" in refused["fail"]
+    assert anew["returned"]["rows"] == len(world.box.rows("crm/Accounts", world.division))
+
+
+def test_a_task_that_airflow_lost_and_that_goes_on_is_not_run_twice_at_once(
+    airflow: Airflow,
+) -> None:
+    airflow.write_dag(entities=["accounts"])
+    with only_one("exact_online_0_of_9", 0.0, airflow.home / "dlt" / "pipelines"):
+        before = time.time()
+        with airflow.world.watch() as calls:
+            (said,) = tell(airflow, [airflow.world.division])
+
+    assert said["again"] >= before + 60
+    assert calls.all == []

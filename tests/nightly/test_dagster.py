@@ -1,0 +1,279 @@
+"""The definitions of ``pipelines/dagster_defs.py`` run by Dagster itself; docs/dagster.md as it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.conftest import MakeWorld
+from tests.support.environments import environment
+from tests.support.world import World
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "dagster.md").read_text()
+ENTITIES = ["accounts", "deleted", "divisions", "journals"]
+
+
+@dataclass
+class Dagster:
+    """An installation with a copy of the definitions in its folder."""
+
+    world: World
+    home: Path
+
+    def __post_init__(self) -> None:
+        self.python = environment(
+            "dagster", ROOT / "tests" / "support" / "dagster_requirements.txt"
+        )
+        self.home.mkdir()
+        shutil.copy(ROOT / "pipelines" / "dagster_defs.py", self.home)
+        (yaml,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+        (self.home / "dagster.yaml").write_text(f"{yaml}telemetry:\n  enabled: false\n")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if k in {"LANG", "LC_ALL", "TMPDIR"}}
+        box = self.world.box
+        settings = {
+            "base_url": self.world.base_url,
+            "client_id": box.client_id,
+            "client_secret": box.client_secret,
+            "token_file": str(self.world.folder / "tokens.json"),
+        }
+        return kept | {
+            "PATH": f"{self.python.parent}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(self.home),
+            "DLT_DATA_DIR": str(self.home / "dlt"),  # root's is not in its home
+            "PYTHONPATH": str(ROOT),
+            "DAGSTER_HOME": str(self.home),
+            "RUNTIME__DLTHUB_TELEMETRY": "false",
+            **{f"SOURCES__EXACT_ONLINE__{k.upper()}": v for k, v in settings.items()},
+        }
+
+    @contextmanager
+    def driver(self) -> Iterator[Any]:
+        """Takes orders such as ``("run", partition="1000123")``, all in one process."""
+        command = [
+            str(self.python),
+            str(ROOT / "tests" / "support" / "dagster_driver.py"),
+            str(self.home),
+        ]
+        log = self.home / "driver.log"
+        with log.open("w") as stderr, subprocess.Popen(
+            [*command, json.dumps({"entities": ENTITIES})], cwd=self.home, env=self.environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True,
+        ) as process:  # fmt: skip
+            assert process.stdin is not None
+            assert process.stdout is not None
+
+            def order(do: str, **arguments: Any) -> Any:
+                process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")  # type: ignore[union-attr]
+                process.stdin.flush()  # type: ignore[union-attr]
+                line = process.stdout.readline()  # type: ignore[union-attr]
+                assert line, log.read_text()[-3000:]
+                return json.loads(line)
+
+            yield order
+            process.stdin.close()
+
+    @property
+    def log(self) -> str:
+        return (self.home / "driver.log").read_text()
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.home / "exact.duckdb")) as database:
+            return database.execute(statement).fetchall()
+
+
+@pytest.fixture
+def dagster(make_world: MakeWorld, tmp_path: Path) -> Dagster:
+    world = make_world(page_size=60, large_page_size=1000)
+    world.box.state.limits.minute_limit = 1000
+    world.box.clock.set(time.time())  # Dagster runs by the computer's own clock
+    world.box.clock.run()
+    world.login()
+    return Dagster(world, tmp_path / "dagster")
+
+
+def narrow(dagster: Dagster, *replacements: tuple[str, str]) -> None:
+    """Few entities, so that a test takes seconds."""
+    file = dagster.home / "dagster_defs.py"
+    text = file.read_text()
+    for old, new in (
+        ('duckdb("exact.duckdb")', 'duckdb("exact.duckdb"), entities=["accounts"]'),
+        *replacements,
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    file.write_text(text)
+
+
+def truth(world: World, path: str) -> dict[int, int]:
+    return {division: len(world.box.rows(path, division)) for division in world.box.divisions}
+
+
+def test_a_tick_its_runs_and_the_checks(dagster: Dagster) -> None:
+    world, (first, second) = dagster.world, map(str, dagster.world.box.divisions)
+    with dagster.driver() as order:
+        assert order("tick") == [first, second]
+        runs = [order("run", partition=partition) for partition in (first, second)]
+        good = order("checks")
+        world.box.update("crm/Accounts", int(first), world.keys("crm/Accounts")[0], {"Name": "New"})
+        again = order("run", partition=first, selection=["accounts"])
+        order("under_way", partition=first)
+        assert order("tick") == [second]
+        stale = order("checks", stale_hours=0)
+    rows = dict(dagster.sql("SELECT division, count(*) FROM exact_online.accounts GROUP BY 1"))
+
+    assert [(r["success"], r["partitions"]) for r in runs] == [(True, [first]), (True, [second])]
+    assert all(sorted(r["assets"]) == ENTITIES for r in runs)
+    accounts = [r["assets"]["accounts"] for r in runs]
+    assert rows == truth(world, "crm/Accounts")
+    assert [(a["rows"], a["calls"], a["feed"]) for a in accounts] == [
+        (n, 1, "sync") for n in rows.values()
+    ]
+    assert (again["assets"].keys(), again["assets"]["accounts"]["rows"]) == ({"accounts"}, 1)
+    assert int(again["assets"]["accounts"]["cursor"]) > int(accounts[0]["cursor"])
+    assert all(check["passed"] for check in good.values())
+    assert sorted(good) == sorted(f"{e}.{c}" for e in ENTITIES for c in ("fresh", "counted"))
+    assert good["accounts.counted"]["rows"] == sum(rows.values())
+    assert not stale["accounts.fresh"]["passed"]
+    assert stale["accounts.fresh"]["stale_divisions"] == f"{first}, {second}"
+    assert [r.status for r in world.box.token_requests if r.grant_type == "refresh_token"] in (
+        [],
+        [200],
+    )
+
+
+def test_the_checks_know_which_divisions_are_open(dagster: Dagster) -> None:
+    world, (first, second) = dagster.world, map(str, dagster.world.box.divisions)
+    with dagster.driver() as order:
+        before = order("checks")
+        world.box.block_division(int(second))
+        assert order("tick") == [first]
+        order("run", partition=first)
+        good = order("checks")
+        world.box.block_division(int(second), 0)
+        order("tick")
+        new = order("checks")
+
+    assert not any(before[f"{e}.fresh"]["passed"] for e in ENTITIES)  # there is no table yet
+    assert all(before[f"{e}.counted"]["passed"] for e in ENTITIES)
+    assert (good["accounts.fresh"]["passed"], good["accounts.fresh"]["divisions"]) == (True, 1)
+    assert (new["accounts.fresh"]["passed"], new["divisions.fresh"]["passed"]) == (False, True)
+    assert new["accounts.fresh"]["stale_divisions"] == second  # not yet synced
+
+
+def test_what_goes_wrong_is_left_out_retried_or_fails(dagster: Dagster) -> None:
+    world, first = dagster.world, str(dagster.world.division)
+    with dagster.driver() as order:
+        assert first in order("tick")
+        world.box.deny(int(first), "financial/Journals", "403")
+        refused = order("run", partition=first)
+        world.box.block_division(world.other)
+        order("tick")
+        in_licence = order("checks")
+        dagster.sql(
+            "INSERT INTO exact_online._exact_syncs SELECT * REPLACE ('complete' AS status, "
+            "ended_at - INTERVAL 1 HOUR AS ended_at) FROM exact_online._exact_syncs "
+            "WHERE entity = 'journals'"
+        )
+        taken_away = order("checks", stale_hours=0)
+        dagster.sql("INSERT INTO exact_online.accounts SELECT * FROM exact_online.accounts LIMIT 1")
+        checks = order("checks")
+        (world.folder / "tokens.json").unlink()
+        (world.folder / "tokens.json").mkdir()  # cannot be read
+        retried = order("run", partition=first)
+        (world.folder / "tokens.json").rmdir()
+        failed = order("run", partition=first)
+
+    assert refused["success"]
+    assert sorted(refused["assets"]) == [e for e in ENTITIES if e != "journals"]
+    assert f"journals of division {first}" in dagster.log
+    assert (checks["accounts.counted"]["passed"], checks["accounts.counted"]["duplicates"]) == (
+        False,
+        1,
+    )
+    assert in_licence["journals.fresh"]["passed"]
+    assert in_licence["journals.fresh"]["refused_divisions"] == first
+    assert taken_away["journals.fresh"]["stale_divisions"] == first
+    assert (retried["success"], retried["retries"]) == (False, 3)
+    assert (failed["success"], failed["retries"]) == (False, 0)
+    assert "exact-source login" in failed["error"]
+    assert world.box.client_secret not in dagster.log + failed["error"]
+
+
+def test_the_commands_of_the_page(dagster: Dagster) -> None:
+    world = dagster.world
+    install, validate, develop, materialize = re.findall(
+        r"^(?:pip|dagster) .*$", PAGE, re.MULTILINE
+    )
+    assert "exact-source[dagster]" in install
+    # It is a web server, which is not installed here, and the daemon, which test_the_daemon_... runs.
+    assert develop == "dagster dev -f dagster_defs.py"
+    narrow(dagster)
+    add = (
+        "import dagster as dg, sys; "
+        "dg.DagsterInstance.get().add_dynamic_partitions('exact_online_divisions', sys.argv[1:])"
+    )
+    subprocess.run(
+        [str(dagster.python), "-c", add, str(world.division)],
+        env=dagster.environment, check=True, capture_output=True,
+    )  # fmt: skip
+    for command in (validate, materialize):
+        done = subprocess.run(
+            command.replace("1000123", str(world.division)), shell=True, cwd=dagster.home,
+            env=dagster.environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+
+    found = dagster.sql("SELECT count(*) FROM exact_online.accounts")
+    assert found == [(truth(world, "crm/Accounts")[world.division],)]
+
+
+@pytest.mark.skipif("EXACT_TEST_PROOFS" not in os.environ, reason="takes two minutes: make proofs")
+def test_the_daemon_starts_the_runs_of_a_tick(dagster: Dagster) -> None:
+    """By the computer's clock, because the daemon knows no other: up to a minute until the tick."""
+    narrow(dagster, ('cron: str = "15 * * * *"', 'cron: str = "* * * * *"'))
+    start = "dagster schedule start exact_online_schedule -f dagster_defs.py"
+    subprocess.run(
+        start,
+        shell=True,
+        cwd=dagster.home,
+        env=dagster.environment,
+        check=True,
+        capture_output=True,
+    )
+    watch = (
+        "import dagster as dg, time\n"
+        "instance = dg.DagsterInstance.get()\n"
+        "done = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS])\n"
+        "while len({r.tags['dagster/partition'] for r in instance.get_runs(done)}) < 2:\n"
+        "    time.sleep(1)\n"
+    )
+    with subprocess.Popen(
+        [str(dagster.python.with_name("dagster-daemon")), "run", "-f", "dagster_defs.py"],
+        cwd=dagster.home, env=dagster.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as daemon:  # fmt: skip
+        try:
+            subprocess.run(
+                [str(dagster.python), "-c", watch], env=dagster.environment, check=True, timeout=300
+            )
+        finally:
+            daemon.terminate()
+    rows = dict(dagster.sql("SELECT division, count(*) FROM exact_online.accounts GROUP BY 1"))
+    assert rows == truth(dagster.world, "crm/Accounts")

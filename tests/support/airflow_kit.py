@@ -1,0 +1,173 @@
+"""Airflow in an environment of its own, pointed at a sandbox and a warehouse; holds no tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.support.environments import environment
+from tests.support.world import World
+
+ROOT = Path(__file__).parents[2]
+REQUIREMENTS = ROOT / "tests" / "support" / "airflow_requirements.txt"
+DAG = """
+import datetime, sys
+sys.path.insert(0, {pipelines!r})
+from airflow_dag import exact_online_dag
+dag = exact_online_dag({name!r}, **{settings!r})
+"""
+
+
+@dataclass
+class Airflow:
+    """An installation with DAGs that ``pipelines/airflow_dag.py`` makes.
+
+    Attributes:
+        home: Its folder.
+        world: The sandbox, which tells the same time as the computer.
+        warehouse: Airflow connection, as JSON.
+        token_url: Database of tokens and leases; ``None``: tokens in a file, and no leases.
+        token_key: With which the tokens in the database are encrypted.
+        variables: More of the environment.
+        app: What the connection of the app has instead.
+        is_set_up: Whether its connections are there; else they are added by commands.
+    """
+
+    home: Path
+    world: World
+    warehouse: dict[str, Any]
+    token_url: str | None = None
+    token_key: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
+    app: dict[str, Any] = field(default_factory=dict)
+    is_set_up: bool = True
+
+    def __post_init__(self) -> None:
+        self.python = environment("airflow", REQUIREMENTS)
+        (self.home / "dags").mkdir(parents=True)
+
+    def write_dag(self, name: str = "books", **settings: Any) -> None:
+        """A DAG, as somebody would who copied the file."""
+        text = DAG.format(name=name, pipelines=str(ROOT / "pipelines"), settings=settings)
+        (self.home / "dags" / f"{name}.py").write_text(text)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if k in {"PATH", "LANG", "LC_ALL", "TMPDIR"}}
+        connections = {
+            "AIRFLOW_CONN_EXACT_ONLINE": json.dumps(self.app_connection),
+            "AIRFLOW_CONN_EXACT_WAREHOUSE": json.dumps(self.warehouse),
+        }
+        return kept | {
+            "HOME": str(self.home),
+            "DLT_DATA_DIR": str(self.home / "dlt"),  # root's is not in its home
+            "PYTHONPATH": str(ROOT),
+            "RUNTIME__DLTHUB_TELEMETRY": "false",
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.home / "dags"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
+            **(connections if self.is_set_up else {}),
+            **self.variables,
+        }
+
+    @property
+    def app_connection(self) -> dict[str, Any]:
+        """The connection of the app."""
+        extra = {
+            "base_url": self.world.base_url,
+            "redirect_uri": self.world.box.redirect_uri,
+            "token_file": str(self.world.folder / "tokens.json"),
+        }
+        if self.token_url:
+            shared = {"token_storage": "sql", "token_url": self.token_url, "leases": "true"}
+            extra |= {**shared, "token_key": self.token_key}
+        app = {
+            "conn_type": "generic",
+            "login": self.world.box.client_id,
+            "password": self.world.box.client_secret,
+            "extra": extra,
+        }
+        return app | self.app
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A command of Airflow's, or with ``-c`` of its Python."""
+        module = () if command[0] == "-c" else ("-m", "airflow")
+        return subprocess.run(
+            [str(self.python), *module, *command],
+            env=self.environment, cwd=self.home, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    @contextmanager
+    def background(
+        self, *command: str, log: str, **variables: str
+    ) -> Iterator[subprocess.Popen[Any]]:
+        """A service of Airflow's, with its children, until the end of the block."""
+        with (self.home / f"{log}.log").open("w") as output:
+            process = subprocess.Popen(
+                [str(self.python), "-m", *command],
+                env=self.environment | variables, cwd=self.home, stdout=output, stderr=output,
+                start_new_session=True,
+            )  # fmt: skip
+            try:
+                yield process
+            finally:
+                kill_session(process)
+
+
+def kill_session(process: subprocess.Popen[Any]) -> None:
+    """Kill -9 a process that leads a session, and all it started: a machine that is gone.
+
+    By session and not by group: Airflow gives each task a group of its own.
+    """
+    while members := [pid for pid in _processes() if _session(pid) == process.pid]:
+        for pid in members:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+        time.sleep(0.05)
+
+
+def _processes() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+
+
+def _session(pid: int) -> int | None:
+    """Of a process that lives; those that only wait to be fetched count as gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else int(fields[3])
+
+
+def tell_real_time(world: World) -> None:
+    """For what cannot be told a time: the sandbox's clock shows the computer's."""
+    world.box.clock.set(time.time())
+    world.box.clock.run()
+    world.login()
+
+
+def postgres_connection(dsn: str) -> dict[str, Any]:
+    """An Airflow connection to a database."""
+    place = urlsplit(dsn)
+    return {
+        "conn_type": "postgres",
+        "host": place.hostname,
+        "port": place.port,
+        "login": place.username,
+        "password": place.password,
+        "schema": place.path.strip("/"),
+    }
+
+
+__all__ = ["ROOT", "Airflow", "kill_session", "postgres_connection", "tell_real_time"]

@@ -1,0 +1,382 @@
+"""The core without dlt and without sockets, so that a thousand sequences take minutes.
+
+``Ledger`` stands for the destination: it merges a load as dlt's delete-insert strategy does (one row
+per key by the column that sorts, then deletions), and commits cursors with it. What dlt itself does
+with a load is tested by ``tests/flow``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import httpx
+import pyarrow as pa
+from dlt.common.schema.typing import TColumnSchema
+from starlette.requests import Request
+
+from exact_source.catalogue import load_catalogue
+from exact_source.catalogue.feeds import plan_feeds
+from exact_source.client.client import ExactClient
+from exact_source.client.limits import Limits
+from exact_source.engine.cursors import Cursor
+from exact_source.engine.result import StreamResult
+from exact_source.engine.run import Run
+from exact_source.engine.shape import Shape
+from exact_source.engine.stream import Stream
+from exact_source.errors import ExactError
+from exact_source.loading.tables import column_hint
+from exact_source.loading.warehouse import Stored
+from exact_source.sandbox import Sandbox
+from exact_source.sandbox.http.data import DataCalls
+from exact_source.source import make_options
+from tests.support.world import Clock, assert_same_rows, expected_rows, make_box
+
+BASE_URL = "http://127.0.0.1:1"
+MARKS = {"_synced_at", "_deleted_at"}
+Row = dict[str, Any]
+
+
+class Stopped(OSError):  # noqa: N818 (no error: it is ordered, and as little a stream's as a disk)
+    """The process is gone."""
+
+
+class Tokens:
+    """A connection that never gives trouble: any token is good, for ever."""
+
+    def __init__(self, box: Sandbox) -> None:
+        oauth: Any = box.state.oauth
+        connection = oauth.new_connection()
+        oauth.connection_of = lambda _token: connection
+
+    async def access_token(self) -> str:
+        return "token"
+
+    async def report_rejected(self, access_token: str, *, date: str | None = None) -> str:
+        raise AssertionError("a token was rejected")
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """The sandbox without a socket: what would break a connection breaks it here."""
+
+    def __init__(self, box: Sandbox) -> None:
+        self._calls = DataCalls(box.state)
+        self.before_call: Callable[[], None] = lambda: None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.before_call()
+        url = request.url
+        scope = {
+            "type": "http", "method": request.method, "scheme": url.scheme, "root_path": "",
+            "server": (url.host, url.port), "path": url.path, "query_string": url.query,
+            "headers": [(name.lower(), value) for name, value in request.headers.raw],
+            "path_params": {"path": url.path.removeprefix("/api/v1/")},
+        }  # fmt: skip
+        answer = await self._calls(Request(scope, _nothing_sent))
+        if not answer.status_code:
+            raise httpx.RemoteProtocolError("dropped")
+        body = httpx.ByteStream(bytes(answer.body))
+        return httpx.Response(answer.status_code, headers=answer.raw_headers, stream=body)
+
+
+async def _nothing_sent() -> dict[str, Any]:
+    return {"type": "http.request", "body": b""}
+
+
+def small_box(paths: Mapping[str, str], **settings: Any) -> Sandbox:
+    """A sandbox with six rows at most in these entities and none in others, so that it is quick.
+
+    Args:
+        paths: Entity -> where it is written.
+        settings: Further ones of the sandbox.
+    """
+    box = make_box(invoices=1, **settings)
+    store, seed = box.state.store, box.state.store._seeder
+
+    def few(division: int, entity: str) -> list[Row]:
+        if entity in paths:
+            return [dict(row) for row in _seeds(entity, division)[:6]]
+        return list(seed(division, entity)) if entity in SHARED else []
+
+    store._seeder = few
+    return box
+
+
+SHARED = {"divisions", "me"}
+
+
+@cache
+def _seeds(entity: str, division: int) -> list[Row]:
+    store = make_box(invoices=1).state.store
+    return [dict(row) for row in store.table(division, entity).ordered("key")[1]]
+
+
+@dataclass
+class Load:
+    """What one round extracted."""
+
+    tables: list[tuple[str, pa.Table]] = field(default_factory=list)
+    cursors: dict[tuple[str, int], Cursor] = field(default_factory=dict)
+    columns: dict[tuple[str, int], list[str]] = field(default_factory=dict)
+
+
+class Ledger(Stored):
+    """The destination, in memory."""
+
+    def __init__(self) -> None:
+        self.rows_of: defaultdict[str, dict[tuple[Any, ...], Row]] = defaultdict(dict)
+        self.known: defaultdict[str, set[str]] = defaultdict(set)
+        self.schemas: dict[str, pa.Schema] = {}
+        self.cursors: dict[tuple[str, int], Cursor] = {}
+        self.loaded_with: dict[tuple[str, int], list[str]] = {}
+
+    # -- what the core asks --------------------------------------------------------------------
+
+    def close(self) -> None:
+        pass
+
+    def check(self) -> None:
+        pass
+
+    def _of(self, table: str, division: int, *, marked: bool = True) -> list[Row]:
+        rows = [r for r in self.rows_of[table].values() if r["division"] == division]
+        return [r for r in rows if marked or r["_deleted_at"] is None]
+
+    def versions(
+        self,
+        table: str,
+        division: int,
+        key: str,
+        values: Sequence[str],
+        version: str,
+        *,
+        marked: bool,
+    ) -> dict[str, Any]:
+        wanted = set(values)
+        rows = self._of(table, division, marked=marked)
+        return {str(r[key]): r.get(version) for r in rows if r[key] in wanted}
+
+    def unmet(
+        self, table: str, division: int, keys: Sequence[str], before: datetime, *, marked: bool
+    ) -> pa.Table | None:
+        if table not in self.schemas:
+            return None
+        rows = [r for r in self._of(table, division, marked=marked) if r["_synced_at"] < before]
+        schema = pa.schema([self.schemas[table].field(k) for k in keys])
+        return pa.Table.from_pylist([{k: r[k] for k in keys} for r in rows], schema=schema)
+
+    def marked(self, table: str, division: int, keys: Sequence[str]) -> pa.Table | None:
+        if table not in self.schemas:
+            return None
+        rows = [r for r in self._of(table, division) if r["_deleted_at"] is not None]
+        schema = pa.schema([self.schemas[table].field(k) for k in keys])
+        return pa.Table.from_pylist([{k: r[k] for k in keys} for r in rows], schema=schema)
+
+    def rows(
+        self, table: str, division: int, key: str, values: Sequence[str | int]
+    ) -> Iterator[pa.Table]:
+        wanted = set(values)
+        rows = [r for r in self._of(table, division) if r[key] in wanted]
+        yield pa.Table.from_pylist(rows, schema=self.schemas[table])
+
+    def columns(self, table: str) -> Mapping[str, TColumnSchema]:
+        return {f.name: column_hint(f) for f in self.schemas.get(table, ())}
+
+    def has_column(self, table: str, column: str) -> bool:
+        return column in self.known[table]
+
+    def count(self, table: str, division: int | None = None) -> int:
+        return len(self.rows_of[table] if division is None else self._of(table, division))
+
+    def has_rows(self, table: str, division: int) -> bool:
+        return bool(self._of(table, division))
+
+    # -- loading -------------------------------------------------------------------------------
+
+    def commit(self, load: Load, shapes: dict[str, Shape], deletes: str) -> None:
+        """A load that arrived."""
+        for entity in {name for name, _ in load.tables}:
+            self.merge(shapes[entity], [t for name, t in load.tables if name == entity], deletes)
+        self.cursors.update(load.cursors)
+        self.loaded_with.update(load.columns)
+
+    def merge(self, shape: Shape, tables: Iterable[pa.Table], deletes: str) -> None:
+        """Dlt's delete-insert: the winner of each key replaces what is stored, or deletes it."""
+        name, keys = shape.entity.name, ["division", *shape.keys]
+        by = shape.version if shape.version == "timestamp" else "_synced_at"
+        assert by is not None
+        winners: dict[tuple[Any, ...], Row] = {}
+        for table in tables:
+            self.known[name].update(table.column_names)
+            self.schemas[name] = table.schema
+            for row in table.to_pylist():
+                key = tuple(row[k] for k in keys)
+                rival = winners.get(key)
+                if rival is None or rank(row, by) > rank(rival, by):
+                    winners[key] = row
+                elif rank(row, by) == rank(rival, by):
+                    assert content(row) == content(rival), f"{name} {key}: nothing tells which wins"
+        for key, row in winners.items():
+            if deletes == "hard" and row["_deleted_at"] is not None:
+                self.rows_of[name].pop(key, None)
+            else:
+                self.rows_of[name][key] = row
+
+
+def rank(row: Row, by: str) -> tuple[bool, Any]:
+    """Sorts as ``ORDER BY ... DESC`` with nulls last."""
+    return row[by] is not None, row[by]
+
+
+def content(row: Row) -> Row:
+    """What tells rows apart; two marks of one deletion are one, whenever they were made."""
+    marks = {"_synced_at": None, "_deleted_at": row["_deleted_at"] is not None}
+    return {**row, **marks}
+
+
+# Few columns, because most of the time goes into wide rows.
+FIELDS = {
+    "ID", "Division", "Timestamp", "Created", "Modified", "Name", "Notes", "Code", "AmountDC",
+    "Quantity", "LineNumber", "Description",
+}  # fmt: skip
+
+
+@cache
+def shape_of(entity: str, route: str) -> Shape:
+    found = load_catalogue().entities[entity]
+    plan = plan_feeds(found, route)
+    narrow = tuple(f for f in plan.fields if f in FIELDS)
+    return Shape.of(found, replace(plan, fields=narrow))
+
+
+class Bench:
+    """A sandbox, a ledger, and runs that may stop anywhere."""
+
+    def __init__(self, box: Sandbox) -> None:
+        self.box = box
+        self.clock = Clock(box.clock)
+        self.ledger = Ledger()
+        self._tokens = Tokens(box)
+        self._wire = Wire(box)
+
+    def make_run(self, **options: Any) -> Run:
+        limits = Limits()
+
+        def connect() -> ExactClient:
+            return ExactClient(
+                self._tokens, BASE_URL, limits=limits, clock=self.clock, transport=self._wire
+            )
+
+        return Run(make_options(**options), connect, clock=self.clock, limits=limits)
+
+    def sync(
+        self,
+        entities: Sequence[str],
+        *,
+        rounds: int = 200,
+        during: Callable[[], None] = lambda: None,
+        loads: Iterator[str] | None = None,
+        **options: Any,
+    ) -> list[StreamResult]:
+        """Rounds until everything is read; the last word on each stream.
+
+        Args:
+            entities: Names.
+            rounds: After so many the process is gone.
+            during: Called before every call and at every step of a stream; may change the company, or
+                raise ``Stopped``.
+            loads: What becomes of each round: ``arrives``, ``fails``, or ``in part`` (rows of some
+                tables arrive, and no cursor).
+            options: Of ``make_options``.
+        """
+        run = self.make_run(**options)
+        run.on_progress = lambda _result: during()
+        run.selection.names = frozenset(entities)
+        self._wire.before_call = during
+        shapes = {e: shape_of(e, str(options.get("route", "auto"))) for e in entities}
+        for _ in range(rounds):
+            run.begin_round()
+            before = len(run.results)
+            load = asyncio.run(self._round(run, shapes))
+            how = next(loads, "arrives") if loads is not None else "arrives"
+            if how == "in part":
+                part = Load([t for t in load.tables if t[0] == entities[0]])
+                self.ledger.commit(part, shapes, run.options.deletes)
+            if how != "arrives":
+                return []
+            self.ledger.commit(load, shapes, run.options.deletes)
+            if not run.rounds.go_on(run.results[before:]):
+                break
+        return list({(r.entity, r.division): r for r in run.results}.values())
+
+    async def _round(self, run: Run, shapes: dict[str, Shape]) -> Load:
+        load = Load()
+        run.stored = self.ledger
+        run.tombstones.since = self._tombstone_starts(shapes)
+        run.connection.open(lambda _target, _until, _why: None)
+        try:
+            divisions = await run.divisions.chosen()
+            async with asyncio.TaskGroup() as group:
+                for rank_, (entity, shape) in enumerate(shapes.items()):
+                    for division in divisions:
+                        if (entity, division.code) not in run.rounds.settled:
+                            group.create_task(self._stream(run, shape, division, rank_, load))
+        finally:
+            await run.connection.close()
+        return load
+
+    async def _stream(self, run: Run, shape: Shape, division: Any, rank_: int, load: Load) -> None:
+        entity = shape.entity.name
+
+        async def emit(table: pa.Table | None, cursor: Cursor | None) -> None:
+            if table is not None:
+                load.tables.append((entity, table))
+            if cursor is not None:
+                # As the state is kept: through JSON and back.
+                load.cursors[entity, division.code] = Cursor.from_state(cursor.to_state())
+                load.columns[entity, division.code] = before if cursor.lacks else names
+
+        names = shape.full.arrow.names
+        before = self.ledger.loaded_with.get((entity, division.code), names)
+        held = self.ledger.cursors.get((entity, division.code), Cursor(column=None))
+        held = replace(held, lacks=tuple(n for n in names if n not in before))
+        stream = Stream(
+            run, shape, division, held, rank=rank_, stored=self.ledger, emit=emit
+        )  # fmt: skip
+        await stream.read()
+
+    def _tombstone_starts(self, shapes: dict[str, Shape]) -> dict[tuple[int, int], int]:
+        starts: dict[tuple[int, int], int] = {}
+        for (entity, code), cursor in self.ledger.cursors.items():
+            if entity in shapes and cursor.tombstones is not None:
+                at = code, cursor.moved or 0
+                starts[at] = min(cursor.tombstones, starts.get(at, cursor.tombstones))
+        return starts
+
+    def half_read(self) -> set[tuple[str, int]]:
+        """Streams whose reading goes on in the next run."""
+        return {stream for stream, cursor in self.ledger.cursors.items() if cursor.scan}
+
+    def keys(self, entity: str, division: int) -> set[tuple[Any, ...]]:
+        """Keys of the rows that are held and not marked as deleted."""
+        held = self.ledger.rows_of[entity].items()
+        return {k for k, row in held if row["division"] == division and not row["_deleted_at"]}
+
+    def assert_equal(self, entity: str, route: str, divisions: Iterable[int]) -> None:
+        """The rows that were loaded by a route are those of the company."""
+        shape = shape_of(entity, route)
+        names = {"division", *shape.full.arrow.names}
+        for division in divisions:
+            wanted = [
+                {name: value for name, value in row.items() if name in names}
+                for row in expected_rows(self.box, entity, division, by=shape.plan.full.kind)
+            ]
+            assert_same_rows(entity, self.ledger._of(entity, division), wanted)
+
+
+__all__ = ["Bench", "ExactError", "Ledger", "Stopped"]

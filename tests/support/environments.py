@@ -1,0 +1,73 @@
+"""Environments of their own, under ``.cache/``, for what does not go together with the project.
+
+Made on first use by whichever test asks, and again when their list of packages changes. Where one
+cannot be made the tests that need it say so and are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+CACHE = Path(__file__).parents[2] / ".cache"
+HOME = Path.home()  # tests have another one
+
+
+def environment(
+    name: str, requirements: Path, *, interpreter: str = sys.executable, prepare: str = ""
+) -> Path:
+    """The interpreter of an environment that holds some packages.
+
+    Args:
+        name: Of the folder under ``.cache/``.
+        requirements: Lists the packages.
+        interpreter: With which the environment is made.
+        prepare: Code to run in it once; its home folder is ``home`` in the environment.
+    """
+    folder = CACHE / name
+    python, mark = folder / "bin" / "python", folder / "made-from.txt"
+    wanted = requirements.read_text() + prepare
+    CACHE.mkdir(exist_ok=True)
+    (CACHE / ".gitignore").write_text("*\n")
+    with FileLock(CACHE / f"{name}.lock"):
+        if not mark.exists() or mark.read_text() != wanted:
+            _make(name, python, requirements, interpreter)
+            (folder / "home").mkdir()
+            _run(name, [str(python), "-c", prepare], home=folder / "home")
+            mark.write_text(wanted)
+    return python
+
+
+def python_of(version: str) -> str:
+    """An interpreter of another version, such as ``3.13``; the test is skipped if there is none."""
+    roots = (os.environ.get("PYENV_ROOT", ""), HOME / ".pyenv")
+    found = [os.environ.get("EXACT_TEST_PYTHON" + version), shutil.which(f"python{version}")]
+    found += [str(p) for root in roots for p in Path(root).glob(f"versions/{version}.*/bin/python")]
+    for python in filter(None, found):
+        if subprocess.run([python, "--version"], capture_output=True, check=False).returncode == 0:
+            return python  # one of pyenv's may stand for a version that is not switched on
+    pytest.skip(f"no Python {version} was found; EXACT_TEST_PYTHON{version} can name one")
+
+
+def _make(name: str, python: Path, requirements: Path, interpreter: str) -> None:
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if uv is None:
+        pytest.skip(f"{name} needs an environment, and uv, which makes it, is not installed")
+    folder = python.parents[1]
+    shutil.rmtree(folder, ignore_errors=True)
+    _run(name, [uv, "venv", "--quiet", "--python", interpreter, str(folder)])
+    _run(name, [uv, "pip", "install", "--quiet", "--python", str(python), "-r", str(requirements)])
+
+
+def _run(name: str, command: list[str], home: Path = HOME) -> None:
+    done = subprocess.run(
+        command, env={**os.environ, "HOME": str(home)}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"{name} could not be installed: {done.stderr.strip().splitlines()[-1:]}")

@@ -1,0 +1,165 @@
+"""Each request goes out once, as httpx made it, and each trouble of the wire is one that httpx knows."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from exact_source.client.transport import AiohttpTransport
+
+Write = asyncio.StreamWriter
+Answer = Callable[[Write], Awaitable[None]]
+FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def say(data: bytes) -> Answer:
+    async def answer(writer: Write) -> None:
+        writer.write(data)
+        await writer.drain()
+
+    return answer
+
+
+async def hang_up(writer: Write) -> None:
+    writer.close()
+
+
+async def cut_off(writer: Write) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[1, 2")
+    await writer.drain()
+    writer.close()
+
+
+async def say_nothing(writer: Write) -> None:
+    await asyncio.sleep(60)
+
+
+class Server:
+    """Gives its answers one after the other, whatever it is asked."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.heads: list[str] = []
+        self.connections = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: Write) -> None:
+        self.connections += 1
+        try:
+            while True:
+                self.heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+                await self.answers.pop(0)(writer)
+        except asyncio.IncompleteReadError:
+            writer.close()
+
+    @asynccontextmanager
+    async def asked(self, **options: Any) -> Any:
+        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        transport = AiohttpTransport(url)
+        async with httpx.AsyncClient(transport=transport, base_url=url, **options) as client:
+            yield client
+        server.close()
+
+
+TROUBLES = {
+    "a connection that ends before the answer": (hang_up, httpx.RemoteProtocolError),
+    "a body that ends too early": (cut_off, httpx.RemoteProtocolError),
+    "no HTTP": (say(b"220 smtp.example ESMTP\r\n\r\n"), httpx.RemoteProtocolError),
+    "no answer": (say_nothing, httpx.ReadTimeout),
+}
+
+
+@pytest.mark.parametrize(("answer", "kind"), TROUBLES.values(), ids=TROUBLES)
+def test_each_trouble_is_an_error_of_httpx(answer: Answer, kind: type[Exception]) -> None:
+    async def ask() -> None:
+        async with Server(answer).asked(timeout=httpx.Timeout(5, read=0.05)) as client:
+            await client.get("/")
+
+    with pytest.raises(kind):
+        asyncio.run(ask())
+
+
+def test_nobody_there_is_an_error_of_httpx() -> None:
+    async def ask() -> None:
+        url = "http://127.0.0.1:9/"
+        async with httpx.AsyncClient(transport=AiohttpTransport(url)) as client:
+            await client.get(url)
+
+    with pytest.raises(httpx.ConnectError):
+        asyncio.run(ask())
+
+
+def test_a_kept_connection_that_breaks_is_told_and_not_asked_again() -> None:
+    server = Server(say(FINE), hang_up, say(FINE))
+
+    async def ask() -> int:
+        async with server.asked() as client:
+            await client.get("/first")
+            with pytest.raises(httpx.RemoteProtocolError):
+                await client.get("/second")
+            return server.connections
+
+    assert asyncio.run(ask()) == 1
+    assert [head.split()[1] for head in server.heads] == ["/first", "/second"]
+
+
+def test_a_request_goes_out_as_it_was_made() -> None:
+    packed = gzip.compress(b'{"d":[]}')
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n"
+    server = Server(say(f"{head}Set-Cookie: a=b\r\n\r\n".encode() + packed), say(FINE))
+    query = "/api?$filter=Name%20eq%20'a%2Fb%2Bc'&$select=A,B"
+
+    async def ask() -> httpx.Response:
+        async with server.asked(headers={"Accept": "application/json"}) as client:
+            answer: httpx.Response = await client.get(query, headers={"Authorization": "Bearer x"})
+            client.cookies.clear()
+            await client.post("/", json={"Topic": "Items"})
+            return answer
+
+    answer = asyncio.run(ask())
+    first, second = server.heads
+    lines = [line.lower() for line in first.splitlines()]
+    assert answer.content == b'{"d":[]}'
+    assert lines[0] == f"get {query.lower()} http/1.1"
+    assert lines.count("accept: application/json") == 1
+    assert lines.count("authorization: bearer x") == 1
+    assert len([line for line in lines if line.startswith("accept-encoding:")]) == 1
+    assert "cookie:" not in second.lower()
+    assert "content-type: application/json" in second.lower()
+
+
+@pytest.mark.parametrize(
+    ("setting", "excepted", "expected"),
+    [
+        ("http_proxy", "", "GET http://exact.example/a HTTP/1.1"),
+        ("HTTP_PROXY", "other.example", "GET http://exact.example/a HTTP/1.1"),
+        ("ALL_PROXY", "", "GET http://exact.example/a HTTP/1.1"),
+        ("HTTP_PROXY", "exact.example", None),
+        ("HTTPS_PROXY", "", None),
+    ],
+)
+def test_the_proxy_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, setting: str, excepted: str, expected: str | None
+) -> None:
+    server, site = Server(say(FINE)), "http://exact.example"
+
+    async def ask() -> str | None:
+        async with server.asked() as reached:
+            monkeypatch.setenv(setting, f"http://me:secret@{reached.base_url.netloc.decode()}")
+            monkeypatch.setenv("NO_PROXY", excepted)
+            async with httpx.AsyncClient(transport=AiohttpTransport(site)) as client:
+                try:
+                    await client.get(f"{site}/a")
+                except httpx.ConnectError:  # nobody has that name
+                    return None
+        return server.heads[0]
+
+    head = asyncio.run(ask())
+    assert (head and head.splitlines()[0]) == expected
+    assert expected is None or "Proxy-Authorization: Basic bWU6c2VjcmV0" in str(head)
