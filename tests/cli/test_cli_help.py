@@ -29,7 +29,7 @@ MODULES = (
     "plan",
     "schema",
     "status",
-    "options",
+    "_output.options",
     "connect",
 )
 
