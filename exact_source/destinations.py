@@ -69,7 +69,7 @@ def make_destination(kind: str, place: str, setting: str) -> Any:
 
     configured: Any = dlt.secrets.get(f"destination.{kind}.credentials")
     if kind == "duckdb" and not place:
-        # The default of dlt, the pipeline's name, collides with a dataset of that name (see Stored).
+        # The default of dlt, the pipeline's name, collides with a dataset of that name (see Warehouse).
         place = DUCKDB_FILE if configured is None else _path_in(configured)
     if not place:
         if kind == "postgres" and isinstance(configured, str):

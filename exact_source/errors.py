@@ -26,11 +26,18 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 # What a stream can end with although no error of a class below was raised: code -> what it means.
-KEYLESS, PARENT, BLOCKED, UNEXPECTED = "keyless", "parent", "blocked", "unexpected"
+KEYLESS, PARENT, BLOCKED, EMPTY, UNEXPECTED = (
+    "keyless",
+    "parent",
+    "blocked",
+    "empty",
+    "unexpected",
+)
 STREAM_CODES = {
     KEYLESS: "Rows without a key are in `_exact_rejected`, not in their table; the others are loaded.",
     PARENT: "The entity whose rows it is asked for was not loaded: load it as well, or run again.",
     BLOCKED: "The company is blocked at Exact Online; it is skipped.",
+    EMPTY: "The answer is empty, rows are stored, and the right to read it is unknown; rows were kept.",
     UNEXPECTED: "Something that nobody expected; report it with the message.",
 }
 

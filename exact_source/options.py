@@ -39,6 +39,7 @@ class Options:
         round_rows: Rows after which a run stops in the same way.
         notices: ``(entity, division)`` -> mark of the last webhook that said it changed: only streams
             whose rows do not cover theirs are read; ``None``: all are.
+        trust_empty: Entities whose empty answer is believed without a check.
     """
 
     divisions: tuple[int, ...] = ()
@@ -58,3 +59,4 @@ class Options:
     round_s: float | None = None
     round_rows: int | None = None
     notices: Mapping[tuple[str, int], str] | None = None
+    trust_empty: frozenset[str] = frozenset()

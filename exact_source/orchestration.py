@@ -23,7 +23,7 @@ from .errors import (
     RemoteError,
     TokenStoreError,
 )
-from .loading.warehouse import Stored
+from .loading.warehouse import Warehouse
 from .options import ROUND_ROWS, ROUND_S
 from .settings import load_settings
 from .source import choose_entities, make_options, make_run
@@ -132,7 +132,7 @@ def open_divisions(clock: Clock | None = None) -> list[int]:
 
     with leases or nullcontext():
         if leases is not None:
-            run.divisions.known = leases.free_divisions()
+            run.divisions.recall(leases.free_divisions())
         return asyncio.run(ask())
 
 
@@ -191,7 +191,7 @@ def refuse_other_groups(pipeline: dlt.Pipeline) -> None:
     own = _OF_A_GROUP.fullmatch(pipeline.pipeline_name)
     if own is None:
         return
-    stored = Stored(pipeline)
+    stored = Warehouse(pipeline)
     try:
         known = stored.pipelines()
     finally:

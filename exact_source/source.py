@@ -22,7 +22,8 @@ from .client.limits import DAY_S, Limits
 from .clock import Clock, SystemClock
 from .engine.run import Run
 from .errors import ConfigurationError
-from .loading.resources import make_resource, run_behind
+from .loading.resources import make_log_resource, make_resource, run_behind
+from .loading.session import Session
 from .options import ROUND_ROWS, ROUND_S, Deletes, Options, StartBy
 from .settings import Settings, load_settings
 from .workers.leases import SqlLeases
@@ -212,17 +213,18 @@ def make_run(
 
 
 def resources_of(
-    run: Run, selected: Sequence[str], others: Iterable[str] = ()
+    session: Session, selected: Sequence[str], others: Iterable[str] = ()
 ) -> Iterator[DltResource]:
-    """Resources; those of ``selected`` are selected, in that order of turns."""
+    """Resources; those of ``selected`` are selected, in that order of turns, and so is the sync log."""
     catalogue = load_catalogue()
     ranks = {name: position for position, name in enumerate(selected)}
     for name in [*selected, *(n for n in others if n not in ranks)]:
         entity = catalogue.entities[name]
         if reason_not_read(entity) is None:
             yield make_resource(
-                run, entity, rank=ranks.get(name, len(ranks)), selected=name in ranks
+                session, entity, rank=ranks.get(name, len(ranks)), selected=name in ranks
             )
+    yield make_log_resource(session)
 
 
 def _active_pipeline() -> dlt.Pipeline | None:
@@ -331,7 +333,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         settings = replace(settings, token_storage=token_storage or settings.token_storage)
         token_storage = storage_from_settings(settings, _active_pipeline())
     run = make_run(options, settings, token_storage, clock=clock, limits=limits, leases=leases)
-    yield from resources_of(run, selected, load_catalogue().entities)
+    yield from resources_of(Session(run), selected, load_catalogue().entities)
 
 
 def run_of(source: DltSource) -> Run:
@@ -347,6 +349,6 @@ def run_of(source: DltSource) -> Run:
 
 
 @dlt.source(name="exact_online", section="exact_online", max_table_nesting=0)
-def run_source(run: Any, selected: Any) -> Any:
+def run_source(session: Any, selected: Any) -> Any:
     """One round of a run that goes on over several."""
-    yield from resources_of(run, selected)
+    yield from resources_of(session, selected)

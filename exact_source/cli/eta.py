@@ -87,7 +87,7 @@ class Estimate:
         run = self.run
         made: Counter[Stream] = Counter()
         ended = set()
-        for result in list(run.results):
+        for result in list(run.log.results):
             made[result.division, result.entity] += result.calls
             if result.status not in {"running", "incomplete"}:
                 ended.add((result.division, result.entity))

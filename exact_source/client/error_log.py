@@ -10,12 +10,8 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .limits import Limits
-
-if TYPE_CHECKING:
-    import dlt
 
 
 class ErrorFile:
@@ -27,11 +23,6 @@ class ErrorFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-
-    @classmethod
-    def of(cls, pipeline: dlt.Pipeline) -> ErrorFile:
-        """The file of a pipeline; it outlives the working folder, which may be dropped."""
-        return cls(Path(pipeline.pipelines_dir) / f"{pipeline.pipeline_name}.exact-errors.json")
 
     def recall(self, limits: Limits) -> None:
         """Count what earlier runs met."""

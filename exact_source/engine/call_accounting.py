@@ -1,4 +1,4 @@
-"""Which entities a run loads, and who counts the calls for lists that it needs without loading them."""
+"""Which entities a run loads, and which stream counts the calls for lists that are not loaded."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ class Selection:
     """The entities that become tables in this run.
 
     Attributes:
-        names: Theirs; empty until the first round begins, and where nothing is loaded.
+        names: Selected entities; empty before the first round and in commands that load nothing.
     """
 
     def __init__(self) -> None:
         self.names: frozenset[str] = frozenset()
         self._overhead: Counter[int] = Counter()
+
+    def choose(self, names: frozenset[str]) -> None:
+        """Set the selected entities."""
+        self.names = names
 
     def loads(self, entity: str) -> bool:
         """Whether a list is wanted for itself, so that all of its columns are."""

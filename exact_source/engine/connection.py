@@ -94,12 +94,17 @@ class Connection:
         self._answers.pop(key, None)
 
     async def has_rights(self, division: int, path: str) -> bool:
-        """Whether the user may read an endpoint."""
+        """Whether the user may read an endpoint, or the regular one of a sync or bulk feed.
+
+        Raises:
+            StreamError: If Exact does not say.
+        """
+        name = rights_name(path)
 
         async def ask() -> bool:
-            return await self.client.has_rights(division, path)
+            return await self.client.has_rights(division, name)
 
-        return bool(await self.once(("rights", division, path), ask))
+        return bool(await self.once(("rights", division, name), ask))
 
     def recall_withdrawn(
         self, known: Mapping[str, Sequence[str]], full_refresh: Collection[str]
@@ -116,3 +121,13 @@ class Connection:
             for feed in entities[name].feeds.values()
         }
         self.withdrawn.update({p: tuple(gone) for p, gone in known.items() if p not in anew})
+
+
+def rights_name(path: str) -> str:
+    """An endpoint as ``users/UserHasRights`` is documented to be asked: ``CRM/Accounts`` (API 5)."""
+    parts = path.split("/")
+    service, name = parts[-2:] if len(parts) > 1 else ("", path)
+    service = (
+        service.upper() if service in {"crm", "hrm", "vat"} else service[:1].upper() + service[1:]
+    )
+    return f"{service}/{name}"

@@ -52,7 +52,10 @@ class Scan:
         seen: Fingerprints of the highest rows with their versions; ``None`` once they were too many.
         empty: Pages without rows that led on, the last in a row.
         mark: A link of this chain, met again only if the chain goes round.
-        failures: How often the next page turned out to be none; 0 once it is read.
+        failures: How often the next page was not a page; 0 once it is read.
+        synced_from: Rows of a full pass carry at least this ``_synced_at``, and all rows that were
+            stored before it carry less; seconds since the epoch, UTC.
+        unknown: Fields written by a newer version; they are kept and ignored.
     """
 
     since: int | None
@@ -67,6 +70,8 @@ class Scan:
     empty: int = 0
     mark: str = ""
     failures: int = 0
+    synced_from: float = 0.0
+    unknown: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def safe(self) -> int | None:
@@ -109,6 +114,14 @@ class Cursor:
         start_version: Rows up to this ``Timestamp`` were not even read; ``None``: all were.
         refreshed_for: When the user asked for the last pass over all rows, if every run since did so,
             too; seconds since the epoch, UTC.
+        stored_min: Fewest rows that the destination can hold after the loads so far; ``None`` if that is
+            not known.
+        stored_max: Most rows that it can hold, likewise.
+        empty_at: When a pass over all rows was empty for the first time, although rows are stored and
+            the user's right could not be checked; seconds since the epoch, UTC.
+        lag_digest: Mark of the rows that the last scan of changes read.
+        lag_since: Where the filter of that scan began.
+        unknown: Fields written by a newer version; they are kept and ignored.
     """
 
     column: str | None
@@ -134,26 +147,44 @@ class Cursor:
     start_ms: int | None = None
     start_version: int | None = None
     refreshed_for: float = 0.0
+    stored_min: int | None = None
+    stored_max: int | None = None
+    empty_at: float = 0.0
+    lag_digest: str = ""
+    lag_since: int | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def to_state(self) -> dict[str, Any]:
         """JSON for dlt's state; defaults are left out."""
-        own = (f for f in fields(self) if f.name != "lacks")
+        own = (f for f in fields(self) if f.name not in {"lacks", "unknown"})
         named = {f.name: (getattr(self, f.name), f.default) for f in own}
         plain = {name: value for name, (value, default) in named.items() if value != default}
         if self.scan is not None:
-            plain["scan"] = {k: v for k, v in asdict(self.scan).items() if v is not None}
-            plain["scan"]["seen"] = self.scan.seen
-        return plain
+            scan = {k: v for k, v in asdict(self.scan).items() if v is not None}
+            plain["scan"] = {**scan.pop("unknown"), **scan, "seen": self.scan.seen}
+        return {**self.unknown, **plain}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], lacks: tuple[str, ...] = ()) -> Cursor:
         """The cursor that ``to_state`` wrote."""
-        plain = dict(state)
+        plain, unknown = _split(state, cls)
         plain.setdefault("column", None)
         scan = plain.pop("scan", None)
         for name in ("recent", "refused_at", "dropped", "buried"):
             plain[name] = tuple(plain.get(name, ()))
-        return cls(**plain, lacks=lacks, scan=Scan(**{"since": None, **scan}) if scan else None)
+        return cls(**plain, lacks=lacks, scan=_scan_of(scan) if scan else None, unknown=unknown)
+
+
+def _scan_of(state: Mapping[str, Any]) -> Scan:
+    plain, unknown = _split({"since": None, **state}, Scan)
+    return Scan(**plain, unknown=unknown)
+
+
+def _split(state: Mapping[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields of a dataclass, and those that only a newer version knows."""
+    known = {f.name for f in fields(kind)}
+    plain = {name: value for name, value in state.items() if name in known}
+    return plain, {name: value for name, value in state.items() if name not in known}
 
 
 def overlap(column: str) -> int:
@@ -182,17 +213,26 @@ def next_since(cursor: Cursor, zone_slack_s: float = 0.0) -> int | None:
     return max(0, cursor.value - overlap(cursor.column))
 
 
-def begin(cursor: Cursor, *, now: float, since: int | None, known: int | None = None) -> Cursor:
+def begin(
+    cursor: Cursor,
+    *,
+    now: float,
+    since: int | None,
+    known: int | None = None,
+    synced_from: float = 0.0,
+) -> Cursor:
     """Start a scan.
 
     Args:
         cursor: How far the stream has been read.
         now: Seconds since the epoch, UTC.
         since: Where its filter begins; ``None`` for a full pass.
-        known: A version that surely exists by now, if one is known beside the cursor's own.
+        known: A version that certainly exists by now, if one is known beside the cursor's own.
+        synced_from: Rows of the scan carry at least this ``_synced_at``.
     """
     known = _max(known, cursor.ceiling)
-    return replace(cursor, scan=Scan(since=since, started_at=now, known=known))
+    scan = Scan(since=since, started_at=now, known=known, synced_from=synced_from)
+    return replace(cursor, scan=scan)
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,22 @@
-"""What of a chain's pages is worth loading: rows that are news, and a short list if anything changed.
+"""Which rows of a page are worth loading: rows that are new, and a short list only if it changed.
 
-Merges cost more than reading does, so what is stored already is recognised here and left out.
+A merge costs more than reading does, so rows that are stored already are recognised here and left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..loading.warehouse import Stored
 from . import cursors, rows
 from .cursors import Cursor, PageFacts
+from .ports import Destination
 from .shape import Shape
 
-# Rows of lists without cursor that are held back to see whether anything changed at all: of one
-# list, and of the lists of all divisions together.
+# Rows of a list that are held until it is complete, to see whether anything changed: of one list, and
+# of the lists of all divisions together.
 HOLD_ROWS, HOLD_ROWS_OF_ALL = 20_000, 100_000
 
 
@@ -25,7 +24,14 @@ HOLD_ROWS, HOLD_ROWS_OF_ALL = 20_000, 100_000
 
 
 def facts_of(shape: Shape, before: Cursor, table: pa.Table, link: str | None) -> PageFacts:
-    """What a scan must know of a page; ``before``: the cursor without it, ``link``: the next page."""
+    """What the cursor needs of a page.
+
+    Args:
+        shape: Shape of the rows.
+        before: Cursor without the page.
+        table: Rows that have a key.
+        link: Path and query of the next page.
+    """
     version = shape.version
     if version is None or not table.num_rows:
         return PageFacts(table.num_rows, None, {}, link)
@@ -35,10 +41,19 @@ def facts_of(shape: Shape, before: Cursor, table: pa.Table, link: str | None) ->
     return PageFacts(table.num_rows, high, marks, link)
 
 
-def news_of(shape: Shape, before: Cursor, table: pa.Table, start_ms: int | None) -> pa.Table:
-    """Rows that an earlier scan has not loaded, and that are not older than the start date."""
+def new_rows(
+    shape: Shape, before: Cursor, table: pa.Table, start_ms: int | None, *, reload_known: bool
+) -> pa.Table:
+    """The rows to load: one for each key, not loaded by an earlier scan, not older than the start date.
+
+    ``reload_known``: load rows of earlier scans once more, because a tombstone may have deleted them.
+    """
     version, scan = shape.version, before.scan
-    if version is not None and before.recent and scan is not None and scan.since is not None:
+    if version != "timestamp":  # else the destination keeps the highest version by itself
+        table = rows.newest_of_each(table, ["division", *shape.keys], version)
+    if reload_known:
+        pass
+    elif version is not None and before.recent and scan is not None and scan.since is not None:
         table = rows.drop_known(
             table,
             _marked(shape, table),
@@ -58,51 +73,55 @@ def _marked(shape: Shape, table: pa.Table) -> list[str]:
 
 
 def with_withdrawn(
-    shape: Shape, division: int, stored: Stored, table: pa.Table, dropped: Sequence[str]
+    shape: Shape, division: int, destination: Destination, table: pa.Table, dropped: Sequence[str]
 ) -> pa.Table:
-    """Rows with what is stored in the columns that Exact no longer has; a merge would empty them.
+    """Rows with the stored values of columns that Exact has withdrawn; a merge would empty them.
 
-    ``dropped``: such fields that are not known from the catalogue.
+    ``dropped``: withdrawn fields that the catalogue still has.
     """
     name, keys = shape.entity.name, shape.keys or ["division"]
-    kept = stored.kept_columns(name, [*dropped, *shape.plan.withdrawn], table.column_names)
+    kept = destination.kept_columns(name, [*dropped, *shape.plan.withdrawn], table.column_names)
     if not kept.names or not table.num_rows:
         return table
     values = pc.unique(table.column(keys[0])).to_pylist()
-    held = list(stored.rows(name, division, keys[0], values))
+    held = list(destination.rows(name, division, keys[0], values))
     return rows.with_stored(table, held, keys, kept)
 
 
 # -- pages of a short list ---------------------------------------------------------------------
 
 
-@dataclass
-class Held:
-    """How much is held back, rows or bytes, by all who share it."""
+class Total:
+    """A number of rows or bytes, counted together by all who share it."""
 
-    count: int = 0
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, more: int) -> None:
+        """Add to the number, or subtract with a negative value."""
+        self.count += more
 
 
 class HeldPages:
-    """Pages of one list, held back until all are there.
+    """Pages of one list, held until it is complete.
 
     Args:
-        of_all: Counts them together with those of other lists.
+        of_all: Rows held by all lists together.
     """
 
-    def __init__(self, of_all: Held) -> None:
+    def __init__(self, of_all: Total) -> None:
         self._of_all = of_all
         self._pages: list[pa.Table] = []
 
     def hold(self, page: pa.Table) -> bool:
-        """Hold a page back; ``False`` if by now there are too many rows to hold any longer."""
+        """Hold a page; ``False`` if there are too many rows now to hold them any longer."""
         self._pages.append(page)
-        self._of_all.count += page.num_rows
+        self._of_all.add(page.num_rows)
         mine = sum(table.num_rows for table in self._pages)
         return mine <= HOLD_ROWS and self._of_all.count <= HOLD_ROWS_OF_ALL
 
     def take(self) -> list[pa.Table]:
-        """The pages, in the caller's hands from here on; none are held back any more."""
+        """The pages, which are no longer held."""
         pages, self._pages = self._pages, []
-        self._of_all.count -= sum(page.num_rows for page in pages)
+        self._of_all.add(-sum(page.num_rows for page in pages))
         return pages

@@ -1,4 +1,4 @@
-"""Which stored rows of one entity and division are gone, and the rows that say so."""
+"""Which stored rows of one entity and division are deleted, and the rows that delete them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..loading.warehouse import Stored
 from ..options import Options
 from . import rows
 from .cursors import Cursor
-from .deletions import Tombstone, Tombstones, is_applied, latest, with_applied
+from .ports import Destination
 from .shape import Shape
+from .tombstones import Tombstone, Tombstones, is_applied, latest, with_applied
 
 Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class Gone:
-    """Keys of stored rows that are gone.
+class DeletedKeys:
+    """Keys of stored rows that are deleted.
 
     Attributes:
         keys: In the order of ``Shape.keys``.
@@ -33,31 +33,33 @@ class Gone:
     versions: Sequence[int] = field(default=())
 
 
-class Removals:
-    """Finds what is gone by asking the destination what it holds.
+class DeletedRows:
+    """Finds deleted rows by comparison with the rows of the destination.
 
     Args:
-        shape: Of the entity's rows.
+        shape: Shape of the entity's rows.
         division: Code.
-        stored: The destination.
-        options: What becomes of deleted rows.
+        destination: The destination.
+        options: What happens to deleted rows.
     """
 
-    def __init__(self, shape: Shape, division: int, stored: Stored, options: Options) -> None:
+    def __init__(
+        self, shape: Shape, division: int, destination: Destination, options: Options
+    ) -> None:
         self._shape = shape
         self._table = shape.entity.name
         self._division = division
-        self._stored = stored
+        self._destination = destination
         self._options = options
 
     @property
     def _marked(self) -> bool:
-        """Whether rows that are marked as deleted are still to go."""
+        """Whether rows that are marked as deleted must be deleted."""
         return self._options.deletes == "hard"
 
     @property
     def by_tombstones(self) -> bool:
-        """Whether ``sync/Deleted`` tells of this entity, and the user wants to know."""
+        """Whether ``sync/Deleted`` lists deletions of this entity, and the user wants them applied."""
         return (
             self._shape.entity.deleted_code is not None
             and self._options.deletes != "ignore"
@@ -66,24 +68,27 @@ class Removals:
 
     @property
     def are_silent(self) -> bool:
-        """Whether nothing that is read for changes tells of rows that are gone."""
+        """Whether no feed that is read for changes shows deletions."""
         return (
             self._shape.plan.increment is not None
             and self._options.deletes != "ignore"
             and not self.by_tombstones
         )
 
-    def by_full_pass(self) -> bool:
-        """Whether stored rows that a full pass does not meet are gone; see ``unmet``."""
-        if self._options.deletes == "ignore":
-            return False
-        return self._stored.has_rows(self._table, self._division)
+    def may_be_unlisted(self, cursor: Cursor) -> bool:
+        """Whether deletions may be missed: no feed shows them, or no tombstone was ever listed.
 
-    def tombstoned(self, found: Tombstones, cursor: Cursor, *, comparable: bool = True) -> Gone:
+        Exact answers a user without the right to ``sync/Deleted`` with an empty list (API 4.5).
+        """
+        return self.are_silent or (self.by_tombstones and cursor.tombstones == 0)
+
+    def tombstoned(
+        self, found: Tombstones, cursor: Cursor, *, comparable: bool = True
+    ) -> DeletedKeys:
         """Stored rows that are not newer than their tombstone (API 4.5).
 
-        ``comparable``: whether the ``Timestamp`` of stored rows and of tombstones come from one
-        database for sure; else only dates are compared.
+        ``comparable``: whether the ``Timestamp`` of stored rows and of tombstones are certainly from
+        one database; else only dates are compared.
 
         Rows that came by a feed without ``Timestamp`` are compared by ``Modified`` and
         ``DeletedDate``: digits of the same wall clock. That clock repeats an hour in October, so a
@@ -91,27 +96,27 @@ class Removals:
         row that is stored later was alive when the tombstone was known.
         """
         code = self._shape.entity.deleted_code
-        told = latest(found.of(code)) if code is not None else {}
-        newest = {key: one for key, one in told.items() if not is_applied(one.timestamp, cursor)}
+        listed = latest(found.of(code)) if code is not None else {}
+        newest = {key: one for key, one in listed.items() if not is_applied(one.timestamp, cursor)}
         if not newest:
-            return Gone(())
-        gone, rest = self._by_timestamp(newest) if comparable else ({}, list(newest))
-        gone |= self._by_modified(newest, rest)
-        return Gone([(key,) for key in gone], list(gone.values()))
+            return DeletedKeys(())
+        deleted, rest = self._by_timestamp(newest) if comparable else ({}, list(newest))
+        deleted |= self._by_modified(newest, rest)
+        return DeletedKeys([(key,) for key in deleted], list(deleted.values()))
 
     def _by_timestamp(self, newest: Mapping[str, Tombstone]) -> tuple[dict[str, int], list[str]]:
-        if not self._stored.has_column(self._table, "timestamp"):
+        if not self._destination.has_column(self._table, "timestamp"):
             return {}, list(newest)
         held = self._versions(list(newest), "timestamp")
-        gone = {
+        deleted = {
             k: newest[k].timestamp
             for k, at in held.items()
             if at is not None and at <= newest[k].timestamp
         }
-        return gone, [k for k, at in held.items() if at is None]
+        return deleted, [k for k, at in held.items() if at is None]
 
     def _by_modified(self, newest: Mapping[str, Tombstone], keys: list[str]) -> dict[str, int]:
-        if not keys or not self._stored.has_column(self._table, "modified"):
+        if not keys or not self._destination.has_column(self._table, "modified"):
             return {}
         held = self._versions(keys, "modified")
         return {
@@ -121,49 +126,50 @@ class Removals:
         }
 
     def _versions(self, keys: list[str], column: str) -> dict[str, Any]:
-        return self._stored.versions(
+        return self._destination.versions(
             self._table, self._division, self._shape.keys[0], keys, column, marked=self._marked
         )
 
     def with_tombstones(self, cursor: Cursor, found: Tombstones, *, all_read_anew: bool) -> Cursor:
-        """The cursor once ``tombstoned`` rows are removed, or are left to a pass over all rows."""
+        """The cursor after the ``tombstoned`` rows are deleted, or are left to a pass over all rows."""
         code = self._shape.entity.deleted_code or 0
         has_versions = self._shape.version == "timestamp" and not all_read_anew
         return with_applied(cursor, found, code, has_versions=has_versions)
 
-    def unmet(
-        self, met: Sequence[pa.Table], *, began_at: float, since_ms: int | None = None
-    ) -> Gone:
-        """Stored rows that a full pass since ``began_at`` did not meet.
+    def missing(
+        self, seen: Sequence[pa.Table], *, before: float | None, since_ms: int | None = None
+    ) -> DeletedKeys:
+        """Stored rows that a pass over all rows did not return.
 
         Args:
-            met: Keys that it met in this round; what earlier rounds met was stored meanwhile.
-            began_at: Seconds since the epoch, UTC.
-            since_ms: Only rows with a ``Modified`` from here on were asked for, or loaded; of those
-                before it nothing is known. ``None`` for all rows.
+            seen: Keys that the pass returned in this round; those of its earlier rounds are stored by now,
+                with a ``_synced_at`` of ``before`` or later.
+            before: Rows with an earlier ``_synced_at`` are not of this pass; seconds since the epoch, UTC.
+                ``None`` if ``seen`` has all keys of the pass.
+            since_ms: The pass covers only rows with a ``Modified`` from here on; ``None`` for all rows.
         """
         keys = self._shape.keys
-        held = self._last_read_before(began_at, since_ms)
-        if (
-            held is None or not held.num_rows
-        ):  # as a rule; a join with all that was met takes memory
-            return Gone(())
-        if met and keys:
-            held = held.cast(met[0].schema).join(pa.concat_tables(met), keys, join_type="left anti")
-        elif met and sum(t.num_rows for t in met):
-            return Gone(())  # the division is the whole key, and its row was met
-        return Gone(rows.key_tuples(held, keys))
+        held = self._held_before(before, since_ms)
+        if held is None or not held.num_rows:  # the usual case; a join with all keys takes memory
+            return DeletedKeys(())
+        if seen and keys:
+            held = held.cast(seen[0].schema).join(
+                pa.concat_tables(seen), keys, join_type="left anti"
+            )
+        elif seen and sum(t.num_rows for t in seen):
+            return DeletedKeys(())  # the division is the whole key, and its row was returned
+        return DeletedKeys(rows.key_tuples(held, keys))
 
-    def _last_read_before(self, began_at: float, since_ms: int | None) -> pa.Table | None:
+    def _held_before(self, before: float | None, since_ms: int | None) -> pa.Table | None:
         keys = self._shape.keys or ["division"]
         dated = since_ms is not None and "modified" in self._shape.arrow.names
-        if dated and not self._stored.has_column(self._table, "modified"):
+        if dated and not self._destination.has_column(self._table, "modified"):
             return None
-        held = self._stored.unmet(
+        held = self._destination.synced_before(
             self._table,
             self._division,
             [*keys, "modified"] if dated else keys,
-            rows.instant(began_at),
+            None if before is None else rows.instant(before),
             marked=self._marked,
         )
         if held is None or not dated:
@@ -171,26 +177,26 @@ class Removals:
         at = rows.versions(held, "modified")
         return held.filter(pc.fill_null(pc.greater_equal(at, since_ms), False)).select(keys)
 
-    def marked(self) -> Gone:
+    def marked(self) -> DeletedKeys:
         """Stored rows that are marked as deleted."""
         keys = self._shape.keys
-        held = self._stored.marked(self._table, self._division, keys or ["division"])
-        return Gone(() if held is None else rows.key_tuples(held, keys))
+        held = self._destination.marked(self._table, self._division, keys or ["division"])
+        return DeletedKeys(() if held is None else rows.key_tuples(held, keys))
 
-    def tables(self, gone: Gone, *, at: float) -> Iterator[pa.Table]:
+    def tables(self, deleted: DeletedKeys, *, at: float) -> Iterator[pa.Table]:
         """The rows that carry the deletion to the destination."""
-        if not gone.keys:
+        if not deleted.keys:
             return
         keys = self._shape.keys
         if self._options.deletes == "soft" and keys:
-            values = [k[0] for k in gone.keys]
-            wanted = set(gone.keys)
-            for table in self._stored.rows(self._table, self._division, keys[0], values):
+            values = [k[0] for k in deleted.keys]
+            wanted = set(deleted.keys)
+            for table in self._destination.rows(self._table, self._division, keys[0], values):
                 mine = [k in wanted for k in rows.key_tuples(table, keys)]
                 yield rows.mark_deleted(table.filter(pa.array(mine)), self._shape.arrow, at=at)
             return
-        columns: dict[str, Sequence[Any]] = {"division": [self._division] * len(gone.keys)}
-        columns |= {name: [k[i] for k in gone.keys] for i, name in enumerate(keys)}
-        if gone.versions and "timestamp" in self._shape.arrow.names:
-            columns["timestamp"] = gone.versions
+        columns: dict[str, Sequence[Any]] = {"division": [self._division] * len(deleted.keys)}
+        columns |= {name: [k[i] for k in deleted.keys] for i, name in enumerate(keys)}
+        if deleted.versions and "timestamp" in self._shape.arrow.names:
+            columns["timestamp"] = deleted.versions
         yield rows.deletions(self._shape.arrow, columns, at=at)

@@ -77,6 +77,10 @@ class Divisions:
         self._is_whole = False
         self._chosen: list[Division] | None = None  # until the list was read
 
+    def recall(self, codes: Sequence[int]) -> None:
+        """Take over the codes of earlier runs."""
+        self.known = codes
+
     async def chosen(self) -> list[Division]:
         """The divisions to read, open or not."""
         await self.listed(whole=self._selection.loads("divisions"))

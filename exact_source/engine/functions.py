@@ -1,15 +1,14 @@
 """Function endpoints: one chain of pages over all values of their parameters.
 
-``read/logistics/StockPosition`` is asked once for each item. The values come from what the
-destination holds of the parent, from the settings, or from defaults; the stream reads value after
-value as if they were pages of one list, so that it can stop after any page and go on there later.
+``read/logistics/StockPosition`` is asked once for each item. The values come from
+the stored rows of the parent, from the settings, or from defaults. The scan reads value after value as if
+they were pages of one list, so that it can stop after any page and go on there later.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -23,13 +22,12 @@ from ..catalogue.feeds import Plan
 from ..catalogue.parameters import Values, combinations, parents_of, sources_of
 from ..errors import PARENT
 from ..odata.columns import KEPT
-from ..odata.page import Page
 from ..odata.query import build_url, format_literal, skiptoken
 from . import rows
-from .page_reader import Arrived
+from .cursors import Scan
 from .result import Status, StreamResult
+from .run import Run
 from .shape import Shape
-from .stream import Stream
 
 _DUTCH = ZoneInfo("Europe/Amsterdam")
 
@@ -67,90 +65,122 @@ def shape_of(
     return kind.of(entity, plan, utc_instants=utc_instants, raw_codes=raw_codes)
 
 
-class FunctionStream(Stream):
-    """Reads one function of one division for all values of its parameters."""
+class Parents:
+    """The parents of a function: entities whose rows it is asked for."""
 
-    shape: FunctionShape
-    _asked: list[Values] = []  # noqa: RUF012 (replaced, never changed)
-    _place = 0
-    _numbered = 0
+    def __init__(self, run: Run, shape: FunctionShape) -> None:
+        self._run = run
+        sources = sources_of(shape.entity, shape.plan.full)
+        self._names = parents_of(sources, run.options.parameters)
 
-    # -- before the first page -----------------------------------------------------------------
+    def are_loaded(self, result: StreamResult) -> bool:
+        """Whether the rows of all parents are loaded; else the result says why not."""
+        return all(self._is_known(parent, result) for parent in self._names)
 
-    def _may_start(self) -> bool:
-        return super()._may_start() and all(self._is_known(p) for p in self._parents())
+    def _is_known(self, parent: str, result: StreamResult) -> bool:
+        run = self._run
+        if parent in run.selection.names and run.rounds.number:
+            if not run.rounds.is_settled(parent, result.division):
+                return _refrain(result, "incomplete", f"waits for {parent}", "")
+            found = run.log.latest(parent, result.division)
+            if found is not None and found.status in {"complete", "waiting"}:
+                result.resumes_at = found.resumes_at
+                why = f"waits for {parent}: {found.error}"
+                return found.status == "complete" or _refrain(result, "waiting", why, found.code)
+        return self._is_stored(parent, result)
 
-    def _parents(self) -> list[str]:
-        sources = sources_of(self.entity, self.shape.plan.full)
-        return parents_of(sources, self.run.options.parameters)
-
-    def _is_known(self, parent: str) -> bool:
-        """Whether the parent's rows are loaded; if not, the stream ends here."""
-        if parent in self.run.selection.names and self.run.rounds.number:
-            if not self.run.rounds.is_settled(parent, self.division.code):
-                return self._refrain("incomplete", f"waits for {parent}", "")
-            result = self._result_of(parent)
-            if result is not None and result.status in {"complete", "waiting"}:
-                self.result.resumes_at = result.resumes_at
-                done = result.status == "complete"
-                why = f"waits for {parent}: {result.error}"
-                return done or self._refrain("waiting", why, result.code)
-        return self._is_stored(parent)
-
-    def _is_stored(self, parent: str) -> bool:
-        if self.stored.has_rows(parent, self.division.code):
+    def _is_stored(self, parent: str, result: StreamResult) -> bool:
+        run, destination = self._run, self._run.destination
+        if destination.has_rows(parent, result.division):
             return True
-        if self._result_of(parent) is None and parent not in self.run.selection.names:
-            if self.stored.has_column(parent, "division"):
+        found = run.log.latest(parent, result.division)
+        if found is None and parent not in run.selection.names:
+            if destination.has_column(parent, "division"):
                 return True  # it was loaded, and the company has none
-            return self._refrain("failed", f"its parent {parent} was never loaded: load it as well")
-        if self.run.rounds.number:
-            return self._refrain("skipped", f"its parent {parent} was not loaded")
-        return self._refrain(
-            "incomplete", f"its parent {parent} was not loaded yet: run again when it is"
-        )
+            return _refrain(
+                result, "failed", f"its parent {parent} was never loaded: load it as well"
+            )
+        if run.rounds.number:
+            return _refrain(result, "skipped", f"its parent {parent} was not loaded")
+        why = f"its parent {parent} was not loaded yet: run again when it is"
+        return _refrain(result, "incomplete", why)
 
-    def _result_of(self, parent: str) -> StreamResult | None:
-        wanted = (parent, self.division.code)
-        found = (r for r in reversed(self.run.results) if (r.entity, r.division) == wanted)
-        return next(found, None)
 
-    def _refrain(self, status: Status, reason: str, code: str = PARENT) -> bool:
-        self._end(status, reason, code)
+def _refrain(result: StreamResult, status: Status, reason: str, code: str = PARENT) -> bool:
+    result.end(status, reason, code)
+    return False
+
+
+class FunctionUrls:
+    """The pages of a function, for one combination of parameter values after the other.
+
+    Args:
+        run: What all streams share.
+        shape: Shape of the rows.
+        division: Code.
+        result: Takes a note if there is nothing to ask with.
+    """
+
+    def __init__(self, run: Run, shape: FunctionShape, division: int, result: StreamResult) -> None:
+        self._run = run
+        self._shape = shape
+        self._division = division
+        self._result = result
+        self._asked: list[Values] = []
+        self._place = 0  # of the values that are asked with
+        self._numbered = 0  # rows of these values so far
+
+    # -- where the pages are -------------------------------------------------------------------
+
+    @property
+    def reads_ahead(self) -> bool:
+        """No: each page is completed with the values that it was asked with."""
         return False
 
-    # -- the chain of values -------------------------------------------------------------------
-
-    async def _scan(self) -> bool:
-        scan = self.cursor.scan
-        if scan is None:
-            raise RuntimeError("a chain without a scan")
-        self.reader.together = False  # each page is completed with what it was asked with
-        # Days of a chain that goes on tomorrow are the days of its beginning.
+    def begin(self, scan: Scan) -> str | None:
+        """The page to go on with; ``None`` if there are no values to ask with."""
+        # Days of a scan that goes on tomorrow are the days of its beginning.
         self._asked = self._values(datetime.fromtimestamp(scan.started_at, _DUTCH).date())
-        if scan.next is not None:
-            self._find_place(scan.next)
+        if scan.next is not None and self._find_place(scan.next, scan.rows):
+            return scan.next
+        return self.first(self._shape, scan) if self._place < len(self._asked) else None
+
+    def first(self, shape: Shape, scan: Scan) -> str:  # noqa: ARG002
+        """The first page of the present values."""
+        query = self._literals(self._asked[self._place])
+        if shape.full.columns:
+            query["$select"] = ",".join(shape.full.columns)
+        return build_url(shape.plan.full.path, self._division, query)
+
+    def restart(self) -> None:
+        """Go back to the first values."""
+        self._place = self._numbered = 0
+
+    def following(self, shape: Shape, link: str | None) -> str | None:
+        """Exact's link, else the first page of the next values."""
+        if link is not None or self._place >= len(self._asked):
+            return link
+        self._place += 1
+        self._numbered = 0
         if self._place >= len(self._asked):
-            self._look_for_unmet()
-            await self._take(Page(self._empty(), None, None, ()), self.run.clock.now())
-            return self.result.status == "running"
-        return await super()._scan()
+            return None
+        return self.first(shape, Scan(since=None, started_at=0.0))
 
     def _values(self, day: date) -> list[Values]:
-        sources = sources_of(self.entity, self.shape.plan.full)
+        sources = sources_of(self._shape.entity, self._shape.plan.full)
 
         def rows_of(parent: str, columns: list[str]) -> list[Values]:
-            return self.stored.distinct(parent, self.division.code, columns)
+            return self._run.destination.distinct(parent, self._division, columns)
 
-        found = combinations(sources, self.run.options.parameters, rows_of, day)
+        found = combinations(sources, self._run.options.parameters, rows_of, day)
         if not found:
             unset = [s.setting for s in sources.values() if s.parent is None and not s.default(day)]
             reason = f"set parameters.{unset[0]}" if unset else "its parents have no rows"
-            self.result.notes.append(f"no value to ask with: {reason}")
+            self._result.note(f"no value to ask with: {reason}")
         return sorted(found, key=self._order)
 
     def _literals(self, values: Values) -> dict[str, str]:
-        letters = self.shape.plan.full.parameters
+        letters = self._shape.plan.full.parameters
         return {
             name: format_literal(letter, value.isoformat() if letter == "t" else value)
             for (name, (letter, _)), value in zip(letters.items(), values, strict=True)
@@ -159,71 +189,30 @@ class FunctionStream(Stream):
     def _order(self, values: Values) -> list[str]:
         return [text.lower() for text in self._literals(values).values()]
 
-    def _find_place(self, url: str) -> None:
-        """Go on at the value of a stored link, or at the next one if that value is gone."""
+    def _find_place(self, url: str, rows_read: int) -> bool:
+        """Whether a stored link belongs to values that still exist; else go on with the next ones."""
         query = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
-        here = [query.get(name, "").lower() for name in self.shape.parameters]
+        here = [query.get(name, "").lower() for name in self._shape.parameters]
         self._place = bisect_left(self._asked, here, key=self._order)
-        scan = self.cursor.scan
         found = self._place < len(self._asked) and self._order(self._asked[self._place]) == here
-        if found and scan is not None and skiptoken(url) is not None:
-            self._numbered = scan.rows  # a number above those that were given
-        elif self._place < len(self._asked):
-            self._go_to(self._first_url())
-
-    def _leave_out(self, gone: Sequence[str]) -> None:
-        super()._leave_out(gone)
-        if gone and self._place < len(self._asked):
-            self._go_to(self._first_url())
-
-    def _go_to(self, url: str) -> None:
-        if self.cursor.scan is not None:
-            self.cursor = replace(self.cursor, scan=replace(self.cursor.scan, next=url))
-
-    async def _restart_scan(self) -> None:
-        self._place = self._numbered = 0
-        await super()._restart_scan()
-
-    def _url(self) -> str:
-        scan = self.cursor.scan
-        return scan.next if scan is not None and scan.next is not None else self._first_url()
-
-    def _first_url(self) -> str:
-        _, schema = self._feed()
-        query = self._literals(self._asked[self._place])
-        if schema.columns:
-            query["$select"] = ",".join(schema.columns)
-        return build_url(self.shape.plan.full.path, self.division.code, query)
-
-    def _checked_link(self, page: Page) -> str | None:
-        link = super()._checked_link(page)
-        if link is not None or self._place >= len(self._asked):
-            return link
-        self._place += 1
-        self._numbered = 0
-        return self._first_url() if self._place < len(self._asked) else None
+        if not found or skiptoken(url) is None:
+            return False
+        self._numbered = rows_read  # a number above those that were given
+        return True
 
     # -- rows ----------------------------------------------------------------------------------
 
-    async def _pages(self, url: str) -> list[Arrived]:
-        arrived = await super()._pages(url)
-        for one in arrived:
-            one.page.table = self._completed(one.page.table)
-        return arrived
-
-    def _completed(self, table: pa.Table) -> pa.Table:
-        """The rows with what they were asked with, and numbered if they have no key."""
+    def complete(self, table: pa.Table) -> pa.Table:
+        """The rows with the request parameters as columns, and numbered if they have no key."""
+        if self._place >= len(self._asked):
+            return table
         values = self._asked[self._place]
-        for field, value in zip(self.shape.parameters.values(), values, strict=True):
+        for field, value in zip(self._shape.parameters.values(), values, strict=True):
             table = with_value(table, field, value)
-        if rows.ROW.name in self.shape.keys:
+        if rows.ROW.name in self._shape.keys:
             table = rows.number(table, self._numbered)
             self._numbered += table.num_rows
         return table
-
-    def _empty(self) -> pa.Table:
-        marks = {rows.SYNCED_AT.name, rows.DELETED_AT.name}
-        return pa.schema(f for f in self.shape.arrow if f.name not in marks).empty_table()
 
 
 def with_value(table: pa.Table, field: pa.Field, value: Any) -> pa.Table:
@@ -233,6 +222,3 @@ def with_value(table: pa.Table, field: pa.Field, value: Any) -> pa.Table:
         return table.append_column(field, pa.repeat(scalar, table.num_rows))
     place = table.column_names.index(field.name)
     return table.set_column(place, field, pc.fill_null(table.column(place), scalar))
-
-
-__all__ = ["FunctionShape", "FunctionStream", "shape_of"]

@@ -1,4 +1,4 @@
-"""Rows that are gone although nobody said so: found by reading all keys, and nothing but keys.
+"""Deletions that no feed shows: found by reading all keys, and nothing but keys.
 
 Most entities have no tombstones (API 4.5), and those that are read by ``Modified`` show only what
 changed. A list of one page is simply read whole each time, which costs the same one call; of longer
@@ -20,25 +20,25 @@ from ..odata.page import PageSchema
 from ..odata.query import build_filter
 from ..options import Options
 from .cursors import Cursor
-from .deletes import Removals
+from .deletes import DeletedRows
 from .shape import Shape
 
 
-def reads_whole(cursor: Cursor, removals: Removals, options: Options) -> bool:
+def reads_whole(cursor: Cursor, deletes: DeletedRows, options: Options) -> bool:
     """Whether a list is so short that reading it whole takes no more calls than asking for changes."""
-    return cursor.pages == 1 and removals.are_silent and options.start_ms is None
+    return cursor.pages == 1 and deletes.are_silent and options.start_ms is None
 
 
 def is_due(
-    entity: str, cursor: Cursor, removals: Removals, options: Options, *, now: float
+    entity: str, cursor: Cursor, deletes: DeletedRows, options: Options, *, now: float
 ) -> bool:
     """Whether the keys of a stream that was read to its end are to be compared now.
 
     Args:
-        entity: Name.
-        cursor: Of the stream.
-        removals: Of the stream.
-        options: Who asks for it, and how often it is done without asking.
+        entity: Entity name.
+        cursor: Cursor of the stream.
+        deletes: Deleted rows of the stream.
+        options: Entities that the user named, and the usual interval.
         now: Seconds since the epoch, UTC.
     """
     if cursor.column is None or options.deletes == "ignore":
@@ -48,7 +48,11 @@ def is_due(
     if entity in options.reconcile:
         return True
     every = options.reconcile_s
-    return removals.are_silent and every is not None and now - cursor.reconciled_at >= every
+    return (
+        deletes.may_be_unlisted(cursor)
+        and every is not None
+        and now - cursor.reconciled_at >= every
+    )
 
 
 def calls_for(rows: int, page_size: int) -> int:
@@ -56,7 +60,7 @@ def calls_for(rows: int, page_size: int) -> int:
     return rows // page_size + 1
 
 
-def hindrance(needed: int, left: int | None, most: int) -> str:
+def why_postponed(needed: int, left: int | None, most: int) -> str:
     """Why so many calls cannot be made today, and what to do if they never can; empty if they can.
 
     Keys are compared all at once: what was read of them is of no use on another day.

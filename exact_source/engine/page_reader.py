@@ -82,7 +82,7 @@ class PageReader:
         try:
             last = await self._gather(unread, url, feed, schema)
         finally:
-            self._run.unread_bytes.count -= sum(len(one.body) for one in unread)
+            self._run.unread_bytes.add(-sum(len(one.body) for one in unread))
         read = self._parsed(unread, schema)
         if len(read) == len(unread):
             read += last
@@ -104,7 +104,7 @@ class PageReader:
             if isinstance(answer, Arrived):
                 return [answer]
             unread.append(answer)
-            self._run.unread_bytes.count += len(answer.body)
+            self._run.unread_bytes.add(len(answer.body))
             following = self._following(unread, feed)
         return []
 
@@ -120,7 +120,7 @@ class PageReader:
         return answer
 
     def _maybe_parsed(self, url: str, body: bytes, schema: PageSchema) -> Arrived | _Unread:
-        now = self._run.clock.now()
+        now = self._run.now()
         if self.together and len(body) < ALONE_BYTES and (link := link_of(body)) is not None:
             return _Unread(url, body, link, now)
         return Arrived(self._page(body, schema), now)

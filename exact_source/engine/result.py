@@ -1,18 +1,54 @@
-"""How one entity of one division fared in one run."""
+"""The outcome of each stream, and the outcomes of all streams of a run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
+
+from ..errors import (
+    UNEXPECTED,
+    AuthenticationError,
+    ConfigurationError,
+    ExactError,
+    LimitError,
+    RefusedError,
+    StreamError,
+    describe_fault,
+)
 
 Status = Literal["running", "complete", "incomplete", "waiting", "refused", "failed", "skipped"]
+NEXT_ROUND = "goes on in the next round"
+
+
+class PausedError(Exception):
+    """The round ended while a stream waited; the stream goes on in the next round."""
 
 
 @dataclass
 class StreamResult:
-    """How one entity of one division fared in one run.
+    """The outcome of one entity of one division in one round.
 
-    ``code`` is empty if nothing is wrong, also where ``error`` says that the next round goes on.
+    Attributes:
+        division: Code; 0 for an entity that is read once for all divisions.
+        entity: Entity name.
+        feed: Feeds that were read, such as ``bulk + regular``.
+        started_at: Seconds since the epoch, UTC.
+        ended_at: Seconds since the epoch, UTC.
+        calls: Calls of this stream.
+        shared_calls: Calls for the list of divisions and for tombstones, if this stream came first.
+        rows: Rows handed to the destination.
+        deleted: Deleted rows.
+        rows_stored: Rows that the destination held when the stream began; ``None`` if not counted.
+        cursor: Cursor value, as text.
+        status: ``incomplete`` goes on in the next round or run, ``waiting`` after ``resumes_at``.
+        error: Message; also says where an incomplete stream goes on.
+        code: Kind of ``error``: that of its class, or one of ``errors.STREAM_CODES``; empty if nothing
+            is wrong.
+        resumes_at: When calls are allowed again; seconds since the epoch, UTC.
+        permanent: Whether running again would meet the same error.
+        notes: What a person should know.
     """
 
     division: int
@@ -21,17 +57,105 @@ class StreamResult:
     started_at: float
     ended_at: float = 0.0
     calls: int = 0
-    shared_calls: int = 0  # for the list of divisions and for tombstones, if this stream came first
+    shared_calls: int = 0
     rows: int = 0
     deleted: int = 0
+    rows_stored: int | None = None
     cursor: str = ""
     status: Status = "running"
     error: str = ""
-    code: str = ""  # kind of ``error``: that of its class, or one of ``errors.STREAM_CODES``
+    code: str = ""
     resumes_at: float | None = None
-    permanent: bool = False  # an error that another run would meet again
+    permanent: bool = False
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def where(self) -> str:
+        """Entity and division, for messages."""
+        return f"{self.entity} of division {self.division}" if self.division else self.entity
+
     def end(self, status: Status, error: str = "", code: str = "") -> None:
-        """Say how it fared, and of what kind its error is."""
-        self.status, self.error, self.code = status, error, code
+        """Set the outcome; the first error of a stream stays."""
+        if self.status in {"running", "complete"}:
+            self.status, self.error, self.code = status, error, code
+
+    def note(self, *texts: str) -> None:
+        """Add notes, each once."""
+        self.notes = list(dict.fromkeys([*self.notes, *texts]))
+
+
+class RoundLog:
+    """The results of all streams of a run, in the order in which the streams began.
+
+    Attributes:
+        results: One for each stream and round.
+        on_progress: Called after each step of a stream.
+    """
+
+    def __init__(self) -> None:
+        self.results: list[StreamResult] = []
+        self.on_progress: Callable[[StreamResult], None] = lambda _result: None
+        self._begun: set[tuple[str, int]] = set()
+
+    def begin(self, result: StreamResult) -> StreamResult:
+        """Add a stream."""
+        self.results.append(result)
+        return result
+
+    def step(self, result: StreamResult) -> None:
+        """Report a step of a stream."""
+        self.on_progress(result)
+
+    def note_begun(self, result: StreamResult) -> None:
+        """Note that a stream's scan began in this run."""
+        self._begun.add((result.entity, result.division))
+
+    def has_begun(self, result: StreamResult) -> bool:
+        """Whether a stream's scan began in this run, and not in an earlier one."""
+        return (result.entity, result.division) in self._begun
+
+    def latest(self, entity: str, division: int) -> StreamResult | None:
+        """The last result of a stream; ``None`` if it has not begun."""
+        wanted = (entity, division)
+        found = (r for r in reversed(self.results) if (r.entity, r.division) == wanted)
+        return next(found, None)
+
+
+class GivesUp(Protocol):
+    """Stops all streams after an error that concerns all of them."""
+
+    def give_up(self, error: ExactError) -> None:
+        """Raise the error, or let the streams stop and keep the pages that were read."""
+        ...
+
+
+@contextmanager
+def recording(
+    result: StreamResult, rounds: GivesUp, fatal: tuple[type[Exception], ...]
+) -> Iterator[None]:
+    """Record how a stream ends. Errors of one stream stay with it; ``fatal`` ones are raised."""
+    not_the_streams: tuple[type[BaseException], ...] = (
+        ExactError,
+        OSError,
+        *fatal,
+    )  # the database or the disk
+    try:
+        yield
+    except PausedError:
+        result.end("incomplete", NEXT_ROUND)
+    except LimitError as error:
+        result.end("waiting", str(error), error.code)
+        result.resumes_at = error.resumes_at
+    except StreamError as error:
+        result.end(
+            "refused" if isinstance(error, RefusedError) else "failed", str(error), error.code
+        )
+        result.permanent = error.is_permanent
+    except (AuthenticationError, ConfigurationError) as error:
+        result.end("failed", str(error), error.code)
+        rounds.give_up(error)
+    except not_the_streams:
+        raise
+    except Exception as error:  # noqa: BLE001 (one bad stream must not end the others)
+        result.end("failed", f"{result.where}: {describe_fault(error)}", UNEXPECTED)
+        result.permanent = True

@@ -1,44 +1,37 @@
-"""When a round ends, when a run ends, and what waits until then.
+"""When a round ends and when a run ends.
 
-A round is read, loaded and committed as one; a run goes on in the next one until every stream is
-settled, or until it shall stop.
+A round is one load package. A run goes on with the next round until every stream is settled or the run
+must stop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..client.call import OnWait, Target
 from ..clock import Clock
 from ..errors import ExactError, LimitError
 from ..options import Options
-from .result import StreamResult
+from .result import PausedError, StreamResult
 
-# Rows that wait in memory for the end of a load, for the tables of earlier states.
+# Rows held in memory until the end of a load, for the tables of earlier states.
 HISTORY_ROWS = 100_000
-
-
-class PausedError(Exception):
-    """The round ended while a stream waited; it goes on in the next one."""
 
 
 class Rounds:
     """The rounds of one run.
 
     Args:
-        options: What ends a round.
+        options: Limits of a round.
         clock: Time.
 
     Attributes:
-        number: Of the round, from 1; 0 where somebody else repeats a run, or nobody does.
-        began_at: When this round did, in seconds since the epoch, UTC.
-        stop_at: When the run shall stop, likewise; ``None``: not by the clock.
-        stop_requested: Whether it shall stop at once; what was read is loaded.
-        fatal: An error that concerns all streams, and ends the run.
-        history_rows: Rows of this round that wait for the tables of earlier states.
-        settled: Entity and division of streams that have nothing more to read in this run.
-        noticed: Entity -> divisions in which a webhook told of it; others are not read.
-        on_wait: Is told of a wait.
+        number: Number of the round, from 1; 0 for a run of one round that somebody else repeats.
+        began_at: Start of the round in seconds since the epoch, UTC.
+        stop_at: Deadline in epoch seconds; ``None`` for no deadline.
+        stop_requested: Whether the run must stop; the pages that were read are loaded.
+        fatal: An error that concerns all streams and ends the run.
+        on_wait: Called before each wait.
     """
 
     def __init__(self, options: Options, clock: Clock) -> None:
@@ -47,104 +40,119 @@ class Rounds:
         self.stop_at: float | None = None
         self.stop_requested = False
         self.fatal: ExactError | None = None
-        self.history_rows = 0
-        self.settled: set[tuple[str, int]] = set()
-        self.noticed: dict[str, set[int]] = {}
-        self.on_wait: OnWait = lambda _target, _until, _why: None
+        self.on_wait: OnWait = lambda _call, _until, _why: None
         self._options = options
         self._clock = clock
-        self._pages = self._rows = 0
+        self._pages = self._rows = self._history_rows = 0
+        self._settled: set[tuple[str, int]] = set()
+        self._changed: dict[str, set[int]] = {}
 
     # -- one after the other -------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Forget what the last round counted."""
+        """Start the next round."""
         self.number += 1
-        self._pages = self._rows = self.history_rows = 0
+        self._pages = self._rows = self._history_rows = 0
         self.began_at = self._clock.now()
 
     def count_page(self) -> None:
-        """Note that a page came."""
+        """Count a page of this round."""
         self._pages += 1
 
     def count_rows(self, rows: int) -> None:
-        """Note what was on it."""
+        """Count rows of this round."""
         self._rows += rows
+
+    def count_history_rows(self, rows: int) -> None:
+        """Count rows of this round that are held for the tables of earlier states."""
+        self._history_rows += rows
+
+    def settle(self, entity: str, division: int) -> None:
+        """Do not read a stream again in this run."""
+        self._settled.add((entity, division))
+
+    def read_only(self, entity: str, divisions: Iterable[int]) -> None:
+        """Read an entity in these divisions only, because webhooks report no change in others."""
+        self._changed[entity] = set(divisions)
 
     def is_settled(self, entity: str, division: int) -> bool:
         """Whether a stream has nothing more to read in this run."""
-        unnoticed = entity in self.noticed and division not in self.noticed[entity]
-        return unnoticed or (entity, division) in self.settled
+        is_unchanged = entity in self._changed and division not in self._changed[entity]
+        return is_unchanged or (entity, division) in self._settled
 
     def go_on(self, results: Sequence[StreamResult]) -> bool:
-        """Whether another round has something to read; notes what this one's results settle."""
+        """Settle the streams that ended, and return whether another round has something to read."""
         for result in results:
             if result.status != "incomplete":
-                self.settled.add((result.entity, result.division))
-        unread = any((r.entity, r.division) not in self.settled for r in results)
-        return unread and not self._is_stopped() and self.fatal is None
+                self.settle(result.entity, result.division)
+        unread = any((r.entity, r.division) not in self._settled for r in results)
+        return unread and not self.is_stopped() and self.fatal is None
 
     # -- their end -----------------------------------------------------------------------------
 
-    def must_stop(self) -> bool:
-        """Whether streams should stop at the next page, to be loaded and gone on with."""
-        now = self._clock.now()
-        options = self._options
-        return (
-            self._is_stopped()
-            or self.fatal is not None
-            or self.history_rows >= HISTORY_ROWS
-            or (options.round_rows is not None and self._rows >= options.round_rows)
-            or (options.round_pages is not None and self._pages >= options.round_pages)
-            or (options.round_s is not None and now - self.began_at >= options.round_s)
+    def is_stopped(self) -> bool:
+        """Whether the run must stop, by request or by its deadline."""
+        return self.stop_requested or (
+            self.stop_at is not None and self._clock.now() >= self.stop_at
         )
 
-    def wait_or_stop(self, target: Target, until: float, why: str) -> None:
-        """Tell of a wait.
+    def must_stop(self) -> bool:
+        """Whether streams must stop before their next page."""
+        options = self._options
+        return (
+            self.is_stopped()
+            or self.fatal is not None
+            or self._history_rows >= HISTORY_ROWS
+            or _reached(self._rows, options.round_rows)
+            or _reached(self._pages, options.round_pages)
+            or _reached(self._clock.now() - self.began_at, options.round_s)
+        )
+
+    def wait_or_stop(self, call: Target, until: float, why: str) -> None:
+        """Report a wait.
 
         Raises:
-            LimitError: If the run shall stop: a wait takes up to a quarter of an hour.
-            PausedError: If the round is over: what was read waits to be loaded.
+            LimitError: If the run must stop: a wait takes up to a quarter of an hour.
+            PausedError: If the round is over and pages wait to be loaded.
         """
-        if self._is_stopped():
-            raise LimitError(f"{target.where}: stopped while waiting: {why}", resumes_at=until)
-        self._pause_if_over(target)
-        self.on_wait(target, until, why)
+        if self.is_stopped():
+            raise LimitError(f"{call.where}: stopped while waiting: {why}", resumes_at=until)
+        self._pause_if_over(call)
+        self.on_wait(call, until, why)
 
-    def heed_end(self, target: Target) -> None:
-        """Make no further call once the run shall stop, nor in a round that is over.
+    def raise_if_round_over(self, call: Target) -> None:
+        """Called before each request of a list that streams share.
 
         Raises:
-            LimitError: If the run shall stop.
-            PausedError: If the round is over, and what was read waits to be loaded.
+            LimitError: If the run must stop.
+            PausedError: If the round is over and pages wait to be loaded.
         """
-        self.heed_stop(target)
-        self._pause_if_over(target)
+        self.raise_if_stopped(call)
+        self._pause_if_over(call)
 
-    def heed_stop(self, target: Target) -> None:
-        """Make no further call once the run shall stop.
+    def raise_if_stopped(self, call: Target) -> None:
+        """Called before each request.
 
         Raises:
-            LimitError: If so.
+            LimitError: If the run must stop.
         """
-        if self._is_stopped():
-            raise LimitError(f"{target.where}: stopped", resumes_at=self._clock.now())
+        if self.is_stopped():
+            raise LimitError(f"{call.where}: stopped", resumes_at=self._clock.now())
 
     def give_up(self, error: ExactError) -> None:
-        """Stop all streams because of an error that concerns all; what was read is loaded.
+        """Stop all streams after an error that concerns all of them; pages that were read are loaded.
 
         Raises:
-            ExactError: The error, if nothing was read yet.
+            ExactError: The error, if no page was read yet.
         """
         if self._pages == 0:
             raise error
         self.fatal = self.fatal or error
 
-    def _pause_if_over(self, target: Target) -> None:
-        if target.may_pause and self._pages and self.must_stop():
+    def _pause_if_over(self, call: Target) -> None:
+        if call.may_pause and self._pages and self.must_stop():
             raise PausedError
 
-    def _is_stopped(self) -> bool:
-        return self.stop_requested or (
-            self.stop_at is not None and self._clock.now() >= self.stop_at
-        )
+
+def _reached(count: float, most: float | None) -> bool:
+    return most is not None and count >= most

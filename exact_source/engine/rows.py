@@ -195,6 +195,29 @@ def with_stored(
     return table.join(held, list(keys), join_type="left outer") if table.num_rows else table
 
 
+def newest_of_each(table: pa.Table, keys: Sequence[str], version: str | None) -> pa.Table:
+    """One row for each key: the one with the highest version, else the last one.
+
+    A scan can return one row twice, in two states (API 3.2, 4.4).
+    """
+    size = table.num_rows
+    if size < 2:  # noqa: PLR2004
+        return table
+    names = list(keys)
+    if table.group_by(names).aggregate([]).num_rows == size:
+        return table
+    place = pa.array(range(size), pa.int64())
+    at = pa.nulls(size, pa.int64()) if version is None else versions(table, version)
+    ordered = (
+        table.select(names)
+        .append_column("_at", pc.fill_null(at, -1))
+        .append_column("_place", place)
+        .sort_by([("_at", "ascending"), ("_place", "ascending")])
+    )
+    last = ordered.group_by(names, use_threads=False).aggregate([("_place", "last")])
+    return table.take(last.column("_place_last").combine_chunks().sort())
+
+
 def copied(table: pa.Table) -> pa.Table:
     """The same rows in memory of their own: a slice keeps the whole that it was cut from."""
     return table.filter(pa.repeat(True, table.num_rows))

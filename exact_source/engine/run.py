@@ -1,30 +1,50 @@
-"""One sync: holds together what its streams share, and opens and closes both ends of it."""
+"""One sync: what its streams share, over all rounds."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-
-import dlt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ..client.client import ExactClient
-from ..client.error_log import ErrorFile
-from ..client.limits import DAY_S, Limits
+from ..client.limits import Limits
 from ..clock import Clock
-from ..loading.first_load import FirstLoad
-from ..loading.warehouse import Stored
 from ..options import Options
 from ..workers.leases import SqlLeases
-from . import rows
 from .call_accounting import Selection
 from .connection import Connection
-from .dedupe import Held
+from .dedupe import Total
 from .divisions import Divisions
-from .rejected_rows import Keyless
-from .result import StreamResult
+from .ports import Destination
+from .rejected_rows import RejectedRows
+from .result import RoundLog
 from .rounds import Rounds
 from .start_versions import StartVersions
 from .tombstones import TombstoneLists
+
+# Stamps of one run differ by at least a microsecond, the resolution of ``_synced_at``.
+STEP_S = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlierRuns:
+    """What earlier runs left in the state.
+
+    Attributes:
+        selected: Entities that this run loads.
+        tombstones: ``(division, DivisionMoveDate)`` -> ``Timestamp`` up to which all of them know the
+            tombstones.
+        divisions: Divisions that were read before.
+        errors: Errors of the past hour, as ``Limits.errors`` returns them.
+        withdrawn: Path -> fields of a list that Exact has withdrawn.
+        refresh_asked_at: Start of a full refresh that is not complete; ``None`` if there is none.
+    """
+
+    selected: frozenset[str]
+    tombstones: Mapping[tuple[int, int], int]
+    divisions: Sequence[int] = ()
+    errors: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    withdrawn: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    refresh_asked_at: float | None = None
 
 
 class Run:
@@ -33,25 +53,24 @@ class Run:
     Args:
         options: What the user asked for.
         connect: Makes a client in the running event loop; each round has a loop of its own.
-        clock: Time.
-        limits: Survives the rounds.
-        leases: Of the divisions, if several workers share them.
+        clock: Time of this host.
+        limits: Call limits; they outlive the rounds.
+        leases: Leases of the divisions, if several workers share them.
 
     Attributes:
-        stored: What the destination holds, while the run is connected.
-        results: How each stream fared, in each round.
-        unsaid: Those of them that are not on their way to the destination.
-        on_progress: Is told of each step of a stream.
+        log: The result of each stream.
+        rounds: When a round and the run end.
+        selection: Entities that this run loads.
+        connection: The client, and answers that are fetched once a run.
+        divisions: The list of divisions.
+        tombstones: The lists of deleted rows.
+        start_versions: Row versions at which a date begins.
+        rejected: Rows without a key.
         started_at: Seconds since the epoch, UTC.
-        refresh_asked_at: When the full refresh was asked for: now, or earlier if that one is not over.
-        arrived: Load packages that the destination holds; ``None`` until this round looked.
-        first_loads: Entity -> how its table is filled.
-        held_rows: Of all lists that are held back until they are there as a whole.
-        batched_rows: Of all entities, that wait to be handed to dlt.
-        unread_bytes: Of all pages that wait to be parsed.
+        refresh_asked_at: When the full refresh was asked for: now, or earlier if it is not complete.
+        held_rows: Rows of all lists that are held until they are complete.
+        unread_bytes: Bytes of all pages that wait to be parsed.
     """
-
-    stored: Stored
 
     def __init__(
         self,
@@ -66,7 +85,7 @@ class Run:
         self.clock = clock
         self.limits = limits
         self.leases = leases
-
+        self.log = RoundLog()
         self.rounds = Rounds(options, clock)
         self.selection = Selection()
         self.connection = Connection(connect, clock, limits)
@@ -74,66 +93,73 @@ class Run:
             options,
             self.selection,
             self.connection,
-            before_call=self.rounds.heed_stop,
+            before_call=self.rounds.raise_if_stopped,
             leases=leases,
         )
         self.tombstones = TombstoneLists(
             self.selection,
             self.connection,
             self.divisions,
-            clock,
-            before_call=self.rounds.heed_end,
+            self.now,
+            before_call=self.rounds.raise_if_round_over,
         )
         self.start_versions = StartVersions(self.connection)
-        self.keyless = Keyless()
-
-        self.results: list[StreamResult] = []
-        self.unsaid: list[StreamResult] = []
-        self.on_progress: Callable[[StreamResult], None] = lambda _result: None
+        self.rejected = RejectedRows()
+        self.held_rows = Total()
+        self.unread_bytes = Total()
         self.started_at = self.refresh_asked_at = self.rounds.began_at
-        self.arrived: set[str] | None = None
-        self.first_loads: dict[str, FirstLoad] = {}
-        self.held_rows = Held()
-        self.batched_rows = Held()
-        self.unread_bytes = Held()
-        self._users = 0
-        self._knows_earlier_calls = False
+        self._destination: Destination | None = None
+        self._counts: dict[str, Mapping[int, int] | None] = {}
+        self._last_stamp = 0.0
+
+    # -- time ----------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Seconds since the epoch by Exact's clock, as far as its ``Date`` headers say (API 2.2)."""
+        return self.limits.server_time(self.clock.now())
+
+    def next_stamp(self) -> float:
+        """A moment for ``_synced_at``: now, and later than every stamp before, whatever clocks do."""
+        self._last_stamp = max(self.now(), self._last_stamp + STEP_S)
+        return self._last_stamp
+
+    # -- rounds --------------------------------------------------------------------------------
 
     def begin_round(self) -> None:
-        """Forget what the last round counted, and look anew at what arrived of it."""
+        """Start the next round."""
         self.rounds.begin()
-        self.arrived = None
 
-    @asynccontextmanager
-    async def connected(self, pipeline: Callable[[], dlt.Pipeline]) -> AsyncIterator[Stored]:
-        """Both ends, opened by the first user in this event loop and closed by the last."""
-        if not self.connection.is_open:
-            active = pipeline()
-            self.connection.open(self.rounds.wait_or_stop)
-            self.stored = Stored(active)
-            self.stored.check()
-            self.connection.share_errors(ErrorFile.of(active))
-            self._count_earlier_calls()
-        self._users += 1
-        try:
-            yield self.stored
-        finally:
-            self._users -= 1
-            if self._users == 0:
-                try:
-                    self.stored.close()
-                finally:
-                    await self.connection.close()
+    def recall(self, earlier: EarlierRuns) -> None:
+        """Take over what earlier runs left; once a round, before the first stream."""
+        self.tombstones.recall(earlier.tombstones)
+        self.divisions.recall(earlier.divisions)
+        self.limits.recall_errors(earlier.errors)
+        self.connection.recall_withdrawn(earlier.withdrawn, self.options.full_refresh)
+        self.selection.choose(earlier.selected)
+        if self.rounds.number <= 1:
+            self.refresh_asked_at = earlier.refresh_asked_at or self.started_at
+
+    # -- its two ends --------------------------------------------------------------------------
+
+    def open(self, destination: Destination) -> None:
+        """Connect to Exact Online and use this destination until ``close``."""
+        self._destination = destination
+        self.connection.open(self.rounds.wait_or_stop)
+
+    async def close(self) -> None:
+        """Close the connection to Exact Online."""
+        await self.connection.close()
 
     @property
-    def is_connected(self) -> bool:
-        """Whether somebody still reads in this round."""
-        return self._users > 0
+    def destination(self) -> Destination:
+        """The destination of this round."""
+        if self._destination is None:
+            raise RuntimeError("the run is not open")
+        return self._destination
 
-    def _count_earlier_calls(self) -> None:
-        """What earlier runs of today took of the contract's calls; once."""
-        if self.limits.contract is not None and not self._knows_earlier_calls:
-            now = self.clock.now()
-            calls = self.stored.calls_since(rows.instant(now // DAY_S * DAY_S))
-            self.limits.note_earlier_calls(calls, now)
-            self._knows_earlier_calls = True
+    def rows_stored(self, entity: str, division: int) -> int | None:
+        """Rows that a division had when this run began; ``None`` if they cannot be counted."""
+        if entity not in self._counts:
+            self._counts[entity] = self.destination.counts(entity)
+        counts = self._counts[entity]
+        return None if counts is None else counts.get(division, 0)

@@ -7,35 +7,25 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from dlt.common.destination.exceptions import DestinationException
 
 from ..client.call import Target
 from ..client.withdrawn_columns import read_list
-from ..errors import (
-    KEYLESS,
-    UNEXPECTED,
-    AuthenticationError,
-    ConfigurationError,
-    ExactError,
-    LimitError,
-    StreamError,
-    describe_fault,
-)
+from ..errors import KEYLESS
 from . import rows
 from .cursors import Cursor
-from .deletions import about_unknown
 from .divisions import Division
-from .result import StreamResult
-from .rounds import PausedError
+from .result import StreamResult, recording
 from .run import Run
 from .shape import Shape
+from .tombstones import describe_unknown
 
+# Takes rows of a division and the cursor that covers them.
 Put = Callable[[int, pa.Table | None, Cursor | None], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A list that was read: its rows, the calls it took, and what is to be kept and said of it."""
+    """A list: its rows, the calls it took, the cursor to store and notes."""
 
     table: pa.Table | None
     calls: int
@@ -43,113 +33,119 @@ class Listed:
     notes: Sequence[str] = ()
 
 
-async def read_once(run: Run, shape: Shape, put: Put) -> None:
-    """Read ``divisions``, ``me`` or ``deleted``; the outcome goes to ``run.results``."""
-    name = shape.entity.name
-    if name == "deleted":
-        for division in await run.divisions.chosen():
-            if not division.blocked and (name, division.code) not in run.rounds.settled:
-                await _settle(run, shape, division.code, _tombstones(run, division), put)
-        return
-    if (name, 0) not in run.rounds.settled:
-        read = _divisions(run) if name == "divisions" else _list(run, shape)
-        await _settle(run, shape, 0, read, put)
+class SharedList:
+    """Reads ``divisions``, ``me`` or ``deleted``.
 
+    Args:
+        run: What all streams share; its log gets the results.
+        shape: Shape of the entity's rows.
+        put: Takes rows and cursors.
+    """
 
-async def _settle(run: Run, shape: Shape, division: int, read: Awaitable[Listed], put: Put) -> None:
-    result = StreamResult(division, shape.entity.name, shape.plan.label, run.clock.now())
-    run.results.append(result)
-    try:
-        await _load(run, shape, result, await read, put)
-    except PausedError:
-        result.status, result.error = "incomplete", "goes on in the next round"
-    except LimitError as error:
-        result.end("waiting", str(error), error.code)
-        result.resumes_at = error.resumes_at
-    except StreamError as error:
-        result.end("failed", str(error), error.code)
-        result.permanent = error.is_permanent
-    except (AuthenticationError, ConfigurationError) as error:
-        result.end("failed", str(error), error.code)
-        run.rounds.give_up(error)
-    except (ExactError, DestinationException, OSError):
-        raise  # not the list's: the database, the disk
-    except Exception as error:  # noqa: BLE001 (one bad list spoils nothing)
-        result.end("failed", f"{result.entity}: {describe_fault(error)}", UNEXPECTED)
-        result.permanent = True
-    result.ended_at = run.clock.now()
-    run.on_progress(result)
+    def __init__(self, run: Run, shape: Shape, put: Put) -> None:
+        self._run = run
+        self._shape = shape
+        self._name = shape.entity.name
+        self._put = put
 
+    async def read(self) -> None:
+        """Read the list, or the list of each division."""
+        rounds = self._run.rounds
+        if self._name == "deleted":
+            for division in await self._run.divisions.chosen():
+                if not division.blocked and not rounds.is_settled(self._name, division.code):
+                    await self._read_one(division.code, self._tombstones(division))
+        elif not rounds.is_settled(self._name, 0):
+            read = self._divisions() if self._name == "divisions" else self._rows()
+            await self._read_one(0, read)
 
-async def _load(run: Run, shape: Shape, result: StreamResult, found: Listed, put: Put) -> None:
-    result.calls, result.notes = found.calls, list(found.notes)
-    gone, table = run.connection.withdrawn.get(shape.plan.full.path, ()), found.table
-    if left_out := [field for field in gone if field in shape.full.columns]:
-        result.notes.append(f"left out, as Exact no longer has it: {', '.join(left_out)}")
-    if table is not None:
-        table = run.keyless.with_key(result, table, ["division", *shape.keys])
-        result.rows = table.num_rows
-        table = _with_stored(run, shape, table, gone) if result.rows else None
-    stamped = None if table is None else rows.stamp(table, run.clock.now())
-    if stamped is not None or found.cursor is not None:
-        await put(result.division, stamped, found.cursor)
-    if stamped is not None and shape.entity.division_from:
-        result.deleted = await _remove_unlisted(run, shape, stamped, put)
-    lacking = run.keyless.lacking(result)
-    result.end("incomplete" if lacking else "complete", lacking, KEYLESS if lacking else "")
-    run.rounds.settled.add((result.entity, result.division))
+    async def _read_one(self, division: int, read: Awaitable[Listed]) -> None:
+        run = self._run
+        result = run.log.begin(
+            StreamResult(division, self._name, self._shape.plan.label, run.now())
+        )
+        with recording(result, run.rounds, run.destination.failures):
+            await self._load(result, await read)
+        result.ended_at = run.now()
+        run.log.step(result)
 
+    # -- the lists -----------------------------------------------------------------------------
 
-def _with_stored(run: Run, shape: Shape, table: pa.Table, gone: Sequence[str]) -> pa.Table:
-    """Rows with what is stored in the columns that Exact no longer has; a merge would empty them."""
-    name, keys = shape.entity.name, shape.keys
-    live = shape.without(gone).full.arrow.names
-    kept = run.stored.kept_columns(name, (*gone, *shape.plan.withdrawn), live)
-    if not kept.names:
-        return table
-    stored = [
-        found
-        for code in pc.unique(table.column("division")).to_pylist()
-        for found in run.stored.rows(name, code, keys[0], table.column(keys[0]).to_pylist())
-    ]
-    empty = [column for column in kept.names if column in table.column_names]
-    return rows.with_stored(table.drop_columns(empty), stored, keys, kept)
+    async def _divisions(self) -> Listed:
+        return Listed(*await self._run.divisions.listed())
 
+    async def _tombstones(self, division: Division) -> Listed:
+        tombstones = self._run.tombstones
+        found = await tombstones.of(division.code, whole=True)
+        if found.error is not None:
+            raise found.error
+        cursor = Cursor(
+            column="Timestamp",
+            feed="sync",
+            moved=tombstones.last_move(division.code, division.moved),
+            tombstones=found.top,
+            tombstones_at=found.read_at,
+        )
+        return Listed(found.table, found.calls, cursor, describe_unknown(found.of_unknown()))
 
-async def _remove_unlisted(run: Run, shape: Shape, listed: pa.Table, put: Put) -> int:
-    """Stored rows that a list no longer has go; rows of other tables stay, whoever they belong to."""
-    name, deletes, at = shape.entity.name, run.options.deletes, run.clock.now()
-    if deletes == "ignore":
-        return 0
-    held = run.stored.divisions(name, marked=deletes == "hard")
-    gone = sorted(held - set(listed.column("division").to_pylist()))
-    for code in gone:
-        for table in run.stored.rows(name, code, "division", [code]):
-            await put(code, rows.mark_deleted(table, shape.arrow, at=at), None)
-    return len(gone)
+    async def _rows(self) -> Listed:
+        path = self._shape.plan.full.path
+        divisions = [] if path == "current/Me" else await self._run.divisions.chosen()
+        code = divisions[0].code if divisions else None
+        call = Target(code, path, self._name, before_call=self._run.rounds.raise_if_stopped)
+        pages = await read_list(self._run.connection, call, self._shape.full, self._shape.plan.full)
+        return Listed(rows.concat(pages), call.calls)
 
+    # -- loading them --------------------------------------------------------------------------
 
-async def _divisions(run: Run) -> Listed:
-    return Listed(*await run.divisions.listed())
+    async def _load(self, result: StreamResult, found: Listed) -> None:
+        run, shape, table = self._run, self._shape, found.table
+        result.calls = found.calls
+        result.note(*found.notes)
+        withdrawn = run.connection.withdrawn.get(shape.plan.full.path, ())
+        if left_out := [field for field in withdrawn if field in shape.full.columns]:
+            result.note(f"left out, as Exact no longer has it: {', '.join(left_out)}")
+        if table is not None:
+            keys = ["division", *shape.keys]
+            table, keyless = rows.with_key(table, keys)
+            run.rejected.keep(result, keyless, keys)
+            result.rows = table.num_rows
+            table = self._with_stored(table, withdrawn) if result.rows else None
+        stamped = None if table is None else rows.stamp(table, run.next_stamp())
+        if stamped is not None or found.cursor is not None:
+            await self._put(result.division, stamped, found.cursor)
+        if stamped is not None and shape.entity.division_from:
+            result.deleted = await self._delete_unlisted(stamped)
+        error = run.rejected.describe(result)
+        result.end("incomplete" if error else "complete", error, KEYLESS if error else "")
+        run.rounds.settle(result.entity, result.division)
 
+    def _with_stored(self, table: pa.Table, withdrawn: Sequence[str]) -> pa.Table:
+        """Rows with the stored values of columns that Exact has withdrawn; a merge would empty them."""
+        shape, keys, destination = self._shape, self._shape.keys, self._run.destination
+        live = shape.without(withdrawn).full.arrow.names
+        kept = destination.kept_columns(self._name, (*withdrawn, *shape.plan.withdrawn), live)
+        if not kept.names:
+            return table
+        stored = [
+            found
+            for code in pc.unique(table.column("division")).to_pylist()
+            for found in destination.rows(
+                self._name, code, keys[0], table.column(keys[0]).to_pylist()
+            )
+        ]
+        empty = [column for column in kept.names if column in table.column_names]
+        return rows.with_stored(table.drop_columns(empty), stored, keys, kept)
 
-async def _tombstones(run: Run, division: Division) -> Listed:
-    found = await run.tombstones.of(division.code, whole=True)
-    if found.error is not None:
-        raise found.error
-    cursor = Cursor(
-        column="Timestamp",
-        feed="sync",
-        moved=run.tombstones.last_move(division.code, division.moved),
-        tombstones=found.top,
-        tombstones_at=found.read_at,
-    )
-    return Listed(found.table, found.calls, cursor, about_unknown(found.of_unknown()))
-
-
-async def _list(run: Run, shape: Shape) -> Listed:
-    path = shape.plan.full.path
-    divisions = [] if path == "current/Me" else await run.divisions.chosen()
-    target = Target(divisions[0].code if divisions else None, path, shape.entity.name)
-    pages = await read_list(run.connection, target, shape.full, shape.plan.full)
-    return Listed(rows.concat(pages), target.calls)
+    async def _delete_unlisted(self, listed: pa.Table) -> int:
+        """Delete stored rows that the list no longer has; rows of other tables stay."""
+        run, deletes = self._run, self._run.options.deletes
+        if deletes == "ignore":
+            return 0
+        held = run.destination.divisions(self._name, marked=deletes == "hard")
+        missing = sorted(held - set(listed.column("division").to_pylist()))
+        at = run.next_stamp()
+        for code in missing:
+            for table in run.destination.rows(self._name, code, "division", [code]):
+                await self._put(code, rows.mark_deleted(table, self._shape.arrow, at=at), None)
+        return len(missing)

@@ -1,14 +1,17 @@
-"""From which row version a date begins, as each division says it; asked once where it is refused."""
+"""The row version at which a date begins, as ``SyncTimestamp`` says for some sync feeds (API 4.3)."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 
-from ..catalogue import Feed
+from ..catalogue import Feed, load_catalogue
 from ..client.call import Target
+from ..client.client import ExactClient
 from ..errors import RefusedError, StreamError
+from ..odata.page import PageSchema, max_of, parse_page
+from ..odata.query import build_url, format_datetime, format_literal
 from .connection import Connection
-from .sync_timestamp import ask_start_version
+from .cursors import TIMESTAMP_OVERLAP
 
 
 class StartVersions:
@@ -32,3 +35,43 @@ class StartVersions:
                     self._refused.add(code)
                 return None, str(error)
             return since, "SyncTimestamp names no row since start_date"
+
+
+async def ask_start_version(
+    client: ExactClient, target: Target, feed: Feed, start_ms: int
+) -> int | None:
+    """The ``Timestamp`` above which a read from a start date begins; one call, counted on ``target``.
+
+    Exact names the row that was changed first at the date or later. Versions are in the order in which
+    rows were written, so the overlap goes off as for a cursor.
+
+    Args:
+        client: The open client.
+        target: The stream that wants to know.
+        feed: A sync feed that ``SyncTimestamp`` knows.
+        start_ms: The date: ``Modified`` digits in milliseconds.
+
+    Returns:
+        ``None`` if Exact names no row; nobody knows what it says if there is none (API 10).
+
+    Raises:
+        StreamError: If the question is refused or not answered.
+        LimitError: If the day's calls are used up.
+    """
+    entity = load_catalogue().entities["sync_timestamp"]
+    asked = entity.feeds["function"]
+    schema, where = PageSchema(entity, asked), target.where
+    query = {
+        "modified": format_datetime(start_ms),
+        "endPoint": format_literal("s", feed.path.rpartition("/")[2]),
+        "$select": ",".join(schema.columns),
+    }
+    division = target.division or 0
+    target.path = asked.path
+    page = await client.get(
+        target,
+        build_url(asked.path, division, query),
+        lambda body: parse_page(body, schema, division=division, where=where),
+    )
+    version = max_of(page.table.slice(0, 1), entity.columns["TimeStampAsBigInt"].name)
+    return None if version is None else max(1, version - TIMESTAMP_OVERLAP)

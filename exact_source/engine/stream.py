@@ -1,334 +1,572 @@
-"""One entity of one division: from where, how far, what is gone since, and how it ended."""
+"""One entity of one division: where it reads on, which rows are deleted, and how it ended."""
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import replace
 from http import HTTPStatus
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from dlt.common.destination.exceptions import DestinationException
 
 from ..client.call import Target
-from ..errors import (
-    BLOCKED,
-    KEYLESS,
-    UNEXPECTED,
-    AuthenticationError,
-    ConfigurationError,
-    ContractError,
-    ExactError,
-    LimitError,
-    RefusedError,
-    StreamError,
-    describe_fault,
-)
+from ..errors import EMPTY, KEYLESS, ContractError, RefusedError
 from . import cursors, rows
-from .cursors import Cursor
-from .deletes import Gone
-from .deletions import RETENTION_S, Tombstones, about_unknown
-from .key_sync import begins_at, calls_for, hindrance, is_due, read_keys
-from .rounds import PausedError
-from .scanner import Chain
+from .cursors import MANY, Cursor
+from .dedupe import with_withdrawn
+from .deletes import DeletedKeys, DeletedRows
+from .divisions import Division
+from .empty_lists import judge_empty
+from .full_pass import FullPass
+from .functions import FunctionShape, FunctionUrls, Parents
+from .key_sync import begins_at, calls_for, is_due, read_keys, reads_whole, why_postponed
+from .ports import Emit
+from .result import NEXT_ROUND, StreamResult, recording
+from .run import STEP_S, Run
+from .scanner import FeedUrls, ScannedPage, Scanner, Urls, notes_on
+from .shape import Shape
+from .starts import Start, known_version, recent_refusals, start_version
+from .tombstones import Tombstones, describe_unknown
 
-HOUR_S = 3600
-# Refusals within an hour after which a stream is not even tried (API 2.3: the 11th blocks the key).
-REFUSALS_PER_HOUR = 3
 
+class Stream:
+    """Reads one entity of one division, and deletes what was deleted at Exact.
 
-class Stream(Chain):
-    """Reads one entity of one division, and removes what is gone; arguments as of ``Chain``."""
+    Args:
+        run: What all streams share.
+        shape: Shape of the entity's rows.
+        division: The company.
+        cursor: How far the stream was read, by loads that arrived.
+        rank: Turn among the division's streams; lower goes first.
+        emit: Takes rows and the cursor that covers them.
+    """
 
-    _deletes_error = _deletes_code = ""
+    def __init__(
+        self,
+        run: Run,
+        shape: Shape,
+        division: Division,
+        cursor: Cursor,
+        *,
+        rank: int,
+        emit: Emit,
+    ) -> None:
+        self.result = StreamResult(
+            division.code, shape.entity.name, shape.plan.label, started_at=run.now()
+        )
+        self._run = run
+        self._shape = shape
+        self._entity = shape.entity
+        self._division = division
+        self._cursor = cursor
+        self._emit = emit
+        self._destination = run.destination
+        self._call = Target(
+            division.code,
+            "",
+            self._entity.name,
+            rank,
+            before_call=run.rounds.raise_if_stopped,
+            may_pause=True,
+        )
+        self._deletes = DeletedRows(shape, division.code, self._destination, run.options)
+        self._start = Start(
+            shape=shape,
+            division=division,
+            options=run.options,
+            now=run.now(),
+            refresh_asked_at=run.refresh_asked_at,
+            rows_stored=self._count_stored(),
+        )
+        self._deletes_error = self._deletes_code = ""
+        self._deleted = 0
+        self._bounds: tuple[int | None, int | None] = (None, None)
 
     async def read(self) -> None:
-        """Read until the end, a limit or the round's end; the outcome is in ``result``."""
-        self.run.results.append(self.result)
-        try:
-            await self._read_to_an_end()
-        except (ExactError, DestinationException, OSError):
-            raise  # not the stream's: the database, the disk
-        except Exception as error:  # noqa: BLE001 (one bad stream spoils nothing)
-            self._end("failed", f"{self.target.where}: {describe_fault(error)}", UNEXPECTED)
-            self.result.permanent = True
-
-    async def _read_to_an_end(self) -> None:
-        try:
-            await self._read_or_release()
-        except PausedError:
-            self._end("incomplete", "goes on in the next round")
-        except LimitError as error:
-            self._end("waiting", str(error), error.code)
-            self.result.resumes_at = error.resumes_at
-        except RefusedError as error:
-            await self._note_refusal(error)
-        except StreamError as error:
-            self._end("failed", str(error), error.code)
-            self.result.permanent = error.is_permanent
-            if isinstance(error, ContractError):
-                await self._move(None, cursors.failed(self.cursor))
-        except (AuthenticationError, ConfigurationError) as error:
-            self._end("failed", str(error), error.code)
-            self.run.rounds.give_up(error)
-
-    async def _read_or_release(self) -> None:
-        try:
-            await self._read()
-        finally:
-            await self._release()
+        """Read until the end, a limit or the end of the round; ``result`` has the outcome."""
+        self._run.log.begin(self.result)
+        with recording(self.result, self._run.rounds, self._destination.failures):
+            try:
+                await self._read()
+            except RefusedError as error:
+                await self._note_refusal(error)
+                raise
+            except ContractError:
+                await self._move(None, cursors.failed(self._cursor))
+                raise
+        self._end()
 
     async def _read(self) -> None:
+        if self._run.rounds.is_stopped():
+            self.result.end("incomplete", "stopped before it began")
+            return
         if not self._may_start():
             return
-        if self.run.options.start_ms is not None and not self._tells_changes:
-            self.result.notes.append("start_date leaves out nothing: its rows have no Modified")
-        self._start_over_if_needed()
+        if self._run.options.start_ms is not None and not self._start.has_dates:
+            self.result.note("start_date leaves out nothing: its rows have no Modified")
+        self._resume()
         await self._settle_marks()
         await self._apply_tombstones()
         self._count_shared_calls()
-        if self.cursor.scan is None or self.cursor.scan.pages == 0:
+        if self._cursor.scan is None or self._cursor.scan.pages == 0:
             await self._begin()
-        self._leave_out(self.cursor.dropped)
-        old = self._is_old()
-        if await self._scan():
-            if old:  # not in this load, where a row that is gone and one that came back could meet
-                self._end("incomplete", "what changed since it began follows in the next round")
-            else:
-                await self._reconcile()
-                await self._end_read()
+        self._leave_out_dropped()
+        is_old = self._is_old()
+        if not await self._scan():
+            self.result.end("incomplete", NEXT_ROUND)
+        elif is_old:  # not in this load, where a row could be both deleted and created again
+            self.result.end("incomplete", "changes since it began follow in the next round")
         elif self.result.status == "running":
-            self._end("incomplete", "goes on in the next round")
+            await self._compare_keys()
+            await self._end_read()
 
     def _is_old(self) -> bool:
-        """Whether the scan began in an earlier run, so that it ends with what was true then."""
-        scan = self.cursor.scan
+        """Whether the scan began in an earlier run, so that it ends with the state of that time."""
         return (
-            self.shape.plan.column is not None
-            and scan is not None
-            and scan.started_at < self.run.started_at
+            self._shape.plan.column is not None
+            and self._cursor.scan is not None
+            and not self._run.log.has_begun(self.result)
         )
 
     async def _end_read(self) -> None:
-        lacking = "; ".join(
-            filter(None, (self._deletes_error, self.run.keyless.lacking(self.result)))
-        )
-        if not lacking:
-            await self._note_noticed()
-            self._end("complete")
+        keyless = self._run.rejected.describe(self.result)
+        if not self._deletes_error and not keyless:
+            await self._note_webhook()
+            self.result.end("complete")
             return
-        # Maybe rows are there that are gone, or some are not: no success, and no use in another round.
-        self._end("incomplete", lacking, self._deletes_code or KEYLESS)
+        # Deleted rows may still be there, or rows are missing: not a success, nor a use of another round.
+        error = "; ".join(filter(None, (self._deletes_error, keyless)))
+        self.result.end("incomplete", error, self._deletes_code or KEYLESS)
         self.result.permanent = self.result.permanent or not self._deletes_error
-        self.run.rounds.settled.add((self.entity.name, self.division.code))
+        self._run.rounds.settle(self._entity.name, self._division.code)
 
-    async def _note_noticed(self) -> None:
-        """The rows cover what webhooks told before this run began; committed as the cursor is."""
-        notices = self.run.options.notices or {}
-        mark = notices.get((self.entity.name, self.division.code), "")
-        if mark and self.cursor.read_at >= self.run.started_at:
-            await self._move(None, replace(self.cursor, noticed=mark))
+    async def _note_webhook(self) -> None:
+        """Commit that the rows cover the webhooks received before this run began."""
+        notices = self._run.options.notices or {}
+        mark = notices.get((self._entity.name, self._division.code), "")
+        if mark and self._run.log.has_begun(self.result):
+            await self._move(None, replace(self._cursor, noticed=mark))
 
     # -- before the first page -----------------------------------------------------------------
 
+    def _count_stored(self) -> int | None:
+        """Rows in the destination, where no earlier round of this run has changed their number."""
+        entity, division = self.result.entity, self.result.division
+        if self._run.log.latest(entity, division) is not None:
+            return None
+        self.result.rows_stored = self._run.rows_stored(entity, division)
+        return self.result.rows_stored
+
     def _may_start(self) -> bool:
-        if self.division.blocked:
-            why = f"the division is blocked (BlockingStatus {self.division.blocked})"
-            self._end("skipped", why, BLOCKED)
-            # Who names it wants it, so leaving it out is no success.
-            self.result.permanent = bool(self.run.options.divisions)
+        refused_at = recent_refusals(self._cursor, self._run.now())
+        self._cursor = replace(self._cursor, refused_at=refused_at)
+        if not self._start.may_read(self._cursor, self.result):
             return False
-        now = self.run.clock.now()
-        recent = tuple(at for at in self.cursor.refused_at if at > now - HOUR_S)
-        self.cursor = replace(self.cursor, refused_at=recent)
-        if len(recent) >= REFUSALS_PER_HOUR:
-            why = f"refused {len(recent)} times within the hour; asked again later"
-            self._end("refused", why, RefusedError.code)
-            self.result.permanent = True
-            return False
+        if not isinstance(self._shape, FunctionShape):
+            return True
+        return Parents(self._run, self._shape).are_loaded(self.result)
+
+    def _resume(self) -> None:
+        self._cursor, note = self._start.resume(self._cursor)
+        if note:
+            self.result.note(note)
+        stored = self.result.rows_stored
+        self._bounds = (
+            (self._cursor.stored_min, self._cursor.stored_max)
+            if stored is None
+            else (stored, stored)
+        )
+
+    async def _begin(self) -> None:
+        run, cursor, now = self._run, self._cursor, self._run.now()
+        since = cursors.next_since(cursor, run.options.zone_slack_s)
+        if reads_whole(cursor, self._deletes, run.options):
+            since = None
+        if (cursor.value, cursor.tombstones, cursor.moved) == (None, None, 0):
+            # A first pass does not return rows deleted before it. In a division that has moved, the
+            # versions of older tombstones cannot be compared (API 4.2), so there none is noted.
+            cursor = replace(cursor, tombstones=0, tombstones_at=now)
+        start_ms = run.options.start_ms
+        if since is None and start_ms is not None:
+            # By row version all rows are read once, and older ones are dropped on the way: versions are
+            # not in the order of Modified, so no version certainly begins a date (API 4.3).
+            by_modified = self._shape.plan.full.cursor == "Modified"
+            since = start_ms if by_modified else await self._start_version(cursor, start_ms)
+            cursor = replace(cursor, start_version=self._cursor.start_version)
+        run.log.note_begun(self.result)
+        self._cursor = cursors.begin(
+            cursor,
+            now=now,
+            since=since,
+            known=known_version(run, self._shape, self._division.code),
+            synced_from=self._later_than_stored(),
+        )
+
+    def _later_than_stored(self) -> float:
+        """A moment after every ``_synced_at`` that is stored, whatever the clocks of earlier hosts said."""
+        last = self._destination.last_synced(self._entity.name, self._division.code)
+        return max(self._run.next_stamp(), 0.0 if last is None else last.timestamp() + 2 * STEP_S)
+
+    async def _start_version(self, cursor: Cursor, start_ms: int) -> int | None:
+        """Where the first read begins if the user asked for ``start_by="timestamp"``."""
+        since, note = await start_version(self._run, self._shape, self._call, cursor, start_ms)
+        if note:
+            self.result.note(note)
+        if since is not None and since != cursor.start_version:
+            await self._move(None, replace(cursor, start_version=since))
+        return since
+
+    def _leave_out_dropped(self) -> None:
+        dropped = self._cursor.dropped
+        if dropped:
+            self._shape = self._shape.without(dropped)
+        self.result.note(*notes_on(self._shape, dropped))
+
+    # -- pages ---------------------------------------------------------------------------------
+
+    async def _scan(self) -> bool:
+        """Read the scan; ``False`` if the round ended first."""
+        while True:
+            full_pass = self._full_pass()
+            try:
+                last = await self._read_pages(full_pass)
+            finally:
+                if full_pass.is_held:
+                    await self._release(full_pass)
+            if last is None:
+                return False
+            if not self._is_suspiciously_empty(last):
+                break
+            await self._begin_again(last.before)
         return True
 
-    def _start_over_if_needed(self) -> None:
-        fresh = self._fresh()
-        if self.cursor.scan is not None and self.cursor.value is None:
-            # A pass over all rows that is under way answers the wish for one.
-            self.cursor = replace(self.cursor, refreshed_for=fresh.refreshed_for)
-        cursor = self.cursor
-        if not cursor.feed or cursor.column != fresh.column:
-            self.cursor = fresh
-        elif cursor.moved not in {None, fresh.moved}:
-            # Row versions start anew in another database (API 4.2).
-            self.result.notes.append("the division moved to another database: read anew")
-            self.cursor = fresh
-        elif self._missed_tombstones():
-            self.result.notes.append("tombstones of over two months ago are gone: read anew")
-            self.cursor = fresh
-        elif (why := self._why_anew()) is not None:
-            self.result.notes += [f"{why}: read anew"] if why else []
-            self.cursor = replace(
-                fresh,
-                tombstones=cursor.tombstones,
-                tombstones_at=cursor.tombstones_at,
-                buried=cursor.buried,
-            )
+    async def _read_pages(self, full_pass: FullPass) -> ScannedPage | None:
+        """Load the pages of the scan; the last page, or ``None`` if the round ended first."""
+        scanner = self._scanner()
+        last: ScannedPage | None = None
+        try:
+            async with aclosing(scanner.pages(self._cursor)) as pages:
+                async for page in pages:
+                    self._note_page(page)
+                    full_pass.see(page.read)
+                    if page.after.scan is None:
+                        last = page
+                        break
+                    self._cursor = page.after
+                    await self._load(self._loadable(page), full_pass)
+        finally:
+            self._cursor = scanner.cursor if last is None else last.before
+            self._shape = scanner.shape
+            self.result.note(*scanner.notes)
+        if last is not None and not self._is_suspiciously_empty(last):
+            await self._finish(last, full_pass)
+        return last
+
+    def _scanner(self) -> Scanner:
+        division = self._division.code
+        urls: Urls = FeedUrls(self._shape, division)
+        if isinstance(self._shape, FunctionShape):
+            urls = FunctionUrls(self._run, self._shape, division, self.result)
+        scanner = Scanner(
+            self._run,
+            self._shape,
+            self._call,
+            urls,
+            on_call=self._report,
+            known_version=lambda: known_version(self._run, self._shape, division),
+        )
+        scanner.reload_known = self._deleted > 0
+        return scanner
+
+    def _full_pass(self) -> FullPass:
+        """What is to be collected while the scan is read."""
+        scan, cursor = self._cursor.scan, self._cursor
+        is_whole = scan is not None and (scan.since is None or cursor.value is None)
+        is_whole = is_whole and not self._is_watermark(cursor)
+        finds_deleted = (
+            is_whole
+            and self._run.options.deletes != "ignore"
+            and self._destination.has_rows(self._entity.name, self._division.code)
+        )
+        is_silent = self._deletes.are_silent or self._shape.plan.increment is None
+        is_first = scan is not None and scan.pages == 0
+        is_list = is_whole and is_silent and scan is not None and scan.since is None
+        # Where too many rows of the overlap are known to remember each, the overlap is held as a whole.
+        is_lag = not is_whole and cursor.recent == MANY
+        return FullPass(
+            self._shape,
+            finds_deleted=finds_deleted,
+            may_hold=is_first and (is_list or is_lag),
+            held_rows=self._run.held_rows,
+        )
+
+    def _is_watermark(self, cursor: Cursor) -> bool:
+        """Whether the scan begins at a row version, so that it does not return all rows."""
+        scan = cursor.scan
+        return self._shape.version == "timestamp" and scan is not None and scan.since is not None
+
+    def _note_page(self, page: ScannedPage) -> None:
+        run, result = self._run, self.result
+        run.rounds.count_rows(page.read.num_rows + page.keyless.num_rows)
+        result.note(*page.surprises)
+        run.rejected.keep(result, page.keyless, ["division", *self._shape.keys])
+        if self._shape.version == "timestamp" and page.high is not None:
+            run.tombstones.note_version(self._division.code, page.high)
+
+    def _loadable(self, page: ScannedPage) -> pa.Table:
+        """The new rows of a page, stamped, with the stored values of withdrawn columns."""
+        table = with_withdrawn(
+            self._shape, self._division.code, self._destination, page.new, self._cursor.dropped
+        )
+        self.result.rows += table.num_rows
+        synced_from = page.before.scan.synced_from if page.before.scan else 0.0
+        return rows.stamp(table, max(self._run.next_stamp(), synced_from))
+
+    async def _load(self, table: pa.Table, full_pass: FullPass) -> None:
+        """Hand over a page; the pages of a short list are held until it is complete."""
+        if not full_pass.is_held:
+            await self._move(table if table.num_rows else None, self._cursor)
+        elif not full_pass.hold(table):
+            await self._release(full_pass)
+
+    async def _release(self, full_pass: FullPass) -> None:
+        """Hand over the pages that were held."""
+        pages = full_pass.release()
+        table = rows.concat(pages) if pages else None
+        await self._move(table if table is not None and table.num_rows else None, self._cursor)
+
+    async def _finish(self, last: ScannedPage, full_pass: FullPass) -> None:
+        """The last page: deletions go with it, and only then the cursor moves."""
+        before, after, scan = last.before, last.after, last.before.scan
+        if full_pass.finds_deleted and full_pass.is_empty and not await self._may_be_empty():
+            full_pass.release()
+            await self._move(None, replace(self._cursor, scan=None))
+            return
+        after = replace(after, empty_at=0.0)
+        table = self._loadable(last)
+        if scan is not None and (scan.since is None or before.value is None):
+            after = replace(after, pages=scan.pages + 1, reconciled_at=after.read_at)
+        if full_pass.is_held:
+            pages = [*full_pass.release(), table]
+            table, after = rows.concat(pages), self._with_digest(after, before, pages)
+            if self._is_unchanged(before, after):  # a merge costs more
+                self.result.rows = 0
+                await self._move(None, after)
+                return
         else:
-            # The links of another feed lead elsewhere.
-            scan = cursor.scan if cursor.feed == fresh.feed else None
-            self.cursor = replace(
-                cursor, feed=fresh.feed, moved=fresh.moved, history=fresh.history, scan=scan,
-                refreshed_for=fresh.refreshed_for,
-            )  # fmt: skip
+            after = replace(after, digest="", lag_digest="", lag_since=None)  # loaded in parts
+        await self._move(table if table.num_rows else None, None)
+        if full_pass.finds_deleted and scan is not None:
+            missing = self._deletes.missing(
+                full_pass.seen,
+                before=scan.synced_from or scan.started_at,
+                since_ms=self._run.options.start_ms,
+            )
+            if missing.keys:  # the next pass must find that nothing remains to be deleted
+                after = replace(after, digest="")
+            await self._delete(missing, None)
+        await self._move(None, after)
 
-    def _fresh(self) -> Cursor:
-        """The cursor of a stream of which nothing was read."""
-        before, options = self.cursor, self.run.options
-        is_refresh = self.entity.name in options.full_refresh
-        earlier = before.moved if before.feed else None
-        return Cursor(
-            column=self.shape.plan.column,
-            feed=self.shape.plan.full.kind,
-            moved=earlier if self.division.moved is None else self.division.moved,
-            refused_at=before.refused_at,
-            history=self.entity.name in options.history,
-            start_ms=options.start_ms if self._tells_changes else None,
-            refreshed_for=self.run.refresh_asked_at if is_refresh else 0.0,
+    def _with_digest(self, after: Cursor, before: Cursor, pages: list[pa.Table]) -> Cursor:
+        """The cursor with a mark of the rows that were read, and of what becomes of deleted ones."""
+        mark = f"{self._run.options.deletes} {rows.digest(pages)}"
+        since = before.scan.since if before.scan else None
+        if since is None:
+            return replace(after, digest=mark)
+        return replace(after, lag_digest=mark, lag_since=since, digest="")
+
+    def _is_unchanged(self, before: Cursor, after: Cursor) -> bool:
+        """Whether the rows are the same as the last time."""
+        if self._deleted:
+            return False
+        if before.scan is None or before.scan.since is None:
+            return after.digest == before.digest
+        return (after.lag_digest, after.lag_since) == (before.lag_digest, before.lag_since)
+
+    # -- empty answers -------------------------------------------------------------------------
+
+    async def _may_be_empty(self) -> bool:
+        """Whether an empty answer is believed, although rows are stored; see ``empty_lists``."""
+        if self._entity.name in self._run.options.trust_empty:
+            return True
+        verdict = await judge_empty(
+            self._run.connection,
+            self._call,
+            self._shape.plan.full,
+            self._cursor,
+            now=self._run.now(),
         )
+        self._cursor = verdict.cursor
+        if verdict.is_refused:
+            self.result.end("refused", verdict.why, RefusedError.code)
+            self.result.permanent = True
+        elif not verdict.is_believed:
+            self.result.end("incomplete", verdict.why, EMPTY)
+            self._run.rounds.settle(self._entity.name, self._division.code)
+        return verdict.is_believed
 
-    @property
-    def _tells_changes(self) -> bool:
-        """Whether rows say when they were changed, so that ``start_date`` can tell them apart."""
-        return "modified" in self.shape.arrow.names
+    def _is_suspiciously_empty(self, last: ScannedPage) -> bool:
+        """Whether not even the row at the cursor was returned (API 4.2)."""
+        before = last.before
+        is_empty = before.scan is not None and not before.scan.rows and not last.read.num_rows
+        is_empty = is_empty and not last.keyless.num_rows
+        return self._is_watermark(before) and bool(before.recent) and is_empty and not self._deleted
 
-    def _why_anew(self) -> str | None:
-        """What asks for all rows once more, empty if the user did; ``None`` if nothing does."""
-        cursor, options = self.cursor, self.run.options
-        if cursor.lacks:
-            return f"new columns: {', '.join(cursor.lacks)}"
-        if cursor.start_ms is not None and (options.start_ms or 0) < cursor.start_ms:
-            return "start_date is earlier than it was"
-        if cursor.start_version is not None and options.start_by != "timestamp":
-            return "start_by is modified now"
-        misses_history = self.entity.name in options.history and not cursor.history
-        return "" if self._shall_refresh() or misses_history else None
+    async def _begin_again(self, before: Cursor) -> None:
+        """Read all rows: the division is in another database, whose versions are lower."""
+        self.result.note("nothing above the cursor, not even its own row: read again")
+        # The highest version seen belongs to the old database, and so do the known tombstones.
+        self._run.tombstones.forget_versions(self._division.code)
+        fresh = replace(before, value=None, recent=(), ceiling=None, scan=None)
+        self._cursor = replace(fresh, start_version=None, tombstones=None, buried=())
+        await self._apply_tombstones()
+        self._count_shared_calls()
+        await self._begin()
 
-    def _shall_refresh(self) -> bool:
-        """Whether the user wants all rows anew, and that is neither under way nor done."""
-        is_answered = self.cursor.refreshed_for == self.run.refresh_asked_at
-        return self.entity.name in self.run.options.full_refresh and not is_answered
-
-    def _missed_tombstones(self) -> bool:
-        return (
-            self.entity.deleted_code is not None
-            and self.run.options.deletes != "ignore"
-            and self.cursor.tombstones is not None
-            and self.run.clock.now() - self.cursor.tombstones_at > RETENTION_S
-        )
-
-    # -- what is gone --------------------------------------------------------------------------
+    # -- deletions -----------------------------------------------------------------------------
 
     async def _settle_marks(self) -> None:
-        """Rows that were marked while deletes were soft go once they are hard."""
-        deletes = self.run.options.deletes
+        """Delete rows that were marked while deletes were soft, once they are hard."""
+        deletes = self._run.options.deletes
         if deletes == "soft":
-            self.cursor = replace(self.cursor, soft=True)
-        elif deletes == "hard" and self.cursor.soft and self.shape.plan.column is not None:
-            await self._remove(self.removals.marked(), replace(self.cursor, soft=False))
+            self._cursor = replace(self._cursor, soft=True)
+        elif deletes == "hard" and self._cursor.soft and self._shape.plan.column is not None:
+            await self._delete(self._deletes.marked(), replace(self._cursor, soft=False))
 
     async def _apply_tombstones(self) -> None:
-        if not self.removals.by_tombstones:
+        if not self._deletes.by_tombstones:
             return
-        found = await self.run.tombstones.of(self.division.code)
+        found = await self._run.tombstones.of(self._division.code)
         if found.error is not None:
             self._deletes_error = f"deletes are unknown: {found.error}"
             self._deletes_code = found.error.code
             self.result.permanent = found.error.is_permanent
             return
-        self.run.tombstones.note_version(self.division.code, found.top)
+        self._run.tombstones.note_version(self._division.code, found.top)
         self._note_unknown(found)
-        if self.cursor.tombstones_at == found.read_at:
+        if self._cursor.tombstones_at == found.read_at:
             return  # applied in an earlier round
-        self._start_over_if_never_followed()
-        # A pass over all rows finds by itself what is gone, and after a move to another database the
-        # versions of older tombstones tell nothing of rows: they are noted as applied.
-        starts_anew = self.cursor.value is None and self.cursor.scan is None
-        if not starts_anew:
-            gone = self.removals.tombstoned(found, self.cursor)
-        elif self.run.options.start_ms is not None:  # what is older is not met by the pass
-            never_moved = self.cursor.moved == 0
-            gone = self.removals.tombstoned(found, self.cursor, comparable=never_moved)
+        self._start_over_if_never_applied()
+        # A pass over all rows finds deleted rows by itself, and after a move to another database the
+        # versions of older tombstones cannot be compared with those of rows: they are noted as applied.
+        starts_again = self._cursor.value is None and self._cursor.scan is None
+        if not starts_again:
+            deleted = self._deletes.tombstoned(found, self._cursor)
+        elif self._run.options.start_ms is not None:  # the pass does not return older rows
+            never_moved = self._cursor.moved == 0
+            deleted = self._deletes.tombstoned(found, self._cursor, comparable=never_moved)
         else:
-            gone = Gone(())
-        cursor = self.removals.with_tombstones(self.cursor, found, all_read_anew=starts_anew)
-        await self._remove(gone, cursor)
+            deleted = DeletedKeys(())
+        cursor = self._deletes.with_tombstones(self._cursor, found, all_read_anew=starts_again)
+        await self._delete(deleted, cursor)
 
-    def _start_over_if_never_followed(self) -> None:
-        """Only a pass over all rows tells which went and which came back before a move."""
-        cursor = self.cursor
+    def _start_over_if_never_applied(self) -> None:
+        """Only a pass over all rows shows which were deleted and created again before a move."""
+        cursor = self._cursor
         if cursor.tombstones is None and (cursor.value is not None or cursor.scan is not None):
-            self.result.notes.append(
-                "tombstones were not read since the division moved to another database: read anew"
+            self.result.note(
+                "tombstones were not read since the division moved to another database: read again"
             )
-            self.cursor = self._fresh()
+            self._cursor = self._start.fresh(cursor)
 
     def _note_unknown(self, found: Tombstones) -> None:
-        """Tombstones of no entity are kept and told of once, also if the list is not loaded."""
-        run, code = self.run, self.division.code
+        """Keep and report tombstones of unknown entities once, even if the list is not loaded."""
+        run, code = self._run, self._division.code
         if run.selection.loads("deleted"):
             return
-        if run.tombstones.told_by.setdefault(code, self.entity.name) != self.entity.name:
+        if not run.tombstones.is_reported_by(self._entity.name, code):
             return
-        strange = found.of_unknown()
-        if not strange.num_rows:
+        unknown = found.of_unknown()
+        if not unknown.num_rows:
             return
-        self.result.notes += about_unknown(strange)
-        ids = strange.column("id")
-        # Those that are there may be there with all columns.
-        held = self.stored.versions(
+        self.result.note(*describe_unknown(unknown))
+        ids = unknown.column("id")
+        # Those that are stored may be stored with all columns.
+        held = self._destination.versions(
             "deleted", code, "id", ids.to_pylist(), "timestamp", marked=True
         )
-        new = strange.filter(pc.invert(pc.is_in(ids, value_set=pa.array(held, ids.type))))
+        new = unknown.filter(pc.invert(pc.is_in(ids, value_set=pa.array(held, ids.type))))
         if new.num_rows:
-            run.tombstones.strange.append(rows.stamp(new, run.clock.now()))
+            run.tombstones.keep_unknown(new, run.next_stamp())
 
-    async def _reconcile(self) -> None:
-        """Compare all keys, where nothing else tells what is gone and it is time to."""
-        options, code = self.run.options, self.division.code
-        now = self.run.clock.now()
-        if not is_due(self.entity.name, self.cursor, self.removals, options, now=now):
+    async def _compare_keys(self) -> None:
+        """Compare all keys, where no feed shows deletions and it is time."""
+        run, options, code = self._run, self._run.options, self._division.code
+        now = run.now()
+        if not is_due(self._entity.name, self._cursor, self._deletes, options, now=now):
             return
-        held, feed = self.stored.count(self.entity.name, code), self.shape.plan.full
+        held, feed = self._destination.count(self._entity.name, code), self._shape.plan.full
         if not held:
             return
         since_ms = begins_at(feed, options)
         of_held = calls_for(held, feed.page_size) if since_ms is None else 1  # some may be older
-        needed = max(self.cursor.pages, of_held)
-        limits = self.run.limits
-        if why := hindrance(needed, limits.calls_left(code, now), limits.most_a_day(code)):
-            self.result.notes.append(why)
+        needed = max(self._cursor.pages, of_held)
+        limits, host_now = run.limits, run.clock.now()
+        if why := why_postponed(needed, limits.calls_left(code, host_now), limits.most_a_day(code)):
+            self.result.note(why)
             return
-        # All keys or none: what was read of them is of no use in another round.
-        self.target.may_pause = False
-        self.target.before_call = self._tell_and_heed_stop
-        met = await read_keys(self.run.connection.client, self.target, self.shape, since_ms)
-        if not await self._may_be_empty(met):
-            self._end_without_rights()
+        # All keys or none: a part of them is of no use in another round.
+        self._call.may_pause = False
+        self._call.before_call = self._report_and_raise_if_stopped
+        seen = await read_keys(run.connection.client, self._call, self._shape, since_ms)
+        if not any(page.num_rows for page in seen) and not await self._may_be_empty():
+            await self._move(None, self._cursor)
             return
-        gone = self.removals.unmet(met, began_at=now, since_ms=since_ms)
-        await self._remove(gone, replace(self.cursor, pages=len(met), reconciled_at=now))
+        missing = self._deletes.missing(seen, before=None, since_ms=since_ms)
+        await self._delete(missing, replace(self._cursor, pages=len(seen), reconciled_at=now))
 
-    def _tell_and_heed_stop(self, target: Target) -> None:
-        """Keys bring no rows, so nothing else tells of these calls before they are all made."""
-        self.result.calls = target.calls
-        self.run.on_progress(self.result)
-        self.run.rounds.heed_stop(target)
+    def _report_and_raise_if_stopped(self, call: Target) -> None:
+        """Keys bring no rows, so nothing else reports these calls before the last one."""
+        self._report()
+        self._run.rounds.raise_if_stopped(call)
+
+    # -- what it hands over --------------------------------------------------------------------
+
+    async def _delete(self, deleted: DeletedKeys, cursor: Cursor | None) -> None:
+        self._deleted += len(deleted.keys)
+        self.result.deleted += len(deleted.keys)
+        for table in self._deletes.tables(deleted, at=self._run.next_stamp()):
+            await self._move(table, None, deleted=table.num_rows)
+        await self._move(None, cursor)
+
+    async def _move(self, table: pa.Table | None, cursor: Cursor | None, deleted: int = 0) -> None:
+        """Emit rows and the cursor that covers them, with the number of rows that can be stored."""
+        if table is not None:
+            is_hard = self._run.options.deletes == "hard"
+            self._count_rows(table.num_rows - deleted, deleted if is_hard else 0)
+        if table is not None or cursor is not None:
+            fewest, most = self._bounds
+            cursor = replace(cursor or self._cursor, stored_min=fewest, stored_max=most)
+            self._cursor = cursor
+        await self._emit(table, cursor)
+        self._report()
+
+    def _count_rows(self, added: int, deleted: int) -> None:
+        fewest, most = self._bounds
+        if fewest is not None and most is not None:
+            self._bounds = max(0, fewest - deleted), most + added
+
+    def _report(self) -> None:
+        self.result.calls = self._call.calls
+        self._run.log.step(self.result)
+
+    def _count_shared_calls(self) -> None:
+        """Calls that no stream has counted yet belong to this one, because it came first."""
+        read = [division.code for division in self._run.divisions.chosen_so_far]
+        calls = self._run.selection.take_overhead(self._division.code, read)
+        self.result.shared_calls += calls
 
     # -- outcome -------------------------------------------------------------------------------
 
     async def _note_refusal(self, error: RefusedError) -> None:
-        self._end("refused", str(error), error.code)
-        self.result.permanent = True
         if error.status == HTTPStatus.NOT_FOUND:
-            self.result.notes.append(
+            self.result.note(
                 "rows that were loaded stay; leave it out with --entities if it is gone for good"
             )
-        now = self.run.clock.now()
-        await self._move(None, replace(self.cursor, refused_at=(*self.cursor.refused_at, now)))
+        now = self._run.now()
+        await self._move(None, replace(self._cursor, refused_at=(*self._cursor.refused_at, now)))
+
+    def _end(self) -> None:
+        self.result.ended_at = self._run.now()
+        self.result.cursor = "" if self._cursor.value is None else str(self._cursor.value)
+        self._report()

@@ -1,33 +1,79 @@
-"""What row versions of a division tell: its tombstones, read once a run, and the highest one seen."""
+"""``sync/Deleted``: read once per division and run, for all entities (API 4.5).
+
+It is read *before* the data. A row that the data still shows is then newer than every tombstone that
+was read, so in one load the data wins; a row that was loaded earlier is only deleted if its stored
+version is not newer than its tombstone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from ..catalogue import load_catalogue
 from ..client.call import Target
-from ..clock import Clock
+from ..client.withdrawn_columns import Asker, read_list
+from ..errors import StreamError
+from ..odata.page import PageSchema
+from ..odata.query import build_filter
+from . import rows
 from .call_accounting import Selection
 from .connection import Connection
-from .deletions import Tombstones, read_tombstones
+from .cursors import RECENT_MAX, TIMESTAMP_OVERLAP, Cursor
 from .divisions import Divisions
+
+# Exact keeps tombstones for two months (API 4.5); a day's margin for late runs.
+RETENTION_S = 58 * 86_400
+# The fields that name a deleted row.
+FIELDS = ("Timestamp", "DeletedDate", "EntityKey", "EntityType")
+# Fields that are read if the list is not loaded: tombstones of unknown entities are kept, by ``ID``.
+READ = ("ID", *FIELDS)
+
+
+@dataclass(frozen=True)
+class Tombstones:
+    """The tombstones of one division.
+
+    Attributes:
+        table: ``sync/Deleted``, all columns or ``READ``.
+        top: All tombstones up to this ``Timestamp`` were read.
+        read_at: Seconds since the epoch, UTC.
+        calls: Calls it took.
+        error: Why it could not be read; ``None`` if it was.
+    """
+
+    table: pa.Table
+    top: int
+    read_at: float
+    calls: int = 0
+    error: StreamError | None = field(default=None)
+
+    def of(self, code: int) -> pa.Table:
+        """The tombstones of one entity."""
+        return self.table.filter(pc.equal(self.table.column("entity_type"), code))
+
+    def of_unknown(self) -> pa.Table:
+        """The tombstones of types that belong to no entity of the catalogue."""
+        types = self.table.column("entity_type")
+        known = {entity.deleted_code for entity in load_catalogue().entities.values()}
+        is_known = pc.is_in(types, value_set=pa.array(known - {None}, types.type))
+        return self.table.filter(pc.and_(pc.is_valid(types), pc.invert(is_known)))
 
 
 class TombstoneLists:
-    """``sync/Deleted`` of each division, for all of its streams.
+    """``sync/Deleted`` of each division, for all of its streams, and its highest row version.
 
     Args:
-        selection: Whether it is a table of this run, too.
-        connection: Asks for it.
-        divisions: Know which have moved.
-        clock: Time.
-        before_call: Is asked before each call, and raises if it shall not be made.
-
-    Attributes:
-        since: Division and its last move -> the ``Timestamp`` up to which all streams know them.
-        strange: Those of unknown entities, which wait for a load.
-        told_by: Division -> the entity whose result tells of strange ones.
+        selection: Whether the list is loaded itself.
+        connection: Sends the calls.
+        divisions: Say which divisions have moved.
+        now: Seconds since the epoch, UTC.
+        before_call: Called before each request; raises to cancel it.
     """
 
     def __init__(
@@ -35,31 +81,39 @@ class TombstoneLists:
         selection: Selection,
         connection: Connection,
         divisions: Divisions,
-        clock: Clock,
+        now: Callable[[], float],
         *,
         before_call: Callable[[Target], None],
     ) -> None:
-        self.since: dict[tuple[int, int], int] = {}
-        self.strange: list[pa.Table] = []
-        self.told_by: dict[int, str] = {}
+        self._since: dict[tuple[int, int], int] = {}
+        self._unknown: list[pa.Table] = []
+        self._reported_by: dict[int, str] = {}
         self._selection = selection
         self._connection = connection
         self._divisions = divisions
-        self._clock = clock
+        self._now = now
         self._before_call = before_call
         self._versions: dict[int, int] = {}
 
+    def recall(self, since: Mapping[tuple[int, int], int]) -> None:
+        """Take over the ``Timestamp`` up to which all entities know a division's tombstones.
+
+        Args:
+            since: ``(division, DivisionMoveDate)`` -> ``Timestamp``.
+        """
+        self._since = dict(since)
+
     async def of(self, division: int, *, whole: bool | None = None) -> Tombstones:
-        """What a division said of its deleted rows after ``since``.
+        """The tombstones of a division that not all entities know.
 
         ``whole``: with all columns; default: if they are loaded.
         """
         whole = self._selection.loads("deleted") if whole is None else whole
         moved = next(d.moved for d in await self._divisions.chosen() if d.code == division)
-        since = self.since.get((division, self.last_move(division, moved)))
+        since = self._since.get((division, self.last_move(division, moved)))
 
         async def read() -> Tombstones:
-            target = Target(
+            call = Target(
                 division,
                 "sync/Deleted",
                 "deleted",
@@ -67,7 +121,7 @@ class TombstoneLists:
                 before_call=self._before_call,
                 may_pause=True,
             )
-            found = await read_tombstones(self._connection, self._clock, target, since, whole=whole)
+            found = await read_tombstones(self._connection, self._now(), call, since, whole=whole)
             self._selection.note_overhead("deleted", division, found.calls)
             return found
 
@@ -76,28 +130,117 @@ class TombstoneLists:
 
     def last_move(self, division: int, moved: int | None) -> int:
         """``DivisionMoveDate``; that of earlier runs if the list of divisions was refused."""
-        earlier = (at for code, at in self.since if code == division)
+        earlier = (at for code, at in self._since if code == division)
         return max(earlier, default=0) if moved is None else moved
+
+    # -- tombstones of unknown entities ---------------------------------------------------------
+
+    def is_reported_by(self, entity: str, division: int) -> bool:
+        """Whether this entity is the one that reports a division's unknown tombstones."""
+        return self._reported_by.setdefault(division, entity) == entity
+
+    def keep_unknown(self, table: pa.Table, at: float) -> None:
+        """Keep tombstones of unknown entities for the table ``deleted``, which is not loaded itself."""
+        self._unknown.append(rows.stamp(table, at))
+
+    def take_unknown(self) -> list[pa.Table]:
+        """The tombstones that wait for a load; the caller loads them."""
+        taken, self._unknown = self._unknown, []
+        return taken
 
     # -- the highest version -------------------------------------------------------------------
 
     def highest_version(self, division: int) -> int | None:
-        """The highest row version seen of a division in this run."""
+        """The highest row version of a division that this run has read."""
         return self._versions.get(division)
 
     def note_version(self, division: int, version: int | None) -> None:
-        """Keep the highest row version seen of a division; they are one series over all entities."""
+        """Keep the highest row version of a division; versions are one series over all entities."""
         self._versions[division] = max(version or 0, self._versions.get(division, 0))
 
     def forget_versions(self, division: int) -> None:
-        """A division turned out to be in another database: its tombstones are listed from the first."""
+        """Read all tombstones of a division again: it was moved to another database."""
         self._versions.pop(division, None)
-        since = {at: top for at, top in self.since.items() if at[0] == division and top}
+        since = {at: top for at, top in self._since.items() if at[0] == division and top}
         if since:
-            self.since.update(dict.fromkeys(since, 0))
+            self._since.update(dict.fromkeys(since, 0))
             for whole in (True, False):
                 self._connection.forget(_key(division, whole=whole))
 
 
 def _key(division: int, *, whole: bool) -> object:
     return "tombstones", division, whole
+
+
+async def read_tombstones(
+    asker: Asker, read_at: float, call: Target, since: int | None, *, whole: bool
+) -> Tombstones:
+    """All tombstones of a division that are newer than ``since``; ``whole``: with all columns."""
+    entity = load_catalogue().entities["deleted"]
+    feed = entity.feeds["sync"]
+    schema = PageSchema(entity, feed, None if whole else READ)
+    begin = max(1, (since or 1) - TIMESTAMP_OVERLAP)
+    query = {"$filter": build_filter("Timestamp", begin)}
+    try:
+        pages = await read_list(asker, call, schema, feed, query, needed=FIELDS)
+    except StreamError as error:
+        return Tombstones(schema.arrow.empty_table(), since or 0, read_at, call.calls, error)
+    # One page is one moment; rows deleted while the pages behind it were read may have been missed,
+    # and they are all above its highest version (see ``cursors``).
+    top = pc.max(pages[0].column("timestamp")).as_py() or 0
+    table = pa.concat_tables(pages, promote_options="default")
+    return Tombstones(table, max(top, since or 0), read_at, call.calls)
+
+
+def describe_unknown(unknown: pa.Table) -> list[str]:
+    """A note about tombstones that belong to no entity."""
+    codes = sorted(set(unknown.column("entity_type").to_pylist()))
+    return [f"tombstones of unknown entity types: {', '.join(map(str, codes))}"] if codes else []
+
+
+def is_applied(timestamp: int, cursor: Cursor) -> bool:
+    """Whether a tombstone was applied by an earlier run.
+
+    It is read again for the overlap, or because another entity is further behind: all are read by one
+    call.
+    """
+    buried = cursor.buried
+    if timestamp in buried or timestamp <= (cursor.tombstones or 0) - TIMESTAMP_OVERLAP:
+        return True
+    return len(buried) == RECENT_MAX and timestamp < min(buried)
+
+
+def with_applied(cursor: Cursor, found: Tombstones, code: int, *, has_versions: bool) -> Cursor:
+    """The cursor once all tombstones of an entity are applied.
+
+    Args:
+        cursor: Of the entity.
+        found: What was applied.
+        code: Of the entity in ``sync/Deleted``.
+        has_versions: Whether its rows come with ``Timestamp``, which says by itself what is newer.
+    """
+    cursor = replace(cursor, tombstones=found.top, tombstones_at=found.read_at)
+    if has_versions and not cursor.buried:
+        return cursor
+    again = found.top - TIMESTAMP_OVERLAP
+    seen = set(found.of(code).column("timestamp").to_pylist()).union(cursor.buried) - {None}
+    return replace(cursor, buried=tuple(sorted(at for at in seen if at > again)[-RECENT_MAX:]))
+
+
+class Tombstone(NamedTuple):
+    """When a row was deleted: as a row version, and in digits of Exact's wall clock."""
+
+    timestamp: int
+    deleted_date: datetime
+
+
+def latest(table: pa.Table) -> Mapping[str, Tombstone]:
+    """Key of the deleted row -> its newest tombstone."""
+    newest: dict[str, Tombstone] = {}
+    columns = (
+        table.column(name).to_pylist() for name in ("entity_key", "timestamp", "deleted_date")
+    )
+    for key, at, date in zip(*columns, strict=True):
+        if key is not None and at is not None and (key not in newest or newest[key].timestamp < at):
+            newest[key] = Tombstone(at, date or datetime.min)  # noqa: DTZ901 (digits, no zone)
+    return newest

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ..engine.cursors import Cursor
-from ..engine.dedupe import Held
+from ..engine.dedupe import Total
 from .state import DivisionStates
 
 # A batch is a row group of a parquet file: each costs dlt, the file and the database something, so large
@@ -36,7 +36,7 @@ class Batch:
         of_all: Counts their rows together with those of other entities.
     """
 
-    def __init__(self, states: DivisionStates, of_all: Held) -> None:
+    def __init__(self, states: DivisionStates, of_all: Total) -> None:
         self._states = states
         self._of_all = of_all
         self._items: list[Item] = []
@@ -68,7 +68,7 @@ class Batch:
 
     def _count(self, more: int) -> None:
         self._rows += more
-        self._of_all.count += more
+        self._of_all.add(more)
 
 
 def _joined(tables: list[pa.Table]) -> pa.Table:
@@ -79,7 +79,7 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
 
 
 async def batches(
-    items: asyncio.Queue[Item | None], states: DivisionStates, of_all: Held
+    items: asyncio.Queue[Item | None], states: DivisionStates, of_all: Total
 ) -> AsyncIterator[pa.Table]:
     """Batches of whole items, until ``None`` comes."""
     batch = Batch(states, of_all)

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..engine import rows
-from .warehouse import Stored
+from .warehouse import Warehouse
 
 # Hashes that are remembered, 8 bytes each; after that many rows a load goes on with merges.
 KEYS_MAX = 20_000_000
@@ -91,7 +91,7 @@ class FirstLoad:
         return counted == [(batch.num_rows, 0)]
 
 
-def repeated_rows(stored: Stored, table: str, keys: Sequence[str]) -> Iterator[pa.Table]:
+def repeated_rows(stored: Warehouse, table: str, keys: Sequence[str]) -> Iterator[pa.Table]:
     """Rows of which the destination holds more than one copy, each once or more; to be merged again.
 
     Args:

@@ -17,27 +17,21 @@ from ..catalogue import Entity
 from ..catalogue.feeds import plan_feeds
 from ..engine import rows
 from ..engine.cursors import Cursor
-from ..engine.functions import FunctionShape, FunctionStream, shape_of
+from ..engine.functions import shape_of
 from ..engine.run import Run
 from ..engine.shape import Shape
-from ..engine.shared_lists import read_once
+from ..engine.shared_lists import SharedList
 from ..engine.stream import Stream
 from ..errors import ConfigurationError, ExactError
 from ..odata.page import EXTRA
 from .batches import Item, batches
 from .first_load import FirstLoad, repeated_rows
 from .history import History
-from .state import (
-    DivisionStates,
-    all_entries,
-    known_divisions,
-    load_ids,
-    refresh_under_way,
-    remember,
-    tombstone_starts,
-)
-from .sync_log import outcome_item, rejected_item, strange_item
+from .session import Session
+from .state import LOG_RESOURCE, DivisionStates, remember
+from .sync_log import log_entries, rejected_item, unknown_tombstones_item
 from .tables import (
+    ALL_ROWS,
     DELETE_INSERT,
     append_only,
     as_loaded,
@@ -45,27 +39,27 @@ from .tables import (
     declare_column,
     declare_table,
 )
-from .warehouse import Stored
+from .warehouse import SYNCS_TABLE, Warehouse
 
 logger = logging.getLogger(__name__)
 
 QUEUE_ITEMS = 16
 
 
-def make_resource(run: Run, entity: Entity, *, rank: int, selected: bool) -> DltResource:
+def make_resource(session: Session, entity: Entity, *, rank: int, selected: bool) -> DltResource:
     """The dlt resource of one entity over all divisions.
 
     Raises:
         ConfigurationError: If the route asks for a feed that the entity has not.
     """
+    options = session.run.options
     shape = shape_of(
         entity,
-        plan_feeds(entity, run.options.route),
-        utc_instants=run.options.utc_instants,
-        raw_codes=run.options.raw_codes,
+        plan_feeds(entity, options.route),
+        utc_instants=options.utc_instants,
+        raw_codes=options.raw_codes,
     )
-
-    reader = EntityReader(run, shape, rank)
+    reader = EntityReader(session, shape, rank)
 
     def generator() -> AsyncIterator[pa.Table]:
         return reader.tables()
@@ -82,12 +76,55 @@ def make_resource(run: Run, entity: Entity, *, rank: int, selected: bool) -> Dlt
     return resource
 
 
-def run_behind(resource: DltResource) -> Run | None:
-    """The run that a resource reads for; ``None`` if it is not one of ours."""
+def make_log_resource(session: Session) -> DltResource:
+    """The dlt resource of ``_exact_syncs``, which also loads the other tables of the source itself."""
+
+    def generator() -> Iterator[Any]:
+        while not all(
+            _is_read(session, r) for r in dlt.current.source().resources.selected.values()
+        ):
+            yield None  # dlt asks again after it has waited for the others
+        yield from session.take_history()
+        run = session.run
+        if unknown := run.tombstones.take_unknown():
+            yield unknown_tombstones_item(unknown)
+        if rejected := run.rejected.take():
+            yield rejected_item(rejected, run.now())
+        if results := session.take_results():
+            yield log_entries(results, session.run_id)
+
+    resource: DltResource = dlt.resource(
+        generator,
+        name=LOG_RESOURCE,
+        table_name=SYNCS_TABLE,
+        write_disposition="append",
+        file_format="parquet",
+        schema_contract=ALL_ROWS,
+    )
+    return resource
+
+
+def _is_read(session: Session, resource: DltResource) -> bool:
+    """Whether a resource has been read, or was cut off by ``add_limit``."""
+    declaration = declaration_of(resource)
+    if declaration is None or declaration.reader.session is not session:
+        return True
+    is_cut_off = resource.limit is not None and resource.limit.exhausted
+    return is_cut_off or session.has_ended(declaration.reader)
+
+
+def declaration_of(resource: DltResource) -> Declaration | None:
+    """Our step in a resource; ``None`` if it is not an entity of this source."""
     for step in resource._pipe.steps:  # noqa: SLF001 (dlt copies resources; their steps stay the same)
         if isinstance(declaration := getattr(step, "_f", None), Declaration):
-            return declaration.run
+            return declaration
     return None
+
+
+def run_behind(resource: DltResource) -> Run | None:
+    """The run that a resource reads for; ``None`` if it is not an entity of this source."""
+    declaration = declaration_of(resource)
+    return None if declaration is None else declaration.reader.session.run
 
 
 def refuse_other_key(resource: DltResource | None, keys: set[str]) -> None:
@@ -114,200 +151,180 @@ def refuse_other_key(resource: DltResource | None, keys: set[str]) -> None:
 
 
 class Declaration:
-    """Puts the entity's table into the dlt schema in front of the first item.
+    """Puts the entity's table into the dlt schema before the first item.
 
     A step and not the generator does it: steps run in the thread that works on the schema.
     """
 
     def __init__(self, reader: EntityReader) -> None:
-        self._reader = reader
+        self.reader = reader
         self._schema: Schema | None = None
-
-    @property
-    def run(self) -> Run:
-        """That the entity is read for."""
-        return self._reader.run
 
     def __call__(self, item: Any) -> Any:
         """Let the item through."""
-        schema = dlt.current.source_schema()
+        schema, run = dlt.current.source_schema(), self.reader.session.run
         if schema is not self._schema:
-            run = self.run
-            declare_table(schema, self._reader.shape, run.options.deletes, run.selection.names)
+            declare_table(schema, self.reader.shape, run.options.deletes, run.selection.names)
             self._schema = schema
         if isinstance(item, pa.Table) and EXTRA in item.column_names:
-            declare_column(schema, self._reader.name, item.schema.field(EXTRA))
-        if self._reader.appends:
-            append_only(schema, self._reader.name)
+            declare_column(schema, self.reader.name, item.schema.field(EXTRA))
+        if self.reader.appends:
+            append_only(schema, self.reader.name)
             self._schema = None  # a source may serve another round
         return item
 
 
 class EntityReader:
-    """One entity, all divisions, one dlt run."""
+    """One entity, all divisions, one dlt run.
 
-    def __init__(self, run: Run, shape: Shape, rank: int) -> None:
-        self.run = run
+    Attributes:
+        session: The run and what its resources share.
+        shape: Shape of the entity's rows.
+        name: Entity name.
+        appends: Whether the rows of this load are new to the table, so that they are appended.
+    """
+
+    def __init__(self, session: Session, shape: Shape, rank: int) -> None:
+        self.session = session
         self.shape = shape
-        self.rank = rank
         self.name = shape.entity.name
         self.appends = False
+        self._rank = rank
         self._keys = {"division", *shape.keys}
 
     async def tables(self) -> AsyncIterator[pa.Table]:
         """Arrow batches; dlt's state is written just before the batch that it covers."""
-        run = self.run
-        before, self.appends = len(run.results), False
-        async with run.connected(dlt.current.pipeline) as stored:
-            states = self._begin(stored)
-            history = History(self.shape) if self.name in run.options.history else None
-            first_load = self._first_load(states, stored)
-            yielded = False
-            async for batch in self._batches(states, stored):
-                yielded = True
-                first_load.take(batch)
-                if history is not None:
-                    history.hold(batch)
-                yield batch
+        try:
+            async with self.session.connected() as warehouse:
+                async for table in self._tables(warehouse):
+                    yield table
+        finally:
+            self.session.end(self)
+
+    async def _tables(self, warehouse: Warehouse) -> AsyncIterator[pa.Table]:
+        run, self.appends = self.session.run, False
+        before = len(run.log.results)
+        states = self._begin(warehouse)
+        history = History(self.shape) if self.name in run.options.history else None
+        first_load = self._first_load(states, warehouse)
+        yielded = False
+        async for batch in self._batches(states, warehouse):
+            yielded = True
+            first_load.take(batch)
+            if history is not None:
+                history.hold(batch)
+            yield batch
         if yielded:
             self._settle(first_load)
-        # Only where deletions go as rows; an empty file is refused by ADBC on Postgres.
+        # Only where deletions are loaded as rows; ADBC on Postgres refuses an empty file.
         elif not states.known and run.options.deletes == "hard":
             yield rows.with_required(self._nothing(), self._keys)
         if history is not None and (item := history.item(column_hint)) is not None:
-            yield item
+            self.session.hold_history(item)
         remember(run)
-        for item in self._outcomes(before, has_news=yielded):
-            yield item
-
-    def _outcomes(self, before: int, *, has_news: bool) -> Iterator[Any]:
-        """What became of the streams whose results stand behind ``before``."""
-        run = self.run
-        mine = [r for r in run.results[before:] if r.entity == self.name]
-        run.unsaid += mine
-        # What had no news waits for others: dlt works a while on each item of a table of its own.
-        if run.unsaid and (has_news or not run.is_connected):
-            said, run.unsaid = run.unsaid, []
-            yield outcome_item(said)
+        mine = [r for r in run.log.results[before:] if r.entity == self.name]
         if not run.rounds.number and any(r.status == "incomplete" for r in mine):
             logger.warning("%s: not read to the end; run again, or see run_to_end", self.name)
-        if run.tombstones.strange:
-            found, run.tombstones.strange = run.tombstones.strange, []
-            yield strange_item(found)
-        if rejected := run.keyless.take(self.name):
-            yield rejected_item(rejected, run.clock.now())
 
-    def _begin(self, stored: Stored) -> DivisionStates:
-        """The entity's cursors; the first entity of a run looks at what concerns all of them."""
-        run = self.run
+    def _begin(self, warehouse: Warehouse) -> DivisionStates:
+        """The entity's cursors; the first entity of a load looks up what concerns all of them."""
         refuse_other_key(dlt.current.source().resources.get(self.name), self._keys)
-        if run.arrived is None:
-            run.arrived = stored.completed_loads(load_ids(all_entries()))
-            run.tombstones.since = tombstone_starts(run.arrived)
-            run.divisions.known = known_divisions()
-            run.limits.recall_errors(dlt.current.source_state().get("errors", {}))
-            known = dlt.current.source_state().get("withdrawn", {})
-            run.connection.recall_withdrawn(known, run.options.full_refresh)
-            run.selection.names = frozenset(dlt.current.source().selected_resources)
-            if run.rounds.number <= 1:
-                names = run.selection.names & run.options.full_refresh
-                run.refresh_asked_at = refresh_under_way(names, run.arrived) or run.started_at
-        self.shape = as_loaded(self.shape, stored.columns(self.name))
-        return DivisionStates(self.name, run.arrived, self.shape.full.arrow.names)
+        self.session.recall(warehouse)
+        self.shape = as_loaded(self.shape, warehouse.columns(self.name))
+        return DivisionStates(self.name, self.session.arrived, self.shape.full.arrow.names)
+
+    # -- first loads ---------------------------------------------------------------------------
 
     def _settle(self, first_load: FirstLoad) -> None:
-        """Say how the rows go into their table, now that all of them are known."""
+        """Append the rows if all of them turned out to be new to their table."""
         if not first_load.is_over:
             self.appends = True
             dlt.current.resource_state(self.name)["appended"] = first_load.rows
 
-    def _first_load(self, states: DivisionStates, stored: Stored) -> FirstLoad:
-        """Goes on over the rounds of a process, as its cursors do."""
-        first_loads, name = self.run.first_loads, self.name
-        if name not in first_loads:
-            keys = ["division", *self.shape.keys]
-            known = states.divisions
+    def _first_load(self, states: DivisionStates, warehouse: Warehouse) -> FirstLoad:
+        keys = ["division", *self.shape.keys]
 
-            def divisions_with_rows() -> set[int]:
-                return stored.divisions(name, marked=True)
+        def divisions_with_rows() -> set[int]:
+            return warehouse.divisions(self.name, marked=True)
 
-            first_loads[name] = FirstLoad(keys, known, divisions_with_rows)
-        return first_loads[name]
+        return self.session.first_load(
+            self.name, lambda: FirstLoad(keys, states.divisions, divisions_with_rows)
+        )
 
-    def _loaded_twice(self, stored: Stored) -> Iterator[pa.Table]:
-        """What an append left in the table twice because its load was repeated; a merge mends it."""
+    def _loaded_twice(self, warehouse: Warehouse) -> Iterator[pa.Table]:
+        """Rows that an append left twice in the table because its load was repeated, to be merged."""
         state = dlt.current.resource_state(self.name)
-        if state.get("appended", 0) and stored.count(self.name) != state["appended"]:
-            for found in repeated_rows(stored, self.name, ["division", *self.shape.keys]):
+        if state.get("appended", 0) and warehouse.count(self.name) != state["appended"]:
+            for found in repeated_rows(warehouse, self.name, ["division", *self.shape.keys]):
                 yield rows.again(found, self.shape.arrow)
         state.pop("appended", None)
 
     def _nothing(self) -> pa.Table:
-        """The deletion of a row that cannot exist: makes the table, so that SQL finds it."""
+        """The deletion of a row that cannot exist: creates the table, so that SQL finds it."""
         keys = {f.name: [rows.zero(f.type)] for f in self.shape.arrow if f.name in self._keys}
-        return rows.deletions(self.shape.arrow, keys, at=self.run.clock.now())
+        return rows.deletions(self.shape.arrow, keys, at=self.session.run.next_stamp())
 
-    async def _batches(self, states: DivisionStates, stored: Stored) -> AsyncIterator[pa.Table]:
+    # -- streams -------------------------------------------------------------------------------
+
+    async def _batches(
+        self, states: DivisionStates, warehouse: Warehouse
+    ) -> AsyncIterator[pa.Table]:
         queue: asyncio.Queue[Item | None] = asyncio.Queue(QUEUE_ITEMS)
-        reading = asyncio.create_task(self._read_all(states, stored, queue))
+        reading = asyncio.create_task(self._read_all(states, queue))
         try:
-            for table in self._loaded_twice(stored):
+            for table in self._loaded_twice(warehouse):
                 yield rows.with_required(table, self._keys)
-            async for batch in batches(queue, states, self.run.batched_rows):
+            async for batch in batches(queue, states, self.session.batched_rows):
                 yield rows.with_required(batch, self._keys)
             await reading
         finally:
             reading.cancel()
 
-    async def _read_all(
-        self, states: DivisionStates, stored: Stored, queue: asyncio.Queue[Item | None]
-    ) -> None:
+    async def _read_all(self, states: DivisionStates, queue: asyncio.Queue[Item | None]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for read in await self._streams(states, stored, queue):
+                for read in await self._streams(states, queue):
                     group.create_task(read)
         except* ExactError as errors:
-            # Of several divisions' errors the first says it; they concern the whole connection.
+            # Errors of several divisions concern the whole connection; the first one is raised.
             raise errors.exceptions[0] from None
         finally:
             await queue.put(None)
 
     async def _streams(
-        self, states: DivisionStates, stored: Stored, queue: asyncio.Queue[Item | None]
+        self, states: DivisionStates, queue: asyncio.Queue[Item | None]
     ) -> list[Coroutine[Any, Any, None]]:
-        """What there is to read, a coroutine for each division."""
+        """The streams to read, a coroutine for each division."""
 
         async def put(division: int, table: pa.Table | None, cursor: Cursor | None) -> None:
             if table is not None and self.name in run.options.history:
-                run.rounds.history_rows += table.num_rows
+                run.rounds.count_history_rows(table.num_rows)
             await queue.put(Item(division, table, cursor))
 
-        run, entity = self.run, self.shape.entity
-        noticed = self._noticed(states)
-        if noticed is not None:
-            run.rounds.noticed[self.name] = noticed
-        if noticed is not None and not noticed:
+        run, entity = self.session.run, self.shape.entity
+        changed = self._changed(states)
+        if changed is not None:
+            run.rounds.read_only(self.name, changed)
+        if changed is not None and not changed:
             return []  # before the list of divisions is asked for
         if entity.division_from or self.name == "deleted":
-            return [read_once(run, self.shape, put)]
-        kind = FunctionStream if isinstance(self.shape, FunctionShape) else Stream
+            return [SharedList(run, self.shape, put).read()]
         divisions = await run.divisions.chosen()
-        if noticed is not None:
+        if changed is not None:
             readable = {division.code for division in divisions if not division.blocked}
-            states.note_unreadable(noticed - readable, run.options.notices or {})
+            states.note_unreadable(changed - readable, run.options.notices or {})
         return [
-            kind(
+            Stream(
                 run, self.shape, division, states.cursor(division.code),
-                rank=self.rank, stored=stored, emit=partial(put, division.code),
+                rank=self._rank, emit=partial(put, division.code),
             ).read()
             for division in divisions
-            if (self.name, division.code) not in run.rounds.settled
-            and (noticed is None or division.code in noticed)
+            if not run.rounds.is_settled(self.name, division.code)
         ]  # fmt: skip
 
-    def _noticed(self, states: DivisionStates) -> set[int] | None:
-        """Divisions of which a webhook told more than the rows cover; ``None``: nobody listened."""
-        options = self.run.options
+    def _changed(self, states: DivisionStates) -> set[int] | None:
+        """Divisions with webhooks that the rows do not cover; ``None`` if webhooks do not matter."""
+        options = self.session.run.options
         if options.notices is None:
             return None
         return {

@@ -1,4 +1,4 @@
-"""What dlt's state holds of a source: how far each stream was read, by loads that arrived."""
+"""dlt's state of the source: how far each stream was read, by loads that arrived."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 import dlt
 
 from ..engine.cursors import Cursor
-from ..engine.run import Run
+from ..engine.run import EarlierRuns, Run
 
+# The resource of the sync log; every other one is an entity.
+LOG_RESOURCE = "exact_syncs"
 # What an entry of the state has beside the cursor.
 _ENTRY = frozenset({"load_id", "before", "columns"})
 
@@ -97,8 +99,9 @@ def tombstone_starts(arrived: set[str]) -> dict[tuple[int, int], int]:
     Returns:
         ``(division, DivisionMoveDate)`` -> ``Timestamp``: another database counts anew (API 4.2).
     """
-    selected = dlt.current.source().selected_resources
-    states = {name: dlt.current.resource_state(name).get("divisions", {}) for name in selected}
+    states = {
+        name: dlt.current.resource_state(name).get("divisions", {}) for name in selected_entities()
+    }
     starts: dict[tuple[int, int], int] = {}
     for state in states.values():
         for code, entry in state.items():
@@ -111,6 +114,29 @@ def tombstone_starts(arrived: set[str]) -> dict[tuple[int, int], int]:
         known = {int(code) for code, entry in listed.items() if arrived_entry(entry, arrived)}
         starts = {at: since for at, since in starts.items() if at[0] in known}
     return starts
+
+
+def selected_entities() -> frozenset[str]:
+    """Entities that are extracted now."""
+    return frozenset(dlt.current.source().selected_resources) - {LOG_RESOURCE}
+
+
+def earlier_runs(arrived: set[str], full_refresh: Iterable[str]) -> EarlierRuns:
+    """What the state says of earlier runs.
+
+    Args:
+        arrived: Load packages that the destination lists as loaded.
+        full_refresh: Entities that the user wants to be read again.
+    """
+    selected, state = selected_entities(), dlt.current.source_state()
+    return EarlierRuns(
+        selected=selected,
+        tombstones=tombstone_starts(arrived),
+        divisions=known_divisions(),
+        errors=state.get("errors", {}),
+        withdrawn=state.get("withdrawn", {}),
+        refresh_asked_at=refresh_under_way(selected.intersection(full_refresh), arrived),
+    )
 
 
 def refresh_under_way(names: Iterable[str], arrived: set[str]) -> float | None:

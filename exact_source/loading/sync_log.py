@@ -1,4 +1,4 @@
-"""What became of streams and of rows without a key, as items for dlt; in the same load as the data."""
+"""The tables of the source itself, in the same load as the data: ``_exact_syncs`` and ``_exact_rejected``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import dlt
 import pyarrow as pa
 from dlt.common.schema.typing import TColumnSchema
 
+from .._version import __version__
 from ..engine import rows
 from ..engine.rejected_rows import Rejected
 from ..engine.result import StreamResult
 from .tables import ALL_ROWS, DELETE_INSERT, column_hint
-from .warehouse import REJECTED_TABLE, SYNCS_TABLE
+from .warehouse import REJECTED_TABLE
 
 _SYNCS = pa.schema(
     [
@@ -30,31 +31,32 @@ _SYNCS = pa.schema(
         pa.field("error", pa.string()),
         pa.field("code", pa.string()),  # kind of the error, as on the page of errors
         pa.field("notes", pa.string()),
+        pa.field("rows_stored", pa.int64()),  # that the table had when the stream began
+        pa.field("run_id", pa.string()),
+        pa.field("load_id", pa.string()),
+        pa.field("pipeline", pa.string()),
+        pa.field("version", pa.string()),  # of this package
     ]
 )
 
-_SAID_AS_IT_IS = [f.name for f in _SYNCS if f.name not in {"started_at", "ended_at", "notes"}]
 
-
-def outcome_item(results: list[StreamResult]) -> Any:
-    """Rows for ``_exact_syncs``, in the same load as the data that they tell of."""
+def log_entries(results: list[StreamResult], run_id: str) -> pa.Table:
+    """Rows for ``_exact_syncs``, in the same load as the data that they describe."""
+    packages = dlt.current.load_package_state()["load_id"]
+    same = {
+        "run_id": run_id,
+        "load_id": str(packages),
+        "pipeline": dlt.current.pipeline().pipeline_name,
+    }
     columns: dict[str, list[Any]] = {name: [] for name in _SYNCS.names}
     for result in results:
-        for name in _SAID_AS_IT_IS:
-            columns[name].append(getattr(result, name))
-        columns["started_at"].append(rows.instant(result.started_at))
-        columns["ended_at"].append(rows.instant(result.ended_at))
-        columns["notes"].append("; ".join(result.notes))
-    hints = dlt.mark.make_hints(
-        table_name=SYNCS_TABLE,
-        write_disposition="append",
-        primary_key=(),
-        merge_key=(),
-        columns={},
-        file_format="parquet",
-        schema_contract=ALL_ROWS,
-    )
-    return dlt.mark.with_hints(pa.table(columns, schema=_SYNCS), hints, create_table_variant=True)
+        entry = {**vars(result), **same, "version": __version__}
+        entry["started_at"] = rows.instant(result.started_at)
+        entry["ended_at"] = rows.instant(result.ended_at)
+        entry["notes"] = "; ".join(result.notes)
+        for name, values in columns.items():
+            values.append(entry[name])
+    return pa.table(columns, schema=_SYNCS)
 
 
 def rejected_item(rejected: list[Rejected], at: float) -> Any:
@@ -71,7 +73,7 @@ def rejected_item(rejected: list[Rejected], at: float) -> Any:
     return _merged(table, REJECTED_TABLE, keys, {})
 
 
-def strange_item(tables: list[pa.Table]) -> Any:
+def unknown_tombstones_item(tables: list[pa.Table]) -> Any:
     """Tombstones of unknown entities for ``deleted``, which is not loaded itself."""
     table = rows.concat(tables)
     columns = {field.name: column_hint(field) for field in table.schema}

@@ -1,7 +1,6 @@
-"""What the destination already holds, asked while a run extracts.
+"""Reads of the tables that earlier loads filled: ``engine.ports.Destination`` for dlt's SQL destinations.
 
-Deletes need it: a tombstone counts only for a row that is not newer, and a row that a full pass did
-not meet is gone. Asking first and yielding the answer as rows keeps the whole effect in dlt's load
+Deletions need them. Asking first and yielding the answer as rows keeps the whole effect in dlt's load
 package, so it commits together with the data and the cursor.
 """
 
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 
 import dlt
 import pyarrow as pa
-from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.destination.exceptions import DestinationException, DestinationUndefinedEntity
 from dlt.common.schema.typing import TColumnSchema, TSchemaTables
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
@@ -46,7 +45,7 @@ LETTERS: Mapping[tuple[str | None, int | None], str] = {
 }
 
 
-class Stored:
+class Warehouse:
     """Reads from the destination of a pipeline, over one connection that the first read opens.
 
     Args:
@@ -55,6 +54,7 @@ class Stored:
 
     def __init__(self, pipeline: dlt.Pipeline) -> None:
         self._pipeline = pipeline
+        self.failures: tuple[type[Exception], ...] = (DestinationException,)
         self._opened = ExitStack()
         self._sql_client: SqlClientBase[Any] | None = None
 
@@ -125,23 +125,30 @@ class Stored:
             found.update((str(k), v) for k, v in self._rows(table, sql, [division, *chunk]))
         return found
 
-    def unmet(
-        self, table: str, division: int, keys: Sequence[str], before: datetime, *, marked: bool
+    def synced_before(
+        self,
+        table: str,
+        division: int,
+        keys: Sequence[str],
+        before: datetime | None,
+        *,
+        marked: bool,
     ) -> pa.Table | None:
-        """Keys of the rows of one division that were last read before ``before``.
+        """Keys of the rows of one division last read before a moment, or of all its rows.
 
-        ``marked``: whether rows count that are marked as deleted.
+        ``marked``: whether rows marked as deleted count.
 
         Returns:
-            A table with the columns ``keys``, ``None`` if the destination has no such table.
+            A table with the columns ``keys``; ``None`` if the table does not exist.
         """
         columns = ", ".join(map(self._quote, keys))
         unmarked = "" if marked else " AND _deleted_at IS NULL"
-        sql = f"SELECT {columns} FROM {{table}} WHERE division = %s AND _synced_at < %s{unmarked}"
-        return self._arrow(table, sql, [division, before])
+        dated = "" if before is None else " AND _synced_at < %s"
+        sql = f"SELECT {columns} FROM {{table}} WHERE division = %s{dated}{unmarked}"
+        return self._arrow(table, sql, [division] if before is None else [division, before])
 
     def marked(self, table: str, division: int, keys: Sequence[str]) -> pa.Table | None:
-        """Keys of the rows of one division that are marked as deleted; as ``unmet`` gives them."""
+        """Keys of the rows of one division that are marked as deleted; as ``synced_before`` returns them."""
         columns = ", ".join(map(self._quote, keys))
         sql = f"SELECT {columns} FROM {{table}} WHERE division = %s AND _deleted_at IS NOT NULL"
         return self._arrow(table, sql, [division])
@@ -206,6 +213,17 @@ class Stored:
         where = " WHERE division = %s" if mine else ""
         found = self._rows(table, f"SELECT COUNT(*) FROM {{table}}{where}", mine)
         return int(found[0][0]) if found else 0
+
+    def counts(self, table: str) -> Mapping[int, int] | None:
+        """Division -> number of rows, deleted ones included; empty if the table does not exist."""
+        sql = "SELECT division, COUNT(*) FROM {table} GROUP BY division"
+        return {int(code): int(number) for code, number in self._rows(table, sql, [])}
+
+    def last_synced(self, table: str, division: int) -> datetime | None:
+        """The highest ``_synced_at`` of a division; ``None`` without rows."""
+        sql = "SELECT MAX(_synced_at) FROM {table} WHERE division = %s"
+        found = self._rows(table, sql, [division])
+        return found[0][0] if found else None
 
     def repeated(self, table: str, keys: Sequence[str]) -> pa.Table | None:
         """Keys that a table holds more than once; ``None`` if there is no such table."""

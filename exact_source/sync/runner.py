@@ -27,6 +27,7 @@ from ..errors import (
 from ..loading.comments import schema_version, write_comments
 from ..loading.failed_jobs import refuse_silent_failures
 from ..loading.indexes import create_indexes
+from ..loading.session import Session
 from ..loading.tuning import suit_files
 from ..source import run_of, run_source
 from ..workers.leases import SqlLeases
@@ -123,7 +124,8 @@ def sync(
     With leases a worker that finds the pipeline or a division held by another leaves it to that one
     (incomplete, with the moment at which it may be free), and loads of one dataset follow each other.
     """
-    return _sync(pipeline, run, lambda: run_source(run, list(entities)), on_round)
+    session = Session(run)
+    return _sync(pipeline, run, lambda: run_source(session, list(entities)), on_round)
 
 
 def _sync(
@@ -153,7 +155,7 @@ def _sync(
         error = own_error(failure)
         if error is None:
             raise
-    latest = last_words(run.results)
+    latest = last_words(run.log.results)
     resumes = [r.resumes_at for r in latest.values() if r.resumes_at is not None]
     if isinstance(error, LimitError):
         resumes.append(error.resumes_at)
@@ -204,14 +206,14 @@ def read_in_rounds(
         while going_on:
             run.begin_round()
             on_round(run.rounds.number)
-            before = len(run.results)
+            before = len(run.log.results)
             loaded = False
             try:
                 load_round(pipeline, make_source(), run.leases)
                 loaded = True
             finally:
-                trace(run.results[before:], loaded)
-            going_on = run.rounds.go_on(run.results[before:])
+                trace(run.log.results[before:], loaded)
+            going_on = run.rounds.go_on(run.log.results[before:])
             if going_on:
                 garbage.collect()
 

@@ -8,7 +8,8 @@ import pytest
 
 from exact_source.auth import TokenData
 from exact_source.errors import AuthenticationError, TokenStoreError
-from exact_source.loading.warehouse import Stored
+from exact_source.loading.session import Session
+from exact_source.loading.warehouse import Warehouse
 from exact_source.source import make_options, make_run
 from tests.conftest import MakeWorld
 from tests.support.auth_kit import Memory
@@ -36,11 +37,11 @@ def world(make_world: MakeWorld) -> World:
 
 def test_a_pair_that_could_not_be_stored_is_stored_in_the_next_round(world: World) -> None:
     storage = FailsForARound(world.storage.get_tokens())
-    run = make_run(make_options(), world.settings, storage, clock=world.clock)
+    session = Session(make_run(make_options(), world.settings, storage, clock=world.clock))
 
     async def one_round() -> None:
-        async with run.connected(lambda: world.pipeline):
-            await run.divisions.chosen()
+        async with session.connected(lambda: world.pipeline):
+            await session.run.divisions.chosen()
 
     with pytest.raises(TokenStoreError, match="kept in memory"):
         asyncio.run(one_round())
@@ -54,11 +55,11 @@ def test_a_pair_that_could_not_be_stored_is_stored_in_the_next_round(world: Worl
 def test_what_exact_refused_is_not_asked_again_in_the_next_round(world: World) -> None:
     world.box.state.oauth.issue(world.box.state.oauth.connections[-1])  # another program refreshed
     world.clock.sandbox.advance(575)
-    run = make_run(make_options(), world.settings, world.storage, clock=world.clock)
+    session = Session(make_run(make_options(), world.settings, world.storage, clock=world.clock))
 
     async def one_round() -> None:
-        async with run.connected(lambda: world.pipeline):
-            await run.divisions.chosen()
+        async with session.connected(lambda: world.pipeline):
+            await session.run.divisions.chosen()
 
     for _ in range(2):
         with pytest.raises(AuthenticationError, match="exact-source login"):
@@ -70,17 +71,17 @@ def test_what_exact_refused_is_not_asked_again_in_the_next_round(world: World) -
 def test_the_connection_is_closed_although_the_destination_cannot_be(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = make_run(make_options(), world.settings, world.storage, clock=world.clock)
+    session = Session(make_run(make_options(), world.settings, world.storage, clock=world.clock))
 
-    def fail(_stored: Stored) -> None:
+    def fail(_stored: Warehouse) -> None:
         raise OSError(5, "Input/output error")
 
     async def one_round() -> None:
-        async with run.connected(lambda: world.pipeline):
+        async with session.connected(lambda: world.pipeline):
             pass
 
-    monkeypatch.setattr(Stored, "close", fail)
+    monkeypatch.setattr(Warehouse, "close", fail)
     with pytest.raises(OSError, match="Input/output"):
         asyncio.run(one_round())
 
-    assert not run.connection.is_open  # the next round has another event loop
+    assert not session.run.connection.is_open  # the next round has another event loop

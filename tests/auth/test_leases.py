@@ -365,7 +365,7 @@ def test_what_was_read_under_a_lease_that_was_lost_is_not_loaded(
                 database.execute(f"UPDATE {TABLE} SET expires_at = 0 WHERE item LIKE 'division%'")
             other.take_divisions(world.box.divisions)
 
-    run.on_progress = take_over
+    run.log.on_progress = take_over
     outcome = world.sync_with(run, "accounts", "items")
 
     assert outcome.exit_code == 3

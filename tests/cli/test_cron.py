@@ -60,14 +60,14 @@ def test_a_second_process_at_a_pipeline_or_a_duckdb_file_ends_at_once(
     run, others, calls = world.make_run(), [], []
 
     def meanwhile(_: object) -> None:
-        run.on_progress = lambda _: None
+        run.log.on_progress = lambda _: None
         with world.watch() as made:
             others.append(as_process(world, cli.destination))
             others.append(as_process(world, cli.destination, "--json"))
             others.append(as_process(world, cli.destination, "--pipeline=another"))
         calls.extend(made.all)
 
-    run.on_progress = meanwhile
+    run.log.on_progress = meanwhile
     outcome = world.sync_with(run, "accounts")
 
     same, as_json, elsewhere = others

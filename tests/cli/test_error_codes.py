@@ -105,7 +105,7 @@ def test_what_nobody_expected_is_named_so(world: World) -> None:
         if (result.entity, result.status) == ("accounts", "running"):
             raise KeyError("secret")
 
-    run.on_progress = stumble
+    run.log.on_progress = stumble
     outcome = world.sync_with(run, "accounts", "journals")
 
     named = {(r.entity, r.code) for r in outcome.results}

@@ -131,7 +131,7 @@ def call_with_rejected_tokens(coder: Coder) -> None:
 def stop_a_call(coder: Coder) -> None:
     run = coder.world.make_run()
     run.rounds.stop_requested = True
-    run.rounds.heed_stop(Target(coder.world.division, "crm/Accounts", "accounts"))
+    run.rounds.raise_if_stopped(Target(coder.world.division, "crm/Accounts", "accounts"))
 
 
 def refuse_list_of_named_divisions(coder: Coder) -> None:

@@ -139,11 +139,11 @@ def test_what_is_told_while_it_is_read_is_read_again(world: World, heard: Notice
     run = world.make_run(notices=heard.latest())
 
     def meanwhile(_: object) -> None:
-        run.on_progress = lambda _: None
+        run.log.on_progress = lambda _: None
         rename(world, "meanwhile")
         world.box.webhooks.drain()
 
-    run.on_progress = meanwhile
+    run.log.on_progress = meanwhile
     assert world.sync_with(run, *ENTITIES).exit_code == 0
     again, then = sync_changed(world, heard), sync_changed(world, heard)
 

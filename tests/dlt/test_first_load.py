@@ -69,7 +69,7 @@ def test_a_row_that_comes_again_in_a_later_round_makes_that_a_merge(world: World
         if run.rounds.number == 2:  # it lies behind the scan, and the catch-up meets it again
             world.box.update(LINES, world.division, keys[0], {"Notes": "touched"})
 
-    run.on_progress = touch
+    run.log.on_progress = touch
     world.sync_with(run, "transaction_lines")
     assert world.sync("transaction_lines").exit_code == 0
     world.assert_equal("transaction_lines")

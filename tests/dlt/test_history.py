@@ -122,7 +122,7 @@ def test_a_row_that_is_met_twice_in_one_load_has_one_state(make_world: MakeWorld
             met.append(first["ID"])
             world.box.update("crm/Accounts", world.division, first["ID"], {"Name": "later"})
 
-    run_.on_progress = meanwhile
+    run_.log.on_progress = meanwhile
     outcome = world.sync_with(run_, "accounts")
 
     assert sum(r.rows for r in outcome.results) == len(world.table("accounts")) + 1

@@ -233,7 +233,7 @@ def test_an_error_that_nobody_expected_fails_its_stream_alone(world: World) -> N
         if where == ("accounts", world.division, "running"):
             raise KeyError("secret")
 
-    run.on_progress = stumble
+    run.log.on_progress = stumble
     outcome = world.sync_with(run, "accounts", "journals")
 
     failed = result(outcome, "accounts", world.division)

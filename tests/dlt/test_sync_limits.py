@@ -35,7 +35,7 @@ def test_minutes_that_others_used_up_are_waited_out(make_world: MakeWorld) -> No
         if next(turn, False):
             world.box.consume(world.division, 5)
 
-    run.on_progress = others_call
+    run.log.on_progress = others_call
     outcome = world.sync_with(run, "accounts", "journals")
 
     assert outcome.exit_code == 0

@@ -105,7 +105,7 @@ def test_an_error_between_or_within_rounds_loses_a_round_at_most(world: World, w
         if where == "between" and number == 3:
             raise OSError
 
-    run.on_progress = within
+    run.log.on_progress = within
     with world.watch() as calls, pytest.raises((OSError, PipelineStepFailed)):
         sync(world.pipeline, run, ["transaction_lines"], on_round=between)
     world.pipeline = world.new_pipeline()
@@ -241,10 +241,10 @@ def test_rows_that_change_while_pages_are_read_are_not_missed(
     world = make_world(sync_order=order, page_size=2, large_page_size=2, companies=1)
     change = changes(world)
     run = world.make_run(route=route)
-    run.on_progress = lambda _result: change()
+    run.log.on_progress = lambda _result: change()
     world.sync_with(run, "accounts")
     run = world.make_run(route=route)
-    run.on_progress = lambda _result: change()
+    run.log.on_progress = lambda _result: change()
     world.sync_with(run, "accounts")
     world.clock.sandbox.advance(60)
     assert world.sync("accounts", route=route).exit_code == 0

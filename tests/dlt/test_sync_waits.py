@@ -72,7 +72,7 @@ def test_a_stop_ends_the_wait_for_a_list_and_no_call_follows(
 def after_rows(run: Run, clock: Clock) -> Callable[[float], Awaitable[None]]:
     """A sleep that moves the time only once rows were read: those of the other company, meanwhile."""
     read, sleep = asyncio.Event(), clock.sleep
-    run.on_progress = lambda result: read.set() if result.rows else None
+    run.log.on_progress = lambda result: read.set() if result.rows else None
 
     async def sleep_then(seconds: float) -> None:
         await read.wait()

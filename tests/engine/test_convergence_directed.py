@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from exact_source.client import withdrawn_columns as dropping
-from exact_source.engine import cursors
-from exact_source.engine import deletions as tombstones
+from exact_source.engine import cursors, tombstones
 from exact_source.engine.cursors import Scan
 from exact_source.sandbox import Sandbox
 from tests.engine.test_convergence_mutants import Patch, attribute, without_overlap

@@ -24,8 +24,8 @@ import pytest
 from hypothesis import Phase, seed
 from hypothesis.stateful import run_state_machine_as_test
 
-from exact_source.client.error_log import ErrorFile
 from exact_source.client.limits import ERRORS_PER_HOUR, Limits
+from exact_source.loading.session import error_file
 from exact_source.sandbox import Sandbox, SandboxClock
 from tests.conftest import MakeWorld
 from tests.engine.test_convergence import FIRST_SEED, settings_for
@@ -196,7 +196,7 @@ def test_an_error_that_a_killed_process_met_counts_against_the_hour_of_the_next(
     earlier, now = Limits(), world.clock.now()
     for minutes in range(1, ERRORS_PER_HOUR):
         earlier.note_error(world.division, "sync/Deleted", now - 60 * minutes)
-    ErrorFile.of(world.pipeline).keep(earlier, now)
+    error_file(world.pipeline).keep(earlier, now)
     world.box.deny(world.division, "sync/Deleted")
 
     with world.watch() as calls:

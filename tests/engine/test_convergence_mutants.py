@@ -18,10 +18,9 @@ import pytest
 from hypothesis import Phase
 
 from exact_source.client.client import ExactClient
-from exact_source.engine import cursors
-from exact_source.engine import deletes as removals
-from exact_source.engine import deletions as tombstones
-from exact_source.engine.deletes import Gone, Removals
+from exact_source.engine import cursors, deletes, tombstones
+from exact_source.engine.deletes import DeletedKeys, DeletedRows
+from exact_source.engine.starts import Start
 from exact_source.engine.stream import Stream
 from tests.engine.test_convergence import run_sequences
 
@@ -61,42 +60,41 @@ def no_tombstone_is_old(patch: pytest.MonkeyPatch) -> None:
             for key, stone in read(table).items()
         }
 
-    patch.setattr(removals, "latest", newest)
+    patch.setattr(deletes, "latest", newest)
 
 
 def only_by_timestamp(patch: pytest.MonkeyPatch) -> None:
     """Rows without ``Timestamp`` go by their tombstone, however new they are."""
-    held = Removals._versions
+    held = DeletedRows._versions
 
-    def versions(self: Removals, keys: list[str], column: str) -> dict[str, Any]:
+    def versions(self: DeletedRows, keys: list[str], column: str) -> dict[str, Any]:
         found = held(self, keys, column)
         return found if column == "timestamp" else dict.fromkeys(found, datetime.min)  # noqa: DTZ901
 
-    patch.setattr(Removals, "_versions", versions)
+    patch.setattr(DeletedRows, "_versions", versions)
 
 
 def a_move_is_not_noticed(patch: pytest.MonkeyPatch) -> None:
     """Neither by its date, nor because nothing comes back above the cursor."""
-    start = Stream._start_over_if_needed
+    resume = Start.resume
 
-    def careless(self: Stream) -> None:
-        self.cursor = replace(self.cursor, moved=self.division.moved)
-        start(self)
+    def careless(self: Start, cursor: Any) -> Any:
+        return resume(self, replace(cursor, moved=self.division.moved))
 
-    patch.setattr(Stream, "_start_over_if_needed", careless)
+    patch.setattr(Start, "resume", careless)
     patch.setattr(Stream, "_is_suspiciously_empty", lambda *_args: False)
 
 
 def no_key_is_missed(patch: pytest.MonkeyPatch) -> None:
     """Comparing keys finds nothing, full passes do."""
-    compare = Stream._reconcile
+    compare = Stream._compare_keys
 
     async def blind(self: Stream) -> None:
         with pytest.MonkeyPatch.context() as comparing:
-            comparing.setattr(self.removals, "unmet", lambda *_args, **_more: Gone(()))
+            comparing.setattr(self._deletes, "missing", lambda *_args, **_more: DeletedKeys(()))
             await compare(self)
 
-    patch.setattr(Stream, "_reconcile", blind)
+    patch.setattr(Stream, "_compare_keys", blind)
 
 
 MUTANTS: dict[str, Patch] = {
@@ -105,18 +103,20 @@ MUTANTS: dict[str, Patch] = {
     ),
     "a tombstone is always newer than the row": no_tombstone_is_old,
     "a tombstone is always newer by Modified": only_by_timestamp,
-    "a tombstone is compared again": attribute(removals, "is_applied", lambda *_args: False),
+    "a tombstone is compared again": attribute(deletes, "is_applied", lambda *_args: False),
     "all rights are given": attribute(ExactClient, "has_rights", yes),
     "a move is not noticed": a_move_is_not_noticed,
     "tombstones of before a move tell something": attribute(
-        Stream, "_start_over_if_never_followed", lambda _self: None
+        Stream, "_start_over_if_never_applied", lambda _self: None
     ),
     "tombstones of three months ago are there": attribute(
-        Stream, "_missed_tombstones", lambda _self: False
+        Start, "_missed_tombstones", lambda *_args: False
     ),
     "a scan of an earlier run is as good as new": attribute(Stream, "_is_old", lambda _self: False),
     "keys are not compared": no_key_is_missed,
-    "a full pass removes nothing": attribute(Removals, "by_full_pass", lambda _self: False),
+    "a full pass removes nothing": attribute(
+        DeletedRows, "missing", lambda *_args, **_more: DeletedKeys(())
+    ),
     "rows that were marked stay": attribute(Stream, "_settle_marks", nothing),
 }
 

@@ -8,7 +8,7 @@ with a load is tested by ``tests/flow``.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -26,12 +26,12 @@ from exact_source.client.client import ExactClient
 from exact_source.client.limits import Limits
 from exact_source.engine.cursors import Cursor
 from exact_source.engine.result import StreamResult
-from exact_source.engine.run import Run
+from exact_source.engine.run import EarlierRuns, Run
 from exact_source.engine.shape import Shape
 from exact_source.engine.stream import Stream
 from exact_source.errors import ExactError
 from exact_source.loading.tables import column_hint
-from exact_source.loading.warehouse import Stored
+from exact_source.loading.warehouse import Warehouse
 from exact_source.sandbox import Sandbox
 from exact_source.sandbox.http.data import DataCalls
 from exact_source.source import make_options
@@ -125,10 +125,11 @@ class Load:
     columns: dict[tuple[str, int], list[str]] = field(default_factory=dict)
 
 
-class Ledger(Stored):
+class Ledger(Warehouse):
     """The destination, in memory."""
 
     def __init__(self) -> None:
+        self.failures = ()
         self.rows_of: defaultdict[str, dict[tuple[Any, ...], Row]] = defaultdict(dict)
         self.known: defaultdict[str, set[str]] = defaultdict(set)
         self.schemas: dict[str, pa.Schema] = {}
@@ -161,12 +162,19 @@ class Ledger(Stored):
         rows = self._of(table, division, marked=marked)
         return {str(r[key]): r.get(version) for r in rows if r[key] in wanted}
 
-    def unmet(
-        self, table: str, division: int, keys: Sequence[str], before: datetime, *, marked: bool
+    def synced_before(
+        self,
+        table: str,
+        division: int,
+        keys: Sequence[str],
+        before: datetime | None,
+        *,
+        marked: bool,
     ) -> pa.Table | None:
         if table not in self.schemas:
             return None
-        rows = [r for r in self._of(table, division, marked=marked) if r["_synced_at"] < before]
+        rows = self._of(table, division, marked=marked)
+        rows = [r for r in rows if before is None or r["_synced_at"] < before]
         schema = pa.schema([self.schemas[table].field(k) for k in keys])
         return pa.Table.from_pylist([{k: r[k] for k in keys} for r in rows], schema=schema)
 
@@ -192,6 +200,12 @@ class Ledger(Stored):
 
     def count(self, table: str, division: int | None = None) -> int:
         return len(self.rows_of[table] if division is None else self._of(table, division))
+
+    def counts(self, table: str) -> Mapping[int, int] | None:
+        return Counter(row["division"] for row in self.rows_of[table].values())
+
+    def last_synced(self, table: str, division: int) -> datetime | None:
+        return max((row["_synced_at"] for row in self._of(table, division)), default=None)
 
     def has_rows(self, table: str, division: int) -> bool:
         return bool(self._of(table, division))
@@ -295,13 +309,12 @@ class Bench:
             options: Of ``make_options``.
         """
         run = self.make_run(**options)
-        run.on_progress = lambda _result: during()
-        run.selection.names = frozenset(entities)
+        run.log.on_progress = lambda _result: during()
         self._wire.before_call = during
         shapes = {e: shape_of(e, str(options.get("route", "auto"))) for e in entities}
         for _ in range(rounds):
             run.begin_round()
-            before = len(run.results)
+            before = len(run.log.results)
             load = asyncio.run(self._round(run, shapes))
             how = next(loads, "arrives") if loads is not None else "arrives"
             if how == "in part":
@@ -310,24 +323,25 @@ class Bench:
             if how != "arrives":
                 return []
             self.ledger.commit(load, shapes, run.options.deletes)
-            if not run.rounds.go_on(run.results[before:]):
+            if not run.rounds.go_on(run.log.results[before:]):
                 break
-        return list({(r.entity, r.division): r for r in run.results}.values())
+        return list({(r.entity, r.division): r for r in run.log.results}.values())
 
     async def _round(self, run: Run, shapes: dict[str, Shape]) -> Load:
         load = Load()
-        run.stored = self.ledger
-        run.tombstones.since = self._tombstone_starts(shapes)
-        run.connection.open(lambda _target, _until, _why: None)
+        run.open(self.ledger)
+        run.recall(
+            EarlierRuns(selected=frozenset(shapes), tombstones=self._tombstone_starts(shapes))
+        )
         try:
             divisions = await run.divisions.chosen()
             async with asyncio.TaskGroup() as group:
                 for rank_, (entity, shape) in enumerate(shapes.items()):
                     for division in divisions:
-                        if (entity, division.code) not in run.rounds.settled:
+                        if not run.rounds.is_settled(entity, division.code):
                             group.create_task(self._stream(run, shape, division, rank_, load))
         finally:
-            await run.connection.close()
+            await run.close()
         return load
 
     async def _stream(self, run: Run, shape: Shape, division: Any, rank_: int, load: Load) -> None:
@@ -345,10 +359,7 @@ class Bench:
         before = self.ledger.loaded_with.get((entity, division.code), names)
         held = self.ledger.cursors.get((entity, division.code), Cursor(column=None))
         held = replace(held, lacks=tuple(n for n in names if n not in before))
-        stream = Stream(
-            run, shape, division, held, rank=rank_, stored=self.ledger, emit=emit
-        )  # fmt: skip
-        await stream.read()
+        await Stream(run, shape, division, held, rank=rank_, emit=emit).read()
 
     def _tombstone_starts(self, shapes: dict[str, Shape]) -> dict[tuple[int, int], int]:
         starts: dict[tuple[int, int], int] = {}

@@ -57,7 +57,7 @@ class DltBench(Bench):
     ) -> list[StreamResult]:
         """As ``Bench.sync``; a load that ``fails`` waits for the next sync, ``in part`` is dropped."""
         run = self.make_run(**options)
-        run.on_progress = lambda _result: during()
+        run.log.on_progress = lambda _result: during()
         self._wire.before_call = during
         self.pipeline = self._new_pipeline()
         fate = "arrives"

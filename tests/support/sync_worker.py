@@ -91,7 +91,7 @@ def main(order: dict[str, Any]) -> int:
     )
     moment, steps = order["die"], count(1)
     if "step" in moment:
-        run.on_progress = lambda _result: die() if next(steps) == moment["step"] else None
+        run.log.on_progress = lambda _result: die() if next(steps) == moment["step"] else None
     if "committed" in moment:
         die_once_committed(moment["committed"])
     if "folder" in moment:

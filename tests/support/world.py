@@ -181,7 +181,7 @@ class World:
         """What ``pipeline.run(exact_online(...))`` does: one load, which may stop before the end."""
         run = self.make_run(**options)
         self.pipeline.run(run_source(run, list(entities)))
-        return run.results
+        return run.log.results
 
     def sync_with(self, run: Run, *entities: str) -> Outcome:
         return sync(self.pipeline, run, entities)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from exact_source.engine.cursors import Cursor
-from exact_source.engine.dedupe import Held
+from exact_source.engine.dedupe import Total
 from exact_source.loading.batches import (
     BATCH_ROWS,
     BATCH_TABLES,
@@ -34,7 +34,7 @@ def item(rows: int, division: int = 1, cursor: Cursor | None = None) -> Item:
     return Item(division, pa.table({"id": range(rows)}), cursor)
 
 
-def batch(of_all: Held, states: States | None = None) -> Batch:
+def batch(of_all: Total, states: States | None = None) -> Batch:
     return Batch(cast("Any", states or States()), of_all)
 
 
@@ -52,17 +52,17 @@ def batch(of_all: Held, states: States | None = None) -> Batch:
 def test_it_is_full_sooner_where_others_hold_many_rows(
     others: int, rows: int, is_full: bool
 ) -> None:
-    assert batch(Held(others)).add(item(rows)) is is_full
+    assert batch(Total(others)).add(item(rows)) is is_full
 
 
 def test_many_small_pages_are_enough() -> None:
-    mine = batch(Held())
+    mine = batch(Total())
     assert [mine.add(item(1)) for _ in range(BATCH_TABLES)] == [False] * (BATCH_TABLES - 1) + [True]
 
 
 @pytest.mark.parametrize(("rows", "pieces"), [(SMALL_ROWS, 2), (SMALL_ROWS - 1, 1)])
 def test_what_is_taken_counts_no_more_and_its_cursors_are_stored(rows: int, pieces: int) -> None:
-    of_all, states = Held(7), States()
+    of_all, states = Total(7), States()
     mine = batch(of_all, states)
     mine.add(item(rows))
     mine.add(item(rows, division=2, cursor=CURSOR))
@@ -77,7 +77,7 @@ def test_what_is_taken_counts_no_more_and_its_cursors_are_stored(rows: int, piec
 
 
 def test_what_is_dropped_counts_no_more_and_stores_no_cursor() -> None:
-    of_all, states = Held(), States()
+    of_all, states = Total(), States()
     mine = batch(of_all, states)
     mine.add(item(5, cursor=CURSOR))
     mine.drop()

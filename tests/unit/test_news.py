@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from exact_source.engine.dedupe import HOLD_ROWS, HOLD_ROWS_OF_ALL, Held, HeldPages
+from exact_source.engine.dedupe import HOLD_ROWS, HOLD_ROWS_OF_ALL, HeldPages, Total
 
 
 def page(rows: int) -> pa.Table:
@@ -12,7 +12,7 @@ def page(rows: int) -> pa.Table:
 
 
 def test_a_list_is_held_back_up_to_its_bound() -> None:
-    held = HeldPages(Held())
+    held = HeldPages(Total())
 
     assert held.hold(page(HOLD_ROWS))
     assert not held.hold(page(1))
@@ -20,7 +20,7 @@ def test_a_list_is_held_back_up_to_its_bound() -> None:
 
 
 def test_lists_of_many_divisions_are_held_back_up_to_a_bound_for_all() -> None:
-    of_all = Held()
+    of_all = Total()
     lists = [HeldPages(of_all) for _ in range(HOLD_ROWS_OF_ALL // HOLD_ROWS)]
     assert all(held.hold(page(HOLD_ROWS)) for held in lists)
     late = HeldPages(of_all)
@@ -33,7 +33,7 @@ def test_lists_of_many_divisions_are_held_back_up_to_a_bound_for_all() -> None:
 
 
 def test_what_was_taken_is_held_no_more() -> None:
-    of_all = Held()
+    of_all = Total()
     held = HeldPages(of_all)
     held.hold(page(3))
     held.take()

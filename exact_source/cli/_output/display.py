@@ -92,7 +92,7 @@ class Line:
         """Who waits for what, which stream was read last, or what else goes on."""
         if self.wait is not None and (left_s := self.wait[1] - self._run.clock.now()) > 0:
             return f"{self.wait[0]} · {left_s:.0f} s"
-        is_reading = any(result.status == "running" for result in self._run.results)
+        is_reading = any(result.status == "running" for result in self._run.log.results)
         return self.stream if is_reading and self.stream else self.idle
 
 
@@ -118,7 +118,7 @@ class Display:
         ``recall`` asks the destination for earlier syncs.
         """
         with self._shown(run, "connecting") as line:
-            run.on_progress = lambda result: self._progress(run, line, result)
+            run.log.on_progress = lambda result: self._progress(run, line, result)
 
             def on_round(number: int) -> None:
                 # Later the destination knows of this sync as well.
@@ -190,7 +190,7 @@ def asking(run: Run) -> Iterator[Line]:
 
 def totals(run: Run) -> str:
     """What a run did so far."""
-    rows = sum(result.rows for result in run.results)
+    rows = sum(result.rows for result in run.log.results)
     if not run.rounds.number:
         return f"{run.limits.calls:,} calls"
     return f"round {run.rounds.number} · {run.limits.calls:,} calls · {rows:,} rows"

@@ -208,7 +208,7 @@ def _read_syncs(
 
 def _read_cursors(pipeline: dlt.Pipeline, memory: Memory, wanted: set[str] | None) -> None:
     from ...loading.state import arrived_entry, load_ids, stored_cursor
-    from ...loading.warehouse import Stored
+    from ...loading.warehouse import Warehouse
 
     divisions = {
         entity: found.get("divisions", {})
@@ -216,7 +216,7 @@ def _read_cursors(pipeline: dlt.Pipeline, memory: Memory, wanted: set[str] | Non
         if wanted is None or entity in wanted
     }
     named = load_ids(entry for entries in divisions.values() for entry in entries.values())
-    arrived = Stored(pipeline).completed_loads(named)
+    arrived = Warehouse(pipeline).completed_loads(named)
     for entity, entries in divisions.items():
         for code, entry in entries.items():
             if (found := arrived_entry(entry, arrived)) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...errors import ExactError
-from ...loading.warehouse import Stored
+from ...loading.warehouse import Warehouse
 from .._output.stored_syncs import database_file, reaching
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def check_destination(findings: Findings, pipeline: dlt.Pipeline) -> None:
 
 def write_probe(pipeline: dlt.Pipeline) -> None:
     """Make a table, write a row, and remove what was made."""
-    stored = Stored(pipeline)
+    stored = Warehouse(pipeline)
     try:
         stored.check()
     finally:

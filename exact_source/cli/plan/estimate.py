@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...catalogue.feeds import deletes_of, plan_feeds
 from ...catalogue.parameters import count_combinations, parents_of, sources_of
-from ...engine.key_sync import calls_for, hindrance
+from ...engine.key_sync import calls_for, why_postponed
 from .._output.stored_syncs import syncs_of_changes
 from .schedule import StreamPlan, in_order, usual_calls
 
@@ -44,7 +44,7 @@ def with_key_notes(
         rows = planner.counts.rows.get(key) or planner.memory.rows.get(key, 0)
         needed = max(cursor.pages if cursor else 0, calls_for(rows, stream.page_size))
         most = allowances[stream.division].full_day()
-        why = hindrance(needed, None, most if contract_cap is None else min(most, contract_cap))
+        why = why_postponed(needed, None, most if contract_cap is None else min(most, contract_cap))
         yield replace(stream, note="; ".join(filter(None, (stream.note, why))))
 
 

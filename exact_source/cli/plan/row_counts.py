@@ -11,7 +11,7 @@ from ...catalogue import Entity, Feed
 from ...catalogue.feeds import Plan, harmless_filter
 from ...client.call import Target
 from ...client.client import ExactClient
-from ...engine.sync_timestamp import ask_start_version
+from ...engine.start_versions import ask_start_version
 from ...errors import ContractError, LimitError, StreamError
 from ...odata.envelope import parse_envelope
 from ...odata.query import build_filter, build_url

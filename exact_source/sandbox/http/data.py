@@ -310,7 +310,8 @@ class Call:
         denied = [
             e.path
             for e in self._state.catalogue
-            if e.path.lower() == asked and self._state.rights.denial(self._division, e.path)
+            if "/".join(e.path.lower().split("/")[-2:]) == asked
+            and self._state.rights.denial(self._division, e.path)
         ]
         body = f'{{"d":{{"UserHasRights":{"false" if denied else "true"}}}}}'
         return reply(at, body, JSON_TYPE, DATA_HEADERS)

@@ -1,0 +1,97 @@
+"""What the engine needs from outside: a destination to ask, and a function that takes its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from .cursors import Cursor
+
+# Takes rows of one stream and the cursor that covers them; both are committed together. Either may be None.
+Emit = Callable[[pa.Table | None, Cursor | None], Awaitable[None]]
+
+
+class Destination(Protocol):
+    """Reads of the tables that earlier loads filled.
+
+    Deletions need them: a tombstone counts only for a row that is not newer, and a stored row that a
+    full pass does not return is deleted.
+
+    Attributes:
+        failures: Exceptions of the reads. They concern every stream and end the run.
+    """
+
+    failures: tuple[type[Exception], ...]
+
+    def has_rows(self, table: str, division: int) -> bool:
+        """Whether a division has any row."""
+        ...
+
+    def has_column(self, table: str, column: str) -> bool:
+        """Whether an earlier load filled a column."""
+        ...
+
+    def count(self, table: str, division: int | None = None) -> int:
+        """Number of rows, deleted ones included; 0 if the table does not exist."""
+        ...
+
+    def counts(self, table: str) -> Mapping[int, int] | None:
+        """Division -> number of rows, deleted ones included; ``None`` if that cannot be said now."""
+        ...
+
+    def last_synced(self, table: str, division: int) -> datetime | None:
+        """The highest ``_synced_at`` of a division; ``None`` without rows."""
+        ...
+
+    def divisions(self, table: str, *, marked: bool) -> set[int]:
+        """Divisions that have rows; ``marked``: whether rows marked as deleted count."""
+        ...
+
+    def versions(
+        self,
+        table: str,
+        division: int,
+        key: str,
+        values: Sequence[str],
+        version: str,
+        *,
+        marked: bool,
+    ) -> dict[str, Any]:
+        """Key -> value of the column ``version``, for the rows whose ``key`` is among ``values``."""
+        ...
+
+    def synced_before(
+        self,
+        table: str,
+        division: int,
+        keys: Sequence[str],
+        before: datetime | None,
+        *,
+        marked: bool,
+    ) -> pa.Table | None:
+        """The columns ``keys`` of the rows last read before a moment, or of all rows.
+
+        ``None`` if the table does not exist.
+        """
+        ...
+
+    def marked(self, table: str, division: int, keys: Sequence[str]) -> pa.Table | None:
+        """The columns ``keys`` of the rows marked as deleted; ``None`` without a table."""
+        ...
+
+    def distinct(self, table: str, division: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """The distinct values of some columns, in rows that are not deleted."""
+        ...
+
+    def rows(
+        self, table: str, division: int, key: str, values: Sequence[str | int]
+    ) -> Iterator[pa.Table]:
+        """Whole rows of a division by their keys, some at a time."""
+        ...
+
+    def kept_columns(self, table: str, fields: Iterable[str], live: Collection[str]) -> pa.Schema:
+        """Loaded columns of withdrawn ``fields``, except those among ``live``, in their loaded types."""
+        ...

@@ -1,0 +1,180 @@
+"""From where a stream reads on: where its last load stopped, or from the beginning and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..catalogue.feeds import starts_by_version
+from ..client.call import Target
+from ..errors import BLOCKED, RefusedError
+from ..options import Options
+from .cursors import Cursor
+from .divisions import Division
+from .result import StreamResult
+from .run import Run
+from .shape import Shape
+from .tombstones import RETENTION_S
+
+HOUR_S = 3600
+# Refusals within an hour after which a stream is not even tried (API 2.3: the 11th blocks the key).
+REFUSALS_PER_HOUR = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What decides where a stream reads on.
+
+    Attributes:
+        shape: Shape of the entity's rows.
+        division: The company.
+        options: What the user asked for.
+        now: Seconds since the epoch, UTC.
+        refresh_asked_at: When this run's full refresh was asked for, likewise.
+        rows_stored: Rows that the destination holds; ``None`` if they cannot be counted.
+    """
+
+    shape: Shape
+    division: Division
+    options: Options
+    now: float
+    refresh_asked_at: float
+    rows_stored: int | None
+
+    @property
+    def _entity(self) -> str:
+        return self.shape.entity.name
+
+    @property
+    def has_dates(self) -> bool:
+        """Whether rows have ``Modified``, so that ``start_date`` can tell them apart."""
+        return "modified" in self.shape.arrow.names
+
+    def may_read(self, cursor: Cursor, result: StreamResult) -> bool:
+        """Whether the stream may call at all; else its result says why not."""
+        if self.division.blocked:
+            why = f"the division is blocked (BlockingStatus {self.division.blocked})"
+            result.end("skipped", why, BLOCKED)
+            # A division that the user names is wanted, so that leaving it out is not a success.
+            result.permanent = bool(self.options.divisions)
+            return False
+        if (refusals := len(recent_refusals(cursor, self.now))) >= REFUSALS_PER_HOUR:
+            why = f"refused {refusals} times within the hour; asked again later"
+            result.end("refused", why, RefusedError.code)
+            result.permanent = True
+            return False
+        return True
+
+    def fresh(self, before: Cursor) -> Cursor:
+        """The cursor of a stream of which nothing was read."""
+        is_refresh = self._entity in self.options.full_refresh
+        earlier = before.moved if before.feed else None
+        return Cursor(
+            column=self.shape.plan.column,
+            feed=self.shape.plan.full.kind,
+            moved=earlier if self.division.moved is None else self.division.moved,
+            refused_at=before.refused_at,
+            history=self._entity in self.options.history,
+            start_ms=self.options.start_ms if self.has_dates else None,
+            refreshed_for=self.refresh_asked_at if is_refresh else 0.0,
+            empty_at=before.empty_at,
+            unknown=before.unknown,
+        )
+
+    def resume(self, cursor: Cursor) -> tuple[Cursor, str]:
+        """Where the stream reads on, and a note if it begins again."""
+        fresh = self.fresh(cursor)
+        if cursor.scan is not None and cursor.value is None:
+            # A pass over all rows that has begun answers a request for one.
+            cursor = replace(cursor, refreshed_for=fresh.refreshed_for)
+        if not cursor.feed or cursor.column != fresh.column:
+            return fresh, ""
+        if cursor.moved not in {None, fresh.moved}:
+            # Row versions start again in another database (API 4.2).
+            return fresh, "the division moved to another database: read again"
+        if self._missed_tombstones(cursor):
+            return fresh, "tombstones older than two months are no longer listed: read again"
+        if (why := self._why_again(cursor)) is not None:
+            kept = replace(
+                fresh,
+                tombstones=cursor.tombstones,
+                tombstones_at=cursor.tombstones_at,
+                buried=cursor.buried,
+            )
+            return kept, f"{why}: read again" if why else ""
+        # The links of another feed lead elsewhere.
+        scan = cursor.scan if cursor.feed == fresh.feed else None
+        kept = replace(
+            cursor, feed=fresh.feed, moved=fresh.moved, history=fresh.history, scan=scan,
+            refreshed_for=fresh.refreshed_for,
+        )  # fmt: skip
+        return kept, ""
+
+    def _why_again(self, cursor: Cursor) -> str | None:
+        """Why all rows must be read again; empty if the user asked for it, ``None`` if they need not."""
+        options = self.options
+        if cursor.lacks:
+            return f"new columns: {', '.join(cursor.lacks)}"
+        if self._has_lost_rows(cursor):
+            return "the table does not have the rows that were loaded"
+        if cursor.start_ms is not None and (options.start_ms or 0) < cursor.start_ms:
+            return "start_date is earlier than before"
+        if cursor.start_version is not None and options.start_by != "timestamp":
+            return "start_by is modified now"
+        misses_history = self._entity in options.history and not cursor.history
+        return "" if self._must_refresh(cursor) or misses_history else None
+
+    def _has_lost_rows(self, cursor: Cursor) -> bool:
+        """Whether the table was dropped, truncated or restored since the last load."""
+        if self.rows_stored is None or cursor.stored_min is None or cursor.stored_max is None:
+            return False
+        return not cursor.stored_min <= self.rows_stored <= cursor.stored_max
+
+    def _must_refresh(self, cursor: Cursor) -> bool:
+        """Whether the user asked for all rows again, and that has neither begun nor been done."""
+        is_answered = cursor.refreshed_for == self.refresh_asked_at
+        return self._entity in self.options.full_refresh and not is_answered
+
+    def _missed_tombstones(self, cursor: Cursor) -> bool:
+        return (
+            self.shape.entity.deleted_code is not None
+            and self.options.deletes != "ignore"
+            and cursor.tombstones is not None
+            and self.now - cursor.tombstones_at > RETENTION_S
+        )
+
+
+def recent_refusals(cursor: Cursor, now: float) -> tuple[float, ...]:
+    """Refusals of the past hour; seconds since the epoch, UTC."""
+    return tuple(at for at in cursor.refused_at if at > now - HOUR_S)
+
+
+def known_version(run: Run, shape: Shape, division: int) -> int | None:
+    """A version that certainly exists by now: rows that change from here on are above it."""
+    if shape.version == "timestamp":
+        return run.tombstones.highest_version(division)
+    if shape.version != "modified":
+        return None
+    # In Europe the digits run ahead of UTC, so UTC read as digits lies in the past (API 3.5).
+    return int((run.now() - run.options.zone_slack_s) * 1000)
+
+
+async def start_version(
+    run: Run, shape: Shape, call: Target, cursor: Cursor, start_ms: int
+) -> tuple[int | None, str]:
+    """The ``Timestamp`` at which the first read begins, and a note.
+
+    ``None`` unless the user asked for ``start_by="timestamp"``, and once rows are stored: then all rows
+    are read, and those that the pass does not return are deleted.
+    """
+    may_ask = (
+        run.options.start_by == "timestamp"
+        and starts_by_version(shape.plan)
+        and not cursor.read_at  # else there was nothing, and that takes one call to see
+        and not run.destination.has_rows(shape.entity.name, call.division or 0)
+    )
+    if cursor.start_version is not None or not may_ask:
+        return cursor.start_version, ""
+    since, why = await run.start_versions.of(call, shape.plan.full, start_ms)
+    if since is None:
+        return None, f"{why}: all rows are read"
+    return since, f"read from Timestamp {since} on, by SyncTimestamp for start_date"

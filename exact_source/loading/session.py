@@ -1,0 +1,151 @@
+"""One run and its pipeline: what its resources share while dlt extracts them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import dlt
+
+from ..client.error_log import ErrorFile
+from ..client.limits import DAY_S
+from ..engine import rows
+from ..engine.dedupe import Total
+from ..engine.result import StreamResult
+from ..engine.run import Run
+from .first_load import FirstLoad
+from .state import (
+    all_entries,
+    earlier_runs,
+    load_ids,
+)
+from .warehouse import Warehouse
+
+
+class Session:
+    """One run, over all its load packages.
+
+    Args:
+        run: The run.
+
+    Attributes:
+        run: The run.
+        batched_rows: Rows of all entities that wait to be handed to dlt.
+        arrived: Load packages of earlier runs that the destination lists as loaded.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.batched_rows = Total()
+        self.arrived: set[str] = set()
+        self._id = uuid4().hex
+        self._warehouse: Warehouse | None = None
+        self._users = 0
+        self._first_loads: dict[str, FirstLoad] = {}
+        self._history: list[Any] = []
+        self._ended: Counter[tuple[str, object]] = Counter()
+        self._logged = 0
+        self._knows_earlier_calls = False
+
+    @property
+    def run_id(self) -> str:
+        """Id of the sync; of the load, where somebody else repeats a run of one round."""
+        return self._id if self.run.rounds.number else load_id()
+
+    # -- its two ends --------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def connected(
+        self, pipeline: Callable[[], dlt.Pipeline] = dlt.current.pipeline
+    ) -> AsyncIterator[Warehouse]:
+        """Both ends, opened by the first resource in this event loop and closed by the last."""
+        if self._warehouse is None:
+            self._warehouse = self._open(pipeline())
+        self._users += 1
+        try:
+            yield self._warehouse
+        finally:
+            self._users -= 1
+            if self._users == 0:
+                await self._close()
+
+    def _open(self, pipeline: dlt.Pipeline) -> Warehouse:
+        warehouse = Warehouse(pipeline)
+        warehouse.check()
+        self.run.open(warehouse)
+        self.run.connection.share_errors(error_file(pipeline))
+        self._count_earlier_calls(warehouse)
+        return warehouse
+
+    async def _close(self) -> None:
+        warehouse, self._warehouse = self._warehouse, None
+        try:
+            if warehouse is not None:
+                warehouse.close()
+        finally:
+            await self.run.close()
+
+    def _count_earlier_calls(self, warehouse: Warehouse) -> None:
+        """Count what earlier runs of today took of the contract's calls; once."""
+        run = self.run
+        if run.limits.contract is not None and not self._knows_earlier_calls:
+            now = run.clock.now()
+            calls = warehouse.calls_since(rows.instant(now // DAY_S * DAY_S))
+            run.limits.note_earlier_calls(calls, now)
+            self._knows_earlier_calls = True
+
+    # -- what is known of earlier runs ----------------------------------------------------------
+
+    def recall(self, warehouse: Warehouse) -> None:
+        """Look up the state of earlier runs; once for each load package."""
+        if self._ended[load_id(), "recalled"]:
+            return
+        self._ended[load_id(), "recalled"] += 1
+        self.arrived = warehouse.completed_loads(load_ids(all_entries()))
+        self.run.recall(earlier_runs(self.arrived, self.run.options.full_refresh))
+
+    def first_load(self, entity: str, make: Callable[[], FirstLoad]) -> FirstLoad:
+        """The first load of an entity; it goes on over the rounds of a process, as its cursors do."""
+        if entity not in self._first_loads:
+            self._first_loads[entity] = make()
+        return self._first_loads[entity]
+
+    # -- the sync log --------------------------------------------------------------------------
+
+    def end(self, reader: object) -> None:
+        """Note that a resource has been read, in this load package."""
+        self._ended[load_id(), reader] += 1
+
+    def has_ended(self, reader: object) -> bool:
+        """Whether a resource has been read, in this load package."""
+        return bool(self._ended[load_id(), reader])
+
+    def hold_history(self, item: Any) -> None:
+        """Keep rows of a table of earlier states until the sync log is written."""
+        self._history.append(item)
+
+    def take_history(self) -> list[Any]:
+        """The rows of tables of earlier states; the caller loads them."""
+        taken, self._history = self._history, []
+        return taken
+
+    def take_results(self) -> list[StreamResult]:
+        """The results that are not in the sync log yet; the caller loads them."""
+        taken = self.run.log.results[self._logged :]
+        self._logged = len(self.run.log.results)
+        return taken
+
+
+def load_id() -> str:
+    """Id of the load package that is being extracted."""
+    return str(dlt.current.load_package_state()["load_id"])
+
+
+def error_file(pipeline: dlt.Pipeline) -> ErrorFile:
+    """The file of a pipeline's errors; it outlives the working folder, which may be dropped."""
+    name = f"{pipeline.pipeline_name}.exact-errors.json"
+    return ErrorFile(Path(pipeline.pipelines_dir) / name)
