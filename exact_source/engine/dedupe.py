@@ -94,8 +94,8 @@ def with_withdrawn(
 class Total:
     """A number of rows or bytes, counted together by all who share it."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, count: int = 0) -> None:
+        self.count = count
 
     def add(self, more: int) -> None:
         """Add to the number, or subtract with a negative value."""
