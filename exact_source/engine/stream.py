@@ -7,26 +7,25 @@ from dataclasses import replace
 from http import HTTPStatus
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..client.call import Target
 from ..errors import EMPTY, KEYLESS, ContractError, RefusedError
 from . import cursors, rows
 from .cursors import MANY, Cursor
 from .dedupe import with_withdrawn
-from .deletes import DeletedKeys, DeletedRows
+from .deletions import Deletions
 from .divisions import Division
 from .empty_lists import judge_empty
 from .full_pass import FullPass
 from .functions import FunctionShape, FunctionUrls, Parents
-from .key_sync import begins_at, calls_for, is_due, read_keys, reads_whole, why_postponed
+from .key_sync import reads_whole
+from .output import StreamOutput
 from .ports import Emit
 from .result import NEXT_ROUND, StreamResult, recording
 from .run import STEP_S, Run
 from .scanner import FeedUrls, ScannedPage, Scanner, Urls, notes_on
 from .shape import Shape
 from .starts import Start, known_version, recent_refusals, start_version
-from .tombstones import Tombstones, describe_unknown
 
 
 class Stream:
@@ -58,8 +57,6 @@ class Stream:
         self._shape = shape
         self._entity = shape.entity
         self._division = division
-        self._cursor = cursor
-        self._emit = emit
         self._destination = run.destination
         self._call = Target(
             division.code,
@@ -69,7 +66,8 @@ class Stream:
             before_call=run.rounds.raise_if_stopped,
             may_pause=True,
         )
-        self._deletes = DeletedRows(shape, division.code, self._destination, run.options)
+        self._output = StreamOutput(run, self._call, self.result, cursor, emit)
+        self._deletions = Deletions(run, shape, self._call, self._output)
         self._start = Start(
             shape=shape,
             division=division,
@@ -78,9 +76,6 @@ class Stream:
             refresh_asked_at=run.refresh_asked_at,
             rows_stored=self._count_stored(),
         )
-        self._deletes_error = self._deletes_code = ""
-        self._deleted = 0
-        self._bounds: tuple[int | None, int | None] = (None, None)
 
     async def read(self) -> None:
         """Read until the end, a limit or the end of the round; ``result`` has the outcome."""
@@ -92,7 +87,7 @@ class Stream:
                 await self._note_refusal(error)
                 raise
             except ContractError:
-                await self._move(None, cursors.failed(self._cursor))
+                await self._output.move(None, cursors.failed(self._output.cursor))
                 raise
         self._end()
 
@@ -105,10 +100,10 @@ class Stream:
         if self._run.options.start_ms is not None and not self._start.has_dates:
             self.result.note("start_date leaves out nothing: its rows have no Modified")
         self._resume()
-        await self._settle_marks()
-        await self._apply_tombstones()
+        await self._deletions.settle_marks()
+        await self._deletions.apply_tombstones(self._start)
         self._count_shared_calls()
-        if self._cursor.scan is None or self._cursor.scan.pages == 0:
+        if self._output.cursor.scan is None or self._output.cursor.scan.pages == 0:
             await self._begin()
         self._leave_out_dropped()
         is_old = self._is_old()
@@ -117,27 +112,27 @@ class Stream:
         elif is_old:  # not in this load, where a row could be both deleted and created again
             self.result.end("incomplete", "changes since it began follow in the next round")
         elif self.result.status == "running":
-            await self._compare_keys()
+            await self._deletions.compare_keys(self._may_be_empty)
             await self._end_read()
 
     def _is_old(self) -> bool:
         """Whether the scan began in an earlier run, so that it ends with the state of that time."""
         return (
             self._shape.plan.column is not None
-            and self._cursor.scan is not None
+            and self._output.cursor.scan is not None
             and not self._run.log.has_begun(self.result)
         )
 
     async def _end_read(self) -> None:
         keyless = self._run.rejected.describe(self.result)
-        if not self._deletes_error and not keyless:
+        if not self._deletions.error and not keyless:
             await self._note_webhook()
             self.result.end("complete")
             return
         # Deleted rows may still be there, or rows are missing: not a success, nor a use of another round.
-        error = "; ".join(filter(None, (self._deletes_error, keyless)))
-        self.result.end("incomplete", error, self._deletes_code or KEYLESS)
-        self.result.permanent = self.result.permanent or not self._deletes_error
+        error = "; ".join(filter(None, (self._deletions.error, keyless)))
+        self.result.end("incomplete", error, self._deletions.code or KEYLESS)
+        self.result.permanent = self.result.permanent or not self._deletions.error
         self._run.rounds.settle(self._entity.name, self._division.code)
 
     async def _note_webhook(self) -> None:
@@ -145,7 +140,7 @@ class Stream:
         notices = self._run.options.notices or {}
         mark = notices.get((self._entity.name, self._division.code), "")
         if mark and self._run.log.has_begun(self.result):
-            await self._move(None, replace(self._cursor, noticed=mark))
+            await self._output.move(None, replace(self._output.cursor, noticed=mark))
 
     # -- before the first page -----------------------------------------------------------------
 
@@ -158,29 +153,24 @@ class Stream:
         return self.result.rows_stored
 
     def _may_start(self) -> bool:
-        refused_at = recent_refusals(self._cursor, self._run.now())
-        self._cursor = replace(self._cursor, refused_at=refused_at)
-        if not self._start.may_read(self._cursor, self.result):
+        refused_at = recent_refusals(self._output.cursor, self._run.now())
+        self._output.cursor = replace(self._output.cursor, refused_at=refused_at)
+        if not self._start.may_read(self._output.cursor, self.result):
             return False
         if not isinstance(self._shape, FunctionShape):
             return True
         return Parents(self._run, self._shape).are_loaded(self.result)
 
     def _resume(self) -> None:
-        self._cursor, note = self._start.resume(self._cursor)
+        self._output.cursor, note = self._start.resume(self._output.cursor)
         if note:
             self.result.note(note)
-        stored = self.result.rows_stored
-        self._bounds = (
-            (self._cursor.stored_min, self._cursor.stored_max)
-            if stored is None
-            else (stored, stored)
-        )
+        self._output.count_from(self.result.rows_stored)
 
     async def _begin(self) -> None:
-        run, cursor, now = self._run, self._cursor, self._run.now()
+        run, cursor, now = self._run, self._output.cursor, self._run.now()
         since = cursors.next_since(cursor, run.options.zone_slack_s)
-        if reads_whole(cursor, self._deletes, run.options):
+        if reads_whole(cursor, self._deletions.rows, run.options):
             since = None
         if (cursor.value, cursor.tombstones, cursor.moved) == (None, None, 0):
             # A first pass does not return rows deleted before it. In a division that has moved, the
@@ -192,9 +182,9 @@ class Stream:
             # not in the order of Modified, so no version certainly begins a date (API 4.3).
             by_modified = self._shape.plan.full.cursor == "Modified"
             since = start_ms if by_modified else await self._start_version(cursor, start_ms)
-            cursor = replace(cursor, start_version=self._cursor.start_version)
+            cursor = replace(cursor, start_version=self._output.cursor.start_version)
         run.log.note_begun(self.result)
-        self._cursor = cursors.begin(
+        self._output.cursor = cursors.begin(
             cursor,
             now=now,
             since=since,
@@ -213,11 +203,11 @@ class Stream:
         if note:
             self.result.note(note)
         if since is not None and since != cursor.start_version:
-            await self._move(None, replace(cursor, start_version=since))
+            await self._output.move(None, replace(cursor, start_version=since))
         return since
 
     def _leave_out_dropped(self) -> None:
-        dropped = self._cursor.dropped
+        dropped = self._output.cursor.dropped
         if dropped:
             self._shape = self._shape.without(dropped)
         self.result.note(*notes_on(self._shape, dropped))
@@ -245,17 +235,17 @@ class Stream:
         scanner = self._scanner()
         last: ScannedPage | None = None
         try:
-            async with aclosing(scanner.pages(self._cursor)) as pages:
+            async with aclosing(scanner.pages(self._output.cursor)) as pages:
                 async for page in pages:
                     self._note_page(page)
                     full_pass.see(page.read)
                     if page.after.scan is None:
                         last = page
                         break
-                    self._cursor = page.after
+                    self._output.cursor = page.after
                     await self._load(self._loadable(page), full_pass)
         finally:
-            self._cursor = scanner.cursor if last is None else last.before
+            self._output.cursor = scanner.cursor if last is None else last.before
             self._shape = scanner.shape
             self.result.note(*scanner.notes)
         if last is not None and not self._is_suspiciously_empty(last):
@@ -272,15 +262,15 @@ class Stream:
             self._shape,
             self._call,
             urls,
-            on_call=self._report,
+            on_call=self._output.report,
             known_version=lambda: known_version(self._run, self._shape, division),
         )
-        scanner.reload_known = self._deleted > 0
+        scanner.reload_known = self._output.deleted > 0
         return scanner
 
     def _full_pass(self) -> FullPass:
         """What is to be collected while the scan is read."""
-        scan, cursor = self._cursor.scan, self._cursor
+        scan, cursor = self._output.cursor.scan, self._output.cursor
         is_whole = scan is not None and (scan.since is None or cursor.value is None)
         is_whole = is_whole and not self._is_watermark(cursor)
         finds_deleted = (
@@ -288,7 +278,7 @@ class Stream:
             and self._run.options.deletes != "ignore"
             and self._destination.has_rows(self._entity.name, self._division.code)
         )
-        is_silent = self._deletes.are_silent or self._shape.plan.increment is None
+        is_silent = self._deletions.rows.are_silent or self._shape.plan.increment is None
         is_first = scan is not None and scan.pages == 0
         is_list = is_whole and is_silent and scan is not None and scan.since is None
         # Where too many rows of the overlap are known to remember each, the overlap is held as a whole.
@@ -316,7 +306,11 @@ class Stream:
     def _loadable(self, page: ScannedPage) -> pa.Table:
         """The new rows of a page, stamped, with the stored values of withdrawn columns."""
         table = with_withdrawn(
-            self._shape, self._division.code, self._destination, page.new, self._cursor.dropped
+            self._shape,
+            self._division.code,
+            self._destination,
+            page.new,
+            self._output.cursor.dropped,
         )
         self.result.rows += table.num_rows
         synced_from = page.before.scan.synced_from if page.before.scan else 0.0
@@ -325,7 +319,7 @@ class Stream:
     async def _load(self, table: pa.Table, full_pass: FullPass) -> None:
         """Hand over a page; the pages of a short list are held until it is complete."""
         if not full_pass.is_held:
-            await self._move(table if table.num_rows else None, self._cursor)
+            await self._output.move(table if table.num_rows else None, self._output.cursor)
         elif not full_pass.hold(table):
             await self._release(full_pass)
 
@@ -333,14 +327,16 @@ class Stream:
         """Hand over the pages that were held."""
         pages = full_pass.release()
         table = rows.concat(pages) if pages else None
-        await self._move(table if table is not None and table.num_rows else None, self._cursor)
+        await self._output.move(
+            table if table is not None and table.num_rows else None, self._output.cursor
+        )
 
     async def _finish(self, last: ScannedPage, full_pass: FullPass) -> None:
         """The last page: deletions go with it, and only then the cursor moves."""
         before, after, scan = last.before, last.after, last.before.scan
         if full_pass.finds_deleted and full_pass.is_empty and not await self._may_be_empty():
             full_pass.release()
-            await self._move(None, replace(self._cursor, scan=None))
+            await self._output.move(None, replace(self._output.cursor, scan=None))
             return
         after = replace(after, empty_at=0.0)
         table = self._loadable(last)
@@ -351,21 +347,21 @@ class Stream:
             table, after = rows.concat(pages), self._with_digest(after, before, pages)
             if self._is_unchanged(before, after):  # a merge costs more
                 self.result.rows = 0
-                await self._move(None, after)
+                await self._output.move(None, after)
                 return
         else:
             after = replace(after, digest="", lag_digest="", lag_since=None)  # loaded in parts
-        await self._move(table if table.num_rows else None, None)
+        await self._output.move(table if table.num_rows else None, None)
         if full_pass.finds_deleted and scan is not None:
-            missing = self._deletes.missing(
+            missing = self._deletions.rows.missing(
                 full_pass.seen,
                 before=scan.synced_from or scan.started_at,
                 since_ms=self._run.options.start_ms,
             )
             if missing.keys:  # the next pass must find that nothing remains to be deleted
                 after = replace(after, digest="")
-            await self._delete(missing, None)
-        await self._move(None, after)
+            await self._output.delete(missing, self._deletions.rows, None)
+        await self._output.move(None, after)
 
     def _with_digest(self, after: Cursor, before: Cursor, pages: list[pa.Table]) -> Cursor:
         """The cursor with a mark of the rows that were read, and of what becomes of deleted ones."""
@@ -377,7 +373,7 @@ class Stream:
 
     def _is_unchanged(self, before: Cursor, after: Cursor) -> bool:
         """Whether the rows are the same as the last time."""
-        if self._deleted:
+        if self._output.deleted:
             return False
         if before.scan is None or before.scan.since is None:
             return after.digest == before.digest
@@ -393,10 +389,10 @@ class Stream:
             self._run.connection,
             self._call,
             self._shape.plan.full,
-            self._cursor,
+            self._output.cursor,
             now=self._run.now(),
         )
-        self._cursor = verdict.cursor
+        self._output.cursor = verdict.cursor
         if verdict.is_refused:
             self.result.end("refused", verdict.why, RefusedError.code)
             self.result.permanent = True
@@ -410,7 +406,12 @@ class Stream:
         before = last.before
         is_empty = before.scan is not None and not before.scan.rows and not last.read.num_rows
         is_empty = is_empty and not last.keyless.num_rows
-        return self._is_watermark(before) and bool(before.recent) and is_empty and not self._deleted
+        return (
+            self._is_watermark(before)
+            and bool(before.recent)
+            and is_empty
+            and not self._output.deleted
+        )
 
     async def _begin_again(self, before: Cursor) -> None:
         """Read all rows: the division is in another database, whose versions are lower."""
@@ -418,137 +419,12 @@ class Stream:
         # The highest version seen belongs to the old database, and so do the known tombstones.
         self._run.tombstones.forget_versions(self._division.code)
         fresh = replace(before, value=None, recent=(), ceiling=None, scan=None)
-        self._cursor = replace(fresh, start_version=None, tombstones=None, buried=())
-        await self._apply_tombstones()
+        self._output.cursor = replace(fresh, start_version=None, tombstones=None, buried=())
+        await self._deletions.apply_tombstones(self._start)
         self._count_shared_calls()
         await self._begin()
 
-    # -- deletions -----------------------------------------------------------------------------
-
-    async def _settle_marks(self) -> None:
-        """Delete rows that were marked while deletes were soft, once they are hard."""
-        deletes = self._run.options.deletes
-        if deletes == "soft":
-            self._cursor = replace(self._cursor, soft=True)
-        elif deletes == "hard" and self._cursor.soft and self._shape.plan.column is not None:
-            await self._delete(self._deletes.marked(), replace(self._cursor, soft=False))
-
-    async def _apply_tombstones(self) -> None:
-        if not self._deletes.by_tombstones:
-            return
-        found = await self._run.tombstones.of(self._division.code)
-        if found.error is not None:
-            self._deletes_error = f"deletes are unknown: {found.error}"
-            self._deletes_code = found.error.code
-            self.result.permanent = found.error.is_permanent
-            return
-        self._run.tombstones.note_version(self._division.code, found.top)
-        self._note_unknown(found)
-        if self._cursor.tombstones_at == found.read_at:
-            return  # applied in an earlier round
-        self._start_over_if_never_applied()
-        # A pass over all rows finds deleted rows by itself, and after a move to another database the
-        # versions of older tombstones cannot be compared with those of rows: they are noted as applied.
-        starts_again = self._cursor.value is None and self._cursor.scan is None
-        if not starts_again:
-            deleted = self._deletes.tombstoned(found, self._cursor)
-        elif self._run.options.start_ms is not None:  # the pass does not return older rows
-            never_moved = self._cursor.moved == 0
-            deleted = self._deletes.tombstoned(found, self._cursor, comparable=never_moved)
-        else:
-            deleted = DeletedKeys(())
-        cursor = self._deletes.with_tombstones(self._cursor, found, all_read_anew=starts_again)
-        await self._delete(deleted, cursor)
-
-    def _start_over_if_never_applied(self) -> None:
-        """Only a pass over all rows shows which were deleted and created again before a move."""
-        cursor = self._cursor
-        if cursor.tombstones is None and (cursor.value is not None or cursor.scan is not None):
-            self.result.note(
-                "tombstones were not read since the division moved to another database: read again"
-            )
-            self._cursor = self._start.fresh(cursor)
-
-    def _note_unknown(self, found: Tombstones) -> None:
-        """Keep and report tombstones of unknown entities once, even if the list is not loaded."""
-        run, code = self._run, self._division.code
-        if run.selection.loads("deleted"):
-            return
-        if not run.tombstones.is_reported_by(self._entity.name, code):
-            return
-        unknown = found.of_unknown()
-        if not unknown.num_rows:
-            return
-        self.result.note(*describe_unknown(unknown))
-        ids = unknown.column("id")
-        # Those that are stored may be stored with all columns.
-        held = self._destination.versions(
-            "deleted", code, "id", ids.to_pylist(), "timestamp", marked=True
-        )
-        new = unknown.filter(pc.invert(pc.is_in(ids, value_set=pa.array(held, ids.type))))
-        if new.num_rows:
-            run.tombstones.keep_unknown(new, run.next_stamp())
-
-    async def _compare_keys(self) -> None:
-        """Compare all keys, where no feed shows deletions and it is time."""
-        run, options, code = self._run, self._run.options, self._division.code
-        now = run.now()
-        if not is_due(self._entity.name, self._cursor, self._deletes, options, now=now):
-            return
-        held, feed = self._destination.count(self._entity.name, code), self._shape.plan.full
-        if not held:
-            return
-        since_ms = begins_at(feed, options)
-        of_held = calls_for(held, feed.page_size) if since_ms is None else 1  # some may be older
-        needed = max(self._cursor.pages, of_held)
-        limits, host_now = run.limits, run.clock.now()
-        if why := why_postponed(needed, limits.calls_left(code, host_now), limits.most_a_day(code)):
-            self.result.note(why)
-            return
-        # All keys or none: a part of them is of no use in another round.
-        self._call.may_pause = False
-        self._call.before_call = self._report_and_raise_if_stopped
-        seen = await read_keys(run.connection.client, self._call, self._shape, since_ms)
-        if not any(page.num_rows for page in seen) and not await self._may_be_empty():
-            await self._move(None, self._cursor)
-            return
-        missing = self._deletes.missing(seen, before=None, since_ms=since_ms)
-        await self._delete(missing, replace(self._cursor, pages=len(seen), reconciled_at=now))
-
-    def _report_and_raise_if_stopped(self, call: Target) -> None:
-        """Keys bring no rows, so nothing else reports these calls before the last one."""
-        self._report()
-        self._run.rounds.raise_if_stopped(call)
-
     # -- what it hands over --------------------------------------------------------------------
-
-    async def _delete(self, deleted: DeletedKeys, cursor: Cursor | None) -> None:
-        self._deleted += len(deleted.keys)
-        self.result.deleted += len(deleted.keys)
-        for table in self._deletes.tables(deleted, at=self._run.next_stamp()):
-            await self._move(table, None, deleted=table.num_rows)
-        await self._move(None, cursor)
-
-    async def _move(self, table: pa.Table | None, cursor: Cursor | None, deleted: int = 0) -> None:
-        """Emit rows and the cursor that covers them, with the number of rows that can be stored."""
-        if table is not None:
-            is_hard = self._run.options.deletes == "hard"
-            self._count_rows(table.num_rows - deleted, deleted if is_hard else 0)
-        if table is not None or cursor is not None:
-            fewest, most = self._bounds
-            cursor = replace(cursor or self._cursor, stored_min=fewest, stored_max=most)
-            self._cursor = cursor
-        await self._emit(table, cursor)
-        self._report()
-
-    def _count_rows(self, added: int, deleted: int) -> None:
-        fewest, most = self._bounds
-        if fewest is not None and most is not None:
-            self._bounds = max(0, fewest - deleted), most + added
-
-    def _report(self) -> None:
-        self.result.calls = self._call.calls
-        self._run.log.step(self.result)
 
     def _count_shared_calls(self) -> None:
         """Calls that no stream has counted yet belong to this one, because it came first."""
@@ -564,9 +440,13 @@ class Stream:
                 "rows that were loaded stay; leave it out with --entities if it is gone for good"
             )
         now = self._run.now()
-        await self._move(None, replace(self._cursor, refused_at=(*self._cursor.refused_at, now)))
+        await self._output.move(
+            None, replace(self._output.cursor, refused_at=(*self._output.cursor.refused_at, now))
+        )
 
     def _end(self) -> None:
         self.result.ended_at = self._run.now()
-        self.result.cursor = "" if self._cursor.value is None else str(self._cursor.value)
-        self._report()
+        self.result.cursor = (
+            "" if self._output.cursor.value is None else str(self._output.cursor.value)
+        )
+        self._output.report()

@@ -20,6 +20,7 @@ from hypothesis import Phase
 from exact_source.client.client import ExactClient
 from exact_source.engine import cursors, deletes, tombstones
 from exact_source.engine.deletes import DeletedKeys, DeletedRows
+from exact_source.engine.deletions import Deletions
 from exact_source.engine.starts import Start
 from exact_source.engine.stream import Stream
 from tests.engine.test_convergence import run_sequences
@@ -87,14 +88,14 @@ def a_move_is_not_noticed(patch: pytest.MonkeyPatch) -> None:
 
 def no_key_is_missed(patch: pytest.MonkeyPatch) -> None:
     """Comparing keys finds nothing, full passes do."""
-    compare = Stream._compare_keys
+    compare = Deletions.compare_keys
 
-    async def blind(self: Stream) -> None:
+    async def blind(self: Deletions, judge: Any) -> None:
         with pytest.MonkeyPatch.context() as comparing:
-            comparing.setattr(self._deletes, "missing", lambda *_args, **_more: DeletedKeys(()))
-            await compare(self)
+            comparing.setattr(self._rows, "missing", lambda *_args, **_more: DeletedKeys(()))
+            await compare(self, judge)
 
-    patch.setattr(Stream, "_compare_keys", blind)
+    patch.setattr(Deletions, "compare_keys", blind)
 
 
 MUTANTS: dict[str, Patch] = {
@@ -107,7 +108,7 @@ MUTANTS: dict[str, Patch] = {
     "all rights are given": attribute(ExactClient, "has_rights", yes),
     "a move is not noticed": a_move_is_not_noticed,
     "tombstones of before a move tell something": attribute(
-        Stream, "_start_over_if_never_applied", lambda _self: None
+        Deletions, "_start_over_if_never_applied", lambda *_args: None
     ),
     "tombstones of three months ago are there": attribute(
         Start, "_missed_tombstones", lambda *_args: False
@@ -117,7 +118,7 @@ MUTANTS: dict[str, Patch] = {
     "a full pass removes nothing": attribute(
         DeletedRows, "missing", lambda *_args, **_more: DeletedKeys(())
     ),
-    "rows that were marked stay": attribute(Stream, "_settle_marks", nothing),
+    "rows that were marked stay": attribute(Deletions, "settle_marks", nothing),
 }
 
 

@@ -1,0 +1,154 @@
+"""How the deletions of one stream reach the destination: by tombstones, by marks, and by comparing keys."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..client.call import Target
+from .cursors import Cursor
+from .deletes import DeletedKeys, DeletedRows
+from .key_sync import begins_at, calls_for, is_due, read_keys, why_postponed
+from .output import StreamOutput
+from .run import Run
+from .shape import Shape
+from .starts import Start
+from .tombstones import Tombstones, describe_unknown
+
+
+class Deletions:
+    """Deletes stored rows of one stream that were deleted at Exact.
+
+    Args:
+        run: What all streams share.
+        shape: Shape of the rows.
+        call: The stream's calls.
+        output: Takes the deletions.
+
+    Attributes:
+        error: Why deletions are unknown; empty if they are known.
+        code: Kind of that error.
+    """
+
+    def __init__(self, run: Run, shape: Shape, call: Target, output: StreamOutput) -> None:
+        self.error = self.code = ""
+        self._run = run
+        self._shape = shape
+        self._name = shape.entity.name
+        self._division = call.division or 0
+        self._call = call
+        self._output = output
+        self._rows = DeletedRows(shape, self._division, run.destination, run.options)
+
+    @property
+    def rows(self) -> DeletedRows:
+        """Finds deleted rows."""
+        return self._rows
+
+    async def settle_marks(self) -> None:
+        """Delete rows that were marked while deletes were soft, once they are hard."""
+        deletes = self._run.options.deletes
+        if deletes == "soft":
+            self._output.cursor = replace(self._output.cursor, soft=True)
+        elif deletes == "hard" and self._output.cursor.soft and self._shape.plan.column is not None:
+            await self._delete(self._rows.marked(), replace(self._output.cursor, soft=False))
+
+    async def apply_tombstones(self, start: Start) -> None:
+        """Delete rows that are not newer than their tombstone."""
+        if not self._rows.by_tombstones:
+            return
+        found = await self._run.tombstones.of(self._division)
+        if found.error is not None:
+            self.error = f"deletes are unknown: {found.error}"
+            self.code = found.error.code
+            self._output.result.permanent = found.error.is_permanent
+            return
+        self._run.tombstones.note_version(self._division, found.top)
+        self._note_unknown(found)
+        if self._output.cursor.tombstones_at == found.read_at:
+            return  # applied in an earlier round
+        self._start_over_if_never_applied(start)
+        # A pass over all rows finds deleted rows by itself, and after a move to another database the
+        # versions of older tombstones cannot be compared with those of rows: they are noted as applied.
+        starts_again = self._output.cursor.value is None and self._output.cursor.scan is None
+        if not starts_again:
+            deleted = self._rows.tombstoned(found, self._output.cursor)
+        elif self._run.options.start_ms is not None:  # the pass does not return older rows
+            never_moved = self._output.cursor.moved == 0
+            deleted = self._rows.tombstoned(found, self._output.cursor, comparable=never_moved)
+        else:
+            deleted = DeletedKeys(())
+        cursor = self._rows.with_tombstones(self._output.cursor, found, all_read_anew=starts_again)
+        await self._delete(deleted, cursor)
+
+    def _start_over_if_never_applied(self, start: Start) -> None:
+        """Only a pass over all rows shows which were deleted and created again before a move."""
+        cursor = self._output.cursor
+        if cursor.tombstones is None and (cursor.value is not None or cursor.scan is not None):
+            self._output.result.note(
+                "tombstones were not read since the division moved to another database: read again"
+            )
+            self._output.cursor = start.fresh(cursor)
+
+    def _note_unknown(self, found: Tombstones) -> None:
+        """Keep and report tombstones of unknown entities once, even if the list is not loaded."""
+        run, code = self._run, self._division
+        if run.selection.loads("deleted"):
+            return
+        if not run.tombstones.is_reported_by(self._name, code):
+            return
+        unknown = found.of_unknown()
+        if not unknown.num_rows:
+            return
+        self._output.result.note(*describe_unknown(unknown))
+        ids = unknown.column("id")
+        # Those that are stored may be stored with all columns.
+        held = self._run.destination.versions(
+            "deleted", code, "id", ids.to_pylist(), "timestamp", marked=True
+        )
+        new = unknown.filter(pc.invert(pc.is_in(ids, value_set=pa.array(held, ids.type))))
+        if new.num_rows:
+            run.tombstones.keep_unknown(new, run.next_stamp())
+
+    async def compare_keys(self, judge: Callable[[], Awaitable[bool]]) -> None:
+        """Compare all keys, where no feed shows deletions and it is time.
+
+        Args:
+            judge: Called if no key was returned; whether the empty answer is believed.
+        """
+        run, options, code = self._run, self._run.options, self._division
+        now = run.now()
+        if not is_due(self._name, self._output.cursor, self._rows, options, now=now):
+            return
+        held, feed = self._run.destination.count(self._name, code), self._shape.plan.full
+        if not held:
+            return
+        since_ms = begins_at(feed, options)
+        of_held = calls_for(held, feed.page_size) if since_ms is None else 1  # some may be older
+        needed = max(self._output.cursor.pages, of_held)
+        limits, host_now = run.limits, run.clock.now()
+        if why := why_postponed(needed, limits.calls_left(code, host_now), limits.most_a_day(code)):
+            self._output.result.note(why)
+            return
+        # All keys or none: a part of them is of no use in another round.
+        self._call.may_pause = False
+        self._call.before_call = self._report_and_raise_if_stopped
+        seen = await read_keys(run.connection.client, self._call, self._shape, since_ms)
+        if not any(page.num_rows for page in seen) and not await judge():
+            await self._output.move(None, self._output.cursor)
+            return
+        missing = self._rows.missing(seen, before=None, since_ms=since_ms)
+        await self._delete(
+            missing, replace(self._output.cursor, pages=len(seen), reconciled_at=now)
+        )
+
+    def _report_and_raise_if_stopped(self, call: Target) -> None:
+        """Keys bring no rows, so nothing else reports these calls before the last one."""
+        self._output.report()
+        self._run.rounds.raise_if_stopped(call)
+
+    async def _delete(self, keys: DeletedKeys, cursor: Cursor | None) -> None:
+        await self._output.delete(keys, self._rows, cursor)

@@ -1,0 +1,85 @@
+"""What one stream hands over: rows, and the cursor that covers them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from ..client.call import Target
+from .cursors import Cursor
+from .deletes import DeletedKeys, DeletedRows
+from .ports import Emit
+from .result import StreamResult
+from .run import Run
+
+
+class StreamOutput:
+    """Rows and cursors of one stream, on their way to the destination.
+
+    Args:
+        run: What all streams share.
+        call: The stream's calls.
+        result: The stream's result, which is reported after each step.
+        cursor: How far the stream was read, by loads that arrived.
+        emit: Takes rows and the cursor that covers them.
+
+    Attributes:
+        cursor: How far the stream has been read.
+        result: The stream's result.
+        deleted: Rows deleted in this round.
+    """
+
+    def __init__(
+        self, run: Run, call: Target, result: StreamResult, cursor: Cursor, emit: Emit
+    ) -> None:
+        self.cursor = cursor
+        self.result = result
+        self.deleted = 0
+        self._run = run
+        self._call = call
+        self._emit = emit
+        self._fewest, self._most = cursor.stored_min, cursor.stored_max
+
+    def count_from(self, rows: int | None) -> None:
+        """Count the rows that can be stored from here on; ``None`` goes on from the last load."""
+        if rows is None:
+            self._fewest, self._most = self.cursor.stored_min, self.cursor.stored_max
+        else:
+            self._fewest = self._most = rows
+
+    async def move(self, table: pa.Table | None, cursor: Cursor | None, deleted: int = 0) -> None:
+        """Emit rows and a cursor; rows alone go with the cursor as it is.
+
+        Args:
+            table: Rows, and deletions of rows.
+            cursor: Cursor that covers them; ``None`` for the present one.
+            deleted: Number of rows in ``table`` that are deletions.
+        """
+        if table is not None:
+            self._count(table.num_rows - deleted, deleted)
+        if table is not None or cursor is not None:
+            kept = cursor or self.cursor
+            self.cursor = cursor = replace(kept, stored_min=self._fewest, stored_max=self._most)
+        await self._emit(table, cursor)
+        self.report()
+
+    async def delete(self, keys: DeletedKeys, rows: DeletedRows, cursor: Cursor | None) -> None:
+        """Emit deletions and the cursor that covers them."""
+        self.deleted += len(keys.keys)
+        self.result.deleted += len(keys.keys)
+        for table in rows.tables(keys, at=self._run.next_stamp()):
+            await self.move(table, None, deleted=table.num_rows)
+        await self.move(None, cursor)
+
+    def report(self) -> None:
+        """Report a step."""
+        self.result.calls = self._call.calls
+        self._run.log.step(self.result)
+
+    def _count(self, added: int, deleted: int) -> None:
+        if self._fewest is None or self._most is None:
+            return
+        if self._run.options.deletes == "hard":
+            self._fewest = max(0, self._fewest - deleted)
+        self._most += added
