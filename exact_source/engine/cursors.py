@@ -119,6 +119,7 @@ class Cursor:
         stored_max: Most rows that it can hold, likewise.
         empty_at: When a pass over all rows was empty for the first time, although rows are stored and
             the user's right could not be checked; seconds since the epoch, UTC.
+        behind: Whether the last scan began in an earlier run, so that the changes since must be read.
         lag_digest: Mark of the rows that the last scan of changes read.
         lag_since: Where the filter of that scan began.
         unknown: Fields written by a newer version; they are kept and ignored.
@@ -150,6 +151,7 @@ class Cursor:
     stored_min: int | None = None
     stored_max: int | None = None
     empty_at: float = 0.0
+    behind: bool = False
     lag_digest: str = ""
     lag_since: int | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict, compare=False)

@@ -59,7 +59,7 @@ async def judge_empty(
     try:
         if await connection.has_rights(call.division or 0, feed.path):
             return Verdict(True, replace(cursor, empty_at=0.0))
-        why = f"{call.where}: the user has no right to {feed.path}, so the empty answer proves nothing"
+        why = f"{call.where}: the user has no rights to {feed.path}, so its empty answer proves nothing"
         return Verdict(False, cursor, is_refused=True, why=why)
     except StreamError as error:
         unknown = error

@@ -76,6 +76,7 @@ class Stream:
             refresh_asked_at=run.refresh_asked_at,
             rows_stored=self._count_stored(),
         )
+        self._is_old = False
 
     async def read(self) -> None:
         """Read until the end, a limit or the end of the round; ``result`` has the outcome."""
@@ -106,16 +107,16 @@ class Stream:
         if self._output.cursor.scan is None or self._output.cursor.scan.pages == 0:
             await self._begin()
         self._leave_out_dropped()
-        is_old = self._is_old()
+        self._is_old = self._began_earlier()
         if not await self._scan():
             self.result.end("incomplete", NEXT_ROUND)
-        elif is_old:  # not in this load, where a row could be both deleted and created again
+        elif self._is_old:  # not in this load, where a row could be both deleted and created again
             self.result.end("incomplete", "changes since it began follow in the next round")
         elif self.result.status == "running":
             await self._deletions.compare_keys(self._may_be_empty)
             await self._end_read()
 
-    def _is_old(self) -> bool:
+    def _began_earlier(self) -> bool:
         """Whether the scan began in an earlier run, so that it ends with the state of that time."""
         return (
             self._shape.plan.column is not None
@@ -338,7 +339,7 @@ class Stream:
             full_pass.release()
             await self._output.move(None, replace(self._output.cursor, scan=None))
             return
-        after = replace(after, empty_at=0.0)
+        after = replace(after, empty_at=0.0, behind=self._is_old)
         table = self._loadable(last)
         if scan is not None and (scan.since is None or before.value is None):
             after = replace(after, pages=scan.pages + 1, reconciled_at=after.read_at)

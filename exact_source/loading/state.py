@@ -142,12 +142,14 @@ def earlier_runs(arrived: set[str], full_refresh: Iterable[str]) -> EarlierRuns:
 def refresh_under_way(names: Iterable[str], arrived: set[str]) -> float | None:
     """When a full refresh of these entities was asked for that is not over; ``None`` if none is.
 
-    So it is while a chain is on its way, be it with what changed since the pass over all rows began.
+    It is not complete while a scan is, and until the changes since the pass over all rows are read.
     """
     states = (dlt.current.resource_state(name).get("divisions", {}) for name in names)
     entries = (arrived_entry(entry, arrived) or {} for state in states for entry in state.values())
     asked = (
-        entry["refreshed_for"] for entry in entries if {"scan", "refreshed_for"} <= entry.keys()
+        entry["refreshed_for"]
+        for entry in entries
+        if "refreshed_for" in entry and ("scan" in entry or entry.get("behind"))
     )
     return max(asked, default=None)
 

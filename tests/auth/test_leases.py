@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from exact_source.errors import ConfigurationError, HeldError, LeaseStoreError
+from exact_source.loading.session import Session
 from exact_source.orchestration import open_divisions
 from exact_source.settings import Settings
 from exact_source.source import run_source
@@ -383,7 +384,7 @@ def test_a_package_that_was_left_over_is_read_again_not_loaded(
     assert sync(world, mine).exit_code == 0
     name = {"Name": "Older"}
     world.box.update("crm/Accounts", world.division, world.keys("crm/Accounts")[0], name)
-    world.pipeline.extract(run_source(world.make_run(), ["accounts"]))
+    world.pipeline.extract(run_source(Session(world.make_run()), ["accounts"]))
     assert world.pipeline.has_pending_data
 
     assert sync(world, mine).exit_code == 0

@@ -8,6 +8,7 @@ import dlt
 import duckdb
 import pytest
 
+from exact_source.loading.session import Session
 from exact_source.source import run_source
 from tests.support.cli_fixtures import Cli, cli, make_cli
 from tests.support.world import expected_rows
@@ -76,5 +77,5 @@ def extract_only(cli: Cli, file: Path) -> None:
     """The process ends before what it read is loaded."""
     destination = dlt.destinations.duckdb(str(file))
     pipeline = dlt.pipeline("exact_online", destination=destination, dataset_name="exact_online")
-    pipeline.extract(run_source(cli.world.make_run(), ["accounts"]))
+    pipeline.extract(run_source(Session(cli.world.make_run()), ["accounts"]))
     assert pipeline.has_pending_data

@@ -34,6 +34,7 @@ from exact_source.catalogue.parameters import reason_not_read
 from exact_source.client.error_log import ErrorFile
 from exact_source.client.limits import Limits
 from exact_source.errors import ExactError
+from exact_source.loading.session import Session
 from exact_source.odata.csdl import MAX_BYTES
 from exact_source.sandbox.server import serve
 from exact_source.source import run_source
@@ -341,7 +342,7 @@ def die_giving_up(bench: Bench) -> None:
     bench.cli(*SYNC.format(folder=folder).split())
     destination = dlt.destinations.duckdb(str(folder / "x.duckdb"))
     pipeline = dlt.pipeline("exact_online", destination=destination, dataset_name="exact_online")
-    pipeline.extract(run_source(bench.cli.world.make_run(), ["accounts"]))
+    pipeline.extract(run_source(Session(bench.cli.world.make_run()), ["accounts"]))
     pipeline.normalize()
     bench.patch.setattr(pipeline, "load", lambda: None)
     pipeline.abort_packages()

@@ -28,6 +28,7 @@ from exact_source.client.client import ExactClient
 from exact_source.connect import make_asking_run
 from exact_source.database import Database
 from exact_source.errors import ExactError
+from exact_source.loading.session import Session
 from exact_source.odata.query import MAX_URL, build_url, format_literal
 from exact_source.report.models import models_folder
 from exact_source.source import make_options, run_of, run_source
@@ -164,7 +165,7 @@ def load_in_other_groups(coder: Coder) -> None:
 
 
 def load_by_another_key(coder: Coder) -> None:
-    source = run_source(coder.world.make_run(), ["accounts"])
+    source = run_source(Session(coder.world.make_run()), ["accounts"])
     source.resources["accounts"].apply_hints(primary_key="division")
     outcome = run_to_end(coder.world.pipeline, source)
     assert outcome.error is not None

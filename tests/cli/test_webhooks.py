@@ -24,6 +24,7 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 from dlt.pipeline.exceptions import PipelineStepFailed
 from starlette.types import Message
 
+from exact_source.loading.session import Session
 from exact_source.sandbox.server import serve
 from exact_source.source import run_source
 from exact_source.webhooks import Notices, load_webhook_settings
@@ -171,7 +172,7 @@ def test_what_was_refused_or_never_loaded_is_read_again(world: World, heard: Not
     world.box.deny(world.division, "sync/CRM/Accounts", "403")
     assert world.sync(*ENTITIES, notices=heard.latest()).exit_code == 1
     world.box.allow(world.division)
-    world.pipeline.extract(run_source(world.make_run(notices=heard.latest()), [*ENTITIES]))
+    world.pipeline.extract(run_source(Session(world.make_run(notices=heard.latest())), [*ENTITIES]))
     world.pipeline.abort_packages()
 
     assert len(sync_changed(world, heard).to("sync/CRM/Accounts")) == 1

@@ -245,7 +245,7 @@ def test_a_new_column_is_filled_in_all_rows(story: Story) -> None:
     for row in step.tables[ACCOUNTS]:
         assert row["modified_utc"].utcoffset().total_seconds() == 0
     told = next(r for r in step.outcome.results if r.entity == ACCOUNTS)
-    assert "new columns: created_utc, modified_utc: read anew" in told.notes
+    assert "new columns: created_utc, modified_utc: read again" in told.notes
 
 
 def test_a_withdrawn_column_keeps_what_was_loaded(story: Story) -> None:

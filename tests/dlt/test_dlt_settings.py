@@ -10,6 +10,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from exact_source import exact_online, run_to_end
 from exact_source.client.limits import Limits
 from exact_source.errors import ConfigurationError, own_error
+from exact_source.loading.session import Session
 from exact_source.source import run_source
 from tests.conftest import MakeWorld
 from tests.support.cli_fixtures import Cli, cli, make_cli
@@ -29,7 +30,7 @@ def test_a_contract_drops_no_table_of_ours(world: World, contract: Any) -> None:
     for name in ("first", "second"):
         world.box.update(ACCOUNTS, world.division, world.keys(ACCOUNTS)[0], {"Name": name})
         run = world.make_run(history=["accounts"])
-        world.pipeline.run(run_source(run, ["accounts"]), schema_contract=contract)
+        world.pipeline.run(run_source(Session(run), ["accounts"]), schema_contract=contract)
     world.assert_equal("accounts")
     rows = len(world.table("accounts"))
     assert len(world.table("accounts_history")) == rows + 1
@@ -43,7 +44,7 @@ def test_a_contract_drops_no_row_that_does_not_fit(make_world: MakeWorld, contra
     world.sync("document_types")
     for odd in ({"ID": too_large}, {"ID": 4711, "TypeCategory": too_large}):
         world.box.insert(path, world.division, {"Description": "odd one", **odd})
-    source = run_source(world.make_run(), ["document_types"])
+    source = run_source(Session(world.make_run()), ["document_types"])
     world.pipeline.run(source, schema_contract=contract)
 
     assert len(world.table("_exact_rejected")) == 1
@@ -102,7 +103,7 @@ def test_the_argument_of_a_run_is_no_other_way(cli: Cli) -> None:
 
 
 def test_a_resource_with_another_name_loads_into_a_table_of_that_name(world: World) -> None:
-    source = run_source(world.make_run(), ["accounts"])
+    source = run_source(Session(world.make_run()), ["accounts"])
     world.pipeline.run(source.accounts.with_name("clients"))
 
     keys = {str(row["id"]) for row in world.table("clients", world.division)}

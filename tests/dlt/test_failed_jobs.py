@@ -12,6 +12,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source import exact_online, run_to_end
 from exact_source.errors import ConfigurationError, own_error
+from exact_source.loading.session import Session
 from exact_source.source import run_source
 from tests.conftest import forget_settings
 from tests.support.cli_fixtures import Cli, cli, make_cli
@@ -136,7 +137,7 @@ def test_one_pipeline_may_differ_from_all_others(
 def test_what_an_earlier_process_left_is_not_loaded_under_it(
     world: World, failing: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.pipeline.extract(run_source(world.make_run(), ["accounts"]))
+    world.pipeline.extract(run_source(Session(world.make_run()), ["accounts"]))
     world.pipeline.normalize()
     monkeypatch.setenv(PLACES[0], "false")
     assert world.sync("accounts").exit_code == 2
@@ -154,7 +155,7 @@ def test_what_an_earlier_process_left_is_not_loaded_under_it(
 
 def load_in_spite(world: World) -> None:
     """One's own steps, with what dlt's ``load`` takes as an argument and no setting tells of."""
-    world.pipeline.extract(run_source(world.make_run(), ["accounts", "journals"]))
+    world.pipeline.extract(run_source(Session(world.make_run()), ["accounts", "journals"]))
     world.pipeline.normalize()
     assert world.pipeline.load(raise_on_failed_jobs=False).has_failed_jobs
 

@@ -59,7 +59,7 @@ def test_a_column_that_becomes_known_is_filled_in_all_rows(
     outcome = world.sync(entity)
 
     assert outcome.exit_code == 0
-    assert notes(outcome) == [f"new columns: {name}: read anew"]
+    assert notes(outcome) == [f"new columns: {name}: read again"]
     world.assert_equal(entity)
     with world.watch() as calls:
         again = world.sync(entity)
@@ -86,7 +86,7 @@ def test_a_load_that_did_not_arrive_leaves_the_column_new(
     world.pipeline.abort_packages()
     outcome = world.sync("accounts")
 
-    assert "new columns: email: read anew" in notes(outcome)
+    assert "new columns: email: read again" in notes(outcome)
     world.assert_equal("accounts")
 
 

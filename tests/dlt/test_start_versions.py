@@ -126,7 +126,7 @@ def test_what_lies_further_below_is_missed_until_start_by_is_modified(
     assert [row["id"] for row in world.table(ENTITY)] == keys[:1]
     outcome = world.sync(ENTITY, start_date=START)
 
-    assert outcome.results[0].notes == ["start_by is modified now: read anew"]
+    assert outcome.results[0].notes == ["start_by is modified now: read again"]
     world.assert_equal(ENTITY, only=is_young)
     assert len(world.table(ENTITY)) == len(keys)
     assert world.sync(ENTITY, start_date=START).results[0].notes == []
@@ -269,7 +269,7 @@ def test_an_earlier_date_reads_all_anew(aged: World) -> None:
     aged.sync(ENTITY, **BY_TIMESTAMP)
     outcome = aged.sync(ENTITY, start_date="2026-01-01", start_by="timestamp")
 
-    assert outcome.results[0].notes == ["start_date is earlier than it was: read anew"]
+    assert outcome.results[0].notes == ["start_date is earlier than before: read again"]
     aged.assert_equal(ENTITY)
 
 

@@ -42,7 +42,7 @@ def test_a_first_load_takes_a_call_a_page_and_at_most_one_more(world: World) -> 
             rows = len(world.box.rows(path, division))
             assert len(calls.to(path, division)) <= math.ceil(rows / size) + 1
     shared = set(calls.paths) - {feed_path(e) for e in FEEDS}
-    assert shared == {"system/Divisions", "sync/Deleted", "current/Me", "users/UserHasRights"}
+    assert shared == {"system/Divisions", "sync/Deleted", "current/Me"}
     assert len(calls.to("sync/Deleted")) == len(world.box.divisions)
     assert len(calls.to("system/Divisions")) == 1
 
@@ -83,7 +83,7 @@ def test_a_second_load_takes_one_call_per_stream_and_loads_what_changed(
     }
     assert len(calls.to("sync/Deleted")) == len(world.box.divisions)
     assert set(calls.paths) - {feed_path(e) for e in entities} == {
-        "sync/Deleted", "system/Divisions", "current/Me", "users/UserHasRights",
+        "sync/Deleted", "system/Divisions", "current/Me",
     }  # fmt: skip
     for entity in entities:
         world.assert_equal(entity)

@@ -14,6 +14,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from exact_source import EntityName, exact_online, run_to_end
 from exact_source.engine.result import StreamResult
 from exact_source.errors import ConfigurationError
+from exact_source.loading.session import Session
 from exact_source.source import run_source
 from exact_source.sync.runner import sync
 from tests.conftest import MakeWorld
@@ -197,7 +198,7 @@ def test_what_was_extracted_but_not_loaded_is_loaded_first(world: World) -> None
     world.sync("accounts")
     key = world.keys("crm/Accounts")[0]
     world.box.update("crm/Accounts", world.division, key, {"Name": "one"})
-    world.pipeline.extract(run_source(world.make_run(), ["accounts"]))
+    world.pipeline.extract(run_source(Session(world.make_run()), ["accounts"]))
     world.pipeline.normalize()
     world.pipeline = world.new_pipeline()
     world.box.update("crm/Accounts", world.division, key, {"Name": "two"})
@@ -317,7 +318,7 @@ def test_a_cursor_above_the_servers_maximum_is_noticed_without_a_move_date(
     outcome = world.sync("accounts")
 
     assert outcome.exit_code == 0
-    assert any("read anew" in n for r in outcome.results for n in r.notes)
+    assert any("read again" in n for r in outcome.results for n in r.notes)
     world.assert_equal("accounts")
 
 

@@ -113,7 +113,9 @@ MUTANTS: dict[str, Patch] = {
     "tombstones of three months ago are there": attribute(
         Start, "_missed_tombstones", lambda *_args: False
     ),
-    "a scan of an earlier run is as good as new": attribute(Stream, "_is_old", lambda _self: False),
+    "a scan of an earlier run is as good as new": attribute(
+        Stream, "_began_earlier", lambda _self: False
+    ),
     "keys are not compared": no_key_is_missed,
     "a full pass removes nothing": attribute(
         DeletedRows, "missing", lambda *_args, **_more: DeletedKeys(())

@@ -23,6 +23,7 @@ from exact_source.catalogue import load_catalogue
 from exact_source.client.limits import Limits
 from exact_source.engine.result import StreamResult
 from exact_source.engine.run import Run
+from exact_source.loading.session import Session
 from exact_source.sandbox import Sandbox, SandboxClock
 from exact_source.sandbox.clock import wall_clock
 from exact_source.settings import Settings
@@ -180,7 +181,7 @@ class World:
     def one_round(self, *entities: str, **options: Any) -> list[StreamResult]:
         """What ``pipeline.run(exact_online(...))`` does: one load, which may stop before the end."""
         run = self.make_run(**options)
-        self.pipeline.run(run_source(run, list(entities)))
+        self.pipeline.run(run_source(Session(run), list(entities)))
         return run.log.results
 
     def sync_with(self, run: Run, *entities: str) -> Outcome:
