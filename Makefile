@@ -29,22 +29,17 @@ bench: $(VENV)/.dev
 docs: $(BIN)/uv
 	$(BIN)/uv run --no-project --isolated --with 'zensical>=0.0.50,<0.1' zensical build --clean
 
-# What takes minutes and is not part of every run of the tests; every extra, lowest and newest dependencies,
-# the image of the Containerfile (where root has buildah, crun and debootstrap), every test of the dbt package on the emulator of BigQuery, two hundred companies by four workers of Airflow (with Redis, which is installed where that is allowed).
+# Hours: each extra and the lowest and newest dependencies, the image of the Containerfile (where root has
+# buildah, crun and debootstrap), two hundred companies by four workers of Airflow (with Redis, which is
+# installed where that is allowed), mutants, and then the tokens.
 proofs: $(VENV)/.dev
-	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/nightly/test_packaging.py tests/cli/test_cli_demo.py
-	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/nightly/test_container.py
-	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/nightly/test_dagster.py -k daemon
-	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q --timeout=900 tests/dlt/test_groups.py -k few_jobs
-	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/books/test_dbt_package.py -k bigquery
-	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/engine/test_convergence_mutants.py
-	EXACT_TEST_PROOFS=1 $(BIN)/python -m pytest -q tests/nightly/test_airflow_workers.py
+	$(BIN)/python -m pytest -q -m proofs --timeout=3600
 	$(MAKE) proofs-tokens
 
 # kill -9 at every line of a rotation, 8 processes x 200 rotations on each store, the window measured.
 proofs-tokens: $(VENV)/.dev
-	EXACT_TEST_KILLS=0 $(BIN)/python -m pytest -q -n $(JOBS) --timeout=10800 tests/auth/test_auth_kill.py
-	EXACT_TEST_ROTATIONS=200 $(BIN)/python -m pytest -q --timeout=7200 tests/auth/test_auth_rotations.py tests/auth/test_auth_hosts.py
+	EXACT_TEST_KILLS=0 $(BIN)/python -m pytest -q -m "" -n $(JOBS) --timeout=10800 tests/auth/test_auth_kill.py
+	EXACT_TEST_ROTATIONS=200 $(BIN)/python -m pytest -q -m "" --timeout=7200 tests/auth/test_auth_rotations.py tests/auth/test_auth_hosts.py
 	$(BIN)/python -m benchmarks.rotation_window
 
 # The tests of the report look at it in a browser: Debian's, where root can install it. Elsewhere they skip.
@@ -55,12 +50,13 @@ browser:
 			--no-install-recommends chromium fonts-liberation >/dev/null && exit 0; \
 	fi; echo "no browser: the tests that look at the report in one are skipped"
 
-# Twenty thousand sequences, and twenty by each route into each database; other ones each night.
-# EXACT_CONVERGENCE_SEED repeats those of another night.
+# At most an hour: Airflow, Dagster, other clients, the emulator of BigQuery, kills, and twenty thousand
+# histories, other ones each night. EXACT_CONVERGENCE_SEED repeats those of another night.
 nightly: export EXACT_CONVERGENCE_SEQUENCES ?= 20000
 nightly: export EXACT_CONVERGENCE_SEED ?= $(shell date +%Y%m%d)000
-nightly: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -n $(JOBS) tests/engine/test_convergence.py tests/engine/test_convergence_dlt.py
+nightly: $(VENV)/.dev browser
+	$(BIN)/python -m pytest -q -m nightly -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup tests/engine -k "convergence"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -30,6 +30,15 @@ settings.load_profile("untimed")
 MakeWorld = Callable[..., Any]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put a folder and the emulator of BigQuery, which one worker waits for, into the nightly tier."""
+    for item in items:
+        groups = {mark.args[0] for mark in item.iter_markers("xdist_group")}
+        is_nightly = "nightly" in item.path.parts or "bigquery" in groups
+        if is_nightly and item.get_closest_marker("proofs") is None:
+            item.add_marker(pytest.mark.nightly)
+
+
 def pytest_collection_finish() -> None:
     """Let what is imported by now be: looking for garbage in it took an eighth of the tests' time."""
     gc.collect()

@@ -37,7 +37,7 @@ SMALL_PAGE, LARGE_PAGE = 3, 5
 MOVING = {"me": {"server_time", "server_utc_offset"}}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_one_sync_loads_every_entity(make_world: MakeWorld) -> None:
     world = make_world(companies=1, invoices=2, page_size=SMALL_PAGE, large_page_size=LARGE_PAGE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from pathlib import Path
@@ -22,7 +21,7 @@ from tests.support.world import World
 
 PAGE = (Path(__file__).parents[2] / "docs" / "many-companies.md").read_text()
 BLOCKS = dict(re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
-MINUTES = pytest.mark.skipif("EXACT_TEST_PROOFS" not in os.environ, reason="make proofs runs it")
+MINUTES = pytest.mark.proofs
 ENTITIES = ("accounts", "items", "journals")
 # A file of rows for each table that has some, whoever they are of, and one merge for all of them.
 JOBS = ["_dlt_pipeline_state", "_exact_syncs", "accounts", "accounts"]

@@ -125,10 +125,11 @@ def has_feed(entity: str, kind: str) -> bool:
     return False
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("route", sorted(READ_BY))
-@pytest.mark.parametrize("database", ["duckdb", "postgres"])
+@pytest.mark.parametrize(
+    "database", ["duckdb", pytest.param("postgres", marks=pytest.mark.nightly)]
+)
 def test_sequences_end_with_the_rows_of_the_companies(
     request: pytest.FixtureRequest, tmp_path: Path, database: str, route: str
 ) -> None:
@@ -153,7 +154,7 @@ def test_sequences_end_with_the_rows_of_the_companies(
     assert Loaded.tally["compared"] >= 2 * SEQUENCES
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("moment", MOMENTS, ids=str)
 def test_a_process_that_is_killed_loses_nothing(
     make_world: MakeWorld, moment: dict[str, Any]
@@ -188,7 +189,6 @@ def start(
     )  # fmt: skip
 
 
-@pytest.mark.slow
 def test_an_error_that_a_killed_process_met_counts_against_the_hour_of_the_next(
     make_world: MakeWorld,
 ) -> None:
@@ -211,7 +211,6 @@ def test_an_error_that_a_killed_process_met_counts_against_the_hour_of_the_next(
     world.assert_equal("accounts")
 
 
-@pytest.mark.slow
 def test_a_first_load_that_is_killed_again_and_again_ends(make_world: MakeWorld) -> None:
     world = make_world(clock=SandboxClock(), minute_limit=100_000, page_size=2, large_page_size=3)
     for moment in ({"step": 12}, {"round": 3}, {"folder": "load/normalized/*/started_jobs/*"}):
@@ -222,7 +221,7 @@ def test_a_first_load_that_is_killed_again_and_again_ends(make_world: MakeWorld)
     assert_converged(world, "sync")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_backfill_of_three_days_with_a_kill_in_each_reads_a_round_twice_at_most(
     make_world: MakeWorld,
 ) -> None:
@@ -261,7 +260,6 @@ def first_pass(calls: Calls, path: str) -> list[str]:
     return [str(q.get("$skiptoken")) for q in asked if "1900" in q["$filter"]]
 
 
-@pytest.mark.slow
 def test_a_full_disk_loses_a_round_at_most(make_world: MakeWorld) -> None:
     world = make_world(clock=SandboxClock(), minute_limit=1000, companies=1, large_page_size=2)
     path = feed_path("transaction_lines")

@@ -8,7 +8,6 @@ held by ``test_sync_deletes.py``: it moves no cursor, so the rows that it keeps 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -27,9 +26,8 @@ from tests.engine.test_convergence import run_sequences
 
 SEQUENCES = 500
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif("EXACT_TEST_PROOFS" not in os.environ, reason="part of `make proofs`"),
+    pytest.mark.proofs,
 ]
 Patch = Callable[[pytest.MonkeyPatch], None]
 

@@ -19,7 +19,7 @@ from exact_source.sync.pipeline_lock import only_one
 from tests.conftest import MakeWorld
 from tests.support.airflow_kit import Airflow, postgres_connection, tell_real_time
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(600)]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "airflow.md").read_text()
 # A command goes on to the next one, or to the end of its block.

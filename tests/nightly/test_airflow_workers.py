@@ -22,7 +22,7 @@ from tests.support.airflow_kit import kill_session
 from tests.support.world import World, assert_same_rows, expected_rows, make_box
 
 pytestmark = [
-    pytest.mark.skipif("EXACT_TEST_PROOFS" not in os.environ, reason="takes minutes: make proofs"),
+    pytest.mark.proofs,
     pytest.mark.timeout(3600),
 ]
 

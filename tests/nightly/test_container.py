@@ -17,7 +17,7 @@ DEBIAN = os.environ.get("EXACT_TEST_DEBIAN", "http://deb.debian.org/debian")
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 pytestmark = [
-    pytest.mark.skipif("EXACT_TEST_PROOFS" not in os.environ, reason="takes minutes: make proofs"),
+    pytest.mark.proofs,
     pytest.mark.skipif(
         os.geteuid() != 0 or not all(map(shutil.which, TOOLS)),
         reason=f"needs root and {', '.join(TOOLS)}, which are packages of Debian",

@@ -21,7 +21,7 @@ from tests.conftest import MakeWorld
 from tests.support.environments import environment
 from tests.support.world import World
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "dagster.md").read_text()
@@ -245,7 +245,7 @@ def test_the_commands_of_the_page(dagster: Dagster) -> None:
     assert found == [(truth(world, "crm/Accounts")[world.division],)]
 
 
-@pytest.mark.skipif("EXACT_TEST_PROOFS" not in os.environ, reason="takes two minutes: make proofs")
+@pytest.mark.proofs
 def test_the_daemon_starts_the_runs_of_a_tick(dagster: Dagster) -> None:
     """By the computer's clock, because the daemon knows no other: up to a minute until the tick."""
     narrow(dagster, ('cron: str = "15 * * * *"', 'cron: str = "* * * * *"'))

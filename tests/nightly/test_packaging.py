@@ -24,10 +24,7 @@ from tests.support.world import World
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 UV = Path(sys.executable).with_name("uv")
-proof = pytest.mark.skipif(
-    "EXACT_TEST_PROOFS" not in os.environ,
-    reason="installs for minutes; make proofs sets EXACT_TEST_PROOFS",
-)
+proof = pytest.mark.proofs
 # Extra -> what it is for.
 EXTRAS = {
     "": "import exact_source.source, exact_source.sync.runner",

@@ -121,7 +121,6 @@ def dataset(request: pytest.FixtureRequest) -> Iterator[str]:
             drop(client)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.xdist_group("bigquery")
 def test_the_bigquery_pipeline_loads_every_company_and_then_what_changed(
