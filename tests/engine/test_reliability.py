@@ -1,0 +1,226 @@
+"""Clocks that are off, tables that lose rows, rows in two states, and state of newer versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from exact_source.engine.cursors import Cursor, Scan
+from exact_source.engine.empty_lists import CONFIRM_S
+from exact_source.sandbox import SandboxClock
+from exact_source.sandbox.clock import wall_clock
+from tests.support.bench import Bench, small_box
+from tests.support.world import Clock
+
+DAY_S = 86_400
+HOUR_S = 3_600
+PATHS = {
+    "accounts": "crm/Accounts",
+    "journals": "financial/Journals",
+    "units": "logistics/Units",
+    "transaction_lines": "financialtransaction/TransactionLines",
+}
+
+
+class HostClock(Clock):
+    """The clock of a host that differs from Exact's."""
+
+    def __init__(self, clock: SandboxClock) -> None:
+        super().__init__(clock)
+        self.ahead_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead_s
+
+
+class Company(Bench):
+    """One company, and a host whose clock may be off."""
+
+    clock: HostClock
+
+    def __init__(self) -> None:
+        super().__init__(small_box(PATHS, companies=1, page_size=60, large_page_size=1000))
+        self.clock = HostClock(self.box.clock)
+        (self.division,) = self.box.divisions
+
+    def ids(self, entity: str) -> list[str]:
+        return sorted(str(row["ID"]) for row in self.box.rows(PATHS[entity], self.division))
+
+    def compare(self, entity: str, route: str = "auto") -> None:
+        self.assert_equal(entity, route, [self.division])
+
+
+@pytest.fixture
+def company() -> Company:
+    return Company()
+
+
+# -- clocks (D2, D3) -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ahead_s", [120.0, 2 * DAY_S, -2 * DAY_S])
+def test_rows_that_a_pass_does_not_return_are_deleted_whatever_the_clock_says(
+    company: Company, ahead_s: float
+) -> None:
+    company.clock.ahead_s = ahead_s
+    company.sync(["units"])
+    company.clock.ahead_s = 0.0
+    company.box.delete("logistics/Units", company.division, company.ids("units")[0])
+    (result,) = company.sync(["units"])
+
+    assert (result.status, result.deleted) == ("complete", 1)
+    company.compare("units")
+
+
+def test_a_list_is_compared_once_more_after_rows_were_deleted(company: Company) -> None:
+    company.sync(["units"])
+    company.box.delete("logistics/Units", company.division, company.ids("units")[0])
+    company.sync(["units"])
+
+    assert company.ledger.cursors["units", company.division].digest == ""
+    company.sync(["units"])
+    assert company.ledger.cursors["units", company.division].digest != ""
+
+
+@pytest.mark.parametrize("ahead_h", [-24, 2, 5, 24])
+def test_a_row_that_is_committed_late_is_loaded_whatever_the_clock_says(
+    company: Company, ahead_h: int
+) -> None:
+    company.clock.ahead_s = ahead_h * HOUR_S
+    names, route, path = ["transaction_lines"], "regular", PATHS["transaction_lines"]
+    company.sync(names, route=route)
+    company.box.clock.advance(3 * HOUR_S)
+    first, second, *_ = company.ids("transaction_lines")
+    began = wall_clock(company.box.clock.now())
+    company.box.clock.advance(20 * 60)
+    company.box.update(path, company.division, first, {"Description": "later"})
+    company.sync(names, route=route)
+    company.box.update(path, company.division, second, {"Description": "late", "Modified": began})
+    company.sync(names, route=route)
+
+    company.compare("transaction_lines", route)
+    cursor = company.ledger.cursors["transaction_lines", company.division]
+    assert abs(cursor.read_at - company.box.clock.now()) < HOUR_S
+
+
+def test_stamps_rise_although_the_clock_is_set_back(company: Company) -> None:
+    run = company.make_run()
+    first = run.next_stamp()
+    company.clock.ahead_s = -DAY_S
+
+    assert run.next_stamp() > first
+
+
+# -- tables that lose rows (D5) --------------------------------------------------------------------
+
+
+def lose_all(rows: dict[Any, Any]) -> None:
+    rows.clear()
+
+
+def lose_one(rows: dict[Any, Any]) -> None:
+    rows.pop(next(iter(rows)))
+
+
+@pytest.mark.parametrize("entity", ["accounts", "journals", "units"])
+@pytest.mark.parametrize("lose", [lose_all, lose_one])
+def test_a_table_that_lost_rows_is_read_again(
+    company: Company, entity: str, lose: Callable[[dict[Any, Any]], None]
+) -> None:
+    company.sync([entity])
+    company.sync([entity])
+    lose(company.ledger.rows_of[entity])
+    (result,) = company.sync([entity])
+
+    assert result.status == "complete"
+    assert result.notes
+    company.compare(entity)
+    assert company.sync([entity])[0].rows == 0
+
+
+def test_a_table_whose_rows_are_all_there_is_not_read_again(company: Company) -> None:
+    names = ["accounts", "journals"]
+    company.sync(names)
+    for entity in names:
+        one, other, *_ = company.ids(entity)
+        company.box.delete(PATHS[entity], company.division, one)
+        company.box.update(PATHS[entity], company.division, other, {"Code": "77"})
+    company.sync(names, reconcile_days=0)
+    calls = len(company.box.requests)
+    results = company.sync(names)
+
+    assert not any("again" in note for result in results for note in result.notes)
+    assert len(company.box.requests) - calls == 3 + len(names)
+
+
+# -- empty answers (D4) ----------------------------------------------------------------------------
+
+
+def empty(company: Company) -> None:
+    company.sync(["units"])
+    for key in company.ids("units"):
+        company.box.delete("logistics/Units", company.division, key)
+
+
+def test_an_empty_answer_is_confirmed_by_a_second_one_where_rights_are_unknown(
+    company: Company,
+) -> None:
+    empty(company)
+    company.box.fault("500", times=100, path="users/UserHasRights")
+    (first,) = company.sync(["units"])
+    held = len(company.keys("units", company.division))
+    company.box.clock.advance(CONFIRM_S)
+    (second,) = company.sync(["units"])
+
+    assert (first.status, first.code) == ("incomplete", "empty")
+    assert "units" in first.error
+    assert held > 0
+    assert second.status == "complete"
+    assert company.keys("units", company.division) == set()
+
+
+def test_an_empty_answer_is_believed_at_once_if_the_user_says_so(company: Company) -> None:
+    empty(company)
+    company.box.fault("404", times=100, path="users/UserHasRights")
+    (result,) = company.sync(["units"], trust_empty=frozenset({"units"}))
+
+    assert result.status == "complete"
+    assert company.keys("units", company.division) == set()
+
+
+# -- rows in two states (D11) ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("route", ["sync", "bulk", "regular"])
+def test_a_row_that_is_deleted_and_created_within_a_clock_step_stays(
+    company: Company, route: str
+) -> None:
+    company.sync(["accounts"], route=route)
+    key = company.ids("accounts")[0]
+    company.box.update("crm/Accounts", company.division, key, {"Name": "first"})
+    company.sync(["accounts"], route=route)
+    kept = next(r for r in company.box.rows("crm/Accounts", company.division) if r["ID"] == key)
+    company.box.delete("crm/Accounts", company.division, key)
+    company.box.insert("crm/Accounts", company.division, dict(kept))
+    for _ in range(3):
+        company.sync(["accounts"], route=route)
+
+    company.compare("accounts", route)
+
+
+# -- state of newer versions (D12) -----------------------------------------------------------------
+
+
+def test_fields_of_a_newer_version_are_kept_and_ignored() -> None:
+    scan = {"since": None, "started_at": 1.0, "speed": "fast"}
+    state = {"column": "Timestamp", "value": 7, "colour": ["red"], "scan": scan}
+    cursor = Cursor.from_state(state)
+
+    assert (cursor.value, cursor.scan and cursor.scan.started_at) == (7, 1.0)
+    written = cursor.to_state()
+    assert written["colour"] == ["red"]
+    assert written["scan"]["speed"] == "fast"
+    assert Cursor.from_state(written) == cursor
+    assert cursor.scan == Scan(since=None, started_at=1.0)
