@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -67,6 +68,17 @@ def test_rows_that_a_pass_does_not_return_are_deleted_whatever_the_clock_says(
     company.clock.ahead_s = ahead_s
     company.sync(["units"])
     company.clock.ahead_s = 0.0
+    company.box.delete("logistics/Units", company.division, company.ids("units")[0])
+    (result,) = company.sync(["units"])
+
+    assert (result.status, result.deleted) == ("complete", 1)
+    company.compare("units")
+
+
+def test_rows_stamped_in_the_future_by_another_host_are_deleted(company: Company) -> None:
+    company.sync(["units"])
+    for row in company.ledger.rows_of["units"].values():
+        row["_synced_at"] += timedelta(days=2)
     company.box.delete("logistics/Units", company.division, company.ids("units")[0])
     (result,) = company.sync(["units"])
 
