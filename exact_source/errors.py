@@ -43,9 +43,11 @@ STREAM_CODES = {
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from, outermost first; dlt wraps errors several times.
+    """Yield an error and the errors that it was raised from, outermost first.
 
-    A group of errors, as tasks that run side by side end with, was raised from each of them.
+    dlt wraps an error several times, each time with ``raise ... from``. An exception group was raised
+    from each of its errors. An error that was merely being handled when another one was raised
+    (``__context__``) is not a cause: it may have been dealt with.
     """
     while error is not None:
         yield error
@@ -53,12 +55,31 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
             for part in error.exceptions:
                 yield from causes(part)
             return
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The error that happened first, below everything that it was wrapped in."""
+    *_, first = causes(error)
+    return first
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether a person or the system stopped it; dlt wraps that, and Python adds what was handled then."""
-    return any(isinstance(cause, KeyboardInterrupt) for cause in causes(error))
+    """Whether a person or the system stopped the process.
+
+    dlt wraps a ``KeyboardInterrupt``, and cleaning up after one may fail with another error.
+    """
+    return any(
+        isinstance(context, KeyboardInterrupt)
+        for cause in causes(error)
+        for context in _with_context(cause)
+    )
+
+
+def _with_context(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def describe_fault(error: BaseException) -> str:
@@ -195,5 +216,5 @@ class LeaseStoreError(HeldError):
 
 
 def own_error(error: BaseException | None) -> ExactError | None:
-    """The error of ours inside what dlt raised; dlt wraps it twice."""
+    """The first error of this package among the causes of an error; dlt wraps it twice."""
     return next((cause for cause in causes(error) if isinstance(cause, ExactError)), None)

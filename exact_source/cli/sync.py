@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ..errors import ExactError, LoadError, causes, is_interrupt
+from ..errors import ExactError, LoadError, is_interrupt, root_cause
 from ._output.logs import notes
 from ._output.options import (
     AsJson,
@@ -212,7 +212,7 @@ def loaded(
         if is_interrupt(failure):
             raise
         # What streams say of themselves is about a load that did not arrive, so it is left out.
-        first = list(causes(failure))[-1]
+        first = root_cause(failure)
         error = LoadError(f"{type(first).__name__}: {' '.join(str(first).split())}")
         return Outcome([], run.rounds.number, run.limits.calls, error)
 

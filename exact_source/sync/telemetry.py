@@ -1,4 +1,4 @@
-"""Spans and counters for OpenTelemetry; nothing happens without its API, or if no SDK is set up."""
+"""Spans and counters for OpenTelemetry. Without its API or a configured SDK nothing is recorded."""
 
 from __future__ import annotations
 
@@ -13,21 +13,44 @@ NAME = "exact_source"
 NS = 1_000_000_000
 FAILED = {"failed", "refused"}
 
+Note = Callable[[Sequence[StreamResult], bool], None]
+Labels = dict[str, str | int]
+
 
 @contextmanager
-def traced_sync() -> Iterator[Callable[[Sequence[StreamResult], bool], None]]:
-    """A span around a sync; gives what a round's streams are told to, each a span within.
+def traced_sync() -> Iterator[Note]:
+    """Trace a sync as a span; yields a function that adds one span for each stream of a round.
 
-    It is told, too, whether the round was loaded: if not, its rows are read again.
-
-    Their times are those of the run's clock. No message of an error that is not ours gets into a
-    span: a driver's may hold anything.
+    The function takes the results of a round, whose times are those of the run's clock, and whether
+    the round was loaded; if it was not, its rows are read again. A span never holds the message of an
+    error that is not ours: a driver's message may hold anything.
     """
-    try:
-        from opentelemetry import metrics, trace
-    except ImportError:
+    if not _has_api():
         yield lambda _results, _loaded: None
         return
+    from opentelemetry import trace
+
+    with trace.get_tracer(NAME, __version__).start_as_current_span(
+        "exact_online.sync", record_exception=False, set_status_on_exception=False
+    ) as span:
+        try:
+            yield _make_note()
+        except BaseException as error:
+            span.set_status(trace.StatusCode.ERROR, _describe(error))
+            raise
+
+
+def _has_api() -> bool:
+    try:
+        import opentelemetry.trace  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _make_note() -> Note:
+    from opentelemetry import metrics, trace
+
     tracer = trace.get_tracer(NAME, __version__)
     meter = metrics.get_meter(NAME, __version__)
     calls = meter.create_counter("exact_online.calls", "{call}", "Calls to Exact Online.")
@@ -35,24 +58,13 @@ def traced_sync() -> Iterator[Callable[[Sequence[StreamResult], bool], None]]:
 
     def note(results: Sequence[StreamResult], loaded: bool) -> None:
         for result in results:
-            labels: dict[str, str | int] = {
-                "division": result.division,
-                "entity": result.entity,
-            }
+            labels: Labels = {"division": result.division, "entity": result.entity}
             calls.add(result.calls, labels)
             rows.add(result.rows, labels)
             span = tracer.start_span(
                 "exact_online.stream",
                 start_time=int(result.started_at * NS),
-                attributes=labels
-                | {
-                    "feed": result.feed,
-                    "status": result.status,
-                    "calls": result.calls,
-                    "rows": result.rows,
-                    "loaded": loaded,
-                }
-                | ({"error.type": result.code} if result.code else {}),
+                attributes=_attributes(result, loaded),
             )
             if result.status in FAILED:
                 span.set_status(trace.StatusCode.ERROR, result.error)
@@ -60,16 +72,22 @@ def traced_sync() -> Iterator[Callable[[Sequence[StreamResult], bool], None]]:
                 span.set_status(trace.StatusCode.ERROR, "read, and not loaded")
             span.end(int(max(result.ended_at, result.started_at) * NS))
 
-    with tracer.start_as_current_span(
-        "exact_online.sync", record_exception=False, set_status_on_exception=False
-    ) as whole:
-        try:
-            yield note
-        except BaseException as error:
-            whole.set_status(trace.StatusCode.ERROR, _describe(error))
-            raise
+    return note
+
+
+def _attributes(result: StreamResult, loaded: bool) -> Labels:
+    attributes: Labels = {
+        "division": result.division,
+        "entity": result.entity,
+        "feed": result.feed,
+        "status": result.status,
+        "calls": result.calls,
+        "rows": result.rows,
+        "loaded": loaded,
+    }
+    return attributes | ({"error.type": result.code} if result.code else {})
 
 
 def _describe(error: BaseException) -> str:
-    """A message of ours; of another's only the class."""
+    """The message of an error of ours; of another one only the class."""
     return str(error) if isinstance(error, ExactError) else type(error).__name__

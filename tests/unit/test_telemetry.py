@@ -14,6 +14,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from exact_source.cli._output.exit import report
+from exact_source.sync.telemetry import traced_sync
 from tests.support.world import World
 
 
@@ -69,6 +71,21 @@ def test_without_the_api_a_sync_goes_as_ever(world: World, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
 
     assert world.sync("journals").exit_code == 0
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_an_error_inside_a_sync_has_nothing_to_do_with_telemetry(
+    installed: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if not installed:
+        monkeypatch.setitem(sys.modules, "opentelemetry", None)
+
+    with pytest.raises(MemoryError) as caught, traced_sync():
+        raise MemoryError("cannot start new thread")
+
+    assert report(caught.value) == 1
+    assert "MemoryError" in caplog.text
+    assert "opentelemetry" not in caplog.text
 
 
 def test_a_load_that_fails_is_no_healthy_span(world: World, spans: InMemorySpanExporter) -> None:

@@ -12,7 +12,7 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from ...errors import LimitError, causes, is_interrupt, own_error
+from ...errors import LimitError, causes, is_interrupt, own_error, root_cause
 from .logs import logging_to_stderr, notes
 from .tables import when_allowed
 
@@ -99,9 +99,9 @@ def say(message: str, code: str, exit_code: int) -> int:
 
 
 def innermost(error: BaseException) -> str:
-    """The first line of what started it; dlt wraps errors several times."""
-    last = list(causes(error))[-1]
-    return f"{type(last).__name__}: {one_line(last)}"
+    """Class and message of the error that happened first; dlt wraps errors several times."""
+    first = root_cause(error)
+    return f"{type(first).__name__}: {one_line(first)}"
 
 
 def one_line(error: BaseException | str) -> str:
