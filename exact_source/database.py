@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, first_line
 from .settings import SECTION
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ def commit(connection: Connection) -> None:
         connection.commit()
 
 
-def said(error: Exception) -> str:
-    """What a database said of an error, in one line."""
-    text = str(getattr(error, "orig", None) or type(error).__name__)
-    return " ".join(text.split())[:300]
+def db_message(error: Exception) -> str:
+    """What the database itself said, on one line; SQLAlchemy adds the statement."""
+    cause: BaseException | None = getattr(error, "orig", None)
+    return first_line(cause) if cause is not None else type(error).__name__
 
 
 def _rollback(connection: Connection) -> None:

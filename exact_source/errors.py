@@ -22,6 +22,8 @@ never sees a mixed-in TerminalException, and importing dlt takes seconds that ``
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -40,6 +42,36 @@ STREAM_CODES = {
     EMPTY: "The answer is empty, rows are stored, and the right to read it is unknown; rows were kept.",
     UNEXPECTED: "Something that nobody expected; report it with the message.",
 }
+
+
+# Terminal escapes: CSI (colours, cursor moves), OSC (titles, links) and two-character ones.
+_ESCAPE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[^\[\]]?"
+)
+# Unicode categories that must not reach a terminal: controls, half characters, line separators.
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+CUT = "..."
+LONGEST_MESSAGE = 300  # characters of the message of a driver that ours show
+
+
+def one_line(text: object, most: int | None = None) -> str:
+    """A text on one line, fit for a terminal: no line breaks, control characters or escapes.
+
+    Args:
+        text: A text or an error.
+        most: Length in characters above which the text is cut; ``None`` for any length.
+    """
+    plain = _ESCAPE.sub("", str(text))
+    if not plain.isprintable():
+        plain = "".join(" " if unicodedata.category(c) in _INVISIBLE else c for c in plain)
+    plain = " ".join(plain.split())
+    return plain if most is None or len(plain) <= most else plain[: most - len(CUT)] + CUT
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a driver's message; further lines may show a statement with its values."""
+    lines = str(error).strip().splitlines()
+    return one_line(lines[0], LONGEST_MESSAGE) if lines else type(error).__name__
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

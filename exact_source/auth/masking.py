@@ -1,13 +1,16 @@
-"""Keeps secrets out of log records, whoever writes them."""
+"""Keeps secrets out of log records and out of texts that come from outside."""
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
+
+from ..errors import one_line
 
 MASK = "***"
 # A filter on a logger does not see what its children log, so each is named.
@@ -39,6 +42,9 @@ LOGGERS = (
 )
 CAPACITY = 512  # newest kept; an older pair is void anyway (API 1.4)
 SHORTEST = 6  # masking shorter texts would garble every line
+LONGEST_QUOTE = 200  # characters of a text from outside that a message shows
+# A token that is echoed back: after "Bearer", or a long run without a space, a comma or a slash.
+_TOKEN = re.compile(r"(?<=bearer )\S+|[\w+=!%-]{41,}", re.IGNORECASE | re.ASCII)
 
 
 class SecretFilter(logging.Filter):
@@ -99,6 +105,21 @@ def _forms(secrets: tuple[str, ...]) -> set[str]:
 
 # Logging is one per process, so is what is masked in it.
 SECRETS = SecretFilter()
+
+
+def clean_text(text: object, most: int | None = LONGEST_QUOTE) -> str:
+    """A text from outside, fit for messages, tables, logs and terminals.
+
+    It is on one line, free of control characters, known secrets and everything that looks like a token,
+    and cut. Texts from outside are headers and bodies of replies, names of companies, messages of
+    drivers, webhooks.
+
+    Args:
+        text: A text or an error.
+        most: Length in characters above which the text is cut; ``None`` for any length.
+    """
+    # Masked before it is cut: half a token is no longer recognised.
+    return one_line(_TOKEN.sub(MASK, SECRETS.mask(one_line(text))), most)
 
 
 def install() -> None:

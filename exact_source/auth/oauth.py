@@ -15,7 +15,7 @@ import httpx
 from ..clock import Clock, SystemClock
 from ..errors import AuthenticationError, ConfigurationError
 from ..settings import SECTION, resolve_base_url
-from .masking import SECRETS, install
+from .masking import SECRETS, clean_text, install
 from .refresh import Rotator
 from .storage.protocol import TokenStorage, Vault
 from .token_endpoint import TokenEndpoint
@@ -213,8 +213,8 @@ def parse_redirect(code: str, state: str | None = None) -> str:
         return unquote(text)
     query = redirect_query(text)
     if "error" in query:
-        # Exact's own words for it are a short token such as access_denied.
-        raise AuthenticationError(f"Exact Online gave no code: {query['error'][:60]!r}")
+        # Exact's own word is short, such as access_denied.
+        raise AuthenticationError(f"Exact Online gave no code: {clean_text(query['error'], 60)}")
     given = query.get("state", "")
     if state is not None and not hmac.compare_digest(given.encode(), state.encode()):
         raise AuthenticationError(

@@ -17,7 +17,7 @@ from ..errors import (
 )
 from ..settings import SECTION
 from .in_flight import SPENDING
-from .masking import SECRETS
+from .masking import SECRETS, clean_text
 from .storage.protocol import LockedVault, Vault
 from .token_endpoint import TokenEndpoint
 from .token_response import Answer, Kind, parse_date
@@ -241,13 +241,14 @@ class Rotator:
             try:
                 await vault.save(new)
             except Exception as error:  # noqa: BLE001  (whatever a user's storage raises)
+                reason = clean_text(f"{type(error).__name__}: {error}")
                 if pause_s is None:
                     raise TokenStoreError(
-                        f"new tokens could not be stored ({_one_line(error)}); they are kept in "
+                        f"new tokens could not be stored ({reason}); they are kept in "
                         "memory and stored at the next call, but are lost if the process ends "
                         f"before: repair the store, else {LOGIN}"
                     ) from (error if _is_harmless(error) else None)
-                logger.warning("new tokens could not be stored, trying again: %s", _one_line(error))
+                logger.warning("new tokens could not be stored, trying again: %s", reason)
                 await self._clock.sleep(pause_s)
             else:
                 self._unsaved = None
@@ -357,8 +358,3 @@ def _client_error(answer: Answer) -> ConfigurationError:
 
 def _is_harmless(error: Exception) -> bool:
     return SECRETS.mask(str(error)) == str(error)
-
-
-def _one_line(error: Exception) -> str:
-    # Masked before it is cut: half a token is no longer recognised.
-    return " ".join(SECRETS.mask(f"{type(error).__name__}: {error}").split())[:300]

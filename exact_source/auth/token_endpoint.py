@@ -10,7 +10,6 @@ import httpx
 
 from ..clock import Clock
 from ..tls import trusted
-from .masking import SECRETS
 from .token_response import Answer, Kind, parse_answer, parse_date
 
 # Long: giving up while Exact is still at work loses the new pair (API 1.4).
@@ -71,7 +70,7 @@ class TokenEndpoint:
             return Answer(Kind.UNREACHABLE, type(error).__name__)
         except (httpx.HTTPError, httpx.StreamError) as error:
             return self._cut_off(status, bytes(body), date, type(error).__name__)
-        answer = parse_answer(status, reason, bytes(body), SECRETS.mask)
+        answer = parse_answer(status, reason, bytes(body))
         return replace(answer, server_date=date)
 
     def _cut_off(self, status: int, body: bytes, date: float | None, cause: str) -> Answer:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any
+
+from .masking import clean_text
 
 LONG_WAY_S = 10.0
 
@@ -75,34 +77,33 @@ _REFUSALS = (
 )
 
 
-def parse_answer(status: int, reason: str, body: bytes, mask: Callable[[str], str] = str) -> Answer:
+def parse_answer(status: int, reason: str, body: bytes) -> Answer:
     """Tell an answer apart.
 
     Args:
         status: HTTP status.
         reason: The ``Reason`` header, empty if absent.
         body: As received, possibly cut off, empty or HTML.
-        mask: Takes secrets out of what is quoted from it.
     """
     document = _document(body)
     if status == HTTPStatus.OK and document.get("access_token"):
         return Answer(Kind.TOKENS, reply=document)
-    said = _said(document, reason, mask) or _shape(body)
+    words = _words(document, reason) or _shape(body)
     refused = status in range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
     if not refused or status == HTTPStatus.REQUEST_TIMEOUT:
         # 200 without tokens, a redirect, 5xx at night (API 1.4): nobody knows what was done.
-        return Answer(Kind.LOST, f"HTTP {status} with {said}")
+        return Answer(Kind.LOST, f"HTTP {status} with {words}")
     is_page = _is_page(body)
     text = reason if is_page else f"{reason} {body[:2000].decode(errors='replace')}"
     for kind, pattern in _REFUSALS:
         if pattern.search(text):
-            return Answer(kind, f"HTTP {status} {said}")
+            return Answer(kind, f"HTTP {status} {words}")
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Answer(Kind.BUSY, f"HTTP {status} {said}")
+        return Answer(Kind.BUSY, f"HTTP {status} {words}")
     if is_page:
         # A proxy or firewall on the way: Exact answers in JSON, and says nothing about the token.
-        return Answer(Kind.LOST, f"HTTP {status} with {said}")
-    return Answer(Kind.REFUSED, f"HTTP {status} {said}")
+        return Answer(Kind.LOST, f"HTTP {status} with {words}")
+    return Answer(Kind.REFUSED, f"HTTP {status} {words}")
 
 
 def parse_date(header: str | None) -> float | None:
@@ -121,14 +122,9 @@ def _document(body: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _said(document: Mapping[str, Any], reason: str, mask: Callable[[str], str]) -> str:
+def _words(document: Mapping[str, Any], reason: str) -> str:
     words = [document.get("error"), document.get("error_description"), reason]
-    return " / ".join(_one_line(mask(str(word))) for word in words if word)
-
-
-def _one_line(text: str) -> str:
-    """Short and printable; long runs without a space (a token echoed back) are left out."""
-    return re.sub(r"\S{41,}", "***", " ".join(text.split()))[:200]
+    return " / ".join(clean_text(word) for word in words if word)
 
 
 def _is_page(body: bytes) -> bool:

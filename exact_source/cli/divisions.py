@@ -91,10 +91,12 @@ async def read_list(run: AskingRun) -> list[dict[str, Any]]:
 
 def describe(table: pa.Table) -> list[dict[str, Any]]:
     """One plain document for each row of ``system/Divisions``."""
+    from ..auth.masking import clean_text
+
     return [
         {
             "code": row["division"],
-            "name": row["description"] or "",
+            "name": clean_text(row["description"] or ""),
             "status": status_text(row["blocking_status"] or 0),
             "blocking_status": row["blocking_status"] or 0,
             "moved": _day(row["division_move_date"]),
@@ -102,7 +104,7 @@ def describe(table: pa.Table) -> list[dict[str, Any]]:
             "current": bool(row["current"]),
             "country": row["country"],
             "currency": row["currency"],
-            "customer": row["customer_name"],
+            "customer": row["customer_name"] and clean_text(row["customer_name"]),
         }
         for row in table.to_pylist()
     ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ..errors import ExactError, LoadError, is_interrupt, root_cause
+from ..errors import ExactError, LoadError, is_interrupt, one_line, root_cause
 from ._output.logs import notes
 from ._output.options import (
     AsJson,
@@ -213,7 +213,7 @@ def loaded(
             raise
         # What streams say of themselves is about a load that did not arrive, so it is left out.
         first = root_cause(failure)
-        error = LoadError(f"{type(first).__name__}: {' '.join(str(first).split())}")
+        error = LoadError(f"{type(first).__name__}: {one_line(first)}")
         return Outcome([], run.rounds.number, run.limits.calls, error)
 
 

@@ -19,6 +19,7 @@ import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 
 from .._version import __version__
+from ..auth.masking import clean_text
 from ..clock import Clock, SystemClock
 from ..errors import AuthenticationError, ContractError, LimitError, RefusedError, RemoteError
 from ..odata.query import build_url
@@ -289,7 +290,7 @@ class ExactClient:
             )
         if status in {400, 403, 404, 414}:
             self._note_error(target)
-        reason = response.headers.get("Reason", "")
+        reason = clean_text(response.headers.get("Reason", ""))
         what_to_do = hint(status, reason, target.path)
         raise RefusedError(
             f"{target.where}: Exact Online answered {status}{f' {reason}' if reason else ''}; {what_to_do}",

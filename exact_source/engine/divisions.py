@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from ..auth.masking import clean_text
 from ..catalogue import load_catalogue
 from ..client.call import Target
 from ..client.lists import read_all
@@ -193,4 +194,4 @@ def _divisions_of(table: pa.Table) -> Iterable[Division]:
     ]
     moved = table.column("division_move_date").cast(pa.int64()).to_pylist()
     for code, name, blocked, at in zip(*columns, moved, strict=True):
-        yield Division(int(code), name or "", int(blocked or 0), (at or 0) // 1000)
+        yield Division(int(code), clean_text(name or ""), int(blocked or 0), (at or 0) // 1000)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ..database import Database, commit, said
+from ..database import Database, commit, db_message
 from ..errors import ConfigurationError, ExactError
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Notices:
         try:
             yield
         except SQLAlchemyError as error:
-            raise NoticesError(f"{self.place}: {said(error)}") from error
+            raise NoticesError(f"{self.place}: {db_message(error)}") from error
 
 
 def _table() -> Table:

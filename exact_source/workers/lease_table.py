@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..database import Database, said
+from ..database import Database, db_message
 from ..errors import LeaseStoreError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class LeaseTable:
                 yield connection
         except SQLAlchemyError as error:
             raise LeaseStoreError(
-                f"table {TABLE} in {self._database.where}: {said(error)}",
+                f"table {TABLE} in {self._database.where}: {db_message(error)}",
                 resumes_at=self._wall(),
             ) from error
 

@@ -6,9 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import exact_source
-from exact_source.auth.masking import CAPACITY, LOGGERS, SECRETS, SecretFilter, install
+from exact_source.auth.masking import (
+    CAPACITY,
+    LOGGERS,
+    SECRETS,
+    SecretFilter,
+    clean_text,
+    install,
+)
 
 
 class Kept(logging.Handler):
@@ -104,3 +113,36 @@ def test_a_longer_secret_is_masked_whole() -> None:
     secrets.learn("abcdef", "abcdefghijkl")
 
     assert secrets.mask("abcdefghijkl") == "***"
+
+
+def test_a_text_from_outside_is_one_short_line_without_secrets() -> None:
+    SECRETS.learn("learned-refresh-token")
+    token = "stampNL001.g" + "A1b2-_" * 100
+
+    shown = clean_text(
+        f"Denied\r\n\x1b[31mto Bearer {token}\x1b]0;title\x07\x9b2J\x00 for learned-refresh-token "
+        f"\u202eor {token}\u2028 {'x ' * 500}"
+    )
+
+    assert shown.isprintable()
+    assert len(shown) <= 200
+    assert shown.startswith("Denied to Bearer *** for *** or ")
+    assert not {"31m", "title", "2J", "A1b2", "learned"} & set(re.findall(r"\w+", shown))
+
+
+@given(st.text(), st.integers(4, 30))
+def test_no_text_from_outside_breaks_a_line(text: str, most: int) -> None:
+    shown = clean_text(text, most)
+
+    assert len(shown) <= most
+    assert len(shown.splitlines()) <= 1
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f]", shown)
+
+
+def test_the_names_of_fields_and_paths_of_files_stay_readable() -> None:
+    text = (
+        "a $filter with one of: Accountant,AccountManager,AddressLine1,AddressLine2,ChamberOfCommerce; "
+        "see /home/somebody/projects/exact-online/settings.toml"
+    )
+
+    assert clean_text(text) == text

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ...atomic_file import LOCK_WAIT_S, file_lock
-from ...errors import ConfigurationError, TokenStoreError
+from ...errors import ConfigurationError, TokenStoreError, first_line
 from ...settings import SECTION
 from .cipher import need_cipher
 from .journal import JournaledStorage, Row
@@ -256,8 +256,7 @@ class DltStateTokenStorage(JournaledStorage):
         except TokenStoreError:
             raise
         except Exception as error:  # each destination's driver has its own
-            said = " ".join(str(error).split())
-            raise TokenStoreError(f"{self.place}: {said[:300]}") from error
+            raise TokenStoreError(f"{self.place}: {first_line(error)}") from error
 
 
 def _now() -> str:

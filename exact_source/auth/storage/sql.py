@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...atomic_file import LOCK_WAIT_S
-from ...database import Database, commit, said
+from ...database import Database, commit, db_message
 from ...errors import TokenStoreError
 from .cipher import need_cipher
 from .journal import JournaledStorage, Row
@@ -156,7 +156,7 @@ class SqlTokenStorage(JournaledStorage):
         try:
             yield
         except SQLAlchemyError as error:
-            raise TokenStoreError(f"{self.place}: {said(error)}") from error
+            raise TokenStoreError(f"{self.place}: {db_message(error)}") from error
 
 
 def _now() -> str:

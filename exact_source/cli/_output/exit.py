@@ -12,7 +12,7 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from ...errors import LimitError, causes, is_interrupt, own_error, root_cause
+from ...errors import LimitError, causes, is_interrupt, one_line, own_error, root_cause
 from .logs import logging_to_stderr, notes
 from .tables import when_allowed
 
@@ -102,8 +102,3 @@ def innermost(error: BaseException) -> str:
     """Class and message of the error that happened first; dlt wraps errors several times."""
     first = root_cause(error)
     return f"{type(first).__name__}: {one_line(first)}"
-
-
-def one_line(error: BaseException | str) -> str:
-    """A message without line breaks."""
-    return " ".join(str(error).split())

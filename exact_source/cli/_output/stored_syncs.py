@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConfigurationError, ExactError
+from ...errors import ConfigurationError, ExactError, first_line
 from ..row_memory import Counted, recall_counted
 
 if TYPE_CHECKING:
@@ -106,11 +106,6 @@ def reaching(pipeline: dlt.Pipeline) -> Iterator[None]:
         ) from None
     except database_errors() as error:
         raise DestinationError(f"destination {name}: {first_line(error)}") from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a driver's message; the others may show the statement."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
 
 
 def database_errors() -> tuple[type[BaseException], ...]:

@@ -1,0 +1,61 @@
+"""What Exact Online, or something in front of it, writes into a reply does no harm where it is shown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from exact_source.sandbox.server import serve
+from tests.support.cli_fixtures import Cli, cli, make_cli
+
+__all__ = ["cli", "make_cli"]
+
+ACCOUNTS = "sync/CRM/Accounts"
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+
+def test_a_reason_with_the_token_in_it_is_masked_wherever_it_goes(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy may echo the request; ``make_cli`` searches all that is printed for the token."""
+    inner, world = cli.world.box.app, cli.world
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if not scope["path"].endswith(ACCOUNTS):
+            await inner(scope, receive, send)
+            return
+        token = dict(scope["headers"])[b"authorization"]
+        reason = b"Denied: \x1b[31m%s\x1b[0m %s" % (token, b"why" * 500)
+        start = {"type": "http.response.start", "status": 403, "headers": [(b"reason", reason)]}
+        await send(start)
+        await send({"type": "http.response.body", "body": b""})
+
+    with serve(app, 0) as base_url:
+        monkeypatch.setenv("SOURCES__EXACT_ONLINE__BASE_URL", base_url)
+        synced = cli("sync", "--entities=accounts,journals", cli.destination)
+        status = cli("status", cli.destination)
+
+    assert synced.code == 3
+    errors = [row["error"] for row in world.outcomes() if row["entity"] == "accounts"]
+    assert len(errors) == 2
+    assert all("403 Denied: Bearer ***" in error and len(error) < 500 for error in errors)
+    for text in (*errors, synced.out, synced.err, status.out, status.err):
+        assert not CONTROL.search(text)
+        assert not [secret for secret in cli.secrets() if secret in text]
+
+
+def test_a_name_of_a_company_cannot_steer_the_terminal(cli: Cli) -> None:
+    rows = cli.world.box.state.store.table(cli.world.division, "divisions").rows
+    for row in rows.values():
+        row["Description"] = "Molenaar\x1b[2J\x1b]0;owned\x07 Koffie\x9b1A B.V.\r\nerror: none"
+        row["CustomerName"] = "Groep\x1b[31m"
+
+    listed = cli("divisions")
+    planned = cli("plan", "--entities=journals", cli.destination)
+
+    for result in (listed, planned):
+        assert result.code == 0
+        assert "Molenaar Koffie B.V. error: none" in result.out
+        assert not CONTROL.search(result.out + result.err)
