@@ -25,7 +25,8 @@ from ..errors import AuthenticationError, ContractError, LimitError, RefusedErro
 from ..odata.query import build_url
 from .call import OnWait, Target, Turnstile
 from .limits import MINUTE_S, Limits, retry_after_s
-from .retry import EXISTS, AgainError, hint, is_rejected_token, says_exists, wait_s
+from .refusal import hint, mask_values, stated_reason
+from .retry import EXISTS, AgainError, is_rejected_token, says_exists, wait_s
 from .transport import AiohttpTransport
 
 T = TypeVar("T")
@@ -173,7 +174,7 @@ class ExactClient:
         else:
             turn = self._turns[target.division].turn(target.rank)
         async with turn:  # only for the call: others go on while this one backs off
-            response = self._accepted(target, await self._send_admitted(target, url))
+            response = self._accepted(target, await self._send_admitted(target, url), url)
         try:
             return parse(response.content)
         except ContractError as error:
@@ -277,7 +278,18 @@ class ExactClient:
         await response.aread()
         return response
 
-    def _accepted(self, target: Target, response: httpx.Response) -> httpx.Response:
+    def _accepted(self, target: Target, response: httpx.Response, url: str = "") -> httpx.Response:
+        """The reply if its status is 200.
+
+        Args:
+            target: Whose call it was.
+            response: The reply.
+            url: Path and query of a read; what Exact says about a change may repeat its values.
+
+        Raises:
+            AgainError: If the same call may succeed later.
+            RefusedError: On any other status.
+        """
         status = response.status_code
         if status == HTTPStatus.OK:
             return response
@@ -291,9 +303,12 @@ class ExactClient:
         if status in {400, 403, 404, 414}:
             self._note_error(target)
         reason = clean_text(response.headers.get("Reason", ""))
-        what_to_do = hint(status, reason, target.path)
+        answer = " ".join(filter(None, [str(status), reason]))
+        if url and (stated := stated_reason(response.content)):
+            logger.debug("%s: %s: %s", target.where, answer, clean_text(stated, None))
+            answer = f"{answer}: {clean_text(mask_values(stated, url)).rstrip('.')}"
         raise RefusedError(
-            f"{target.where}: Exact Online answered {status}{f' {reason}' if reason else ''}; {what_to_do}",
+            f"{target.where}: Exact Online answered {answer}; {hint(status, reason, target.path)}",
             status=status,
             reason=reason,
         )

@@ -52,19 +52,3 @@ def says_exists(response: httpx.Response) -> bool:
     return response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and any(
         text in response.text.lower() for text in EXISTS_TEXTS
     )
-
-
-def hint(status: int, reason: str, path: str) -> str:
-    """What a person can do about a 4xx."""
-    if reason in {"BlockedUser", "InactiveUser", "BlockedCustomer", "LicenseExpired"}:
-        return "the user or the contract is blocked at Exact Online"
-    if reason in {"DivisionBlocked", "NoDivisionAccess"}:
-        return "the division is blocked or outside the app's scope; see `exact-source divisions`"
-    if status == HTTPStatus.FORBIDDEN:
-        return "the user lacks rights, the module or the app's scope; see `exact-source check`"
-    if status == HTTPStatus.NOT_FOUND:
-        return (
-            f"{path} is not there: renamed, retired, or not in the company's package; "
-            "see `exact-source entities refresh`"
-        )
-    return "the query was refused; see `exact-source entities`"

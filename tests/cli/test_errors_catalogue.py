@@ -492,7 +492,7 @@ CASES = [
     Case("refused with 429 for an hour", SYNC, lambda b: b.fault("429", times=999), 3),
     Case("the list of deletions is empty because the user lacks the right to", SYNC, lambda b: b.cli.world.box.deny(b.cli.world.box.divisions[0], "sync/Deleted", "empty"), 3),
     # -- Exact Online -------------------------------------------------------------------------
-    Case("Exact Online answered ‹status›", SYNC, deny(ALL_PAGES), 1),
+    Case("Exact Online answered ‹answer›", SYNC, deny(ALL_PAGES), 1),
     Case("tries; run again later", SYNC, lambda b: b.fault("503", times=99), 1),
     Case("Exact Online answered with an error instead", SYNC, lambda b: b.answer(ALL_PAGES, b'{"error": {"code": ""}}'), 1),
     Case('the answer is not of the form {"d": ...}', SYNC, lambda b: b.answer(ALL_PAGES, b"[]"), 1),

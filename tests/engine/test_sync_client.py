@@ -14,7 +14,7 @@ import pytest
 
 from exact_source.client.call import Target
 from exact_source.client.client import ANSWER_S, ATTEMPTS, ExactClient
-from exact_source.errors import AuthenticationError, LimitError, RemoteError
+from exact_source.errors import AuthenticationError, LimitError, RefusedError, RemoteError
 from exact_source.odata.envelope import BrokenPageError
 from exact_source.sandbox.rules.faults import LOGIN_PAGE
 from tests.cli.test_pace import START, JumpingLoop, Jumps
@@ -82,16 +82,17 @@ def loop() -> Iterator[JumpingLoop]:
     made.close()
 
 
+def make_client(loop: JumpingLoop, server: Script) -> ExactClient:
+    return ExactClient(
+        Tokens(), "http://exact", clock=loop.jumps, transport=httpx.ASGITransport(server)
+    )
+
+
 def ask(loop: JumpingLoop, server: Script, *names: str) -> list[Any]:
     """Ask for these endpoints of one division side by side, in this order of ranks."""
 
     async def everything() -> list[Any]:
-        client = ExactClient(
-            Tokens(),
-            "http://exact",
-            clock=loop.jumps,
-            transport=httpx.ASGITransport(server),
-        )
+        client = make_client(loop, server)
         gets = [
             client.get(Target(DIVISION, name, name, rank), f"/{name}", parse)
             for rank, name in enumerate(names or ("a",))
@@ -172,3 +173,39 @@ def test_a_refusal_of_the_question_who_asks_is_waited_out_minute_by_minute(world
 
     assert calls.statuses("current/Me") == [429, 429, 429, 200]
     assert world.clock.sandbox.now() - before >= 3 * 60
+
+
+def refusal(status: int, text: str) -> Answer:
+    body = json.dumps({"error": {"code": "", "message": {"lang": "", "value": text}}})
+    return Answer(status, {"Content-Type": "application/json", "Reason": "NoDivisionAccess"}, body)
+
+
+def test_a_refused_read_says_what_exact_said_without_values(
+    loop: JumpingLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "exact_source.client.client")
+    long = f"Cannot read 'crm.accounts' scope, nor\r\n'Jansen' \x1b[31mof 1234567. {'Why? ' * 200}"
+
+    (error,) = ask(loop, Script(refusal(403, long)))
+
+    assert isinstance(error, RefusedError)
+    assert (error.status, error.reason) == (403, "NoDivisionAccess")
+    assert "403 NoDivisionAccess: Cannot read 'crm.accounts' scope, nor '***' of ***" in str(error)
+    assert "exact-source divisions" in str(error)
+    assert str(error).isprintable()
+    assert len(str(error)) < 500
+    assert f"'Jansen' of 1234567. {'Why? ' * 199}Why?" in caplog.text
+
+
+def test_a_refused_change_repeats_nothing_of_what_was_sent(loop: JumpingLoop) -> None:
+    server = Script(refusal(400, "CallbackURL https://books.example/x is not allowed"))
+
+    async def change() -> None:
+        client = make_client(loop, server)
+        await client.change(Target(DIVISION, "a", "a"), "POST", "/a", {"Topic": "Items"})
+
+    with pytest.raises(RefusedError) as caught:
+        loop.run_until_complete(change())
+
+    assert "CallbackURL" not in str(caught.value)
+    assert "400 NoDivisionAccess" in str(caught.value)
