@@ -59,6 +59,7 @@ def make_asking_run(
             settings.base_url,
             limits=limits,
             clock=clock,
+            max_response_mb=settings.max_response_mb,
             admission=leases,
         )
 

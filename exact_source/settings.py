@@ -46,6 +46,8 @@ class Settings:
         token_dataset: Dataset of the same.
         leases: Whether workers share divisions by leases in ``token_url``.
         lease_s: Seconds for which a lease outlives its worker.
+        max_response_mb: Largest body of a reply in MB (a million bytes), compressed as well as
+            decompressed; a larger one ends the stream that it belongs to.
     """
 
     base_url: str
@@ -61,6 +63,7 @@ class Settings:
     token_dataset: str = "exact_online"  # noqa: S105  (a name, no secret)
     leases: bool = False
     lease_s: float = 60.0
+    max_response_mb: float = 64.0
 
     @property
     def zone_slack_s(self) -> float:
@@ -119,6 +122,9 @@ def load_settings(**overrides: str | None) -> Settings:
             )
         return value
 
+    def number(name: str, unit: str) -> float:
+        return _parse_number(name, read(name, str(getattr(Settings, name))), unit)
+
     site = resolve_base_url(read("region", "nl") or "nl", read("base_url"))
     _check_asked_for(overrides.get("region"), site)
     return Settings(
@@ -134,7 +140,8 @@ def load_settings(**overrides: str | None) -> Settings:
         token_destination=read("token_destination"),
         token_dataset=read("token_dataset", Settings.token_dataset) or Settings.token_dataset,
         leases=_parse_flag("leases", read("leases", "false")),
-        lease_s=_parse_seconds("lease_s", read("lease_s", str(Settings.lease_s))),
+        lease_s=number("lease_s", "seconds"),
+        max_response_mb=number("max_response_mb", "megabytes"),
     )
 
 
@@ -146,14 +153,14 @@ def _check_asked_for(region: str | None, site: str) -> None:
         )
 
 
-def _parse_seconds(name: str, text: str | None) -> float:
+def _parse_number(name: str, text: str | None, unit: str) -> float:
     try:
-        seconds = float(text or "")
+        number = float(text or "")
     except ValueError:
-        seconds = 0.0
-    if not 1 <= seconds < float("inf"):
-        raise ConfigurationError(f"{SECTION}.{name} is {text!r}; use seconds, 1 or more")
-    return seconds
+        number = 0.0
+    if not 1 <= number < float("inf"):
+        raise ConfigurationError(f"{SECTION}.{name} is {text!r}; use {unit}, 1 or more")
+    return number
 
 
 def _parse_flag(name: str, text: str | None) -> bool:

@@ -207,7 +207,14 @@ def make_run(
 
     def connect() -> ExactClient:
         # Made anew for each event loop: its locks and connections belong to one loop.
-        return ExactClient(oauth, settings.base_url, limits=limits, clock=clock, admission=leases)
+        return ExactClient(
+            oauth,
+            settings.base_url,
+            limits=limits,
+            clock=clock,
+            max_response_mb=settings.max_response_mb,
+            admission=leases,
+        )
 
     return Run(options, connect, clock=clock, limits=limits, leases=leases)
 

@@ -17,6 +17,8 @@ TIMEOUT = httpx.Timeout(90.0, connect=15.0, pool=15.0)
 # One connection per request. A kept-alive one may be closed by the other side at the moment of
 # writing, and then nobody knows whether the refresh token was spent.
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
+# A reply with tokens has about 2,000 bytes.
+MAX_BYTES = 1 << 20
 # Nothing has been sent when one of these is raised.
 NOT_SENT = (
     httpx.ConnectError,
@@ -64,6 +66,8 @@ class TokenEndpoint:
                 try:
                     async for part in response.aiter_bytes():
                         body += part
+                        if len(body) > MAX_BYTES:
+                            break
                 finally:
                     await response.aclose()
         except NOT_SENT as error:

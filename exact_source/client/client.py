@@ -23,17 +23,18 @@ from ..auth.masking import clean_text
 from ..clock import Clock, SystemClock
 from ..errors import AuthenticationError, ContractError, LimitError, RefusedError, RemoteError
 from ..odata.query import build_url
+from ..settings import SECTION, Settings
 from .call import OnWait, Target, Turnstile
 from .limits import MINUTE_S, Limits, retry_after_s
 from .refusal import hint, mask_values, stated_reason
 from .retry import EXISTS, AgainError, is_rejected_token, says_exists, wait_s
-from .transport import AiohttpTransport
+from .transport import MB, AiohttpTransport, TooLargeError
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 6
-HEADERS = {"Accept-Encoding": "gzip, deflate", "User-Agent": f"exact-source/{__version__}"}
+HEADERS = {"Accept-Encoding": "gzip", "User-Agent": f"exact-source/{__version__}"}
 TIMEOUT = httpx.Timeout(120.0, connect=20.0)  # heavy endpoints answer 408 only after a long while
 ANSWER_S = 600.0  # for a whole answer: one that drips in never meets the timeout of a read
 LIMIT_PATIENCE_S = 3600.0
@@ -68,6 +69,7 @@ class ExactClient:
         base_url: The site's origin; the token goes nowhere else.
         limits: Counts and paces the calls of each division.
         clock: Time.
+        max_response_mb: Largest body of a reply in MB, compressed as well as decompressed.
         transport: For tests that run without a socket.
         admission: Leases, if several workers share the divisions.
     """
@@ -79,6 +81,7 @@ class ExactClient:
         *,
         limits: Limits | None = None,
         clock: Clock | None = None,
+        max_response_mb: float = Settings.max_response_mb,
         transport: httpx.AsyncBaseTransport | None = None,
         admission: Admission | None = None,
     ) -> None:
@@ -90,7 +93,8 @@ class ExactClient:
         self._tokens = tokens
         self._admission = admission
         self._turns: dict[int, Turnstile] = defaultdict(Turnstile)
-        self._transport = transport or AiohttpTransport(base_url)
+        self._transport = transport or AiohttpTransport(base_url, int(max_response_mb * MB))
+        self._max_response_mb = max_response_mb
 
     async def close(self) -> None:
         """Close the connections."""
@@ -257,6 +261,11 @@ class ExactClient:
                 response = await self._exchange(
                     httpx.Request(method, self.base_url + url, headers=headers, json=body)
                 )
+        except TooLargeError:
+            raise ContractError(
+                f"{target.where}: the reply is larger than {self._max_response_mb:g} MB and was not read; "
+                f"if Exact Online really sends so much, raise {SECTION}.max_response_mb"
+            ) from None
         except (httpx.HTTPError, TimeoutError) as error:
             # The message of httpx may hold the URL; its class name says enough.
             raise AgainError(f"no answer ({type(error).__name__})") from None

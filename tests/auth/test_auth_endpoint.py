@@ -353,6 +353,7 @@ CASES: list[tuple[Reply, type[Exception], str]] = [
     (Reply(302, b"", (("Location", "/elsewhere"),)), RemoteError, "HTTP 302"),
     (Reply(200, b'{"access_token": "a'), RemoteError, "holds no tokens"),
     (Reply(200, pair_body()[:60], missing=40), RemoteError, "after the request was sent"),
+    (Reply(200, bytes(2_000_000) + pair_body()), RemoteError, "holds no tokens"),
     (Reply(429), RemoteError, "limiting token requests"),
     (Reply(403), AuthenticationError, "refuses the stored refresh token.*HTTP 403"),
     (Reply(400, b'{"error":"new_error"}'), AuthenticationError, "new_error"),

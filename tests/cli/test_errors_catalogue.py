@@ -451,7 +451,7 @@ CASES = [
     Case("the overlay has another form", "entities", overlay('{"version": 1, "entities": 7}')),
     Case("leases need the database", "sync", each(leases="true")),
     Case("use true or false", "sync", each(leases="perhaps")),
-    Case("use seconds, 1 or more", "sync", each(lease_s="0")),
+    Case("use ‹unit›, 1 or more", "sync", each(lease_s="0")),
     # -- login and tokens ---------------------------------------------------------------------
     Case("Exact Online gave no code: ‹…›", "login --code=https://x.example/?error=access_denied", code=1),
     Case("the state of a login of the last 15 minutes", "login --code=https://x.example/?code=a&state=b", code=1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from exact_source.client.transport import AiohttpTransport
+from exact_source.client.transport import MB, AiohttpTransport, TooLargeError
 
 Write = asyncio.StreamWriter
 Answer = Callable[[Write], Awaitable[None]]
@@ -58,10 +59,10 @@ class Server:
             writer.close()
 
     @asynccontextmanager
-    async def asked(self, **options: Any) -> Any:
+    async def asked(self, max_bytes: int = 64 * MB, **options: Any) -> Any:
         server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        transport = AiohttpTransport(url)
+        transport = AiohttpTransport(url, max_bytes)
         async with httpx.AsyncClient(transport=transport, base_url=url, **options) as client:
             yield client
         server.close()
@@ -132,6 +133,57 @@ def test_a_request_goes_out_as_it_was_made() -> None:
     assert len([line for line in lines if line.startswith("accept-encoding:")]) == 1
     assert "cookie:" not in second.lower()
     assert "content-type: application/json" in second.lower()
+
+
+def reply(body: bytes, *, packed: bool) -> Answer:
+    coding = "Content-Encoding: gzip\r\n" if packed else ""
+    head = f"HTTP/1.1 200 OK\r\n{coding}Content-Length: {len(body)}\r\n\r\n"
+    return say(head.encode() + body)
+
+
+MOST = 100_000
+BOMB = gzip.compress(bytes(30_000_000))
+
+
+def test_a_reply_as_large_as_allowed_is_read() -> None:
+    body = bytes(MOST)
+    server = Server(reply(body, packed=False), reply(gzip.compress(body), packed=True))
+
+    async def ask() -> list[bytes]:
+        async with server.asked(MOST) as client:
+            return [(await client.get("/")).content for _ in range(2)]
+
+    assert asyncio.run(ask()) == [body, body]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [reply(bytes(MOST + 1), packed=False), reply(BOMB, packed=True)],
+    ids=["plain", "a bomb of gzip"],
+)
+def test_a_larger_reply_is_not_read_into_memory(answer: Answer) -> None:
+    async def ask() -> None:
+        async with Server(answer).asked(MOST) as client:
+            await client.get("/")
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLargeError):
+            asyncio.run(ask())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3_000_000
+
+
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"x" * 1000)[:-20] + bytes(20)])
+def test_a_body_that_cannot_be_unpacked_is_an_error_of_httpx(body: bytes) -> None:
+    async def ask() -> None:
+        async with Server(reply(body, packed=True)).asked() as client:
+            await client.get("/")
+
+    with pytest.raises(httpx.DecodingError):
+        asyncio.run(ask())
 
 
 @pytest.mark.parametrize(
