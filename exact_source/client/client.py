@@ -28,7 +28,7 @@ from .call import OnWait, Target, Turnstile
 from .limits import MINUTE_S, Limits, retry_after_s
 from .refusal import hint, mask_values, stated_reason
 from .retry import EXISTS, AgainError, is_rejected_token, says_exists, wait_s
-from .transport import MB, AiohttpTransport, TooLargeError
+from .transport import MB, AiohttpTransport, ClosedError, TooLargeError
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -189,37 +189,62 @@ class ExactClient:
     async def _send_admitted(
         self, target: Target, url: str, method: str = "GET", body: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """Send until the answer is no 429 and no first 401, neither of which has done anything."""
-        rejected = False
+        """Send until the reply is neither a 429 nor a first rejection of the token.
+
+        Neither of these replies has done anything, so that a change may be sent again, too.
+        """
+        rejection: AuthenticationError | None = None
         refused_since: float | None = None
         while True:
             await self._admit(target)
             token = await self._tokens.access_token()
             response = await self._send(target, url, token, method, body)
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-                # Others share the limit (API 2.2): wait it out, but not for hours without any headers.
                 refused_since = refused_since or self.clock.now()
-                now = self.clock.now()
-                if now - refused_since > LIMIT_PATIENCE_S:
-                    raise LimitError(
-                        f"{target.where}: refused with 429 for an hour, as others take all calls; "
-                        "run again later",
-                        resumes_at=now,
-                    )
-                if target.division is None:  # no limit is known of these calls (API 2.1)
-                    await self._pause(target, MINUTE_S, "Exact refuses calls for now")
-                continue
-            if is_rejected_token(response):
+                await self._wait_out_429(target, refused_since)
+            elif is_rejected_token(response):
                 self._note_error(target)
-                if rejected:
-                    raise AuthenticationError(
-                        f"{target.where}: Exact Online rejects a fresh access token; "
-                        "run `exact-source login`"
-                    )
-                rejected = True
-                await self._tokens.report_rejected(token, date=response.headers.get("Date"))
-                continue
-            return response
+                if rejection is not None:
+                    raise rejection
+                rejection = await self._report_rejected(target, token, response)
+            else:
+                return response
+
+    async def _wait_out_429(self, target: Target, refused_since: float) -> None:
+        """Wait until calls are allowed, because others share the limit (API 2.2).
+
+        Raises:
+            LimitError: If the replies have been 429 for an hour.
+        """
+        now = self.clock.now()
+        if now - refused_since > LIMIT_PATIENCE_S:
+            raise LimitError(
+                f"{target.where}: refused with 429 for an hour, as others take all calls; "
+                "run again later",
+                resumes_at=now,
+            )
+        if target.division is None:  # these calls have no known limit (API 2.1)
+            await self._pause(target, MINUTE_S, "Exact refuses calls for now")
+
+    async def _report_rejected(
+        self, target: Target, token: str, response: httpx.Response
+    ) -> AuthenticationError:
+        """Have the token checked, and refreshed if it is old; gives the error of a second rejection.
+
+        Raises:
+            AuthenticationError: If the reply is a 401 and the token was not too old. A login page with
+                another status may come from something between Exact Online and here: the call is sent
+                once more before a person has to log in.
+        """
+        try:
+            await self._tokens.report_rejected(token, date=response.headers.get("Date"))
+        except AuthenticationError as error:
+            if response.status_code == HTTPStatus.UNAUTHORIZED:
+                raise
+            return error
+        return AuthenticationError(
+            f"{target.where}: Exact Online rejects a fresh access token; run `exact-source login`"
+        )
 
     async def _admit(self, target: Target) -> None:
         target.before_call(target)
@@ -261,6 +286,10 @@ class ExactClient:
                 response = await self._exchange(
                     httpx.Request(method, self.base_url + url, headers=headers, json=body)
                 )
+        except ClosedError:
+            raise LimitError(
+                f"{target.where}: stopped, because the run ended", resumes_at=self.clock.now()
+            ) from None
         except TooLargeError:
             raise ContractError(
                 f"{target.where}: the reply is larger than {self._max_response_mb:g} MB and was not read; "

@@ -42,6 +42,10 @@ class TooLargeError(httpx.TransportError):
     """A reply, compressed or not, is larger than the client accepts."""
 
 
+class ClosedError(httpx.TransportError):
+    """The transport was closed, before a request or during one."""
+
+
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """Sends each request once, over connections that stay open.
 
@@ -55,15 +59,19 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._verify = trusted(base_url)
         self._proxy = proxy_of(base_url)
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The reply with its whole body, decompressed.
 
         Raises:
+            ClosedError: If the transport is closed.
             TooLargeError: If the body is larger than ``max_bytes``.
             httpx.DecodingError: If the body cannot be decompressed.
             httpx.TransportError: If no reply came, or only a part of it.
         """
+        if self._is_closed:
+            raise ClosedError("closed", request=request)
         waits = request.extensions.get("timeout", {})
         try:
             async with self._open().request(
@@ -79,6 +87,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             ) as reply:
                 body = await self._read(reply.content)
         except _OUR_ERRORS as error:
+            if self._is_closed:
+                raise ClosedError("closed", request=request) from error
             fitting = (ours for theirs, ours in _ERRORS if isinstance(error, theirs))
             raise next(fitting, httpx.ReadError)(str(error), request=request) from error
         if reply.headers.get("Content-Encoding", "").lower() != "gzip":
@@ -106,13 +116,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return plain
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections; requests that are under way end with a ``ClosedError``."""
+        self._is_closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     def _open(self) -> aiohttp.ClientSession:
-        """The session; one belongs to the event loop in which it was made."""
+        """The session of aiohttp, which belongs to the event loop in which it is first used."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=self._verify, limit=CONNECTIONS),

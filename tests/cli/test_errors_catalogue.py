@@ -494,6 +494,7 @@ CASES = [
     # -- Exact Online -------------------------------------------------------------------------
     Case("Exact Online answered ‹answer›", SYNC, deny(ALL_PAGES), 1),
     Case("tries; run again later", SYNC, lambda b: b.fault("503", times=99), 1),
+    Case("the reply is larger than", SYNC, lambda b: (b.set("max_response_mb", 1), b.answer(ALL_PAGES, bytes(2_000_000))), 1),
     Case("Exact Online answered with an error instead", SYNC, lambda b: b.answer(ALL_PAGES, b'{"error": {"code": ""}}'), 1),
     Case('the answer is not of the form {"d": ...}', SYNC, lambda b: b.answer(ALL_PAGES, b"[]"), 1),
     Case("wrapped in a form that is not known", SYNC, lambda b: b.answer(ALL_PAGES, b'{"d": 7}'), 1),

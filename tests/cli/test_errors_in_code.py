@@ -129,6 +129,16 @@ def call_with_rejected_tokens(coder: Coder) -> None:
     asyncio.run(ask())
 
 
+def call_with_a_closed_client(coder: Coder) -> None:
+    async def ask() -> None:
+        client = ExactClient(Tokens(), coder.world.base_url, clock=coder.world.clock)
+        await client.close()
+        target = Target(coder.world.division, "crm/Accounts", "accounts")
+        await client.get(target, build_url(target.path, coder.world.division, {}), bytes)
+
+    asyncio.run(ask())
+
+
 def stop_a_call(coder: Coder) -> None:
     run = coder.world.make_run()
     run.rounds.stop_requested = True
@@ -215,6 +225,7 @@ CODE_CASES = [
     CodeCase("source ‹name› was not made by", lambda c: run_of(foreign_source())),
     CodeCase("Exact Online rejects a fresh access token", call_with_rejected_tokens),
     CodeCase("‹where›: stopped", stop_a_call),
+    CodeCase("stopped, because the run ended", call_with_a_closed_client),
     CodeCase("refused the list of divisions; the app", refuse_list_of_named_divisions),
     CodeCase("‹where›: there already", subscribe_twice),
     CodeCase("was loaded in ‹numbers› groups of divisions", load_in_other_groups),

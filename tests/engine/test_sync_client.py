@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from exact_source.client.call import Target
-from exact_source.client.client import ANSWER_S, ATTEMPTS, ExactClient
+from exact_source.client.client import ANSWER_S, ATTEMPTS, ExactClient, TokenSource
 from exact_source.errors import AuthenticationError, LimitError, RefusedError, RemoteError
 from exact_source.odata.envelope import BrokenPageError
 from exact_source.sandbox.rules.faults import LOGIN_PAGE
@@ -82,17 +82,20 @@ def loop() -> Iterator[JumpingLoop]:
     made.close()
 
 
-def make_client(loop: JumpingLoop, server: Script) -> ExactClient:
-    return ExactClient(
-        Tokens(), "http://exact", clock=loop.jumps, transport=httpx.ASGITransport(server)
-    )
+def make_client(
+    loop: JumpingLoop, server: Script, tokens: TokenSource | None = None
+) -> ExactClient:
+    transport = httpx.ASGITransport(server)
+    return ExactClient(tokens or Tokens(), "http://exact", clock=loop.jumps, transport=transport)
 
 
-def ask(loop: JumpingLoop, server: Script, *names: str) -> list[Any]:
+def ask(
+    loop: JumpingLoop, server: Script, *names: str, tokens: TokenSource | None = None
+) -> list[Any]:
     """Ask for these endpoints of one division side by side, in this order of ranks."""
 
     async def everything() -> list[Any]:
-        client = make_client(loop, server)
+        client = make_client(loop, server, tokens)
         gets = [
             client.get(Target(DIVISION, name, name, rank), f"/{name}", parse)
             for rank, name in enumerate(names or ("a",))
@@ -123,6 +126,43 @@ def test_a_login_page_says_that_the_token_is_no_good(loop: JumpingLoop, page: An
     (error,) = ask(loop, server)
     assert isinstance(error, AuthenticationError)
     assert len(server.calls) == 2
+
+
+class YoungTokens(Tokens):
+    """A token that is too young to be rejected for its age, as long as ``OAuth`` can tell."""
+
+    async def report_rejected(self, access_token: str, *, date: str | None = None) -> str:
+        await super().report_rejected(access_token, date=date)
+        raise AuthenticationError("access was withdrawn")
+
+    async def access_token(self) -> str:
+        return "young token"
+
+
+@pytest.mark.parametrize(
+    ("page", "calls"), list(zip(LOGIN_PAGES, [1, 2, 2], strict=True)), ids=["401", "302", "200"]
+)
+def test_a_login_page_for_a_young_token_is_doubted_once_unless_it_is_a_401(
+    loop: JumpingLoop, page: Answer, calls: int
+) -> None:
+    server = Script(page)
+    (found,) = ask(loop, server, tokens=YoungTokens())
+    assert isinstance(found, AuthenticationError) if calls == 1 else found == {"d": []}
+    assert len(server.calls) == calls
+
+    server = Script(page, page, page)
+    (error,) = ask(loop, server, tokens=YoungTokens())
+    assert isinstance(error, AuthenticationError)
+    assert "access was withdrawn" in str(error)
+    assert len(server.calls) == calls
+
+
+@pytest.mark.parametrize("kind", ["html-login", "302"])
+def test_a_sync_survives_one_login_page(world: World, kind: str) -> None:
+    world.box.fault(kind, path="sync/CRM/Accounts", times=1)
+
+    assert world.sync("accounts", "journals").exit_code == 0
+    world.assert_equal("accounts")
 
 
 def test_another_page_is_no_answer_and_asked_for_again(loop: JumpingLoop) -> None:

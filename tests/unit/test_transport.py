@@ -12,7 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from exact_source.client.call import Target
+from exact_source.client.client import ExactClient
 from exact_source.client.transport import MB, AiohttpTransport, TooLargeError
+from exact_source.errors import LimitError
 
 Write = asyncio.StreamWriter
 Answer = Callable[[Write], Awaitable[None]]
@@ -133,6 +136,42 @@ def test_a_request_goes_out_as_it_was_made() -> None:
     assert len([line for line in lines if line.startswith("accept-encoding:")]) == 1
     assert "cookie:" not in second.lower()
     assert "content-type: application/json" in second.lower()
+
+
+class Token:
+    """What the client needs of a connection."""
+
+    async def access_token(self) -> str:
+        return "token"
+
+    async def report_rejected(self, access_token: str, *, date: str | None = None) -> str:
+        raise AssertionError(access_token, date)
+
+
+@pytest.mark.parametrize("reading", [True, False])
+def test_a_client_that_is_closed_ends_its_calls_and_makes_no_other(reading: bool) -> None:
+    """As at the end of a run that one stream ends for all."""
+    arrived = asyncio.Event()
+
+    async def hold(_writer: Write) -> None:
+        arrived.set()
+        await asyncio.sleep(60)
+
+    server = Server(hold, hold, hold)
+
+    async def close_while_reading() -> BaseException | None:
+        async with server.asked() as reached:
+            client = ExactClient(Token(), str(reached.base_url))
+            get = asyncio.create_task(client.get(Target(7, "a", "a"), "/a", bytes))
+            if reading:
+                await arrived.wait()
+            await client.close()
+            (found,) = await asyncio.gather(get, return_exceptions=True)
+            assert isinstance(found, BaseException)
+            return found
+
+    assert isinstance(asyncio.run(close_while_reading()), LimitError)
+    assert len(server.heads) == reading
 
 
 def reply(body: bytes, *, packed: bool) -> Answer:
