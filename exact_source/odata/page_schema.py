@@ -1,4 +1,4 @@
-"""What the pages of one feed hold: names and types, as they come and as they are kept."""
+"""Names and types of the columns of one feed, in the JSON of a page and in the loaded table."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pyarrow.json as pj
 from ..catalogue import Column, Entity, Feed
 from .columns import INSTANT, KEPT, RAW
 
-# Codes, and texts that hold the code of a unit, cost center, cost unit, payment condition or journal:
-# padded like the code that they point at, they would not be equal to it once that is trimmed.
+# Fields that Exact pads with spaces. Some hold a code without being named so (API 3.3, 12.13): a unit, a cost
+# center, a country. They are trimmed like the code that they refer to, so that both sides of a join are equal.
 _CODE = re.compile(
     "Code$|Unit(code)?$|^Cost([Cc]enter|unit)$|^PaymentCondition(Purchase|Sales)?$|^Journal$"
+    "|Country(OfOrigin)?$|Language$|^State$|^Legislation$|^Nationality$"
 )
 # Exact may give up after some rows; a field that can only be null refuses what it then says.
 _ERROR = ("error", pa.null())
@@ -24,20 +25,20 @@ COMPANIONS = UTC, RAW_CODE = "_utc", "_raw"
 
 
 class PageSchema:
-    """What the pages of one feed hold; made once, holds no rows.
+    """The columns of one feed. It holds no rows, so one instance serves all pages.
 
     Args:
-        entity: Whose rows they are.
-        feed: Which endpoint serves them.
-        fields: The fields that were asked for; default: all of the feed but the binary ones.
-        raw_codes: Codes get a second column ``..._raw``, as Exact pads them.
+        entity: Entity of the rows.
+        feed: Endpoint that serves them.
+        fields: Selected fields; by default all fields of the feed except the binary ones.
+        raw_codes: Add a column ``..._raw`` for each code, with the spaces that Exact pads it with.
         utc_instants: Datetime fields that get a second column ``..._utc`` with the true instant.
 
     Attributes:
         arrow: Schema of the tables: ``division`` first, ``_extra`` not included.
 
     Raises:
-        ValueError: A field does not exist, or the rows' division was not asked for.
+        ValueError: If a field does not exist, or if the field that holds the division is not selected.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class PageSchema:
         if unknown := set(fields) - known.keys():
             raise ValueError(f"{entity.name} has no {', '.join(sorted(unknown))}")
         self.entity = entity
-        # Division is looked at even if it comes unasked.
+        # Division is checked even if it was not selected.
         seen = [*fields, *(f for f in ("Division",) if f in known)]
         self.columns: dict[str, Column] = {f: known[f] for f in seen}
         self.key = tuple(f for f in entity.key if f in self.columns and f != "Division")
@@ -76,11 +77,11 @@ class PageSchema:
     def of_feed(
         self, feed: Feed, fields: Sequence[str], entity: Entity | None = None
     ) -> PageSchema:
-        """The same for other fields or another feed, and for an entity with other types."""
+        """The same schema for other fields, another feed, or an entity with other types."""
         return PageSchema(entity or self.entity, feed, fields, **self._beside)
 
     def _groups(self) -> dict[str, list[str]]:
-        """Fields that are converted together: type letter, or "c" for codes -> fields."""
+        """Type letter, or "c" for codes -> the fields that are converted together."""
         groups: dict[str, list[str]] = {}
         for field, column in self.columns.items():
             groups.setdefault("c" if field in self.codes else column.letter, []).append(field)
@@ -93,11 +94,11 @@ class PageSchema:
         return pa.schema([("division", pa.int32()), *kept, *utc, *raw])
 
     def parse_options(self, around: Mapping[str, Any], *, bare: bool) -> pj.ParseOptions:
-        """How ``pyarrow.json`` is to read a page, all of whose fields must be known.
+        """Options with which ``pyarrow.json`` reads a page that has no unknown fields.
 
         Args:
-            around: Fields of a row that need no column, such as ``__metadata``, with a value each.
-            bare: Whether the rows stand in ``d`` itself and not in its ``results``.
+            around: Fields without a column, such as ``__metadata``, each with a sample value.
+            bare: Whether ``d`` itself is the list of rows, instead of its ``results``.
         """
         key = (_form(around), bare)
         if key not in self._options:
@@ -111,14 +112,14 @@ class PageSchema:
 
 
 def _form(value: object) -> object:
-    """The names and types in a value, which pages of one feed have in common."""
+    """Names and types of a JSON value, which the pages of one feed have in common."""
     if isinstance(value, Mapping):
         return Mapping, *((name, _form(inner)) for name, inner in value.items())
     return (list, *map(_form, value)) if isinstance(value, list) else type(value)
 
 
 def is_code(column: Column) -> bool:
-    """Whether Exact may pad it with spaces (API 3.3)."""
+    """Whether Exact may pad the column with spaces (API 3.3, 12.13)."""
     return column.letter == "s" and _CODE.search(column.field) is not None
 
 

@@ -288,10 +288,11 @@ def expected_rows(
     ]
 
 
-# Texts that hold the code of another row.
+# Texts that hold a code, although their names do not end in ``Code``, ``Unit``, ``Country`` or ``Language``.
 HOLD_CODES = {
-    "Costcenter", "CostCenter", "Costunit", "CostUnit", "Journal", "PaymentCondition",
-    "PaymentConditionPurchase", "PaymentConditionSales", "Unitcode",
+    "Costcenter", "CostCenter", "Costunit", "CostUnit", "CountryOfOrigin", "Journal", "Legislation",
+    "Nationality", "PaymentCondition", "PaymentConditionPurchase", "PaymentConditionSales", "State",
+    "Unitcode",
 }  # fmt: skip
 
 
@@ -305,7 +306,8 @@ def expected_value(name: str, letter: str, value: Any) -> Any:
         return float(value)
     if letter == "g":
         return str(value).lower()
-    if letter == "s" and (name.endswith(("Code", "Unit")) or name in HOLD_CODES):
+    is_code = name.endswith(("Code", "Unit", "Country", "Language")) or name in HOLD_CODES
+    if letter == "s" and is_code:
         return str(value).strip(" ")
     return value
 

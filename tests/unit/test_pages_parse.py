@@ -339,6 +339,53 @@ def test_fields_that_hold_the_code_of_another_row_are_trimmed_like_it() -> None:
     assert not is_code(ENTITIES["items"].columns["Description"])
 
 
+# What recorded replies padded with spaces, and fields that hold the same codes (API 12.13).
+PADDED = {
+    "accounts": {"Country": "FR ", "Language": "FR        ", "State": "UT "},
+    "journals": {"BankAccountCountry": "FR "},
+    "receivables": {"AccountCountry": "NL "},
+    "vat_codes": {"OssCountry": "BE "},
+    "sales_entry_lines": {"IntraStatCountry": "DE "},
+    "supplier_item": {"CountryOfOrigin": "CN "},
+    "contacts": {"Nationality": "NL ", "Language": "NL        "},
+    "all_divisions": {"Legislation": "FR "},
+}
+
+
+@pytest.mark.parametrize("name", PADDED)
+def test_padded_codes_are_trimmed_and_can_be_had_as_they_came(name: str) -> None:
+    entity, sent = ENTITIES[name], PADDED[name]
+    schema = schema_of(name, [*entity.key, *sent], raw_codes=True)
+    (kept,) = parse(sent, schema=schema, division=7).table.to_pylist()
+    for field, text in sent.items():
+        column = entity.columns[field].name
+        assert (kept[column], kept[f"{column}_raw"]) == (text.strip(), text)
+
+
+def test_names_and_descriptions_of_codes_keep_their_spaces() -> None:
+    fields = {"accounts": ("StateName", "CountryName", "LanguageDescription", "Currency")}
+    for name, kept in fields.items():
+        assert not any(is_code(ENTITIES[name].columns[field]) for field in kept)
+
+
+def test_trimming_a_key_makes_no_two_rows_one() -> None:
+    """SQL Server compares without trailing spaces, so codes that differ only in them cannot both exist."""
+    trimmed = {
+        (name, field)
+        for name, entity in ENTITIES.items()
+        for field in entity.key
+        if is_code(entity.columns[field])
+    }
+    # None of these codes is padded on the left: a currency has three letters, journals have numbers of
+    # one length.
+    assert trimmed == {
+        ("currencies", "Code"),
+        ("journal_status_by_financial_period", "Journal"),
+        ("journal_status_list", "Journal"),
+        ("outstanding_invoices_overview", "CurrencyCode"),
+    }
+
+
 def test_binary_fields_are_left_out_unless_asked_for() -> None:
     default = schema_of("accounts")
     assert "logo" not in default.arrow.names

@@ -23,13 +23,23 @@ SUMMER = datetime.fromisoformat(
     "2012-10-26"
 )  # a date in Dutch summer time, seen in captured data (API 3.5)
 BEFORE_1970 = datetime.fromisoformat("1961-05-04")
+# Codes as wide as Exact pads them (API 12.13).
+COUNTRY, LANGUAGE = "NL ", "NL        "
 TEXTS = {
-    "Country": "NL",
+    "AccountCountry": COUNTRY,
+    "BankAccountCountry": COUNTRY,
+    "Country": COUNTRY,
     "CountryCode": "NL",
+    "CountryOfOrigin": COUNTRY,
     "Currency": "EUR",
     "CurrencyCode": "EUR",
-    "Language": "NL",
+    "IntraStatCountry": COUNTRY,
+    "Language": LANGUAGE,
     "LanguageCode": "nl-NL",
+    "Legislation": COUNTRY,
+    "Nationality": COUNTRY,
+    "OssCountry": COUNTRY,
+    "State": "NB ",
     "Email": "info@voorbeeld.test",
     "Gender": "V",
 }
