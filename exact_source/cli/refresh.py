@@ -111,6 +111,7 @@ def describe(drift: Drift, services: Services) -> dict[str, Any]:
             for change in drift.changes
         ],
         "new_endpoints": {path: len(found.columns) for path, found in drift.new.items()},
+        "grain_unknown": dict(drift.namesakes),
     }
 
 
@@ -128,7 +129,9 @@ def _print(report: dict[str, Any]) -> None:
         what += [f"{field} is left out: {reason}" for field, reason in left_out]
         rows.append((change["entity"], change["path"], "; ".join(what)))
     for path, columns in report["new_endpoints"].items():
-        rows.append((None, path, f"a new endpoint with {columns} columns"))
+        namesake = report["grain_unknown"].get(path)
+        grain = f"; not known whether its rows are those of {namesake}" if namesake else ""
+        rows.append((None, path, f"a new endpoint with {columns} columns{grain}"))
     if rows:
         console.print(make_table(("entity", "path", "difference"), rows))
     count = len(report["services"])

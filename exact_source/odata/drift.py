@@ -1,4 +1,4 @@
-"""What a live company's ``$metadata`` has that the catalogue does not know, and the other way round."""
+"""Differences between the catalogue and ``$metadata`` of a live company."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Services = Mapping[str, Mapping[str, EntitySet]]
 
 @dataclass(frozen=True)
 class Change:
-    """How one feed of one entity differs.
+    """Differences of one feed of one entity.
 
     Attributes:
-        entity: Name.
-        kind: Of the feed.
-        path: Of the feed.
-        added: Fields that the catalogue does not know -> type letter.
-        unreadable: Fields that it does not know, of types that it has no letter for.
-        clashing: Fields that it does not know and that cannot become columns -> the reason.
+        entity: Entity name.
+        kind: Kind of the feed.
+        path: Path of the feed.
+        added: New fields -> type letter.
+        unreadable: New fields of a type that the catalogue has no letter for -> type.
+        clashing: New fields that cannot become columns -> reason.
         gone: Fields that Exact no longer serves.
-        missing: The whole endpoint is no longer there.
+        missing: Whether the endpoint no longer exists.
     """
 
     entity: str
@@ -48,29 +48,32 @@ class Drift:
 
     Attributes:
         changes: Feeds that differ.
-        new: Path of an endpoint that the catalogue does not know -> what it holds.
+        new: Path of a new endpoint -> its fields and key.
+        namesakes: Path of a new endpoint -> the entity with an endpoint of the same last part. Whether
+            the rows of both are the same rows is not known: a feed may mix headers and lines (API 4.4).
     """
 
     changes: tuple[Change, ...]
     new: Mapping[str, EntitySet]
+    namesakes: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.changes or self.new)
 
 
 def service_of(path: str) -> str:
-    """The part of a path under which ``$metadata`` is found: ``crm``, ``sync/CRM``."""
+    """The part of a path below which ``$metadata`` stands: ``crm``, ``sync/CRM``."""
     return path.rpartition("/")[0]
 
 
 def services_of(entities: Iterable[Entity]) -> list[str]:
-    """The services of all feeds of some entities; those without a division are left out."""
+    """The services of all feeds of some entities, except feeds without a division."""
     feeds = (f for e in entities for f in e.feeds.values() if not f.no_division)
     return list(dict.fromkeys(service_of(f.path) for f in feeds))
 
 
 def compare(catalogue: Catalogue, services: Services) -> Drift:
-    """The differences between the catalogue and the services that were read."""
+    """The differences between the catalogue and some services."""
     changes = tuple(_changes(catalogue, services))
     known = {f.path for e in catalogue.entities.values() for f in e.feeds.values()}
     known |= catalogue.unread.keys()
@@ -80,7 +83,19 @@ def compare(catalogue: Catalogue, services: Services) -> Drift:
         for name, found in sets.items()
         if (path := f"{service}/{name}") not in known
     }
-    return Drift(changes, dict(sorted(new.items())))
+    return Drift(changes, dict(sorted(new.items())), _namesakes(catalogue, new))
+
+
+def _namesakes(catalogue: Catalogue, paths: Iterable[str]) -> dict[str, str]:
+    entities = {
+        _last_part(f.path): e.name for e in catalogue.entities.values() for f in e.feeds.values()
+    }
+    found = {path: entities.get(_last_part(path)) for path in paths}
+    return {path: name for path, name in found.items() if name is not None}
+
+
+def _last_part(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _changes(catalogue: Catalogue, services: Services) -> Iterator[Change]:
@@ -117,7 +132,7 @@ def _compare_feed(
 
 
 def _clashing(new: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """Fields that cannot become columns, because of their names -> the reason."""
+    """Fields whose names cannot become column names -> reason."""
     taken, clashing = list(known), {}
     for name in new:
         if name in taken:  # another feed has it
@@ -132,7 +147,8 @@ def _clashing(new: Iterable[str], known: Iterable[str]) -> dict[str, str]:
 def make_overlay(catalogue: Catalogue, drift: Drift, *, about: Mapping[str, Any]) -> dict[str, Any]:
     """The overlay that makes the catalogue agree with a live company.
 
-    Endpoints that are gone stay: which of them a company has depends on its licence.
+    A new endpoint becomes an entity of its own, never a feed of another one: its grain is not known.
+    Missing endpoints stay, because the licence decides which endpoints a company has.
     """
     columns: dict[str, dict[str, Any]] = {}
     for change in drift.changes:
@@ -142,15 +158,16 @@ def make_overlay(catalogue: Catalogue, drift: Drift, *, about: Mapping[str, Any]
     taken = set(catalogue.entities)
     entities = {}
     for path, found in drift.new.items():
-        name = new_name(path, taken)
+        namesake = drift.namesakes.get(path)
+        name = new_name(path, taken, is_namesake=namesake is not None)
         if is_plain(name) and (record := new_record(path, found)) is not None:
             taken.add(name)
-            entities[name] = record
+            entities[name] = record | ({"grain": grain_note(namesake)} if namesake else {})
     return {"version": VERSION, **about, "columns": columns, "entities": entities}
 
 
 def new_record(path: str, found: EntitySet) -> dict[str, Any] | None:
-    """A record as in ``catalogue.json``; ``None`` for what cannot be read knowing only its columns."""
+    """A record as in ``catalogue.json``; ``None`` if the columns alone do not say how to read it."""
     kind = feed_kind(path)
     key = _row_key(kind, found)
     clashing = _clashing(found.columns, ())
@@ -160,7 +177,7 @@ def new_record(path: str, found: EntitySet) -> dict[str, Any] | None:
     if kind == "sync":
         feed["cursor"] = "Timestamp"
     elif kind == "bulk":
-        feed["mandatory_select"] = True  # and nothing is known of what it filters on
+        feed["mandatory_select"] = True  # the fields that it can filter by are not known
     elif "Modified" in found.columns:
         feed["cursor"] = "Modified"
     return {
@@ -173,23 +190,31 @@ def new_record(path: str, found: EntitySet) -> dict[str, Any] | None:
 
 
 def feed_kind(path: str) -> str:
-    """Which of ``regular bulk sync function`` an endpoint is, by its path."""
+    """The kind of feed of a path: ``regular``, ``bulk``, ``sync`` or ``function``."""
     first = path.split("/", 1)[0]
     return {"sync": "sync", "bulk": "bulk", "read": "function"}.get(first, "regular")
 
 
 def _row_key(kind: str, found: EntitySet) -> list[str]:
-    # The OData key of sync feeds is the row version, which is another one at each change.
+    # The OData key of sync feeds is the row version, which changes with the row.
     if kind == "sync":
         return ["ID"] if "ID" in found.columns else []
     return [name for name in found.key if name in found.columns]
 
 
-def new_name(path: str, taken: Collection[str]) -> str:
-    """A table name that no other entity has."""
-    parts = path.split("/")
+def grain_note(namesake: str) -> str:
+    """What the description of a new table says if another entity has its name."""
+    return (
+        f"Grain not known: maybe not the rows of {namesake}, such as headers and lines in one feed."
+    )
+
+
+def new_name(path: str, taken: Collection[str], *, is_namesake: bool = False) -> str:
+    """A table name that no other entity has; after the kind of feed, if another entity has its last part."""
+    parts, kind = path.split("/"), feed_kind(path)
     plain = snake(parts[-1])
-    for name in (plain, f"{snake(parts[-2])}_{plain}", f"{feed_kind(path)}_{plain}"):
+    first = f"{kind}_{plain}" if is_namesake and kind != "regular" else plain
+    for name in (first, f"{snake(parts[-2])}_{plain}", f"{kind}_{plain}"):
         if name not in taken:
             return name
     return "_".join(snake(part) for part in parts)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from exact_source.catalogue.catalogue import load_catalogue, read_catalogue
+from exact_source.catalogue.catalogue import load_catalogue, parse_entity, read_catalogue
+from exact_source.catalogue.feeds import deletes_of, plan_feeds
 from exact_source.catalogue.overlay import VARIABLE, VERSION, apply_overlay, overlay_path
 from exact_source.errors import ConfigurationError, ContractError
 from exact_source.odata.csdl import BrokenMetadataError, EntitySet, parse_csdl
@@ -85,6 +86,31 @@ def test_a_new_endpoint_becomes_an_entity_and_what_cannot_be_read_is_left_out() 
     assert set(overlay["entities"]) == {"things", "crm_things"}
     assert overlay["entities"]["things"]["feeds"]["regular"]["cursor"] == "Modified"
     assert overlay["entities"]["crm_things"]["feeds"]["sync"]["page"] == 1000
+
+
+def test_a_new_feed_with_the_name_of_an_entity_becomes_no_feed_of_it() -> None:
+    """Its rows may be others (API 4.4): it is a table of its own, whose deletes are found by keys."""
+    catalogue = read_catalogue()
+    feed = things(EntryID="g", LineNumber="i", Modified="t", Timestamp="l")
+    sets = {"Journals": feed, "VATCodes": feed, "Things": feed}
+    drift = compare(catalogue, {"sync/Financial": sets, "bulk/Financial": {"Journals": feed}})
+    overlay = make_overlay(catalogue, drift, about={})
+
+    assert drift.namesakes == {
+        "sync/Financial/Journals": "journals",
+        "bulk/Financial/Journals": "journals",
+        "sync/Financial/VATCodes": "vat_codes",
+    }
+    names = {"sync_journals", "bulk_journals", "sync_vat_codes", "things"}
+    assert set(overlay["entities"]) == names
+    assert overlay["columns"].keys().isdisjoint({"journals", "vat_codes"})
+    entities = apply_overlay({}, overlay)
+    assert set(entities) == names
+    for name in names:
+        entity = parse_entity(name, entities[name])
+        assert bool(entity.grain) == (name != "things")
+        plan = plan_feeds(entity)
+        assert deletes_of(entity, plan.column) in {"keys", "full pass"}
 
 
 def test_an_endpoint_that_is_known_to_be_write_only_is_not_new() -> None:
