@@ -182,6 +182,7 @@ class RefusedError(StreamError):
     Attributes:
         status: HTTP status.
         reason: Value of the ``Reason`` header, empty if absent.
+        words: Exact's message in the body, whole (API 6.1); empty if there is none.
     """
 
     code = "refused"
@@ -189,10 +190,11 @@ class RefusedError(StreamError):
         "Give the user the right or the app the scope, or leave the entity out with `--entities`."
     )
 
-    def __init__(self, message: str, *, status: int, reason: str = "") -> None:
+    def __init__(self, message: str, *, status: int, reason: str = "", words: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
+        self.words = words
 
 
 class ContractError(StreamError):

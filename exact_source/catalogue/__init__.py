@@ -1,4 +1,4 @@
-"""Every entity that can be read, by which feed, with its columns, keys and rules."""
+"""The entities that can be read: their endpoints, columns, keys and rules."""
 
 from .catalogue import Catalogue, Column, Cursor, Entity, Feed, Kind, load_catalogue
 from .naming import snake

@@ -1,7 +1,7 @@
-"""Loads ``catalogue.json``: what Exact Online offers, and how each entity is read.
+"""Loads ``catalogue.json``: the entities of Exact Online, and how each is read.
 
-The file is read once; an entity becomes objects when it is first asked for, so that commands which
-need three entities do not pay for 349.
+The file is read once. An entity is parsed when it is first looked up, so that a command that needs three
+entities does not spend time on 350.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Column:
     """A field of an entity.
 
     Attributes:
-        field: Exact's name, as ``$select`` wants it.
+        field: Exact's name, as in ``$select``.
         name: Column name in the destination.
         letter: Type: g guid, s string, f double, m money, i int32, h int16, y byte, l int64,
             t datetime, b bool, x binary.
@@ -42,19 +42,22 @@ class Feed:
 
     Attributes:
         path: Below ``/api/v1/{division}/``, or below ``/api/v1/`` if ``no_division``.
-        page_size: Rows that Exact puts in a full page.
-        cursor: Field that can be filtered on for changes; ``None``: all rows are read each time.
-        columns: Fields that this endpoint serves.
-        filterable: The only fields that ``$filter`` may name; ``None`` if nothing is known.
-        mandatory_filter: ``$filter`` must name one of these; empty if none is needed.
-        mandatory_select: The endpoint answers 400 without ``$select``.
-        no_star: ``$select=*`` is refused.
-        parameters: Query parameters: name -> (type letter, required).
-        unknown_parameters: It takes parameters that are documented nowhere.
-        start_date: ``SyncTimestamp`` turns a date into a first ``Timestamp`` for it.
-        beta: Exact calls it beta.
+        page_size: Rows in a full page.
+        cursor: Field that changes are filtered by; ``None`` if all rows are read each time.
+        columns: Fields that the endpoint serves.
+        filterable: The only fields that ``$filter`` may name; ``None`` if that is not known.
+        mandatory_filter: ``$filter`` must name one of these fields; empty if no filter is needed.
+        mandatory_select: Without ``$select`` the endpoint answers 400.
+        no_star: The endpoint refuses ``$select=*``.
+        parameters: Query parameters with values from rows or settings: name -> (type letter, required).
+        fixed: Query parameters that are always sent with one value: name -> (type letter, value).
+        empty_refusal: Text of the 400 that means "no rows"; empty if no refusal means that.
+        unknown_parameters: The endpoint takes parameters that no source documents.
+        evidence: Where the parameters are known from; names in ``tools/catalogue/decisions.py``.
+        start_date: ``SyncTimestamp`` gives a first ``Timestamp`` for a date.
+        beta: The path is below ``/api/v1/beta/``.
         no_division: The URL has no division.
-        withdrawn: Fields that it served once, as an overlay says.
+        withdrawn: Fields that Exact has withdrawn since the release, according to an overlay.
     """
 
     kind: Kind
@@ -67,7 +70,10 @@ class Feed:
     mandatory_select: bool
     no_star: bool
     parameters: Mapping[str, tuple[str, bool]]
+    fixed: Mapping[str, tuple[str, str]]
+    empty_refusal: str
     unknown_parameters: bool
+    evidence: tuple[str, ...]
     start_date: bool
     beta: bool
     no_division: bool
@@ -76,22 +82,22 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A table: one kind of rows, served by one or more feeds.
+    """A table: rows of one kind, served by one or more feeds.
 
     Attributes:
         name: Table and resource name.
-        service: Exact's service, in lower case as in the URL of the plain endpoint.
-        key: Fields that identify a row within its division; empty if none are documented.
+        service: Exact's service, as in the path.
+        key: Fields that identify a row within its division; empty if no key is documented.
         columns: Field -> column, over all feeds.
         feeds: Kind -> feed.
-        deleted_code: ``EntityType`` of its rows in ``sync/Deleted``; ``None``: no tombstones.
-        grain: What a row is, where the endpoint's name suggests otherwise.
-        scope: Right that the app needs, in Exact's words.
-        module: What the company needs of Exact Online beside that; ``None`` where nothing is documented.
+        deleted_code: ``EntityType`` of its rows in ``sync/Deleted``; ``None`` if no tombstones exist.
+        grain: Meaning of a row, if the endpoint's name suggests another.
+        scope: OAuth scope that the app needs, in Exact's words.
+        module: Packages of Exact Online that have the entity; ``None`` if nothing is known.
         division_from: Field that holds the row's own division; such an entity is read once a run.
-        any_division: Rows speak of other divisions than the one that was asked.
+        any_division: Rows may name other divisions than the one that was asked.
         navigation: Fields that hold links to other rows, or these rows if expanded.
-        deprecated: Exact's remark, if it is on its way out.
+        deprecated: Exact's remark, if the endpoint is deprecated.
     """
 
     name: str
@@ -110,7 +116,7 @@ class Entity:
 
 
 class Entities(Mapping[str, Entity]):
-    """Name -> entity, each made when it is first looked up."""
+    """Name -> entity; each is parsed when it is first looked up."""
 
     def __init__(self, raw: Mapping[str, Mapping[str, Any]]) -> None:
         self._raw = raw
@@ -133,12 +139,12 @@ class Entities(Mapping[str, Entity]):
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Everything that can be read, and why the rest cannot.
+    """All entities, and the endpoints that are not read.
 
     Attributes:
         entities: Name -> entity, in alphabetical order.
-        core: Names that are loaded unless others are asked for.
-        unread: Path of an endpoint that is no entity -> the reason.
+        core: Names of the default entities.
+        unread: Path of an endpoint that is not an entity -> the reason.
     """
 
     entities: Mapping[str, Entity]
@@ -148,16 +154,16 @@ class Catalogue:
 
 @cache
 def load_catalogue() -> Catalogue:
-    """The shipped catalogue, with the overlay that the settings name; read once per process.
+    """The shipped catalogue with the overlay of the settings; read once per process.
 
     Raises:
-        ConfigurationError: If there is an overlay that cannot be used.
+        ConfigurationError: If the overlay cannot be used.
     """
     return read_catalogue(overlay_path())
 
 
 def read_catalogue(overlay: Path | None = None) -> Catalogue:
-    """The shipped catalogue, with an overlay on it if there is one.
+    """The shipped catalogue, with an overlay if one is given.
 
     Raises:
         ConfigurationError: If the overlay cannot be used.
@@ -174,7 +180,7 @@ def read_catalogue(overlay: Path | None = None) -> Catalogue:
 
 
 def parse_entity(name: str, raw: Mapping[str, Any]) -> Entity:
-    """One record of the JSON as an object; what it leaves out takes its default."""
+    """The entity of one record of the JSON; absent members have their defaults."""
     fields: dict[str, str] = raw["columns"]
     return Entity(
         name=name,
@@ -194,7 +200,7 @@ def parse_entity(name: str, raw: Mapping[str, Any]) -> Entity:
 
 
 def parse_feed(kind: Kind, raw: Mapping[str, Any], fields: Mapping[str, str]) -> Feed:
-    """One feed of a record of the JSON."""
+    """The feed of one record of the JSON."""
     without = frozenset(raw.get("without", ()))
     parameters = {
         name: (letter, must) for name, (letter, must) in raw.get("parameters", {}).items()
@@ -210,7 +216,10 @@ def parse_feed(kind: Kind, raw: Mapping[str, Any], fields: Mapping[str, str]) ->
         mandatory_select=raw.get("mandatory_select", False),
         no_star=raw.get("no_star", False),
         parameters=parameters,
+        fixed={name: (letter, value) for name, (letter, value) in raw.get("fixed", {}).items()},
+        empty_refusal=raw.get("empty", ""),
         unknown_parameters=raw.get("unknown_parameters", False),
+        evidence=tuple(raw.get("evidence", ())),
         start_date=raw.get("start_date", False),
         beta=raw.get("beta", False),
         no_division=raw.get("no_division", False),

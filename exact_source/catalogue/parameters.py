@@ -1,4 +1,4 @@
-"""Where the parameters of function endpoints get their values (API 8.2): data and lookups, no I/O."""
+"""Values for the parameters of function endpoints (API 8.2): data and lookups, no I/O."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from http import HTTPStatus
 from itertools import product
 from typing import Any
 from urllib.parse import quote
 
 from ..errors import ConfigurationError
-from ..odata.query import SAFE
+from ..odata.query import SAFE, format_literal
 from .catalogue import Entity, Feed
 
 SECTION = "parameters"
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-# Of a text, encoded: it shares 6,000 with the columns that are asked for (API 2.4).
+# Length of an encoded text: a URL has 6,000 characters for it and the selected columns (API 2.4).
 TEXT_MAX = 1000
 _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 
@@ -26,14 +27,14 @@ RowsOf = Callable[[str, list[str]], Iterable[Values]]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where one parameter gets its values.
+    """Source of the values of one parameter.
 
     Attributes:
-        setting: Its name among the settings, which go before everything else.
+        setting: Name of the setting that overrides the other sources.
         letter: Type, as in the catalogue.
-        parent: Entity whose rows give the values; ``None`` if none does.
-        column: Of the parent's table.
-        default: Values on a day, without a parent and without a setting.
+        parent: Entity whose rows give the values; ``None`` if no entity does.
+        column: Column of the parent's table.
+        default: Values on a given day, if there is neither a setting nor a parent.
     """
 
     setting: str
@@ -65,12 +66,12 @@ SOURCES: Mapping[str, Source] = {
         default=lambda day: (datetime(day.year, day.month, day.day),),  # noqa: DTZ001
     ),
     "numberOfWeeks": Source("number_of_weeks", "i", default=lambda _: (4,)),
-    # Exact documents no value of it, so there is none to begin with.
+    # Exact documents no value, so there is no default.
     "operation": Source("operations", "i"),
     "searchText": Source("search_text", "s", default=lambda _: ("",)),
     "useFullTextSearch": Source("use_full_text_search", "b", default=lambda _: (False,)),
 }
-# Entity -> parameter -> where it gets its values there, if elsewhere than above.
+# Entity -> parameter -> its source, where that differs from ``SOURCES``.
 EXCEPTIONS: Mapping[str, Mapping[str, Source]] = {
     "costs_by_id": {"entryId": Source("entry_ids", "g", "recent_costs", "entry_id")},
     "hours_by_id": {"entryId": Source("entry_ids", "g", "recent_hours", "entry_id")},
@@ -80,16 +81,16 @@ EXCEPTIONS: Mapping[str, Mapping[str, Source]] = {
         "wbsType": Source("wbs_types", "h", "project_wbs", "type"),
     },
 }
-# Endpoints that hold nothing to load.
+# Endpoints without rows to load.
 OWN_USE = {
-    "user_has_rights": "asked by this source itself: whether the user may read an endpoint",
-    "sync_timestamp": "from which row version a date begins: no row; asked for with start_by=timestamp",
+    "user_has_rights": "the source itself asks it whether the user may read an endpoint",
+    "sync_timestamp": "gives the row version of a date, not rows; start_by=timestamp uses it",
 }
-UNKNOWN = "takes parameters that are documented nowhere"
+UNKNOWN = "takes parameters that no source documents"
 
 
 def reason_not_read(entity: Entity) -> str | None:
-    """Why an entity of the catalogue is no resource; ``None`` if it is one."""
+    """Why an entity of the catalogue is not a resource; ``None`` if it is one."""
     if entity.name in OWN_USE:
         return OWN_USE[entity.name]
     for feed in entity.feeds.values():
@@ -100,18 +101,42 @@ def reason_not_read(entity: Entity) -> str | None:
 
 
 def source_of(entity: str, parameter: str) -> Source | None:
-    """Where a parameter gets its values; ``None`` if that is not known."""
+    """Source of a parameter's values; ``None`` if it is not known."""
     return EXCEPTIONS.get(entity, {}).get(parameter) or SOURCES.get(parameter)
 
 
 def sources_of(entity: Entity, feed: Feed) -> dict[str, Source]:
-    """Parameter -> where it gets its values, of an entity that is read."""
+    """Parameter -> source of its values, for a function that is read."""
     found = {name: source_of(entity.name, name) for name in feed.parameters}
     return {name: source for name, source in found.items() if source is not None}
 
 
+def sends_parameters(feed: Feed) -> bool:
+    """Whether the URL of a feed has parameters beside the OData options."""
+    return bool(feed.parameters or feed.fixed)
+
+
+def fixed_query(feed: Feed) -> dict[str, str]:
+    """Parameter -> OData literal, for the parameters that are always sent with the same value.
+
+    ``read/logistics/ItemExtraField`` lists all items if ``modified`` is early enough (API 12.10).
+    """
+    return {name: format_literal(letter, value) for name, (letter, value) in feed.fixed.items()}
+
+
+def means_empty(feed: Feed, status: int, words: str) -> bool:
+    """Whether a refusal means that the list has no rows (API 12.10).
+
+    Args:
+        feed: Refused endpoint.
+        status: HTTP status.
+        words: Exact's message.
+    """
+    return status == HTTPStatus.BAD_REQUEST and words == feed.empty_refusal != ""
+
+
 def parents_of(sources: Mapping[str, Source], given: Mapping[str, Values]) -> list[str]:
-    """Entities whose rows must be known before the function can be asked."""
+    """Entities whose rows must be loaded before the function can be called."""
     wanted = (g for g in _groups(sources) if g[0] is not None and not _is_given(g[1], given))
     return [str(parent) for parent, _ in wanted]
 
@@ -119,12 +144,12 @@ def parents_of(sources: Mapping[str, Source], given: Mapping[str, Values]) -> li
 def combinations(
     sources: Mapping[str, Source], given: Mapping[str, Values], rows_of: RowsOf, day: date
 ) -> list[Values]:
-    """All values that a function is asked with, in the order of ``sources``; no order among them.
+    """The values of each call of a function, in the order of ``sources``. The calls have no order.
 
     Args:
-        sources: Parameter -> where it gets its values.
-        given: Setting -> values, as ``check_parameters`` gives them.
-        rows_of: Gives the distinct values of some columns of a parent.
+        sources: Parameter -> source of its values.
+        given: Setting -> values, as ``check_parameters`` returns them.
+        rows_of: Returns the distinct values of some columns of a parent.
         day: Today.
     """
     names: list[str] = []
@@ -143,7 +168,7 @@ def count_combinations(
     rows_in: Callable[[str], int | None],
     day: date,
 ) -> int | None:
-    """How many calls a function takes at least; ``None`` if a parent's number of rows is not known."""
+    """The least number of calls that a function takes; ``None`` if a parent's number of rows is not known."""
     total = 1
     for parent, mine in _groups(sources):
         if parent is None or _is_given(mine, given):
@@ -157,7 +182,7 @@ def count_combinations(
 
 
 def _groups(sources: Mapping[str, Source]) -> list[tuple[str | None, dict[str, Source]]]:
-    """Parameters that one row of a parent fills together; those without a parent one by one."""
+    """Groups of parameters that one row of a parent fills; one without a parent is a group of its own."""
     groups: dict[object, tuple[str | None, dict[str, Source]]] = {}
     for name, source in sources.items():
         group = groups.setdefault(source.parent or (name,), (source.parent, {}))
@@ -196,10 +221,10 @@ def _values_of(
 
 
 def check_parameters(parameters: Mapping[str, Any] | None) -> dict[str, Values]:
-    """Settings as plain values; one value may stand without a list around it.
+    """The settings as plain values. A single value needs no list around it.
 
     Raises:
-        ConfigurationError: If one is unknown or of the wrong type; the message names it.
+        ConfigurationError: If a setting is unknown or has the wrong type; the message names it.
     """
     letters = {s.setting: s.letter for s in all_sources()}
     found = {}
@@ -217,7 +242,7 @@ def check_parameters(parameters: Mapping[str, Any] | None) -> dict[str, Values]:
 
 
 def all_sources() -> list[Source]:
-    """Every place that a parameter gets its values from."""
+    """All sources of parameter values."""
     return [*SOURCES.values(), *(s for found in EXCEPTIONS.values() for s in found.values())]
 
 
@@ -245,10 +270,10 @@ def _given_value(letter: str, value: Any) -> Any:
 
 
 def plain_value(letter: str, value: Any) -> Any:
-    """A value of a parameter as Python has it: guids in lower case, dates without a zone.
+    """A parameter value as a Python value: guids in lower case, dates without a zone.
 
     Raises:
-        ValueError: If it is of another type.
+        ValueError: If the value has another type.
     """
     text = value.isoformat() if isinstance(value, date) else str(value)
     if letter == "g":

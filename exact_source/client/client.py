@@ -342,13 +342,15 @@ class ExactClient:
             self._note_error(target)
         reason = clean_text(response.headers.get("Reason", ""))
         answer = " ".join(filter(None, [str(status), reason]))
-        if url and (stated := stated_reason(response.content)):
+        stated = stated_reason(response.content)
+        if url and stated:
             logger.debug("%s: %s: %s", target.where, answer, clean_text(stated, None))
             answer = f"{answer}: {clean_text(mask_values(stated, url)).rstrip('.')}"
         raise RefusedError(
             f"{target.where}: Exact Online answered {answer}; {hint(status, reason, target.path)}",
             status=status,
             reason=reason,
+            words=stated,
         )
 
     def _note_error(self, target: Target) -> None:

@@ -19,16 +19,24 @@ import pyarrow.compute as pc
 
 from ..catalogue import Entity, snake
 from ..catalogue.feeds import Plan
-from ..catalogue.parameters import Values, combinations, parents_of, sources_of
+from ..catalogue.parameters import (
+    Values,
+    combinations,
+    fixed_query,
+    parents_of,
+    sends_parameters,
+    sources_of,
+)
 from ..errors import PARENT
 from ..odata.columns import KEPT
 from ..odata.query import build_url, format_literal, skiptoken
 from . import rows
-from .cursors import Scan
+from .cursors import Cursor, Scan
 from .result import Status, StreamResult
 from .run import Run
 from .shape import Shape
 
+HOUR_S = 3600
 _DUTCH = ZoneInfo("Europe/Amsterdam")
 
 
@@ -61,7 +69,7 @@ def shape_of(
     entity: Entity, plan: Plan, *, utc_instants: bool = False, raw_codes: bool = False
 ) -> Shape:
     """The shape of an entity read by a plan."""
-    kind = FunctionShape if plan.full.parameters else Shape
+    kind = FunctionShape if sends_parameters(plan.full) else Shape
     return kind.of(entity, plan, utc_instants=utc_instants, raw_codes=raw_codes)
 
 
@@ -106,6 +114,17 @@ class Parents:
         return _refrain(result, "incomplete", why)
 
 
+def was_refused_as_empty(run: Run, shape: Shape, division: int, cursor: Cursor) -> bool:
+    """Whether the last answer, within the hour, was the refusal that means "no rows".
+
+    Exact counts it as an error (API 2.3), so it is not provoked again for an hour.
+    """
+    feed, now = shape.plan.full, run.clock.now()
+    errors = run.limits.errors(now).get(f"{division} {feed.path}", [])
+    was_answer = not cursor.refused_at and cursor.read_at > run.now() - HOUR_S
+    return feed.empty_refusal != "" and was_answer and bool(errors)
+
+
 def _refrain(result: StreamResult, status: Status, reason: str, code: str = PARENT) -> bool:
     result.end(status, reason, code)
     return False
@@ -147,7 +166,7 @@ class FunctionUrls:
 
     def first(self, shape: Shape, scan: Scan) -> str:  # noqa: ARG002
         """The first page of the present values."""
-        query = self._literals(self._asked[self._place])
+        query = fixed_query(shape.plan.full) | self._literals(self._asked[self._place])
         if shape.full.columns:
             query["$select"] = ",".join(shape.full.columns)
         return build_url(shape.plan.full.path, self._division, query)
@@ -204,11 +223,10 @@ class FunctionUrls:
 
     def complete(self, table: pa.Table) -> pa.Table:
         """The rows with the request parameters as columns, and numbered if they have no key."""
-        if self._place >= len(self._asked):
-            return table
-        values = self._asked[self._place]
-        for field, value in zip(self._shape.parameters.values(), values, strict=True):
-            table = with_value(table, field, value)
+        if self._place < len(self._asked):
+            values = self._asked[self._place]
+            for field, value in zip(self._shape.parameters.values(), values, strict=True):
+                table = with_value(table, field, value)
         if rows.ROW.name in self._shape.keys:
             table = rows.number(table, self._numbered)
             self._numbered += table.num_rows

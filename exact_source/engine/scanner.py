@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from ..catalogue import Feed
 from ..catalogue.feeds import harmless_filter
+from ..catalogue.parameters import means_empty
 from ..client.call import Target
 from ..client.withdrawn_columns import withdrawn_fields
 from ..errors import ContractError, RefusedError
@@ -213,6 +214,9 @@ class Scanner:
         try:
             return await self._reader.read(url, *feed_of(self.shape, self.cursor.scan))
         except RefusedError as error:
+            feed, _ = feed_of(self.shape, self.cursor.scan)
+            if skiptoken(url) is None and means_empty(feed, error.status, error.words):
+                return [Arrived(self._empty_page(), self._run.now())]
             if await self._leaves_out_withdrawn(error):
                 return []
             if not self._is_resumed or error.status not in STALE:
@@ -264,8 +268,8 @@ class Scanner:
         return self._urls.following(self.shape, link)
 
     def _empty_page(self) -> Page:
-        marks = {rows.SYNCED_AT.name, rows.DELETED_AT.name}
-        schema = pa.schema(f for f in self.shape.arrow if f.name not in marks)
+        added = {rows.SYNCED_AT.name, rows.DELETED_AT.name, rows.ROW.name}
+        schema = pa.schema(f for f in self.shape.arrow if f.name not in added)
         return Page(schema.empty_table(), None, None, ())
 
     # -- refused queries -----------------------------------------------------------------------

@@ -17,7 +17,7 @@ from .deletions import Deletions
 from .divisions import Division
 from .empty_lists import judge_empty
 from .full_pass import FullPass
-from .functions import FunctionShape, FunctionUrls, Parents
+from .functions import FunctionShape, FunctionUrls, Parents, was_refused_as_empty
 from .key_sync import reads_whole
 from .output import StreamOutput
 from .ports import Emit
@@ -160,6 +160,9 @@ class Stream:
             return False
         if not isinstance(self._shape, FunctionShape):
             return True
+        if was_refused_as_empty(self._run, self._shape, self._division.code, self._output.cursor):
+            self.result.end("complete")
+            return False
         return Parents(self._run, self._shape).are_loaded(self.result)
 
     def _resume(self) -> None:

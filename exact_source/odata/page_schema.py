@@ -12,8 +12,8 @@ import pyarrow.json as pj
 from ..catalogue import Column, Entity, Feed
 from .columns import INSTANT, KEPT, RAW
 
-# Fields that Exact pads with spaces. Some hold a code without being named so (API 3.3, 12.13): a unit, a cost
-# center, a country. They are trimmed like the code that they refer to, so that both sides of a join are equal.
+# Fields that Exact pads with spaces. Some hold a code without being named so (API 3.3, 12.13): a unit, a
+# cost center, a country. They are trimmed like the code that they refer to, so that joins find it.
 _CODE = re.compile(
     "Code$|Unit(code)?$|^Cost([Cc]enter|unit)$|^PaymentCondition(Purchase|Sales)?$|^Journal$"
     "|Country(OfOrigin)?$|Language$|^State$|^Legislation$|^Nationality$"

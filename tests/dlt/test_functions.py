@@ -19,6 +19,7 @@ from exact_source.client.limits import Limits
 from exact_source.sandbox.data.reading import parameter_tests, table_of
 from exact_source.source import exact_online
 from tests.conftest import MakeWorld
+from tests.support.sandbox_kit import Caller, new_box
 from tests.support.world import World, expected_value
 
 STOCK = "read/logistics/StockPosition"
@@ -215,19 +216,108 @@ def test_pages_of_a_function_without_key_are_numbered_on(
 ) -> None:
     world = make_world(companies=1, page_size=2)
     world.box.state.settings.paged_reads = True
-    outcome = world.sync("items", "item_extra_field", round_pages=round_pages)
+    account = world.box.rows("crm/Accounts", world.division)[0]["ID"]
+    counts = world.box.state.store.table(world.division, "account_documents_count").rows.values()
+    for row in counts:
+        row["__accountId"] = account
+    parameters = {"account_ids": [account]}
+    with world.watch() as calls:
+        outcome = world.sync(
+            "account_documents_count", round_pages=round_pages, parameters=parameters
+        )
 
     assert outcome.exit_code == 0
-    rows = world.table("item_extra_field")
-    found = Counter(row["item_id"] for row in rows)
-    wanted = Counter(
-        row.get("ItemID") or item
-        for item in items(world, world.division)
-        for row in asked(world, EXTRA, world.division, itemId=item)
-    )
-    assert found == wanted
-    assert max(found.values()) > 2
-    assert len({(row["item_id"], row["_row"]) for row in rows}) == len(rows)
+    assert len(calls.to("read/crm/AccountDocumentsCount")) > 1
+    rows = world.table("account_documents_count")
+    assert [row["_row"] for row in rows] == list(range(len(counts)))
+
+
+# -- a function that is read in one chain ------------------------------------------------------
+
+
+def assert_extra_fields(world: World) -> None:
+    for division in world.box.divisions:
+        wanted = {
+            (row["ItemID"], row["Number"]): row.get("Value")
+            for row in world.box.rows(EXTRA, division)
+        }
+        rows = world.table("item_extra_field", division)
+        assert {(r["item_id"], r["number"]): r["value"] for r in rows} == wanted
+        assert len(rows) == len(wanted)
+
+
+@pytest.mark.parametrize("round_pages", [None, 1])
+def test_extra_fields_of_all_items_are_read_in_one_chain(
+    make_world: MakeWorld, round_pages: int | None
+) -> None:
+    """API 12.10: ``modified`` is sent, ``itemId`` is not, and no parent is needed."""
+    world = make_world(companies=1, page_size=2)
+    world.box.state.settings.paged_reads = True
+    with world.watch() as calls:
+        outcome = world.sync("item_extra_field", round_pages=round_pages)
+
+    assert outcome.exit_code == 0
+    queries = [call.query for call in calls.to(EXTRA)]
+    assert {query["modified"] for query in queries} == {"datetime'1970-01-01T00:00:00'"}
+    assert not any("itemId" in query for query in queries)
+    assert len(queries) == len(world.box.rows(EXTRA, world.division)) // 2 + 1
+    assert_extra_fields(world)
+    keys = world.pipeline.default_schema.get_table_columns("item_extra_field")
+    found = {name for name, column in keys.items() if column.get("primary_key")}
+    assert found == {"division", "item_id", "number"}
+    assert "modified" in keys  # of the row, not of the call
+
+
+def drop_extra_fields(world: World) -> None:
+    for row in world.box.rows(EXTRA, world.division):
+        world.box.delete(EXTRA, world.division, (row["ItemID"], row["Number"]))
+
+
+def test_a_company_without_extra_fields_is_an_empty_list_and_not_a_refusal(world: World) -> None:
+    drop_extra_fields(world)
+    for _ in range(6):  # more often than the errors that an endpoint may give within an hour
+        with world.watch() as calls:
+            outcome = world.sync("item_extra_field")
+        assert {r.status for r in outcome.results} == {"complete"}
+        assert outcome.exit_code == 0
+        assert [c.status for c in calls.to(EXTRA, world.other)] == [200]
+    statuses = [c.status for c in world.box.requests if c.path == EXTRA]
+    assert statuses.count(400) == 1  # the next one is an hour later
+
+    world.box.clock.advance(3601)
+    with world.watch() as calls:
+        assert world.sync("item_extra_field").exit_code == 0
+    assert [c.status for c in calls.to(EXTRA, world.division)] == [400]
+    assert not world.table("item_extra_field", world.division)
+    assert_extra_fields(world)
+
+
+def test_rows_go_when_the_last_extra_field_does(world: World) -> None:
+    world.sync("item_extra_field")
+    assert world.table("item_extra_field", world.division)
+    drop_extra_fields(world)
+
+    assert world.sync("item_extra_field").exit_code == 0
+    assert_extra_fields(world)
+
+
+def test_another_refusal_of_extra_fields_stays_one(world: World) -> None:
+    world.sync("item_extra_field")
+    world.box.deny(world.division, EXTRA)
+    outcome = world.sync("item_extra_field")
+
+    status = {r.division: r.status for r in outcome.results}
+    assert status == {world.division: "refused", world.other: "complete"}
+    assert_extra_fields(world)
+
+
+def test_the_sandbox_refuses_extra_fields_without_modified_as_exact_does() -> None:
+    caller = Caller(new_box(companies=1))
+    item = caller.box.rows("logistics/Items", caller.division)[0]["ID"]
+    answer = caller.get(EXTRA, {"itemId": f"guid'{item}'"})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"]["value"] == "Invalid: ItemID or Modified."
 
 
 def test_functions_that_give_a_bare_number_are_kept_as_they_answer(world: World) -> None:

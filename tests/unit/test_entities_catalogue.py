@@ -13,7 +13,10 @@ import pytest
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from exact_source.catalogue import load_catalogue, snake
+from exact_source.catalogue.feeds import deletes_of, plan_feeds
+from tools.catalogue.additions import read_additions, with_additions
 from tools.catalogue.build import build
+from tools.catalogue.decisions import EVIDENCE
 
 LETTERS = set("gsfmihyltbx")
 FULL = Path(__file__).parents[2] / "../shared/catalog/catalog.json"
@@ -85,7 +88,7 @@ def test_every_endpoint_is_read_once_or_has_a_reason() -> None:
     paths = Counter(f.path for e in catalogue.entities.values() for f in e.feeds.values())
     assert max(paths.values()) == 1
     assert not paths.keys() & catalogue.unread.keys()
-    assert len(paths) == 408
+    assert len(paths) == 415
     assert all(catalogue.unread.values())
 
 
@@ -122,7 +125,7 @@ def test_well_known_facts() -> None:
     assert "BankAccounts" in accounts.navigation
     assert "Timestamp" not in accounts.feeds["regular"].columns
     assert catalogue.entities["user_roles_per_division"].any_division
-    assert catalogue.entities["shop_orders"].module == "manufacturing"
+    assert catalogue.entities["shop_orders"].module == "Manufacturing"
     assert (accounts.scope, accounts.module) == ("Crm accounts", None)
     assert catalogue.entities["user_has_rights"].feeds["function"].parameters == {
         "endpoint": ("s", True),
@@ -130,19 +133,128 @@ def test_well_known_facts() -> None:
     }
 
 
+# -- additions of 2026 (API 12.11, 12.12) -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "plain"),
+    [
+        ("sync_sales_entries", 92, "sales_entries"),
+        ("sync_purchase_entries", 87, "purchase_entries"),
+    ],
+)
+def test_feeds_of_headers_and_lines_are_entities_of_their_own(
+    name: str, fields: int, plain: str
+) -> None:
+    entity = catalogue.entities[name]
+    feed = entity.feeds["sync"]
+    assert set(catalogue.entities[plain].feeds) == {"regular"}
+    assert (len(feed.columns), entity.key, feed.cursor) == (fields, ("ID",), "Timestamp")
+    assert {"EntryID", "LineNumber", "Modified"} <= set(feed.columns)
+    assert entity.grain
+    # No code in sync/Deleted is known, so their keys are compared.
+    assert entity.deleted_code is None
+    assert deletes_of(entity, plan_feeds(entity).column) == "keys"
+
+
+def test_new_endpoints_are_entities() -> None:
+    cursors = {
+        name: plan_feeds(catalogue.entities[name]).column
+        for name in (
+            "annual_statements", "bank_statement_uploads", "client_groups", "client_main_groups", "fiscals",
+        )
+    }  # fmt: skip
+    assert cursors == {
+        "annual_statements": "Modified",
+        "bank_statement_uploads": "Modified",
+        "client_groups": None,
+        "client_main_groups": None,
+        "fiscals": "Modified",
+    }
+    for path in ("read/salesinvoice/InvoiceSalesOrderResult", "documents/GetSharePointDocumentUrl"):
+        assert path in catalogue.unread
+
+
+@pytest.mark.parametrize(
+    ("path", "letters"),
+    [
+        ("crm/Accounts", {"ClientGroup": "g", "ClientGroupDescription": "s"}),
+        ("salesinvoice/SalesInvoices", {"InvoiceStatusInformation": "s"}),
+        ("salesentry/SalesEntries", {"InvoiceStatusInformation": "s"}),
+        ("salesorder/SalesOrders", {"ServicePoint": "s"}),
+        ("cashflow/Payments", {"PaymentDateProposal": "t"}),
+        ("documents/Documents", {"CostcenterCode": "s", "CostunitCode": "s", "MarkAsPaid": "b"}),
+    ],
+)
+def test_new_fields_are_columns_of_the_feed_that_has_them(
+    path: str, letters: dict[str, str]
+) -> None:
+    ((entity, feed),) = [
+        (e, f) for e in catalogue.entities.values() for f in e.feeds.values() if f.path == path
+    ]
+    for field, letter in letters.items():
+        assert field in feed.columns
+        assert entity.columns[field].letter == letter
+        others = [f for f in entity.feeds.values() if f is not feed]
+        assert not any(field in other.columns for other in others)
+
+
+def test_every_addition_names_its_source() -> None:
+    additions = read_additions()
+    assert all(a["source"] for kind in ("endpoints", "properties") for a in additions[kind])
+    assert {a["evidence"] for a in additions["functions"]} <= EVIDENCE.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("endpoints", [{"id": "crm/Accounts", "not_read": "known"}]),
+        ("properties", [{"endpoint": "crm/Accounts", "add": {"ID": "Edm.Guid"}}]),
+    ],
+)
+def test_an_addition_that_the_full_catalogue_has_is_refused(name: str, value: Any) -> None:
+    record = {"id": "crm/Accounts", "properties": [{"name": "ID"}]}
+    additions = {"endpoints": [], "properties": [], "functions": []} | {name: value}
+    with pytest.raises(SystemExit):
+        with_additions([record], additions)
+
+
+# -- functions (API 8.2, 12.10) -----------------------------------------------------------------
+
+
+def test_extra_fields_of_items_are_asked_for_by_date_and_not_by_item() -> None:
+    entity = catalogue.entities["item_extra_field"]
+    feed = entity.feeds["function"]
+    assert entity.key == ("ItemID", "Number")
+    assert (feed.parameters, feed.fixed) == ({}, {"modified": ("t", "1970-01-01T00:00:00")})
+    assert feed.empty_refusal == "Invalid: ItemID or Modified."
+
+
+def test_every_function_says_where_its_parameters_are_known_from() -> None:
+    for entity in catalogue.entities.values():
+        for kind, feed in entity.feeds.items():
+            assert bool(feed.evidence) == (kind == "function")
+            assert set(feed.evidence) <= EVIDENCE.keys()
+            if feed.parameters or feed.fixed:
+                assert set(feed.evidence) & {"reference", "connector", "client", "forum"}
+            assert feed.unknown_parameters == (feed.evidence == ("none",))
+
+
 def test_all_427_current_endpoints_are_accounted_for(full: Any) -> None:
     current = {r["id"] for r in full if r["status"] == "current"}
     read = {f.path for e in catalogue.entities.values() for f in e.feeds.values()}
     assert len(current) == 427
     assert current - read - catalogue.unread.keys() == set()
-    assert read | catalogue.unread.keys() == {r["id"] for r in full}
+    added = {new["id"] for new in read_additions()["endpoints"]}
+    assert read | catalogue.unread.keys() == {r["id"] for r in full} | added
+    assert added.isdisjoint(r["id"] for r in full)
     refused = {catalogue.unread[path] for path in current - read}
     assert refused == {"cannot be read (no GET)"}
 
 
 def test_every_scalar_property_of_a_read_endpoint_is_a_column_of_its_feed(full: Any) -> None:
     feeds = {f.path: f for e in catalogue.entities.values() for f in e.feeds.values()}
-    for record in full:
+    for record in with_additions(full, read_additions()):
         if record["id"] in feeds:
             scalars = {p["name"] for p in record["properties"] if p["kind"] == "scalar"}
             assert scalars == set(feeds[record["id"]].columns), record["id"]

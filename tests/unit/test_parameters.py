@@ -1,4 +1,4 @@
-"""Which values the parameters of functions get."""
+"""Values of the parameters of functions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ import pytest
 
 from exact_source.catalogue import load_catalogue
 from exact_source.catalogue.parameters import (
+    OWN_USE,
+    UNKNOWN,
     all_sources,
     check_parameters,
     combinations,
     count_combinations,
+    fixed_query,
+    means_empty,
     parents_of,
     reason_not_read,
+    sends_parameters,
     sources_of,
 )
 from exact_source.errors import ConfigurationError
@@ -44,7 +49,7 @@ def values(
 
 
 def test_every_parameter_of_a_function_that_is_read_has_a_source() -> None:
-    assert len(FUNCTIONS) == 50
+    assert len(FUNCTIONS) == 49
     for entity, feed in FUNCTIONS:
         sources = sources_of(entity, feed)
         assert list(sources) == list(feed.parameters)
@@ -65,9 +70,36 @@ def test_parents_are_entities_that_are_read_and_have_the_column() -> None:
 def test_what_is_not_read_has_its_reason() -> None:
     reasons = {n: reason_not_read(e) for n, e in catalogue.entities.items() if reason_not_read(e)}
     assert len(reasons) == 11
-    assert "documented nowhere" in str(reasons["sales_item_price"])
-    assert "by this source itself" in str(reasons["user_has_rights"])
-    assert "start_by=timestamp" in str(reasons["sync_timestamp"])
+    assert {n for n, reason in reasons.items() if reason != UNKNOWN} == OWN_USE.keys()
+    assert "sales_item_price" in reasons
+
+
+def test_a_fixed_parameter_is_sent_without_any_value_and_needs_no_parent() -> None:
+    entity = catalogue.entities["item_extra_field"]
+    feed = entity.feeds["function"]
+    assert sends_parameters(feed)
+    assert fixed_query(feed) == {"modified": "datetime'1970-01-01T00:00:00'"}
+    assert sources_of(entity, feed) == {}
+    assert values("item_extra_field", {}, {}) == [()]
+    assert not sends_parameters(catalogue.entities["receivables_list"].feeds["function"])
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words", "empty"),
+    [
+        ("item_extra_field", 400, "Invalid: ItemID or Modified.", True),
+        ("item_extra_field", 403, "Invalid: ItemID or Modified.", False),
+        ("item_extra_field", 400, "Bad Request - Error in query syntax.", False),
+        ("item_extra_field", 400, "", False),
+        ("receivables_list", 400, "Invalid: ItemID or Modified.", False),
+        ("receivables_list", 400, "", False),
+    ],
+)
+def test_one_refusal_means_that_there_are_no_rows(
+    name: str, status: int, words: str, empty: bool
+) -> None:
+    feed = catalogue.entities[name].feeds["function"]
+    assert means_empty(feed, status, words) == empty
 
 
 def test_a_parameter_takes_the_keys_of_its_parent() -> None:

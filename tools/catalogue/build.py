@@ -1,10 +1,11 @@
-"""Makes ``catalogue.json``, the data that ships with the package, from the full API catalogue.
+"""Writes ``catalogue.json``, which ships with the package, from the full API catalogue.
 
     python -m tools.catalogue.build PATH/TO/catalog.json
 
-The full catalogue (462 endpoints, 11,975 properties) says what Exact documents; this script decides
-how each endpoint is read: which of them are feeds of one entity, its table name, key and money
-columns. Every decision that the names do not force stands in ``decisions.py``.
+The full catalogue (462 endpoints, 11,975 properties) lists what Exact documented until December 2025.
+``additions.json`` holds what is newer, and corrections. This script decides how each endpoint is read: which
+endpoints are feeds of one entity, and the table name, key and money columns of that entity. Decisions that do
+not follow from the names are in ``decisions.py``.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from typing import Any
 
 from exact_source.catalogue.naming import snake
 from exact_source.catalogue.types import TYPES, column_type
+from tools.catalogue.additions import read_additions, with_additions
 from tools.catalogue.decisions import (
     ANY_DIVISION,
+    CONFIRMED,
     CORE,
     MANDATORY_FILTER,
     MODULES,
@@ -27,6 +30,7 @@ from tools.catalogue.decisions import (
     NOT_TWINS,
     ONCE,
     OTHER_GRAIN,
+    PARAMETER_SOURCES,
     SYNC_TIMESTAMP,
     TOMBSTONES_TOO,
 )
@@ -35,7 +39,7 @@ Record = dict[str, Any]
 
 
 def feed_kind(record: Record) -> str:
-    """Which of ``regular bulk sync function`` an endpoint is."""
+    """The kind of feed: ``regular``, ``bulk``, ``sync`` or ``function``."""
     path: str = record["id"]
     if path.startswith(("sync/", "bulk/")):
         return path.split("/", 1)[0]
@@ -45,7 +49,7 @@ def feed_kind(record: Record) -> str:
 
 
 def group(records: list[Record]) -> list[list[Record]]:
-    """Endpoints whose rows are the same: last part, key and grain agree; the plain one first."""
+    """Groups of endpoints with the same rows: last part, key and grain agree. The plain one comes first."""
     groups: dict[str, list[Record]] = {}
     for record in sorted(
         records, key=lambda r: ("regular", "bulk", "sync", "function").index(feed_kind(r))
@@ -61,7 +65,7 @@ def group(records: list[Record]) -> list[list[Record]]:
 
 
 def twin_paths(record: Record) -> list[str]:
-    """Paths of the endpoints that the full catalogue calls twins and that carry the same name."""
+    """Paths of the twins in the full catalogue whose last part is the same."""
     last = record["id"].rsplit("/", 1)[-1]
     twins = [v["uri"] for side in ("base", "bulk") for v in record["variants"][side]]
     paths = [uri.removeprefix("/api/v1/").removeprefix("{division}/") for uri in twins]
@@ -71,7 +75,7 @@ def twin_paths(record: Record) -> list[str]:
 
 
 def record_key(record: Record) -> list[str]:
-    """The columns that identify a row within its division."""
+    """Fields that identify a row within its division."""
     if feed_kind(record) == "sync":
         return [record["record_id"]] if record["record_id"] else ["Timestamp"]
     return [k["name"] for k in record["keys"]] or (
@@ -80,7 +84,7 @@ def record_key(record: Record) -> list[str]:
 
 
 def endpoint(record: Record) -> Record:
-    """What the client and the sandbox must know of one endpoint; absent means the default."""
+    """One feed of ``catalogue.json``; a member that is absent has its default."""
     path, kind = record["id"], feed_kind(record)
     names = {p["name"] for p in record["properties"]}
     modified = "Modified" in names and {
@@ -100,10 +104,7 @@ def endpoint(record: Record) -> Record:
         "mandatory_filter": MANDATORY_FILTER.get(path),
         "mandatory_select": record["select_mandatory"] or (kind == "bulk"),
         "no_star": kind == "sync" and path.removeprefix("sync/") in NO_STAR,
-        "parameters": {
-            p["name"]: [TYPES[p["edm_type"]], p["required"]] for p in record["query_parameters"]
-        },
-        "unknown_parameters": record["query_parameters_status"] == "unknown",
+        **parameters(record),
         "start_date": kind == "sync" and path.rsplit("/", 1)[-1] in SYNC_TIMESTAMP,
         "beta": record["beta"],
         "no_division": not record["division_scoped"],
@@ -111,8 +112,36 @@ def endpoint(record: Record) -> Record:
     return out | {name: value for name, value in optional.items() if value}
 
 
+def parameters(record: Record) -> Record:
+    """How a function is called, and where that is known from; empty for other endpoints."""
+    if feed_kind(record) != "function":
+        return {}
+    fixed = record.get("fixed_parameters", {})
+    optional = record.get("optional_parameters", {})
+    return {
+        "parameters": {
+            p["name"]: [TYPES[p["edm_type"]], p["required"]] for p in record["query_parameters"]
+        },
+        "fixed": {name: [TYPES[edm], value] for name, (edm, value) in fixed.items()},
+        "optional": {name: TYPES[edm] for name, edm in optional.items()},
+        "empty": record.get("empty_refusal"),
+        "unknown_parameters": record["query_parameters_status"] == "unknown",
+        "evidence": evidence(record),
+    }
+
+
+def evidence(record: Record) -> list[str]:
+    """Where the parameters of a function are known from: names in ``EVIDENCE``."""
+    if "evidence" in record:
+        return [record["evidence"]]
+    found = [p["source"] for p in record["query_parameters"]] or [record["query_parameters_status"]]
+    source = "report" if record["kind"] == "report" else found[0]
+    confirmed = CONFIRMED.get(record["id"])
+    return [PARAMETER_SOURCES[source], *([confirmed] if confirmed else [])]
+
+
 def entity(records: list[Record]) -> Record:
-    """One entity with its feeds; ``columns`` is the union, ``without`` is what a feed lacks."""
+    """One entity. ``columns`` is the union of its feeds' fields; ``without`` lists what a feed lacks."""
     base = records[0]
     columns: dict[str, str] = {}
     for record in records:
@@ -149,19 +178,19 @@ def entity(records: list[Record]) -> Record:
 
 
 def module_of(records: list[Record]) -> str | None:
-    """What a company needs to have such rows; ``None`` where nothing is documented."""
+    """The packages of Exact Online that have such rows; ``None`` where nothing is known."""
     found = (m for start, m in MODULES.items() for r in records if r["id"].startswith(start))
     return next(found, None)
 
 
 def navigation(records: list[Record]) -> list[str]:
-    """Fields that hold other rows: links to them (``__deferred``) unless they are expanded."""
+    """Navigation fields: links to other rows (``__deferred``), or the rows themselves if expanded."""
     names = (p["name"] for r in records for p in r["properties"] if p["kind"] != "scalar")
     return list(dict.fromkeys(names))
 
 
 def name_of(records: list[Record], taken: Counter[str]) -> str:
-    """Table name: the endpoint's last part, the service in front where two entities share it."""
+    """Table name: the last part of the path, after the service if two entities share that part."""
     base = records[0]["id"]
     if base in NAMES:
         return NAMES[base]
@@ -171,7 +200,9 @@ def name_of(records: list[Record], taken: Counter[str]) -> str:
 
 
 def reason_not_read(record: Record) -> str | None:
-    """Why an endpoint of the full catalogue is no resource; ``None`` if it is one."""
+    """Why an endpoint is not a resource; ``None`` if it is one."""
+    if record.get("not_read"):
+        return str(record["not_read"])
     if not record["readable"]:
         return "cannot be read (no GET)"
     if record["status"] == "undocumented_live_metadata":
@@ -182,7 +213,12 @@ def reason_not_read(record: Record) -> str | None:
 
 
 def build(records: list[Record]) -> Record:
-    """The whole shipped catalogue."""
+    """The contents of ``catalogue.json``, from the records of the full catalogue.
+
+    Raises:
+        SystemExit: If two entities get the same name, or an addition is out of date.
+    """
+    records = with_additions(records, read_additions())
     readable = [r for r in records if reason_not_read(r) is None]
     groups = group(readable)
     taken = Counter(snake(g[0]["id"].rsplit("/", 1)[-1]) for g in groups if g[0]["id"] not in NAMES)
@@ -202,7 +238,7 @@ def build(records: list[Record]) -> Record:
 
 
 def main() -> None:
-    """Read the full catalogue named on the command line, write ``catalogue.json``."""
+    """Read the full catalogue that the command line names, and write ``catalogue.json``."""
     catalogue = build(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     target = Path(__file__).parents[2] / "exact_source" / "catalogue" / "catalogue.json"
     lines = ",\n".join(

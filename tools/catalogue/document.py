@@ -2,7 +2,7 @@
 
     python -m tools.catalogue.document
 
-A test fails if the files that are committed are not the ones that this makes.
+A test fails if the committed files differ from the output of this script.
 """
 
 from __future__ import annotations
@@ -10,6 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from string import Template
+from typing import Any
+
+import pyarrow as pa
+from dlt.common.destination import Destination
+from dlt.destinations import bigquery, duckdb, postgres
 
 from exact_source.catalogue.catalogue import Catalogue, Entity, Feed, read_catalogue
 from exact_source.catalogue.feeds import (
@@ -20,7 +25,17 @@ from exact_source.catalogue.feeds import (
     starts_by_version,
 )
 from exact_source.catalogue.naming import snake
-from exact_source.catalogue.parameters import Source, all_sources, reason_not_read, sources_of
+from exact_source.catalogue.parameters import (
+    Source,
+    all_sources,
+    fixed_query,
+    reason_not_read,
+    sources_of,
+)
+from exact_source.catalogue.types import TYPES
+from exact_source.loading.tables import column_hint
+from exact_source.odata.columns import KEPT
+from tools.catalogue.decisions import EVIDENCE
 
 PAGE = Path(__file__).parents[2] / "docs" / "entities.md"
 TEXT = Path(__file__).with_name("document.md")
@@ -29,6 +44,14 @@ HEAD = (
     "Endpoint", "Table", "Read by `auto`", "Rows a call", "Cursor", "Key", "Deletes",
     "Asked with", "Needs",
 )  # fmt: skip
+
+DESTINATIONS: tuple[Destination[Any, Any], ...] = (duckdb(), postgres(), bigquery())
+# Exact's types in the order of the page. "Edm.Double" stands for two: amounts are decimals.
+EDM = {
+    **{edm: letter for edm, letter in TYPES.items() if letter != "x"},
+    "Edm.Double (amount)": "m",
+    "Edm.Binary": "x",
+}
 
 DEFAULTS = {
     "years": "this year and the one before",
@@ -62,6 +85,10 @@ def render(catalogue: Catalogue) -> str:
         **_by_start_date(read),
         versions=_by_version(read),
         settings="\n".join(_settings(catalogue)),
+        evidence="\n".join(_evidence(catalogue)),
+        sources="\n".join(f"- *{name}*: {text}." for name, text in EVIDENCE.items()),
+        modules="\n".join(_modules(read)),
+        types="\n".join(_types()),
     )
     reasons = ((f"`{path}`", reason) for path, reason in unread.items())
     return "\n".join(
@@ -84,7 +111,7 @@ def _lacking(entities: Iterable[Entity]) -> Iterator[str]:
 
 
 def _by_start_date(entities: Iterable[Entity]) -> dict[str, str]:
-    """How ``start_date`` limits entities -> their names, those of functions left out."""
+    """How ``start_date`` limits an entity -> names of the entities, without functions."""
     names: dict[str, list[str]] = {}
     for entity in entities:
         if "function" not in entity.feeds:
@@ -94,7 +121,7 @@ def _by_start_date(entities: Iterable[Entity]) -> dict[str, str]:
 
 
 def _by_version(entities: Iterable[Entity]) -> str:
-    """Entities that a first read may begin at a version of, as ``auto`` reads them."""
+    """Entities whose first read may begin at a row version, as ``auto`` reads them."""
     return ", ".join(f"`{e.name}`" for e in entities if starts_by_version(plan_feeds(e)))
 
 
@@ -110,6 +137,40 @@ def _settings(catalogue: Catalogue) -> Iterator[str]:
     for setting in dict.fromkeys(source.setting for source in all_sources()):
         fed = DEFAULTS.get(setting) or f"every {' or '.join(sorted(parents[setting]))}"
         yield f"| `{setting}` | {', '.join(sorted(names[setting]))} | {fed} |"
+
+
+def _evidence(catalogue: Catalogue) -> Iterator[str]:
+    """A row for each function: its parameters, and where they are known from."""
+    feeds = [f for e in catalogue.entities.values() for f in e.feeds.values()]
+    for feed in sorted(feeds, key=lambda feed: feed.path):
+        if feed.kind == "function":
+            sent = [f"`{name}={value}`" for name, value in fixed_query(feed).items()]
+            sent += [f"`{name}`" for name in feed.parameters]
+            unknown = "not known" if feed.unknown_parameters else "none"
+            yield f"| `{feed.path}` | {', '.join(sent) or unknown} | {', '.join(feed.evidence)} |"
+
+
+def _modules(entities: Iterable[Entity]) -> Iterator[str]:
+    """A row for each package or set of packages: the entities that need it."""
+    names: dict[str, list[str]] = {}
+    for entity in entities:
+        if entity.module:
+            names.setdefault(entity.module, []).append(f"`{entity.name}`")
+    yield from (f"| {module} | {', '.join(found)} |" for module, found in sorted(names.items()))
+
+
+def _types() -> Iterator[str]:
+    """A row for each type of Exact: its Arrow type, and the type of a column in three databases."""
+    for text, letter in EDM.items():
+        name, space, remark = text.partition(" ")
+        types = [str(KEPT[letter]), *(sql_type(d, KEPT[letter]) for d in DESTINATIONS)]
+        yield f"| `{name}`{space}{remark} | {' | '.join(f'`{one}`' for one in types)} |"
+
+
+def sql_type(destination: Destination[Any, Any], kind: pa.DataType) -> str:
+    """The type that a column of an Arrow type has in a destination of dlt."""
+    mapper = destination.capabilities().get_type_mapper()
+    return mapper.to_destination_type(column_hint(pa.field("column", kind)), {"name": "table"})
 
 
 def _services(entities: Iterable[Entity]) -> Iterator[str]:
@@ -138,7 +199,7 @@ def _rows(entity: Entity) -> Iterator[tuple[str, ...]]:
 
 
 def needs_of(entity: Entity) -> str:
-    """The scope that the app needs, and the module that the company needs where that is documented."""
+    """The scope that the app needs, and the packages that have the entity, as far as they are known."""
     module = f"module: {entity.module}" if entity.module else ""
     return "; ".join(filter(None, (entity.scope, module)))
 

@@ -46,6 +46,8 @@ class Endpoint:
         filterable: Columns that ``$filter`` may name; ``None`` for all.
         mandatory_filter: ``$filter`` has to name one of these, if there are any (API 2.5).
         parameters: Type letter and whether it is required, by name, of a function (API 8.2).
+        empty_refusal: Text of the 400 in place of an empty list, and where a needed parameter is
+            missing (API 12.10); empty if the endpoint has none.
         has_sync_sibling: Whether a sync feed shows the same things; these demand a filter (API 2.5).
     """
 
@@ -59,6 +61,7 @@ class Endpoint:
     mandatory_filter: tuple[str, ...] = ()
     no_star: bool = False
     parameters: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
+    empty_refusal: str = ""
     start_date: bool = False
     no_division: bool = False
     has_sync_sibling: bool = False
@@ -182,7 +185,6 @@ def _entity(name: str, body: Mapping[str, Any]) -> Entity:
 def _endpoints(name: str, body: Mapping[str, Any]) -> Iterator[Endpoint]:
     for kind, feed in body["feeds"].items():
         without = set(feed.get("without", ()))
-        parameters = feed.get("parameters", {})
         allowed = feed.get("filter")
         yield Endpoint(
             path=feed["path"],
@@ -194,7 +196,17 @@ def _endpoints(name: str, body: Mapping[str, Any]) -> Iterator[Endpoint]:
             filterable=None if allowed is None else frozenset(allowed),
             mandatory_filter=tuple(feed.get("mandatory_filter", ())),
             no_star=feed.get("no_star", False),
-            parameters={p: (t, bool(required)) for p, (t, required) in parameters.items()},
+            parameters=_parameters(feed),
+            empty_refusal=feed.get("empty", ""),
             start_date=feed.get("start_date", False),
             no_division=feed.get("no_division", False),
         )
+
+
+def _parameters(feed: Mapping[str, Any]) -> dict[str, tuple[str, bool]]:
+    """All parameters of a function, those that this project sends and those that it does not."""
+    asked = {
+        name: (t, bool(required)) for name, (t, required) in feed.get("parameters", {}).items()
+    }
+    fixed = {name: (t, False) for name, (t, _) in feed.get("fixed", {}).items()}
+    return asked | fixed | {name: (t, False) for name, t in feed.get("optional", {}).items()}

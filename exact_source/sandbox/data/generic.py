@@ -139,7 +139,7 @@ class GenericRows:
 
     def _guid(self, column: str, number: int) -> str:
         keys = self._known.get(FOREIGN_KEYS.get(column, ""), ())
-        if keys and column not in self._entity.key:
+        if keys and (column,) != self._entity.key:
             return keys[number % len(keys)]
         return guid(self._random)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..http.errors import bad_request
 from ..http.webhooks import SUBSCRIPTIONS
 from ..state import State
 from .catalogue import Endpoint, Row
@@ -29,13 +30,21 @@ PARAMETER_COLUMNS = {
 def table_of(
     state: State, division: int, endpoint: Endpoint, parameters: Mapping[str, Any] | None = None
 ) -> Table:
-    """The rows behind an endpoint, before any ``$filter``; without parameters, all of them."""
+    """The rows behind an endpoint, before any ``$filter``; without parameters, all of them.
+
+    Raises:
+        RefusedError: If the endpoint refuses instead of answering with an empty list (API 12.10).
+    """
     report = REPORTS.get(endpoint.entity)
     if report is not None:
         return Table(endpoint.key, report(state, division, dict(parameters or {})))
     if endpoint.entity == "deleted":
         state.store.forget_old_tombstones(division)
-    return state.store.table(division, endpoint.entity)
+    table = state.store.table(division, endpoint.entity)
+    is_call = endpoint.empty_refusal and parameters is not None
+    if is_call and ("modified" not in (parameters or ()) or not table.rows):
+        raise bad_request(endpoint.empty_refusal)
+    return table
 
 
 def row_tests(
@@ -58,12 +67,18 @@ def parameter_tests(
         return ()
     tests = []
     for name, value in parameters.items():
+        if name == "modified":
+            tests.append(_at_least("Modified", value))
         column = next((c for c in PARAMETER_COLUMNS.get(name, ()) if c in endpoint.columns), None)
         if column is not None:
             tests.append(_equals(column, value))
         elif name in PARAMETER_COLUMNS:
             tests.append(_equals(f"__{name}", value))
     return tuple(tests)
+
+
+def _at_least(column: str, value: Any) -> Callable[[Row], bool]:
+    return lambda row: row[column] >= value
 
 
 def _equals(column: str, value: Any) -> Callable[[Row], bool]:
