@@ -1,4 +1,4 @@
-"""What tables and columns hold, in words, and which columns point at the key of another table."""
+"""Descriptions of tables and columns, and the references from columns to keys of other tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from .catalogue import Entity, load_catalogue
 
-# Endings of columns that tell more of another column, and how.
+# Ending of a column that describes another column -> how its description begins.
 ENDINGS = {
     "_code": "Code",
     "_description": "Description",
@@ -24,12 +24,12 @@ ENDINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A column that holds the key of a row of another table, of the same division.
+    """A column with the key of a row of another table, in the same division.
 
     Attributes:
-        column: Of the table itself.
-        table: That it points at.
-        key: Column there.
+        column: Column of the referring table.
+        table: Table that it refers to.
+        key: Key column of that table.
     """
 
     column: str
@@ -44,7 +44,7 @@ def load_descriptions() -> Mapping[str, Any]:
 
 
 def describe_table(name: str) -> str | None:
-    """What a row of a table is, in words of this source, or else what the catalogue warns of."""
+    """Description of a table; without one, the catalogue's remark on the grain of its rows."""
     if (text := load_descriptions()["tables"].get(name)) is not None:
         return str(text)
     entity = load_catalogue().entities.get(name)
@@ -52,7 +52,7 @@ def describe_table(name: str) -> str | None:
 
 
 def describe_columns(table: str, columns: Iterable[str]) -> dict[str, str]:
-    """Column -> what it holds and what it points at; columns that nothing is known of are left out."""
+    """Column -> description, for the columns that have one."""
     if table not in load_descriptions()["tables"]:
         return {}
     names = list(columns)
@@ -79,7 +79,7 @@ def _matching(texts: Mapping[str, str], column: str) -> str | None:
 
 
 def _by_ending(column: str, columns: Iterable[str]) -> str | None:
-    """``gl_account_code`` says more of ``gl_account``, if there is such a column."""
+    """Description of a column such as ``gl_account_code`` by the column that it belongs to."""
     for ending, word in ENDINGS.items():
         base = column.removesuffix(ending)
         of = next((c for c in (base, f"{base}_id", f"{base}_code") if c in columns), column)
@@ -88,19 +88,19 @@ def _by_ending(column: str, columns: Iterable[str]) -> str | None:
     return None
 
 
-# Columns that this source adds.
+# Columns that the source adds.
 OWN = {
-    "_synced_at": "When the row was read: a real instant, UTC.",
-    "_deleted_at": "Since when the row is known to be gone; null: it is there.",
-    "_extra": "What Exact sent and no column holds: a JSON object.",
-    "_row": "Position of the row in the answer.",
-    "created_utc": "When the row was made, as a real instant.",
-    "modified_utc": "When the row was last changed, as a real instant.",
+    "_synced_at": "Time at which the row was read, in UTC.",
+    "_deleted_at": "Time at which the row was found to be deleted; null: it exists.",
+    "_extra": "Values that Exact sent and that fit no column: a JSON object.",
+    "_row": "Position of the row in the reply.",
+    "created_utc": "Time at which the row was made, in UTC.",
+    "modified_utc": "Time of the last change of the row, in UTC.",
 }
 
 
 def references_of(entity: Entity) -> list[Reference]:
-    """The columns of an entity that hold keys of other tables; the one that matters most first."""
+    """The references of an entity, the most important first."""
     known: Mapping[str, Any] = load_descriptions()["references"]
     common = {name: target for name, target in known.items() if isinstance(target, str)}
     targets = common | known.get(entity.name, {})

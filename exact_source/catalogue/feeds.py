@@ -1,4 +1,4 @@
-"""Which feed reads an entity: the cheapest whose rows are the same rows."""
+"""The choice of feeds for an entity: the cheapest feed with the same rows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Plan:
 
     Attributes:
         full: Feed that reads all rows.
-        increment: Feed that reads what changed; ``None``: all rows are read each time.
-        column: Field that carries the cursor; ``None`` without ``increment``.
-        fields: Fields to select, the same for both feeds, so that no row changes shape.
+        increment: Feed that reads changes; ``None`` if all rows are read each time.
+        column: Cursor field; ``None`` without ``increment``.
+        fields: Selected fields, the same for both feeds, so that no row changes shape.
     """
 
     full: Feed
@@ -30,7 +30,7 @@ class Plan:
 
     @property
     def label(self) -> str:
-        """For people: ``sync``, ``bulk + regular``."""
+        """The feeds in words: ``sync``, ``bulk + regular``."""
         if self.increment is None:
             return f"{self.full.kind}, in full"
         if self.increment.kind == self.full.kind:
@@ -39,35 +39,35 @@ class Plan:
 
     @property
     def withdrawn(self) -> tuple[str, ...]:
-        """Fields that its feeds served once, as an overlay says."""
+        """Fields that Exact has withdrawn from its feeds, according to an overlay."""
         increment = self.increment.withdrawn if self.increment else ()
         return tuple(dict.fromkeys([*self.full.withdrawn, *increment]))
 
 
 def check_route(route: Route, known: Sequence[str]) -> None:
-    """Refuse what is no route.
+    """Refuse an unknown route.
 
     Raises:
-        ConfigurationError: If a route or an entity's name in it is unknown.
+        ConfigurationError: If a route is unknown, or an entity name in it.
     """
     routes = {"": route} if isinstance(route, str) else dict(route)
     for name, one in routes.items():
         if name and name not in known:
             raise ConfigurationError(
-                f"route names {name!r}, which is no entity; see `exact-source entities`"
+                f"route names {name!r}, which is not an entity; see `exact-source entities`"
             )
         if one not in ROUTES:
             raise ConfigurationError(f"route {one!r} is unknown; use one of {' '.join(ROUTES)}")
 
 
 def plan_feeds(entity: Entity, route: Route = "auto") -> Plan:
-    """The feeds of one entity.
+    """The feeds that an entity is read by.
 
-    A route for the whole source is a preference: entities without that feed go by ``auto``. A route
-    for one entity is an order.
+    A route for the whole source is a preference: entities without that feed take ``auto``. A route for
+    one entity is binding.
 
     Raises:
-        ConfigurationError: If the entity has no such feed.
+        ConfigurationError: If the entity has no feed of the route that is given for it.
     """
     wanted = route if isinstance(route, str) else route.get(entity.name, "auto")
     if wanted in entity.feeds:
@@ -86,8 +86,8 @@ def _cheapest(entity: Entity) -> Plan:
     if bulk is None or bulk.cursor:
         return _single(bulk or regular or feeds["function"])
     if regular is not None and regular.cursor:
-        # Modified cannot be filtered on this bulk feed (API 3.6): all rows by bulk, changes by 60.
-        # Only in what both have: a row must not lose a column with the change that it came by.
+        # This bulk feed cannot filter by Modified (API 3.6): all rows come by bulk, changes by 60. Only
+        # fields of both feeds are read, because a changed row must not lose a column.
         fields = tuple(name for name in _fields(bulk) if name in regular.columns)
         return Plan(full=bulk, increment=regular, column=regular.cursor, fields=fields)
     return _single(bulk)
@@ -107,11 +107,11 @@ def _fields(feed: Feed) -> tuple[str, ...]:
 
 
 def deletes_of(entity: Entity, cursor: str | None) -> str:
-    """How it becomes known that rows are gone: ``tombstones``, ``full pass``, ``keys`` or ``never``.
+    """How deleted rows are found: ``tombstones``, ``full pass``, ``keys`` or ``never``.
 
     Args:
-        entity: Whose rows.
-        cursor: Field by which changes are asked for; ``None`` if all rows are read each time.
+        entity: Entity of the rows.
+        cursor: Field that changes are filtered by; ``None`` if all rows are read each time.
     """
     if entity.name == "deleted":
         return "never"
@@ -123,32 +123,32 @@ def deletes_of(entity: Entity, cursor: str | None) -> str:
 def start_date_of(entity: Entity, plan: Plan) -> str:
     """How ``start_date`` limits the rows of an entity.
 
-    Only what changed before it may be left out. Other dates than ``Modified`` do not tell that: a
-    row that was made or booked years ago (``Created``, ``EntryDate``) may have changed yesterday, and
-    left out by such a date it would never arrive. So without ``Modified`` all rows are loaded.
+    Only rows that did not change since may be left out, and only ``Modified`` says that. A row that was
+    made or booked years ago (``Created``, ``EntryDate``) may have changed yesterday, and would never
+    arrive. So without ``Modified`` all rows are loaded.
 
     Returns:
-        ``filter``: only rows since then are asked for; ``dropped``: all rows are read once, because the
-        order of row versions is not that of ``Modified`` (API 4.3), and older ones are not loaded;
+        ``filter``: only rows since the date are requested. ``dropped``: all rows are read once, because
+        the order of row versions is not that of ``Modified`` (API 4.3), and older ones are not loaded.
         ``none``: all rows are read and loaded.
     """
     if entity.division_from or entity.name == "deleted":
-        return "none"  # short lists, read whole for the whole run
+        return "none"  # short lists, read in full once a run
     if plan.full.cursor == "Modified":
         return "filter"
     return "dropped" if "Modified" in plan.fields else "none"
 
 
 def starts_by_version(plan: Plan) -> bool:
-    """Whether a first read from a ``start_date`` may begin at a row version (API 4.3).
+    """Whether a first read with a ``start_date`` may begin at a row version (API 4.3).
 
-    Only where older rows among those that follow can be told by their ``Modified``.
+    Older rows that follow must be recognizable by their ``Modified``.
     """
     return plan.full.start_date and "Modified" in plan.fields
 
 
 _NO_GUID = "guid'00000000-0000-0000-0000-000000000000'"
-# Filters that every row passes, the surest first. Keys come before numbers, which may be null.
+# Filters that every row passes, the most certain first. Keys come before numbers, which may be null.
 _TRUE_FOR_ALL = {
     "Modified": "Modified ge datetime'1900-01-01T00:00:00'",
     "Created": "Created ge datetime'1900-01-01T00:00:00'",
@@ -158,8 +158,8 @@ _TRUE_FOR_ALL = {
     "StockTransactionId": f"StockTransactionId ne {_NO_GUID}",
     "LineNumber": "LineNumber ge 0",
 }
-# These have a sync sibling, so that a filter is demanded (API 2.5), and neither a Modified nor a list
-# of what may be filtered on.
+# Endpoints with a sync sibling, which need a filter (API 2.5), but without Modified and without a list of
+# the fields that it may name.
 _BY_KEY = frozenset(
     {
         "crm/QuotationLines",
@@ -171,10 +171,10 @@ _BY_KEY = frozenset(
 
 
 def harmless_filter(feed: Feed) -> str | None:
-    """A ``$filter`` that lets every row pass; ``None`` where none is demanded or none is sure to work.
+    """A ``$filter`` that every row passes; ``None`` if no filter is needed or none is certain to work.
 
-    Exact demands one on more endpoints than it lists, and perhaps not of every app (API 2.5): a call
-    with a needless filter costs nothing, one without a mandatory filter costs the stream.
+    Exact requires a filter on more endpoints than it lists, but not of every app (API 2.5, 12.2). A
+    needless filter costs nothing; a missing one costs the stream.
     """
     if feed.kind not in {"regular", "bulk"}:
         return None

@@ -1,15 +1,15 @@
-"""What a live company has beyond the shipped catalogue, in a file that the catalogue is read with.
+"""The overlay: a file with what a live company has beyond the shipped catalogue.
 
 ``exact-source entities refresh --write FILE`` writes it. It is used if the setting
 ``sources.exact_online.catalogue_overlay`` names it: as ``SOURCES__EXACT_ONLINE__CATALOGUE_OVERLAY``
-in the environment, or in ``.dlt/config.toml`` of the project, where dlt looks for it, too. A place
-there that is not absolute counts from the project's folder. The form:
+in the environment, or in the project's ``.dlt/config.toml``, where a relative path starts at the project
+folder. Its form:
 
     {"version": 1,
      "columns": {"accounts": {"sync": {"add": {"NewField": "s"}, "drop": ["OldField"]}}},
      "entities": {"new_things": {... a record as in catalogue.json ...}}}
 
-Nothing here imports dlt: the catalogue must load without its seconds.
+Nothing here imports dlt, whose import takes seconds: the catalogue must load fast.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ Records = Mapping[str, Mapping[str, Any]]
 
 
 def overlay_path() -> Path | None:
-    """The overlay that the settings name; ``None`` without one."""
+    """Path of the overlay in the settings; ``None`` if they name none."""
     given = os.environ.get(VARIABLE)
     if given is not None:
         return Path(given).expanduser() if given else None
-    # dlt's own variables, as dlt reads them.
+    # The variables by which dlt finds its configuration.
     project = Path(os.environ.get("DLT_PROJECT_DIR", "."))
     place = _configured(project / os.environ.get("DLT_CONFIG_FOLDER", ".dlt") / "config.toml")
     return project / Path(place).expanduser() if place else None
@@ -47,7 +47,7 @@ def _configured(file: Path) -> str:
     try:
         found: Any = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
-        return ""  # dlt itself says what is wrong with its file
+        return ""  # dlt reports an error in its own file
     for name in SETTING.split("."):
         found = found.get(name, "") if isinstance(found, dict) else ""
     return str(found)
@@ -57,26 +57,26 @@ def read_overlay(path: Path) -> dict[str, Any]:
     """The overlay in a file.
 
     Raises:
-        ConfigurationError: If there is none, or it is of another form.
+        ConfigurationError: If the file cannot be read or has another form.
     """
     try:
         overlay = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{SETTING}: {path} cannot be read: {error.strerror}") from None
     except ValueError:
-        raise ConfigurationError(f"{SETTING}: {path} is no JSON") from None
+        raise ConfigurationError(f"{SETTING}: {path} is not JSON") from None
     if not isinstance(overlay, dict) or overlay.get("version") != VERSION:
         raise ConfigurationError(
-            f"{SETTING}: {path} is no overlay of version {VERSION}; "
+            f"{SETTING}: {path} is not an overlay of version {VERSION}; "
             "make one with `exact-source entities refresh --write FILE`"
         )
     return overlay
 
 
 def apply_overlay(entities: Records, overlay: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The records of the catalogue with an overlay on them.
+    """The records of the catalogue with an overlay applied.
 
-    What the shipped catalogue has come to know since is left as it is shipped.
+    An entity that the shipped catalogue knows by now is not replaced.
 
     Raises:
         ConfigurationError: If the overlay has another form.
@@ -97,7 +97,7 @@ def apply_overlay(entities: Records, overlay: Mapping[str, Any]) -> dict[str, Ma
 
 def _check_record(name: str, record: Mapping[str, Any]) -> None:
     if not is_plain(name):
-        raise ValueError(f"{name!r} is no name of a table")
+        raise ValueError(f"{name!r} is not a plain table name")
     _check_letters(record["columns"])
     _check_names(record["columns"], record["columns"])
     if not record["key"] or not record["service"] or not record["feeds"]:
@@ -151,5 +151,5 @@ def _with_feed_columns(
 
 
 def kept_fields(record: Mapping[str, Any], feed: Mapping[str, Any]) -> frozenset[str]:
-    """Fields that a feed cannot be read without: an overlay does not drop them."""
+    """Fields that a feed needs, and that an overlay therefore does not drop."""
     return frozenset([*record["key"], "Division", feed.get("cursor", "Division")])

@@ -1,11 +1,11 @@
-"""One letter for each type of Exact's fields, as ``catalogue.json`` has them."""
+"""Type letters of ``catalogue.json``, one for each type of Exact's fields."""
 
 from __future__ import annotations
 
 import re
 
-# One letter a type keeps the file small. "m" is an Edm.Double that holds money (API 3.4: no
-# Edm.Decimal exists).
+# One letter for each type keeps the file small. "m" is an Edm.Double that holds an amount: Exact has no
+# Edm.Decimal (API 3.4).
 TYPES = {
     "Edm.Guid": "g", "Edm.String": "s", "Edm.Double": "f", "Edm.Int32": "i", "Edm.Int16": "h",
     "Edm.Byte": "y", "Edm.Int64": "l", "Edm.DateTime": "t", "Edm.Boolean": "b", "Edm.Binary": "x",
