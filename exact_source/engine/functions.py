@@ -117,12 +117,13 @@ class Parents:
 def was_refused_as_empty(run: Run, shape: Shape, division: int, cursor: Cursor) -> bool:
     """Whether the last answer, within the hour, was the refusal that means "no rows".
 
-    Exact counts it as an error (API 2.3), so it is not provoked again for an hour.
+    Exact counts it as an error (API 2.3), so it is not provoked again for an hour. Other errors leave
+    their mark in the cursor: a refusal, or a column that Exact has withdrawn.
     """
     feed, now = shape.plan.full, run.clock.now()
     errors = run.limits.errors(now).get(f"{division} {feed.path}", [])
-    was_answer = not cursor.refused_at and cursor.read_at > run.now() - HOUR_S
-    return feed.empty_refusal != "" and was_answer and bool(errors)
+    is_recent = cursor.read_at > run.now() - HOUR_S and bool(errors)
+    return feed.empty_refusal != "" and is_recent and not (cursor.refused_at or cursor.dropped)
 
 
 def _refrain(result: StreamResult, status: Status, reason: str, code: str = PARENT) -> bool:

@@ -118,7 +118,7 @@ def sandbox_rows(world: World, entity: Entity) -> Iterator[tuple[dict[str, Any],
     """The rows of an entity with what they are asked with."""
     path = plan_feeds(entity).full.path
     endpoint = next(e for e in world.box.state.catalogue if e.path == path)
-    if not endpoint.parameters:
+    if not plan_feeds(entity).full.parameters:
         yield from (({}, row) for row in world.box.rows(path, world.division))
         return
     state, defaults = world.box.state, world.box.state.defaults(world.division)

@@ -640,7 +640,7 @@ def test_keys_of_longer_lists_are_compared_when_it_is_time(world: World) -> None
     assert len(calls.to("financial/Journals", world.division)) == 1
 
 
-@pytest.mark.parametrize("entity", ["journals", "accounts"])
+@pytest.mark.parametrize("entity", ["journals", "accounts", "sync_sales_entries"])
 def test_a_row_that_exact_never_had_is_deleted_by_the_next_sync(world: World, entity: str) -> None:
     world.sync(entity)
     with world.pipeline.sql_client() as client:
