@@ -256,7 +256,7 @@ def content(row: Row) -> Row:
 # Few columns, because most of the time goes into wide rows.
 FIELDS = {
     "ID", "Division", "Timestamp", "Created", "Modified", "Name", "Notes", "Code", "AmountDC",
-    "Quantity", "LineNumber", "Description",
+    "Quantity", "LineNumber", "Description", "InvoiceID",
 }  # fmt: skip
 
 

@@ -1,0 +1,494 @@
+"""Random histories of companies and of those who load them, against the second Exact Online.
+
+A history is made of a seed alone. It keeps a script of what happened, which a failure shows.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from exact_source.engine.result import StreamResult
+from exact_source.errors import ExactError
+from tests.support.bench import Ledger, Stopped, shape_of
+from tests.support.independent.bench import IndependentBench, drop_table, share_rows
+from tests.support.independent.clocks import HostClock
+from tests.support.independent.company import Company
+from tests.support.independent.faults import LINE_FAULTS, PAGE_FAULTS, REFUSALS, STATUS_FAULTS
+from tests.support.independent_server import IndependentServer, Rules
+
+MINUTE_S, HOUR_S, DAY_S = 60.0, 3600.0, 86_400.0
+# Entity -> tables that it shows, and a column to change.
+ENTITIES: dict[str, tuple[tuple[str, ...], str]] = {
+    "accounts": (("accounts",), "Name"),
+    "gl_accounts": (("gl_accounts",), "Description"),
+    "transaction_lines": (("transaction_lines",), "Notes"),
+    "sync_transaction_lines": (("transaction_lines",), "Notes"),
+    "units": (("units",), "Description"),
+    "vat_codes": (("vat_codes",), "Description"),
+    "journals": (("journals",), "Description"),
+    "sales_invoices": (("sales_invoices",), "Description"),
+    "sales_invoice_lines": (("sales_invoice_lines",), "Notes"),
+    "sync_sales_invoices": (("sales_invoices", "sales_invoice_lines"), "Description"),
+}
+COLUMNS = {tables[0]: column for tables, column in ENTITIES.values()}
+WITH_TOMBSTONES = {
+    "accounts", "gl_accounts", "transaction_lines", "sync_transaction_lines", "sync_sales_invoices",
+}  # fmt: skip
+FEEDS_TO_DENY = [
+    "sync/CRM/Accounts", "bulk/CRM/Accounts", "crm/Accounts", "bulk/Financial/TransactionLines",
+    "logistics/Units", "vat/VATCodes", "financial/Journals", "bulk/SalesInvoice/SalesInvoiceLines",
+    "sync/Deleted",
+]  # fmt: skip
+ROUTES = ["auto", "auto", "sync", "bulk", "regular"]
+SEASONS = {
+    "june": datetime(2026, 6, 10, 9, 0, tzinfo=UTC),
+    "october": datetime(2026, 10, 24, 23, 40, tzinfo=UTC),
+    "march": datetime(2026, 3, 29, 0, 10, tzinfo=UTC),
+}
+TWINS = ("old-then-new", "new-then-old")
+# What a history may hold beyond the plain rules. A class that is known to diverge is left out.
+CLASSES = (
+    "clock back", "clock ahead", "clock behind", "two hosts", "second writer", "dropped table",
+    "unequal twins", "recreated in a step", "hostile size",
+)  # fmt: skip
+CHANCE = 0.3  # that a history has a class
+
+
+class History:
+    """One company or two, hosts that load them, and a script of what happened.
+
+    Args:
+        seed: What it is made of.
+        known: Classes that are left out.
+        only: Classes that it has; ``None``: as it comes.
+    """
+
+    def __init__(
+        self, seed: int, *, known: Collection[str] = (), only: Collection[str] | None = None
+    ) -> None:
+        self.rng = random.Random(seed)
+        drawn = {c for c in CLASSES if self.rng.random() < CHANCE}
+        self.classes = (drawn if only is None else set(only)) - set(known)
+        self.tally: Counter[str] = Counter()
+        self.script: list[str] = []
+        self.names = map(str, itertools.count())
+        self.pending: list[Callable[[], None]] = []
+        self.graves: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        self.half_read: dict[int, set[tuple[str, int]]] = {}  # by cursor store
+        self._begin(seed)
+
+    # -- what is there -----------------------------------------------------------------------------
+
+    def _begin(self, seed: int) -> None:
+        rng = self.rng
+        season = rng.choice(["june", "june", "october", "march"])
+        rules = Rules(
+            page=rng.randint(2, 4), large_page=rng.randint(2, 6),
+            sync_by_key=rng.random() < 0.3, bare_top=rng.random() < 0.5,
+            filter_mandatory=rng.random() < 0.3, rights_as_row=rng.random() < 0.5,
+        )  # fmt: skip
+        divisions = [1001, 1002][: rng.choice([1, 1, 2])]
+        self.server = IndependentServer(divisions, start=SEASONS[season], rules=rules)
+        self.server.limits.per_minute = rng.choice([30, 60, 10_000])
+        self.server.limits.per_day = 1_000_000
+        self.server.faults.random = random.Random(seed)
+        self.chosen = sorted(rng.sample(sorted(ENTITIES), rng.randint(1, 3)))
+        self.route = rng.choice(ROUTES)
+        self.deletes = rng.choice(["hard", "hard", "hard", "soft"])
+        self.note(f"begin {season} {rules} {divisions} {self.chosen} {self.route} {self.deletes}")
+        self.note(f"classes {sorted(self.classes)}")
+        self._make_hosts()
+        for company in self.server.companies.values():
+            for entity in self.chosen:
+                for _ in range(6):
+                    self._insert(company, self.table_of(entity))
+        self.sync_well()
+
+    def _make_hosts(self) -> None:
+        error_s = 0.0
+        if "clock ahead" in self.classes:
+            error_s = self.rng.choice([300.0, 3 * HOUR_S, 5 * HOUR_S, DAY_S])
+        elif "clock behind" in self.classes:
+            error_s = -self.rng.choice([300.0, 3 * HOUR_S, DAY_S])
+        ledger = Ledger()
+        self.benches = [self._bench(error_s, ledger)]
+        if "two hosts" in self.classes:
+            self.benches.append(self._bench(error_s + self.rng.choice([-120.0, 120.0]), ledger))
+        if "second writer" in self.classes:
+            self.benches.append(self._bench(error_s, share_rows(ledger)))
+
+    def _bench(self, ahead: float, ledger: Ledger) -> IndependentBench:
+        self.note(f"host {ahead:+.0f} s")
+        return IndependentBench(self.server, HostClock(self.server.clock, ahead), ledger)
+
+    def note(self, text: str) -> None:
+        self.script.append(
+            f"{datetime.fromtimestamp(self.server.clock.now(), UTC):%d %H:%M:%S} {text}"
+        )
+
+    def company(self) -> Company:
+        return self.rng.choice(list(self.server.companies.values()))
+
+    def table_of(self, entity: str) -> str:
+        return self.rng.choice(ENTITIES[entity][0])
+
+    def table(self) -> str:
+        return self.table_of(self.rng.choice(self.chosen))
+
+    def key(self, company: Company, table: str) -> str | None:
+        return self.rng.choice(sorted(company.tables[table]) or [None])
+
+    def pass_time(self, seconds: float) -> None:
+        if seconds > 20 * MINUTE_S:
+            self.commit_all()  # no transaction takes longer
+        self.server.clock.advance(seconds)
+
+    def commit_all(self) -> None:
+        for company in self.server.companies.values():
+            company.commit_all()
+
+    def do(self, change: Callable[[], None]) -> None:
+        """Change now, or in the middle of a sync to come."""
+        if self.rng.random() < 0.4:
+            self.pending.append(change)
+        else:
+            change()
+
+    # -- what happens to a company -----------------------------------------------------------------
+
+    def insert(self) -> None:
+        company, table = self.company(), self.table()
+        self.do(lambda: self._insert(company, table))
+
+    def _insert(self, company: Company, table: str, **more: Any) -> None:
+        self._write_new(company, table, company.insert, more)
+
+    def _write_new(
+        self, company: Company, table: str, insert: Callable[..., str], more: dict[str, Any]
+    ) -> None:
+        name = next(self.names)
+        values: dict[str, Any] = {COLUMNS[table]: name, **more}
+        if table in {"transaction_lines", "sales_invoice_lines"}:
+            values.setdefault("LineNumber", self.rng.choice([1, 2, 1, 2, 0, 9999]))
+            values.setdefault("AmountDC", int(name) / 4)
+        if table == "sales_invoice_lines" and "InvoiceID" not in values:
+            invoice = self.key(company, "sales_invoices")
+            values["InvoiceID"] = invoice or company.insert("sales_invoices", Description=name)
+        key = insert(table, **values)
+        self.note(f"{company.code} insert {table} {key[:8]} {name}")
+        self.server.clock.advance(0.01)
+
+    def update(self) -> None:
+        company, table = self.company(), self.table()
+        self.do(lambda: self._update(company, table))
+
+    def _update(self, company: Company, table: str) -> None:
+        key, name = self.key(company, table), next(self.names)
+        if key is not None:
+            company.update(table, key, **{COLUMNS[table]: name})
+            self.note(f"{company.code} update {table} {key[:8]} {name}")
+            self.server.clock.advance(0.01)
+
+    def delete(self) -> None:
+        company, table = self.company(), self.table()
+        self.do(lambda: self._delete(company, table))
+
+    def _delete(self, company: Company, table: str) -> None:
+        company.commit_all()
+        key = self.key(company, table)
+        if key is not None:
+            self.graves.setdefault((table, company.code), []).append(
+                company.tables[table][key].values
+            )
+            company.delete(table, key)
+            self.note(f"{company.code} delete {table} {key[:8]}")
+            self.server.clock.advance(0.01)
+
+    def come_back(self) -> None:
+        """A row that was deleted is written again with its key."""
+        company, table = self.company(), self.table()
+
+        def change() -> None:
+            graves = self.graves.get((table, company.code))
+            if graves:
+                self._insert(company, table, **graves.pop())
+
+        self.do(change)
+
+    def empty(self) -> None:
+        company, table = self.company(), self.table()
+        for _ in range(len(company.tables[table])):
+            self._delete(company, table)
+
+    def tie(self) -> None:
+        """All rows change within one step of the clock."""
+        company, table = self.company(), self.table()
+        for key in sorted(company.tables[table]):
+            company.update(table, key, **{COLUMNS[table]: next(self.names)})
+        self.note(f"{company.code} tie {table}")
+        self.server.clock.advance(0.01)
+
+    def recreate(self) -> None:
+        """A row goes and comes back, within a step of the clock if that class is in."""
+        company, table = self.company(), self.table()
+
+        def change() -> None:
+            company.commit_all()
+            key = self.key(company, table)
+            if key is None:
+                return
+            if "recreated in a step" not in self.classes:
+                self._delete(company, table)
+                self.server.clock.advance(self.rng.choice([0.02, 60.0]))
+                self._insert(company, table, **self.graves[table, company.code].pop())
+                return
+            company.recreate(table, key, **{COLUMNS[table]: next(self.names)})
+            self.note(f"{company.code} recreate {table} {key[:8]} in a step")
+            self.server.clock.advance(0.01)
+
+        self.do(change)
+
+    def write_late(self) -> None:
+        """A row is written now and seen later."""
+        company, table = self.company(), self.table()
+        writing = company.transaction()
+        self._write_new(company, table, writing.insert, {})
+        self.note(f"{company.code} ... not committed yet")
+        if self.rng.random() < 0.5:
+            self.pending.append(writing.commit)
+
+    def commit_late(self) -> None:
+        self.note("commit all")
+        self.commit_all()
+
+    def others_write(self) -> None:
+        company = self.company()
+        by = self.rng.choice([100, 3000] if company.open else [100, 6000, 1_000_000])
+        self.do(lambda: self._others_write(company, by))
+
+    def _others_write(self, company: Company, by: int) -> None:
+        by = min(by, 3000) if any(c.open for c in self.server.companies.values()) else by
+        company.database.version += by
+
+    def move(self) -> None:
+        company = self.company()
+        start = self.rng.choice([1, 1_000_000, 2**31, 2**53 + 1])
+        company.move(start, keep_deleted=self.rng.random() < 0.5)
+        self.note(f"{company.code} moves to {start}")
+        self.server.clock.advance(5)
+
+    def wait(self) -> None:
+        seconds = self.rng.choice([1.0, 300.0, 900.0, HOUR_S, 5 * HOUR_S, DAY_S])
+        self.pass_time(seconds)
+        self.note(f"after {seconds} s")
+
+    def idle(self) -> None:
+        """A row goes, and nobody asks until Exact has forgotten it."""
+        self._delete(self.company(), self.table())
+        self.pass_time(70 * DAY_S)
+        self.note("after 70 days")
+
+    # -- what happens to those who read ------------------------------------------------------------
+
+    def deny(self) -> None:
+        company, path = self.company(), self.rng.choice(FEEDS_TO_DENY)
+        how = self.rng.choice(["403", "empty"])
+        company.deny(path, how)
+        self.note(f"{company.code} denies {path}: {how}")
+
+    def allow(self) -> None:
+        self.note("all rights, no blocking")
+        for company in self.server.companies.values():
+            company.denied.clear()
+            company.blocking_status = 0
+
+    def block(self) -> None:
+        company = self.company()
+        company.block(self.rng.choice([0, 1]))
+        self.note(f"{company.code} has blocking status {company.blocking_status}")
+
+    def fault(self) -> None:
+        kinds = [*LINE_FAULTS, *STATUS_FAULTS, *REFUSALS, *PAGE_FAULTS]
+        kind, times = self.rng.choice(kinds), self.rng.randint(1, 3)
+        on = self.rng.choice(["", "", "sync/", "Deleted", "Accounts", "Divisions", "bulk/"])
+        if kind in TWINS and "unequal twins" not in self.classes:
+            on = "sync/"  # there Timestamp tells
+        self.server.faults.add(kind, on, times)
+        self.note(f"fault {kind} on {on!r} {times} times")
+
+    def be_flaky(self) -> None:
+        self.server.faults.rate = self.rng.choice([0.1, 0.3])
+        self.server.faults.kinds = [*LINE_FAULTS, *STATUS_FAULTS[4:8]]
+        self.note(f"flaky {self.server.faults.rate}")
+
+    def use_up(self) -> None:
+        company = self.company()
+        minute, _ = self.server.limits._counters(company.code)
+        minute.used = self.server.limits.per_minute
+        self.note(f"{company.code} has no call left in this minute")
+
+    def switch(self) -> None:
+        self.route = self.rng.choice(ROUTES)
+        self.note(f"route {self.route}")
+
+    # -- classes -----------------------------------------------------------------------------------
+
+    def twins(self) -> None:
+        """Rows change, and the next pages show them in both states."""
+        self.tie()
+        kind = self.rng.choice(TWINS)
+        self.server.faults.add(
+            kind, self.rng.choice(["Accounts", "Lines", "VAT", "Journals", ""]), 2
+        )
+        self.note(f"fault {kind}")
+
+    def jump(self) -> None:
+        bench = self.rng.choice(self.benches)
+        bench.clock.ahead = self.rng.choice([0.0, 120.0, -120.0, HOUR_S, -HOUR_S])  # type: ignore[attr-defined]
+        self.note(f"host jumps to {bench.clock.ahead:+.0f} s")  # type: ignore[attr-defined]
+
+    def drop_table(self) -> None:
+        entity = self.rng.choice(self.chosen)
+        for bench in self.benches:
+            drop_table(bench.ledger, entity)
+        self.note(f"drop table {entity}")
+
+    def be_hostile(self) -> None:
+        kind = self.rng.choice(["huge", "bomb"])
+        self.server.faults.add(kind, size=70_000_000)
+        self.note(f"fault {kind}")
+
+    # -- syncs -------------------------------------------------------------------------------------
+
+    def sync_badly(self) -> None:
+        """A sync that stops, does not arrive, or sees the company change meanwhile."""
+        rng = self.rng
+        loads = [
+            rng.choice(["arrives", "arrives", "fails", "in part"]) for _ in range(rng.randint(0, 3))
+        ]
+        self.sync(
+            rng.choice(self.benches), raises=rng.choice([None, None, 1, 5, 10, 20, 40]),
+            rounds=rng.choice([1, 2, 200, 200]), loads=iter(loads),
+            round_pages=rng.choice([None, 1, 2, 5]),
+        )  # fmt: skip
+
+    def sync_well(self) -> list[StreamResult]:
+        days = self.rng.choice([0, 7])
+        return self.sync(self.rng.choice(self.benches), reconcile_days=days)
+
+    def sync(
+        self, bench: IndependentBench, *, raises: int | None = None, **options: Any
+    ) -> list[StreamResult]:
+        every, changed = self.rng.randint(1, 4), False
+        steps = itertools.count(1)
+
+        def during() -> None:
+            nonlocal changed
+            step = next(steps)
+            if step == raises:
+                raise Stopped
+            if self.pending and step % every == 0:
+                self.pending.pop(0)()
+                changed = True
+
+        shown = {n: v for n, v in options.items() if n != "loads"} | {"raises": raises}
+        self.note(f"sync by host {self.benches.index(bench)} {shown}")
+        results = self._results(bench, during, options)
+        self.server.faults.rate = 0.0
+        self.note(f"  {[(r.entity, r.division, r.status, r.code) for r in results]}")
+        self.tally["syncs"] += 1
+        if not changed:
+            self._compare(bench, results, reconciled=options.get("reconcile_days") == 0)
+        self.half_read[id(bench.ledger)] = bench.half_read()
+        self.pass_time(60)
+        return results
+
+    def _results(
+        self, bench: IndependentBench, during: Callable[[], None], options: dict[str, Any]
+    ) -> list[StreamResult]:
+        """What a sync says of each stream; nothing if it was stopped."""
+        try:
+            return bench.sync(
+                self.chosen, during=during, route=self.route, deletes=self.deletes, **options
+            )
+        except (Stopped, ExactError) as stopped:
+            self.note(f"  {type(stopped).__name__}: {stopped}")
+        except BaseExceptionGroup as group:
+            if group.split((Stopped, ExactError))[1]:
+                raise
+        return []
+
+    def _compare(
+        self, bench: IndependentBench, results: Sequence[StreamResult], *, reconciled: bool
+    ) -> None:
+        """What a sync called complete is true, as far as it could know."""
+        for result in results:
+            if result.status != "complete":
+                continue
+            self.tally["complete"] += 1
+            plan = shape_of(result.entity, self.route).plan
+            stream = result.entity, result.division
+            denied = self.server.companies[result.division].denied
+            # A list without cursor holds what was true when its reading began; and where nothing tells
+            # of deletions there may be too many rows until keys are compared.
+            unsure = stream in self.half_read.get(id(bench.ledger), ()) if plan.column is None else not (
+                reconciled or result.entity in WITH_TOMBSTONES
+            )  # fmt: skip
+            if not denied and not unsure:
+                bench.assert_equal(result.entity, self.route, [result.division])
+                self.tally["compared"] += 1
+
+    # -- the whole ---------------------------------------------------------------------------------
+
+    def run(self, steps: int = 18) -> None:
+        """Steps at random, and an end in which nothing more goes wrong.
+
+        Raises:
+            AssertionError: If the tables differ from the companies although a sync ended well.
+        """
+        rules = self._rules()
+        for number in range(steps):
+            self.rng.choice(rules)()
+            if number % 3 == 2:
+                self.sync_well()
+        self.end()
+
+    def _rules(self) -> list[Callable[[], object]]:
+        plain = [
+            self.insert, self.insert, self.update, self.update, self.update, self.delete,
+            self.delete, self.come_back, self.empty, self.tie, self.recreate, self.write_late,
+            self.write_late, self.commit_late, self.others_write, self.move, self.wait, self.wait,
+            self.idle, self.deny, self.allow, self.block, self.fault, self.fault, self.be_flaky,
+            self.use_up, self.switch, self.sync_badly, self.sync_badly, self.sync_badly,
+        ]  # fmt: skip
+        more: dict[str, list[Callable[[], object]]] = {
+            "clock back": [self.jump] * 4, "dropped table": [self.drop_table] * 2,
+            "unequal twins": [self.twins] * 4, "recreated in a step": [self.recreate] * 4,
+            "hostile size": [self.be_hostile],
+        }  # fmt: skip
+        return plain + [rule for name in sorted(self.classes) for rule in more.get(name, [])]
+
+    def end(self) -> None:
+        """No more trouble: two syncs at most, and all is equal. Clocks stay as wrong as they are."""
+        for change in self.pending:
+            change()
+        self.pending.clear()
+        self.commit_all()
+        self.server.faults.queue.clear()
+        self.server.faults.rate = 0.0
+        self.allow()
+        self.note("end")
+        self.server.clock.advance(2 * HOUR_S)
+        bench = self.rng.choice(self.benches)
+        if any(shape_of(e, self.route).plan.column is None for e, _ in bench.half_read()):
+            self.sync(bench)
+        results = self.sync(bench, reconcile_days=0)
+        assert {r.status for r in results} == {"complete"}, results
+        for entity in self.chosen:
+            bench.assert_equal(entity, self.route, self.server.companies)
+        self.tally["ends"] += 1
