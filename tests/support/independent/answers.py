@@ -260,7 +260,7 @@ class Answers:
             return self._write(ask, feed, row, selected, address) if used(row) else None
 
         written = [self._write(ask, feed, row, selected, address) for row in shown]
-        return Page(written, shown, link, make)
+        return Page(written, shown, link, make, by_version=feed.kind == "sync")
 
     def _envelope(
         self, page: Page, total: int, options: dict[str, str], top: int | None

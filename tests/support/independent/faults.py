@@ -87,12 +87,14 @@ class Page:
         states: The row that each was made from.
         next: Address of the next page.
         make: Writes a state as a JSON object, or ``None`` where the query leaves it out.
+        by_version: ``Timestamp`` tells which state of a row is newer, and not ``Modified``.
     """
 
     rows: list[dict[str, Any]]
     states: list[Row]
     next: str | None
     make: Callable[[Row], dict[str, Any] | None]
+    by_version: bool = False
 
 
 def spoil_line(fault: Fault, request: httpx.Request) -> None:
@@ -123,7 +125,9 @@ def spoil_page(fault: Fault, page: Page, asked: httpx.URL) -> None:
 
 def add_older_states(page: Page, *, first: bool) -> None:
     """Show rows that have changed twice, with their older state before or after the newer one."""
-    older = [s.before for s in page.states if s.before and is_older(s.before, s)]
+    older = [
+        s.before for s in page.states if s.before and (page.by_version or is_older(s.before, s))
+    ]
     shown = [made for state in older if (made := page.make(state)) is not None]
     page.rows = [*shown, *page.rows] if first else [*page.rows, *shown]
 

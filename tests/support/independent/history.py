@@ -54,9 +54,10 @@ TWINS = ("old-then-new", "new-then-old")
 # What a history may hold beyond the plain rules. A class that is known to diverge is left out.
 CLASSES = (
     "clock back", "clock ahead", "clock behind", "two hosts", "second writer", "dropped table",
-    "unequal twins", "recreated in a step", "hostile size",
+    "unequal twins", "unequal twins in sync", "recreated in a step", "hostile size",
 )  # fmt: skip
 CHANCE = 0.3  # that a history has a class
+CHANCES = {"hostile size": 0.03}  # 70 MB take a second
 
 
 class History:
@@ -72,7 +73,7 @@ class History:
         self, seed: int, *, known: Collection[str] = (), only: Collection[str] | None = None
     ) -> None:
         self.rng = random.Random(seed)
-        drawn = {c for c in CLASSES if self.rng.random() < CHANCE}
+        drawn = {c for c in CLASSES if self.rng.random() < CHANCES.get(c, CHANCE)}
         self.classes = (drawn if only is None else set(only)) - set(known)
         self.tally: Counter[str] = Counter()
         self.script: list[str] = []
@@ -80,11 +81,11 @@ class History:
         self.pending: list[Callable[[], None]] = []
         self.graves: dict[tuple[str, int], list[dict[str, Any]]] = {}
         self.half_read: dict[int, set[tuple[str, int]]] = {}  # by cursor store
-        self._begin(seed)
+        self._found(seed)
 
     # -- what is there -----------------------------------------------------------------------------
 
-    def _begin(self, seed: int) -> None:
+    def _found(self, seed: int) -> None:
         rng = self.rng
         season = rng.choice(["june", "june", "october", "march"])
         rules = Rules(
@@ -103,6 +104,9 @@ class History:
         self.note(f"begin {season} {rules} {divisions} {self.chosen} {self.route} {self.deletes}")
         self.note(f"classes {sorted(self.classes)}")
         self._make_hosts()
+
+    def begin(self) -> None:
+        """Some rows, and a first sync."""
         for company in self.server.companies.values():
             for entity in self.chosen:
                 for _ in range(6):
@@ -313,11 +317,10 @@ class History:
         self.note(f"{company.code} has blocking status {company.blocking_status}")
 
     def fault(self) -> None:
-        kinds = [*LINE_FAULTS, *STATUS_FAULTS, *REFUSALS, *PAGE_FAULTS]
+        page_faults = [kind for kind in PAGE_FAULTS if kind not in TWINS]
+        kinds = [*LINE_FAULTS, *STATUS_FAULTS, *REFUSALS, *page_faults]
         kind, times = self.rng.choice(kinds), self.rng.randint(1, 3)
         on = self.rng.choice(["", "", "sync/", "Deleted", "Accounts", "Divisions", "bulk/"])
-        if kind in TWINS and "unequal twins" not in self.classes:
-            on = "sync/"  # there Timestamp tells
         self.server.faults.add(kind, on, times)
         self.note(f"fault {kind} on {on!r} {times} times")
 
@@ -339,13 +342,24 @@ class History:
     # -- classes -----------------------------------------------------------------------------------
 
     def twins(self) -> None:
-        """Rows change, and the next pages show them in both states."""
-        self.tie()
-        kind = self.rng.choice(TWINS)
-        self.server.faults.add(
-            kind, self.rng.choice(["Accounts", "Lines", "VAT", "Journals", ""]), 2
+        """Rows change, and the next pages of feeds with ``Modified`` show them in both states."""
+        self._twins(
+            ["bulk/", "crm/", "financial/", "financialtransaction/", "vat/", "salesinvoice/"]
         )
-        self.note(f"fault {kind}")
+
+    def twins_in_sync(self) -> None:
+        self._twins(["sync/"])
+
+    def _twins(self, feeds: Sequence[str]) -> None:
+        company, table = self.company(), self.table()
+        for _ in range(3):
+            self._update(company, table)
+        if self.rng.random() < 0.5:
+            self.sync_well()
+        kind, times = self.rng.choice(TWINS), self.rng.randint(1, 3)
+        for feed in feeds:
+            self.server.faults.add(kind, feed, times)
+        self.note(f"fault {kind} on {feeds} {times} times")
 
     def jump(self) -> None:
         bench = self.rng.choice(self.benches)
@@ -451,6 +465,7 @@ class History:
         Raises:
             AssertionError: If the tables differ from the companies although a sync ended well.
         """
+        self.begin()
         rules = self._rules()
         for number in range(steps):
             self.rng.choice(rules)()
@@ -468,7 +483,8 @@ class History:
         ]  # fmt: skip
         more: dict[str, list[Callable[[], object]]] = {
             "clock back": [self.jump] * 4, "dropped table": [self.drop_table] * 2,
-            "unequal twins": [self.twins] * 4, "recreated in a step": [self.recreate] * 4,
+            "unequal twins": [self.twins] * 4,
+            "unequal twins in sync": [self.twins_in_sync] * 4, "recreated in a step": [self.recreate] * 4,
             "hostile size": [self.be_hostile],
         }  # fmt: skip
         return plain + [rule for name in sorted(self.classes) for rule in more.get(name, [])]
