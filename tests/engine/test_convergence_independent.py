@@ -1,10 +1,10 @@
 """Histories against the second Exact Online: a sync that ends well holds the truth.
 
-First short scripts, each with one thing that clocks, pages, tables or writers do; then random histories,
-which mix them. A failure of the latter shows its seed and its script; ``History(seed, known=KNOWN).run()``
-repeats it.
+Short scripts come first, each with one thing that a clock, a page, a table or a writer does. Random
+histories mix them. A random history that fails shows its seed and its steps;
+``History(seed, known=KNOWN).run()`` repeats it.
 
-EXACT_CONVERGENCE_SEQUENCES sets how many run at night, EXACT_CONVERGENCE_SEED which ones.
+A tenth of EXACT_CONVERGENCE_SEQUENCES run at night, from EXACT_CONVERGENCE_SEED on.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from tests.support.independent.clocks import HostClock
 from tests.support.independent.history import COLUMNS, ENTITIES, HOUR_S, SEASONS, History
 from tests.support.independent_server import IndependentServer, Rules
 
-SEQUENCES = int(os.environ.get("EXACT_CONVERGENCE_SEQUENCES", "2000"))
+HISTORIES = int(os.environ.get("EXACT_CONVERGENCE_SEQUENCES", "20000")) // 10
 FIRST_SEED = int(os.environ.get("EXACT_CONVERGENCE_SEED", "0"))
-SHARD = 125  # histories
-# Class of histories that diverges -> the fault. A class that is named here is left out of the random
-# histories, and its scripts must fail.
+QUICK, SHARD = 50, 125  # histories
+# Class of histories that diverges -> the fault. Random histories leave these classes out, and their
+# scripts must fail.
 KNOWN = {
     "dropped table": "a table that was dropped by hand is not noticed",
     "unequal twins in sync": "the newer state of a key is left out as known before the older one is",
@@ -36,13 +36,13 @@ KNOWN = {
 
 
 class Company:
-    """Six rows of one entity, loaded once.
+    """A company with six rows of one entity, which a host has loaded once.
 
     Args:
-        entity: It.
-        route: Feed.
+        entity: Entity to load.
+        route: Feed to load it from.
         ahead: Seconds that the host's clock is ahead.
-        season: When it begins.
+        season: Key of ``SEASONS``.
         page: Rows per page.
     """
 
@@ -85,7 +85,7 @@ class Company:
         self.server.clock.advance(1)
 
     def sync(self, bench: IndependentBench | None = None, **options: Any) -> None:
-        """Sync, which ends well, and let a minute pass."""
+        """Run a sync that ends well, and let a minute pass."""
         options = {"route": self.route, "reconcile_days": 0, **options}
         results = (bench or self.bench).sync([self.entity], **options)
         assert [r.status for r in results] == ["complete"]
@@ -144,6 +144,9 @@ def a_table_is_dropped() -> None:
     company.assert_equal()
 
 
+ENTITY_PATHS = {"accounts": "/Accounts", "transaction_lines": "Lines", "vat_codes": "VATCodes"}
+
+
 def pages_show_rows_in_two_states(entity: str, route: str, kind: str) -> None:
     company = Company(entity, route)
     for place in range(6):
@@ -155,9 +158,6 @@ def pages_show_rows_in_two_states(entity: str, route: str, kind: str) -> None:
     company.server.faults.queue.clear()
     company.sync()
     company.assert_equal()
-
-
-ENTITY_PATHS = {"accounts": "/Accounts", "transaction_lines": "Lines", "vat_codes": "VATCodes"}
 
 
 def a_row_is_recreated_in_a_step_while_it_is_read(entity: str, at_call: int) -> None:
@@ -279,7 +279,7 @@ def run_histories(seeds: range) -> Counter[str]:
     return tally
 
 
-@pytest.mark.parametrize("first", range(0, 50, 10))
+@pytest.mark.parametrize("first", range(0, QUICK, 10))
 def test_a_sync_that_ends_well_holds_the_truth(first: int) -> None:
     did = run_histories(range(first, first + 10))
 
@@ -290,9 +290,9 @@ def test_a_sync_that_ends_well_holds_the_truth(first: int) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("shard", range(max(1, SEQUENCES // SHARD)))
+@pytest.mark.parametrize("shard", range(max(1, HISTORIES // SHARD)))
 def test_thousands_of_histories(shard: int) -> None:
-    first, count = FIRST_SEED + 50 + shard * SHARD, min(SHARD, SEQUENCES)
+    first, count = FIRST_SEED + QUICK + shard * SHARD, min(SHARD, HISTORIES)
     did = run_histories(range(first, first + count))
 
     assert did["ends"] == count

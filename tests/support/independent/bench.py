@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 
 class GoodToken:
-    """The token that the server takes now; a rejected one is replaced."""
+    """Gives the token that the server accepts, and replaces it when it is rejected."""
 
     def __init__(self, server: IndependentServer) -> None:
         self._server = server
@@ -32,7 +32,7 @@ class GoodToken:
 
 
 class Line(httpx.AsyncBaseTransport):
-    """From a host to the server."""
+    """The connection of a host to the server."""
 
     def __init__(self, server: IndependentServer) -> None:
         self._server = server
@@ -47,9 +47,9 @@ class IndependentBench(Bench):
     """A host that reads from the second Exact Online.
 
     Args:
-        server: It.
-        clock: The clock of the host, which may be wrong.
-        ledger: The destination and the cursors; a new one if left out.
+        server: Server to read from.
+        clock: Clock of the host; it may be wrong.
+        ledger: Destination and cursors. Default: an empty one.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class IndependentBench(Bench):
 
 
 def share_rows(ledger: Ledger) -> Ledger:
-    """A second writer: the same tables, with cursors of its own."""
+    """A second writer: it fills the same tables and keeps its own cursors."""
     other = Ledger()
     other.rows_of, other.known, other.schemas = ledger.rows_of, ledger.known, ledger.schemas
     return other
 
 
 def drop_table(ledger: Ledger, entity: str) -> None:
-    """As ``DROP TABLE``; the cursors stay."""
+    """Remove a table, as ``DROP TABLE`` does. The cursors stay."""
     ledger.rows_of.pop(entity, None)
     ledger.known.pop(entity, None)
     ledger.schemas.pop(entity, None)

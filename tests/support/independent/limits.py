@@ -65,6 +65,10 @@ class Limits:
         minute.used += calls
         day.used += calls
 
+    def use_up_minute(self, division: int) -> None:
+        """Another worker of the app makes all calls of this minute."""
+        self._counters(division)[0].used = self.per_minute
+
     def refund(self, division: int) -> None:
         """A call that is not billed (API 2.1)."""
         self._counters(division)[1].used -= 1
