@@ -586,6 +586,8 @@ def test_faults_that_are_a_status() -> None:
         assert replies[kind].status_code == status
     assert limits_of(replies["429-minute"]) == MINUTELY
     assert limits_of(replies["429-day"]) == DAILY
+    assert limits_of(replies["500"]) == MINUTELY | DAILY
+    assert limits_of(replies["503"]) == set()
     assert limits_of(replies["429-bare"]) == set()  # 2.2: seen in 2019
     assert "Object moved" in replies["html"].text  # 1.5
 

@@ -113,8 +113,7 @@ class IndependentServer(httpx.AsyncBaseTransport):
             self.limits.count_error(code or 0, ask.call.path, refused.status)
             return self._refuse(refused)
         headers = {"Content-Type": JSON_TYPE, "DataServiceVersion": "2.0;"}
-        if code is not None:
-            headers |= self.limits.day_headers(code) | self.limits.minute_headers(code)
+        headers |= self._limit_headers(code or 0)
         if isinstance(found, bytes):
             return 200, headers | {"Content-Type": "text/plain;charset=utf-8"}, found
         if "application/json" not in request.headers.get("Accept", ""):  # 3.1
@@ -156,8 +155,15 @@ class IndependentServer(httpx.AsyncBaseTransport):
         if fault.kind == "401":
             raise Refused(401, LOGIN_PAGE)
         if fault.kind.isdigit():
-            text = SYNTAX if fault.kind == "400" else FORBIDDEN if fault.kind == "403" else ""
-            raise Refused(int(fault.kind), text)
+            text = {"400": SYNTAX, "403": FORBIDDEN}.get(fault.kind, "")
+            headers = self._limit_headers(division) if fault.kind in {"408", "500"} else {}
+            raise Refused(int(fault.kind), text, **headers)
+
+    def _limit_headers(self, division: int) -> dict[str, str]:
+        """All six (2.2); calls without a division have none (2.1)."""
+        if not division:
+            return {}
+        return self.limits.day_headers(division) | self.limits.minute_headers(division)
 
 
 __all__ = ["Fault", "IndependentServer", "Rules"]
