@@ -49,11 +49,12 @@ def new_rows(
     ``reload_known``: load rows of earlier scans once more, because a tombstone may have deleted them.
     """
     version, scan = shape.version, before.scan
-    if version != "timestamp":  # else the destination keeps the highest version by itself
+    may_know = version is not None and bool(before.recent) and not reload_known
+    may_know = may_know and scan is not None and scan.since is not None
+    # Of rows with a Timestamp the destination keeps the newest by itself, unless it is left out as known.
+    if version != "timestamp" or may_know:
         table = rows.newest_of_each(table, ["division", *shape.keys], version)
-    if reload_known:
-        pass
-    elif version is not None and before.recent and scan is not None and scan.since is not None:
+    if version is not None and may_know:
         table = rows.drop_known(
             table,
             _marked(shape, table),

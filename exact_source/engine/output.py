@@ -80,6 +80,8 @@ class StreamOutput:
     def _count(self, added: int, deleted: int) -> None:
         if self._fewest is None or self._most is None:
             return
+        # Added rows may replace stored ones; where there were none, at least one is there afterwards.
+        self._fewest = max(self._fewest, min(added, 1))
+        self._most += added
         if self._run.options.deletes == "hard":
             self._fewest = max(0, self._fewest - deleted)
-        self._most += added
