@@ -215,7 +215,9 @@ def test_a_larger_reply_is_not_read_into_memory(answer: Answer) -> None:
     assert peak < 3_000_000
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"x" * 1000)[:-20] + bytes(20)])
+@pytest.mark.parametrize(
+    "body", [b"no gzip", gzip.compress(b"x" * 1000)[:-20] + bytes(20)], ids=["other", "damaged"]
+)
 def test_a_body_that_cannot_be_unpacked_is_an_error_of_httpx(body: bytes) -> None:
     async def ask() -> None:
         async with Server(reply(body, packed=True)).asked() as client:
