@@ -135,9 +135,8 @@ def serve(
     Example: exact-source webhooks serve --port 8090
     """
     try:
-        import uvicorn
-
         from ..webhooks.receiver import receiver_from_settings
+        from ..webhooks.server import make_server
     except ImportError as error:
         raise ConfigurationError(
             f"the receiver needs {error.name}; install it with: pip install 'exact-source[webhooks]'"
@@ -155,8 +154,7 @@ def serve(
             typer.echo(json.dumps({"host": host, "port": taken, "path": path}))
             sys.stdout.flush()
         notes.info("listening on http://%s:%d%s", f"[{host}]" if ":" in host else host, taken, path)
-        config = uvicorn.Config(app, access_log=False, log_config=None)
-        uvicorn.Server(config).run(sockets=[bound])
+        make_server(app).run(sockets=[bound])
 
 
 def bind(host: str, port: int) -> socket.socket:

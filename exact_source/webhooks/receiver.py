@@ -6,6 +6,7 @@ A webhook that comes twice, or again after days, makes one more read and nothing
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from http import HTTPStatus
 
@@ -15,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ..auth.masking import clean_text
 from ..errors import ConfigurationError, ContractError
 from ..settings import SECTION
 from .notices import Notices, NoticesError
@@ -23,6 +25,7 @@ from .signed import SignatureError, read_notice
 from .topics import entities_of
 
 MAX_BODY = 64 * 1024  # bytes; a webhook has some 300
+BODY_S = 10.0  # seconds in which a body must arrive
 logger = logging.getLogger(__name__)
 
 
@@ -36,7 +39,11 @@ def make_receiver(secret: str, notices: Notices, path: str) -> Starlette:
     """
 
     async def receive(request: Request) -> Response:
-        body = await _body(request)
+        try:
+            async with asyncio.timeout(BODY_S):
+                body = await _body(request)
+        except TimeoutError:
+            return _answer(HTTPStatus.REQUEST_TIMEOUT)
         if body is None:
             return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         if not body:
@@ -63,7 +70,7 @@ def _note(body: bytes, secret: str, notices: Notices) -> HTTPStatus:
         logger.error("%s", error)  # noqa: TRY400 (one line; the traceback could show the webhook)
         return HTTPStatus.SERVICE_UNAVAILABLE
     known = "" if entities else ", which nothing here reads"
-    logger.info("%s of division %s%s", notice.topic, notice.division, known)
+    logger.info("%s of division %d%s", clean_text(notice.topic), notice.division, known)
     return HTTPStatus.OK
 
 

@@ -14,6 +14,9 @@ from ..errors import ContractError, ExactError
 _BODY = re.compile(rb'\s*\{"Content":(.*),"HashCode":"([0-9A-Fa-f]{64})"\}\s*', re.DOTALL)
 
 
+MAX_DIVISION = 2**31 - 1  # that a column of integers holds
+
+
 class SignatureError(ExactError):
     """The webhook was not signed with this app's webhook secret."""
 
@@ -23,11 +26,11 @@ class SignatureError(ExactError):
 
 @dataclass(frozen=True)
 class Notice:
-    """What a webhook tells; the row itself is not in it.
+    """The content of a webhook that counts; the row itself is not in it.
 
     Attributes:
-        topic: Such as ``Accounts``; see ``topics``.
-        division: Code.
+        topic: A name such as ``Accounts``; see ``topics``.
+        division: Division code, 1 to ``MAX_DIVISION``.
     """
 
     topic: str
@@ -60,10 +63,14 @@ def read_notice(body: bytes, secret: str) -> Notice:
 
 def _parse(content: bytes) -> Notice:
     try:
-        told = json.loads(content)
-    except ValueError:
-        told = None
-    match told:
-        case {"Topic": str(topic), "Division": int(division)} if not isinstance(division, bool):
+        document = json.loads(content)
+    except (ValueError, RecursionError):  # not JSON, or nested too deeply
+        document = None
+    match document:
+        case {"Topic": str(topic), "Division": int(division)} if _is_code(division):
             return Notice(topic, division)
     raise ContractError("a signed webhook names no Topic and Division")
+
+
+def _is_code(division: int) -> bool:
+    return not isinstance(division, bool) and 0 < division <= MAX_DIVISION

@@ -10,9 +10,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,9 @@ from exact_source.sandbox.server import serve
 from exact_source.source import run_source
 from exact_source.webhooks import Notices, load_webhook_settings
 from exact_source.webhooks.receiver import MAX_BODY, make_receiver
+from exact_source.webhooks.server import HEAD_S, MAX_CONNECTIONS, LimitedProtocol, make_server
+from exact_source.webhooks.signed import sign
+from tests.cli.test_pace import Jumps
 from tests.conftest import MakeWorld
 from tests.support.cli_fixtures import Cli, Result, cli, make_cli
 from tests.support.world import Calls, World, billed
@@ -303,6 +306,91 @@ def test_a_body_that_is_too_long_is_not_read_to_its_end(world: World) -> None:
 
     assert answers[0]["status"] == 413
     assert len(asked) == MAX_BODY // 1024 + 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"Topic":' + "[" * 30_000 + "]" * 30_000 + ',"Division":7}',
+        '{"Topic":"Items","Division":1' + "0" * 100 + "}",
+    ],
+    ids=["deep", "huge"],
+)
+def test_odd_content_is_refused_though_it_is_signed(world: World, content: str) -> None:
+    code = sign(content.encode(), world.box.webhooks.secret)
+    with receiving(world) as (url, notices):
+        answer = httpx.post(url, content=f'{{"Content":{content},"HashCode":"{code}"}}')
+
+    assert answer.status_code == 400
+    assert notices.latest() == {}
+
+
+@asynccontextmanager
+async def limited(world: World) -> AsyncIterator[tuple[int, set[Any]]]:
+    """The server of ``webhooks serve``; gives its port and its connections."""
+    notices = Notices(f"sqlite:///{world.folder / 'notices.db'}")
+    notices.prepare()
+    server = make_server(make_receiver(world.box.webhooks.secret, notices, "/exact"))
+    server.config.load()
+    await server.on_tick(0)  # makes the headers that each answer has
+    state = server.server_state
+    serving = await asyncio.get_running_loop().create_server(
+        lambda: LimitedProtocol(server.config, state, {}), "127.0.0.1", 0
+    )
+    yield serving.sockets[0].getsockname()[1], state.connections
+    serving.close()
+    for connection in list(state.connections):
+        connection.transport.abort()
+
+
+HEAD = b"POST /exact HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (b"", b""),
+        (HEAD[:30], b""),
+        (HEAD % 100 + b"{", b"HTTP/1.1 408 "),
+        (HEAD % (MAX_BODY + 1) + b" " * (MAX_BODY + 1), b"HTTP/1.1 413 "),
+        (HEAD % 0, b"HTTP/1.1 200 "),  # and then closed
+    ],
+    ids=["silent", "half a head", "half a body", "a long body", "all"],
+)
+def test_a_connection_ends_soon_whatever_is_sent(world: World, sent: bytes, answer: bytes) -> None:
+    async def send() -> bytes:
+        async with limited(world) as (port, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(sent)
+            found = await reader.read()
+            writer.close()
+            return found
+
+    with closing(Jumps().new_loop()) as loop:
+        assert loop.run_until_complete(send())[: len(answer) or 1] == answer
+        assert loop.time() <= HEAD_S
+
+
+def test_silent_connections_keep_no_webhook_out(world: World) -> None:
+    body = world.box.webhooks.body({"Topic": "Items", "Division": 7})
+
+    async def flood_and_post() -> bytes:
+        async with limited(world) as (port, connections):
+            silent = [
+                await asyncio.open_connection("127.0.0.1", port) for _ in range(MAX_CONNECTIONS + 5)
+            ]
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(HEAD % len(body) + body)
+            found = await reader.read()
+            assert len(connections) <= MAX_CONNECTIONS
+            for oldest, _ in silent[:5]:
+                assert await oldest.read() == b""
+            for _, each in [*silent, (reader, writer)]:
+                each.close()
+            return found
+
+    assert asyncio.run(flood_and_post()).startswith(b"HTTP/1.1 200 ")
+    assert set(Notices(f"sqlite:///{world.folder / 'notices.db'}").latest()) == {("items", 7)}
 
 
 def test_what_cannot_be_kept_is_not_acknowledged(

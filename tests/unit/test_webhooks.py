@@ -103,6 +103,9 @@ def test_a_content_that_looks_like_the_end_of_a_webhook_is_read_to_its_own_end()
         b"", b"[]", b"7", b"{", b'{"Topic":"Items"}', b'{"Topic":"Items","Division":"7"}',
         b'{"Topic":"Items","Division":true}', b'{"Topic":null,"Division":7}',
         b'{"Topic":"Items","Division":7.5}', b"\xff",
+        b'{"Topic":"Items","Division":0}', b'{"Topic":"Items","Division":-7}',
+        b'{"Topic":"Items","Division":2147483648}', b'{"Topic":"Items","Division":1' + b"0" * 5000 + b"}",
+        b'{"Topic":' + b"[" * 30_000 + b"]" * 30_000 + b',"Division":7}',
     ],
 )  # fmt: skip
 def test_a_signed_webhook_without_topic_or_division_is_no_notice(content: bytes) -> None:
