@@ -76,11 +76,11 @@ def exact_online_dag(  # noqa: PLR0913 (settings, all by name, all with a defaul
     @task(map_index_template="{{ task.op_kwargs['group']['name'] }}")
     def sync_group(group: dict[str, Any], **context: Any) -> dict[str, Any]:
         from exact_source.orchestration import advise, sync_divisions
-        from exact_source.sync.pipeline_lock import only_one
+        from exact_source.sync.pipeline_lock import named_lock
 
         name = f"exact_online_{group['name']}"
         # A worker that is lost to Airflow may still be at it when the task is started again.
-        with configured(connection), only_one(name, time.time()), TemporaryDirectory() as folder:
+        with configured(connection), named_lock(name, time.time()), TemporaryDirectory() as folder:
             pipeline = make_pipeline(name, warehouse, dataset, folder)
             outcome = sync_divisions(
                 pipeline,

@@ -33,7 +33,7 @@ def bound_engine(client: Any) -> None:
         client.execute_sql(f"SET {setting} = '{DUCKDB_SETTINGS[setting]}'")
 
 
-def suit_files(pipeline: dlt.Pipeline) -> None:
+def choose_file_formats(pipeline: dlt.Pipeline) -> None:
     """Have files be of the size and form that the destination loads at the least cost.
 
     The same arguments of the destination say otherwise.

@@ -1,6 +1,6 @@
-"""One sync of a pipeline at a time on one machine, and its working folder of one destination.
+"""One sync of a pipeline at a time on one machine, and one destination per working folder.
 
-Over several machines there are leases.
+``loading.writer_lock`` keeps other pipelines and other machines out of the dataset.
 """
 
 from __future__ import annotations
@@ -14,80 +14,81 @@ from typing import Any
 import dlt
 from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.destinations.exceptions import DestinationConnectionError
-from filelock import FileLock, Timeout
 
 from ..errors import HeldError
+from ..file_lock import LockedError, locked
 from ..loading.tuning import bound_engine
+from ..loading.writer_lock import Writer, read_note
 
 DESTINATION_MARK = "exact_destination"
 
 
 @contextmanager
-def only_sync(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
-    """Be the only process that syncs a pipeline.
+def pipeline_lock(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
+    """Be the only process that syncs a pipeline, because a working folder serves one process.
 
     Args:
-        pipeline: Its working folder serves one process.
+        pipeline: The pipeline.
         now: Seconds since the epoch, UTC.
 
     Raises:
-        HeldError: If another process is at it.
+        HeldError: If another process syncs it.
     """
-    with only_one(pipeline.pipeline_name, now, Path(pipeline.pipelines_dir)):
+    with named_lock(pipeline.pipeline_name, now, Path(pipeline.pipelines_dir)):
         yield
 
 
 @contextmanager
-def only_one(name: str, now: float, folder: Path | None = None) -> Iterator[None]:
-    """Be the only process of this machine that syncs the pipeline of a name.
+def named_lock(name: str, now: float, folder: Path | None = None) -> Iterator[None]:
+    """Be the only process of this machine that syncs the pipeline with this name.
 
-    The lock is the operating system's, so it ends with its process, however that ends.
+    The operating system releases the lock when the process ends, whatever ends it.
 
     Args:
-        name: Of the pipeline.
+        name: Pipeline name.
         now: Seconds since the epoch, UTC.
-        folder: Where the lock is; default that of dlt's pipelines, for those whose working folder is
-            another each time.
+        folder: Folder of the lock file; default dlt's folder of pipelines, for a pipeline that has another
+            working folder each time.
 
     Raises:
-        HeldError: If another process is at it.
+        HeldError: If another process syncs it.
     """
     folder = folder or Path(get_dlt_pipelines_dir())
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        lock = FileLock(folder / f"{name}.lock", timeout=0).acquire()
-    except Timeout:
+        with locked(folder / f"{name}.lock", Writer.of(name, now).to_note()):
+            yield
+    except LockedError as error:
+        writer = read_note(error.note)
+        who = "" if writer is None else f" (process {writer.pid}, since {writer.when})"
         raise HeldError(
-            f"another sync of the pipeline {name} is under way on this machine; "
-            "nothing was done, run again later",
+            f"another sync of the pipeline {name} is under way on this machine{who}; nothing was done, "
+            "run again later",
             resumes_at=now,
         ) from None
-    with lock:
-        yield
 
 
-def of_one_destination(pipeline: dlt.Pipeline) -> None:
-    """Have the working folder hold nothing of another destination than this one.
+def drop_if_destination_changed(pipeline: dlt.Pipeline) -> None:
+    """Empty the working folder if it belongs to another destination or dataset.
 
-    dlt keeps a folder for each name of a pipeline, whatever the destination is. A package that was
-    left over would be loaded here, with the cursor of there: rows in between would never be read.
+    dlt keeps one folder for each pipeline name, whatever the destination is. A package left over from the
+    other destination would be loaded here, with a cursor that skips rows.
 
-    Call it as the only one that is at the pipeline.
+    Call it while the pipeline is locked.
     """
     mark = Path(pipeline.working_dir) / DESTINATION_MARK
-    place = destination_of(pipeline)
+    place = destination_digest(pipeline)
     if mark.exists() and mark.read_text("utf-8") != place:
         pipeline.drop()
-        pipeline.sync_destination()
     mark.write_text(place, "utf-8")
 
 
-def destination_of(pipeline: dlt.Pipeline) -> str:
-    """What tells a destination and dataset from others; a digest, since addresses may be secret."""
+def destination_digest(pipeline: dlt.Pipeline) -> str:
+    """Digest of a destination and dataset; addresses may be secret, so they are not kept as text."""
     config = pipeline.destination_client().config
     parts = (
         pipeline.destination.destination_type,
-        config.fingerprint(),  # of BigQuery's project, of Postgres' host
+        config.fingerprint(),  # BigQuery's project, Postgres' host
         config.data_location(),
         pipeline.dataset_name,
     )
@@ -95,11 +96,11 @@ def destination_of(pipeline: dlt.Pipeline) -> str:
 
 
 @contextmanager
-def held_open(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
-    """Keep a DuckDB file open over the rounds; each closing writes a checkpoint.
+def duckdb_kept_open(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
+    """Keep a DuckDB file open over all rounds, because each closing writes a checkpoint.
 
     Raises:
-        HeldError: If another process has it open; DuckDB takes one.
+        HeldError: If another process has it open; DuckDB allows one.
     """
     with ExitStack() as opened:
         if str(pipeline.destination.destination_type).endswith(".duckdb"):

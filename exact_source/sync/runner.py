@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import dlt
@@ -28,14 +30,16 @@ from ..loading.comments import schema_version, write_comments
 from ..loading.failed_jobs import refuse_silent_failures
 from ..loading.indexes import create_indexes
 from ..loading.session import Session
-from ..loading.tuning import suit_files
+from ..loading.tuning import choose_file_formats
+from ..loading.writer_lock import Lock, sole_writer
 from ..source import run_of, run_source
 from ..workers.leases import SqlLeases
-from . import garbage
-from .pipeline_lock import held_open, of_one_destination, only_sync
+from .pipeline_lock import drop_if_destination_changed, duckdb_kept_open, pipeline_lock
 from .telemetry import traced_sync
 
-LOAD_PATIENCE_S = 3600.0  # for the loads of other workers
+Loading = Callable[[], AbstractContextManager[None]]  # entered for the duration of a load
+
+LOAD_PATIENCE_S = 3600.0  # how long a load waits for the loads of other workers
 EXIT_COMPLETE, EXIT_FAILED, EXIT_INCOMPLETE = 0, 1, 3
 # What is done for tables that changed, and what a person reads if the database refuses it.
 AFTERWARDS = (
@@ -142,10 +146,10 @@ def _sync(
     error: ExactError | None = None
     notes: tuple[str, ...] = ()
     try:
-        with working_on(pipeline, run.leases, run.clock.now()):
+        with working_on(pipeline, run) as loading:
             version = schema_version(pipeline)
-            load_pending(pipeline)
-            read_in_rounds(pipeline, run, make_source, on_round)
+            load_pending(pipeline, loading)
+            read_in_rounds(pipeline, run, make_source, on_round, loading)
             error = run.rounds.fatal
             if schema_version(pipeline) != version:
                 notes = tuple(finish_tables(pipeline))
@@ -199,8 +203,9 @@ def read_in_rounds(
     run: Run,
     make_source: Callable[[], DltSource],
     on_round: Callable[[int], None],
+    loading: Loading,
 ) -> None:
-    """Round after round, until there is nothing left to read."""
+    """Read and load one round after another until there is nothing left to read."""
     with traced_sync() as trace:
         going_on = True
         while going_on:
@@ -209,65 +214,108 @@ def read_in_rounds(
             before = len(run.log.results)
             loaded = False
             try:
-                load_round(pipeline, make_source(), run.leases)
+                load_round(pipeline, make_source(), loading)
                 loaded = True
             finally:
                 trace(run.log.results[before:], loaded)
             going_on = run.rounds.go_on(run.log.results[before:])
             if going_on:
-                garbage.collect()
+                # The errors by which dlt reports missing settings hold frames with rows in them.
+                gc.collect()
 
 
 @contextmanager
-def working_on(pipeline: dlt.Pipeline, leases: SqlLeases | None, now: float) -> Iterator[None]:
-    """Be the only worker at a pipeline, and its destination ready."""
+def working_on(pipeline: dlt.Pipeline, run: Run) -> Iterator[Loading]:
+    """Lock the pipeline and its dataset, and prepare the working folder and the destination.
+
+    Yields:
+        What to enter for each load. Without leases the dataset is locked from beginning to end.
+
+    Raises:
+        HeldError: If another process works on the pipeline or loads into the dataset.
+        LoadError: If the destination cannot be reached.
+    """
+    leases, now = run.leases, run.clock.now()
     with ExitStack() as opened:
-        opened.enter_context(garbage.sought_seldom())
-        garbage.keep_what_is_freed()
-        opened.enter_context(only_sync(pipeline, now))
-        if leases is not None:
+        opened.enter_context(pipeline_lock(pipeline, now))
+        if leases is None:
+            lock = opened.enter_context(sole_writer(pipeline, now))
+            loading = partial(confirmed_load, lock)
+        else:
             opened.enter_context(sole_worker(pipeline, leases))
-        of_one_destination(pipeline)
-        opened.enter_context(held_open(pipeline, now))
-        suit_files(pipeline)
-        yield
+            loading = partial(turn_to_load, pipeline, leases, now)
+        drop_if_destination_changed(pipeline)
+        opened.enter_context(duckdb_kept_open(pipeline, now))
+        choose_file_formats(pipeline)
+        restore_state(pipeline)
+        yield loading
 
 
 @contextmanager
 def sole_worker(pipeline: dlt.Pipeline, leases: SqlLeases) -> Iterator[None]:
-    """Be the only one at a pipeline, and go on where the last one, on whatever host, stopped.
+    """Be the only worker on a pipeline, and go on where the last one stopped, on whatever host.
 
     Raises:
-        HeldError: If another is at it.
+        HeldError: If another worker holds the pipeline.
     """
     with leases, leases.held(f"pipeline {pipeline.pipeline_name}"):
-        # What this host keeps of its own last turn counts for nothing: another may have gone on, and
-        # a package that was left over was read under a lease that has ended.
+        # The working folder is from this host's last turn: another host may have gone on since, and a
+        # package that was left over was read under a lease that has ended.
         pipeline.drop()
-        pipeline.sync_destination()
         yield
 
 
-def load_round(pipeline: dlt.Pipeline, source: Any, leases: SqlLeases | None) -> None:
-    """Extract, normalize and load; with leases one worker of a dataset loads at a time.
-
-    dlt empties its staging tables before a load, so two loads at once would spoil each other.
+def restore_state(pipeline: dlt.Pipeline) -> None:
+    """Take over the state of the destination if it is newer, as ``pipeline.run`` does.
 
     Raises:
-        HeldError: If a division was taken over by another; then nothing is loaded.
+        PipelineStepFailed: If the destination cannot be read.
     """
-    if leases is None:
-        confirm_loaded(pipeline.run(source))
-        return
+    pipeline.activate()
+    if pipeline.config.restore_from_destination and not pipeline.dev_mode:
+        pipeline.sync_destination()
+
+
+@contextmanager
+def confirmed_load(lock: Lock) -> Iterator[None]:
+    """Load under a lock that was taken before the first read.
+
+    Raises:
+        HeldError: If the lock may have been lost.
+    """
+    lock.confirm()
+    yield
+
+
+@contextmanager
+def turn_to_load(pipeline: dlt.Pipeline, leases: SqlLeases, now: float) -> Iterator[None]:
+    """Wait until the loads of other workers into the dataset are over, then load.
+
+    Raises:
+        HeldError: If that takes longer than ``LOAD_PATIENCE_S``, or another worker took over a division.
+    """
+    with (
+        leases.held(f"loads into {pipeline.dataset_name}", wait_s=LOAD_PATIENCE_S),
+        sole_writer(pipeline, now, wait_s=LOAD_PATIENCE_S, sleep=leases.sleep),
+    ):
+        leases.confirm()
+        yield
+
+
+def load_round(pipeline: dlt.Pipeline, source: Any, loading: Loading) -> None:
+    """Extract, normalize and load.
+
+    Raises:
+        HeldError: If a lock or a division was lost; then nothing is loaded.
+    """
     pipeline.extract(source)
     pipeline.normalize()
-    with leases.held(f"loads into {pipeline.dataset_name}", wait_s=LOAD_PATIENCE_S):
-        try:
-            leases.confirm()
-        except HeldError:
-            pipeline.abort_packages()
-            raise
-        confirm_loaded(pipeline.load())
+    try:
+        with loading():
+            confirm_loaded(pipeline.load())
+    except HeldError:
+        pipeline.abort_packages()
+        raise
 
 
 def confirm_loaded(info: LoadInfo) -> None:
@@ -302,20 +350,23 @@ def last_words(results: Iterable[StreamResult]) -> dict[tuple[str, int], StreamR
     return words
 
 
-def load_pending(pipeline: dlt.Pipeline) -> None:
-    """Load what an earlier process extracted and did not get to load.
+def load_pending(pipeline: dlt.Pipeline, loading: Loading) -> None:
+    """Load what an earlier process extracted and did not load.
 
     A package that cannot be loaded is dropped: its cursors do not count without its load, so its
     rows are read again.
+
+    Raises:
+        ConfigurationError: If it can be neither loaded nor dropped.
     """
     if not pipeline.has_pending_data:
         return
-    with suppress(PipelineStepFailed):
+    with suppress(PipelineStepFailed), loading():
         pipeline.run()
     if pipeline.has_pending_data:
         pipeline.abort_packages()
     if pipeline.has_pending_data:
-        # dlt would load these instead of what is read, and say nothing.
+        # dlt would load these instead of the rows that are read, without a message.
         raise ConfigurationError(
             f"the working folder {pipeline.working_dir} holds packages that can be neither loaded nor "
             "dropped; remove it: all that counts is in the destination"

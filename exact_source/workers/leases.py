@@ -94,6 +94,7 @@ class SqlLeases:
         self.holder = f"{holder or f'{socket.gethostname()}:{os.getpid()}'}:{secrets.token_hex(4)}"
         self._clocks = clocks or Clocks()
         self._steady = self._clocks.steady
+        self.sleep = self._clocks.sleep
         self._table = LeaseTable(
             url_or_engine, name, wall=self._clocks.wall, database_now=self._clocks.database
         )

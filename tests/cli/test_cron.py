@@ -21,7 +21,7 @@ import dlt
 import pytest
 
 from exact_source.errors import HeldError
-from exact_source.sync.pipeline_lock import only_sync
+from exact_source.sync.pipeline_lock import pipeline_lock
 from tests.support.cli_fixtures import Cli, cli, make_cli
 from tests.support.world import World
 
@@ -85,9 +85,9 @@ def test_a_second_process_at_a_pipeline_or_a_duckdb_file_ends_at_once(
 
 def test_a_killed_process_leaves_no_lock_behind(world: World) -> None:
     program = (
-        "import sys, types; from exact_source.sync.pipeline_lock import only_sync\n"
+        "import sys, types; from exact_source.sync.pipeline_lock import pipeline_lock\n"
         "pipeline = types.SimpleNamespace(pipeline_name='p', pipelines_dir=sys.argv[1])\n"
-        "with only_sync(pipeline, 0.0):\n"
+        "with pipeline_lock(pipeline, 0.0):\n"
         "    print('held', flush=True); sys.stdin.read()\n"
     )
     pipeline = dlt.pipeline("p", pipelines_dir=str(world.folder))
@@ -99,11 +99,11 @@ def test_a_killed_process_leaves_no_lock_behind(world: World) -> None:
         assert other.stdout.readline() == "held\n"
         with (
             pytest.raises(HeldError, match="another sync of the pipeline p"),
-            only_sync(pipeline, 0),
+            pipeline_lock(pipeline, 0),
         ):
             pass
         other.kill()
-    with only_sync(pipeline, 0):
+    with pipeline_lock(pipeline, 0):
         pass
 
 

@@ -38,7 +38,7 @@ from exact_source.loading.session import Session
 from exact_source.odata.csdl import MAX_BYTES
 from exact_source.sandbox.server import serve
 from exact_source.source import run_source
-from exact_source.sync.pipeline_lock import only_one
+from exact_source.sync.pipeline_lock import named_lock
 from exact_source.webhooks.subscriptions import PATH as SUBSCRIPTIONS
 from exact_source.workers.leases import SqlLeases
 from tests.cli.test_errors_in_code import CODE_CASES
@@ -555,7 +555,7 @@ CASES = [
     Case("calls of today (contract_cap) are used up", f"{SYNC} --contract-cap=1", code=3),
     Case("division ‹division›: today's", SYNC, lambda b: [b.cli.world.box.consume(d, 5000) for d in b.cli.world.box.divisions], 3),
     Case("stopped while waiting", f"{SYNC} --max-minutes=1", lambda b: b.fault("503", times=99), 3),
-    Case("another sync of the pipeline", SYNC, lambda b: b.stack.enter_context(only_one("exact_online", 0.0)), 3),
+    Case("another sync of the pipeline", SYNC, lambda b: b.stack.enter_context(named_lock("exact_online", 0.0)), 3),
     # -- destinations -------------------------------------------------------------------------
     Case("destination ‹name›: ‹…›", "status --destination=duckdb:{folder}/x.duckdb",
          lambda b: b.file("x.duckdb", "no database"), 1),

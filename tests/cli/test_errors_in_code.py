@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, cast
@@ -221,7 +222,7 @@ CODE_CASES = [
         create_engine("sqlite://"), user="x", lock_wait_s=1, dialects=("postgresql",))),
     CodeCase("‹place›: not locked", lambda c: SqlTokenStorage(f"sqlite:///{c.world.folder}/t.db", key=KEY)._remove()),
     CodeCase("the SQL of the report is missing", find_no_sql),
-    CodeCase("the working folder ‹working dir›", lambda c: load_pending(cast("Any", Stuck()))),
+    CodeCase("the working folder ‹working dir›", lambda c: load_pending(cast("Any", Stuck()), nullcontext)),
     CodeCase("source ‹name› was not made by", lambda c: run_of(foreign_source())),
     CodeCase("Exact Online rejects a fresh access token", call_with_rejected_tokens),
     CodeCase("‹where›: stopped", stop_a_call),

@@ -15,7 +15,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from exact_source.auth import SqlTokenStorage
-from exact_source.sync.pipeline_lock import only_one
+from exact_source.sync.pipeline_lock import named_lock
 from tests.conftest import MakeWorld
 from tests.support.airflow_kit import Airflow, postgres_connection, tell_real_time
 
@@ -200,7 +200,7 @@ def test_a_task_that_airflow_lost_and_that_goes_on_is_not_run_twice_at_once(
     airflow: Airflow,
 ) -> None:
     airflow.write_dag(entities=["accounts"])
-    with only_one("exact_online_0_of_9", 0.0, airflow.home / "dlt" / "pipelines"):
+    with named_lock("exact_online_0_of_9", 0.0, airflow.home / "dlt" / "pipelines"):
         before = time.time()
         with airflow.world.watch() as calls:
             (said,) = tell(airflow, [airflow.world.division])

@@ -23,7 +23,7 @@ from benchmarks.run import measure
 from exact_source.loading import batches
 from exact_source.loading import tuning as memory
 from exact_source.sync import garbage
-from exact_source.sync.pipeline_lock import held_open
+from exact_source.sync.pipeline_lock import duckdb_kept_open
 from exact_source.sync.runner import sync
 from tests.support.world import World
 
@@ -53,7 +53,7 @@ def test_what_duckdb_takes_is_bounded_unless_the_user_says_otherwise(
         "exact_online", destination=dlt.destinations.duckdb(credentials), dataset_name="books",
         pipelines_dir=str(tmp_path / "pipelines"),
     )  # fmt: skip
-    with held_open(pipeline, 0), pipeline.sql_client() as client:
+    with duckdb_kept_open(pipeline, 0), pipeline.sql_client() as client:
         settings = "SELECT current_setting('memory_limit'), current_setting('threads')"
         assert client.execute_sql(settings) == [taken]
 

@@ -76,8 +76,8 @@ HANDLER = StderrHandler()
 HANDLER.addFilter(is_worth_saying)
 
 
-# Of a pipeline that loads somewhere else than the last time; ``alone.of_one_destination`` sees to it, and
-# "will be ignored" reads as if the destination that was asked for were.
+# dlt warns of a pipeline that loads into another destination than last time. ``drop_if_destination_changed``
+# handles that, and "will be ignored" reads as if the new destination were ignored.
 SETTLED = "in state differs from destination"
 
 

@@ -1,0 +1,57 @@
+"""An exclusive lock on a file that names its holder; the operating system ends it with the process.
+
+``filelock`` would do, but it truncates or removes the file, and who waits wants to read whom for. Over NFS
+the kernel passes ``flock`` on to the server, so hosts that share a folder exclude each other as well.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LONGEST_NOTE = 4096  # bytes
+
+
+class LockedError(Exception):
+    """Another process, or another descriptor of this one, holds the lock.
+
+    Attributes:
+        note: The holder's note; empty if it could not be read.
+    """
+
+    def __init__(self, note: str) -> None:
+        super().__init__(note)
+        self.note = note
+
+
+@contextmanager
+def locked(path: Path, note: str) -> Iterator[None]:
+    """Hold the lock; the file stays behind, and its note is worth nothing once the lock is free.
+
+    Args:
+        path: Lock file in an existing folder; it is created if it does not exist.
+        note: Text for those who find the lock taken.
+
+    Raises:
+        LockedError: If it is taken.
+        OSError: If the file cannot be opened for writing.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            found = os.read(descriptor, LONGEST_NOTE).decode("utf-8", "replace")
+            raise LockedError(found) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, note.encode(), 0)
+        try:
+            yield
+        finally:
+            # Not by closing alone: a forked child may hold a copy of the descriptor.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
