@@ -27,6 +27,7 @@ from ..errors import (
     own_error,
 )
 from ..loading.comments import schema_version, write_comments
+from ..loading.duplicates import repair_loaded, repair_unchecked
 from ..loading.failed_jobs import refuse_silent_failures
 from ..loading.indexes import create_indexes
 from ..loading.session import Session
@@ -110,7 +111,7 @@ def run_to_end(pipeline: dlt.Pipeline, source: DltSource) -> Outcome:
     Raises:
         PipelineStepFailed: If the destination or dlt failed; the last round is read again next time.
     """
-    return _sync(pipeline, run_of(source), lambda: source)
+    return _sync(pipeline, run_of(source), list(source.selected_resources), lambda: source)
 
 
 def sync(
@@ -129,12 +130,13 @@ def sync(
     (incomplete, with the moment at which it may be free), and loads of one dataset follow each other.
     """
     session = Session(run)
-    return _sync(pipeline, run, lambda: run_source(session, list(entities)), on_round)
+    return _sync(pipeline, run, entities, lambda: run_source(session, list(entities)), on_round)
 
 
 def _sync(
     pipeline: dlt.Pipeline,
     run: Run,
+    names: Sequence[str],
     make_source: Callable[[], DltSource],
     on_round: Callable[[int], None] = lambda _number: None,
 ) -> Outcome:
@@ -144,15 +146,17 @@ def _sync(
     except ConfigurationError as reason:
         return Outcome([], 0, run.limits.calls, reason)
     error: ExactError | None = None
-    notes: tuple[str, ...] = ()
+    notes: list[str] = []
     try:
         with working_on(pipeline, run) as loading:
             version = schema_version(pipeline)
             load_pending(pipeline, loading)
+            notes += repair_unchecked(pipeline, names, run.options.divisions, loading)
             read_in_rounds(pipeline, run, make_source, on_round, loading)
             error = run.rounds.fatal
             if schema_version(pipeline) != version:
-                notes = tuple(finish_tables(pipeline))
+                notes += finish_tables(pipeline)
+            notes += repair_loaded(pipeline, loaded_divisions(run.results), names, loading)
     except (HeldError, LoadError) as reason:
         error = reason
     except PipelineStepFailed as failure:
@@ -169,7 +173,7 @@ def _sync(
         run.limits.calls,
         error,
         min(resumes, default=None),
-        notes,
+        tuple(notes),
     )
 
 
@@ -330,6 +334,19 @@ def confirm_loaded(info: LoadInfo) -> None:
             f"load package {', '.join(lost)} did not arrive ({info.dataset_name}); run again: its rows "
             "are read again"
         )
+
+
+def loaded_divisions(results: Iterable[StreamResult]) -> dict[str, set[int] | None]:
+    """Table -> divisions with new or deleted rows; ``None`` where the rows are not of one division."""
+    found: dict[str, set[int] | None] = {}
+    for result in results:
+        if result.rows or result.deleted:
+            codes = found.setdefault(result.entity, set())
+            if codes is not None and result.division:
+                codes.add(result.division)
+            else:
+                found[result.entity] = None
+    return found
 
 
 def last_words(results: Iterable[StreamResult]) -> dict[tuple[str, int], StreamResult]:
