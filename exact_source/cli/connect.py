@@ -50,7 +50,10 @@ def make_pipeline(destination: str, dataset: str, name: str) -> dlt.Pipeline:
     from dlt.common.configuration.exceptions import ConfigurationException
     from dlt.pipeline.exceptions import InvalidPipelineName
 
+    from ..loading.working_folder import remove_damaged_folder
+
     try:
+        remove_damaged_folder(name)
         target = make_destination(kind, place, "--destination")
         return dlt.pipeline(name, destination=target, dataset_name=dataset)
     except InvalidPipelineName:

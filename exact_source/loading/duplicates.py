@@ -1,8 +1,8 @@
 """Keys that a table holds more than once: found after a load and before the next one, and repaired.
 
 Two writers at once, or a load repeated after a kill, leave a row twice, and no later merge touches it
-unless Exact changes the row. A sync therefore checks its tables twice. Before it reads, it compares the number
-of rows with the number that the last sync left, and checks the keys of tables where it differs. After its
+unless Exact changes the row. A sync therefore checks its tables twice. Before it reads, it compares the
+number of rows with the number that the last sync left, and checks the keys where it differs. After its
 loads it checks the keys of the companies that were loaded.
 
 What a check costs, on one core and per million rows of a table that is checked:

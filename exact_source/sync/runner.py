@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -27,11 +27,13 @@ from ..errors import (
     own_error,
 )
 from ..loading.comments import schema_version, write_comments
+from ..loading.disk_space import full_disk_error, refuse_full_disk
 from ..loading.duplicates import repair_loaded, repair_unchecked
 from ..loading.failed_jobs import refuse_silent_failures
 from ..loading.indexes import create_indexes
 from ..loading.session import Session
 from ..loading.tuning import choose_file_formats
+from ..loading.working_folder import make_private, remove_loaded_packages
 from ..loading.writer_lock import Lock, sole_writer
 from ..source import run_of, run_source
 from ..workers.leases import SqlLeases
@@ -160,7 +162,7 @@ def _sync(
     except (HeldError, LoadError) as reason:
         error = reason
     except PipelineStepFailed as failure:
-        error = own_error(failure)
+        error = own_error(failure) or full_disk_error(failure, pipeline.dataset_name)
         if error is None:
             raise
     latest = last_words(run.log.results)
@@ -249,6 +251,9 @@ def working_on(pipeline: dlt.Pipeline, run: Run) -> Iterator[Loading]:
             opened.enter_context(sole_worker(pipeline, leases))
             loading = partial(turn_to_load, pipeline, leases, now)
         drop_if_destination_changed(pipeline)
+        refuse_full_disk(pipeline)
+        make_private(pipeline)
+        opened.callback(make_private, pipeline)
         opened.enter_context(duckdb_kept_open(pipeline, now))
         choose_file_formats(pipeline)
         restore_state(pipeline)
@@ -312,6 +317,8 @@ def load_round(pipeline: dlt.Pipeline, source: Any, loading: Loading) -> None:
     Raises:
         HeldError: If a lock or a division was lost; then nothing is loaded.
     """
+    # dlt adds steps that are called one by one to its last trace, which would grow with every round.
+    pipeline._last_trace = None  # noqa: SLF001
     pipeline.extract(source)
     pipeline.normalize()
     try:
@@ -320,6 +327,7 @@ def load_round(pipeline: dlt.Pipeline, source: Any, loading: Loading) -> None:
     except HeldError:
         pipeline.abort_packages()
         raise
+    remove_loaded_packages(pipeline)
 
 
 def confirm_loaded(info: LoadInfo) -> None:
@@ -371,15 +379,20 @@ def load_pending(pipeline: dlt.Pipeline, loading: Loading) -> None:
     """Load what an earlier process extracted and did not load.
 
     A package that cannot be loaded is dropped: its cursors do not count without its load, so its
-    rows are read again.
+    rows are read again. A package for which there is no space is kept.
 
     Raises:
         ConfigurationError: If it can be neither loaded nor dropped.
+        LoadError: If the disk is full.
     """
     if not pipeline.has_pending_data:
         return
-    with suppress(PipelineStepFailed), loading():
-        pipeline.run()
+    try:
+        with loading():
+            pipeline.run()
+    except PipelineStepFailed as failure:
+        if error := full_disk_error(failure, pipeline.dataset_name):
+            raise error from failure
     if pipeline.has_pending_data:
         pipeline.abort_packages()
     if pipeline.has_pending_data:

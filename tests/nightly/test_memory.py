@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import platform
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +16,9 @@ from dlt.common.destination.configuration import ParquetFormatConfiguration
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
 from benchmarks.run import measure
+from exact_source.cli.gc_tuning import INFREQUENT, infrequent_gc
 from exact_source.loading import batches
 from exact_source.loading import tuning as memory
-from exact_source.sync import garbage
 from exact_source.sync.pipeline_lock import duckdb_kept_open
 from exact_source.sync.runner import sync
 from tests.support.world import World
@@ -96,8 +92,13 @@ def test_few_files_go_into_postgres_at_once(world: World, postgres: str) -> None
     [({}, "UNCOMPRESSED"), ({"parquet_format": ParquetFormatConfiguration()}, "SNAPPY")],
 )
 def test_what_duckdb_reads_at_once_is_not_compressed_unless_the_user_says_so(
-    world: World, tmp_path: Path, given: dict[str, Any], found: str
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, Any],
+    found: str,
 ) -> None:
+    monkeypatch.setenv("LOAD__DELETE_COMPLETED_JOBS", "false")
     destination = dlt.destinations.duckdb(str(tmp_path / "exact.duckdb"), **given)
     world.pipeline = world.new_pipeline(destination=destination)
     assert world.sync(ENTITY).exit_code == 0
@@ -130,42 +131,15 @@ def test_no_row_of_a_round_is_in_memory_in_the_next_one(world: World) -> None:
     assert len(set(held[1:])) == 1, held
 
 
-def test_garbage_is_sought_as_often_as_before_once_a_sync_has_ended(world: World) -> None:
+def test_a_sync_leaves_the_thresholds_of_the_process_alone(world: World) -> None:
     before, during = gc.get_threshold(), set[tuple[int, int, int]]()
     run = world.make_run()
     sync(world.pipeline, run, [ENTITY], on_round=lambda _number: during.add(gc.get_threshold()))
+    assert during == {before}
 
-    assert during == {garbage.SELDOM}
+
+def test_a_command_sets_the_thresholds_and_puts_them_back() -> None:
+    before = gc.get_threshold()
+    with infrequent_gc():
+        assert gc.get_threshold() == INFREQUENT
     assert gc.get_threshold() == before
-
-
-FAULTS = """
-import resource
-import sys
-from contextlib import nullcontext
-
-import dlt
-
-from exact_source.sync import working_on
-
-name, folder = sys.argv[1:]
-pipeline = dlt.pipeline("a", destination=dlt.destinations.duckdb(f"{folder}/a.duckdb"), pipelines_dir=folder)
-with working_on(pipeline, None, 0.0) if name == "sync" else nullcontext():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(100):
-        page = b"x" * 2_000_000
-        received = b"y" * 2_000_000
-        del page, received
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others have ways of their own")
-def test_a_sync_keeps_memory_that_pages_were_in_for_the_next_ones(tmp_path: Path) -> None:
-    def faults(name: str) -> int:
-        command = [sys.executable, "-c", FAULTS, name, str(tmp_path)]
-        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-    blocks = 100 * 2 * 2_000_000 // os.sysconf("SC_PAGE_SIZE")
-    assert faults("nothing") > blocks * 0.8
-    assert faults("sync") < blocks * 0.2
