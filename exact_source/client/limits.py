@@ -82,6 +82,11 @@ class Limits:
         self._errors: dict[tuple[int, str], list[float]] = defaultdict(list)
         self._skew_s = 0.0
 
+    @property
+    def skew_s(self) -> float:
+        """Seconds that the server's clock is ahead of this host's, by the last ``Date`` header."""
+        return self._skew_s
+
     def server_time(self, now: float) -> float:
         """``now`` by the server's clock."""
         return now + self._skew_s

@@ -33,7 +33,7 @@ from ..engine import rows
 from ..errors import LoadError
 from .first_load import repeated_rows
 from .tables import DELETE_INSERT
-from .warehouse import Stored, loaded_type
+from .warehouse import Warehouse, loaded_type
 
 COUNTS = "exact_row_counts.json"  # in the working folder
 TABLES_AT_ONCE = 40  # in one statement
@@ -157,7 +157,7 @@ def _repair(
 def _merge_with_themselves(
     pipeline: dlt.Pipeline, table: str, keys: Sequence[str], loading: Loading
 ) -> None:
-    stored = Stored(pipeline)
+    stored = Warehouse(pipeline)
     columns = stored.columns(table)
     types = {name: loaded_type(column) for name, column in columns.items()}
     schema = pa.schema([(name, kind) for name, kind in types.items() if kind is not None])

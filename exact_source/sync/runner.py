@@ -42,6 +42,7 @@ from .telemetry import traced_sync
 
 Loading = Callable[[], AbstractContextManager[None]]  # entered for the duration of a load
 
+CLOCK_TOLERANCE_S = 60.0
 LOAD_PATIENCE_S = 3600.0  # how long a load waits for the loads of other workers
 EXIT_COMPLETE, EXIT_FAILED, EXIT_INCOMPLETE = 0, 1, 3
 # What is done for tables that changed, and what a person reads if the database refuses it.
@@ -158,13 +159,14 @@ def _sync(
             error = run.rounds.fatal
             if schema_version(pipeline) != version:
                 notes += finish_tables(pipeline)
-            notes += repair_loaded(pipeline, loaded_divisions(run.results), names, loading)
+            notes += repair_loaded(pipeline, loaded_divisions(run.log.results), names, loading)
     except (HeldError, LoadError) as reason:
         error = reason
     except PipelineStepFailed as failure:
         error = own_error(failure) or full_disk_error(failure, pipeline.dataset_name)
         if error is None:
             raise
+    notes += clock_notes(run.limits.skew_s)
     latest = last_words(run.log.results)
     resumes = [r.resumes_at for r in latest.values() if r.resumes_at is not None]
     if isinstance(error, LimitError):
@@ -177,6 +179,20 @@ def _sync(
         min(resumes, default=None),
         tuple(notes),
     )
+
+
+def clock_notes(skew_s: float) -> Iterator[str]:
+    """A note if the clock of this host is off.
+
+    Args:
+        skew_s: Seconds that Exact's clock is ahead of it.
+    """
+    if abs(skew_s) > CLOCK_TOLERANCE_S:
+        side = "behind" if skew_s > 0 else "ahead of"
+        yield (
+            f"this computer's clock is {abs(skew_s) / 60:,.0f} minutes {side} Exact's; the sync used Exact's, "
+            "but set the clock right: tokens and schedules depend on it"
+        )
 
 
 def refuse_refresh(pipeline: dlt.Pipeline) -> None:
@@ -318,7 +334,8 @@ def load_round(pipeline: dlt.Pipeline, source: Any, loading: Loading) -> None:
         HeldError: If a lock or a division was lost; then nothing is loaded.
     """
     # dlt adds steps that are called one by one to its last trace, which would grow with every round.
-    pipeline._last_trace = None  # noqa: SLF001
+    folder: Any = pipeline
+    folder._last_trace = None  # noqa: SLF001
     pipeline.extract(source)
     pipeline.normalize()
     try:

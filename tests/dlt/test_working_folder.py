@@ -13,6 +13,7 @@ import pytest
 
 from exact_source.errors import LoadError
 from exact_source.loading.disk_space import LEAST_FREE, full_disk_error, refuse_full_disk
+from exact_source.loading.session import Session
 from exact_source.loading.working_folder import remove_damaged_folder
 from exact_source.source import run_source
 from tests.support.cli_fixtures import Cli, cli, make_cli
@@ -62,7 +63,7 @@ def test_rows_that_wait_to_be_loaded_are_out_of_reach(world: World) -> None:
     folder = Path(world.pipeline.working_dir)
     seen: list[int] = []
     run = world.make_run()
-    run.on_progress = lambda _result: seen.append(folder.stat().st_mode & 0o777)
+    run.log.on_progress = lambda _result: seen.append(folder.stat().st_mode & 0o777)
     world.sync_with(run, "accounts")
     assert set(seen) == {0o700}
 
@@ -192,7 +193,7 @@ def test_a_nearly_full_disk_of_this_machine_is_refused_before_a_call(world: Worl
 def test_a_package_that_fails_for_another_reason_is_dropped_and_read_again(world: World) -> None:
     world.sync("accounts")
     world.box.touch(ACCOUNTS, world.division)
-    world.pipeline.extract(run_source(world.make_run(), ["accounts"]))
+    world.pipeline.extract(run_source(Session(world.make_run()), ["accounts"]))
     world.sql("DROP SCHEMA exact_online CASCADE")
     assert world.sync("accounts").exit_code == 0
     world.assert_equal("accounts")

@@ -20,6 +20,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source import run_to_end
 from exact_source.errors import HeldError, LoadError, own_error
+from exact_source.loading.session import Session
 from exact_source.loading.writer_lock import lock_until_loaded, sole_writer
 from exact_source.source import run_source
 from exact_source.sync.runner import Outcome, sync
@@ -63,7 +64,7 @@ def sync_meanwhile(
                 found[0] = other.submit(act).result()
 
     run = world.make_run()
-    run.on_progress = on_progress
+    run.log.on_progress = on_progress
     return sync(first, run, ["accounts"]), found[0]
 
 
@@ -234,7 +235,7 @@ def test_run_to_end_holds_the_lock_as_well(world: World, destination: Any) -> No
     pipeline = pipeline_in(world, destination, "exact_online", "pipelines")
     other = pipeline_in(world, destination, "other", "pipelines")
     with sole_writer(other, 0.0):
-        outcome = run_to_end(pipeline, run_source(world.make_run(), ["accounts"]))
+        outcome = run_to_end(pipeline, run_source(Session(world.make_run()), ["accounts"]))
     assert outcome.exit_code == 3
 
 
