@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -223,7 +223,7 @@ class Warehouse:
         """The highest ``_synced_at`` of a division; ``None`` without rows."""
         sql = "SELECT MAX(_synced_at) FROM {table} WHERE division = %s"
         found = self._rows(table, sql, [division])
-        return found[0][0] if found else None
+        return as_instant(found[0][0]) if found else None
 
     def repeated(self, table: str, keys: Sequence[str]) -> pa.Table | None:
         """Keys that a table holds more than once; ``None`` if there is no such table."""
@@ -273,6 +273,14 @@ class Warehouse:
                 return whole(cursor.iter_arrow(chunk_size=everything))
         except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
             return None
+
+
+def as_instant(value: datetime | str | None) -> datetime | None:
+    """A moment as a destination returns it: SQLite has text, and some have UTC without a zone."""
+    if value is None:
+        return None
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def loaded_type(column: TColumnSchema) -> pa.DataType | None:

@@ -190,8 +190,8 @@ def clock_notes(skew_s: float) -> Iterator[str]:
     if abs(skew_s) > CLOCK_TOLERANCE_S:
         side = "behind" if skew_s > 0 else "ahead of"
         yield (
-            f"this computer's clock is {abs(skew_s) / 60:,.0f} minutes {side} Exact's; the sync used Exact's, "
-            "but set the clock right: tokens and schedules depend on it"
+            f"this computer's clock is {abs(skew_s) / 60:,.0f} minutes {side} Exact's; the sync used "
+            "Exact's, but set the clock right: tokens and schedules depend on it"
         )
 
 
