@@ -10,6 +10,7 @@ import typer
 from .._version import __version__
 from ..clock import Clock
 from ._output.exit import leave, report, stop_like_ctrl_c
+from ._output.help import HelpCommand, HelpGroup
 from ._output.logs import logging_to_stderr, with_log_options
 from ._output.options import help_without_command
 from .check import check
@@ -29,7 +30,8 @@ from .webhooks import webhooks
 app = typer.Typer(
     name="exact-source",
     help="Keep every Exact Online company you own in a SQL database, up to date.",
-    epilog="First steps:  exact-source demo  -  exact-source login  -  exact-source sync",
+    epilog="First steps: exact-source demo, then exact-source init and exact-source sync.",
+    cls=HelpGroup,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -37,7 +39,7 @@ app = typer.Typer(
 
 
 def show_version(wanted: bool) -> None:
-    """Print the version and leave."""
+    """Print the version and exit."""
     if wanted:
         typer.echo(__version__)
         raise typer.Exit
@@ -59,10 +61,11 @@ COMMANDS = (
     logout, sandbox,
 )  # fmt: skip
 for command in COMMANDS:
-    app.command()(with_log_options(command))
+    app.command(cls=HelpCommand)(with_log_options(command))
 for registered in webhooks.registered_commands:
     if registered.callback is not None:
         registered.callback = with_log_options(registered.callback)
+        registered.cls = HelpCommand
 app.add_typer(webhooks)
 
 

@@ -1,17 +1,20 @@
-"""``exact-source demo``: the whole story on one machine, without an account."""
+"""``exact-source demo``: two syncs from a local Exact Online, without an account."""
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import ConfigurationError
+from ._output.command_line import from_here, own_command
 from ._output.logs import notes
 from ._output.options import AsJson
 
@@ -31,14 +34,14 @@ MARK = ".exact-source-demo"
 QUERIES = (
     (
         "Revenue per company and year",
-        """SELECT division, financial_year, -sum(amount_dc) AS revenue
-FROM exact_online.transaction_lines WHERE gl_account_code LIKE '8%'
-GROUP BY ALL ORDER BY ALL;""",
+        """SELECT d.description AS company, l.financial_year, -sum(l.amount_dc) AS revenue
+FROM exact_online.transaction_lines l JOIN exact_online.divisions d USING (division)
+WHERE l.gl_account_code LIKE '8%' GROUP BY ALL ORDER BY ALL;""",
     ),
     (
         "Who owes us most",
-        """SELECT l.division, l.account_name, sum(l.amount_dc) AS open
-FROM exact_online.transaction_lines l WHERE l.gl_account_code = '1300'
+        """SELECT division, account_name, sum(amount_dc) AS open
+FROM exact_online.transaction_lines WHERE gl_account_code = '1300'
 GROUP BY ALL HAVING open > 0 ORDER BY open DESC LIMIT 5;""",
     ),
     (
@@ -50,13 +53,17 @@ FROM exact_online._exact_syncs GROUP BY ALL ORDER BY calls DESC, entity;""",
 
 
 def demo(
-    invoices: Annotated[int, typer.Option(min=1, help="Sales invoices per company.")] = 200,
-    folder: Annotated[Path, typer.Option(help="Where the demo puts its files.")] = FOLDER,
+    invoices: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Sales invoices per company.")
+    ] = 200,
+    folder: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder for the files of the demo.")
+    ] = FOLDER,
     as_json: AsJson = False,
 ) -> None:
-    """Start a local Exact Online, load two companies into DuckDB, change them, sync again.
+    """Load two companies from a local Exact Online, change them, and sync again.
 
-    No account needed. Example: exact-source demo
+    It needs no account. Example: exact-source demo
     """
     try:
         from ..sandbox import Sandbox
@@ -66,29 +73,34 @@ def demo(
         ) from None
     prepare(folder)
     say = notes.info if as_json else typer.echo
-    say("1. A local Exact Online with two companies starts.")
+    say("1. Start a local Exact Online with two companies, and log in.")
     box = Sandbox(companies=2, invoices=invoices, seed=1)
     with box.serve() as base_url:
         settings = log_in(box, base_url, folder)
-        say(f"   {base_url}, logged in; the tokens are in {settings.token_file}")
         pipeline = make_pipeline(folder)
         say("2. First sync: everything.")
         loads = [load(pipeline, settings, as_json=as_json)]
-        say("3. In the companies an account is renamed, one is deleted, an item's price changes.")
-        changed = change(box)
+        changes = change(box)
+        say(
+            "3. In Exact Online, rename an account, delete another, and change the price of an item."
+        )
+        before = look_at(pipeline, changes)
         say("4. Second sync: only what changed.")
         loads.append(load(pipeline, settings, as_json=as_json))
-    lines, companies = check(pipeline, changed)
+    after, counts = look_at(pipeline, changes), count_lines(pipeline)
+    check(changes, after)
     if as_json:
-        print_result(folder, loads, {"transaction_lines": lines, "companies": companies})
+        print_result(folder, loads, counts)
         return
-    say("5. The tables show it: the account is renamed, the deleted one is gone.")
-    say(f"   {lines:,} transaction lines of {companies} companies are in DuckDB.")
+    say("5. The tables show the changes.")
+    show_changes(changes, before, after)
+    say(f"   {counts['transaction_lines']:,} transaction lines of {counts['companies']} companies.")
+    show_answer(pipeline)
     what_next(folder)
 
 
 def print_result(folder: Path, loads: list[dict[str, Any]], tables: dict[str, int]) -> None:
-    """One document: where the tables are, what both syncs did, what to ask."""
+    """Print one document: where the tables are, what both syncs did, and queries."""
     from ._output.tables import print_json
 
     print_json(
@@ -159,69 +171,133 @@ def make_pipeline(folder: Path) -> dlt.Pipeline:
 
 
 def load(pipeline: dlt.Pipeline, settings: Settings, *, as_json: bool = False) -> dict[str, Any]:
-    """One sync of the core entities; gives what ``sync --json`` would, or shows its summary."""
+    """One sync of the core entities; gives what ``sync --json`` prints, or shows its summary."""
     from rich.console import Console
 
     from ..auth import FileTokenStorage
     from ..catalogue import load_catalogue
     from ..source import make_options, make_run
     from ..sync.runner import sync
-    from ._output.display import Display, to_json
+    from ._output.display import Display
+    from ._output.outcome import closing_line, to_json
 
     run: Run = make_run(make_options(), settings, FileTokenStorage(settings.token_file))
     started = time.monotonic()
     with Display(Console(stderr=True)).follow(run) as on_round:
         outcome = sync(pipeline, run, load_catalogue().core, on_round=on_round)
-    if not as_json:
-        show(outcome)
     if outcome.exit_code:
         raise outcome.error or RuntimeError("the demo's sync did not complete")
-    return to_json(outcome, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    if not as_json:
+        show_changed(outcome)
+        typer.echo(f"   {closing_line(outcome, seconds)}")
+    return to_json(outcome, seconds)
 
 
-def show(outcome: Outcome) -> None:
-    """What a sync did, stream by stream."""
-    from ._output.display import remarks, result_console, summary
+def show_changed(outcome: Outcome) -> None:
+    """The entities of which rows came or went; the others are up to date."""
+    from ._output.streams import Sums, entity_table
+    from ._output.tables import make_console
 
-    result_console().print(summary(outcome))
-    for line in remarks(outcome):
-        typer.echo(line)
+    changed = {r.entity for r in outcome.results if r.rows or r.deleted}
+    sums = [
+        Sums(r.entity, r.division, r.rows, r.calls, r.deleted)
+        for r in outcome.results
+        if r.entity in changed
+    ]
+    entity_table(make_console(), sums)
 
 
-def change(box: Sandbox) -> tuple[int, str, str, str]:
-    """Change, delete and touch rows; gives (division, renamed, new name, deleted)."""
-    division = box.divisions[0]
+@dataclass(frozen=True)
+class Change:
+    """A row that the demo changes in Exact Online.
+
+    Attributes:
+        table: Where it is loaded.
+        column: The column to look at.
+        key: Its ``id``.
+        value: What the column must hold afterwards; ``None`` if the row is deleted.
+    """
+
+    table: str
+    column: str
+    key: str
+    value: str | float | None
+
+
+def change(box: Sandbox) -> tuple[Change, ...]:
+    """Rename an account, delete another, and change the price of an item."""
+    division, renamed_to, price = box.divisions[0], "Renamed & Co", 12.34
     accounts = box.rows("crm/Accounts", division)
     items = box.rows("logistics/Items", division)
-    renamed, gone = accounts[0], accounts[-1]
-    box.update("crm/Accounts", division, renamed["ID"], {"Name": "Renamed & Co"})
-    box.delete("crm/Accounts", division, gone["ID"])
-    box.update("logistics/Items", division, items[0]["ID"], {"CostPriceStandard": 12.34})
-    return division, str(renamed["ID"]), "Renamed & Co", str(gone["ID"])
+    renamed, deleted, item = accounts[0]["ID"], accounts[-1]["ID"], items[0]["ID"]
+    box.update("crm/Accounts", division, renamed, {"Name": renamed_to})
+    box.delete("crm/Accounts", division, deleted)
+    box.update("logistics/Items", division, item, {"CostPriceStandard": price})
+    return (
+        Change("accounts", "name", str(renamed), renamed_to),
+        Change("accounts", "name", str(deleted), None),
+        Change("items", "cost_price_standard", str(item), price),
+    )
 
 
-def check(pipeline: dlt.Pipeline, changed: tuple[int, str, str, str]) -> tuple[int, int]:
-    """See that the tables show what changed; gives how many lines of how many companies they hold."""
-    division, renamed, name, gone = changed
+def look_at(pipeline: dlt.Pipeline, changes: Sequence[Change]) -> list[Any]:
+    """What the tables hold of each changed row now; ``None`` where there is no row."""
+    found: list[Any] = []
     with pipeline.sql_client() as client:
-        found = client.execute_sql(
-            "SELECT id, name FROM accounts WHERE division = %s AND id IN (%s, %s)",
-            division, renamed, gone,
-        )  # fmt: skip
-        counts = client.execute_sql(
-            "SELECT count(*), count(DISTINCT division) FROM transaction_lines"
-        )
-    if list(found or ()) != [(renamed, name)]:
+        for c in changes:
+            rows = client.execute_sql(f"SELECT {c.column} FROM {c.table} WHERE id = %s", c.key)
+            found.append(rows[0][0] if rows else None)
+    return found
+
+
+def count_lines(pipeline: dlt.Pipeline) -> dict[str, int]:
+    """How many transaction lines of how many companies the tables hold."""
+    sql = "SELECT count(*), count(DISTINCT division) FROM transaction_lines"
+    with pipeline.sql_client() as client:
+        lines, companies = (client.execute_sql(sql) or [(0, 0)])[0]
+    return {"transaction_lines": int(lines), "companies": int(companies)}
+
+
+def check(changes: Sequence[Change], after: Sequence[Any]) -> None:
+    """Make sure that the tables show the changes."""
+    if [number(value) for value in after] != [c.value for c in changes]:
         raise RuntimeError("the tables do not show what changed in the companies")
-    lines, companies = (counts or [(0, 0)])[0]
-    return int(lines), int(companies)
+
+
+def number(value: Any) -> Any:
+    """A decimal as a float, as the changes are written."""
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def show_changes(changes: Sequence[Change], before: Sequence[Any], after: Sequence[Any]) -> None:
+    """The changed rows, before and after the second sync."""
+    from ._output.tables import make_console, print_table
+
+    rows = [
+        (f"   {c.table}.{c.column}", number(old), "(deleted)" if new is None else number(new))
+        for c, old, new in zip(changes, before, after, strict=True)
+    ]
+    print_table(make_console(), ("   column", "before", "after"), rows)
+
+
+def show_answer(pipeline: dlt.Pipeline) -> None:
+    """The first of the queries, with its answer."""
+    from ._output.tables import Column, make_console, print_table
+
+    title, sql = QUERIES[0]
+    typer.echo(f"\n{title}")
+    with pipeline.sql_client() as client:
+        rows = client.execute_sql(sql.rstrip(";")) or []
+    columns = (Column("company"), Column("year"), Column("revenue", right=True))
+    print_table(make_console(), columns, [(n, str(y), f"{r:,.2f}") for n, y, r in rows])
 
 
 def what_next(folder: Path) -> None:
-    """Where the file is, what to ask it, how to connect the real thing."""
+    """Where the file is, how to query it, and how to connect real companies."""
     database, python = folder / "exact.duckdb", from_here(Path(sys.executable))
-    typer.echo(f"\nWhat next\n\nThe database: {database}\nAsk it, for example so:")
-    first = "FROM exact_online.accounts LIMIT 5"
+    typer.echo(f"\nWhat next\n\nThe database: {database}\nQuery it, for example:")
+    first = "SELECT name, city, country FROM exact_online.accounts LIMIT 5"
     typer.echo(
         f"  {python} -c \"import duckdb; print(duckdb.connect('{database}').sql('{first}'))\""
     )
@@ -229,26 +305,9 @@ def what_next(folder: Path) -> None:
         typer.echo(f"\n-- {title}\n{sql}")
     command = own_command()
     typer.echo(
-        "\nYour own companies: register an app in Exact Online's app centre (redirect URI: https, no"
-        "\nlocalhost), then\n"
-        f"  {command} init     # asks for country, client id, secret, redirect URI; logs in\n"
-        f"  {command} check    # says what is missing, and what to do about it\n"
+        "\nYour own companies: register an app in Exact Online's app centre, with an https redirect"
+        "\nURI (not localhost), then\n"
+        f"  {command} init     # asks for the settings and logs in\n"
+        f"  {command} check    # shows what is missing, and what to do about it\n"
         f"  {command} sync --destination duckdb"
     )
-
-
-def own_command() -> str:
-    """How this command is called from the folder that somebody is in, be it on the PATH or not."""
-    beside = Path(sys.executable).with_name("exact-source")
-    if not beside.exists():
-        return f"{from_here(Path(sys.executable))} -m exact_source"
-    on_path = shutil.which("exact-source")
-    if on_path is not None and Path(on_path).samefile(beside):
-        return "exact-source"
-    return from_here(beside)
-
-
-def from_here(path: Path) -> str:
-    """A path as one types it: without the folder that somebody is in."""
-    here = Path.cwd()
-    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

@@ -25,24 +25,23 @@ def login(  # noqa: PLR0913, PLR0917 (each is an option of the command)
         str | None,
         typer.Option(
             metavar="CODE_OR_ADDRESS",
-            help="The code, or the whole address that the browser was sent to; no question is asked.",
+            help="The code, or the whole address that the browser was sent to.",
         ),
     ] = None,
     browser: Annotated[
         bool,
-        typer.Option(
-            "--browser/--no-browser", help="Open the browser, or only print the address to go to."
-        ),
+        typer.Option("--browser/--no-browser", help="Open the browser, or only print the address."),
     ] = True,
     listen: Annotated[
         bool | None,
         typer.Option(
             "--listen/--no-listen",
-            help="Wait for the browser on this machine; default: if the redirect URI is loopback.",
+            help="Wait for the browser on this machine. Default: if the redirect URI is loopback.",
+            show_default=False,
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force-login", help="Log in anew although the browser has a session.")
+        bool, typer.Option("--force-login", help="Log in again even if the browser has a session.")
     ] = False,
     region: Region = None,
     base_url: BaseUrl = None,
@@ -50,8 +49,8 @@ def login(  # noqa: PLR0913, PLR0917 (each is an option of the command)
 ) -> None:
     """Log in to Exact Online and store the tokens.
 
-    Without --code it shows where to log in and asks for what the browser is sent to afterwards; the
-    code in it lives three minutes.
+    Without --code it shows where to log in, and asks for the address to which the browser is sent
+    afterwards. The code in that address is valid for three minutes.
 
     Example: exact-source login --no-browser
     """
@@ -113,13 +112,13 @@ def logout(
 def tokens(
     context: typer.Context,
     new_key: Annotated[
-        bool, typer.Option("--new-key", help="Only print a new key for token_key, and stop.")
+        bool, typer.Option("--new-key", help="Only print a new key for the setting token_key.")
     ] = False,
     region: Region = None,
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the age of the stored tokens and where they are, never the tokens themselves.
+    """Show where the tokens are stored and how old they are.
 
     Example: exact-source tokens --json
     """

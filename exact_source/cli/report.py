@@ -29,8 +29,8 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
         typer.Option(
             metavar="SCHEMA",
             help=(
-                "Schema of what the dbt package built. It is read if it shows the latest load; "
-                "otherwise the same SQL works everything out from the loaded tables."
+                "Schema of the tables that the dbt package built; they are used if they show the "
+                "latest load."
             ),
         ),
     ] = MARTS,
@@ -40,10 +40,10 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write one HTML page: revenue, profit and loss, open items, customers, sync health.
+    """Write the books on one HTML page: revenue, profit and loss, open items, customers.
 
-    Asks the destination only, no call goes to Exact Online. The file needs no network and no
-    server: open it, or send it to somebody.
+    Reads the destination only; no call goes to Exact Online. The file needs no network and no
+    server.
 
     Example: exact-source report --destination duckdb --output books.html
     """

@@ -14,30 +14,40 @@ LANGUAGES = ("en", "nl")
 
 def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on loopback; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port on loopback; 0: a free one.")
     ] = 8080,
-    companies: Annotated[int, typer.Option(min=1, help="How many companies.")] = 2,
-    invoices: Annotated[int, typer.Option(min=0, help="Sales invoices per company.")] = 50,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same data.")] = 1,
+    companies: Annotated[int, typer.Option(min=1, metavar="N", help="Number of companies.")] = 2,
+    invoices: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Sales invoices per company.")
+    ] = 50,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed makes the same data.")] = 1,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="A failure and its probability, such as 429:0.01; may be repeated."),
+        typer.Option(
+            metavar="KIND:CHANCE",
+            help="A failure and its probability, such as 429:0.01; may be repeated.",
+        ),
     ] = None,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds that each answer takes.")] = 0.0,
-    minute_limit: Annotated[int, typer.Option(min=1, help="Calls a minute and company.")] = 60,
-    daily_limit: Annotated[int, typer.Option(min=1, help="Calls a day and company.")] = 5000,
+    latency: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Time that each reply takes.")
+    ] = 0.0,
+    minute_limit: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Calls a minute for each company.")
+    ] = 60,
+    daily_limit: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Calls a day for each company.")
+    ] = 5000,
     lenient: Annotated[
-        bool, typer.Option("--lenient", help="Do not insist on $select and $filter.")
-    ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Insist on $filter wherever there is a sync sibling.")
+        bool, typer.Option("--lenient", help="Accept requests without $select and $filter.")
     ] = False,
     language: Annotated[
-        str, typer.Option(metavar="en|nl", help="Language of the user, for errors.")
+        str, typer.Option(metavar="en|nl", help="Language of the error messages.")
     ] = "en",
     as_json: AsJson = False,
 ) -> None:
-    """A local Exact Online on loopback that refuses what Exact is known to refuse, to try and to test.
+    """Run a local Exact Online, to try commands and to test programs.
+
+    It refuses what Exact Online is known to refuse, and runs until Ctrl-C.
 
     Example: exact-source sandbox --port 8080 --companies 3 --invoices 10000 --fault 429:0.01
     """
@@ -49,8 +59,6 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
         ) from None
     if language not in LANGUAGES:
         raise ConfigurationError(f"--language is {language!r}; use {' or '.join(LANGUAGES)}")
-    if lenient and strict:
-        raise ConfigurationError("--lenient and --strict exclude each other; leave one of them out")
     try:
         run(
             port,
@@ -61,7 +69,6 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
             seed=seed,
             latency=latency,
             lenient=lenient,
-            strict=strict,
             language=language,
             minute_limit=minute_limit,
             daily_limit=daily_limit,

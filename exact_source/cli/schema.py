@@ -24,13 +24,15 @@ class Format(StrEnum):
 
 def schema(
     entities: Entities = None,
-    form: Annotated[Format, typer.Option("--format", help="Form of the export.")] = Format.yaml,
+    form: Annotated[
+        Format, typer.Option("--format", metavar="yaml|dbml|mermaid", help="Form of the export.")
+    ] = Format.yaml,
     deletes: Annotated[
-        str, typer.Option(help="hard, soft or ignore: what a sync does about deleted rows.")
+        str, typer.Option(metavar="hard|soft|ignore", help="How a sync treats deleted rows.")
     ] = "hard",
     as_json: AsJson = False,
 ) -> None:
-    """Print the tables that a sync of the entities makes: columns, types, keys. No call is made.
+    """Print the tables that a sync makes: columns, types and keys. Makes no call.
 
     Example: exact-source schema --entities accounts,sales_invoices --format mermaid
     """

@@ -16,7 +16,6 @@ WRONG = [
     (["--fault=slow=-1"], "seconds is a number from 0"),
     (["--fault=sunshine"], "no fault is called 'sunshine'"),
     (["--language=fr"], "--language is 'fr'; use en or nl"),
-    (["--lenient", "--strict"], "exclude each other"),
 ]
 
 

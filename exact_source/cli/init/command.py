@@ -24,12 +24,15 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
     region: Annotated[
         str | None, typer.Option(metavar="|".join(REGIONS), help="Country of the site.")
     ] = None,
-    client_id: Annotated[str | None, typer.Option(help="Client id of the registered app.")] = None,
+    client_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Client id of the app.")
+    ] = None,
     client_secret: Annotated[
-        str | None, typer.Option(help="Its client secret; - reads it from standard input.")
+        str | None,
+        typer.Option(metavar="SECRET", help="Client secret; - reads it from standard input."),
     ] = None,
     redirect_uri: Annotated[
-        str | None, typer.Option(metavar="URI", help="Exactly as registered with the app.")
+        str | None, typer.Option(metavar="URI", help="Redirect URI, exactly as registered.")
     ] = None,
     destination: Annotated[
         str | None,
@@ -42,11 +45,11 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="JSON key of the service account for BigQuery; its content goes into secrets.toml.",
+            help="JSON key of a service account for BigQuery; it is copied into secrets.toml.",
         ),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Let flags change settings that are there already.")
+        bool, typer.Option("--replace", help="Let options change existing settings.")
     ] = False,
     log_in: Annotated[
         bool | None, typer.Option("--login/--no-login", help="Log in afterwards. Default: ask.")
@@ -56,10 +59,11 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write .dlt/config.toml and .dlt/secrets.toml, then offer to log in and to check.
+    """Write the settings of this folder, then log in and check.
 
-    Asks for what is not given; where nobody can be asked, everything has to be given. What else is
-    in the files stays. The secrets are readable by you alone and ignored by git.
+    Asks for every setting that is not given as an option; without a terminal all must be given.
+    Settings go into .dlt/config.toml, secrets into .dlt/secrets.toml, which only you can read and
+    git ignores. Other settings in these files stay.
 
     Example: exact-source init --region nl --client-id ID --client-secret - --redirect-uri https://x.example/
     """
