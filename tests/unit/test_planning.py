@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 from exact_source.cli.plan.schedule import (
     Allowance,
     StreamPlan,
-    TimeLeft,
     allowance_of,
     calls_by_division,
     duration,
     in_order,
     share,
-    time_left,
     usual_calls,
 )
 from exact_source.client.limits import Limits
@@ -162,61 +160,9 @@ def test_the_order_is_by_division_and_turn() -> None:
     ]
 
 
-QUARTER_PAST = MIDNIGHT + 15  # seconds: 45 of this clock minute are left
-
-
-@pytest.mark.parametrize(
-    ("calls", "minute_left", "pace_s", "seconds"),
-    [
-        (0, 60, 0.5, 0),
-        (40, 60, 0.5, 20),
-        (60, 60, 0.0, 0),
-        (61, 60, 0.0, 45),
-        (61, 60, 0.5, 45.5),
-        (121, 60, 0.0, 105),
-        (121, 0, 0.0, 165),  # used up: nothing goes before the next minute
-        (121, None, 0.0, 105),
-        (121, 60, 2.0, 242),  # slower than the limit
-    ],
-)
-def test_calls_that_follow_each_other_take_their_pace_or_their_minutes(
-    calls: int, minute_left: int | None, pace_s: float, seconds: float
-) -> None:
-    allowed = {1: Allowance(minute_left=minute_left)}
-    left = time_left({1: calls}, allowed, now=QUARTER_PAST, paces={1: pace_s})
-    assert (left.seconds, left.days, left.at_least) == (seconds, 1, False)
-
-
-def test_the_slowest_of_several_divisions_says_how_long_it_takes() -> None:
-    allowed = {1: Allowance(minute_left=0), 2: Allowance(minute=300), 3: Allowance()}
-    left = time_left({1: 1, 2: 900, 3: 60}, allowed, now=MIDNIGHT, paces={3: 0.1})
-    assert left.seconds == 120
-    assert time_left({1: 1, 3: 1200}, allowed, now=MIDNIGHT, paces={}).seconds == 19 * 60
-
-
-def test_a_division_that_is_refused_for_a_while_begins_then_with_a_whole_minute() -> None:
-    blocked = {1: Allowance(minute_left=0, opens_at=MIDNIGHT + 240)}
-    assert time_left({1: 60}, blocked, now=MIDNIGHT, paces={}).seconds == 240
-    assert time_left({1: 61}, blocked, now=MIDNIGHT, paces={}).seconds == 300
-
-
-def test_what_goes_on_tomorrow_counts_as_days() -> None:
-    today = {1: Allowance(left=120, reserve=60)}
-    assert time_left({1: 70}, today, now=MIDNIGHT, paces={1: 0.5}) == TimeLeft(30, 2)
-    assert time_left({1: 4941 + 60}, today, now=MIDNIGHT, paces={}).days == 3
-
-
-def test_the_contract_leaves_divisions_less_of_today() -> None:
-    calls = {1: 600, 2: 600}
-    free = time_left(calls, {}, now=MIDNIGHT, paces={})
-    capped = time_left(calls, {}, now=MIDNIGHT, paces={}, contract_cap=1_000, contract_spent=400)
-    assert (free.seconds, free.days) == (9 * 60, 1)
-    assert (capped.seconds, capped.days) == (4 * 60, 2)
-
-
 def test_headers_say_what_a_division_may_and_one_that_was_not_asked_may_as_much() -> None:
     limits, now = Limits(reserve=10), MIDNIGHT + 5
-    assert allowance_of(limits, 1, now) == Allowance(reserve=10)
+    assert allowance_of(limits, 1) == Allowance(reserve=10)
     headers = {
         "X-RateLimit-Minutely-Limit": "300", "X-RateLimit-Minutely-Remaining": "7",
         "X-RateLimit-Minutely-Reset": str(int(MIDNIGHT + 60) * 1000),
@@ -227,23 +173,5 @@ def test_headers_say_what_a_division_may_and_one_that_was_not_asked_may_as_much(
     limits.spend(1)
     limits.observe(1, 200, headers, now)
 
-    assert allowance_of(limits, 1, now) == Allowance(300, 9000, 800, 10, minute_left=7)
-    assert allowance_of(limits, 1, now + 60) == Allowance(300, 9000, 800, 10)
-    assert allowance_of(limits, 2, now) == Allowance(300, 9000, reserve=10)
-
-
-@given(
-    st.dictionaries(st.integers(1, 9), st.integers(1, 3000), min_size=1),
-    st.floats(0, DAY_S / 3),
-    st.floats(0, 3),
-)
-def test_more_calls_never_take_less_time_nor_less_than_their_pace(
-    calls: dict[int, int], seconds: float, pace_s: float
-) -> None:
-    paces, now = dict.fromkeys(calls, pace_s), MIDNIGHT + seconds
-    left = time_left(calls, {}, now=now, paces=paces).seconds
-    more = time_left({c: n + 1 for c, n in calls.items()}, {}, now=now, paces=paces).seconds
-    most = max(calls.values())
-    assert left <= more
-    assert left >= most * pace_s - 0.001
-    assert left >= (-(-most // 60) - 1) * 60 - now % 60 - 0.001
+    assert allowance_of(limits, 1) == Allowance(300, 9000, 800, 10)
+    assert allowance_of(limits, 2) == Allowance(300, 9000, reserve=10)

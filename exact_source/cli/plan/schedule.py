@@ -7,7 +7,7 @@ Divisions run side by side, each at its own minute limit, and each has a day of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
@@ -51,16 +51,12 @@ class Allowance:
         day: In a day.
         left: Of today; ``None`` for a day that has not begun to be used.
         reserve: Of each day, kept for others.
-        minute_left: Of this clock minute; ``None`` if it has not begun to be used.
-        opens_at: No call before; seconds since the epoch, UTC.
     """
 
     minute: int = MINUTE_LIMIT
     day: int = DAY_LIMIT
     left: int | None = None
     reserve: int = 0
-    minute_left: int | None = None
-    opens_at: float = 0.0
 
     def today(self) -> int:
         """What may be spent before 00:00 UTC."""
@@ -88,42 +84,19 @@ class Duration:
     ends_at: float
 
 
-@dataclass(frozen=True)
-class TimeLeft:
-    """What a sync that is under way still takes.
-
-    Attributes:
-        seconds: Until it ends, or until today's calls are used up if it takes more days.
-        days: Days on which calls are made; 1 if it is done today.
-        at_least: Whether it may be more, as nobody knows of some of the calls.
-    """
-
-    seconds: float
-    days: int = 1
-    at_least: bool = False
-
-
 def usual_calls(history: Sequence[int]) -> int:
     """Calls of the next sync from those of earlier ones, rounded up; never less than one."""
     return max(1, -int(-fmean(history) // 1)) if history else 1
 
 
-def allowance_of(limits: Limits, division: int, now: float) -> Allowance:
-    """What a division may make by the headers, or as much as the others if it was not asked yet."""
+def allowance_of(limits: Limits, division: int) -> Allowance:
+    """Calls that a division allows: by its last headers, else as much as the others."""
     state = limits.divisions.get(division)
     if state is None or not state.calls:
         asked = [state for state in list(limits.divisions.values()) if state.is_known]
         usual = (asked[0].minute.limit, asked[0].day.limit) if asked else (MINUTE_LIMIT, DAY_LIMIT)
         return Allowance(*usual, reserve=limits.reserve)
-    is_open = limits.server_time(now) < state.minute.reset_at
-    return Allowance(
-        state.minute.limit,
-        state.day.limit,
-        state.day.remaining,
-        limits.reserve,
-        minute_left=max(0, state.minute.remaining) if is_open else None,
-        opens_at=state.blocked_until,
-    )
+    return Allowance(state.minute.limit, state.day.limit, state.day.remaining, limits.reserve)
 
 
 def in_order(streams: Sequence[StreamPlan], ranks: Mapping[str, int]) -> list[StreamPlan]:
@@ -215,44 +188,6 @@ def _midnight(at: float) -> float:
     return (at // DAY_S + 1) * DAY_S
 
 
-def time_left(
-    calls: Mapping[int, int],
-    allowances: Mapping[int, Allowance],
-    *,
-    now: float,
-    paces: Mapping[int, float],
-    contract_cap: int | None = None,
-    contract_spent: int = 0,
-) -> TimeLeft:
-    """How long calls that are being made take side by side; other arguments and errors as of ``duration``.
-
-    ``paces``: division -> seconds that a call has taken so far, with all that comes with it; one that
-    is missing is held up by nothing but its limits.
-    """
-    days = duration(
-        calls, allowances, now=now, contract_cap=contract_cap, contract_spent=contract_spent
-    ).days
-    allowed = {code: allowances.get(code, Allowance()) for code, n in calls.items() if n > 0}
-    capped = None if contract_cap is None else max(0, contract_cap - contract_spent)
-    today = _one_day({code: calls[code] for code in allowed}, allowed, now, capped, first=True)
-    ends = (_ends_at(n, allowed[code], paces.get(code, 0.0), now) for code, n in today.items())
-    return TimeLeft(max(ends, default=now) - now, max(1, days))
-
-
-def _ends_at(calls: int, allowance: Allowance, pace_s: float, now: float) -> float:
-    """When calls that follow each other are made, each minute as many as it allows."""
-    starts_at = max(now, allowance.opens_at)
-    minute = starts_at // MINUTE_S
-    is_used = allowance.minute_left is not None and minute == now // MINUTE_S
-    here = allowance.minute_left if is_used else allowance.minute
-    ends_at = starts_at + calls * pace_s
-    over = calls - (here or 0)
-    if over <= 0:
-        return ends_at
-    full, last = divmod(over - 1, allowance.minute)
-    return max(ends_at, (minute + 1 + full) * MINUTE_S + (last + 1) * pace_s)
-
-
 def share(wanted: Mapping[int, int], cap: int) -> dict[int, int]:
     """Divide ``cap`` as divisions do that call at the same pace: evenly, until each has enough."""
     given: dict[int, int] = {}
@@ -262,9 +197,3 @@ def share(wanted: Mapping[int, int], cap: int) -> dict[int, int]:
         given[code] = min(n, rest // (len(wanted) - position))
         rest -= given[code]
     return given
-
-
-def without(allowance: Allowance, calls: int) -> Allowance:
-    """The allowance after some of today's calls were spent."""
-    left = allowance.day if allowance.left is None else allowance.left
-    return replace(allowance, left=max(0, left - calls))
