@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import RefusedError
-from ._output.options import AsJson, BaseUrl, Region
+from ._output.options import CONNECTION, OUTPUT, AsJson, BaseUrl, Region
+from ._output.tables import Column
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pyarrow as pa
 
     from ..connect import AskingRun
@@ -27,7 +30,17 @@ BLOCKING = {
     101: "deleted",
     102: "deletion failed",
 }
-COLUMNS = ("code", "name", "status", "moved", "current", "country", "currency", "customer")
+COLUMNS = (
+    Column("code"),
+    Column("name"),
+    Column("status"),
+    Column("moved", rank=2),
+    Column("current", rank=3),
+    Column("country", rank=4),
+    Column("currency", rank=5),
+    Column("customer", rank=1),
+)
+MOST_COMPANIES = 30  # lines of the list; --all shows every company
 
 
 def divisions(
@@ -36,14 +49,18 @@ def divisions(
         int | None,
         typer.Option(
             metavar="CODE",
-            help="Ask this division, where the user's current one is outside the app's scope.",
+            help="Ask through this division, if the user's current one is outside the app's scope.",
+            rich_help_panel=CONNECTION,
         ),
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every company of a long list.", rich_help_panel=OUTPUT)
+    ] = False,
     region: Region = None,
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the companies (divisions) that the app and the user may see; takes two calls.
+    """List the companies (divisions) that the app and the user can see; makes two calls.
 
     Example: exact-source divisions --json
     """
@@ -52,7 +69,7 @@ def divisions(
     from ..connect import make_asking_run
     from ..source import make_options
     from ._output.display import asking
-    from ._output.tables import make_console, make_table, print_json, styled
+    from ._output.tables import print_json
     from .connect import clock_of, make_connection
 
     settings, storage = make_connection(region, base_url)
@@ -63,13 +80,30 @@ def divisions(
     if as_json:
         print_json({"divisions": found})
         return
+    show(found, every=every)
+
+
+def show(found: Sequence[Mapping[str, Any]], *, every: bool) -> None:
+    """Print the list; of a long one, the blocked companies and the first others."""
+    from ._output.tables import make_console, print_table, styled
+
+    console = make_console()
+    shown = list(found)
+    if not every and len(found) > MOST_COMPANIES:
+        shown.sort(key=lambda row: (row["blocking_status"] == 0, row["code"]))
+        shown = shown[: MOST_COMPANIES - 1]
     rows = []
-    for row in found:
-        blocked = row["blocking_status"]
-        status = styled(row["status"], "red" if blocked else "green")
-        shown = {**row, "code": str(row["code"]), "status": status}
-        rows.append([shown[name] for name in COLUMNS])
-    make_console().print(make_table(COLUMNS, rows))
+    for row in shown:
+        state = styled(row["status"], "red" if row["blocking_status"] else "green")
+        values = {**row, "code": str(row["code"]), "status": state}
+        rows.append([values[column.name] for column in COLUMNS])
+    print_table(console, COLUMNS, rows)
+    if more := len(found) - len(shown):
+        blocked = sum(row["blocking_status"] != 0 for row in found)
+        console.print(
+            f"and {more:,} more; {len(found):,} companies in all, {blocked:,} of them blocked; "
+            "--all shows every one",
+        )
 
 
 async def read_list(run: AskingRun) -> list[dict[str, Any]]:
@@ -82,7 +116,7 @@ async def read_list(run: AskingRun) -> list[dict[str, Any]]:
         table, _ = await run.divisions.listed()
     if table is None:
         raise RefusedError(
-            "system/Divisions: Exact Online refused the list of divisions; the app needs the scope "
+            "system/Divisions: Exact Online refused the list of divisions; give the app the scope "
             "Organization administration",
             status=403,
         )

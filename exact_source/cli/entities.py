@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._output.options import AsJson, BaseUrl, Entities, Region
+from ._output.options import OUTPUT, AsJson, BaseUrl, Entities, Region
+from ._output.tables import Column
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue, Entity, Feed
@@ -30,7 +31,20 @@ TYPES = {
     "b": "boolean",
     "x": "binary (left out)",
 }
-LIST_COLUMNS = ("name", "feed", "path", "cursor", "key", "rows_per_call", "deletes", "columns")
+LIST_COLUMNS = (
+    Column("name"),
+    Column("feed"),
+    Column("path", rank=3),
+    Column("cursor", rank=1),
+    Column("key", rank=5),
+    Column("rows per call", right=True, rank=2),
+    Column("deletes"),
+    Column("columns", right=True, rank=4),
+)
+
+FACT_COLUMNS = (Column(""), Column("", wraps=True))
+FIELD_COLUMNS = (Column("field"), Column("column"), Column("type", rank=1), Column("feeds", rank=2))
+UNREAD_COLUMNS = (Column("path"), Column("entity", rank=1), Column("why", wraps=True))
 
 
 def entities(  # noqa: PLR0913, PLR0917 (options of a command)
@@ -38,16 +52,25 @@ def entities(  # noqa: PLR0913, PLR0917 (options of a command)
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME|refresh]",
-            help="An entity, for all of its columns and feeds; or refresh, which reads $metadata of "
-            "a live company and reports what the shipped catalogue does not know.",
+            metavar="NAME|refresh",
+            help="An entity, to show its columns and feeds; or refresh, which compares the catalogue "
+            "with the $metadata of a live company.",
         ),
     ] = None,
     core: Annotated[
-        bool, typer.Option("--core/--all", help="The default set only, or every entity.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--core/--all",
+            help="The default set, or every entity. Default: --core; with --json --all.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     unread: Annotated[
-        bool, typer.Option("--unread", help="List what is not read, and why.")
+        bool,
+        typer.Option(
+            "--unread", help="Endpoints that are not read, and why.", rich_help_panel=OUTPUT
+        ),
     ] = False,
     division: Annotated[
         int | None,
@@ -70,7 +93,7 @@ def entities(  # noqa: PLR0913, PLR0917 (options of a command)
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what can be read: by which feed, with which cursor, key and columns. No call is made.
+    """List the entities that can be read: feed, cursor, key and columns. Makes no call.
 
     Example: exact-source entities accounts  -  exact-source entities --unread  -
     exact-source entities refresh --write .dlt/exact_online_overlay.json
@@ -87,23 +110,33 @@ def entities(  # noqa: PLR0913, PLR0917 (options of a command)
         show_list(chosen, core=core, as_json=as_json)
 
 
-def show_list(chosen: str | None, *, core: bool, as_json: bool) -> None:
-    """The table of entities."""
+def show_list(chosen: str | None, *, core: bool | None, as_json: bool) -> None:
+    """Print the table of entities; ``core`` is ``None`` if the command line does not say."""
     from ..catalogue import load_catalogue
-    from ._output.tables import make_console, make_table, print_json
+    from ._output.tables import make_console, print_json, print_table
 
     catalogue = load_catalogue()
-    names: Iterable[str] = catalogue.core if core else catalogue.entities
+    names: Iterable[str] = catalogue.entities
     if chosen is not None:
         from ..source import choose_entities
 
         names = choose_entities(chosen, catalogue)
+    elif core or (core is None and not as_json):
+        names = catalogue.core
     rows = [summarise(catalogue, catalogue.entities[name]) for name in names]
     if as_json:
         print_json({"entities": rows})
         return
-    lines = [[_shown(row[column]) for column in LIST_COLUMNS] for row in rows]
-    make_console().print(make_table(LIST_COLUMNS, lines, right=("rows_per_call", "columns")))
+    console = make_console()
+    lines = [
+        [_shown(row[column.name.replace(" ", "_")]) for column in LIST_COLUMNS] for row in rows
+    ]
+    print_table(console, LIST_COLUMNS, lines)
+    if core is None and chosen is None:
+        console.print(
+            f"\nthese are the core set, the default of a sync; --all lists all "
+            f"{len(catalogue.entities):,} entities, and `exact-source entities NAME` shows one",
+        )
 
 
 def show_one(name: str, *, as_json: bool) -> None:
@@ -132,26 +165,25 @@ def show_one(name: str, *, as_json: bool) -> None:
 
 
 def _print_one(document: dict[str, Any]) -> None:
-    from ._output.tables import make_console, make_table
+    from ._output.tables import make_console, print_table
 
     console = make_console()
     facts = [(k, _shown(v)) for k, v in document.items() if k not in {"columns", "feeds"}]
-    console.print(make_table(("", ""), [(k.replace("_", " "), v) for k, v in facts if v]))
+    print_table(console, FACT_COLUMNS, [(k.replace("_", " "), v) for k, v in facts if v])
     for feed in document["feeds"]:
         console.print(f"\n{feed['kind']} feed", style="bold")
         rules = [(k.replace("_", " "), _shown(v)) for k, v in feed.items() if k != "kind"]
-        console.print(make_table(("", ""), [(k, v) for k, v in rules if v]))
-    columns = ("field", "column", "type", "feeds")
-    rows = [[_shown(column[c]) for c in columns] for column in document["columns"]]
+        print_table(console, FACT_COLUMNS, [(k, v) for k, v in rules if v])
+    rows = [[_shown(column[c.name]) for c in FIELD_COLUMNS] for column in document["columns"]]
     console.print(f"\n{len(rows)} columns", style="bold")
-    console.print(make_table(columns, rows))
+    print_table(console, FIELD_COLUMNS, rows)
 
 
 def show_unread(*, as_json: bool) -> None:
     """What is not read, and why."""
     from ..catalogue import load_catalogue
     from ..catalogue.parameters import reason_not_read
-    from ._output.tables import make_console, make_table, print_json
+    from ._output.tables import make_console, print_json, print_table
 
     catalogue = load_catalogue()
     rows = [{"path": path, "entity": None, "why": why} for path, why in catalogue.unread.items()]
@@ -162,8 +194,9 @@ def show_unread(*, as_json: bool) -> None:
     if as_json:
         print_json({"unread": rows})
         return
-    columns = ("path", "entity", "why")
-    make_console().print(make_table(columns, [[row[c] for c in columns] for row in rows]))
+    print_table(
+        make_console(), UNREAD_COLUMNS, [[row[c.name] for c in UNREAD_COLUMNS] for row in rows]
+    )
 
 
 def summarise(catalogue: Catalogue, entity: Entity) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def describe(drift: Drift, services: Services) -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any]) -> None:
-    from ._output.tables import make_console, make_table
+    from ._output.tables import Column, make_console, print_table
 
     console = make_console()
     rows = []
@@ -133,7 +133,8 @@ def _print(report: dict[str, Any]) -> None:
         grain = f"; not known whether its rows are those of {namesake}" if namesake else ""
         rows.append((None, path, f"a new endpoint with {columns} columns{grain}"))
     if rows:
-        console.print(make_table(("entity", "path", "difference"), rows))
+        columns = (Column("entity"), Column("path", rank=1), Column("difference", wraps=True))
+        print_table(console, columns, rows)
     count = len(report["services"])
     verdict = "differ in the above" if rows else "agree"
     console.print(

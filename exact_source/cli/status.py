@@ -7,20 +7,57 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._output.options import AsJson, Dataset, Destination, Divisions, Entities, PipelineName
+from ._output.options import (
+    DATASET,
+    OUTPUT,
+    PIPELINE,
+    AllStreams,
+    AsJson,
+    Dataset,
+    Destination,
+    Divisions,
+    Entities,
+    OnlyProblems,
+    PipelineName,
+)
+from ._output.tables import Column
+from ._output.view import View
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
+
     from ..engine.cursors import Cursor
     from ._output.stored_syncs import Memory, Stream
+    from ._output.streams import Problem
 
-COLUMNS = ("division", "entity", "feed", "cursor", "rows", "last success", "lag", "status")
+STREAM_COLUMNS = (
+    Column("division"),
+    Column("name", rank=3),
+    Column("entity"),
+    Column("feed", rank=4),
+    Column("cursor", rank=5),
+    Column("rows", right=True),
+    Column("last success", rank=2),
+    Column("lag", right=True),
+    Column("status"),
+)
+ENTITY_COLUMNS = (
+    Column("entity"),
+    Column("companies", right=True, rank=2),
+    Column("rows", right=True),
+    Column("last success", rank=1),
+    Column("lag", right=True),
+    Column("problems", right=True),
+)
 
 
 def status(  # noqa: PLR0913, PLR0917 (options of a command)
     context: typer.Context,
     destination: Destination = "",
-    dataset: Dataset = "exact_online",
-    pipeline_name: PipelineName = "exact_online",
+    dataset: Dataset = DATASET,
+    pipeline_name: PipelineName = PIPELINE,
     divisions: Divisions = "all",
     entities: Entities = None,
     openmetrics: Annotated[
@@ -28,18 +65,21 @@ def status(  # noqa: PLR0913, PLR0917 (options of a command)
         typer.Option(
             metavar="FILE",
             help="Write OpenMetrics text as well, for Prometheus or its node exporter.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
+    every: AllStreams = False,
+    problems: OnlyProblems = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say how far each entity of each company is loaded: cursor, rows, last success, lag.
+    """Show how fresh the tables are: rows, last success, lag, and what needs attention.
 
-    Asks the destination only, no call goes to Exact Online. A cursor is a row version, or the date
-    and time that Exact shows. Without --entities: all that were ever loaded.
+    Reads the destination only; no call goes to Exact Online. Without --entities it shows all that
+    were ever loaded. With --all a cursor is a row version, or the date and time that Exact shows.
 
     Example: exact-source status --destination duckdb --openmetrics /var/lib/node_exporter/exact.prom
     """
-    from ._output.stored_syncs import recall
+    from ._output.stored_syncs import place_of, recall
     from ._output.tables import print_json
     from .connect import clock_of, make_pipeline
     from .files import replace_file
@@ -52,12 +92,13 @@ def status(  # noqa: PLR0913, PLR0917 (options of a command)
     memory = recall(pipeline, now=now, entities=wanted)
     report = describe(memory, codes, now)
     report |= {"destination": pipeline.destination.destination_name, "dataset": dataset}
+    report["place"] = place_of(pipeline)
     if openmetrics is not None:
         replace_file(openmetrics, render(report, now), "--openmetrics")
     if as_json:
         print_json(report)
     else:
-        _print(report, narrowed=entities is not None or bool(codes))
+        _print(report, View(every, problems), narrowed=entities is not None or bool(codes))
 
 
 def _entities(entities: str | None) -> list[str] | None:
@@ -80,7 +121,7 @@ def describe(memory: Memory, divisions: set[int], now: float) -> dict[str, Any]:
 
     Args:
         memory: What the destination knows.
-        divisions: The only ones to tell of; empty for all. What is read once for all is told too.
+        divisions: Codes to report; empty for all. Entities that are read once are always reported.
         now: Seconds since the epoch, UTC.
     """
     from ..client.limits import DAY_LIMIT
@@ -93,9 +134,10 @@ def describe(memory: Memory, divisions: set[int], now: float) -> dict[str, Any]:
         "divisions": [
             {
                 "division": code,
+                "name": memory.names.get(code),
                 "calls_today": memory.calls_today.get(code, 0),
-                # Others may have spent some too, and a contract may allow more: the headers that tell
-                # are not kept.
+                # Other apps may have made calls too, and a contract may allow more: the headers
+                # with the real numbers are not stored.
                 "calls_a_day_assumed": DAY_LIMIT,
                 "calls_left_today_at_most": max(0, DAY_LIMIT - memory.calls_today.get(code, 0)),
             }
@@ -146,44 +188,117 @@ def format_cursor(cursor: Cursor | None) -> str | int | None:
     return iso_digits(cursor.value) if cursor.column == "Modified" else cursor.value
 
 
-def _print(report: dict[str, Any], *, narrowed: bool) -> None:
-    from ._output.tables import make_console, make_table, span, styled
+def _print(report: dict[str, Any], view: View, *, narrowed: bool) -> None:
+    from ._output.streams import print_problems, show_companies
+    from ._output.tables import make_console
 
     console = make_console()
-    if not report["streams"]:
-        where = f"into {report['destination']}, dataset {report['dataset']}"
-        if narrowed:
-            console.print(
-                f"nothing that --divisions and --entities name was loaded {where}; "
-                "without them `exact-source status` tells of all that was"
-            )
-        else:
-            console.print(f"nothing was loaded yet {where}; see `exact-source sync`")
+    streams = report["streams"]
+    if not streams:
+        console.print(nothing_loaded(report["place"], narrowed=narrowed), markup=False)
         return
+    names = {d["division"]: d["name"] or "" for d in report["divisions"]}
+    found = [_problem(stream) for stream in streams if stream["status"] != "complete"]
+    if view.problems:
+        print_problems(console, found, names)
+        return
+    if view.every:
+        _print_streams(console, streams, names)
+    else:
+        _print_entities(console, streams)
+    show_companies(console, found, names)
+    for line in closing_lines(report):
+        console.print(line, markup=False)
+
+
+def nothing_loaded(place: str, *, narrowed: bool) -> str:
+    """One line for an empty report."""
+    if narrowed:
+        return (
+            f"{place} holds nothing of the chosen divisions and entities; `exact-source status` "
+            "without these options shows all that was loaded"
+        )
+    return f"nothing has been loaded into {place}; run `exact-source sync`"
+
+
+def _problem(stream: Mapping[str, Any]) -> Problem:
+    from ._output.streams import Problem
+
+    division, entity = stream["division"] or 0, stream["entity"]
+    error = stream["last_error"] or ""
+    for where in (f"{entity} of division {division}: ", f"{entity}: "):
+        error = error.removeprefix(where)
+    return Problem(division, entity, stream["status"] or "never", stream["code"] or "", error)
+
+
+def _print_streams(
+    console: Console, streams: Sequence[Mapping[str, Any]], names: Mapping[int, str]
+) -> None:
+    from ._output.tables import print_table, span, styled
+
     rows = []
-    for stream in report["streams"]:
-        state = stream["status"] or "never"
-        lag = stream["lag_s"]
+    for stream in streams:
+        state, lag, cursor = stream["status"] or "never", stream["lag_s"], stream["cursor"]
         rows.append(
             [
                 stream["division"] and str(stream["division"]),
+                names.get(stream["division"]),
                 stream["entity"],
                 stream["feed"],
-                stream["cursor"] and str(stream["cursor"]),
+                None if cursor is None else str(cursor).replace("T", " "),
                 stream["rows"],
-                stream["last_success"],
+                _local(stream["last_success"]),
                 None if lag is None else span(lag),
                 styled(state, "green" if state == "complete" else "yellow"),
             ]
         )
-    console.print(make_table(COLUMNS, rows, right=("rows", "lag")))
-    for stream in report["streams"]:
-        if stream["last_error"]:
-            where = stream["entity"] + (f" of {stream['division']}" if stream["division"] else "")
-            console.print(f"{where}: {stream['status']}: {stream['last_error']}", markup=False)
-    for division in report["divisions"]:
-        console.print(
-            f"division {division['division']}: {division['calls_today']:,} calls today, "
-            f"at most {division['calls_left_today_at_most']:,} left of the usual "
-            f"{division['calls_a_day_assumed']:,}"
+    print_table(console, STREAM_COLUMNS, rows)
+
+
+def _print_entities(console: Console, streams: Sequence[Mapping[str, Any]]) -> None:
+    """A line for each entity; its last success and lag are those of the company that is behind."""
+    from ._output.tables import print_table, span
+
+    by_entity: dict[str, list[Mapping[str, Any]]] = {}
+    for stream in streams:
+        by_entity.setdefault(stream["entity"], []).append(stream)
+    rows = []
+    for entity, mine in sorted(by_entity.items()):
+        oldest = min((s["last_success"] for s in mine if s["last_success"]), default=None)
+        lag = max((s["lag_s"] for s in mine if s["lag_s"] is not None), default=None)
+        companies = sum(s["division"] is not None for s in mine)
+        problems = sum(s["status"] != "complete" for s in mine)
+        rows.append(
+            [
+                entity,
+                companies or None,
+                sum(s["rows"] for s in mine),
+                _local(oldest),
+                None if lag is None else span(lag),
+                problems or None,
+            ]
         )
+    print_table(console, ENTITY_COLUMNS, rows)
+
+
+def _local(instant: str | None) -> str | None:
+    from ._output.tables import local_clock, parse_instant
+
+    return None if instant is None else local_clock(parse_instant(instant))
+
+
+def closing_lines(report: Mapping[str, Any]) -> list[str]:
+    """Where the tables are, and how many calls today's syncs made."""
+    from ._output.streams import plural, value_range
+
+    divisions = report["divisions"]
+    lines = ["", f"the tables are in {report['place']}"]
+    if divisions:
+        calls = sum(d["calls_today"] for d in divisions)
+        left = value_range(d["calls_left_today_at_most"] for d in divisions)
+        each = "" if len(divisions) == 1 else " for each company"
+        lines.append(
+            f"{plural(calls, 'call')} today; at most {left} of the usual "
+            f"{divisions[0]['calls_a_day_assumed']:,} are left{each}"
+        )
+    return lines

@@ -6,7 +6,7 @@ import json
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -14,18 +14,30 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ..errors import ExactError, LoadError, is_interrupt, one_line, root_cause
-from ._output.logs import notes
+from ._output.logs import is_for_people, notes
 from ._output.options import (
+    DATASET,
+    LIMITS,
+    PIPELINE,
+    ROWS,
+    WHAT,
+    AllStreams,
     AsJson,
     BaseUrl,
+    ContractCap,
     Dataset,
     Destination,
     Divisions,
     Entities,
+    OnlyProblems,
     PipelineName,
     Region,
+    ReserveCalls,
+    Route,
     StartBy,
+    StartDate,
 )
+from ._output.view import View
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -39,72 +51,105 @@ if TYPE_CHECKING:
 def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     context: typer.Context,
     destination: Destination = "",
-    dataset: Dataset = "exact_online",
+    dataset: Dataset = DATASET,
     divisions: Divisions = "all",
     entities: Entities = None,
-    route: Annotated[
-        list[str] | None,
-        typer.Option(help="auto, sync, bulk or regular; or for one entity: accounts=regular."),
-    ] = None,
+    route: Route = None,
     deletes: Annotated[
-        str, typer.Option(help="hard: rows that are gone go; soft: they stay, marked; ignore.")
+        str,
+        typer.Option(
+            metavar="hard|soft|ignore",
+            help="Deleted rows: hard removes them; soft keeps them, with _deleted_at.",
+            rich_help_panel=ROWS,
+        ),
     ] = "hard",
-    start_date: Annotated[
-        str | None, typer.Option(help="Load only what changed since this date.")
-    ] = None,
+    start_date: StartDate = None,
     start_by: StartBy = None,
     full_refresh: Annotated[
-        bool, typer.Option("--full-refresh", help="Read the chosen entities anew.")
+        bool,
+        typer.Option(
+            "--full-refresh", help="Read the chosen entities from the start.", rich_help_panel=ROWS
+        ),
     ] = False,
     reconcile: Annotated[
         bool,
-        typer.Option("--reconcile", help="Compare all keys now: rows that are gone at Exact go."),
+        typer.Option(
+            "--reconcile",
+            help="Compare all keys with Exact now, and remove deleted rows.",
+            rich_help_panel=ROWS,
+        ),
     ] = False,
     reconcile_days: Annotated[
-        float, typer.Option(min=0, help="Do so this often where Exact tells of no deletions.")
+        float,
+        typer.Option(
+            min=0,
+            metavar="DAYS",
+            help="Days between such comparisons for entities whose deletions Exact does not list.",
+            rich_help_panel=ROWS,
+        ),
     ] = 7.0,
     changed: Annotated[
         bool,
-        typer.Option("--changed", help="Read only what webhooks told of since it was last read."),
+        typer.Option(
+            "--changed", help="Read only the streams that webhooks named.", rich_help_panel=WHAT
+        ),
     ] = False,
     history: Annotated[
         str | None,
         typer.Option(
-            metavar="NAMES", help="Entities whose earlier states are kept: accounts_history."
+            metavar="NAMES",
+            help="Entities whose earlier states are kept, as in accounts_history.",
+            rich_help_panel=ROWS,
         ),
     ] = None,
-    max_calls: Annotated[int | None, typer.Option(min=1, help="Stop after so many calls.")] = None,
+    max_calls: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Stop after this many calls.", rich_help_panel=LIMITS
+        ),
+    ] = None,
     max_minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop after so many minutes.")
+        float | None,
+        typer.Option(
+            min=0, metavar="MINUTES", help="Stop after this time.", rich_help_panel=LIMITS
+        ),
     ] = None,
-    reserve_calls: Annotated[
-        int, typer.Option(min=0, help="Calls of each company's day left to others.")
-    ] = 0,
-    contract_cap: Annotated[
-        int | None, typer.Option(min=1, help="Calls a day over all companies.")
-    ] = None,
+    reserve_calls: ReserveCalls = 0,
+    contract_cap: ContractCap = None,
     round_minutes: Annotated[
-        float, typer.Option(min=0.01, help="Load and commit at least this often.")
+        float,
+        typer.Option(
+            min=0.01,
+            metavar="MINUTES",
+            help="Load and commit at least this often.",
+            rich_help_panel=LIMITS,
+        ),
     ] = 5.0,
-    round_pages: Annotated[
-        int | None, typer.Option(min=1, help="Load and commit after so many pages, too.")
-    ] = None,
     utc_instants: Annotated[
-        bool, typer.Option("--utc-instants", help="Add created_utc and modified_utc.")
+        bool,
+        typer.Option(
+            "--utc-instants", help="Add created_utc and modified_utc.", rich_help_panel=ROWS
+        ),
     ] = False,
     raw_codes: Annotated[
         bool,
-        typer.Option("--raw-codes", help="Add code_raw and the like: codes as Exact pads them."),
+        typer.Option(
+            "--raw-codes",
+            help="Add code_raw and the like, codes as Exact pads them.",
+            rich_help_panel=ROWS,
+        ),
     ] = False,
     region: Region = None,
     base_url: BaseUrl = None,
-    pipeline_name: PipelineName = "exact_online",
+    pipeline_name: PipelineName = PIPELINE,
+    every: AllStreams = False,
+    problems: OnlyProblems = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring the tables up to date with Exact Online.
 
-    Ends with 0 when all is loaded, 1 when it failed, 2 on wrong settings, and 3 when it stopped
-    safely before the end (run again to go on).
+    The exit code is 0 if everything is loaded, 1 if the sync failed, 2 if a setting is wrong, and 3
+    if it stopped safely before the end: run it again to continue.
 
     Example: exact-source sync --destination duckdb --divisions 123456,234567 --entities accounts,items
     """
@@ -116,11 +161,11 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     from ..source import choose_entities, make_options, make_run
     from ..workers.leases import leases_from_settings
     from ._output.display import Display
-    from ._output.stored_syncs import recall
+    from ._output.stored_syncs import place_of, recall
     from .connect import clock_of, make_connection, make_pipeline
 
-    started = time.monotonic()
-    with early_errors(pipeline_name, as_json=as_json):
+    started, view = time.monotonic(), View(every, problems, as_json)
+    with early_errors(pipeline_name, view):
         chosen = choose_entities(entities, load_catalogue())
         options = make_options(
             divisions=divisions,
@@ -132,7 +177,6 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
             reconcile=chosen if reconcile else False,
             reconcile_days=reconcile_days,
             history=history or False,
-            round_pages=round_pages,
             round_s=round_minutes * 60,
             round_rows=ROUND_ROWS,
             utc_instants=utc_instants,
@@ -152,48 +196,40 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     earlier = partial(recall, pipeline, now=clock.now(), entities=chosen, count_rows=False)
     with stop_on_interrupt(run, pipeline), display.follow(run, earlier) as on_round:
         outcome = loaded(pipeline, run, chosen, on_round)
-    finish(pipeline_name, outcome, time.monotonic() - started, place, as_json=as_json)
-
-
-def place_of(pipeline: dlt.Pipeline) -> str:
-    """Where the tables are, for people.
-
-    Raises:
-        ConfigurationError: If the destination's credentials are missing or wrong.
-    """
-    from ._output.stored_syncs import database_file, reaching
-
-    with reaching(pipeline):
-        pipeline.destination_client()  # its configuration
-    file = database_file(pipeline)
-    name = pipeline.destination.destination_name
-    return f"{file or name}, schema {pipeline.dataset_name}"
+    names = {d.code: d.name for d in run.divisions.chosen_so_far}
+    finish(pipeline_name, outcome, time.monotonic() - started, place, names, view=view)
 
 
 @contextmanager
-def early_errors(pipeline: str, *, as_json: bool) -> Iterator[None]:
-    """What goes wrong before the first call is told like what goes wrong later."""
+def early_errors(pipeline: str, view: View) -> Iterator[None]:
+    """Report an error before the first call in the same way as a later one."""
     from ..sync.runner import Outcome
 
     try:
         yield
     except ExactError as error:
-        finish(pipeline, Outcome([], 0, 0, error), 0.0, as_json=as_json)
+        finish(pipeline, Outcome([], 0, 0, error), 0.0, view=view)
 
 
 def finish(
-    pipeline: str, outcome: Outcome, seconds: float, place: str = "", *, as_json: bool
+    pipeline: str,
+    outcome: Outcome,
+    seconds: float,
+    place: str = "",
+    names: Mapping[int, str] | None = None,
+    *,
+    view: View,
 ) -> NoReturn:
-    """Tell whoever wants to hear, and leave with the exit code.
+    """Send the alert, show the result, and leave with the exit code.
 
     Raises:
-        ExactError: That ended the sync, if a person reads the result.
-        typer.Exit: Else.
+        ExactError: The error that ended the sync.
+        typer.Exit: With the exit code, if there is no such error.
     """
     from .alert import alert
 
     alert(pipeline, outcome)
-    show(outcome, seconds, place, as_json=as_json)
+    show(outcome, seconds, place, names or {}, view)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -224,33 +260,43 @@ def read_notices() -> dict[tuple[str, int], str]:
     return Notices(load_webhook_settings().notices_url).latest()
 
 
-def show(outcome: Outcome, seconds: float, place: str, *, as_json: bool) -> None:
-    """The result: a table on stdout and remarks on stderr, or one JSON document; errors on stderr."""
-    from ._output.display import (
-        closing_code,
-        closing_line,
-        problems,
-        remarks,
-        result_console,
-        summary,
-        to_json,
-    )
+def show(
+    outcome: Outcome, seconds: float, place: str, names: Mapping[int, str], view: View
+) -> None:
+    """The result: a table on stdout and remarks on stderr, or one JSON document; errors on stderr.
 
-    if as_json:
+    Raises:
+        ExactError: The error that ended the sync.
+    """
+    from ._output.outcome import closing_code, closing_line, remarks, show_results, to_json
+
+    if view.as_json:
         typer.echo(json.dumps(to_json(outcome, seconds)))
-    elif outcome.results:
-        result_console().print(summary(outcome))
-    for text, facts in problems(outcome).items():
-        notes.error("error: %s", text, extra={"facts": facts})
-    if not as_json:
-        for line in remarks(outcome):
+    elif any(r.status != "running" for r in outcome.results):
+        show_results(outcome, names, every=view.every, problems=view.problems)
+    show_failures(outcome, names)
+    if not view.as_json:
+        for line in remarks(outcome, names):
             notes.info("%s", line)
     if outcome.error is not None:
         raise outcome.error
-    if not as_json:
+    if not view.as_json:
         notes.info("the tables are in %s", place)
         facts = {"exit_code": outcome.exit_code, "code": closing_code(outcome)}
         notes.info(closing_line(outcome, seconds), extra={"facts": facts})
+
+
+def show_failures(outcome: Outcome, names: Mapping[int, str]) -> None:
+    """Errors of streams on stderr: a line for each kind, or for machines one for each stream."""
+    from ._output.outcome import facts_of, grouped, is_failure
+
+    failed = [r for r in outcome.results if is_failure(r, outcome)]
+    if is_for_people():
+        for text in grouped([(r, r.error) for r in failed], names):
+            notes.error("error: %s", text)
+        return
+    for error, result in {r.error: r for r in failed}.items():
+        notes.error("error: %s", error, extra={"facts": facts_of(result)})
 
 
 def parse_route(texts: list[str] | None) -> str | dict[str, str]:

@@ -13,8 +13,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigurationError
+from ._output.help import HelpGroup
 from ._output.logs import log_as_a_server, notes
-from ._output.options import AsJson, BaseUrl, Divisions, Entities, Region, help_without_command
+from ._output.options import (
+    WHAT,
+    AsJson,
+    BaseUrl,
+    Divisions,
+    Entities,
+    Region,
+    help_without_command,
+)
 
 if TYPE_CHECKING:
     from ..client.client import ExactClient
@@ -24,19 +33,25 @@ EXIT_INCOMPLETE = 3
 COLUMNS = ("division", "topic", "status", "callback_url")
 Topics = Annotated[
     str | None,
-    typer.Option("--topics", metavar="NAMES", help="Topics such as Accounts,SalesInvoices."),
+    typer.Option(
+        "--topics",
+        metavar="NAMES",
+        help="Topics such as Accounts,SalesInvoices.",
+        rich_help_panel=WHAT,
+    ),
 ]
 Lines = Callable[["ExactClient", int], "AsyncIterator[Subscription]"]
 
 webhooks = typer.Typer(
     name="webhooks",
-    help="Hear of changes through Exact Online's webhooks; see docs/webhooks.md.",
+    help="Learn of changes through Exact Online's webhooks.",
+    cls=HelpGroup,
 )
 
 
 @webhooks.callback(invoke_without_command=True)
 def options(context: typer.Context) -> None:
-    """Hear of changes through Exact Online's webhooks; see docs/webhooks.md."""
+    """Learn of changes through Exact Online's webhooks; docs/webhooks.md explains the setup."""
     help_without_command(context)
 
 
@@ -45,7 +60,7 @@ def subscribe(  # noqa: PLR0913, PLR0917 (options of a command)
     context: typer.Context,
     callback_url: Annotated[
         str,
-        typer.Option(metavar="URL", help="https address under which Exact reaches the receiver."),
+        typer.Option(metavar="URL", help="https address at which Exact reaches the receiver."),
     ],
     divisions: Divisions = "all",
     entities: Entities = None,
@@ -54,10 +69,10 @@ def subscribe(  # noqa: PLR0913, PLR0917 (options of a command)
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Order the webhooks of some entities (default: the core set), or of some topics.
+    """Subscribe to the webhooks of entities or topics.
 
-    A call for each topic of each division, and one to see what is there. The receiver must be running:
-    Exact tries the address at once.
+    Makes a call for each topic of each division, and one to read the subscriptions that exist. The
+    receiver must be running: Exact tries the address at once.
 
     Example: exact-source webhooks subscribe --callback-url https://books.example/exact --divisions 123456
     """
@@ -81,7 +96,7 @@ def list_(
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is subscribed to; takes a call for each division.
+    """List the subscriptions; makes a call for each division.
 
     Example: exact-source webhooks list --json
     """
@@ -103,7 +118,7 @@ def unsubscribe(
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete subscriptions: all of the divisions, or those to some topics.
+    """Delete all subscriptions of the divisions, or those to some topics.
 
     Example: exact-source webhooks unsubscribe --divisions 123456 --topics Accounts
     """
@@ -124,13 +139,15 @@ def unsubscribe(
 
 @webhooks.command()
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8090,
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on.")
+    ] = 8090,
     as_json: AsJson = False,
 ) -> None:
-    """Take webhooks and note what changed, until Ctrl-C. A proxy in front has to speak https.
+    """Receive webhooks and note what changed, until Ctrl-C.
 
-    With --json one line on stdout says where it listens.
+    A proxy in front must provide https. With --json one line on stdout gives the address.
 
     Example: exact-source webhooks serve --port 8090
     """
@@ -196,7 +213,7 @@ def _each(
 
     from ..connect import make_asking_run
     from ..source import make_options
-    from ._output.tables import make_console, make_table, print_json
+    from ._output.tables import make_console, print_json, print_table
     from .connect import clock_of, make_connection
 
     settings, storage = make_connection(region, base_url)
@@ -212,7 +229,7 @@ def _each(
         print_json({"subscriptions": [asdict(line) for line in found]})
     else:
         shown = [[str(asdict(line)[name]) for name in COLUMNS] for line in found]
-        make_console().print(make_table(COLUMNS, shown))
+        print_table(make_console(), COLUMNS, shown)
     for line in found:
         if line.error:
             facts = {"code": line.code, "division": line.division, "topic": line.topic or None}

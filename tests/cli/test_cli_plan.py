@@ -258,9 +258,9 @@ def test_people_get_a_table_and_totals(cli: Cli) -> None:
     result = cli("plan", cli.destination, SOME)
 
     assert result.code == 0
-    assert result.out.splitlines()[0].split()[:3] == ["division", "entity", "feed"]
-    assert "divisions side by side" in result.out
-    assert "this plan spent 7 calls" in result.out
+    assert result.out.splitlines()[0].split()[:3] == ["entity", "companies", "rows"]
+    assert "total: " in result.out
+    assert "this plan made 7 calls" in result.out
     assert "\x1b" not in result.out
 
 

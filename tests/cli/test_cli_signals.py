@@ -96,7 +96,7 @@ def test_once_loads_what_was_read_even_while_it_waits(timed: Cli, number: signal
 def test_twice_stops_in_the_middle_of_a_call(timed: Cli) -> None:
     slow = timed.world.box.fault("slow", path=PATH, after=3, seconds=600)
 
-    with started(timed, "--round-pages=2") as process:
+    with started(timed, "--round-minutes=0.01") as process:
         deadline = time.monotonic() + 30
         while slow.times and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -39,7 +39,8 @@ def test_before_the_first_sync_it_says_so_and_makes_no_file(cli: Cli) -> None:
     result = cli("status", cli.destination)
 
     assert (result.code, result.err) == (0, "")
-    assert "nothing was loaded yet" in result.out
+    assert str(cli.world.folder / "exact.duckdb") in result.out
+    assert "run `exact-source sync`" in result.out
     assert cli("status", cli.destination, "--json").json["streams"] == []
     assert not (cli.world.folder / "exact.duckdb").exists()
 
@@ -97,7 +98,7 @@ def test_a_refusal_is_shown_with_the_last_success_before_it(cli: Cli) -> None:
     assert "403" in str(journals["last_error"])
     assert journals["last_success"] == before["last_success"]
     assert stream(result, "journals", world.other)["status"] == "complete"
-    assert "journals of" in cli("status", cli.destination).out
+    assert "1 refused (journals)" in cli("status", cli.destination).out
 
 
 def test_a_deleted_row_that_is_kept_does_not_count(cli: Cli) -> None:
@@ -208,14 +209,14 @@ def test_what_is_not_there_is_not_called_an_empty_database(cli: Cli, narrower: s
     result = cli("status", cli.destination, narrower)
 
     assert result.code == 0
-    assert "nothing that --divisions and --entities name was loaded" in result.out
-    assert "nothing was loaded yet" not in result.out
+    assert "holds nothing of the chosen divisions and entities" in result.out
+    assert "run `exact-source sync`" not in result.out
 
 
 def test_the_calls_of_a_day_are_said_to_be_assumed(cli: Cli) -> None:
     assert cli("sync", cli.destination, "--entities=journals").code == 0
 
-    assert "left of the usual 5,000" in cli("status", cli.destination).out
+    assert "of the usual 5,000 are left for each company" in cli("status", cli.destination).out
     for division in cli("status", cli.destination, "--json").json["divisions"]:
         assert division["calls_a_day_assumed"] == 5000
 

@@ -423,7 +423,6 @@ CASES = [
     Case("--host ‹host› --port ‹port›: ‹reason›", "webhooks serve --port={port}",
          both(taken_port, each(webhook_secret="some-secret", notices_url="sqlite:///{folder}/n.db"))),
     Case("--language is ‹language›", "sandbox --language=fr"),
-    Case("--lenient and --strict exclude", "sandbox --lenient --strict"),
     Case("the sandbox needs ‹name›", "sandbox", without_sandbox),
     Case("the demo needs ‹name›", "demo --folder={folder}/new", without_sandbox),
     Case("‹setting›: ‹name› is unknown", "sync --history=acounts"),

@@ -337,7 +337,7 @@ def test_a_plan_goes_on_where_the_read_began(aged_cli: Cli) -> None:
         cli.destination,
         *OPTIONS,
         "--start-by=timestamp",
-        "--round-pages=1",
+        "--round-minutes=0.01",
         "--max-calls=4",
     )
     assert stopped.code == 3

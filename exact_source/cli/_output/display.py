@@ -1,4 +1,4 @@
-"""What a person sees of a sync: live lines on a terminal, plain lines elsewhere, a table at the end."""
+"""What a person sees while a sync works: a moving line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,69 +6,53 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from ...errors import ExactError
-from ..eta import Estimate, as_facts, in_words
+from ..eta import Estimate, TimeLeft, as_facts, in_words
+from .company_progress import Companies
 from .logs import is_for_people, notes
-from .tables import when_allowed
+from .streams import value_range
 
 if TYPE_CHECKING:
     from ...client.call import Target
     from ...engine.result import StreamResult
     from ...engine.run import Run
-    from ...sync.runner import Outcome
-    from ..plan.schedule import TimeLeft
     from .stored_syncs import Memory
 
 ended = logging.getLogger("exact_source.streams")
-WIDTH = 120
 LOOK_S = 1.0
-# Where no line moves: most syncs are over before, and whoever reads a log of them need not ask for it.
+# Most syncs end within this time, and a log of them need not cost a query for earlier syncs.
 LOOK_BACK_S = 10.0
-EXIT_INCOMPLETE = 3
-FAILED = {"failed", "refused"}
-# What a stream ended with, the worst first.
-WORST = ("failed", "refused", "incomplete", "skipped", "waiting")
-COLOURS = {"complete": "green", "incomplete": "yellow", "waiting": "yellow", "skipped": "dim"}
-
-
-def format_cursor(result: StreamResult) -> str:
-    """A ``Timestamp`` as the number it is, a ``Modified`` as the digits that Exact shows."""
-    if not result.cursor:
-        return ""
-    number = int(result.cursor)
-    if result.feed == "sync":
-        return result.cursor
-    return datetime.fromtimestamp(number / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 class Line:
-    """What the moving line says now; it is asked for at each turn of the spinner.
+    """The moving line; it is rendered at each turn of the spinner.
 
     Args:
-        run: Whose progress it is.
+        run: The sync, or the run of a command that only asks.
         idle: What goes on while no stream is read.
     """
 
     def __init__(self, run: Run, idle: str) -> None:
         self._run, self.idle = run, idle
+        self.companies = Companies(run)
         self.stream = ""
         self.wait: tuple[str, float] | None = None
         self.recall: Callable[[], Memory] | None = None
         self.estimate: Estimate | None = None
         self.left: TimeLeft | None = None
+        self._calls_left = ""
         self._looked_at = 0.0
 
     def look_back(self) -> None:
         """Ask the destination for earlier syncs, once."""
         recall, self.recall = self.recall, None
         if recall is not None:
-            with suppress(ExactError):  # no reason to fail; what is wrong is met again
+            with suppress(ExactError):  # the time left is not worth a failure
                 self.estimate = Estimate(self._run, recall())
 
     def look(self, *, at_once: bool = False) -> None:
@@ -76,17 +60,35 @@ class Line:
         now = self._run.clock.now()
         if now - self._run.started_at >= LOOK_BACK_S:
             self.look_back()
-        if self.estimate is not None and (at_once or now - self._looked_at >= LOOK_S):
-            self.left, self._looked_at = self.estimate.now(), now
+        if not at_once and now - self._looked_at < LOOK_S:
+            return
+        self._looked_at = now
+        self._calls_left = calls_left(self._run)
+        if self.estimate is not None:
+            self.left = self.estimate.now()
 
-    def followed_by_left(self, text: str) -> str:
-        """The text, and the time left if there is something to say of it."""
-        return " · ".join(filter(None, (text, in_words(self.left))))
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        """The parts that fit; each is whole."""
+        yield Text(" · ".join(self.fitting(options.max_width)), no_wrap=True)
 
-    def __rich__(self) -> Text:
-        """The line; the end of it goes where a terminal is too narrow."""
-        said = self.followed_by_left(totals(self._run))
-        return Text(f"{said} · {self.doing()}", no_wrap=True, overflow="ellipsis")
+    def fitting(self, width: int) -> list[str]:
+        """The parts in their order, without the least important ones if there are too many."""
+        run, rounds = self._run, self._run.rounds.number
+        rows = sum(result.rows for result in run.log.results)
+        # The number says how important a part is; 0 is the most important.
+        ordered = [
+            (5, f"round {rounds}" if rounds > 1 else ""),
+            (1, self.companies.in_words()),
+            (0, f"{run.limits.calls:,} calls"),
+            (2, f"{rows:,} rows" if rounds else ""),
+            (3, in_words(self.left)),
+            (4, self.doing()),
+            (6, self._calls_left),
+        ]
+        ordered = [part for part in ordered if part[1]]
+        while len(ordered) > 1 and len(" · ".join(text for _, text in ordered)) > width:
+            ordered.remove(max(ordered))
+        return [text for _, text in ordered]
 
     def doing(self) -> str:
         """Who waits for what, which stream was read last, or what else goes on."""
@@ -97,7 +99,7 @@ class Line:
 
 
 class Display:
-    """Follows a run: one moving line on a terminal, else a line for what is worth one.
+    """Follows a run: one moving line on a terminal, elsewhere a line for each event worth one.
 
     Args:
         console: Where to; stderr, so that stdout stays a result.
@@ -105,7 +107,7 @@ class Display:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._waits: dict[str, float] = {}
+        self._waits: set[int] = set()
         self._ended: set[int] = set()
         self._line: Line | None = None
 
@@ -118,7 +120,7 @@ class Display:
         ``recall`` asks the destination for earlier syncs.
         """
         with self._shown(run, "connecting") as line:
-            run.log.on_progress = lambda result: self._progress(run, line, result)
+            run.log.on_progress = lambda result: self._progress(line, result)
 
             def on_round(number: int) -> None:
                 # Later the destination knows of this sync as well.
@@ -129,7 +131,7 @@ class Display:
 
     @contextmanager
     def ask(self, run: Run) -> Iterator[Line]:
-        """Show how far a command is that asks Exact Online and loads nothing."""
+        """Show the progress of a command that asks Exact Online and loads nothing."""
         with self._shown(run, "asking Exact Online") as line:
             yield line
 
@@ -146,180 +148,48 @@ class Display:
             yield line
 
     def _wait(self, line: Line, target: Target, until: float, why: str) -> None:
-        """Say who waits, until when, and for what; once, not at each look at the clock."""
-        text = (
-            f"{target.where} waits until {datetime.fromtimestamp(until, UTC):%H:%M:%S} UTC: {why}"
-        )
+        """Note a wait; elsewhere than on a terminal it takes one line for each moment."""
+        at, moment = datetime.fromtimestamp(until, UTC).astimezone(), round(until)
+        text = f"{target.where} waits until {at:%H:%M:%S}: {why}"
         line.wait = (text, until)
-        if self._waits.get(target.where) != round(until):
+        if moment not in self._waits:  # others that wait for the same minute are not listed
+            self._waits.add(moment)
             line.look_back()
-            if line.estimate is not None:
-                line.estimate.note_wait(target.division or 0, until)
             self._say(line, text)
-        self._waits[target.where] = round(until)
 
     def _note_round(self, number: int, line: Line) -> None:
-        line.idle = "loading"
+        line.stream, line.idle = "", "connecting"
         if self._line is not None:
             line.look_back()
         if number > 1:
             self._say(line, f"round {number}")
 
     def _say(self, line: Line, text: str) -> None:
-        """What is worth a line where none moves."""
+        """Print an event where no line moves."""
         line.look(at_once=True)
         if self._line is None:
-            notes.info(line.followed_by_left(text), extra={"facts": as_facts(line.left)})
+            said = filter(None, (text, line.companies.in_words(), in_words(line.left)))
+            notes.info(" · ".join(said), extra={"facts": as_facts(line.left)})
 
-    def _progress(self, run: Run, line: Line, result: StreamResult) -> None:
+    def _progress(self, line: Line, result: StreamResult) -> None:
         where = f"{result.entity} of {result.division}" if result.division else result.entity
         line.look()
-        if self._line is not None:
-            self._line.stream = f"{where}{calls_left(run, result)}"
+        line.stream, line.idle = where, "loading"
         if result.status != "running" and id(result) not in self._ended:
             self._ended.add(id(result))
+            line.companies.note(result)
             ended.info("%s: %s, %d rows, %d calls", where, result.status, result.rows, result.calls)
 
 
 @contextmanager
 def asking(run: Run) -> Iterator[Line]:
-    """Show on stderr how far a command is that asks Exact Online and loads nothing."""
+    """Show on stderr the progress of a command that asks Exact Online and loads nothing."""
     with Display(Console(stderr=True)).ask(run) as line:
         yield line
 
 
-def totals(run: Run) -> str:
-    """What a run did so far."""
-    rows = sum(result.rows for result in run.log.results)
-    if not run.rounds.number:
-        return f"{run.limits.calls:,} calls"
-    return f"round {run.rounds.number} · {run.limits.calls:,} calls · {rows:,} rows"
-
-
-def calls_left(run: Run, result: StreamResult) -> str:
-    """What the company's day still gives, once an answer has said so."""
-    left = run.limits.day_remaining(result.division) if result.division else None
-    return "" if left is None else f" · {left:,} calls left today"
-
-
-def summary(outcome: Outcome) -> Table:
-    """The table at the end: division, entity, feed, calls, rows, deletions, cursor, status."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("division", "entity", "feed"):
-        table.add_column(name, no_wrap=True)
-    for name in ("calls", "rows", "deleted"):
-        table.add_column(name, justify="right")
-    table.add_column("cursor", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    for result in sorted(outcome.results, key=lambda r: (r.division, r.entity)):
-        colour = COLOURS.get(result.status, "red")
-        table.add_row(
-            str(result.division or ""),
-            result.entity,
-            result.feed,
-            str(result.calls),
-            f"{result.rows:,}",
-            str(result.deleted or ""),
-            format_cursor(result),
-            f"[{colour}]{result.status}[/]",
-        )
-    return table
-
-
-def result_console() -> Console:
-    """Stdout; wide enough for the summary where no terminal says otherwise."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)
-
-
-def is_lasting(result: StreamResult) -> bool:
-    """Whether rows are there and something is wrong with them that another run would meet again."""
-    return result.status == "incomplete" and result.permanent
-
-
-def problems(outcome: Outcome) -> dict[str, dict[str, Any]]:
-    """Each error of a stream, once, and what machines want to know of it."""
-    return {
-        result.error: {
-            "code": result.code or None,
-            "entity": result.entity,
-            "division": result.division or None,
-            "permanent": result.permanent,
-        }
-        for result in outcome.results
-        if (result.status in FAILED or is_lasting(result)) and result.error != str(outcome.error)
-    }
-
-
-def remarks(outcome: Outcome) -> list[str]:
-    """What else did not go as it should, a line each."""
-    lines = list(outcome.notes)
-    for r in outcome.results:
-        told = r.status in {"complete", *FAILED} or r.error in {"", str(outcome.error)}
-        told = told or is_lasting(r)
-        if not told:
-            lines.append(f"{r.status}: {r.error}")
-        lines.extend(f"{r.entity} of {r.division}: {note}" for note in r.notes)
-    return list(dict.fromkeys(lines))
-
-
-def closing_line(outcome: Outcome, seconds: float) -> str:
-    """One sentence on the whole."""
-    rows = sum(r.rows for r in outcome.results)
-    head = f"{rows:,} rows, {outcome.calls:,} calls, {outcome.rounds} load(s), {seconds:.0f} s"
-    if outcome.exit_code == 0:
-        return f"complete: {head}"
-    word = "incomplete, but safe" if outcome.exit_code == EXIT_INCOMPLETE else "failed"
-    left = [r for r in outcome.results if r.status not in {"complete", "skipped"}]
-    helps = any(not r.permanent for r in left)
-    advice = "run again to go on" if helps else "another run would meet the same: see the errors"
-    return f"{word}: {head}{when_allowed(outcome.resumes_at)}; {advice}"
-
-
-def closing_code(outcome: Outcome) -> str | None:
-    """The kind of what kept a sync from its end: of an error of all, else of the worst stream."""
-    if outcome.error is not None:
-        return outcome.error.code
-    if outcome.exit_code == 0:
-        return None  # a blocked company that nobody named is left out, and that is all
-    found = [(WORST.index(r.status), r.code) for r in outcome.results if r.code]
-    return min(found)[1] if found else None
-
-
-STATUSES = {0: "complete", 1: "failed", 2: "configuration", 3: "incomplete"}
-
-
-def to_json(outcome: Outcome, seconds: float) -> dict[str, Any]:
-    """The result for machines; moments are seconds since the epoch, UTC."""
-    return {
-        "status": STATUSES[outcome.exit_code],
-        "exit_code": outcome.exit_code,
-        "code": closing_code(outcome),
-        "error": str(outcome.error) if outcome.error else None,
-        "resumes_at": outcome.resumes_at,
-        "calls": outcome.calls,
-        "loads": outcome.rounds,
-        "rows": sum(r.rows for r in outcome.results),
-        "deleted": sum(r.deleted for r in outcome.results),
-        "seconds": round(seconds, 3),
-        "notes": list(outcome.notes),
-        "streams": [
-            {
-                "division": r.division,
-                "entity": r.entity,
-                "feed": r.feed,
-                "status": r.status,
-                "calls": r.calls,
-                "rows": r.rows,
-                "deleted": r.deleted,
-                "cursor": r.cursor or None,
-                "started_at": r.started_at,
-                "ended_at": r.ended_at,
-                "resumes_at": r.resumes_at,
-                "code": r.code or None,
-                "error": r.error or None,
-                "notes": r.notes,
-            }
-            for r in outcome.results
-        ],
-    }
+def calls_left(run: Run) -> str:
+    """The range of what the companies' days still allow, according to the last headers."""
+    left = [run.limits.day_remaining(code) for code in list(run.limits.divisions) if code]
+    known = [calls for calls in left if calls is not None]
+    return f"{value_range(known)} calls left today" if known else ""

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TextIO, cast
 
 import typer
 
+from .options import OUTPUT
 from .tables import iso_instant
 
 # What a command says to whoever runs it; what else is logged needs -v.
@@ -159,14 +160,18 @@ Verbose = Annotated[
         show_default=False,
         is_eager=True,
         callback=set_verbosity,
-        help="Say how each stream ended; -vv: every call.",
+        metavar="",
+        help="Report each stream; -vv: every call.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Form = Annotated[
     LogFormat,
     typer.Option(
         "--log-format",
-        help="Form of what is said on stderr: lines for people, or a JSON object a line.",
+        metavar="text|json",
+        help="Messages on stderr as text, or as one JSON object a line.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 

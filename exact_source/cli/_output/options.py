@@ -7,11 +7,20 @@ from typing import Annotated
 import typer
 
 EXIT_USAGE = 2
-CONNECTION, TARGET = "Connection", "Destination"
+# Panels of ``--help``.
+WHAT, ROWS, LIMITS, CONNECTION, TARGET, OUTPUT = (
+    "What to read",
+    "Rows and columns",
+    "Limits",
+    "Connection",
+    "Destination",
+    "Output",
+)
+DATASET, PIPELINE = "exact_online", "exact_online"
 
 
 def complete_entities(incomplete: str) -> list[str]:
-    """What a list of entities may go on with."""
+    """Completions of a list of entities."""
     from ...catalogue.catalogue import load_catalogue
 
     head, comma, last = incomplete.rpartition(",")
@@ -33,7 +42,7 @@ def complete_destination(incomplete: str) -> list[str]:
 
 
 def help_without_command(context: typer.Context) -> None:
-    """Show the help where commands are to be named and none was, and leave."""
+    """Show the help and exit with 2 if no command is named."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
         raise typer.Exit(EXIT_USAGE)
@@ -45,7 +54,7 @@ Region = Annotated[
         "--region",
         metavar="nl|be|de|uk|us|es|fr",
         autocompletion=complete_region,
-        help="Country of the Exact Online site. Default: as configured, else nl.",
+        help="Country of the site. Default: as configured, else nl.",
         rich_help_panel=CONNECTION,
     ),
 ]
@@ -54,7 +63,7 @@ BaseUrl = Annotated[
     typer.Option(
         "--base-url",
         metavar="URL",
-        help="Address of the site instead of --region; plain http for loopback only.",
+        help="Address of the site, instead of --region; http for loopback only.",
         rich_help_panel=CONNECTION,
     ),
 ]
@@ -65,9 +74,9 @@ Destination = Annotated[
         metavar="WHERE",
         autocompletion=complete_destination,
         help=(
-            "duckdb, duckdb:PATH, postgres, postgresql://USER@HOST/DATABASE or bigquery; "
-            "credentials come from .dlt/secrets.toml or the environment. "
-            "Default: as init set it, else duckdb."
+            "duckdb, duckdb:PATH, postgres, postgresql://USER@HOST/DATABASE or bigquery. "
+            "Credentials come from .dlt/secrets.toml or the environment. "
+            "Default: as configured, else duckdb."
         ),
         show_default=False,
         rich_help_panel=TARGET,
@@ -78,7 +87,7 @@ Dataset = Annotated[
     typer.Option(
         "--dataset",
         metavar="NAME",
-        help="Schema (BigQuery: dataset) that holds the tables.",
+        help="Schema of the tables; in BigQuery the dataset.",
         rich_help_panel=TARGET,
     ),
 ]
@@ -87,7 +96,7 @@ PipelineName = Annotated[
     typer.Option(
         "--pipeline",
         metavar="NAME",
-        help="Name of the dlt pipeline; cursors are kept under it.",
+        help="Name of the dlt pipeline, under which cursors are stored.",
         rich_help_panel=TARGET,
     ),
 ]
@@ -96,7 +105,8 @@ Divisions = Annotated[
     typer.Option(
         "--divisions",
         metavar="CODES",
-        help="Division codes such as 123456,234567, or all that the app may see.",
+        help="Division codes such as 123456,234567, or all.",
+        rich_help_panel=WHAT,
     ),
 ]
 Entities = Annotated[
@@ -105,7 +115,26 @@ Entities = Annotated[
         "--entities",
         metavar="NAMES",
         autocompletion=complete_entities,
-        help="Entities such as accounts,journals; all for every one. Default: the core set.",
+        help="Entities such as accounts,journals, or all. Default: the core set.",
+        rich_help_panel=WHAT,
+    ),
+]
+Route = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--route",
+        metavar="FEED",
+        help="auto, sync, bulk or regular; or for one entity: accounts=regular.",
+        rich_help_panel=WHAT,
+    ),
+]
+StartDate = Annotated[
+    str | None,
+    typer.Option(
+        "--start-date",
+        metavar="DATE",
+        help="Only rows that changed since this date, such as 2026-01-31.",
+        rich_help_panel=WHAT,
     ),
 ]
 StartBy = Annotated[
@@ -114,15 +143,42 @@ StartBy = Annotated[
         "--start-by",
         metavar="modified|timestamp",
         help=(
-            "How --start-date begins on sync feeds: modified reads all once and misses nothing; "
-            "timestamp begins where Exact says, in fewer calls. Default: as configured, else modified."
+            "How --start-date works on sync feeds. modified reads all rows once and misses none; "
+            "timestamp makes fewer calls. Default: as configured, else modified."
         ),
         show_default=False,
+        rich_help_panel=WHAT,
     ),
 ]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="One JSON document on stdout, and nothing else there.")
+ReserveCalls = Annotated[
+    int,
+    typer.Option(
+        "--reserve-calls",
+        min=0,
+        metavar="N",
+        help="Calls of each company's day that are left to other apps.",
+        rich_help_panel=LIMITS,
+    ),
 ]
-
-DATASET, PIPELINE = "exact_online", "exact_online"
-DIVISIONS = "all"
+ContractCap = Annotated[
+    int | None,
+    typer.Option(
+        "--contract-cap",
+        min=1,
+        metavar="N",
+        help="Calls a day over all companies.",
+        rich_help_panel=LIMITS,
+    ),
+]
+AllStreams = Annotated[
+    bool,
+    typer.Option("--all", help="A line for each entity of each company.", rich_help_panel=OUTPUT),
+]
+OnlyProblems = Annotated[
+    bool,
+    typer.Option("--problems", help="Only what did not complete, and why.", rich_help_panel=OUTPUT),
+]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=OUTPUT),
+]

@@ -57,6 +57,7 @@ class Memory:
         successes: When each stream was last complete: start of that read.
         calls_today: Calls since 00:00 UTC, by division.
         rows: Rows that the tables hold, by stream.
+        names: Company names by division, if the table ``divisions`` is loaded.
         counted: Rows that plans counted at Exact; what this machine knows, not the destination.
     """
 
@@ -65,6 +66,7 @@ class Memory:
     successes: dict[Stream, float] = field(default_factory=dict)
     calls_today: dict[int, int] = field(default_factory=dict)
     rows: dict[Stream, int] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
     counted: Counted = field(default_factory=Counted)
 
     @property
@@ -139,6 +141,24 @@ def database_file(pipeline: dlt.Pipeline) -> Path | None:
     return None if place.startswith((":", "md:")) else Path(place)
 
 
+def place_of(pipeline: dlt.Pipeline) -> str:
+    """Where the tables are, for people: the file or server, and the schema.
+
+    Raises:
+        ConfigurationError: If the destination's credentials are missing or wrong.
+    """
+    with reaching(pipeline):
+        config: Any = pipeline.destination_client().config
+    name, credentials = pipeline.destination.destination_name, config.credentials
+    file = database_file(pipeline)
+    if file is not None:
+        return f"{file}, schema {pipeline.dataset_name}"
+    host, database = getattr(credentials, "host", None), getattr(credentials, "database", None)
+    if host and database:
+        return f"{name} database {database} on {host}, schema {pipeline.dataset_name}"
+    return f"{name}, dataset {pipeline.dataset_name}"
+
+
 def recall(
     pipeline: dlt.Pipeline,
     *,
@@ -167,6 +187,7 @@ def recall(
         wanted = None if entities is None else set(entities)
         _read_syncs(client, memory, wanted, now)
         _read_cursors(pipeline, memory, wanted)
+        _read_names(client, memory)
         if count_rows:
             _count_rows(client, memory)
     return memory
@@ -235,6 +256,11 @@ def stored_state(pipeline: dlt.Pipeline) -> dict[str, Any]:
     sources: dict[str, Any] = dict((state or {}).get("sources", {}))
     resources: dict[str, Any] = sources.get("exact_online", {}).get("resources", {})
     return resources
+
+
+def _read_names(client: SqlClientBase[Any], memory: Memory) -> None:
+    for division, name in _query(client, "divisions", "SELECT division, description FROM {table}"):
+        memory.names[int(division)] = str(name or "")
 
 
 def _count_rows(client: SqlClientBase[Any], memory: Memory) -> None:

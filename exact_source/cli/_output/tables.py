@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,8 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
-# A pipe has no width; a line that is broken at 80 characters is no line for grep.
+# A pipe has no width, and a line that is broken at 80 characters is of no use to grep.
 PIPE_WIDTH = 10_000
 
 
@@ -33,36 +33,60 @@ def make_console(*, stderr: bool = False) -> Console:
     return console
 
 
-def make_table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()
-) -> Table:
-    """A plain table; ``None`` is shown as nothing, and markup in a value as it is.
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: Heading.
+        right: Whether it holds numbers, which are aligned to the right.
+        rank: If the terminal is too narrow, the column of the highest rank is left out first; a
+            column of rank 0 never is.
+        wraps: Whether it holds sentences, which may go on in the next line.
+    """
+
+    name: str
+    right: bool = False
+    rank: int = 0
+    wraps: bool = False
+
+
+def print_table(
+    console: Console, columns: Sequence[Column | str], rows: Iterable[Sequence[object]]
+) -> None:
+    """Print a plain table in which every value is whole.
+
+    Where the terminal is too narrow, columns are left out by rank; where even that does not help,
+    each row becomes a block with a line for each value. Columns without a value are not shown.
 
     Args:
-        columns: Headings; none is shown if all are empty.
-        rows: Values; a text that begins with ``[`` and came from Exact is no markup.
-        right: Headings of the columns of numbers.
+        console: Its width counts.
+        columns: Headings, or columns with a rank; no heading is shown if all are empty.
+        rows: Values; ``None`` is shown as nothing, and markup in a value as it is.
     """
-    from rich.table import Table
-    from rich.text import Text
+    from .layout import blocks, lines
 
-    table = Table(box=None, pad_edge=False, show_header=any(columns))
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left")
-    for row in rows:
-        table.add_row(*(v if isinstance(v, Text) else Text(show(v)) for v in row))
-    return table
+    heads = [c if isinstance(c, Column) else Column(c) for c in columns]
+    cells = [[cell_of(value) for value in row] for row in rows]
+    table = lines(heads, cells, console.width)
+    for line in table if table is not None else blocks(heads, cells):
+        console.print(line, soft_wrap=True)
+
+
+def cell_of(value: object) -> Any:
+    """A coloured text as it is, any other value as text."""
+    return value if hasattr(value, "plain") else show(value)
 
 
 def show(value: object) -> str:
-    """A value in a table: numbers with separators, nothing for ``None``."""
+    """A value in a table: numbers with separators, nothing for ``None``, no control characters."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else ""
     if isinstance(value, int):
         return f"{value:,}"
-    return str(value)
+    return "".join(c if c.isprintable() else " " for c in str(value))
 
 
 def styled(text: str, style: str) -> Any:

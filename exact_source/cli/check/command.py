@@ -10,6 +10,7 @@ import typer
 from ...errors import ConfigurationError
 from .._output.logs import notes
 from .._output.options import (
+    WHAT,
     AsJson,
     BaseUrl,
     Dataset,
@@ -33,7 +34,9 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
     all_divisions: Annotated[
         bool,
         typer.Option(
-            "--all-divisions", help="Ask for the rights in every division, not in the first only."
+            "--all-divisions",
+            help="Check the rights in every division, not only in the first.",
+            rich_help_panel=WHAT,
         ),
     ] = False,
     region: Region = None,
@@ -41,11 +44,11 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
     pipeline_name: PipelineName = "exact_online",
     as_json: AsJson = False,
 ) -> None:
-    """Check settings, tokens, connection, divisions, rights and destination; nothing is loaded.
+    """Check everything that a sync needs; loads nothing.
 
-    No endpoint is tried out: refusals would count toward Exact's error limit. Ends with 0 if a sync
-    can run, 1 if something failed, 2 if a setting is missing or wrong, 3 if only the day's calls are
-    used up.
+    Checks settings, tokens, connection, divisions, rights and destination. No endpoint is tried:
+    refusals would count toward Exact's error limit. The exit code is 0 if a sync can run, 1 if
+    something failed, 2 if a setting is missing or wrong, 3 if only the day's calls are used up.
 
     Example: exact-source check --destination postgres --entities accounts,transaction_lines
     """
@@ -91,7 +94,7 @@ def say_first(findings: Findings) -> None:
 
 
 def _show(findings: Findings, *, as_json: bool) -> None:
-    from .._output.tables import make_console, make_table, print_json, styled
+    from .._output.tables import Column, make_console, print_json, print_table, styled
 
     if as_json:
         checks = [asdict(f) for f in findings.all]
@@ -101,4 +104,4 @@ def _show(findings: Findings, *, as_json: bool) -> None:
         [styled(f.state, STYLES[f.state]), f.check, f.found + (f"; {f.remedy}" if f.remedy else "")]
         for f in findings.all
     ]
-    make_console().print(make_table(("", "", ""), rows))
+    print_table(make_console(), (Column(""), Column(""), Column("", wraps=True)), rows)

@@ -8,57 +8,95 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._output.options import (
+    DATASET,
+    PIPELINE,
+    WHAT,
+    AllStreams,
     AsJson,
     BaseUrl,
+    ContractCap,
     Dataset,
     Destination,
     Divisions,
     Entities,
+    OnlyProblems,
     PipelineName,
     Region,
+    ReserveCalls,
+    Route,
     StartBy,
+    StartDate,
 )
+from .._output.tables import Column
+from .._output.view import View
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from .._output.streams import Problem
     from .planner import Planner
 
 EXIT_INCOMPLETE = 3
-COLUMNS = ("division", "entity", "feed", "rows", "rows per call", "calls", "from", "note")
+STREAM_COLUMNS = (
+    Column("division"),
+    Column("name", rank=3),
+    Column("entity"),
+    Column("feed", rank=4),
+    Column("rows", right=True),
+    Column("rows per call", right=True, rank=5),
+    Column("calls", right=True),
+    Column("from", rank=1),
+    Column("note", rank=2, wraps=True),
+)
+ENTITY_COLUMNS = (
+    Column("entity"),
+    Column("companies", right=True, rank=2),
+    Column("rows", right=True),
+    Column("calls", right=True),
+    Column("note", rank=1, wraps=True),
+)
+COMPANY_COLUMNS = (
+    Column("division"),
+    Column("name"),
+    Column("status"),
+    Column("calls", right=True),
+    Column("minutes", right=True),
+    Column("days", right=True, rank=1),
+)
 
 
 def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     context: typer.Context,
     destination: Destination = "",
-    dataset: Dataset = "exact_online",
+    dataset: Dataset = DATASET,
     divisions: Divisions = "all",
     entities: Entities = None,
     no_count: Annotated[
         bool,
-        typer.Option("--no-count", help="Count nothing at Exact Online; go by earlier syncs only."),
+        typer.Option(
+            "--no-count",
+            help="Make no call; use earlier syncs only.",
+            rich_help_panel=WHAT,
+        ),
     ] = False,
-    route: Annotated[
-        list[str] | None,
-        typer.Option(help="auto, sync, bulk or regular; or for one entity: accounts=regular."),
-    ] = None,
-    start_date: Annotated[
-        str | None, typer.Option(help="Count only what changed since this date, where it can be.")
-    ] = None,
+    route: Route = None,
+    start_date: StartDate = None,
     start_by: StartBy = None,
-    reserve_calls: Annotated[
-        int, typer.Option(min=0, help="Calls of each company's day left to others.")
-    ] = 0,
-    contract_cap: Annotated[
-        int | None, typer.Option(min=1, help="Calls a day over all companies.")
-    ] = None,
+    reserve_calls: ReserveCalls = 0,
+    contract_cap: ContractCap = None,
     region: Region = None,
     base_url: BaseUrl = None,
-    pipeline_name: PipelineName = "exact_online",
+    pipeline_name: PipelineName = PIPELINE,
+    every: AllStreams = False,
+    problems: OnlyProblems = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say how many calls, minutes and days the next sync will take within Exact's limits.
+    """Estimate the calls, minutes and days of the next sync.
 
-    Entities that were never loaded are counted, with one call each per company. Ends with 3 if
-    today's calls were used up before all were counted.
+    Entities that were never loaded are counted with one call each per company. The exit code is 3
+    if today's calls were used up before all were counted.
 
     Example: exact-source plan --divisions 123456,234567 --entities all --reserve-calls 1000
     """
@@ -93,13 +131,13 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     if as_json:
         print_json(report)
     else:
-        _print(report)
+        _print(report, View(every, problems))
     if report["stopped"]:
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
 def look(planner: Planner, *, count: bool) -> None:
-    """Ask what has to be asked, and show on stderr how far that is."""
+    """Ask Exact Online, and show the progress on stderr."""
     import asyncio
 
     from .._output.display import asking
@@ -112,13 +150,43 @@ def look(planner: Planner, *, count: bool) -> None:
         asyncio.run(planner.look(count=count, on_answer=note))
 
 
-def _print(report: dict[str, Any]) -> None:
-    from .._output.tables import make_console, make_table
+def _print(report: Mapping[str, Any], view: View) -> None:
+    from .._output.streams import print_problems
+    from .._output.tables import make_console
 
     console = make_console()
+    names = {d["division"]: d["name"] for d in report["divisions"]}
+    problems = [_problem(s) for s in report["order"] if s["basis"] in {"refused", "unknown"}]
+    if view.problems:
+        print_problems(console, problems, names)
+        return
+    if view.every:
+        _print_streams(console, report["order"], names)
+    else:
+        _print_entities(console, report["order"])
+    console.print()
+    _print_companies(console, report["divisions"], every=view.every)
+    console.print()
+    for line in closing_lines(report):
+        console.print(line, markup=False)
+
+
+def _problem(stream: Mapping[str, Any]) -> Problem:
+    from .._output.streams import Problem
+
+    status = "refused" if stream["basis"] == "refused" else "not counted"
+    return Problem(stream["division"] or 0, stream["entity"], status, "", stream["note"])
+
+
+def _print_streams(
+    console: Console, streams: Sequence[Mapping[str, Any]], names: Mapping[int, str]
+) -> None:
+    from .._output.tables import print_table
+
     rows = [
         [
             s["division"] and str(s["division"]),
+            names.get(s["division"]),
             s["entity"],
             s["feed"],
             s["rows"],
@@ -127,45 +195,70 @@ def _print(report: dict[str, Any]) -> None:
             s["basis"],
             s["note"],
         ]
-        for s in report["order"]
+        for s in streams
     ]
-    numbers = ("rows", "rows per call", "calls")
-    console.print(make_table(COLUMNS, rows, right=numbers))
-    console.print()
-    names = ("division", "name", "status", "calls", "minutes", "days")
-    lines = [
-        [
-            str(d["division"]),
-            d["name"],
-            d["status"],
-            d.get("calls"),
-            d.get("minutes"),
-            d.get("days"),
-        ]
-        for d in report["divisions"]
-    ]
-    console.print(make_table(names, lines, right=("calls", "minutes", "days")))
-    console.print()
-    for line in closing_lines(report):
-        console.print(line, markup=False)
+    print_table(console, STREAM_COLUMNS, rows)
+
+
+def _print_entities(console: Console, streams: Sequence[Mapping[str, Any]]) -> None:
+    """A line for each entity, in the order in which they are read."""
+    from .._output.tables import print_table
+
+    by_entity: dict[str, list[Mapping[str, Any]]] = {}
+    for stream in streams:
+        by_entity.setdefault(stream["entity"], []).append(stream)
+    rows = []
+    for entity, mine in by_entity.items():
+        notes = dict.fromkeys(s["note"] for s in mine if s["note"])
+        more = f" (and {len(notes) - 1} other notes)" if len(notes) > 1 else ""
+        counted = [s["rows"] for s in mine if s["rows"] is not None]
+        rows.append(
+            [
+                entity,
+                sum(s["division"] is not None for s in mine) or None,
+                sum(counted) if counted else None,
+                sum(s["calls"] for s in mine),
+                next(iter(notes), "") + more,
+            ]
+        )
+    print_table(console, ENTITY_COLUMNS, rows)
+
+
+def _print_companies(
+    console: Console, divisions: Sequence[Mapping[str, Any]], *, every: bool
+) -> None:
+    """A line for each company; of many, those that are blocked and those with most calls."""
+    from .._output.streams import MOST_COMPANIES, plural
+    from .._output.tables import print_table
+
+    shown = list(divisions)
+    if not every and len(shown) > MOST_COMPANIES + 1:
+        shown.sort(key=lambda d: (d["status"] == "open", -d.get("calls", 0)))
+        shown = shown[:MOST_COMPANIES]
+    columns = ("division", "name", "status", "calls", "minutes", "days")
+    rows = [[str(d["division"]), *(d.get(name) for name in columns[1:])] for d in shown]
+    print_table(console, COMPANY_COLUMNS, rows)
+    if more := len(divisions) - len(shown):
+        console.print(f"and {plural(more, 'company', 'companies')} more; --all shows every one")
 
 
 def closing_lines(report: Mapping[str, Any]) -> list[str]:
     """The totals in words."""
+    from .._output.streams import plural
+    from .._output.tables import local_clock, parse_instant
+
     total = report["total"]
     least = "at least " if total["at_least"] else ""
     lines = [
         (
-            f"in all {least}{total['rows']:,} rows, {total['calls']:,} calls, {total['minutes']:,} "
-            f"minute(s) on {total['days']:,} day(s), divisions side by side; started now it ends at "
-            f"{total['ends_at']}"
+            f"total: {least}{plural(total['rows'], 'row')}, {plural(total['calls'], 'call')}, "
+            f"{plural(total['minutes'], 'minute')} on {plural(total['days'], 'day')}"
         ),
-        f"this plan spent {report['spent_calls']:,} calls",
+        f"a sync that starts now ends at {local_clock(parse_instant(total['ends_at']))}",
+        f"this plan made {plural(report['spent_calls'], 'call')}",
     ]
     if not all(d.get("limits_known", True) for d in report["divisions"]):
-        lines.append(
-            "limits are taken as 60 calls a minute and 5,000 a day; a call would tell the real ones"
-        )
+        lines.append("assumed limits: 60 calls a minute and 5,000 a day for each company")
     if report["stopped"]:
         lines.append(f"counting stopped: {report['stopped']}")
     return lines

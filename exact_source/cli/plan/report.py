@@ -27,7 +27,7 @@ def make_report(planner: Planner, reserve: int, contract_cap: int | None) -> dic
     run, limit, now = planner.run, planner.counts.limit, planner.run.clock.now()
     streams = estimate(planner)
     calls = calls_by_division(streams, [d.code for d in planner.open_divisions])
-    allowances = {code: allowance_of(run.limits, code, now) for code in calls}
+    allowances = {code: allowance_of(run.limits, code) for code in calls}
     rows = [s.rows for s in streams if s.rows is not None]
     known = all(s.rows is not None or s.basis == "one call" for s in streams)
     spent = planner.memory.all_calls_today + run.limits.calls

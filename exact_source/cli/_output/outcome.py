@@ -1,0 +1,242 @@
+"""The result of a sync: a summary for people, or one document for machines."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .streams import Problem, Sums, entity_table, plural, print_problems, show_companies
+from .tables import Column, iso_digits, make_console, print_table, span, styled, when_allowed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ...engine.result import StreamResult
+    from ...sync.runner import Outcome
+
+EXIT_INCOMPLETE = 3
+FAILED = {"failed", "refused"}
+# Statuses of a stream, the worst first.
+WORST = ("failed", "refused", "incomplete", "skipped", "waiting")
+COLOURS = {"complete": "green", "incomplete": "yellow", "waiting": "yellow", "skipped": "dim"}
+MOST_LINES = 4  # errors of a kind, and remarks, that a person reads; --problems shows the rest
+STREAM_COLUMNS = (
+    Column("division"),
+    Column("name", rank=3),
+    Column("entity"),
+    Column("feed", rank=2),
+    Column("calls", right=True, rank=1),
+    Column("rows", right=True),
+    Column("deleted", right=True, rank=1),
+    Column("cursor", rank=4),
+    Column("status"),
+)
+
+
+def format_cursor(result: StreamResult) -> str:
+    """A ``Timestamp`` as the number it is, a ``Modified`` as the digits that Exact shows."""
+    if not result.cursor or result.feed == "sync":
+        return result.cursor
+    return iso_digits(int(result.cursor))[: len("2026-01-31T12:00:00")].replace("T", " ")
+
+
+def show_results(
+    outcome: Outcome, names: Mapping[int, str], *, every: bool = False, problems: bool = False
+) -> None:
+    """Print what a sync did.
+
+    Args:
+        outcome: How it ended.
+        names: Division -> name of the company.
+        every: Print a line for each stream instead of one for each entity.
+        problems: Print the streams with a problem only.
+    """
+    console = make_console()
+    found = [problem_of(r) for r in ended(outcome) if has_problem(r)]
+    if problems:
+        print_problems(console, found, names)
+        return
+    if every:
+        print_streams(console, ended(outcome), names)
+    else:
+        sums = [
+            Sums(r.entity, r.division, r.rows, r.calls, r.deleted, has_problem(r))
+            for r in ended(outcome)
+        ]
+        entity_table(console, sums)
+    show_companies(console, found, names)
+
+
+def ended(outcome: Outcome) -> list[StreamResult]:
+    """The streams that came to an end, by company and entity."""
+    found = [r for r in outcome.results if r.status != "running"]
+    return sorted(found, key=lambda r: (r.division, r.entity))
+
+
+def has_problem(result: StreamResult) -> bool:
+    """Whether a person should know how a stream ended."""
+    is_left_out = result.status == "skipped" and not result.permanent
+    return result.status != "complete" and not is_left_out
+
+
+def problem_of(result: StreamResult) -> Problem:
+    """What is wrong with a stream."""
+    return Problem(result.division, result.entity, result.status, result.code, result.error)
+
+
+def print_streams(
+    console: Console, results: Iterable[StreamResult], names: Mapping[int, str]
+) -> None:
+    """A line for each stream."""
+    rows = [
+        [
+            str(r.division or ""),
+            names.get(r.division),
+            r.entity,
+            r.feed,
+            r.calls,
+            r.rows,
+            r.deleted or None,
+            format_cursor(r),
+            styled(r.status, COLOURS.get(r.status, "red")),
+        ]
+        for r in results
+    ]
+    print_table(console, STREAM_COLUMNS, rows)
+
+
+def is_lasting(result: StreamResult) -> bool:
+    """Whether rows are there and something is wrong with them that another run would meet again."""
+    return result.status == "incomplete" and result.permanent
+
+
+def is_failure(result: StreamResult, outcome: Outcome) -> bool:
+    """Whether a stream ended with an error that is not the error of the whole sync."""
+    is_error = result.status in FAILED or is_lasting(result)
+    return is_error and result.error != str(outcome.error)
+
+
+def facts_of(result: StreamResult) -> dict[str, Any]:
+    """What machines want to know of a failure."""
+    return {
+        "code": result.code or None,
+        "entity": result.entity,
+        "division": result.division or None,
+        "permanent": result.permanent,
+    }
+
+
+def remarks(outcome: Outcome, names: Mapping[int, str]) -> list[str]:
+    """What else did not go as it should, a line for each kind."""
+    waits = [
+        (r, f"{r.status}: {r.error}")
+        for r in outcome.results
+        if has_problem(r) and not is_failure(r, outcome) and r.error not in {"", str(outcome.error)}
+    ]
+    said = [(r, f"{where_of(r)}: {note}") for r in outcome.results for note in r.notes]
+    return [*outcome.notes, *grouped(waits, names), *grouped(said, names)]
+
+
+def where_of(result: StreamResult) -> str:
+    """A stream, in the words of the messages about it."""
+    return f"{result.entity} of division {result.division}" if result.division else result.entity
+
+
+def grouped(texts: Sequence[tuple[StreamResult, str]], names: Mapping[int, str]) -> list[str]:
+    """Messages about streams, those that differ in the stream only as one."""
+    groups: dict[str, list[StreamResult]] = defaultdict(list)
+    for result, text in texts:
+        pattern = text.replace(where_of(result), "\0", 1).replace(
+            f"division {result.division}", "\1"
+        )
+        groups[pattern].append(result)
+    found = [
+        pattern.replace("\0", streams_in_words(group, names)).replace(
+            "\1", companies_in_words(group, names)
+        )
+        for pattern, group in groups.items()
+    ]
+    more = len(found) - MOST_LINES
+    if more <= 1:
+        return found
+    return [*found[:MOST_LINES], f"and {more} messages more: --problems shows all"]
+
+
+def streams_in_words(group: Sequence[StreamResult], names: Mapping[int, str]) -> str:
+    """Which streams a message is about."""
+    entities = {r.entity for r in group}
+    what = group[0].entity if len(entities) == 1 else f"{len(entities)} entities"
+    return f"{what} of {companies_in_words(group, names)}" if group[0].division else what
+
+
+def companies_in_words(group: Sequence[StreamResult], names: Mapping[int, str]) -> str:
+    """Which companies a message is about."""
+    codes = {r.division for r in group}
+    code = group[0].division
+    if len(codes) > 1:
+        return f"{len(codes)} companies"
+    return f"division {code} ({names[code]})" if names.get(code) else f"division {code}"
+
+
+def closing_line(outcome: Outcome, seconds: float) -> str:
+    """One sentence about the whole sync."""
+    rows = sum(r.rows for r in outcome.results)
+    did = (plural(rows, "row"), plural(outcome.calls, "call"), plural(outcome.rounds, "load"))
+    head = f"{', '.join(did)}, {span(seconds)}"
+    if outcome.exit_code == 0:
+        return f"complete: {head}"
+    word = "incomplete, but safe" if outcome.exit_code == EXIT_INCOMPLETE else "failed"
+    left = [r for r in outcome.results if has_problem(r)]
+    helps = any(not r.permanent for r in left)
+    advice = "run again to continue" if helps else "running again will not help: see the errors"
+    return f"{word}: {head}{when_allowed(outcome.resumes_at)}; {advice}"
+
+
+def closing_code(outcome: Outcome) -> str | None:
+    """Code of the error that ended the sync, else of the stream that fared worst."""
+    if outcome.error is not None:
+        return outcome.error.code
+    if outcome.exit_code == 0:
+        return None  # only blocked companies that were not named are left out
+    found = [(WORST.index(r.status), r.code) for r in outcome.results if r.code]
+    return min(found)[1] if found else None
+
+
+STATUSES = {0: "complete", 1: "failed", 2: "configuration", 3: "incomplete"}
+
+
+def to_json(outcome: Outcome, seconds: float) -> dict[str, Any]:
+    """The result for machines; moments are seconds since the epoch, UTC."""
+    return {
+        "status": STATUSES[outcome.exit_code],
+        "exit_code": outcome.exit_code,
+        "code": closing_code(outcome),
+        "error": str(outcome.error) if outcome.error else None,
+        "resumes_at": outcome.resumes_at,
+        "calls": outcome.calls,
+        "loads": outcome.rounds,
+        "rows": sum(r.rows for r in outcome.results),
+        "deleted": sum(r.deleted for r in outcome.results),
+        "seconds": round(seconds, 3),
+        "notes": list(outcome.notes),
+        "streams": [
+            {
+                "division": r.division,
+                "entity": r.entity,
+                "feed": r.feed,
+                "status": r.status,
+                "calls": r.calls,
+                "rows": r.rows,
+                "deleted": r.deleted,
+                "cursor": r.cursor or None,
+                "started_at": r.started_at,
+                "ended_at": r.ended_at,
+                "resumes_at": r.resumes_at,
+                "code": r.code or None,
+                "error": r.error or None,
+                "notes": r.notes,
+            }
+            for r in outcome.results
+        ],
+    }

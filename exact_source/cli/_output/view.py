@@ -1,0 +1,20 @@
+"""How much of a result a person wants to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class View:
+    """How much of a result a person wants to see.
+
+    Attributes:
+        every: A line for each stream instead of one for each entity.
+        problems: Only the streams with a problem.
+        as_json: One document for machines.
+    """
+
+    every: bool = False
+    problems: bool = False
+    as_json: bool = False

@@ -1,0 +1,263 @@
+"""Results and progress at any width and for any number of companies: no value is ever cut."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from exact_source.cli._output.display import Line
+from exact_source.cli._output.outcome import grouped, remarks, show_results
+from exact_source.cli._output.streams import Problem, print_problems
+from exact_source.cli._output.tables import Column, print_table
+from exact_source.cli.divisions import show
+from exact_source.cli.eta import TimeLeft
+from exact_source.engine.divisions import Division
+from exact_source.engine.result import StreamResult
+from exact_source.sync.runner import Outcome
+from tests.support.cli_fixtures import Cli, cli, make_cli
+
+__all__ = ["cli", "make_cli"]
+
+COLUMNS = (
+    Column("division"),
+    Column("name", rank=2),
+    Column("rows", right=True),
+    Column("cursor", rank=3),
+    Column("empty"),
+    Column("error", wraps=True, rank=1),
+)
+ROWS = [
+    ["1000123", "Van Dijk Fietsen & Zonen B.V.", 12_345_678, "2026-11-28 12:00:00", None, "no right " * 9],
+    ["1000124", "[bold]\x1b[31mRed\x07", 7, None, None, ""],
+]  # fmt: skip
+
+
+def printed(width: int, columns: Any = COLUMNS, rows: Any = ROWS) -> list[str]:
+    out = io.StringIO()
+    print_table(Console(file=out, width=width, highlight=False), columns, rows)
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("width", "heading"),
+    [
+        (200, "division name rows cursor error"),
+        (85, "division name rows error"),
+        (60, "division rows error"),
+        (30, "division rows"),
+    ],
+)
+def test_columns_are_left_out_by_rank_and_every_value_is_whole(width: int, heading: str) -> None:
+    lines = printed(width)
+
+    assert " ".join(lines[0].split()) == heading
+    assert max(map(len, lines)) <= width
+    assert all(line == line.rstrip() for line in lines)
+    assert "12,345,678" in lines[1]
+    words = " ".join("\n".join(lines).split())
+    assert words.count("no right") == (9 if "error" in heading else 0)
+    assert ("Van Dijk Fietsen & Zonen B.V." in words) is ("name" in heading)
+
+
+def test_what_does_not_fit_beside_each_other_becomes_a_block_of_lines() -> None:
+    lines = printed(12)
+
+    assert lines[0].split() == ["division", "1000123"]
+    assert lines[2].split() == ["rows", "12,345,678"]
+    assert "" in lines  # between the rows
+
+
+def test_what_comes_from_exact_is_no_markup_and_moves_no_cursor() -> None:
+    text = "\n".join(printed(200))
+
+    assert "[bold] [31mRed" in text
+    assert "\x1b" not in text
+    assert "\x07" not in text
+
+
+ENTITIES = [f"entity_{number:02}" for number in range(17)]
+NAMES = {1_000_000 + n: f"Company {n} B.V." for n in range(300)}
+
+
+def outcome_of(companies: int, *, refused: int = 0) -> Outcome:
+    """Each company has 17 entities; of the first ``refused`` companies five are refused."""
+    results = []
+    for n, code in enumerate(list(NAMES)[:companies]):
+        for position, entity in enumerate(ENTITIES):
+            result = StreamResult(
+                code, entity, "sync", 0.0, calls=1, rows=12_345, status="complete"
+            )
+            if n < refused and position < 5:
+                result.end(
+                    "refused", f"{entity} of division {code}: Exact Online answered 403", "refused"
+                )
+                result.permanent = True
+            results.append(result)
+    return Outcome(results, 1, len(results))
+
+
+@pytest.mark.parametrize("companies", [1, 3, 300])
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_sync_ends_with_at_most_forty_lines(
+    companies: int, width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exact_source.cli._output.tables.PIPE_WIDTH", width)
+    outcome = outcome_of(companies, refused=companies)
+
+    show_results(outcome, NAMES)
+    out = capsys.readouterr().out.splitlines()
+    errors = grouped([(r, r.error) for r in outcome.results if r.error], NAMES)
+
+    assert max(map(len, out)) <= width
+    assert len(out) + len(errors) + len(remarks(outcome, NAMES)) + 2 <= 40
+    assert out[0].split() == ["entity", "companies", "rows", "calls", "problems"]
+    count = str(companies)
+    assert out[1].split() == [ENTITIES[0], count, f"{companies * 12_345:,}", count, count]
+    assert sum("Company" in line for line in out) == min(companies, 6)
+    assert any(line.split()[:4] == ["1000000", "Company", "0", "B.V."] for line in out)
+
+
+def test_messages_that_differ_in_the_stream_only_are_one() -> None:
+    outcome = outcome_of(3, refused=2)
+    texts = [(r, r.error) for r in outcome.results if r.error]
+
+    assert grouped(texts[:1], NAMES) == [
+        "entity_00 of division 1000000 (Company 0 B.V.): Exact Online answered 403"
+    ]
+    assert grouped(texts, NAMES) == ["5 entities of 2 companies: Exact Online answered 403"]
+
+
+def test_many_entities_are_summed_up_in_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
+    results = [
+        StreamResult(1, f"e{n}", "sync", 0.0, calls=1, rows=n, status="complete")
+        for n in range(349)
+    ]
+    results[3].end("failed", "e3 of division 1: boom", "remote")
+
+    show_results(Outcome(results, 1, 349), {})
+
+    lines = capsys.readouterr().out.splitlines()
+    table = lines[: lines.index("")]
+    assert len(table) == 21
+    assert table[-1].split()[:2] == ["330", "others"]
+    assert any(line.split()[0] == "e3" for line in table)
+    sums = [
+        int(line.split()[-3 if line.split()[0] == "e3" else -2].replace(",", ""))
+        for line in table[1:]
+    ]
+    assert sum(sums) == sum(range(349))
+
+
+def test_problems_alone_have_name_code_and_message() -> None:
+    out = io.StringIO()
+    problem = Problem(1_000_000, "accounts", "refused", "refused", "Exact Online answered 403")
+
+    print_problems(Console(file=out, width=100), [problem], NAMES)
+
+    assert out.getvalue().splitlines()[1].split() == [
+        "1000000", "Company", "0", "B.V.", "accounts", "refused", "refused",
+        "Exact", "Online", "answered", "403",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 120, 200])
+def test_the_moving_line_leaves_parts_out_and_cuts_none(width: int) -> None:
+    outcome = outcome_of(300)
+    run: Any = SimpleNamespace(
+        results=outcome.results,
+        limits=SimpleNamespace(
+            calls=4_806, divisions=NAMES, day_remaining=lambda code: 5_000 - code % 700
+        ),
+        rounds=SimpleNamespace(number=2),
+        divisions=SimpleNamespace(chosen_so_far=[Division(code) for code in NAMES]),
+        selection=SimpleNamespace(names=frozenset(["accounts", "journals"])),
+        clock=SimpleNamespace(now=lambda: 1e9),
+        started_at=0.0,
+    )
+    line = Line(run, "loading")
+    line.look(at_once=True)
+    line.left = TimeLeft(500)
+    for code in list(NAMES)[:36]:
+        for entity in ("accounts", "journals"):
+            line.companies.note(StreamResult(code, entity, "sync", 0.0, status="complete"))
+
+    parts = line.fitting(width)
+
+    every = [
+        "round 2", "company 37 of 300", "4,806 calls", "62,959,500 rows", "about 9 min left",
+        "loading", "4,301 to 4,600 calls left today",
+    ]  # fmt: skip
+    assert parts == [part for part in every if part in parts]
+    assert len(" · ".join(parts)) <= width
+    assert "4,806 calls" in parts
+    assert ("company 37 of 300" in parts) is (width >= 40)
+    assert (parts == every) is (width == 200)
+
+
+def test_a_long_list_of_companies_begins_with_the_blocked_ones(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found: list[dict[str, Any]] = [
+        {"code": code, "name": name, "status": "open", "blocking_status": 0, "moved": None,
+         "current": False, "country": "NL", "currency": "EUR", "customer": None}
+        for code, name in NAMES.items()
+    ]  # fmt: skip
+    found[250] |= {"status": "blocked: backup", "blocking_status": 1}
+
+    show(found, every=False)
+    short = capsys.readouterr().out.splitlines()
+    show(found, every=True)
+    whole = capsys.readouterr().out.splitlines()
+
+    assert short[1].startswith("1000250  Company 250 B.V.")
+    assert len(short) < 40
+    assert "300 companies in all, 1 of them blocked" in short[-1]
+    assert len(whole) == 301
+
+
+def test_each_command_has_a_summary_and_all_of_it(make_cli: Callable[..., Cli]) -> None:
+    """One line for each entity; with ``--all`` one for each of each company, named."""
+    cli = make_cli()
+    world = cli.world
+    world.box.deny(world.division, "financial/Journals")
+    some = (cli.destination, "--entities=divisions,accounts,journals")
+    listed = cli("divisions", "--json").json["divisions"]
+    name = next(d["name"] for d in listed if d["code"] == world.division)
+
+    planned, planned_all = cli("plan", *some).out, cli("plan", *some, "--all").out
+    synced = cli("sync", *some)
+    synced_all = cli("sync", *some, "--all").out
+    only = cli("sync", *some, "--problems").out
+    status, status_all = (
+        cli("status", cli.destination).out,
+        cli("status", cli.destination, "--all").out,
+    )
+    status_only = cli("status", cli.destination, "--problems").out
+
+    def lines(text: str, word: str) -> list[str]:
+        return [line for line in text.splitlines() if word in line.split()]
+
+    for text in (planned, synced.out, status):
+        assert len(lines(text, "accounts")) == 1
+    for text in (planned_all, synced_all, status_all):
+        assert len(lines(text, "accounts")) == 2
+        assert name in text
+    for text in (synced.out, synced_all, status, status_all):
+        assert f"{world.division} {name} 1 refused (journals)" in " ".join(text.split())
+    for text in (only, status_only):
+        assert [line.split()[0] for line in text.splitlines()[1:]] == [str(world.division)]
+        assert name in text
+        assert "refused" in text
+    assert [line for line in synced.err.splitlines() if "403" in line] == [
+        line for line in synced.err.splitlines() if line.startswith("error: ")
+    ]
+    machine = json.loads(cli("sync", *some, "--json").out)
+    assert {(s["division"], s["entity"]) for s in machine["streams"]} >= {
+        (d, e) for d in world.box.divisions for e in ("accounts", "journals")
+    }
