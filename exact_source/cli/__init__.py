@@ -7,6 +7,14 @@ A module with the options of a command imports only typer and the standard libra
 rest when it runs: dlt takes seconds to import, and ``--help`` must not pay them.
 """
 
-from .app import main
+from ._output.start import stopped_at_once
+
+
+def main() -> None:
+    """The command ``exact-source``."""
+    with stopped_at_once():
+        from .app import main as run_command
+    run_command()
+
 
 __all__ = ["main"]

@@ -20,6 +20,7 @@ from .entities import entities
 from .init import init
 from .login import login, logout, tokens
 from .plan import plan
+from .project import prepared
 from .report import report as report_page
 from .sandbox import sandbox
 from .schema import schema
@@ -61,10 +62,10 @@ COMMANDS = (
     logout, sandbox,
 )  # fmt: skip
 for command in COMMANDS:
-    app.command(cls=HelpCommand)(with_log_options(command))
+    app.command(cls=HelpCommand)(with_log_options(prepared(command)))
 for registered in webhooks.registered_commands:
     if registered.callback is not None:
-        registered.callback = with_log_options(registered.callback)
+        registered.callback = with_log_options(prepared(registered.callback))
         registered.cls = HelpCommand
 app.add_typer(webhooks)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,6 +14,8 @@ from ..clock import Clock, SystemClock
 from ..destinations import check_address, make_destination, split_destination
 from ..errors import ConfigurationError
 from ..settings import SECTION
+from .project import pipelines_folder, project_folder
+from .settings_files import SETTINGS
 
 if TYPE_CHECKING:
     import dlt
@@ -28,17 +31,17 @@ EXTRAS = {
 
 
 def make_pipeline(destination: str, dataset: str, name: str) -> dlt.Pipeline:
-    """The dlt pipeline that the options name; nothing is sent or created at the destination.
+    """The dlt pipeline of this project; nothing is sent or created at the destination.
 
     Args:
         destination: ``duckdb``, ``duckdb:PATH``, ``postgres``, ``postgresql://...`` or ``bigquery``;
             empty for the one that ``exact-source init`` noted, else ``duckdb``.
         dataset: Schema of the tables.
-        name: Of the pipeline.
+        name: Pipeline name.
 
     Raises:
-        ConfigurationError: If the destination is unknown or its extra is not installed, or if a
-            name is not one that dlt takes.
+        ConfigurationError: If the destination is unknown or its extra is not installed, or if dlt
+            does not accept a name.
     """
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     check_dataset(dataset)
@@ -55,7 +58,8 @@ def make_pipeline(destination: str, dataset: str, name: str) -> dlt.Pipeline:
     try:
         remove_damaged_folder(name)
         target = make_destination(kind, place, "--destination")
-        return dlt.pipeline(name, destination=target, dataset_name=dataset)
+        folder = pipelines_folder(name)
+        return dlt.pipeline(name, pipelines_dir=folder, destination=target, dataset_name=dataset)
     except InvalidPipelineName:
         raise ConfigurationError(
             f"--pipeline is {name!r}; use letters, digits, - and _ only"
@@ -126,9 +130,9 @@ def make_connection(
     """The settings of the app, and where its tokens are.
 
     Args:
-        region: Of ``--region``; ``None`` for what is configured.
-        base_url: Of ``--base-url``; ``None`` for what is configured.
-        pipeline: Whose destination keeps the tokens if ``token_storage`` is ``dlt`` and no
+        region: Value of ``--region``; ``None`` for the configured one.
+        base_url: Value of ``--base-url``; ``None`` for the configured one.
+        pipeline: Its destination keeps the tokens if ``token_storage`` is ``dlt`` and no
             ``token_destination`` is set.
 
     Raises:
@@ -137,7 +141,14 @@ def make_connection(
     from ..auth import storage_from_settings
     from ..settings import load_settings
 
-    settings = load_settings(region=region, base_url=base_url)
+    try:
+        settings = load_settings(region=region, base_url=base_url)
+    except ConfigurationError as error:
+        if (project_folder() / SETTINGS).is_dir():
+            raise
+        raise ConfigurationError(
+            f"{error}; there is no folder .dlt in {Path.cwd()} or above it"
+        ) from None
     return settings, storage_from_settings(settings, pipeline)
 
 

@@ -58,7 +58,7 @@ class Estimate:
         if not known or not limits.calls:
             return None
         if limits.max_calls is not None:
-            calls = share(calls, max(0, limits.max_calls - limits.calls))
+            calls = Counter(share(calls, max(0, limits.max_calls - limits.calls)))
         contract = limits.contract
         if contract is not None:
             contract.roll(limits.server_time(now))

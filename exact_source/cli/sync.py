@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ..errors import ExactError, LoadError, is_interrupt, one_line, root_cause
+from ..errors import ExactError, LoadError, is_interrupt, one_line, own_error, root_cause
 from ._output.logs import is_for_people, notes
 from ._output.options import (
     DATASET,
@@ -37,6 +37,7 @@ from ._output.options import (
     StartBy,
     StartDate,
 )
+from ._output.start import EXIT_INTERRUPTED
 from ._output.view import View
 
 if TYPE_CHECKING:
@@ -310,21 +311,30 @@ def parse_route(texts: list[str] | None) -> str | dict[str, str]:
 
 @contextmanager
 def stop_on_interrupt(run: Run, pipeline: dlt.Pipeline) -> Iterator[None]:
-    """Ctrl-C or SIGTERM once ends the round and stops; twice stops now."""
+    """The first Ctrl-C or SIGTERM ends the round and the sync; the second one stops at once.
+
+    Raises:
+        typer.Exit: After the second one.
+    """
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         if run.rounds.stop_requested:
-            # It would tell of each stream that is torn down.
+            # asyncio would report each stream that is torn down.
             logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
             raise KeyboardInterrupt
         run.rounds.stop_requested = True
-        notes.info("loading what was read, then stopping; once more stops now")
+        notes.info("loading what was read, then stopping; press Ctrl-C again to stop at once")
 
     # dlt would drop the round at the first signal.
     pipeline.runtime_config.intercept_signals = False
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    except BaseException as error:
+        if own_error(error) is not None or not is_interrupt(error):
+            raise
+        notes.info("stopped; what was loaded is kept: run again to continue")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -13,10 +13,11 @@ import typer
 from typer.exceptions import TyperException
 
 from ...errors import LimitError, causes, is_interrupt, one_line, own_error, root_cause
-from .logs import logging_to_stderr, notes
+from .logs import PACKAGE, logging_to_stderr, notes
+from .start import EXIT_INTERRUPTED
 from .tables import when_allowed
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_USAGE = 1, 2
 
 
 def run_script(load: Callable[[], int]) -> NoReturn:
@@ -48,7 +49,7 @@ def stop_like_ctrl_c() -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process; one that was stopped waits for tokens that are under way, and for nothing else.
+    """End the process; after a stop it waits for tokens that are under way, and for nothing else.
 
     Raises:
         SystemExit: With the code, unless it was stopped.
@@ -57,14 +58,14 @@ def leave(code: int) -> NoReturn:
         sys.exit(code)
     with suppress(KeyboardInterrupt), logging_to_stderr(sys.argv[1:]):
         wait_for_tokens()
-    # A thread may still wait for rows; whoever says stop twice shall not wait with it.
+    # A thread may still wait for rows, and a second Ctrl-C must not wait for it.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 def report(error: BaseException) -> int:
-    """Say what a person can use of an error, and choose the exit code."""
+    """Print one line about an error; gives the exit code."""
     own = own_error(error)
     if own is not None:
         when = when_allowed(own.resumes_at) if isinstance(own, LimitError) else ""
@@ -72,24 +73,25 @@ def report(error: BaseException) -> int:
     if isinstance(error, TyperException):
         return say(f"{one_line(error.format_message())}; see --help", "usage", EXIT_USAGE)
     if is_interrupt(error):
-        notes.info("stopped; what was loaded is kept, run again to go on")
+        notes.info("stopped")
         return EXIT_INTERRUPTED
     if any(isinstance(e, typer.Abort) for e in causes(error)):
-        notes.info("nothing was done: the answer was no, or nobody could be asked")
+        notes.info("nothing was done: the answer was no, or there was no answer")
         return EXIT_FAILED
     return say(innermost(error), "unexpected", EXIT_FAILED)
 
 
 def wait_for_tokens() -> None:
-    """Until no answer of the token endpoint is under way: a pair that nobody stores is lost."""
-    from ...auth.in_flight import SPENDING
-
-    SPENDING.close(
-        lambda: notes.info(
-            "waiting for the answer to a token request, which may not be lost; stopping once more "
-            "does not wait, and then a login may be needed"
+    """Wait until no token request is under way: tokens that are not stored are lost."""
+    # A module that is not there, or only half imported, has sent nothing.
+    spending = getattr(sys.modules.get(f"{PACKAGE}.auth.in_flight"), "SPENDING", None)
+    if spending is not None:
+        spending.close(
+            lambda: notes.info(
+                "waiting for the reply to a token request, which must not be lost; another Ctrl-C "
+                "ends this, and a login may then be needed"
+            )
         )
-    )
 
 
 def say(message: str, code: str, exit_code: int) -> int:

@@ -232,7 +232,11 @@ def _read_cursors(pipeline: dlt.Pipeline, memory: Memory, wanted: set[str] | Non
         if wanted is None or entity in wanted
     }
     named = load_ids(entry for entries in divisions.values() for entry in entries.values())
-    arrived = Warehouse(pipeline).completed_loads(named)
+    warehouse = Warehouse(pipeline)
+    try:
+        arrived = warehouse.completed_loads(named)
+    finally:
+        warehouse.close()
     for entity, entries in divisions.items():
         for code, entry in entries.items():
             if (found := arrived_entry(entry, arrived)) is not None:

@@ -11,7 +11,6 @@ import tomlkit
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from tomlkit import TOMLDocument
-from tomlkit.exceptions import ParseError
 
 from ...errors import ConfigurationError
 from ..files import PRIVATE, PUBLIC, replace_file
@@ -29,17 +28,8 @@ def settings_folder() -> Path:
 
 
 def read_toml(path: Path) -> TOMLDocument:
-    """A settings file; empty if there is none.
-
-    Raises:
-        ConfigurationError: If it cannot be read.
-    """
-    try:
-        return tomlkit.parse(path.read_text("utf-8")) if path.exists() else tomlkit.document()
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-    except ParseError as error:
-        raise ConfigurationError(f"{path} is no TOML in line {error.line}; correct it") from None
+    """A settings file, which was found to be TOML before; empty if there is none."""
+    return tomlkit.parse(path.read_text("utf-8")) if path.exists() else tomlkit.document()
 
 
 def found(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:

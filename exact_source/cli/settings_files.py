@@ -1,0 +1,56 @@
+"""Looks at the settings files before dlt does: its message names neither the file nor a remedy."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import ConfigurationError
+
+SETTINGS = ".dlt"
+GIVEN = "DLT_PROJECT_DIR"  # dlt's own variable for the folder of the project
+FILES = ("config.toml", "secrets.toml")
+
+
+def check_settings_files() -> None:
+    """Make sure that dlt can read its settings files.
+
+    Raises:
+        ConfigurationError: If one cannot be read or is not TOML; the message has its path and line.
+    """
+    for path in settings_files():
+        try:
+            text = path.read_text("utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"{path} is not UTF-8 text; save it as UTF-8") from None
+        check_toml(path, text)
+
+
+def check_toml(path: Path, text: str) -> None:
+    """Make sure that a text is TOML.
+
+    Raises:
+        ConfigurationError: If it is not; the message holds nothing of the text.
+    """
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"at line (\d+)", str(error))
+        line = int(found[1]) if found else len(text.splitlines())
+        raise ConfigurationError(f"{path}, line {line}: not valid TOML; correct it") from None
+
+
+def settings_files() -> Iterator[Path]:
+    """The files of the project, then those of the user."""
+    project = Path(os.environ.get(GIVEN, ".")).absolute() / SETTINGS
+    of_user = Path("/var/dlt") if os.geteuid() == 0 else Path.home() / SETTINGS
+    for folder in (project, of_user):
+        for name in FILES:
+            yield folder / name
