@@ -30,7 +30,9 @@ EXTRAS = {
 }
 
 
-def make_pipeline(destination: str, dataset: str, name: str) -> dlt.Pipeline:
+def make_pipeline(
+    destination: str, dataset: str, name: str, *, read_only: bool = False
+) -> dlt.Pipeline:
     """The dlt pipeline of this project; nothing is sent or created at the destination.
 
     Args:
@@ -38,6 +40,7 @@ def make_pipeline(destination: str, dataset: str, name: str) -> dlt.Pipeline:
             empty for the one that ``exact-source init`` noted, else ``duckdb``.
         dataset: Schema of the tables.
         name: Pipeline name.
+        read_only: Open a DuckDB file for reading, which works without the right to write.
 
     Raises:
         ConfigurationError: If the destination is unknown or its extra is not installed, or if dlt
@@ -58,6 +61,8 @@ def make_pipeline(destination: str, dataset: str, name: str) -> dlt.Pipeline:
     try:
         remove_damaged_folder(name)
         target = make_destination(kind, place, "--destination")
+        if kind == "duckdb" and not isinstance(target, str):
+            target = duckdb_file(target, dataset, read_only=read_only)
         folder = pipelines_folder(name)
         return dlt.pipeline(name, pipelines_dir=folder, destination=target, dataset_name=dataset)
     except InvalidPipelineName:
@@ -68,15 +73,37 @@ def make_pipeline(destination: str, dataset: str, name: str) -> dlt.Pipeline:
         raise ConfigurationError(f"--destination {kind}: {' '.join(str(error).split())}") from None
 
 
+def duckdb_file(target: Any, dataset: str, *, read_only: bool) -> Any:
+    """The destination of a DuckDB file, opened for reading if that is enough.
+
+    Raises:
+        ConfigurationError: If the file has the name of the dataset, before the file is created.
+    """
+    import dlt
+    from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+
+    path = target.config_params["credentials"]
+    if Path(path).stem.lower() == dataset.lower():
+        raise ConfigurationError(
+            f"--destination duckdb: the file and the dataset are both called {dataset}, which DuckDB "
+            "cannot tell apart; name another file"
+        )
+    if not read_only:
+        return target
+    credentials = DuckDbCredentials(path)
+    credentials.read_only = True
+    return dlt.destinations.duckdb(credentials)
+
+
 def check_dataset(name: str) -> None:
-    """Refuse a name that dlt would change, or that a database takes for something else.
+    """Refuse a name that dlt would change, or that a database reads as something else.
 
     Raises:
         ConfigurationError: If it is one.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ConfigurationError(
-            f"--dataset is {name!r}; use letters, digits and _ only, the first no digit"
+            f"--dataset is {name!r}; use letters, digits and _ only, and do not start with a digit"
         )
 
 

@@ -50,7 +50,8 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
     from ..report.page import render_page
     from ..report.reading import read_figures
     from ..source import parse_divisions
-    from ._output.stored_syncs import database_file, reaching
+    from ._output.database_errors import reaching
+    from ._output.stored_syncs import database_file
     from ._output.tables import print_json
     from .connect import clock_of, make_pipeline
     from .files import replace_file
@@ -58,7 +59,7 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
     made_at = datetime.fromtimestamp(clock_of(context).now(), UTC)
     day = made_at.astimezone().date() if as_of is None else parse_day(as_of)
     codes = parse_divisions(divisions)
-    pipeline = make_pipeline(destination, dataset, pipeline_name)
+    pipeline = make_pipeline(destination, dataset, pipeline_name, read_only=True)
     file = database_file(pipeline)
     if file is not None and not file.exists():
         raise ConfigurationError(f"--destination duckdb: there is no {file}; run a sync first")

@@ -87,7 +87,7 @@ def status(  # noqa: PLR0913, PLR0917 (options of a command)
 
     wanted = _entities(entities)
     codes = _divisions(divisions)
-    pipeline = make_pipeline(destination, dataset, pipeline_name)
+    pipeline = make_pipeline(destination, dataset, pipeline_name, read_only=True)
     now = clock_of(context).now()
     memory = recall(pipeline, now=now, entities=wanted)
     report = describe(memory, codes, now)

@@ -242,16 +242,31 @@ def loaded(
 
     from ..sync.runner import Outcome
     from ..sync.runner import sync as run_sync
+    from ._output.database_errors import reaching
 
+    error: ExactError
     try:
-        return run_sync(pipeline, run, entities, on_round=on_round)
-    except PipelineStepFailed as failure:
+        with reaching(pipeline):
+            return run_sync(pipeline, run, entities, on_round=on_round)
+    except (PipelineStepFailed, ExactError) as failure:
         if is_interrupt(failure):
             raise
-        # What streams say of themselves is about a load that did not arrive, so it is left out.
-        first = root_cause(failure)
-        error = LoadError(f"{type(first).__name__}: {one_line(first)}")
+        # The results of streams belong to a load that did not arrive, so they are left out.
+        error = load_error(pipeline, failure)
         return Outcome([], run.rounds.number, run.limits.calls, error)
+
+
+def load_error(pipeline: dlt.Pipeline, failure: Exception) -> ExactError:
+    """The error of a load in one line: about the destination, or about what was loaded."""
+    from ._output.database_errors import explain, is_known
+
+    own = own_error(failure)
+    if own is not None:
+        return own
+    if is_known(failure):
+        return explain(pipeline, failure)
+    first = root_cause(failure)
+    return LoadError(f"{type(first).__name__}: {one_line(first)}")
 
 
 def read_notices() -> dict[tuple[str, int], str]:

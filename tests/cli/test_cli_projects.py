@@ -13,7 +13,7 @@ import pytest
 
 from exact_source.cli.project import find_project
 from exact_source.source import exact_online
-from exact_source.sync.pipeline_lock import only_one
+from exact_source.sync.pipeline_lock import named_lock
 from exact_source.sync.runner import run_to_end
 from tests.support.cli_fixtures import Cli, cli, make_cli
 
@@ -53,7 +53,7 @@ def test_projects_with_the_same_pipeline_name_share_nothing(
     (place,) = working_folders()
 
     monkeypatch.chdir(second)
-    with only_one("exact_online", 0.0, place):  # a sync of the first project is under way
+    with named_lock("exact_online", 0.0, place):  # a sync of the first project is under way
         assert cli("sync", SOME).code == 0
         monkeypatch.chdir(first)
         assert cli("sync", SOME).code == 3
@@ -77,7 +77,7 @@ def test_a_working_folder_that_the_project_had_before_stays_in_use(
     before = dlt.pipeline("exact_online", destination=destination, dataset_name="exact_online")
     assert run_to_end(before, exact_online(entities=["accounts"])).exit_code == 0
 
-    with only_one("exact_online", 0.0):  # where the lock was before
+    with named_lock("exact_online", 0.0):  # where the lock was before
         assert cli("sync", SOME).code == 3
         monkeypatch.chdir(second)
         assert cli("sync", SOME).code == 0

@@ -17,8 +17,9 @@ import pexpect
 import pytest
 from rich.console import Console
 
+from exact_source.cli._output.database_errors import DestinationError
 from exact_source.cli._output.display import Display
-from exact_source.cli._output.stored_syncs import DestinationError, Memory
+from exact_source.cli._output.stored_syncs import Memory
 from exact_source.cli.eta import TimeLeft, in_words
 from exact_source.sync.runner import sync
 from tests.support.cli_fixtures import Cli, make_cli

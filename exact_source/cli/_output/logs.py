@@ -1,4 +1,4 @@
-"""What a command says on stderr: lines for people, or one JSON object a line for machines."""
+"""Messages on stderr: lines for people, or one JSON object a line for machines."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from typing import Annotated, Any, TextIO, cast
 import typer
 
 from .options import OUTPUT
+from .start import EXIT_INTERRUPTED
 from .tables import iso_instant
 
-# What a command says to whoever runs it; what else is logged needs -v.
+# Messages to the user; other loggers need -v.
 notes = logging.getLogger("exact_source.cli")
 PACKAGE = "exact_source"
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 class LogFormat(StrEnum):
-    """Forms of what is said on stderr."""
+    """Forms of the messages on stderr."""
 
     text = "text"
     json = "json"
@@ -46,7 +47,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The message; others than the command itself are named."""
+    """The message; with its level if it is not from a command."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -69,7 +70,7 @@ class StderrHandler(logging.StreamHandler[TextIO]):
 
 
 def is_worth_saying(record: logging.LogRecord) -> bool:
-    """Not what asyncio tells of streams that are torn down behind an error; that is said by itself."""
+    """Leave out asyncio's reports on streams that an error tears down; the error is reported itself."""
     return record.name != "asyncio" or logging.getLogger(PACKAGE).level == logging.DEBUG
 
 
@@ -83,9 +84,9 @@ SETTLED = "in state differs from destination"
 
 
 class Forwarding(logging.Handler):
-    """Says what dlt says in the command's own form, each thing once, and not what is settled here.
+    """Passes on dlt's messages in the command's own form, each once.
 
-    dlt lets its logger pass nothing on, and sets a format of its own on the first handler.
+    dlt's logger does not propagate, and dlt sets a format of its own on the first handler.
     """
 
     def __init__(self) -> None:
@@ -93,11 +94,17 @@ class Forwarding(logging.Handler):
         self._said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand the record over."""
+        """Pass the record on."""
         said = record.getMessage()
-        if said not in self._said and SETTLED not in said:
+        if said not in self._said and SETTLED not in said and not is_job_report(record):
             self._said.add(said)
             HANDLER.handle(record)
+
+
+def is_job_report(record: logging.LogRecord) -> bool:
+    """Whether dlt reports, with tracebacks, on a load job; a sync says once why its load failed."""
+    is_detail = record.module == "load" or bool(record.exc_info)
+    return is_detail and logging.getLogger(PACKAGE).level != logging.DEBUG
 
 
 @contextmanager
@@ -177,12 +184,16 @@ Form = Annotated[
 
 
 def with_log_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with ``-v`` and ``--log-format``, which take effect as they are read."""
+    """The command with ``-v`` and ``--log-format``, and one line if it is interrupted."""
 
     @functools.wraps(command)
     def wrapped(**arguments: Any) -> None:
         del arguments["verbose"], arguments["log_format"]
-        command(**arguments)
+        try:
+            command(**arguments)
+        except KeyboardInterrupt:  # typer would end without a word
+            notes.info("stopped")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
 
     shape = inspect.signature(command, eval_str=True)
     more = [

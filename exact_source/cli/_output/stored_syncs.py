@@ -1,16 +1,15 @@
-"""What the destination knows of earlier syncs: cursors, row counts, outcomes. No call is made."""
+"""Reads earlier syncs from the destination: cursors, row counts, outcomes. Makes no call."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConfigurationError, ExactError, first_line
 from ..row_memory import Counted, recall_counted
+from .database_errors import reaching
 
 if TYPE_CHECKING:
     import dlt
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
 SYNCS = "_exact_syncs"
 HISTORY = 20  # earlier syncs of a stream that an estimate looks at
 Stream = tuple[int, str]
-
-
-class DestinationError(ExactError):
-    """The destination could not be reached, or did not answer as it should."""
-
-    code = "destination"
-    remedy = "Make the database reachable and let the user write in the dataset, then run again."
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,7 @@ class SyncRow:
 
 @dataclass
 class Memory:
-    """What the destination says.
+    """What the destination and this machine know of earlier syncs.
 
     Attributes:
         cursors: How far each stream was read, by loads that arrived.
@@ -58,7 +50,7 @@ class Memory:
         calls_today: Calls since 00:00 UTC, by division.
         rows: Rows that the tables hold, by stream.
         names: Company names by division, if the table ``divisions`` is loaded.
-        counted: Rows that plans counted at Exact; what this machine knows, not the destination.
+        counted: Rows that plans counted at Exact, which this machine keeps.
     """
 
     cursors: dict[Stream, Cursor] = field(default_factory=dict)
@@ -86,52 +78,10 @@ def syncs_of_changes(syncs: Sequence[SyncRow]) -> list[SyncRow]:
     return done if len(done) >= HISTORY else done[:-1]
 
 
-@contextmanager
-def reaching(pipeline: dlt.Pipeline) -> Iterator[None]:
-    """Turn what goes wrong with a destination into one error of ours.
-
-    Raises:
-        ConfigurationError: If its credentials are missing.
-        DestinationError: If it cannot be reached or used.
-    """
-    from dlt.common.configuration.exceptions import ConfigurationException
-
-    name = pipeline.destination.destination_name
-    try:
-        yield
-    except ConfigurationException as error:
-        fields = getattr(error, "fields", None)
-        what = f"{', '.join(fields)} missing" if fields else first_line(error)
-        raise ConfigurationError(
-            f"--destination {name}: {what}; put the credentials into .dlt/secrets.toml under "
-            f"[destination.{name}.credentials]"
-        ) from None
-    except database_errors() as error:
-        raise DestinationError(f"destination {name}: {first_line(error)}") from error
-
-
-def database_errors() -> tuple[type[BaseException], ...]:
-    """What dlt, and the drivers that are loaded, raise about a database."""
-    import sys
-
-    from dlt.common.destination.exceptions import DestinationException
-
-    found: list[type[BaseException]] = [DestinationException, OSError]
-    for module, name in (
-        ("duckdb", "Error"),
-        ("psycopg2", "Error"),
-        ("google.api_core.exceptions", "GoogleAPIError"),
-        ("google.auth.exceptions", "GoogleAuthError"),
-    ):
-        if module in sys.modules:
-            found.append(getattr(sys.modules[module], name))
-    return tuple(found)
-
-
 def database_file(pipeline: dlt.Pipeline) -> Path | None:
     """The file of a DuckDB destination; ``None`` for others.
 
-    Connecting would create it, so whoever only reads looks here first.
+    Connecting would create it, so a command that only reads looks here first.
     """
     if pipeline.destination.destination_name != "duckdb":
         return None
@@ -301,6 +251,3 @@ def _epoch(moment: datetime) -> float:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return moment.timestamp()
-
-
-__all__ = ["DestinationError", "Memory", "SyncRow", "database_file", "reaching", "recall"]

@@ -20,7 +20,7 @@ from .._output.options import (
     PipelineName,
     Region,
 )
-from .findings import Findings
+from .findings import Finding, Findings
 
 STYLES = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
 
@@ -84,13 +84,26 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
 
 
 def say_first(findings: Findings) -> None:
-    """One line about what is to be put right first."""
+    """Print one line about the first thing to correct."""
     chosen = [f for f in findings.failed if f.configuration] or findings.failed
     first, more = chosen[0], len(findings.failed) - 1
-    text = f"{first.check}: {first.found}" + (f"; {first.remedy}" if first.remedy else "")
+    where = "" if first.found.startswith(first.check) else f"{first.check}: "
+    text = f"{where}{first.found}" + (f"; {first.remedy}" if first.remedy else "")
     facts = {"code": first.code, "exit_code": findings.exit_code, "failed": len(findings.failed)}
     also = f" (and {more} more, see above)" if more else ""
     notes.error("error: %s%s", text, also, extra={"facts": facts})
+
+
+def shortened(found: list[Finding]) -> list[Finding]:
+    """The findings, the rights that are there as one."""
+    rights = [f for f in found if (f.check, f.state) == ("rights", "ok")]
+    if len(rights) <= 1:
+        return found
+    where = rights[0].found.partition(" in ")[2]
+    one = Finding("rights", "ok", f"all of the other {len(rights)} entities in {where}")
+    if not any(f.check == "rights" and f.state == "failed" for f in found):
+        one = Finding("rights", "ok", f"all {len(rights)} entities in {where}")
+    return [one if f is rights[0] else f for f in found if f is rights[0] or f not in rights]
 
 
 def _show(findings: Findings, *, as_json: bool) -> None:
@@ -102,6 +115,6 @@ def _show(findings: Findings, *, as_json: bool) -> None:
         return
     rows = [
         [styled(f.state, STYLES[f.state]), f.check, f.found + (f"; {f.remedy}" if f.remedy else "")]
-        for f in findings.all
+        for f in shortened(findings.all)
     ]
     print_table(make_console(), (Column(""), Column(""), Column("", wraps=True)), rows)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import duckdb
 
 from ...errors import ExactError
 from ...loading.warehouse import Warehouse
-from .._output.stored_syncs import database_file, reaching
+from .._output.database_errors import DestinationError, reaching
+from .._output.stored_syncs import database_file
 
 if TYPE_CHECKING:
     import dlt
@@ -17,20 +22,36 @@ PROBE = "_exact_check"
 
 
 def check_destination(findings: Findings, pipeline: dlt.Pipeline) -> None:
-    """Whether tables can be made and filled; what the check made is gone afterwards."""
+    """Whether tables can be created and filled; the check leaves nothing behind."""
     name = pipeline.destination.destination_name
     try:
         file = database_file(pipeline)
-        is_new = file is not None and not file.exists()
         with reaching(pipeline):
-            write_probe(pipeline)
-        if is_new and file is not None:
-            file.unlink(missing_ok=True)
+            if file is None:
+                write_probe(pipeline)
+            else:
+                check_file(file)
     except ExactError as error:
         findings.fail("destination", error)
         return
     place = name if file is None else f"{name} file {file}"
     findings.add("destination", "ok", f"{place}, dataset {pipeline.dataset_name}: can be written")
+
+
+def check_file(file: Path) -> None:
+    """Open a DuckDB file for reading, and look whether it can be written.
+
+    Raises:
+        DestinationError: If the file or its folder cannot be written.
+    """
+    for path in (file, file.parent):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise DestinationError(
+                f"destination duckdb: {path} cannot be written; give the user of this process the "
+                "right to write the file and its folder"
+            )
+    if file.exists():
+        duckdb.connect(str(file), read_only=True).close()
 
 
 def write_probe(pipeline: dlt.Pipeline) -> None:

@@ -1,4 +1,4 @@
-"""What Exact Online tells: whether it answers, which divisions are open, what may be read."""
+"""Checks by asking Exact Online: the connection, the divisions, the rights."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ...client.lists import read_all
 from ...engine.divisions import Division
 from ...errors import ConfigurationError, ExactError, LimitError, RefusedError
 from ...odata.page import PageSchema
+from .._output.streams import plural, some
 from .._output.tables import local_clock
 from ..divisions import status_text
 
@@ -43,8 +44,8 @@ async def check_exact(
             findings.add(
                 "rights",
                 "skipped",
-                f"{len(found) - len(asked)} more division(s) were not asked",
-                "--all-divisions asks them too",
+                f"{plural(len(found) - len(asked), 'other division')} not checked",
+                "--all-divisions checks them too",
             )
 
 
@@ -79,7 +80,8 @@ async def check_divisions(
                 "a sync leaves it out until Exact opens it",
             )
     if found:
-        findings.add("divisions", "ok", f"{len(found)} open: {_some([d.code for d in found])}")
+        shown = some([f"{d.code} {d.name}".strip() for d in found], 3)
+        findings.add("divisions", "ok", f"{len(found)} open: {shown}")
     return found
 
 

@@ -34,7 +34,7 @@ LOGIN = AuthenticationError.code
 def check_pipeline(
     findings: Findings, destination: str, dataset: str, name: str
 ) -> dlt.Pipeline | None:
-    """The pipeline; ``None`` if the options name none."""
+    """The pipeline; ``None`` if an option is wrong."""
     try:
         return make_pipeline(destination, dataset, name)
     except ConfigurationError as error:
@@ -67,7 +67,7 @@ def check_connection(
 
 
 def check_settings(findings: Findings, region: str | None, base_url: str | None) -> Settings | None:
-    """The settings; ``None`` if one is missing or wrong, after each of them was named."""
+    """The settings; ``None`` if one is missing or wrong, which the findings then name."""
     errors = list(_setting_errors(region, base_url))
     for error in errors:
         findings.fail("settings", error)
@@ -86,15 +86,16 @@ def check_settings(findings: Findings, region: str | None, base_url: str | None)
 
 
 def _setting_errors(region: str | None, base_url: str | None) -> Iterator[ConfigurationError]:
-    """One error for each setting that is missing or wrong."""
+    """One error for each setting that is missing, or for the first that is wrong."""
     given = {"region": region, "base_url": base_url}
-    stand_ins = {"client_id": "x", "client_secret": "x", "base_url": "https://localhost"}
-    for looked_at in ("base_url", "client_id", "client_secret"):
-        others = {name: text for name, text in stand_ins.items() if name != looked_at}
+    for name in ("client_id", "client_secret", ""):
         try:
-            load_settings(**(given | others))
+            load_settings(**given)
         except ConfigurationError as error:
             yield error
+            if not name or f"{SECTION}.{name} " not in str(error):
+                return
+        given[name] = "x"  # the next look is about the others
 
 
 def check_tokens(findings: Findings, storage: BuiltInStorage, clock: Clock) -> bool:
