@@ -5,7 +5,8 @@ A merge costs more than reading does, so rows that are stored already are recogn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,14 +43,14 @@ def facts_of(shape: Shape, before: Cursor, table: pa.Table, link: str | None) ->
 
 
 def new_rows(
-    shape: Shape, before: Cursor, table: pa.Table, start_ms: int | None, *, reload_known: bool
+    shape: Shape, before: Cursor, table: pa.Table, start_ms: int | None, deleted: Collection[Any]
 ) -> pa.Table:
     """The rows to load: one for each key, not loaded by an earlier scan, not older than the start date.
 
-    ``reload_known``: load rows of earlier scans once more, because a tombstone may have deleted them.
+    ``deleted``: first key column of rows that tombstones have just deleted; they are loaded even if known.
     """
     version, scan = shape.version, before.scan
-    may_know = version is not None and bool(before.recent) and not reload_known
+    may_know = version is not None and bool(before.recent)
     may_know = may_know and scan is not None and scan.since is not None
     # Of rows with a Timestamp the destination keeps the newest by itself, unless it is left out as known.
     if version != "timestamp" or may_know:
@@ -61,6 +62,7 @@ def new_rows(
             version,
             frozenset(before.recent).difference(cursors.MANY),
             ceiling=before.ceiling or 0,
+            except_for=(shape.keys[0], deleted) if deleted else None,
         )
     if start_ms is not None and "modified" in table.column_names:
         at = rows.versions(table, "modified")

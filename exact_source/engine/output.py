@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -27,7 +28,8 @@ class StreamOutput:
     Attributes:
         cursor: How far the stream has been read.
         result: The stream's result.
-        deleted: Rows deleted in this round.
+        deleted: Number of rows deleted in this round.
+        deleted_keys: First key column of these rows.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class StreamOutput:
         self.cursor = cursor
         self.result = result
         self.deleted = 0
+        self.deleted_keys: set[Any] = set()
         self._run = run
         self._call = call
         self._emit = emit
@@ -67,6 +70,7 @@ class StreamOutput:
     async def delete(self, keys: DeletedKeys, rows: DeletedRows, cursor: Cursor | None) -> None:
         """Emit deletions and the cursor that covers them."""
         self.deleted += len(keys.keys)
+        self.deleted_keys.update(key[0] for key in keys.keys if key)
         self.result.deleted += len(keys.keys)
         for table in rows.tables(keys, at=self._run.next_stamp()):
             await self.move(table, None, deleted=table.num_rows)

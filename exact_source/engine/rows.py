@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -66,11 +66,19 @@ def fingerprints(
 
 
 def drop_known(
-    table: pa.Table, parts: Sequence[str], column: str, known: frozenset[str], *, ceiling: int
+    table: pa.Table,
+    parts: Sequence[str],
+    column: str,
+    known: frozenset[str],
+    *,
+    ceiling: int,
+    except_for: tuple[str, Collection[Any]] | None = None,
 ) -> pa.Table:
     """The rows that are not among ``known`` fingerprints, made of the columns ``parts``.
 
     Rows above ``ceiling`` were never seen, so only those up to it are looked at.
+
+    ``except_for``: a column, and values of it whose rows stay.
     """
     if not known or not table.num_rows:
         return table
@@ -80,6 +88,11 @@ def drop_known(
     values = [old.column(name).to_pylist() for name in parts]
     numbers = at.filter(mask).to_pylist()
     keep = [fingerprint(row, v) not in known for *row, v in zip(*values, numbers, strict=True)]
+    if except_for is not None:
+        name, kept = except_for
+        keep = [
+            k or value in kept for k, value in zip(keep, old.column(name).to_pylist(), strict=True)
+        ]
     if all(keep):
         return table
     return pa.concat_tables([old.filter(pa.array(keep)), table.filter(pc.invert(mask))])

@@ -6,10 +6,10 @@ and end in a later one. ``Urls`` says where its pages are; ``stream`` decides wh
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -157,7 +157,7 @@ class Scanner:
         cursor: Cursor after the pages that were returned.
         shape: Shape without the fields that turned out to be withdrawn.
         notes: What a person should know.
-        reload_known: Whether rows of earlier scans are new again.
+        deleted: First key column of the rows that tombstones have just deleted.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class Scanner:
         self.cursor = Cursor(column=None)
         self.shape = shape
         self.notes: list[str] = []
-        self.reload_known = False
+        self.deleted: Collection[Any] = ()
         self._run = run
         self._call = call
         self._division = call.division or 0
@@ -246,7 +246,7 @@ class Scanner:
             before,
             kept,
             self._run.options.start_ms,
-            reload_known=self.reload_known,
+            self.deleted,
         )
         surprises = [f"{s.column}: {s.kind}" for s in page.surprises]
         return ScannedPage(

@@ -269,7 +269,7 @@ class Stream:
             on_call=self._output.report,
             known_version=lambda: known_version(self._run, self._shape, division),
         )
-        scanner.reload_known = self._output.deleted > 0
+        scanner.deleted = self._output.deleted_keys
         return scanner
 
     def _full_pass(self) -> FullPass:

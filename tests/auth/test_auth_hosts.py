@@ -27,8 +27,8 @@ ROTATIONS = int(os.environ.get("EXACT_TEST_ROTATIONS", "10"))
 # In a host: 127.0.0.1:PORT leads to the other end of the cable, where Postgres and Exact are.
 HOST = """
 import json, sys
-from tests.faults.test_auth_hosts import forward
-from tests.test_auth_kit import Connection, rotate
+from tests.auth.test_auth_hosts import forward
+from tests.support.auth_kit import Connection, rotate
 peer, *ports, connection, times = sys.argv[1:]
 for port in ports:
     forward(("127.0.0.1", int(port)), (peer, int(port)))

@@ -87,7 +87,7 @@ def test_a_stopped_command_stores_the_pair_that_is_on_its_way(
 ) -> None:
     with started(tmp_path, *arguments) as command:
         command.stop(number)
-        command.read_until("waiting for the answer to a token request")
+        command.read_until("to a token request, which must not be lost")
         command.answer.set()
         _, said = command.process.communicate(timeout=20)
 
@@ -99,9 +99,9 @@ def test_a_stopped_command_stores_the_pair_that_is_on_its_way(
 def test_a_sync_that_is_stopped_twice_does_so_too(tmp_path: Path) -> None:
     with started(tmp_path, *SYNC) as command:
         command.stop(signal.SIGINT)
-        command.read_until("once more stops now")
+        command.read_until("again to stop at once")
         command.stop(signal.SIGINT)
-        command.read_until("waiting for the answer to a token request")
+        command.read_until("to a token request, which must not be lost")
         command.answer.set()
         command.process.communicate(timeout=20)
 
@@ -112,7 +112,7 @@ def test_a_sync_that_is_stopped_twice_does_so_too(tmp_path: Path) -> None:
 def test_whoever_stops_it_again_does_not_wait_for_exact(tmp_path: Path) -> None:
     with started(tmp_path, "divisions") as command:
         command.stop(signal.SIGINT)
-        command.read_until("waiting for the answer to a token request")
+        command.read_until("to a token request, which must not be lost")
         command.stop(signal.SIGINT)
         command.process.communicate(timeout=20)
 

@@ -2,7 +2,7 @@
 
 ``Ledger`` stands for the destination: it merges a load as dlt's delete-insert strategy does (one row
 per key by the column that sorts, then deletions), and commits cursors with it. What dlt itself does
-with a load is tested by ``tests/flow``.
+with a load is tested by ``tests/dlt``.
 """
 
 from __future__ import annotations

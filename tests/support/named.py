@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def source_of(test: str) -> str:
-    """The text of ``tests/flow/test_x.py::test_y``, which pytest would find."""
+    """The text of ``tests/dlt/test_x.py::test_y``, which pytest would find."""
     file, _, name = test.partition("::")
     text = (ROOT / file).read_text("utf-8")
     found = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef) and n.name == name]
