@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -247,13 +248,16 @@ def loaded(
     error: ExactError
     try:
         with reaching(pipeline):
-            return run_sync(pipeline, run, entities, on_round=on_round)
+            outcome = run_sync(pipeline, run, entities, on_round=on_round)
     except (PipelineStepFailed, ExactError) as failure:
         if is_interrupt(failure):
             raise
         # The results of streams belong to a load that did not arrive, so they are left out.
         error = load_error(pipeline, failure)
         return Outcome([], run.rounds.number, run.limits.calls, error)
+    if isinstance(outcome.error, LoadError):
+        return replace(outcome, error=load_error(pipeline, outcome.error))
+    return outcome
 
 
 def load_error(pipeline: dlt.Pipeline, failure: Exception) -> ExactError:
@@ -261,10 +265,12 @@ def load_error(pipeline: dlt.Pipeline, failure: Exception) -> ExactError:
     from ._output.database_errors import explain, is_known
 
     own = own_error(failure)
-    if own is not None:
+    if own is not None and not (isinstance(own, LoadError) and own.__cause__ is not None):
         return own
     if is_known(failure):
         return explain(pipeline, failure)
+    if own is not None:
+        return own
     first = root_cause(failure)
     return LoadError(f"{type(first).__name__}: {one_line(first)}")
 

@@ -170,7 +170,7 @@ def test_problems_alone_have_name_code_and_message() -> None:
 def test_the_moving_line_leaves_parts_out_and_cuts_none(width: int) -> None:
     outcome = outcome_of(300)
     run: Any = SimpleNamespace(
-        results=outcome.results,
+        log=SimpleNamespace(results=outcome.results),
         limits=SimpleNamespace(
             calls=4_806, divisions=NAMES, day_remaining=lambda code: 5_000 - code % 700
         ),

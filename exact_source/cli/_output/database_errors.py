@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ...errors import ConfigurationError, ExactError, HeldError, root_cause
+from ...errors import ConfigurationError, ExactError, HeldError, causes
 
 if TYPE_CHECKING:
     import dlt
@@ -87,7 +87,7 @@ def reaching(pipeline: dlt.Pipeline) -> Iterator[None]:
 def explain(pipeline: dlt.Pipeline, error: BaseException) -> ExactError:
     """The error that a person reads: what the driver says, and what to do."""
     name = pipeline.destination.destination_name
-    said = first_line(root_cause(error))
+    said = first_line(driver_error(error))
     if re.search(LOCKED, said, re.IGNORECASE):
         found = re.search(r"\(PID (\d+)", said)
         holder = f"process {found[1]}" if found else "another process"
@@ -109,8 +109,16 @@ def remedy_for(said: str) -> str:
 
 def is_known(error: BaseException) -> bool:
     """Whether an error is about reaching or filling the destination, not about what was loaded."""
-    said = first_line(root_cause(error))
+    said = first_line(driver_error(error))
     return bool(re.search(LOCKED, said, re.IGNORECASE) or remedy_for(said))
+
+
+def driver_error(error: BaseException) -> BaseException:
+    """The driver's error inside dlt's, which dlt raises without ``from``."""
+    *_, found = causes(error)
+    while found.__context__ is not None:
+        *_, found = causes(found.__context__)
+    return found
 
 
 def first_line(error: BaseException) -> str:
