@@ -80,10 +80,11 @@ def make_log_resource(session: Session) -> DltResource:
     """The dlt resource of ``_exact_syncs``, which also loads the other tables of the source itself."""
 
     def generator() -> Iterator[Any]:
-        while not all(
-            _is_read(session, r) for r in dlt.current.source().resources.selected.values()
-        ):
+        resources = list(dlt.current.source().resources.selected.values())
+        while not all(_is_read(session, resource) for resource in resources):
             yield None  # dlt asks again after it has waited for the others
+        for declaration in filter(None, map(declaration_of, resources)):
+            declaration.append_if_new()
         yield from session.take_history()
         run = session.run
         if unknown := run.tombstones.take_unknown():
@@ -168,10 +169,13 @@ class Declaration:
             self._schema = schema
         if isinstance(item, pa.Table) and EXTRA in item.column_names:
             declare_column(schema, self.reader.name, item.schema.field(EXTRA))
-        if self.reader.appends:
-            append_only(schema, self.reader.name)
-            self._schema = None  # a source may serve another round
         return item
+
+    def append_if_new(self) -> None:
+        """Let the rows of this load be appended if all of them turned out to be new to their table."""
+        if self.reader.appends:
+            append_only(dlt.current.source_schema(), self.reader.name)
+            self._schema = None  # a source may serve another round
 
 
 class EntityReader:

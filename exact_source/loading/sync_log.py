@@ -13,7 +13,7 @@ from ..engine import rows
 from ..engine.rejected_rows import Rejected
 from ..engine.result import StreamResult
 from .tables import ALL_ROWS, DELETE_INSERT, column_hint
-from .warehouse import REJECTED_TABLE
+from .warehouse import REJECTED_TABLE, SYNCS_TABLE
 
 _SYNCS = pa.schema(
     [
@@ -40,7 +40,7 @@ _SYNCS = pa.schema(
 )
 
 
-def log_entries(results: list[StreamResult], run_id: str) -> pa.Table:
+def log_entries(results: list[StreamResult], run_id: str) -> Any:
     """Rows for ``_exact_syncs``, in the same load as the data that they describe."""
     packages = dlt.current.load_package_state()["load_id"]
     same = {
@@ -56,7 +56,17 @@ def log_entries(results: list[StreamResult], run_id: str) -> pa.Table:
         entry["notes"] = "; ".join(result.notes)
         for name, values in columns.items():
             values.append(entry[name])
-    return pa.table(columns, schema=_SYNCS)
+    # As hints of the item: a contract that the user gives to ``run`` would overrule those of the resource.
+    hints = dlt.mark.make_hints(
+        table_name=SYNCS_TABLE,
+        write_disposition="append",
+        primary_key=(),
+        merge_key=(),
+        columns={},
+        file_format="parquet",
+        schema_contract=ALL_ROWS,
+    )
+    return dlt.mark.with_hints(pa.table(columns, schema=_SYNCS), hints, create_table_variant=True)
 
 
 def rejected_item(rejected: list[Rejected], at: float) -> Any:

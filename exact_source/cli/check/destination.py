@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from ...errors import ExactError
+from ...loading.failed_jobs import refuse_silent_failures
 from ...loading.warehouse import Warehouse
 from .._output.database_errors import DestinationError, reaching
 from .._output.stored_syncs import database_file
@@ -25,6 +26,7 @@ def check_destination(findings: Findings, pipeline: dlt.Pipeline) -> None:
     """Whether tables can be created and filled; the check leaves nothing behind."""
     name = pipeline.destination.destination_name
     try:
+        refuse_silent_failures(pipeline)
         file = database_file(pipeline)
         with reaching(pipeline):
             if file is None:
