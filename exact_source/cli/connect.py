@@ -59,11 +59,11 @@ def make_pipeline(
     from ..loading.working_folder import remove_damaged_folder
 
     try:
-        remove_damaged_folder(name)
+        folder = pipelines_folder(name)
+        remove_damaged_folder(name, folder)
         target = make_destination(kind, place, "--destination")
         if kind == "duckdb" and not isinstance(target, str):
             target = duckdb_file(target, dataset, read_only=read_only)
-        folder = pipelines_folder(name)
         return dlt.pipeline(name, pipelines_dir=folder, destination=target, dataset_name=dataset)
     except InvalidPipelineName:
         raise ConfigurationError(

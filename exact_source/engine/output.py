@@ -12,7 +12,7 @@ from .cursors import Cursor
 from .deletes import DeletedKeys, DeletedRows
 from .ports import Emit
 from .result import StreamResult
-from .run import Run
+from .run import STEP_S, Run
 
 
 class StreamOutput:
@@ -43,6 +43,15 @@ class StreamOutput:
         self._call = call
         self._emit = emit
         self._fewest, self._most = cursor.stored_min, cursor.stored_max
+        self._last_stamp = 0.0
+
+    def next_stamp(self, at: float | None = None) -> float:
+        """A moment for ``_synced_at``: ``at`` or now, and later than every stamp of the stream before.
+
+        dlt keeps the row with the latest stamp, so the order must hold whatever clocks do.
+        """
+        self._last_stamp = max(at or self._run.now(), self._last_stamp + STEP_S)
+        return self._last_stamp
 
     def count_from(self, rows: int | None) -> None:
         """Count the rows that can be stored from here on; ``None`` goes on from the last load."""
@@ -72,7 +81,7 @@ class StreamOutput:
         self.deleted += len(keys.keys)
         self.deleted_keys.update(key[0] for key in keys.keys if key)
         self.result.deleted += len(keys.keys)
-        for table in rows.tables(keys, at=self._run.next_stamp()):
+        for table in rows.tables(keys, at=self.next_stamp()):
             await self.move(table, None, deleted=table.num_rows)
         await self.move(None, cursor)
 

@@ -199,7 +199,9 @@ class Stream:
     def _later_than_stored(self) -> float:
         """A moment after every ``_synced_at`` that is stored, whatever the clocks of earlier hosts said."""
         last = self._destination.last_synced(self._entity.name, self._division.code)
-        return max(self._run.next_stamp(), 0.0 if last is None else last.timestamp() + 2 * STEP_S)
+        return max(
+            self._output.next_stamp(), 0.0 if last is None else last.timestamp() + 2 * STEP_S
+        )
 
     async def _start_version(self, cursor: Cursor, start_ms: int) -> int | None:
         """Where the first read begins if the user asked for ``start_by="timestamp"``."""
@@ -318,7 +320,7 @@ class Stream:
         )
         self.result.rows += table.num_rows
         synced_from = page.before.scan.synced_from if page.before.scan else 0.0
-        return rows.stamp(table, max(self._run.next_stamp(), synced_from))
+        return rows.stamp(table, self._output.next_stamp(max(page.at, synced_from)))
 
     async def _load(self, table: pa.Table, full_pass: FullPass) -> None:
         """Hand over a page; the pages of a short list are held until it is complete."""

@@ -111,7 +111,7 @@ def test_a_wait_for_a_list_is_told_of_with_its_reason_and_its_end(cli: Cli, path
     result = cli("sync", cli.destination, "--entities=accounts")
 
     assert result.code == 0
-    said = f"{LISTS[path]} of division {cli.world.division} waits until 12:00:3"
+    said = f"{LISTS[path]} of division {cli.world.division} waits until "
     (line,) = [line for line in result.err.splitlines() if "waits until" in line]
     assert line.startswith(said)
-    assert line.endswith("UTC: HTTP 503, try 1")
+    assert "HTTP 503, try 1" in line

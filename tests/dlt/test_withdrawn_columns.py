@@ -394,7 +394,7 @@ def test_without_its_key_a_list_is_refused(make_world: MakeWorld) -> None:
 
     assert outcome.exit_code != 0
     (result,) = [r for r in outcome.results if r.entity == "deleted"]
-    assert result.status == "failed"
+    assert result.status == "refused"
     assert statuses(world, "sync/Deleted") == [400]
 
 
