@@ -72,11 +72,16 @@ class Settings:
 
 
 def resolve_base_url(region: str, base_url: str | None) -> str:
-    """The site's origin.
+    """The site's origin, ``https://HOST`` or ``https://HOST:PORT``.
+
+    Args:
+        region: Key of ``REGIONS``.
+        base_url: Origin that overrides the region, ``None`` for none.
 
     Raises:
-        ConfigurationError: If the region is unknown, or ``base_url`` is no https origin
-            (plain http is taken for loopback only, because the bearer token travels there).
+        ConfigurationError: If the region is unknown, or ``base_url`` is not an https origin. Plain http
+            is accepted for loopback only, because the bearer token is sent there. The message does
+            not repeat ``base_url``, which may hold a password.
     """
     if region not in REGIONS:  # also where base_url comes first: a mistyped country is a mistake
         raise ConfigurationError(
@@ -84,13 +89,26 @@ def resolve_base_url(region: str, base_url: str | None) -> str:
         )
     if not base_url:
         return REGIONS[region]
-    parts = urlsplit(base_url)
-    safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-    if not safe or not parts.hostname or parts.path.strip("/") or parts.query:
+    origin = _origin_of(base_url)
+    if origin is None:
         raise ConfigurationError(
             f"{SECTION}.base_url must be an https origin such as https://start.exactonline.nl "
-            "(http only for loopback)"
+            "(http only for loopback), without a user name or password"
         )
+    return origin
+
+
+def _origin_of(url: str) -> str | None:
+    """The URL as ``SCHEME://HOST:PORT``; ``None`` if it has other parts or its scheme is not safe."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:  # such as http://[ or a port that is not a number
+        return None
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
+    others = (parts.path.strip("/"), parts.query, parts.fragment, "@" in parts.netloc)
+    if not is_safe or not host or any(others):
+        return None
     return f"{parts.scheme}://{parts.netloc}"
 
 

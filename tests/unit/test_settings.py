@@ -11,7 +11,7 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 
 from exact_source.auth import FileTokenStorage
 from exact_source.errors import ConfigurationError
-from exact_source.settings import REGIONS, Settings, load_settings
+from exact_source.settings import REGIONS, Settings, load_settings, resolve_base_url
 from exact_source.source import make_options, make_run
 
 
@@ -68,6 +68,31 @@ def test_a_country_that_was_asked_for_is_not_passed_over(
     assert load_settings(region="be").base_url == REGIONS["be"]
     assert load_settings().base_url == REGIONS["be"]  # the configured country is only a default
     assert load_settings(base_url=REGIONS["de"]).base_url == REGIONS["de"]
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://jan:hush-hush@start.exactonline.nl",
+        "https://hush-hush@start.exactonline.nl",
+        "http://:hush-hush@127.0.0.1:8080",
+        "https://start.exactonline.nl/api?key=hush-hush",
+        "https://start.exactonline.nl#hush-hush",
+        "https://start.exactonline.nl:hush-hush",
+        "http://[hush-hush",
+        "hush-hush",
+    ],
+)
+def test_an_address_that_is_no_origin_is_refused_and_not_repeated(base_url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        resolve_base_url("nl", base_url)
+
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("base_url", ["https://exact.example:8443/", "http://127.0.0.1:80"])
+def test_an_origin_is_taken_without_its_slash(base_url: str) -> None:
+    assert resolve_base_url("nl", base_url) == base_url.rstrip("/")
 
 
 @pytest.mark.parametrize(("region", "slack_s"), [(None, 12 * 3600), ("nl", 0)])
