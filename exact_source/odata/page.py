@@ -21,7 +21,7 @@ from ..errors import ContractError
 from . import arrow_json, columns, envelope, lenient
 from .envelope import BrokenPageError
 from .page_schema import PageSchema
-from .parsed_page import Around, Extras, Parsed, Surprise, counted
+from .parsed_page import Around, Extras, Parsed, Surprise, counted, named
 
 __all__ = [
     "EXTRA",
@@ -158,8 +158,8 @@ def _leftovers(rows: Rows, schema: PageSchema) -> tuple[Extras, list[Surprise]]:
         if left:
             extras[number] = left
     return extras, [
-        *counted(("unknown", f, times) for f, times in unknown.items()),
-        *counted(("repeated", f, times) for f, times in repeated.items()),
+        *named("unknown", unknown),
+        *named("repeated", repeated),
     ]
 
 

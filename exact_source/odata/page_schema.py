@@ -18,6 +18,8 @@ _CODE = re.compile(
     "Code$|Unit(code)?$|^Cost([Cc]enter|unit)$|^PaymentCondition(Purchase|Sales)?$|^Journal$"
     "|Country(OfOrigin)?$|Language$|^State$|^Legislation$|^Nationality$"
 )
+# Forms of rows whose options are kept; Exact sends one or two of a feed.
+MOST_FORMS = 8
 # Exact may give up after some rows; a field that can only be null refuses what it then says.
 _ERROR = ("error", pa.null())
 # What is added to a column's name for the one beside it: the instant of digits, the padded code.
@@ -102,6 +104,8 @@ class PageSchema:
         """
         key = (_form(around), bare)
         if key not in self._options:
+            if len(self._options) >= MOST_FORMS:  # each reply has another one: none will come again
+                self._options.clear()
             columns = [(f, RAW[c.letter]) for f, c in self.columns.items()]
             row = pa.struct([*columns, *((f, self._type_around(f, v)) for f, v in around.items())])
             self._options[key] = _parse_options(pa.list_(row), bare=bare)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import pyarrow as pa
 
+from ..errors import one_line
+
+# Names of fields that a page may show, and characters of each: anything may stand in a reply.
+MOST_NAMED, LONGEST_NAME = 20, 60
 SurpriseKind = Literal["unknown", "misfit", "rounded", "repeated", "null key"]
 Extras = dict[int, dict[str, Any]]
 
@@ -21,7 +26,7 @@ class Surprise:
             the column, the value is in ``_extra``; ``rounded``: the column holds less than was
             sent, the value is in ``_extra``; ``repeated``: a row had the field twice, the column
             holds the last value; ``null key``: rows without this part of their key.
-        column: Exact's name of the field.
+        column: Exact's name of the field, shortened; ``12 more fields`` for all after the first.
         rows: How many rows.
     """
 
@@ -70,5 +75,19 @@ class Parsed:
 
 
 def counted(found: Iterable[tuple[SurpriseKind, str, int]]) -> list[Surprise]:
-    """Those that concern any row."""
+    """The surprises that concern a row."""
     return [Surprise(kind, field, rows) for kind, field, rows in found if rows]
+
+
+def named(kind: SurpriseKind, rows: Mapping[str, int]) -> list[Surprise]:
+    """One surprise for each field, up to ``MOST_NAMED``, and one for all others.
+
+    Args:
+        kind: Of all of them.
+        rows: Name of a field, as Exact sent it -> number of rows.
+    """
+    first = [Surprise(kind, one_line(f, LONGEST_NAME), rows[f]) for f in islice(rows, MOST_NAMED)]
+    others = list(islice(rows.values(), MOST_NAMED, None))
+    if not others:
+        return first
+    return [*first, Surprise(kind, f"{len(others)} more fields", max(others))]

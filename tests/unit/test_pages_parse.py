@@ -596,6 +596,28 @@ def test_what_needs_no_column_does_not_slow_a_page_down() -> None:
         assert is_fast(json.dumps({"d": {"results": rows}}).encode(), schema)
 
 
+@pytest.mark.parametrize("kind", ["unknown", "repeated"])
+def test_any_number_of_odd_fields_is_kept_and_a_few_are_named(kind: str) -> None:
+    names = [f"F{number}\x1b[2J\n" + "x" * 100 for number in range(3000)]
+    times = 1 if kind == "unknown" else 2
+    fields = ",".join(f"{json.dumps(name)}:1" for name in names for _ in range(times))
+    page = parse_body(f'{{"d":[{{"Timestamp":"1",{fields}}}]}}'.encode())
+
+    assert set(json.loads(page.table["_extra"][0].as_py())) == set(names)
+    shown = [s for s in page.surprises if s.kind == kind]
+    assert [s.column for s in shown[:2]] == [f"F{n} " + "x" * 54 + "..." for n in range(2)]
+    assert shown[-1] == Surprise(kind, "2980 more fields", 1)  # type: ignore[arg-type]
+    assert len(shown) == 21
+
+
+def test_rows_of_ever_new_forms_leave_nothing_behind() -> None:
+    schema = schema_of("sync_transaction_lines")
+    for number in range(50):
+        parse({"Timestamp": "1", "__metadata": {f"name{number}": "x"}}, schema=schema)
+
+    assert len(schema._options) <= 8
+
+
 def test_fields_that_were_not_asked_for_are_unknown() -> None:
     narrow = schema_of("accounts", ["ID", "Name"])
     page = parse({"ID": ID, "Name": "x", "City": "Delft"}, schema=narrow)
