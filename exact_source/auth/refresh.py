@@ -15,12 +15,13 @@ from ..errors import (
     RemoteError,
     TokenStoreError,
 )
+from ..http_dates import parse_date
 from ..settings import SECTION
 from .in_flight import SPENDING
 from .masking import SECRETS, clean_text
 from .storage.protocol import LockedVault, Vault
 from .token_endpoint import TokenEndpoint
-from .token_response import Answer, Kind, parse_date
+from .token_response import Answer, Kind
 from .tokens import TokenData, TokenDataError
 
 logger = logging.getLogger(__name__)

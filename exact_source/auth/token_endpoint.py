@@ -9,8 +9,9 @@ from dataclasses import replace
 import httpx
 
 from ..clock import Clock
+from ..http_dates import parse_date
 from ..tls import trusted
-from .token_response import Answer, Kind, parse_answer, parse_date
+from .token_response import Answer, Kind, parse_answer
 
 # Long: giving up while Exact is still at work loses the new pair (API 1.4).
 TIMEOUT = httpx.Timeout(90.0, connect=15.0, pool=15.0)

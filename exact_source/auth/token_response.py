@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any
@@ -104,14 +103,6 @@ def parse_answer(status: int, reason: str, body: bytes) -> Answer:
         # A proxy or firewall on the way: Exact answers in JSON, and says nothing about the token.
         return Answer(Kind.LOST, f"HTTP {status} with {words}")
     return Answer(Kind.REFUSED, f"HTTP {status} {words}")
-
-
-def parse_date(header: str | None) -> float | None:
-    """A ``Date`` header as seconds since the epoch; ``None`` if absent or unreadable."""
-    try:
-        return parsedate_to_datetime(header).timestamp() if header else None
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _document(body: bytes) -> dict[str, Any]:

@@ -22,10 +22,11 @@ from .._version import __version__
 from ..auth.masking import clean_text
 from ..clock import Clock, SystemClock
 from ..errors import AuthenticationError, ContractError, LimitError, RefusedError, RemoteError
+from ..http_dates import parse_retry_after
 from ..odata.query import build_url
 from ..settings import SECTION, Settings
 from .call import OnWait, Target, Turnstile
-from .limits import MINUTE_S, Limits, retry_after_s
+from .limits import MINUTE_S, Limits
 from .refusal import hint, mask_values, stated_reason
 from .retry import EXISTS, AgainError, is_rejected_token, says_exists, wait_s
 from .transport import MB, AiohttpTransport, ClosedError, TooLargeError
@@ -332,11 +333,11 @@ class ExactClient:
         if status == HTTPStatus.OK:
             return response
         if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            low = {name.lower(): value for name, value in response.headers.items()}
+            now = self.limits.server_time(self.clock.now())
             raise AgainError(
                 f"HTTP {status}",
                 patient=status == HTTPStatus.SERVICE_UNAVAILABLE,
-                least_s=retry_after_s(low, self.limits.server_time(self.clock.now())),
+                least_s=parse_retry_after(response.headers.get("Retry-After"), now),
             )
         if status in {400, 403, 404, 414}:
             self._note_error(target)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 
 from ..errors import LimitError
+from ..http_dates import parse_date, parse_retry_after
 
 MINUTE_S = 60
 DAY_S = 86_400
@@ -141,7 +141,7 @@ class Limits:
             state.blind_refusals = 0
             return
         at = self.server_time(now)
-        self._observe_429(state, minute, day, at, retry_after_s(low, at))
+        self._observe_429(state, minute, day, at, parse_retry_after(low.get("retry-after"), at))
 
     def _observe_429(
         self,
@@ -164,11 +164,8 @@ class Limits:
             state.blocked_until = max(state.blocked_until, at + retry_after_s)
 
     def _observe_date(self, date: str | None, now: float) -> None:
-        if date is None:
-            return
-        try:
-            server = parsedate_to_datetime(date).timestamp()
-        except ValueError:
+        server = parse_date(date)
+        if server is None:
             return
         # Whole seconds only: within one second the two clocks are taken as equal.
         skew = server - now
@@ -252,22 +249,3 @@ def _numbers(headers: Mapping[str, str], prefix: str) -> tuple[int | None, int |
         return int(text) if text.lstrip("-").isdigit() else None
 
     return number("limit"), number("remaining"), number("reset")
-
-
-def retry_after_s(headers: Mapping[str, str], at: float) -> float | None:
-    """Seconds that ``Retry-After`` asks for, be they written as a number or as a date.
-
-    Nobody has seen Exact send it (API 2.2); it is honoured if it comes, up to an hour.
-
-    Args:
-        headers: With names in lower case.
-        at: Now, by the server's clock.
-    """
-    text = headers.get("retry-after", "").strip()
-    if text.isdigit():
-        return min(float(text), HOUR_S)
-    try:
-        until = parsedate_to_datetime(text).timestamp()
-    except ValueError:
-        return None
-    return min(max(0.0, until - at), HOUR_S)

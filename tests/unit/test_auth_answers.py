@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exact_source.auth.masking import SECRETS
-from exact_source.auth.token_response import Answer, Kind, parse_answer, parse_date
+from exact_source.auth.token_response import Answer, Kind, parse_answer
 
 EARLY = "Rate limit exceeded: access_token not expired"
 LOGIN_PAGE = (
@@ -95,21 +95,6 @@ def test_a_token_that_is_echoed_back_is_not_shown() -> None:
     answer = parse_answer(400, "", body("invalid_grant", f"bad token {'x' * 300}"))
 
     assert "xxx" not in answer.detail
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        ("Fri, 01 May 2026 12:00:00 GMT", 1_777_636_800.0),
-        ("yesterday", None),
-        ("", None),
-        (None, None),
-        ("Fri, 99 May 2026 12:00:00 GMT", None),
-        (f"Fri, 01 May {10**20} 12:00:00 GMT", None),
-    ],
-)
-def test_dates_are_read_or_left(header: str | None, seconds: float | None) -> None:
-    assert parse_date(header) == seconds
 
 
 @pytest.mark.parametrize(

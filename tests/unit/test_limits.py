@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exact_source.client.limits import Limits, retry_after_s
+from exact_source.client.limits import Limits
 from exact_source.errors import LimitError
 
 DIVISION = 7
@@ -306,19 +306,16 @@ def test_a_reserve_that_no_answer_confirms_takes_one_call() -> None:
         limits.wait_s(DIVISION, START)
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("90", 90.0),
-        (formatdate(START + 90, usegmt=True), pytest.approx(90, abs=1)),
-        (formatdate(START - 90, usegmt=True), 0.0),
-        ("86400", 3600.0),
-        ("soon", None),
-        ("", None),
-    ],
-)
-def test_retry_after_is_read_as_a_number_and_as_a_date(text: str, seconds: float | None) -> None:
-    assert retry_after_s({"retry-after": text}, START) == seconds
+@pytest.mark.parametrize("status", [200, 429])
+@pytest.mark.parametrize("text", [f"Fri, 01 May {10**20} 12:00:00 GMT", "²", "never", "-1"])
+def test_no_odd_time_in_a_header_stops_a_sync(status: int, text: str) -> None:
+    limits = Limits()
+    limits.spend(DIVISION)
+
+    limits.observe(DIVISION, status, {"Date": text, "Retry-After": text}, START)
+
+    assert limits.server_time(START) == START
+    assert limits.wait_s(DIVISION, START) <= 62
 
 
 def test_the_calls_that_are_left_heed_reserve_run_and_contract() -> None:
