@@ -103,6 +103,7 @@ def import_ours() -> None:
 
 def synced(p, base: str, entities: list[str]):
     """What a sync of one division without limits did."""
+    from exact_source.cli.gc_tuning import infrequent_gc
     from exact_source.client.client import ExactClient
     from exact_source.client.limits import Limits
     from exact_source.clock import SystemClock
@@ -121,7 +122,8 @@ def synced(p, base: str, entities: list[str]):
         clock=clock,
         limits=limits,
     )
-    outcome = sync(p, run, entities)
+    with infrequent_gc():  # as the command does
+        outcome = sync(p, run, entities)
     assert outcome.exit_code == 0, outcome
     return outcome.results
 

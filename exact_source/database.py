@@ -1,4 +1,4 @@
-"""A small table in a database that processes and hosts share, and transactions that lock its rows."""
+"""A small table in a database that several processes and hosts share, with transactions that lock rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .settings import SECTION
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Table
 
-# What begins a transaction in which a row can be locked until its end; {0} are seconds.
+# Statements that begin a transaction in which rows can be locked until its end; {0} stands for seconds.
 _SETTINGS: dict[str, tuple[str, ...]] = {
     "postgresql": (
         "SET LOCAL lock_timeout = '{0}s'",
@@ -27,17 +27,17 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
 
 
 class Database:
-    """A database by its address.
+    """A database given by its address.
 
     Args:
         url_or_engine: SQLAlchemy URL or engine (not an async one).
-        user: What needs it, for messages.
-        setting: Where its address is set, for messages.
-        lock_wait_s: How long a statement waits for a row that another holds.
-        dialects: Kinds of database whose locks ``user`` knows.
+        user: Name of the class that uses it, for messages.
+        setting: Name of the setting with the address, for messages.
+        lock_wait_s: Seconds that a statement waits for a row that another transaction holds.
+        dialects: SQLAlchemy dialects that ``user`` supports.
 
     Raises:
-        ConfigurationError: If the address is none, or the database of another kind.
+        ConfigurationError: If the address is not valid, or the dialect is not supported.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class Database:
                 f"{user} knows no lock for {self.dialect}: use one of {' '.join(dialects)}"
             )
         if self.dialect == "sqlite":
-            # Begin and commit are ours: the driver would begin without taking the write lock.
+            # We begin and commit ourselves: the driver would begin without the write lock.
             self._engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self.where = self._engine.url.render_as_string(hide_password=True)
         self._statements = [text.format(int(lock_wait_s)) for text in _SETTINGS[self.dialect]]
 
     def create(self, table: Table) -> None:
-        """Make a table if it is not there."""
+        """Create a table if it does not exist."""
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
@@ -72,7 +72,7 @@ class Database:
 
     @contextmanager
     def begin(self, *, to_write: bool = True) -> Iterator[Connection]:
-        """A connection in a transaction that is rolled back unless it is committed."""
+        """A connection in a transaction, which is rolled back unless it is committed."""
         with self._engine.connect() as connection:
             for statement in self._statements:
                 connection.exec_driver_sql(statement)
@@ -93,7 +93,7 @@ def commit(connection: Connection) -> None:
 
 
 def db_message(error: Exception) -> str:
-    """What the database itself said, on one line; SQLAlchemy adds the statement."""
+    """The message of a database error, on one line, without the statement that SQLAlchemy adds."""
     cause: BaseException | None = getattr(error, "orig", None)
     return first_line(cause) if cause is not None else type(error).__name__
 
@@ -119,12 +119,11 @@ def _engine(url_or_engine: str | Engine, user: str, setting: str) -> Engine:
             url = make_url(url_or_engine)
             if url.drivername in {"postgresql", "postgres"}:
                 url = url.set(drivername=f"postgresql+{_postgres_driver()}")
-            # No pool: a refresh every ten minutes needs none, and connections outlive no fork.
+            # No pool: a refresh every ten minutes does not need one, and connections do not survive a fork.
             return create_engine(url, poolclass=NullPool, hide_parameters=True)
         except (ArgumentError, ImportError) as error:
             raise ConfigurationError(
-                f"{SECTION}.{setting} is no database address that SQLAlchemy can use "
-                f"({type(error).__name__})"
+                f"{SECTION}.{setting} is not a valid SQLAlchemy URL ({type(error).__name__})"
             ) from None
     if isinstance(url_or_engine, Engine):
         return url_or_engine

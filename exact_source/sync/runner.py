@@ -334,8 +334,7 @@ def load_round(pipeline: dlt.Pipeline, source: Any, loading: Loading) -> None:
         HeldError: If a lock or a division was lost; then nothing is loaded.
     """
     # dlt adds steps that are called one by one to its last trace, which would grow with every round.
-    folder: Any = pipeline
-    folder._last_trace = None  # noqa: SLF001
+    pipeline._last_trace = None  # type: ignore[assignment]  # noqa: SLF001
     pipeline.extract(source)
     pipeline.normalize()
     try:

@@ -1,4 +1,4 @@
-"""The table ``exact_leases``: who holds an item, and until when by the database's own clock."""
+"""The table ``exact_leases``: the holder of each item and the expiry by the database's clock."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ DIALECTS = ("postgresql", "sqlite")
 
 
 class LeaseTable:
-    """Rows of one connection's leases; what each of them means is the holder's matter.
+    """The rows of one connection in the table of leases.
 
     Args:
         url_or_engine: SQLAlchemy URL or engine of a Postgres, or of a SQLite on this machine.
-        name: Tells connections in one table apart.
+        name: Name of the connection to Exact; one table serves several.
         wall: This host's clock, seconds since the epoch, for messages only.
-        database_now: The database's clock, for tests; ``None``: it is asked.
+        database_now: The database's clock, for tests; ``None`` to ask the database.
 
     Raises:
-        ConfigurationError: If the database is of a kind whose locks are not known.
+        ConfigurationError: If the database is not a Postgres or SQLite.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class LeaseTable:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """In which rows are looked at and changed, and kept by ``database.commit``.
+        """A transaction to read and change rows in; ``database.commit`` ends it.
 
         Raises:
             LeaseStoreError: If the database cannot be asked.
@@ -69,7 +69,7 @@ class LeaseTable:
             ) from error
 
     def expired(self, connection: Connection, prefix: str) -> Sequence[str]:
-        """Items that begin so and that nobody holds now."""
+        """Items with this prefix that are free now."""
         from sqlalchemy import select
 
         columns = self._table.c
@@ -80,10 +80,11 @@ class LeaseTable:
         )
         return connection.execute(query).scalars().all()
 
-    def look(self, connection: Connection, items: Sequence[str]) -> Sequence[Any]:
-        """Rows of items, locked, always in one order, so that two workers cannot lock crosswise.
+    def lock_rows(self, connection: Connection, items: Sequence[str]) -> Sequence[Any]:
+        """Read and lock the rows of items, always in one order, so that two workers cannot deadlock.
 
-        Each has ``item``, ``holder``, ``epoch`` and ``left_s``, the seconds until it runs out.
+        Returns:
+            Rows with ``item``, ``holder``, ``epoch`` and ``left_s``, the seconds until the lease expires.
         """
         from sqlalchemy import select
 
@@ -95,7 +96,7 @@ class LeaseTable:
         ).all()
 
     def insert_missing(self, connection: Connection, items: Sequence[str]) -> None:
-        """Rows that nobody holds, for items without one."""
+        """Add free rows for items that have no row."""
         from sqlalchemy.dialects import postgresql, sqlite
 
         insert: Any = (postgresql if self._database.dialect == "postgresql" else sqlite).insert
@@ -106,16 +107,16 @@ class LeaseTable:
         connection.execute(insert(self._table).on_conflict_do_nothing(), rows)
 
     def give(self, connection: Connection, items: Sequence[str], holder: str, ttl_s: float) -> None:
-        """Items to another holder, in a new epoch."""
+        """Give items to a holder for ``ttl_s`` seconds, and start a new epoch."""
         epoch = self._table.c.epoch + 1
         self._set(connection, items, holder=holder, epoch=epoch, expires_at=self._now + ttl_s)
 
     def extend(self, connection: Connection, items: Sequence[str], ttl_s: float) -> None:
-        """From now on for so long."""
+        """Let leases expire ``ttl_s`` seconds from now."""
         self._set(connection, items, expires_at=self._now + ttl_s)
 
     def end(self, connection: Connection, items: Sequence[str]) -> None:
-        """Held by nobody any more."""
+        """Free items."""
         self._set(connection, items, expires_at=0.0)
 
     def _set(self, connection: Connection, items: Sequence[str], **values: Any) -> None:
@@ -128,13 +129,13 @@ class LeaseTable:
 
 
 def _database_clock(dialect: str, now: Callable[[], float] | None) -> ColumnElement[float]:
-    """Seconds since the epoch by the database, an expression that each statement evaluates anew."""
+    """Seconds since the epoch by the database: an expression that each statement evaluates."""
     from sqlalchemy import Double, bindparam, cast, extract, func, literal_column
 
     if now is not None:
         return bindparam(None, callable_=now, type_=Double())
     if dialect == "postgresql":
-        # Not now(), which stands still while a transaction waits for a row.
+        # Not now(), which does not change while a transaction waits for a row.
         return cast(extract("epoch", func.clock_timestamp()), Double)
     return literal_column("(julianday('now') - 2440587.5) * 86400.0", Double())
 

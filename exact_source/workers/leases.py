@@ -1,12 +1,28 @@
-"""One worker at a time: leases of divisions, pipelines and loads in a database that workers share.
+"""Leases of divisions, pipelines and loads, in a database that all workers reach.
 
-A lease is a row that says who holds an item and until when. Its holder renews it in the background;
-when that stops (a kill -9, a lost network) the lease runs out and another worker may take it.
+A lease is a row that names the holder of an item and the time at which it expires. The holder renews it in
+the background. When that stops (a kill -9, a lost network) the lease expires and another worker may take it.
 
-Whose clock? A lease begins and ends by the database's own, so that hosts whose clocks differ agree.
-A holder does not compare that with its own clock either: it counts the seconds of its own steady
-clock from before it asked, and stops that much later. It therefore stops before anybody else may
-begin, however late the answer came. Only a step forward of the database's clock can break that.
+A lease begins and ends by the clock of the database, so that hosts whose clocks differ agree. The holder
+does not compare that time with its own clock. It counts the seconds of its own steady clock from before it
+asked, and stops that much later. It therefore stops before another worker may begin, however late the
+answer came. Only a step forward of the database's clock can break that.
+
+Advisory locks of Postgres in place of the table were tried, as other tools use them, and are the poorer tool
+here, although they need neither epochs nor a thread:
+
+* A session lock does not survive PgBouncer's transaction pooling. A lock that belongs to a transaction does,
+  but then all items of a worker end together, while a sync takes and returns them one by one.
+* The holder does not learn that it lost its lock unless it asks, and each call to Exact needs the answer. The
+  row says until when no question is needed.
+* A host that vanished keeps its locks until TCP keepalive notices: two hours by default, and a proxy in
+  between may hide it altogether. A lease expires after ``lease_s`` seconds.
+* Locks have no epoch, so a worker that stood still could not tell that another one had loaded meanwhile.
+* They do not say who holds an item or for how long, leave no list of the divisions that are free, and do
+  not exist in SQLite, which serves several processes of one machine.
+
+Seven of the nine tests of leases on Postgres fail with them, and none of those on SQLite can run. The lock
+of a dataset, in ``loading.writer_lock``, needs none of this and is an advisory lock.
 """
 
 from __future__ import annotations
@@ -32,23 +48,23 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 TTL_S = 60.0
-RENEWALS = 4  # tries within the life of a lease
-POLL_S = 0.5  # between two looks at what another holds
+RENEWALS = 4  # tries to renew a lease before it expires
+POLL_S = 0.5  # seconds between two tries while another worker holds an item
 
 
 def steady_now() -> float:
-    """Seconds of a clock that nobody sets and that counts while the computer sleeps."""
+    """Seconds of a clock that cannot be set and that counts while the computer sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @dataclass(frozen=True)
 class Clocks:
-    """The times that leases live by; tests move them.
+    """The clocks of leases; tests replace them.
 
     Attributes:
         steady: This process's steady clock, in seconds.
         wall: This host's clock, seconds since the epoch, for messages only.
-        database: The database's clock, seconds since the epoch; ``None``: it is asked.
+        database: The database's clock, seconds since the epoch; ``None`` to ask the database.
         sleep: Waits, in seconds.
     """
 
@@ -61,21 +77,21 @@ class Clocks:
 class SqlLeases:
     """Leases in the table ``exact_leases`` of a database, for any number of processes and hosts.
 
-    Use it as a context manager: it renews what is held meanwhile, and gives it back at the end.
+    Use it as a context manager: it renews the leases in the background and returns them at the end.
 
         with SqlLeases(url) as leases:
             pipeline.run(exact_online(leases=leases))
 
     Args:
         url_or_engine: SQLAlchemy URL or engine of a Postgres, or of a SQLite on this machine.
-        name: Tells connections in one table apart, as that of ``SqlTokenStorage``.
+        name: Name of the connection to Exact, as in ``SqlTokenStorage``; one table serves several.
         ttl_s: Seconds for which a lease outlives its holder.
-        wait_s: Seconds to wait for a division that another holds; 0 leaves it out of this run.
-        holder: What others are told; default host and process.
-        clocks: Times, for tests.
+        wait_s: Seconds to wait for a division that another worker holds; 0 leaves it out of this run.
+        holder: Name that other workers are shown; default host and process id.
+        clocks: Clocks, for tests.
 
     Raises:
-        ConfigurationError: If the database is of a kind whose locks are not known.
+        ConfigurationError: If the database is not a Postgres or SQLite.
     """
 
     def __init__(
@@ -90,7 +106,7 @@ class SqlLeases:
     ) -> None:
         self.ttl_s = ttl_s
         self.wait_s = wait_s
-        # The end is chance: a process id comes back, and a restarted holder is another one.
+        # Random, because process ids are reused and a restarted worker is another holder.
         self.holder = f"{holder or f'{socket.gethostname()}:{os.getpid()}'}:{secrets.token_hex(4)}"
         self._clocks = clocks or Clocks()
         self._steady = self._clocks.steady
@@ -102,23 +118,23 @@ class SqlLeases:
         self._good_until: dict[str, float] = {}
         self._epochs: dict[str, int] = {}
         self._lost: set[str] = set()
-        self._refused: dict[str, tuple[str, float]] = {}  # by whom, until when by our clock
+        self._refused: dict[str, tuple[str, float]] = {}  # holder, expiry by our steady clock
         self._stop = threading.Event()
         self._renewing: threading.Thread | None = None
 
-    # -- as a whole ----------------------------------------------------------------------------
+    # -- all leases ----------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        """Begin to renew."""
+        """Start to renew."""
         if self._renewing is not None:
-            raise RuntimeError("these leases are in use already; make others")
+            raise RuntimeError("SqlLeases is already entered; create a new one")
         self._stop.clear()
         self._renewing = threading.Thread(target=self._renew_until_stopped, daemon=True)
         self._renewing.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give everything back."""
+        """Stop to renew and return all leases."""
         self._stop.set()
         if self._renewing is not None:
             self._renewing.join()
@@ -126,36 +142,40 @@ class SqlLeases:
         try:
             self.release()
         except LeaseStoreError:
-            return  # it runs out by itself
+            return  # they expire
 
     def _renew_until_stopped(self) -> None:
         while not self._stop.wait(self.ttl_s / RENEWALS):
             try:
                 self.renew()
             except LeaseStoreError:
-                continue  # what is not renewed in time is not used any more
+                continue  # a lease that is not renewed in time counts as lost
 
     # -- divisions -----------------------------------------------------------------------------
 
     async def admit(self, division: int) -> None:
-        """Let a call through that is made under a lease; asks for it once.
+        """Allow a call to a division, and take its lease before the first one.
 
         Raises:
-            HeldError: If another holds the division, or took it over.
+            HeldError: If another worker holds the division, or took it over.
             LeaseStoreError: If the database cannot be asked.
         """
         item = division_item(division)
         if not self.holds(item):
-            if item not in self._refused:  # else this run leaves it out as a whole
+            if item not in self._refused:  # a refused division is left out of the whole run
                 await asyncio.to_thread(self.take_divisions, [division])
             self._check(item)
 
+    def holds_division(self, code: int) -> bool:
+        """Whether this worker holds a division; the database is not asked."""
+        return self.holds(division_item(code))
+
     def take_divisions(self, divisions: Iterable[int]) -> None:
-        """Take those that are free, after waiting as long as ``wait_s`` for the others."""
+        """Take the free divisions, and wait for the others for up to ``wait_s`` seconds."""
         self._take_or_wait([division_item(code) for code in divisions], self.wait_s)
 
     def free_divisions(self) -> list[int]:
-        """Codes of the divisions that were leased before and that nobody holds now.
+        """Codes of the divisions that were leased before and are free now.
 
         Raises:
             LeaseStoreError: If the database cannot be asked.
@@ -168,10 +188,14 @@ class SqlLeases:
 
     @contextmanager
     def held(self, item: str, *, wait_s: float = 0.0) -> Iterator[None]:
-        """Hold an item meanwhile.
+        """Hold an item for the duration of a block.
+
+        Args:
+            item: Name of the item.
+            wait_s: Seconds to wait for another holder.
 
         Raises:
-            HeldError: If another holds it still, after ``wait_s``.
+            HeldError: If another worker still holds it after ``wait_s`` seconds.
         """
         self._lost.discard(item)
         self._take_or_wait([item], wait_s)
@@ -182,29 +206,29 @@ class SqlLeases:
             self.release([item])
 
     def confirm(self) -> None:
-        """Make sure, by the database, that nothing that was taken is another's by now.
+        """Ask the database whether another worker has taken over an item of this one.
 
         Raises:
-            HeldError: If something is.
+            HeldError: If so.
         """
         self.renew()
         for item in [*self._epochs, *self._lost]:
             self._check(item)
 
     def holds(self, item: str) -> bool:
-        """Whether an item is ours, without asking."""
+        """Whether this worker holds an item; the database is not asked."""
         with self._guard:
             return self._steady() < self._good_until.get(item, -inf)
 
     def take(self, items: Sequence[str]) -> None:
-        """Take those items that nobody holds; never one again that was lost to somebody."""
+        """Take the free items, except those that another worker took over from this one."""
         wanted = sorted({i for i in items if not self.holds(i)} - self._lost)
         if not wanted:
             return
         asked_at = self._steady()
         with self._table.transaction() as connection:
             self._table.insert_missing(connection, wanted)
-            found = self._table.look(connection, wanted)
+            found = self._table.lock_rows(connection, wanted)
             free = [row.item for row in found if self._is_free(row)]
             self._table.give(connection, free, self.holder, self.ttl_s)
             commit(connection)
@@ -220,15 +244,15 @@ class SqlLeases:
                     self._refused[row.item] = row.holder, self._steady() + row.left_s
 
     def renew(self) -> None:
-        """Keep what is held; what another has taken over is given up."""
+        """Extend all leases, and note those that another worker took over."""
         with self._guard:
             epochs = dict(self._epochs)
         if not epochs:
             return
         asked_at = self._steady()
         with self._table.transaction() as connection:
-            found = self._table.look(connection, sorted(epochs))
-            # Also after it ran out: the epoch says that nobody had it since.
+            found = self._table.lock_rows(connection, sorted(epochs))
+            # Even after it expired: the same epoch means that no other worker had it since.
             kept = [row.item for row in found if row.epoch == epochs[row.item]]
             self._table.extend(connection, kept, self.ttl_s)
             commit(connection)
@@ -240,7 +264,7 @@ class SqlLeases:
                     self._lose(row.item, row.holder, row.left_s)
 
     def release(self, items: Sequence[str] | None = None) -> None:
-        """Give items back, by default all."""
+        """Return items, by default all."""
         with self._guard:
             epochs = {
                 item: self._epochs.pop(item)
@@ -252,12 +276,12 @@ class SqlLeases:
         if not epochs:
             return
         with self._table.transaction() as connection:
-            found = self._table.look(connection, sorted(epochs))
+            found = self._table.lock_rows(connection, sorted(epochs))
             mine = [row.item for row in found if row.epoch == epochs[row.item]]
             self._table.end(connection, mine)
             commit(connection)
 
-    # -- inside --------------------------------------------------------------------------------
+    # -- helpers -------------------------------------------------------------------------------
 
     def _take_or_wait(self, items: Sequence[str], wait_s: float) -> None:
         give_up_at = self._steady() + wait_s
@@ -280,7 +304,7 @@ class SqlLeases:
         raise HeldError(f"{item} {who}; run again later", resumes_at=self._clocks.wall() + left_s)
 
     def _is_free(self, row: Any) -> bool:
-        """Whether a row may be taken; if it was ours and ran out, only if nobody had it since."""
+        """Whether a row may be taken; one of ours that expired only if no other worker had it since."""
         if row.item in self._epochs:
             return bool(row.epoch == self._epochs[row.item])
         return bool(row.left_s <= 0 or row.holder == self.holder)
@@ -293,12 +317,12 @@ class SqlLeases:
 
 
 def division_item(division: int | str) -> str:
-    """What a division's lease is called."""
+    """Name of the item that stands for a division."""
     return f"division {division}"
 
 
 def leases_from_settings(settings: Settings) -> SqlLeases | None:
-    """The leases that the settings ask for, ``None`` if they ask for none.
+    """The leases that the settings ask for; ``None`` without the setting ``leases``.
 
     Raises:
         ConfigurationError: If a setting that leases need is missing or wrong.

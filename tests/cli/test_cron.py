@@ -47,7 +47,7 @@ def as_process(world: World, *arguments: str, cwd: Path | None = None) -> Any:
 def test_a_second_process_at_a_pipeline_or_a_duckdb_file_ends_at_once(
     make_cli: Callable[..., Cli],
 ) -> None:
-    """The second and third process run from beginning to end in the middle of the first one.
+    """The other processes run from beginning to end in the middle of the first one.
 
     That reads one entity of one company, so that no call of its own is on the way meanwhile.
     """
@@ -65,20 +65,24 @@ def test_a_second_process_at_a_pipeline_or_a_duckdb_file_ends_at_once(
             others.append(as_process(world, cli.destination))
             others.append(as_process(world, cli.destination, "--json"))
             others.append(as_process(world, cli.destination, "--pipeline=another"))
+            others.append(as_process(world, cli.destination, "--pipeline=third", "--dataset=third"))
         calls.extend(made.all)
 
     run.log.on_progress = meanwhile
     outcome = world.sync_with(run, "accounts")
 
-    same, as_json, elsewhere = others
-    assert [p.returncode for p in others] == [3, 3, 3]
+    same, as_json, elsewhere, other_dataset = others
+    assert [p.returncode for p in others] == [3] * 4
     assert calls == []
-    assert same.stderr in PAGE
+    assert "pipeline exact_online" in same.stderr
+    assert f"process {os.getpid()}" in same.stderr
+    assert same.stderr.count("\n") == 1
     assert same.stdout == ""
     assert json.loads(as_json.stdout)["error"] == same.stderr.removeprefix("error: ").strip()
     assert json.loads(as_json.stdout)["status"] == "incomplete"
     assert elsewhere.stderr.count("\n") == 1
-    assert "another process has the DuckDB file open" in elsewhere.stderr
+    assert "dataset exact_online is being loaded by pipeline exact_online" in elsewhere.stderr
+    assert "another process has the DuckDB file open" in other_dataset.stderr
     assert outcome.exit_code == 0
     world.assert_equal("accounts")
 

@@ -441,7 +441,7 @@ CASES = [
     Case("token_key is no Fernet key", "sync", each(token_key="short")),
     Case("needs a key, because", "sync", sql_tokens(token_url="sqlite:///{folder}/t.db")),
     Case("‹user› needs SQLAlchemy", "sync", both(sql_tokens(token_url="sqlite:///{folder}/t.db", token_key=KEY), uninstall("sqlalchemy"))),
-    Case("is no database address that SQLAlchemy can use", "sync", sql_tokens(token_url="nope", token_key=KEY)),
+    Case("is not a valid SQLAlchemy URL", "sync", sql_tokens(token_url="nope", token_key=KEY)),
     Case("token_destination ‹word› is unknown", "tokens", each(**DLT, token_destination="oracle")),
     Case("does not work with the destination", "tokens", each(**DLT, token_destination="filesystem")),
     Case("catalogue_overlay: ‹path› cannot be read", "entities", each(catalogue_overlay="{folder}/none.json")),
