@@ -26,6 +26,7 @@ REGIONS = {
 # On these sites the wall clock may run behind UTC, as far as is known (API 3.5).
 ZONE_SLACK_S = {REGIONS["us"]: 12 * 3600.0}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+QUOTES = ('""', "''", "``", "“”", "„”", "‘’", "«»", "<>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,14 @@ class Settings:
     def zone_slack_s(self) -> float:
         """How far the site's wall clock may run behind UTC."""
         return ZONE_SLACK_S.get(self.base_url, 0.0)
+
+
+def without_quotes(text: str) -> str:
+    """The text without spaces and quotes around it, with which values are often pasted."""
+    bare = text.strip()
+    while len(bare) > 1 and bare[0] + bare[-1] in QUOTES:
+        bare = bare[1:-1].strip()
+    return bare
 
 
 def resolve_base_url(region: str, base_url: str | None) -> str:
@@ -120,16 +129,16 @@ def load_settings(**overrides: str | None) -> Settings:
     """
     import dlt  # seconds to import; --help must not pay them
 
-    def read(name: str, default: str | None = None) -> str | None:
-        given = overrides.get(name)
-        if given:
-            return given
+    def configured(name: str) -> str:
         # dlt.secrets does not look into config.toml, dlt.config not into vaults.
         where = f"{SECTION}.{name}"
         value: Any = dlt.secrets.get(where)
         if value is None:
             value = dlt.config.get(where)
-        return default if value is None or value == "" else str(value)
+        return "" if value is None else without_quotes(str(value))
+
+    def read(name: str, default: str | None = None) -> str | None:
+        return without_quotes(overrides.get(name) or "") or configured(name) or default
 
     def need(name: str) -> str:
         value = read(name)
@@ -144,7 +153,9 @@ def load_settings(**overrides: str | None) -> Settings:
         return _parse_number(name, read(name, str(getattr(Settings, name))), unit)
 
     site = resolve_base_url(read("region", "nl") or "nl", read("base_url"))
-    _check_asked_for(overrides.get("region"), site)
+    # dlt fills an argument that the caller left out with the configured value.
+    if overrides.get("region") != configured("region"):
+        _check_asked_for(overrides.get("region"), site)
     return Settings(
         base_url=site,
         client_id=need("client_id"),
@@ -164,7 +175,7 @@ def load_settings(**overrides: str | None) -> Settings:
 
 
 def _check_asked_for(region: str | None, site: str) -> None:
-    """A country that somebody names for this run must not be passed over in silence."""
+    """An explicit region must not be silently overridden by base_url."""
     if region and REGIONS[region] != site:
         raise ConfigurationError(
             f"region {region} is {REGIONS[region]}, but base_url says {site}; leave one of them out"
