@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -24,13 +24,20 @@ from ._output.options import (
     Region,
     help_without_command,
 )
+from ._output.tables import Column
 
 if TYPE_CHECKING:
     from ..client.client import ExactClient
-    from ..webhooks.subscriptions import Subscription
+    from ..webhooks.subscriptions import ReceiverError, Subscription
 
 EXIT_INCOMPLETE = 3
-COLUMNS = ("division", "topic", "status", "callback_url")
+COLUMNS = (
+    Column("division"),
+    Column("name", rank=1),
+    Column("topic"),
+    Column("status"),
+    Column("callback URL", rank=2),
+)
 Topics = Annotated[
     str | None,
     typer.Option(
@@ -167,7 +174,7 @@ def serve(
         log_as_a_server()
         taken = bound.getsockname()[1]
         if as_json:
-            # On one line, for whoever reads it goes on while this serves.
+            # On one line: its reader continues while this serves.
             typer.echo(json.dumps({"host": host, "port": taken, "path": path}))
             sys.stdout.flush()
         notes.info("listening on http://%s:%d%s", f"[{host}]" if ":" in host else host, taken, path)
@@ -200,6 +207,30 @@ def _split(names: str | None) -> list[str]:
     return [name.strip() for name in (names or "").split(",") if name.strip()]
 
 
+async def until_refused(work: Awaitable[None]) -> ReceiverError | None:
+    """Do the work; gives the error that ended it early, after which the rest can be shown."""
+    from ..webhooks.subscriptions import ReceiverError
+
+    try:
+        await work
+    except ReceiverError as error:
+        return error
+    return None
+
+
+def show(found: list[Subscription], names: Mapping[int, str]) -> None:
+    """Print the subscriptions, with the names of the companies."""
+    from ._output.tables import make_console, print_table
+
+    if not found:
+        typer.echo("no subscriptions")
+        return
+    rows = [
+        [str(s.division), names.get(s.division), s.topic, s.status, s.callback_url] for s in found
+    ]
+    print_table(make_console(), COLUMNS, rows)
+
+
 def _each(
     context: typer.Context,
     lines: Lines,
@@ -208,31 +239,49 @@ def _each(
     base_url: str | None,
     as_json: bool,
 ) -> None:
-    """Do something with each division, show what came of it, and leave with 3 if a part failed."""
+    """Do something with each division and show the result; the exit code is 3 if a part failed.
+
+    Raises:
+        ReceiverError: If Exact refuses the callback address; no further division is tried.
+    """
     import asyncio
 
     from ..connect import make_asking_run
     from ..source import make_options
-    from ._output.tables import make_console, print_json, print_table
+    from ._output.display import asking
+    from ._output.tables import print_json
     from .connect import clock_of, make_connection
 
     settings, storage = make_connection(region, base_url)
     run = make_asking_run(make_options(divisions=divisions), settings, storage, clock_of(context))
 
-    async def all_lines() -> list[Subscription]:
-        async with run.asking() as client:
-            codes = [d.code for d in await run.divisions.chosen() if not d.blocked]
-            return [line for code in codes async for line in lines(client, code)]
+    found: list[Subscription] = []
+    names: dict[int, str] = {}
 
-    found = asyncio.run(all_lines())
+    async def read() -> None:
+        async with run.asking() as client:
+            chosen = [d for d in await run.divisions.chosen() if not d.blocked]
+            names.update((d.code, d.name) for d in chosen)
+            for division in chosen:
+                async for line in lines(client, division.code):
+                    found.append(line)  # noqa: PERF401 (what came before a refusal is kept)
+
+    with asking(run):
+        refused = asyncio.run(until_refused(read()))
     if as_json:
         print_json({"subscriptions": [asdict(line) for line in found]})
     else:
-        shown = [[str(asdict(line)[name]) for name in COLUMNS] for line in found]
-        print_table(make_console(), COLUMNS, shown)
+        show(found, names)
+    if refused is not None:
+        raise refused
+    show_errors(found)
+    if any(line.status == "failed" for line in found):
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def show_errors(found: list[Subscription]) -> None:
+    """Print a line on stderr for each subscription that failed."""
     for line in found:
         if line.error:
             facts = {"code": line.code, "division": line.division, "topic": line.topic or None}
             notes.error("error: %s", line.error, extra={"facts": facts})
-    if any(line.status == "failed" for line in found):
-        raise typer.Exit(EXIT_INCOMPLETE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -41,6 +42,13 @@ class Subscription:
     status: Literal["active", "new", "deleted", "failed"] = "active"
     error: str = ""
     code: str = ""
+
+
+class ReceiverError(ExactError):
+    """Exact Online refused the callback address, so it would refuse it for every topic."""
+
+    code = "receiver"
+    remedy = "Start the receiver, make it reachable from the internet, and subscribe again."
 
 
 def check_callback_url(url: str) -> str:
@@ -125,8 +133,14 @@ async def _order(client: ExactClient, division: int, topic: str, callback_url: s
     try:
         await client.change(_target(division), "POST", build_path(PATH, division), body)
     except RefusedError as error:
-        if error.reason == EXISTS:  # somebody else ordered it; it comes all the same
+        if error.reason == EXISTS:  # of another user; its webhooks arrive all the same
             return Subscription(division, topic)
+        if error.status == HTTPStatus.BAD_REQUEST:
+            raise ReceiverError(
+                f"division {division}, topic {topic}: Exact Online refused the address {callback_url}; "
+                "start the receiver and make it reachable from the internet, on the host of the redirect "
+                "URI"
+            ) from None
         return _failed(division, error, topic)
     except (StreamError, LimitError) as error:
         return _failed(division, error, topic)

@@ -534,8 +534,23 @@ def test_a_division_that_refuses_spoils_nothing_else(cli: Cli, told: str) -> Non
     result = cli("webhooks", "subscribe", told, "--topics=Items")
 
     assert result.code == 3
-    assert re.search(rf"{cli.world.other}\s+Items\s+new", result.out)
+    assert re.search(rf"{cli.world.other}\s.*\sItems\s+new", result.out)
     assert f"webhook_subscriptions of division {cli.world.division}" in result.err
+
+
+def test_an_address_that_exact_refuses_is_tried_once(cli: Cli) -> None:
+    """The receiver is down, and each refused call would count toward Exact's error limit."""
+    world = cli.world
+    world.box.deny(world.other, PATH, "400")
+    world.box.fault("400", path=PATH, after=1)
+
+    with world.watch() as calls:
+        result = cli("webhooks", "subscribe", "--callback-url=https://127.0.0.1:9/x")
+
+    assert result.code == 1
+    assert [c.method for c in calls.all if c.path == PATH] == ["GET", "POST"]
+    assert len(result.err.splitlines()) == 1
+    assert "receiver" in result.err
 
 
 def test_the_kind_of_an_error_is_told_on_stderr_and_in_json(cli: Cli, told: str) -> None:
