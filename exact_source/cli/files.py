@@ -1,13 +1,14 @@
-"""Files that commands write: each is replaced as a whole, a reader sees the old text or the new one."""
+"""Replaces files as a whole: a reader sees the old text or the new one."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import ConfigurationError
 
-PRIVATE, PUBLIC = 0o600, 0o666  # the second is cut down by the user's umask
+PRIVATE, PUBLIC = 0o600, 0o666  # the umask reduces the second
 
 
 def replace_file(path: Path, text: str, what: str, *, mode: int = PUBLIC) -> None:
@@ -16,8 +17,8 @@ def replace_file(path: Path, text: str, what: str, *, mode: int = PUBLIC) -> Non
     Args:
         path: The file; its folder must be there.
         text: Its new content.
-        what: The option or command that asks for it, for messages.
-        mode: Of the file, from its first byte on.
+        what: The option or command that needs it, for messages.
+        mode: Mode of the file, from its first byte on.
 
     Raises:
         ConfigurationError: If it cannot be written; the file is then as it was.
@@ -30,5 +31,6 @@ def replace_file(path: Path, text: str, what: str, *, mode: int = PUBLIC) -> Non
             file.write(text)
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
         raise ConfigurationError(f"{what}: {path} cannot be written: {error.strerror}") from None

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import AuthenticationError, ConfigurationError
+from ..settings import without_quotes
+from ._output.command_line import own_command
 from ._output.logs import ask_for
 from ._output.options import AsJson, BaseUrl, Region
 
@@ -71,6 +73,7 @@ def login(  # noqa: PLR0913, PLR0917 (each is an option of the command)
         clock=clock,
     )
     if code is not None:
+        code = without_quotes(code)
         check_foreign_state(code, settings, clock.now())
         tokens = asyncio.run(oauth.exchange(code))
     else:
@@ -79,7 +82,7 @@ def login(  # noqa: PLR0913, PLR0917 (each is an option of the command)
         print_json({"store": storage.describe(), "expires_at": tokens.expires_at.isoformat()})
     else:
         typer.echo(f"logged in; tokens are in {storage.describe()}")
-        typer.echo("next: exact-source check")
+        typer.echo(f"next: {own_command()} check")
 
 
 def logout(
@@ -122,7 +125,7 @@ def tokens(
 
     Example: exact-source tokens --json
     """
-    from ._output.tables import print_json, span
+    from ._output.tables import local_clock, print_json, span
     from .connect import clock_of, make_connection
 
     if new_key:
@@ -146,13 +149,14 @@ def tokens(
         return
     left = facts["access_token_left_s"]
     typer.echo(f"store           {storage.describe()}")
-    typer.echo(f"issued          {facts['issued_at']}, {span(facts['age_s'])} ago")
-    typer.echo(f"access token    {f'good for {span(left)}' if left > 0 else 'expired'}")
-    typer.echo(f"refresh token   unused tokens end in {facts['days_until_login']} days")
+    issued_at = local_clock((stored.issued_at or stored.expires_at).timestamp())
+    typer.echo(f"issued          {issued_at}, {span(facts['age_s'])} ago")
+    typer.echo(f"access token    {f'valid for {span(left)}' if left > 0 else 'expired'}")
+    typer.echo(f"refresh token   expires in {facts['days_until_login']} days if it is not used")
 
 
 def facts_of(stored: TokenData, now: float) -> dict[str, Any]:
-    """What may be shown of a pair."""
+    """The facts about stored tokens that are not secret."""
     from ..auth.tokens import UNUSED_LIFE_S
 
     age_s = stored.age_s(now)
@@ -178,7 +182,7 @@ def ask(
     listen: bool | None,
     force: bool,
 ) -> TokenData:
-    """Send the user to Exact Online and wait for what comes back."""
+    """Send the user to Exact Online, and wait for the code."""
     import asyncio
 
     from ..auth.login_state import new_state
@@ -201,17 +205,38 @@ def ask(
         ask_for(f"Waiting for the browser on {settings.redirect_uri} ...")
         answer = wait_for_redirect(address, state, LISTEN_S)
     else:
-        ask_for("Afterwards the browser shows an address with code=... in it.")
-        ask_for("Paste that address, or the code: ", end="" if sys.stdin.isatty() else "\n")
-        answer = sys.stdin.readline()  # a prompt of click's would write to stdout
+        answer = ask_for_code(state)
     return asyncio.run(oauth.exchange(answer, state=state))
 
 
-def check_foreign_state(code: str, settings: Settings, now: float) -> None:
-    """Refuse an address whose ``state`` no login with this app has made lately.
+def ask_for_code(state: str) -> str:
+    """Ask for the address or the code until there is a code in the answer.
 
     Raises:
-        AuthenticationError: If that is so.
+        ConfigurationError: If the input ends before.
+        AuthenticationError: If the address reports an error, or belongs to another login.
+    """
+    from ..auth.oauth import parse_redirect
+
+    ask_for("Afterwards the browser shows an address with code=... in it.")
+    while True:
+        ask_for("Paste that address, or the code: ", end="" if sys.stdin.isatty() else "\n")
+        line = sys.stdin.readline()  # click's prompt would write to stdout
+        try:
+            parse_redirect(without_quotes(line), state)
+        except ConfigurationError as error:
+            if not line:
+                raise
+            ask_for(f"{error}.")
+        else:
+            return without_quotes(line)
+
+
+def check_foreign_state(code: str, settings: Settings, now: float) -> None:
+    """Refuse an address whose ``state`` is not from a recent login with this app.
+
+    Raises:
+        AuthenticationError: If it is not.
     """
     from ..auth.login_state import is_own_state
     from ..auth.oauth import redirect_query

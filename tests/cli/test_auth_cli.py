@@ -99,6 +99,16 @@ def test_login_asks_and_takes_the_address_it_led_to(run: Run, exact: Exact) -> N
     assert run("login", "--code", redirect).exit_code == 0
 
 
+def test_login_asks_again_until_there_is_a_code(run: Run, exact: Exact) -> None:
+    answers = ["https://app.example/callback?state=x", "", f' "{exact.box.login()["code"]}"']
+
+    result = run("login", answer="\n".join([*answers, "not read"]))
+
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("Paste that address") == 3
+    assert exact.token_statuses() == [200]
+
+
 def test_login_takes_a_pasted_code(run: Run, exact: Exact) -> None:
     result = run("login", "--json", "--force-login", answer=exact.box.login()["code"] + "\n")
 
@@ -202,7 +212,7 @@ def test_tokens_shows_age_and_place_but_no_secret(
 def test_tokens_of_a_fresh_login(run: Run, exact: Exact, file: FileTokenStorage) -> None:
     file.save_tokens(exact.new_tokens())
 
-    assert "good for 10 min" in run("tokens").stdout
+    assert "valid for 10 min" in run("tokens").stdout
 
 
 def test_without_tokens_it_says_where_it_looked(run: Run, file: FileTokenStorage) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pexpect
 import pytest
 
+from exact_source.cli._output.command_line import own_command
 from exact_source.cli.app import run
 from exact_source.settings import load_settings
 from tests.support.cli_fixtures import Cli, make_cli
@@ -73,7 +74,7 @@ def test_flags_write_settings_that_every_command_finds(
         "11111111-2222",
     )
     printed = "".join(capsys.readouterr())
-    assert "next: exact-source login, exact-source check, exact-source sync\n" in printed
+    assert f"next: {own_command()} login" in printed  # which works without activation, too
     assert "s3cret" not in printed
     assert "me:pw" not in printed
 
@@ -94,6 +95,56 @@ def test_the_secrets_are_private_and_ignored_by_git(folder: Path) -> None:
         ["git", "check-ignore", *names], cwd=folder, capture_output=True, text=True, check=True
     ).stdout.split()
     assert ignored == [name for name in names if name != "config.toml"]
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=me", "-c", "user.email=me@example", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("tracked", ["clone", "own repository", "no repository"])
+def test_git_sees_no_change_no_secret_and_no_data(folder: Path, tracked: str) -> None:
+    """In a clone the settings of its user go into the file that git ignores."""
+    project = folder.parent
+    folder.mkdir()
+    if tracked == "clone":
+        git(project, "init", "--quiet")
+        (folder / "config.toml").write_text('[sources.exact_online]\nregion = "nl"\n')
+        (project / ".gitignore").write_text(".dlt/secrets.toml\n")
+        git(project, "add", "--force", ".dlt/config.toml", ".gitignore")
+        git(project, "commit", "--quiet", "--message=all")
+    elif tracked == "own repository":
+        git(project, "init", "--quiet")
+
+    assert init("--destination=duckdb") == 0
+    assert init() == 0
+
+    for name in ("exact.duckdb", "exact.duckdb.wal", "exact-online.html", ".dlt/secrets.toml",
+                 ".dlt/exact_online_tokens.json"):  # fmt: skip
+        (project / name).touch()
+    if tracked == "no repository":
+        git(project, "init", "--quiet")
+    seen = {line[3:] for line in git(project, "status", "--short", "-uall").splitlines()}
+    settings = {".dlt/config.toml"} if tracked != "clone" else set()
+    assert seen - {".gitignore", ".dlt/.gitignore"} == settings
+    assert tracked != "clone" or ".gitignore" not in seen
+    found = load_settings()
+    assert (found.base_url, found.redirect_uri) == (
+        "https://start.exactonline.be", FLAGS["--redirect-uri"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("quoted", ['"{}"', " '{}' ", "“{}”\n", "{} "])
+def test_spaces_and_quotes_around_a_value_do_not_count(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, quoted: str
+) -> None:
+    assert init(**{name[2:]: quoted.format(value) for name, value in FLAGS.items()}) == 0
+    assert read(folder, "secrets")["sources"]["exact_online"] == {
+        "client_id": FLAGS["--client-id"], "client_secret": FLAGS["--client-secret"],
+    }  # fmt: skip
+
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__CLIENT_SECRET", quoted.format("exported"))
+    assert load_settings().client_secret == "exported"
 
 
 def test_a_readable_secrets_file_is_closed_even_if_nothing_changes(folder: Path) -> None:
@@ -159,7 +210,9 @@ def test_with_nobody_to_ask_one_line_names_what_is_missing(
 ) -> None:
     assert init(without=missing) == 2
 
-    assert capsys.readouterr().err == (f"error: init needs {missing} where nobody can be asked\n")
+    said = capsys.readouterr().err
+    assert missing in said
+    assert said.count("\n") == 1
     assert not folder.exists()
 
 
@@ -195,7 +248,7 @@ def test_a_broken_file_is_named_and_left_alone(
     assert init() == 2
 
     said = capsys.readouterr().err
-    assert "secrets.toml is no TOML in line 2" in said
+    assert "secrets.toml, line 2" in said
     assert "hidden" not in said
     assert (folder / "secrets.toml").read_text() == 'a = "1"\nb = = "hidden"\n'
 
@@ -228,12 +281,13 @@ def test_on_a_terminal_it_asks_logs_in_and_checks(make_cli: Callable[..., Cli]) 
     for question, answer in [
         ("Country .*: ", "nl"),
         ("Client id .*: ", box.client_id),
-        ("Client secret: ", box.client_secret),
+        ("Client secret: ", f" '{box.client_secret}'"),
         ("Redirect URI.*: ", "http://books.example"),
-        ("use https.*Redirect URI.*: ", box.redirect_uri),
+        ("use https.*Redirect URI.*: ", f'"{box.redirect_uri}" '),
         ("Destination .*: ", ""),
         ("Log in now.*: ", ""),
-        ("Paste that address.*:", "CODE"),
+        ("Paste that address.*:", f"{box.redirect_uri}?state=x"),
+        ("no authorization code.*Paste that address.*:", "CODE"),
         ("Check everything.*: ", "y"),
     ]:
         person.expect(question)

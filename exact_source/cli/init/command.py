@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from ...settings import REGIONS, SECTION
+from .._output.command_line import own_command
 from .._output.logs import notes
 from .._output.options import AsJson
 
@@ -68,18 +69,8 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
     Example: exact-source init --region nl --client-id ID --client-secret - --redirect-uri https://x.example/
     """
     from .._output.tables import print_json
-    from .destination import where_to
     from .questions import wanted
-    from .settings import Answers
-    from .toml_files import (
-        FILES,
-        merge,
-        read_toml,
-        refuse_other,
-        reload_settings,
-        settings_folder,
-        write,
-    )
+    from .toml_files import reload_settings, settings_folder
 
     given = {
         "region": region,
@@ -87,17 +78,10 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
         "client_secret": sys.stdin.readline() if client_secret == STDIN else client_secret,
         "redirect_uri": redirect_uri,
     }
-    folder = settings_folder()
-    before = {file: read_toml(folder / f"{file}.toml") for file in FILES}
-    asks = sys.stdin.isatty()
-    values = Answers(given, before, asks=asks, replace=replace).all()
-    destination, entries = where_to(destination, bigquery_key, before, asks=asks)
-    if not replace:
-        refuse_other(before, entries)
-    for setting, value in values.items():
-        entries[setting.file, *SECTION.split("."), setting.name] = value
-    changed = merge(before, entries)
-    write(folder, before, changed)
+    folder, asks = settings_folder(), sys.stdin.isatty()
+    destination, changed = write_settings(
+        folder, given, destination, bigquery_key, asks=asks, replace=replace
+    )
     if not as_json:
         show(folder, changed)
     reload_settings()
@@ -108,28 +92,58 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
         written = {"folder": str(folder), "written": changed, "destination": destination}
         print_json(written | steps.results)
     elif not logged_in and not checked:
-        notes.info("next: exact-source login, exact-source check, exact-source sync")
+        command = own_command()
+        notes.info("next: %s login, then %s check and %s sync", command, command, command)
     raise typer.Exit(steps.code)
 
 
+def write_settings(
+    folder: Path,
+    given: Mapping[str, str | None],
+    destination: str | None,
+    bigquery_key: Path | None,
+    *,
+    asks: bool,
+    replace: bool,
+) -> tuple[str, dict[str, list[str]]]:
+    """Write the files; gives the destination, and the names of the new settings by file."""
+    from .destination import where_to
+    from .git import is_tracked
+    from .settings import Answers
+    from .toml_files import FILES, merge, read_toml, refuse_other, write
+
+    before = {file: read_toml(folder / f"{file}.toml") for file in FILES}
+    # The settings of a user must not change a file that a clone shares with its repository.
+    config = "secrets" if is_tracked(folder / "config.toml") else "config"
+    values = Answers(given, before, config=config, asks=asks, replace=replace).all()
+    destination, entries = where_to(destination, bigquery_key, before, config=config, asks=asks)
+    if not replace:
+        refuse_other(before, entries)
+    for setting, value in values.items():
+        entries[setting.file, *SECTION.split("."), setting.name] = value
+    changed = merge(before, entries)
+    write(folder, before, changed)
+    return destination, changed
+
+
 def show(folder: Path, changed: Mapping[str, list[str]]) -> None:
-    """What was written where."""
+    """Print the names of the new settings by file."""
     for file, names in changed.items():
         what = f"wrote {', '.join(names)}" if names else "nothing to change"
         typer.echo(f"{folder / f'{file}.toml'}: {what}")
 
 
 class Steps:
-    """What may follow: a login and a check.
+    """The steps that may follow: a login and a check.
 
     Args:
-        context: Of the command.
-        destination: What to check.
-        as_json: Keep what they print for one document.
+        context: Context of the command.
+        destination: Destination to check.
+        as_json: Collect their results for one document.
 
     Attributes:
-        results: What they printed, by command.
-        code: The exit code that the last one wants.
+        results: Their results by command.
+        code: Exit code of the last one.
     """
 
     def __init__(self, context: typer.Context, destination: str, *, as_json: bool) -> None:

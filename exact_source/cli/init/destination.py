@@ -1,4 +1,4 @@
-"""Where the tables shall be, and the credentials that it takes."""
+"""The destination of the tables, and its credentials."""
 
 from __future__ import annotations
 
@@ -20,16 +20,21 @@ KEY_PARTS = ("project_id", "private_key", "client_email")
 
 
 def where_to(
-    given: str | None, key: Path | None, before: Mapping[str, TOMLDocument], *, asks: bool
+    given: str | None,
+    key: Path | None,
+    before: Mapping[str, TOMLDocument],
+    *,
+    config: str = "config",
+    asks: bool,
 ) -> tuple[str, Entries]:
-    """The destination, asked for if it was not given, and what the files have to say of it."""
-    noted = str(found(before["config"], NOTED) or "duckdb")
+    """The destination, asked for if it was not given, and its entries for the files."""
+    noted = str(found(before[config], NOTED) or "duckdb")
     if given is None:
         given = prompt("Destination", noted, check_destination) if asks else noted
     kind, place = check_destination(given)
     if asks and key is None and kind == "bigquery" and found(before["secrets"], BIGQUERY) is None:
         key = ask_for_key()
-    return given, {("config", *NOTED): kind} | credentials(kind, place, key)
+    return given, {(config, *NOTED): kind} | credentials(kind, place, key)
 
 
 def check_destination(text: str) -> tuple[str, str]:
@@ -65,8 +70,8 @@ def read_key(file: Path) -> dict[str, str]:
         ) from None
     except (ValueError, KeyError, TypeError):
         raise ConfigurationError(
-            f"--bigquery-key: {file} is no JSON key of a service account; make one in the console of "
-            "Google Cloud"
+            f"--bigquery-key: {file} is not a JSON key of a service account; create one in the Google "
+            "Cloud console"
         ) from None
 
 

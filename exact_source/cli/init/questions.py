@@ -1,4 +1,4 @@
-"""How a person is asked."""
+"""Questions to a person at a terminal."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any
 import typer
 
 from ...errors import ConfigurationError
+from ...settings import without_quotes
 
 
 def prompt(
     question: str, default: str | None, check: Callable[[str], Any], *, secret: bool = False
 ) -> str:
-    """Ask on stderr until the answer is one."""
+    """Ask on stderr until the answer is valid; spaces and quotes around it do not count."""
 
     def convert(text: str) -> str:
         try:
-            check(text)
+            check(without_quotes(text))
         except ConfigurationError as error:
             raise typer.BadParameter(str(error)) from None
-        return text.strip()
+        return without_quotes(text)
 
     return str(
         typer.prompt(
@@ -30,7 +31,7 @@ def prompt(
 
 
 def wanted(flag: bool | None, question: str, *, asks: bool) -> bool:
-    """The flag, else the answer, else no."""
+    """The option, else the answer, else no."""
     if flag is None and asks:
         return typer.confirm(question, default=True, err=True)
     return bool(flag)

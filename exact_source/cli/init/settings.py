@@ -1,7 +1,8 @@
-"""Settings of the connection: which there are, what is right for each, and what they shall be."""
+"""Settings of the connection: their checks, and their values from options, files and answers."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -9,21 +10,21 @@ from urllib.parse import urlsplit
 from tomlkit import TOMLDocument
 
 from ...errors import ConfigurationError
-from ...settings import LOOPBACK, REGIONS, SECTION, resolve_base_url
+from ...settings import LOOPBACK, REGIONS, SECTION, resolve_base_url, without_quotes
 from .questions import prompt
 from .toml_files import found
 
 
 def check_redirect(text: str) -> str:
-    """A redirect URI that Exact Online takes.
+    """A redirect URI that Exact Online accepts.
 
     Raises:
-        ConfigurationError: If it is none.
+        ConfigurationError: If it is not valid.
     """
     if not is_redirect(text):
         raise ConfigurationError(
-            f"--redirect-uri {text!r} is none that Exact Online takes; use https and a host that is "
-            "not localhost, exactly as registered with the app"
+            f"--redirect-uri {text!r} is not valid at Exact Online; use https and a host that is not "
+            "localhost, exactly as registered with the app"
         )
     return text
 
@@ -47,7 +48,9 @@ def check_filled(text: str) -> str:
         ConfigurationError: If it is.
     """
     if not text.strip():
-        raise ConfigurationError("an empty client id or secret is none; see the app's registration")
+        raise ConfigurationError(
+            "a client id or secret is empty; copy it from the app's registration"
+        )
     return text.strip()
 
 
@@ -68,9 +71,9 @@ class Setting:
     Attributes:
         name: In the section ``sources.exact_online``.
         file: ``config`` or ``secrets``.
-        question: For a person.
+        question: Question to a person.
         check: Gives the value as it is written, or raises ``ConfigurationError``.
-        default: If nothing else is said; ``None`` if somebody has to say it.
+        default: Value if none is given; ``None`` if it must be given.
     """
 
     name: str
@@ -93,14 +96,20 @@ SETTINGS = (
 )
 
 
+def with_file(setting: Setting, file: str) -> Setting:
+    """The same setting in another file."""
+    return dataclasses.replace(setting, file=file)
+
+
 class Answers:
-    """What the settings shall be.
+    """The values of the settings.
 
     Args:
-        given: Flags.
-        before: The files as they are.
-        asks: Whether there is somebody to ask.
-        replace: Whether a flag may change what is there.
+        given: Options of the command line.
+        before: The settings files as they are.
+        config: The file for what is not secret: ``config``, or ``secrets`` if git tracks that one.
+        asks: Whether there is a person to ask.
+        replace: Whether an option may change an existing value.
     """
 
     def __init__(
@@ -108,22 +117,30 @@ class Answers:
         given: Mapping[str, str | None],
         before: Mapping[str, TOMLDocument],
         *,
+        config: str = "config",
         asks: bool,
         replace: bool,
     ) -> None:
-        self._given, self._before = given, before
+        self._given = {
+            name: None if text is None else without_quotes(text) for name, text in given.items()
+        }
+        self._before = before
+        self._settings = [s if s.file == "secrets" else with_file(s, config) for s in SETTINGS]
         self._asks, self._replace = asks, replace
 
     def all(self) -> dict[Setting, str]:
         """A value for each setting.
 
         Raises:
-            ConfigurationError: If one is wrong, is missing with nobody to ask, or would change one
-                that is there.
+            ConfigurationError: If one is wrong, is missing without a terminal to ask, or would
+                change an existing one.
         """
-        if not self._asks and (missing := [s.flag for s in SETTINGS if self._known(s) is None]):
-            raise ConfigurationError(f"init needs {', '.join(missing)} where nobody can be asked")
-        return {setting: self._value(setting) for setting in SETTINGS}
+        missing = [s.flag for s in self._settings if self._known(s) is None]
+        if missing and not self._asks:
+            raise ConfigurationError(
+                f"init needs {', '.join(missing)} if there is no terminal to ask"
+            )
+        return {setting: self._value(setting) for setting in self._settings}
 
     def _value(self, setting: Setting) -> str:
         given, old = self._given[setting.name], self._old(setting)
@@ -141,7 +158,7 @@ class Answers:
     def _ask(self, setting: Setting, known: str | None) -> str:
         if setting.name != "client_secret":
             return prompt(setting.question, known, setting.check)
-        question = setting.question + (" (Enter keeps the one there is)" if known else "")
+        question = setting.question + (" (Enter keeps the present one)" if known else "")
         return prompt(question, known, setting.check, secret=True)
 
     def _known(self, setting: Setting) -> str | None:

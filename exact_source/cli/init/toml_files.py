@@ -14,9 +14,8 @@ from tomlkit import TOMLDocument
 
 from ...errors import ConfigurationError
 from ..files import PRIVATE, PUBLIC, replace_file
+from .git import keep_out_of_git
 
-# What must never get into a repository; `.dlt/.gitignore` keeps it out whatever the user's own says.
-IGNORED = ("secrets.toml", "exact_online_tokens*", ".exact_online_tokens*")
 FILES = ("config", "secrets")
 # Where a setting goes: file, tables, name.
 Entries = dict[tuple[str, ...], str]
@@ -41,10 +40,10 @@ def found(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
 
 
 def refuse_other(documents: Mapping[str, TOMLDocument], entries: Entries) -> None:
-    """Make sure that values are new or the same.
+    """Make sure that no value would change an existing one.
 
     Raises:
-        ConfigurationError: If not.
+        ConfigurationError: If one would.
     """
     for (file, *path), value in entries.items():
         old = found(documents[file], tuple(path))
@@ -55,7 +54,7 @@ def refuse_other(documents: Mapping[str, TOMLDocument], entries: Entries) -> Non
 
 
 def merge(documents: Mapping[str, TOMLDocument], entries: Entries) -> dict[str, list[str]]:
-    """Put values into the files' documents; gives the names of those that are new, for each file."""
+    """Put values into the documents; gives the names of the new values by file."""
     changed: dict[str, list[str]] = {file: [] for file in FILES}
     for (file, *tables, name), value in entries.items():
         if put(documents[file], tables, name, value):
@@ -79,15 +78,12 @@ def put(document: TOMLDocument, tables: list[str], name: str, value: str) -> boo
 def write(
     folder: Path, documents: Mapping[str, TOMLDocument], changed: Mapping[str, list[str]]
 ) -> None:
-    """Write the files that changed, and what keeps secrets out of git before any secret."""
+    """Write the files that changed; before any secret is written, git is told to ignore it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigurationError(f"init: {folder} cannot be made: {error.strerror}") from None
-    ignore = folder / ".gitignore"
-    lines = ignore.read_text("utf-8").splitlines() if ignore.exists() else []
-    if missing := [line for line in IGNORED if line not in lines]:
-        replace_file(ignore, "\n".join([*lines, *missing, ""]), "init")
+        raise ConfigurationError(f"init: {folder} cannot be created: {error.strerror}") from None
+    keep_out_of_git(folder)
     for file, document in documents.items():
         path = folder / f"{file}.toml"
         mode = PRIVATE if file == "secrets" else PUBLIC
@@ -97,5 +93,5 @@ def write(
 
 
 def reload_settings() -> None:
-    """Let dlt read the settings files again: it has read them before they changed."""
+    """Let dlt read the settings files again, after they changed."""
     Container()[PluggableRunContext].reload_providers()
