@@ -2,17 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from .catalogue.feeds import Route
+from .errors import ConfigurationError
 
 Deletes = Literal["hard", "soft", "ignore"]
 StartBy = Literal["modified", "timestamp"]
 
 # What ends a round, unless somebody says otherwise: so much is lost at most, and waits to be loaded.
 ROUND_S, ROUND_ROWS = 300.0, 1_000_000
+
+
+@dataclass(frozen=True)
+class Companies:
+    """The companies that a user wants, by code or by name.
+
+    Attributes:
+        codes: Division codes.
+        patterns: Names, in which ``*`` and ``?`` stand for any characters; case does not count. Without
+            codes and patterns every company is wanted.
+        excluded_codes: Division codes of companies that are left out.
+        excluded_patterns: Names of companies that are left out.
+    """
+
+    codes: tuple[int, ...] = ()
+    patterns: tuple[str, ...] = ()
+    excluded_codes: tuple[int, ...] = ()
+    excluded_patterns: tuple[str, ...] = ()
+
+    @property
+    def needs_names(self) -> bool:
+        """Whether only the list of divisions tells which companies are wanted."""
+        return bool(self.patterns or self.excluded_codes or self.excluded_patterns)
+
+    def choose(self, names: Mapping[int, str]) -> list[int]:
+        """Codes of the wanted companies, in the order of ``names``; wanted codes need not be in it.
+
+        Args:
+            names: Division code -> name of the company, of all that the app can see.
+
+        Raises:
+            ConfigurationError: If a name matches no company, or if no company is left.
+        """
+        wanted = list(names)
+        if self.codes or self.patterns:
+            named = [code for p in self.patterns for code in self._matching(p, names)]
+            wanted = [*self.codes, *named]
+        excluded = set(self.excluded_codes)
+        excluded.update(c for p in self.excluded_patterns for c in self._matching(p, names))
+        if left := [code for code in dict.fromkeys(wanted) if code not in excluded]:
+            return left
+        raise ConfigurationError(
+            "divisions: every company is excluded; see `exact-source divisions`"
+        )
+
+    @staticmethod
+    def _matching(pattern: str, names: Mapping[int, str]) -> list[int]:
+        found = [c for c, name in names.items() if fnmatchcase(name.casefold(), pattern.casefold())]
+        if found:
+            return found
+        near = get_close_matches(pattern, list(names.values()), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "see `exact-source divisions`"
+        raise ConfigurationError(f"divisions: no company is called {pattern!r}; {hint}")
+
+
+def parse_companies(
+    divisions: str | Iterable[int | str], exclude: str | Iterable[int | str] = ()
+) -> Companies:
+    """The companies that two settings name.
+
+    Args:
+        divisions: Codes and names, separated by commas in a text; ``all`` for every company. In a list
+            a name may hold a comma, in a text ``?`` stands for it.
+        exclude: The same, for companies that are left out.
+
+    Raises:
+        ConfigurationError: If ``divisions`` names nothing.
+    """
+    wanted, unwanted = _texts(divisions), _texts(exclude)
+    if not wanted:
+        raise ConfigurationError(
+            'divisions must be codes such as 123456, names such as "Smit*", or "all"'
+        )
+    if "all" in wanted:
+        wanted = []
+    return Companies(
+        tuple(dict.fromkeys(int(t) for t in wanted if t.isdigit())),
+        tuple(dict.fromkeys(t for t in wanted if not t.isdigit())),
+        tuple(dict.fromkeys(int(t) for t in unwanted if t.isdigit())),
+        tuple(dict.fromkeys(t for t in unwanted if not t.isdigit())),
+    )
+
+
+def _texts(values: str | Iterable[int | str]) -> list[str]:
+    parts = values.split(",") if isinstance(values, str) else [str(value) for value in values]
+    return [part.strip() for part in parts if part.strip()]
 
 
 @dataclass(frozen=True, kw_only=True)
