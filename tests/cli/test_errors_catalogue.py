@@ -25,12 +25,12 @@ import dlt
 import duckdb
 import pytest
 from cryptography.fernet import Fernet
-from dlt.common.pipeline import get_dlt_pipelines_dir
 from filelock import FileLock
 
 from exact_source.auth import SqlTokenStorage
 from exact_source.catalogue.catalogue import read_catalogue
 from exact_source.catalogue.parameters import reason_not_read
+from exact_source.cli.project import pipelines_folder
 from exact_source.client.error_log import ErrorFile
 from exact_source.client.limits import Limits
 from exact_source.errors import ExactError
@@ -172,6 +172,11 @@ def settings_file(name: str, text: str) -> Arrange:
         (folder / name).write_text(text)
 
     return arrange
+
+
+def not_utf8(bench: Bench) -> None:
+    settings_file("config.toml", "")(bench)
+    (Path(os.environ["DLT_PROJECT_DIR"]) / ".dlt" / "config.toml").write_bytes(b"a = '\xff'")
 
 
 def spoil_tokens(text: str) -> Arrange:
@@ -341,7 +346,12 @@ def die_giving_up(bench: Bench) -> None:
     folder = bench.cli.world.folder
     bench.cli(*SYNC.format(folder=folder).split())
     destination = dlt.destinations.duckdb(str(folder / "x.duckdb"))
-    pipeline = dlt.pipeline("exact_online", destination=destination, dataset_name="exact_online")
+    pipeline = dlt.pipeline(
+        "exact_online",
+        pipelines_folder("exact_online"),
+        destination=destination,
+        dataset_name="exact_online",
+    )
     pipeline.extract(run_source(Session(bench.cli.world.make_run()), ["accounts"]))
     pipeline.normalize()
     bench.patch.setattr(pipeline, "load", lambda: None)
@@ -361,7 +371,7 @@ def spend_errors(bench: Bench) -> None:
     limits = Limits()
     for _ in range(10):
         limits.note_error(world.division, ALL_PAGES, world.clock.now())
-    folder = Path(get_dlt_pipelines_dir())
+    folder = Path(pipelines_folder("exact_online"))
     ErrorFile(folder / "exact_online.exact-errors.json").keep(limits, world.clock.now())
 
 
@@ -383,9 +393,9 @@ CASES = [
     Case("--listen needs a redirect URI", "login --listen", each(redirect_uri="https://x.example/")),
     Case("use letters, digits, - and _ only", "sync --pipeline=a/b"),
     Case("--dataset is ‹name›", "sync --dataset=a/b"),
-    Case("--redirect-uri ‹text› is none", "init --client-id=x --client-secret=y --redirect-uri=http://x"),
+    Case("--redirect-uri ‹text› is not valid", "init --client-id=x --client-secret=y --redirect-uri=http://x"),
     Case("--write: there is no folder", "entities refresh --write={folder}/none/x.json"),
-    Case("an empty client id or secret", "init --client-id=' ' --client-secret=y --redirect-uri=https://x.y/"),
+    Case("a client id or secret is empty", "init --client-id=' ' --client-secret=y --redirect-uri=https://x.y/"),
     Case("use --no-listen and paste", "login --no-browser", occupy),
     Case("deletes is ‹deletes›", "sync --deletes=maybe"),
     Case('divisions must be codes such as', "sync --divisions=abc"),
@@ -395,15 +405,19 @@ CASES = [
     Case("every division that the app may see is blocked", "entities refresh",
          lambda b: b.answer("system/Divisions", b'{"d": {"results": [{"Code": 7, "BlockingStatus": 1}]}}')),
     Case("init needs ‹…›", "init", lambda b: typed(b, "")),
-    Case("init: ‹folder› cannot be made", INIT + " --destination=duckdb", lambda b: b.patch.setenv("DLT_PROJECT_DIR", "/dev/null/x")),
+    Case("init: ‹folder› cannot be created", INIT + " --destination=duckdb", lambda b: b.patch.setenv("DLT_PROJECT_DIR", "/dev/null/x")),
     Case("sources.exact_online.‹name› is set to something else", INIT + " --region=be",
          settings_file("config.toml", '[sources.exact_online]\nregion = "nl"\n')),
     Case("‹…› is set to something else in .dlt/", INIT + " --destination=postgresql://a/b",
          settings_file("secrets.toml", '[destination.postgres]\ncredentials = "postgresql://a/c"\n')),
     Case("--bigquery-key: ‹file› cannot be read", INIT + " --destination=bigquery --bigquery-key={folder}"),
-    Case("is no JSON key of a service account", INIT + " --destination=bigquery --bigquery-key={folder}/tokens.json"),
+    Case("is not a JSON key of a service account", INIT + " --destination=bigquery --bigquery-key={folder}/tokens.json"),
     Case("‹path› cannot be read: ‹strerror›", INIT, unreadable_toml),
-    Case("is no TOML in line ‹line›", INIT, settings_file("config.toml", "= =")),
+    Case("‹path›, line ‹line›: not valid TOML", INIT, settings_file("config.toml", "= =")),
+    Case("is not UTF-8 text", INIT, not_utf8),
+    Case("there is no folder .dlt in", SYNC, lambda b: b.unset("client_id")),
+    Case("division ‹division›, topic ‹topic›: Exact Online refused the address", "webhooks subscribe --callback-url=https://x.example/",
+         lambda b: b.cli.world.box.fault("400", path=SUBSCRIPTIONS, after=1), 1),
     Case("‹what›: ‹path› cannot be written", "status --destination=duckdb:{folder}/x.duckdb --openmetrics={folder}",
          lambda b: None),
     Case("no authorization code given", "login --code=https://x.example/"),
@@ -415,7 +429,9 @@ CASES = [
     Case("‹name› has no ‹wanted› feed", "sync --entities=journals --route=journals=sync"),
     Case("start_date must be a date", "sync --start-date=soon"),
     Case("start_by is", "sync --start-by=date"),
-    Case("which DuckDB cannot tell apart", "sync --destination=duckdb:{folder}/exact_online.duckdb"),
+    Case("--destination duckdb: the file and the dataset", "sync --destination=duckdb:{folder}/exact_online.duckdb"),
+    Case("the DuckDB file and the dataset are both called", "sync --destination=duckdb --entities=accounts",
+         lambda b: b.patch.setenv("DESTINATION__DUCKDB__CREDENTIALS", f"duckdb:///{b.cli.world.folder}/exact_online.duckdb")),
     Case("tables that the report needs are not loaded", "report --destination=duckdb:{folder}/x.duckdb",
          lambda b: b.cli("sync", f"--destination=duckdb:{b.cli.world.folder}/x.duckdb", "--entities=journals")),
     Case("--fault: ‹error›", "sandbox --port=0 --fault=nope:0.1"),
@@ -554,11 +570,13 @@ CASES = [
     Case("calls of today (contract_cap) are used up", f"{SYNC} --contract-cap=1", code=3),
     Case("division ‹division›: today's", SYNC, lambda b: [b.cli.world.box.consume(d, 5000) for d in b.cli.world.box.divisions], 3),
     Case("stopped while waiting", f"{SYNC} --max-minutes=1", lambda b: b.fault("503", times=99), 3),
-    Case("another sync of the pipeline", SYNC, lambda b: b.stack.enter_context(named_lock("exact_online", 0.0)), 3),
+    Case("another sync of the pipeline", SYNC, lambda b: b.stack.enter_context(named_lock("exact_online", 0.0, Path(pipelines_folder("exact_online")))), 3),
     # -- destinations -------------------------------------------------------------------------
-    Case("destination ‹name›: ‹…›", "status --destination=duckdb:{folder}/x.duckdb",
+    Case("destination ‹name›: ‹holder› has the DuckDB file open", "status --destination=duckdb:{folder}/x.duckdb", open_elsewhere, 3),
+    Case("destination duckdb: ‹path› cannot be written", "check --entities=accounts --destination=duckdb:/proc/x.duckdb", code=1),
+    Case("destination ‹name›: ‹said›‹…›", "status --destination=duckdb:{folder}/x.duckdb",
          lambda b: b.file("x.duckdb", "no database"), 1),
-    Case("another process has the DuckDB file open", SYNC, open_elsewhere, 3),
+    Case("another process has the DuckDB file open, which takes one", SYNC, open_elsewhere, 3),
     Case("‹…›: ‹…›", SYNC, take_name, 1),
     Case("did not arrive", SYNC, die_giving_up, 1),
 ]  # fmt: skip

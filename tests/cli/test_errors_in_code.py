@@ -227,7 +227,7 @@ CODE_CASES = [
     CodeCase("Exact Online rejects a fresh access token", call_with_rejected_tokens),
     CodeCase("‹where›: stopped", stop_a_call),
     CodeCase("stopped, because the run ended", call_with_a_closed_client),
-    CodeCase("refused the list of divisions; the app", refuse_list_of_named_divisions),
+    CodeCase("refused the list of divisions; give", refuse_list_of_named_divisions),
     CodeCase("‹where›: there already", subscribe_twice),
     CodeCase("was loaded in ‹numbers› groups of divisions", load_in_other_groups),
     CodeCase("but rows are told apart by", load_by_another_key),

@@ -64,7 +64,9 @@ def test_a_country_that_was_asked_for_is_not_passed_over(
     for more in ({}, {"base_url": REGIONS["be"]}):
         with pytest.raises(ConfigurationError, match=r"region nl is .*nl, but base_url says .*be"):
             load_settings(region="nl", **more)
-    assert load_settings(region="us").base_url == REGIONS["be"]  # as dlt fills in the configured one
+    assert (
+        load_settings(region="us").base_url == REGIONS["be"]
+    )  # as dlt fills in the configured one
     assert load_settings(region="be").base_url == REGIONS["be"]
     assert load_settings().base_url == REGIONS["be"]  # the configured country is only a default
     assert load_settings(base_url=REGIONS["de"]).base_url == REGIONS["de"]

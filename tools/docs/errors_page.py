@@ -1,4 +1,4 @@
-"""Writes ``docs/errors.md``: every kind of error, and every message, as the source spells them.
+"""Writes ``docs/errors.md``: every kind of error and every message, as the source has them.
 
     python -m tools.docs.errors_page
 
@@ -24,28 +24,31 @@ LONGEST_NAME = 2  # parts of an expression that still tell a person something
 HEAD = """\
 # Errors
 
-Every error that the project raises by itself, made from its source by `python -m tools.docs.errors_page`.
-A command that ends with one says it in one line on stderr, `error: ` in front, without a traceback; with
-`--log-format json` the line also has the `code` and the `exit_code` below. In Python they are exceptions
-of `exact_source.errors`, all of them `ExactError`; dlt wraps them in `PipelineStepFailed`, and they are in
-its `__cause__`. A script whose work is called by `exact_source.run_script` says them as a command does.
+All errors that the project raises itself, generated from its source by `python -m tools.docs.errors_page`.
+A command that ends with one prints it as one line on stderr, with `error: ` in front and without a
+traceback; with `--log-format json` the line also has the `code` and the `exit_code` below. In Python they
+are exceptions of `exact_source.errors`, all of them `ExactError`; dlt wraps them in `PipelineStepFailed`,
+as its `__cause__`. A script that calls `exact_source.run_script` prints them as a command does.
 
-One bad stream does not end a sync. Each that failed or was refused gets such a line at the end, with its
-`code`, `entity`, `division`, and `permanent` where another run would meet it again; the last line has the
-`exit_code` and the `code` of the worst. The same `code` is in the column of that name in `_exact_syncs`, and
-in the `streams` of `sync --json` and `status --json`. What only waits, because the day's calls are used up,
-is no error: its line begins with `waiting: `, and its `code` is `limit`. A stream that goes on in the next
-round has no `code`. `exact-source webhooks` says so each subscription that failed, with its `code`,
-`division` and `topic`, and ends with 3. `exact-source check` prints all that it found on stdout, and on
-stderr the first that is to be put right.
+One bad stream does not end a sync. At the end, streams that failed or were refused with the same message
+share one line, and the companies with problems are listed by code and name; `--problems` lists every stream
+with its `code` and message. With `--log-format json` each stream has a line of its own, with `code`,
+`entity`, `division`, and `permanent` if running again would not help; the last line has the `exit_code` and
+the `code` of the worst stream. The same `code` is in the column of that name in `_exact_syncs`, and in the
+`streams` of `sync --json` and `status --json`. A stream that only waits, because the day's calls are used
+up, is not an error: its line begins with `waiting: `, and its `code` is `limit`. A stream that continues in
+the next round has no `code`. `exact-source webhooks` prints a line for each subscription that failed, with
+`code`, `division` and `topic`, and ends with 3. `exact-source check` prints all findings on stdout, and the
+first one to correct on stderr.
 
-No message holds a token, a secret, the content of a row or the query of a URL. What stands in ‹› differs
-from case to case. A message that fits none of these is not ours: it is the innermost error of dlt, a
-driver or Python, with its class in front (`code`: `unexpected`, exit code 1); `usage` (exit code 2) is an
-option that does not exist or is no number.
+No message holds a token, a secret, the content of a row or the query of a URL. The text in ‹› differs from
+case to case. A message that is not on this page comes from dlt, a driver or Python: it begins with the class
+of the innermost error (`code`: `unexpected`, exit code 1). `usage` (exit code 2) is an option that does not
+exist or has a value of the wrong type.
 """
 STREAMS = """\
-A stream can also end with what is no error of a class; the exit code is then that of the whole sync:
+A stream can also end with one of these codes, which belong to no class; the exit code is then that of the
+whole sync:
 """
 
 
