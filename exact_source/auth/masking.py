@@ -33,6 +33,7 @@ LOGGERS = (
     "exact_source.cli",
     "exact_source.client.client",
     "exact_source.loading.resources",
+    "exact_source.loading.working_folder",
     "exact_source.auth.storage.file",
     "exact_source.auth.oauth",
     "exact_source.auth.refresh",

@@ -27,7 +27,7 @@ import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.schema.utils import get_columns_names_with_prop
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.exceptions import DatabaseTerminalException
 
 from ..engine import rows
 from ..errors import LoadError
@@ -202,9 +202,9 @@ def _count_rows(pipeline: dlt.Pipeline, names: Sequence[str], source: Any) -> di
             some = names[start : start + TABLES_AT_ONCE]
             try:
                 ask(some)
-            except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
+            except (DatabaseTerminalException, DestinationUndefinedEntity):
                 for name in some:
-                    with suppress(DatabaseUndefinedRelation, DestinationUndefinedEntity):
+                    with suppress(DatabaseTerminalException, DestinationUndefinedEntity):
                         ask([name])
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from exact_source.errors import ConfigurationError
@@ -49,7 +51,8 @@ def test_a_name_of_no_company_is_refused(divisions: str, exclude: str, word: str
 
 
 def test_nothing_is_not_every_company() -> None:
-    for nothing in ("", " , ", []):
+    nothings: list[Any] = ["", " , ", []]
+    for nothing in nothings:
         with pytest.raises(ConfigurationError):
             parse_companies(nothing)
     assert parse_companies("all") == Companies()
