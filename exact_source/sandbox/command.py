@@ -1,4 +1,4 @@
-"""The sandbox as a command that serves until it is stopped."""
+"""``exact-source sandbox``: serves a sandbox until it is stopped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from .box import Sandbox
 from .rules.faults import parse_fault
-from .server import LOOPBACK, bind, new_server
+from .server import LOOPBACK, bind, run_server
 
 
 def run(
@@ -18,10 +18,10 @@ def run(
     """Serve a sandbox on loopback in the foreground, until Ctrl-C.
 
     Args:
-        port: Where to listen; 0 for a free port.
-        as_json: Say where it is in one line of JSON, and nothing else.
-        faults: Such as ``429:0.01``: a kind and the chance of each call.
-        settings: Of ``Sandbox``.
+        port: Port; 0 takes a free one.
+        as_json: Print the addresses as one line of JSON, and nothing else.
+        faults: Such as ``429:0.01``: a kind and the probability per call.
+        settings: Arguments of ``Sandbox``.
 
     Raises:
         ValueError: If a fault cannot be read.
@@ -32,11 +32,14 @@ def run(
         box.state.faults.add(parse_fault(text))
     bound = bind(port)
     base_url = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
-    facts = json.dumps(addresses(box, base_url)) + "\n"
-    sys.stdout.write(facts if as_json else describe(box, base_url))
-    sys.stdout.flush()
+
+    def tell() -> None:
+        facts = json.dumps(addresses(box, base_url)) + "\n"
+        sys.stdout.write(facts if as_json else describe(box, base_url))
+        sys.stdout.flush()
+
     try:
-        new_server(box.app).run(sockets=[bound])
+        run_server(box.app, bound, tell)
     except KeyboardInterrupt:
         sys.stdout.write("" if as_json else "stopped\n")
     finally:
@@ -44,7 +47,7 @@ def run(
 
 
 def addresses(box: Sandbox, base_url: str) -> dict[str, Any]:
-    """What a program needs in order to use a running sandbox; none of it is a secret of somebody."""
+    """What a program needs to use a running sandbox; its secrets protect nothing."""
     return {
         "base_url": base_url,
         "authorize_url": f"{base_url}/api/oauth2/auth",
@@ -59,7 +62,7 @@ def addresses(box: Sandbox, base_url: str) -> dict[str, Any]:
 
 
 def describe(box: Sandbox, base_url: str) -> str:
-    """What a person needs in order to use a running sandbox."""
+    """What a person needs to use a running sandbox."""
     divisions = ", ".join(map(str, box.divisions))
     return (
         f"Exact Online sandbox on {base_url}  (stop with Ctrl-C)\n"
@@ -71,7 +74,7 @@ def describe(box: Sandbox, base_url: str) -> str:
         f"  client secret  {box.client_secret}\n"
         f"  redirect URI   {box.redirect_uri}\n"
         f"  webhook secret {box.webhooks.secret}\n"
-        f"  control page   {base_url}/_sandbox/\n"
+        f"  web page       {base_url}/\n"
         f"  control        POST {base_url}/_sandbox/insert update delete touch clock consume deny allow"
         " fault reset ...\n"
     )

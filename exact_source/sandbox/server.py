@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -18,10 +19,11 @@ from .http.responses import ABORT
 
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 10.0
+BACKLOG = 128  # connections that wait while the server starts
 
 
 class AbortableProtocol(H11Protocol):
-    """HTTP/1.1 in which the app can close the connection without an answer."""
+    """HTTP/1.1 in which the app can close the connection without a reply."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -37,9 +39,9 @@ class AbortableProtocol(H11Protocol):
         self.transport.abort()
 
 
-def new_server(app: ASGIApp) -> uvicorn.Server:
-    """A quiet server; ``Date`` is left to the app, which has a clock of its own."""
-    config = uvicorn.Config(
+def _config(app: ASGIApp) -> uvicorn.Config:
+    """Nothing is logged; the app sets ``Date``, because it has a clock of its own."""
+    return uvicorn.Config(
         app,
         http=AbortableProtocol,
         loop="asyncio",
@@ -51,19 +53,56 @@ def new_server(app: ASGIApp) -> uvicorn.Server:
         server_header=False,
         timeout_graceful_shutdown=1,
     )
-    return uvicorn.Server(config)
 
 
 def bind(port: int) -> socket.socket:
-    """A socket on loopback; port 0 for one that is free."""
+    """A socket that listens on loopback; port 0 takes a free port.
+
+    Clients may connect as soon as it is there; they wait until the server runs.
+
+    Raises:
+        OSError: If the port is taken.
+    """
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # gets NODELAY
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((LOOPBACK, port))
+        bound.listen(BACKLOG)
     except OSError:
         bound.close()
         raise
     return bound
+
+
+class _ForegroundServer(uvicorn.Server):
+    """A server that calls ``on_start`` once it runs."""
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        self._on_start()
+
+
+def run_server(app: ASGIApp, bound: socket.socket, on_start: Callable[[], None]) -> None:
+    """Serve the app in the foreground until Ctrl-C; only the main thread may call this.
+
+    A Ctrl-C that comes while the server starts takes effect right after, because an event loop that is
+    interrupted at that moment leaves a coroutine behind.
+
+    Args:
+        app: The app.
+        bound: The socket to serve on.
+        on_start: Called once the server runs.
+
+    Raises:
+        KeyboardInterrupt: On Ctrl-C, after the server has stopped.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    asyncio.run(_ForegroundServer(_config(app), on_start).serve(sockets=[bound]))
 
 
 @contextmanager
@@ -74,7 +113,7 @@ def serve(app: ASGIApp, port: int = 0) -> Iterator[str]:
         OSError: If the port is taken.
     """
     bound = bind(port)
-    server = new_server(app)
+    server = uvicorn.Server(_config(app))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=_run, args=(loop, server, bound), daemon=True)
     thread.start()
@@ -98,7 +137,7 @@ def _run(loop: asyncio.AbstractEventLoop, server: uvicorn.Server, bound: socket.
 
 
 def _stop(loop: asyncio.AbstractEventLoop, server: uvicorn.Server) -> None:
-    """At once; an orderly end would look for itself every tenth of a second, in thousands of tests."""
+    """Stop at once; an orderly end polls every tenth of a second, which thousands of tests would feel."""
     for listening in server.servers:
         listening.close()
     for connection in list(server.server_state.connections):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -189,15 +190,29 @@ def test_json_says_where_the_command_serves_and_as_whom() -> None:
     assert rest == ""
 
 
+def test_command_listens_once_it_prints_and_stops_without_a_word() -> None:
+    """A client that connects at once is served; Ctrl-C at that moment leaves no warning."""
+    command = [sys.executable, "-m", "exact_source", "sandbox", "--port=0", "--json"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        place = urlsplit(json.loads(process.stdout.readline())["base_url"])
+        socket.create_connection((place.hostname, place.port)).close()
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=10) == ("", "")
+        assert process.returncode == 0
+
+
 def test_command_serves_until_it_is_interrupted() -> None:
     options = ["--port=0", "--fault=slow=0.01:0.5", "--companies=3", "--invoices=5", "--lenient"]
+    options += ["--sync-order=key", "--no-errors-everywhere"]
     command = [sys.executable, "-m", "exact_source", "sandbox", *options, "--language=nl"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(10)]
         base_url = lines[0].split()[4]
         stats = httpx.get(f"{base_url}/_sandbox/stats").json()
-        without_select, unknown = ask(base_url, ""), ask(base_url, "?$select=Nope")
+        without_select, unknown = ask(base_url, ""), ask(base_url, "?$filter=")
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
         assert process.wait(10) == 0
