@@ -1,6 +1,6 @@
-"""``/_sandbox/``: change the data, the clock, the limits and the weather of the sandbox over HTTP.
+"""``/_sandbox/``: change data, clock, limits and faults of the sandbox over HTTP.
 
-Each ``POST`` takes a JSON object whose members are the arguments of the method of the same name.
+The body of each ``POST`` is a JSON object whose members are the arguments of the method of the same name.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ class Control:
         }
 
     def routes(self) -> list[Route]:
-        """Where the control endpoints are."""
+        """The routes of the control endpoints."""
         return [
+            Route("/", self._page),
             Route("/_sandbox/", self._page),
             Route("/_sandbox/stats", self._stats),
             Route("/_sandbox/requests", self._requests),
@@ -98,7 +99,7 @@ class Control:
         return JSONResponse({"result": _plain(result) if isinstance(result, dict) else result})
 
     def stats(self) -> dict[str, Any]:
-        """How much each division was called, and what is in force."""
+        """The calls of each division, and the faults in force."""
         box, state = self._box, self._box.state
         return {
             "now": datetime.fromtimestamp(box.clock.now(), UTC).isoformat(),
@@ -108,6 +109,7 @@ class Control:
             "faults": [asdict(fault) for fault in state.faults.rules],
             "divisions": {
                 str(division): {
+                    "name": state.store.table(division, "divisions").rows[division,]["Description"],
                     "calls": sum(1 for call in box.requests if call.division == division),
                     "minute": state.limits.used(division)[0],
                     "day": state.limits.used(division)[1],
@@ -149,10 +151,10 @@ class Control:
         return {"now": datetime.fromtimestamp(clock.now(), UTC).isoformat(), "frozen": clock.frozen}
 
     def _typed(self, path: str, row: Row) -> Row:
-        """Dates come as ISO texts; everything else is JSON already.
+        """A row in which ISO texts of dates have become dates.
 
         Raises:
-            ValueError: If a date or the row version is none: the next page could not be made.
+            ValueError: If a date or the row version is not valid: rows could not be sorted by it.
         """
         columns = self._box.state.catalogue.entity_of(path).columns
         dates = {"Created", "Modified"} | {
@@ -168,7 +170,7 @@ class Control:
 
 
 def _moment(text: Any) -> datetime:
-    """Wall-clock digits: a zone, if there is one, is dropped."""
+    """Read wall-clock digits; a zone, if there is one, is dropped."""
     try:
         return datetime.fromisoformat(text).replace(tzinfo=None)
     except (ValueError, TypeError):
