@@ -162,6 +162,23 @@ def test_client_may_name_itself_in_the_header(box: Sandbox, caller: Caller) -> N
     )
 
 
+@pytest.mark.parametrize("media_type", ["application/json", "text/plain", None])
+def test_a_form_under_another_media_type_is_not_read(
+    box: Sandbox, caller: Caller, media_type: str | None
+) -> None:
+    form = {
+        "grant_type": "authorization_code",
+        "code": box.login()["code"],
+        "client_id": box.client_id,
+        "client_secret": box.client_secret,
+        "redirect_uri": box.redirect_uri,
+    }
+    headers = {} if media_type is None else {"Content-Type": media_type}
+    sent = caller.send("POST", "/api/oauth2/token", headers, content=urlencode(form))
+    assert (sent.status_code, sent.json()["error"]) == (400, "invalid_request")
+    assert exchange(caller, form["code"])[0] == 200
+
+
 def test_logins_have_chains_of_their_own(box: Sandbox, caller: Caller) -> None:
     first, second = box.issue_tokens("sanne"), box.issue_tokens("joost")
     box.clock.advance(570)

@@ -39,11 +39,14 @@ class Caller:
         url: str,
         headers: Mapping[str, str] | None = None,
         data: Mapping[str, str] | None = None,
+        content: str | None = None,
     ) -> httpx.Response:
         async def go() -> httpx.Response:
             transport = httpx.ASGITransport(app=self.box.app)
             async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client:
-                return await client.request(method, url, headers=headers, data=data)
+                return await client.request(
+                    method, url, headers=headers, data=data, content=content
+                )
 
         return asyncio.run(go())
 

@@ -18,6 +18,8 @@ from .requests import TokenRequest
 from .responses import DroppedResponse, refusal, reply
 
 HTML_TYPE = "text/html; charset=utf-8"
+FORM_TYPE = "application/x-www-form-urlencoded"  # API 1.1
+ENDPOINT = "oauth2/token"
 # API 1.4: what the gateway in front of the token endpoint says on bad nights.
 GATEWAY = (
     b'{"fault":{"faultstring":"Failed to execute the ExtractVariables: ExtractAccessToken",'
@@ -32,7 +34,7 @@ class TokenCalls:
         self.state = state
 
     async def authorize(self, request: Request) -> Response:
-        """Send the browser back to the app with a code; the sandbox logs in by itself."""
+        """Send the browser back to the app with a code; the sandbox logs in without asking."""
         at = self.state.clock.now()
         try:
             location = self.state.oauth.authorize(request.query_params)
@@ -43,11 +45,12 @@ class TokenCalls:
     async def token(self, request: Request) -> Response:
         """Answer a token request, and log it."""
         state, at = self.state, self.state.clock.now()
-        sent = dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
+        sent = _form(request.headers.get("content-type", ""), await request.body())
         form = _basic_credentials(request.headers.get("authorization", "")) | sent
         fault = state.faults.for_token()
         with state.store.lock:
             status, error, response = self._answer(form, fault, at)
+            state.errors.note(None, ENDPOINT, status)
         grant_type = form.get("grant_type", "")
         state.token_requests.append(TokenRequest(grant_type, status, error, at, form))
         return response
@@ -68,8 +71,18 @@ class TokenCalls:
         return status, body.get("error", ""), reply(at, dump(body), JSON_TYPE, headers, status)
 
 
+def _form(media_type: str, body: bytes) -> dict[str, str]:
+    """The form that was sent; a body of another media type is not read, as if nothing was sent."""
+    if media_type.partition(";")[0].strip().lower() != FORM_TYPE:
+        return {}
+    return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+
+
 def _basic_credentials(authorization: str) -> dict[str, str]:
-    """Client id and secret of clients that send them in the header, as RFC 6749 allows (2.3.1)."""
+    """Client id and secret from the header, where RFC 6749 allows them (2.3.1).
+
+    Clients that authenticate in this way only work with Exact, those of requests-oauthlib among them.
+    """
     scheme, _, encoded = authorization.partition(" ")
     try:
         pair = b64decode(encoded, validate=True).decode()
@@ -82,7 +95,7 @@ def _basic_credentials(authorization: str) -> dict[str, str]:
 
 
 def _broken(fault: Fault, at: float, foreign_host: str) -> Response:
-    """An answer of the gateway before anything was rotated."""
+    """The reply of a gateway that failed before anything was rotated."""
     match fault.kind:
         case "token-drop":
             return DroppedResponse()

@@ -17,8 +17,8 @@ class CallLimits:
     """Counts calls per clock minute and per UTC day, for each division.
 
     Attributes:
-        minute_limit: Calls a minute; may be changed at any time.
-        daily_limit: Calls a day; may be changed at any time.
+        minute_limit: Calls per minute; may be changed at any time.
+        daily_limit: Calls per day; may be changed at any time.
         silent: Whether a 429 carries no headers at all, as was seen in 2019.
     """
 
@@ -87,32 +87,41 @@ class CallLimits:
 class ErrorLimit:
     """Blocks the app's key for an hour after more than ten errors of one endpoint (API 0.1.4, 2.3).
 
-    Errors are counted for each division and endpoint; the block is of the key, so it holds for all
-    divisions and all endpoints, and a call during it makes it longer.
+    Errors are counted per division and endpoint. The block concerns the key, so it holds for all
+    divisions and endpoints, and a call during the block makes it longer.
 
     Attributes:
-        allowed: Errors an hour that have no consequence.
-        status: What a blocked call is answered with; unknown in reality (API 10.2), so it can be set.
-        blocked_until: When the key is free again, in seconds since the epoch.
+        allowed: Errors per hour without consequence.
+        status: Status of a blocked call; unknown in reality (API 10.2).
+        everywhere: Whether token requests and calls without a division count too (picqer#475, API 12.18).
+        blocked_until: When the block ends, in seconds since the epoch.
     """
 
-    def __init__(self, now: Callable[[], float], allowed: int = 10, status: int = 429) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        allowed: int = 10,
+        status: int = 429,
+        *,
+        everywhere: bool = True,
+    ) -> None:
         self.allowed = allowed
         self.status = status
+        self.everywhere = everywhere
         self._now = now
         self.blocked_until = 0.0
-        self._errors: defaultdict[tuple[int, str], deque[float]] = defaultdict(deque)
+        self._errors: defaultdict[tuple[int | None, str], deque[float]] = defaultdict(deque)
 
     def check(self) -> None:
-        """Refuse the call if the key is blocked; the block then begins anew."""
+        """Refuse the call if the key is blocked; the hour then starts again."""
         now = self._now()
         if self.blocked_until > now:
             self.blocked_until = now + HOUR_S
             raise RefusedError(self.status)
 
-    def note(self, division: int, endpoint: str, status: int) -> None:
-        """Count an answer, if its status is one that counts."""
-        if status not in COUNTED_ERRORS:
+    def note(self, division: int | None, endpoint: str, status: int) -> None:
+        """Count a reply if its status counts; ``division`` is ``None`` for token requests, too."""
+        if status not in COUNTED_ERRORS or (division is None and not self.everywhere):
             return
         errors, now = self._errors[division, endpoint], self._now()
         errors.append(now)
@@ -121,7 +130,7 @@ class ErrorLimit:
         if len(errors) > self.allowed:
             self.blocked_until = now + HOUR_S
 
-    def count(self, division: int, endpoint: str) -> int:
+    def count(self, division: int | None, endpoint: str) -> int:
         """Errors of the past hour."""
         errors = self._errors.get((division, endpoint), ())
         return sum(1 for at in errors if at > self._now() - HOUR_S)

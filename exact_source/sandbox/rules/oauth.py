@@ -116,6 +116,8 @@ class OAuth:
         Raises:
             TokenRefusedError: With the status and body that Exact gives in each case.
         """
+        if "grant_type" not in form:
+            raise TokenRefusedError(400, "invalid_request", "The grant_type is missing.")
         if (
             form.get("client_id") != self.client_id
             or form.get("client_secret") != self.client_secret
