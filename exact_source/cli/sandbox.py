@@ -10,6 +10,8 @@ from ..errors import ConfigurationError
 from ._output.options import AsJson
 
 LANGUAGES = ("en", "nl")
+DEMANDS = ("never", "seen", "everywhere")
+ORDERS = ("Timestamp", "key")
 
 
 def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
@@ -37,9 +39,29 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
     daily_limit: Annotated[
         int, typer.Option(min=1, metavar="N", help="Calls a day for each company.")
     ] = 5000,
+    require_select: Annotated[
+        str,
+        typer.Option(metavar="never|seen|everywhere", help="Which calls must carry $select."),
+    ] = "seen",
+    require_filter: Annotated[
+        str,
+        typer.Option(metavar="never|seen|everywhere", help="Which calls must carry $filter."),
+    ] = "never",
     lenient: Annotated[
         bool, typer.Option("--lenient", help="Accept requests without $select and $filter.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Require $select and $filter everywhere.")
+    ] = False,
+    sync_order: Annotated[
+        str, typer.Option(metavar="Timestamp|key", help="Order of the rows of sync feeds.")
+    ] = "Timestamp",
+    errors_everywhere: Annotated[
+        bool,
+        typer.Option(
+            help="Count errors of the token endpoint and of calls without a company, too."
+        ),
+    ] = True,
     language: Annotated[
         str, typer.Option(metavar="en|nl", help="Language of the error messages.")
     ] = "en",
@@ -57,8 +79,12 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
         raise ConfigurationError(
             f"the sandbox needs {error.name}; install it with: pip install 'exact-source[sandbox]'"
         ) from None
-    if language not in LANGUAGES:
-        raise ConfigurationError(f"--language is {language!r}; use {' or '.join(LANGUAGES)}")
+    _check_choice("--language", language, LANGUAGES)
+    _check_choice("--require-select", require_select, DEMANDS)
+    _check_choice("--require-filter", require_filter, DEMANDS)
+    _check_choice("--sync-order", sync_order, ORDERS)
+    if lenient and strict:
+        raise ConfigurationError("--lenient and --strict exclude each other; leave one of them out")
     try:
         run(
             port,
@@ -68,7 +94,12 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
             invoices=invoices,
             seed=seed,
             latency=latency,
+            require_select=require_select,
+            require_filter=require_filter,
             lenient=lenient,
+            strict=strict,
+            sync_order=sync_order,
+            errors_everywhere=errors_everywhere,
             language=language,
             minute_limit=minute_limit,
             daily_limit=daily_limit,
@@ -77,3 +108,9 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
         raise ConfigurationError(f"--fault: {error}") from None
     except OSError as error:
         raise ConfigurationError(f"--port {port}: {error.strerror}; choose another") from None
+
+
+def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        words = f"{', '.join(choices[:-1])} or {choices[-1]}"
+        raise ConfigurationError(f"{option} is {value!r}; use {words}")

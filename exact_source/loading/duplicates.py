@@ -27,7 +27,7 @@ import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.schema.utils import get_columns_names_with_prop
-from dlt.destinations.exceptions import DatabaseTerminalException
+from dlt.destinations.exceptions import DatabaseTerminalException, DatabaseUndefinedRelation
 
 from ..engine import rows
 from ..errors import LoadError
@@ -36,6 +36,8 @@ from .tables import DELETE_INSERT
 from .warehouse import Warehouse, loaded_type
 
 COUNTS = "exact_row_counts.json"  # in the working folder
+# Errors of a table that does not exist or has another form.
+NOT_A_TABLE = (DatabaseTerminalException, DatabaseUndefinedRelation, DestinationUndefinedEntity)
 TABLES_AT_ONCE = 40  # in one statement
 
 Keys = Mapping[str, Sequence[str]]
@@ -202,9 +204,9 @@ def _count_rows(pipeline: dlt.Pipeline, names: Sequence[str], source: Any) -> di
             some = names[start : start + TABLES_AT_ONCE]
             try:
                 ask(some)
-            except (DatabaseTerminalException, DestinationUndefinedEntity):
+            except NOT_A_TABLE:
                 for name in some:
-                    with suppress(DatabaseTerminalException, DestinationUndefinedEntity):
+                    with suppress(*NOT_A_TABLE):
                         ask([name])
     return found
 

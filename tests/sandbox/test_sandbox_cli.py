@@ -16,6 +16,10 @@ WRONG = [
     (["--fault=slow=-1"], "seconds is a number from 0"),
     (["--fault=sunshine"], "no fault is called 'sunshine'"),
     (["--language=fr"], "--language is 'fr'; use en or nl"),
+    (["--require-select=no"], "--require-select"),
+    (["--require-filter=no"], "--require-filter"),
+    (["--sync-order=ID"], "--sync-order"),
+    (["--lenient", "--strict"], "exclude each other"),
 ]
 
 
