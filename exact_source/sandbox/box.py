@@ -1,4 +1,4 @@
-"""The sandbox as Python sees it: make one, serve it, change its data, ask what it was asked."""
+"""The Python side of the sandbox: create one, serve it, change its data, read the log of its calls."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from .http.requests import Request, TokenRequest
 from .http.token_calls import TokenCalls
 from .http.webhooks import SUBSCRIPTIONS, Webhooks, Written
 from .odata.query import project
+from .rules.demands import Demand
 from .rules.faults import Fault, Faults
 from .rules.limits import CallLimits, ErrorLimit
 from .rules.oauth import FIRST_USER, OAuth
@@ -45,20 +46,22 @@ class Sandbox:
 
     Args:
         companies: How many divisions there are.
-        invoices: Sales invoices of each; all other bookkeeping grows with them.
+        invoices: Sales invoices per division; all other bookkeeping grows with them.
         seed: The same seed makes the same data, at the same time of the clock.
         clock: Time, which tests can move.
-        minute_limit: Calls a minute and division.
-        daily_limit: Calls a day and division.
-        page_size: Rows a page of regular feeds.
-        large_page_size: Rows a page of bulk and sync feeds.
-        lenient: Whether ``$select`` and ``$filter`` are never demanded.
+        minute_limit: Calls per minute and division.
+        daily_limit: Calls per day and division.
+        page_size: Rows per page of regular feeds.
+        large_page_size: Rows per page of bulk and sync feeds.
+        require_select: Which calls must carry ``$select``: ``never``, ``seen`` or ``everywhere``.
+        require_filter: The same for ``$filter``.
+        lenient: Shorthand: demand neither.
+        strict: Shorthand: demand both everywhere.
         latency: Seconds that each data call takes.
-        sync_order: ``key``, or ``Timestamp``: how sync feeds are sorted.
-        first_version: Where row versions begin; above 2**53 they no longer fit a double.
-        strict: Whether every endpoint with a sync sibling demands a ``$filter``, as Exact says it does;
-            else only those of which it was seen.
-        language: ``en`` or ``nl``: the user's, in which refusals are worded.
+        sync_order: ``Timestamp`` or ``key``: how sync feeds are sorted.
+        first_version: The first row version; above 2**53 they no longer fit a double.
+        language: ``en`` or ``nl``: the user's language, in which refusals are worded.
+        errors_everywhere: Whether token requests and calls without a division count as errors, too.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting with a default, given by name
@@ -72,21 +75,26 @@ class Sandbox:
         daily_limit: int = 5000,
         page_size: int = 60,
         large_page_size: int = 1000,
+        require_select: Demand = "seen",
+        require_filter: Demand = "never",
         lenient: bool = False,
-        latency: float = 0.0,
-        sync_order: Order = "key",
-        first_version: int = FIRST_VERSION,
         strict: bool = False,
+        latency: float = 0.0,
+        sync_order: Order = "Timestamp",
+        first_version: int = FIRST_VERSION,
         language: Language = "en",
+        errors_everywhere: bool = True,
     ) -> None:
         self.clock = clock or SandboxClock()
+        if lenient or strict:
+            require_select = require_filter = "never" if lenient else "everywhere"
         self.settings = Settings(
-            page_size,
-            large_page_size,
-            lenient,
-            latency,
-            sync_order,
-            strict=strict,
+            page_size=page_size,
+            large_page_size=large_page_size,
+            latency=latency,
+            require_select=require_select,
+            require_filter=require_filter,
+            sync_order=sync_order,
             language=language,
         )
         self._seed, self._invoices, self._first_version = seed, invoices, first_version
@@ -94,7 +102,9 @@ class Sandbox:
         oauth = OAuth(self.clock, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI)
         now = self.clock.now
         self.state = self._new_state(
-            oauth, CallLimits(now, minute_limit, daily_limit), ErrorLimit(now)
+            oauth,
+            CallLimits(now, minute_limit, daily_limit),
+            ErrorLimit(now, everywhere=errors_everywhere),
         )
         self.app = Starlette(routes=self._routes())
 
@@ -147,34 +157,34 @@ class Sandbox:
 
     @contextmanager
     def serve(self, port: int = 0) -> Iterator[str]:
-        """Serve on a loopback socket in the background; gives the base URL, without a slash behind."""
+        """Serve on a loopback socket in the background; yields the base URL, without a slash behind it."""
         with serve(self.app, port) as base_url:
             yield base_url
 
     @property
     def client_id(self) -> str:
-        """Of the one app that is registered."""
+        """Client id of the one registered app."""
         return self.state.oauth.client_id
 
     @property
     def client_secret(self) -> str:
-        """Of the one app that is registered."""
+        """Client secret of the one registered app."""
         return self.state.oauth.client_secret
 
     @property
     def redirect_uri(self) -> str:
-        """Of the one app that is registered."""
+        """Redirect URI of the one registered app."""
         return self.state.oauth.redirect_uri
 
     @property
     def webhooks(self) -> Webhooks:
-        """What was posted to subscribers; ``drain()`` waits for the last answer."""
+        """The posts to webhook subscribers; ``drain()`` waits for the last reply."""
         return self.state.webhooks
 
     def login(self, user: str = FIRST_USER) -> dict[str, str]:
-        """Do what the browser does: ``{"code": ..., "redirect_url": ...}``; the code lives 3 minutes.
+        """Log in as a browser would: ``{"code": ..., "redirect_url": ...}``; the code lives 3 minutes.
 
-        ``user`` is any name; logins of one user share the time between refreshes, as Exact has it.
+        ``user`` is any name; logins of one user share the minimum time between refreshes.
         """
         asked = {
             "client_id": self.client_id,
@@ -191,9 +201,10 @@ class Sandbox:
         return self.state.oauth.issue(connection)
 
     def rows(self, path: str, division: int) -> list[Row]:
-        """All rows that an endpoint has in a division, with every column of the endpoint.
+        """All rows of an endpoint in a division, with every column of the endpoint.
 
         Values are ``str``, ``int``, ``float``, ``bool``, naive ``datetime`` (Dutch wall clock) or ``None``.
+        They are the stored values: blanks that replies add to short texts are not there.
         """
         endpoint, defaults = self._endpoint(path), self.state.defaults(division)
         with self.state.store.lock:
@@ -221,7 +232,7 @@ class Sandbox:
         return dict(self.state.store.update(division, self._stored(path), _key(key), changes))
 
     def delete(self, path: str, division: int, key: Any | Key) -> None:
-        """Delete a row and its lines; feeds with tombstones get one for each row that is gone."""
+        """Delete a row and its lines; feeds with tombstones get one for each deleted row."""
         self.state.store.delete(division, self._stored(path), _key(key))
 
     def touch(
@@ -243,25 +254,25 @@ class Sandbox:
                 store.update(division, entity, key, {"Modified": moment})
 
     def move_division(self, division: int) -> None:
-        """Move a company to another database: new, lower row versions and ``DivisionMoveDate``."""
+        """Move a company to another database: new, lower row versions and a ``DivisionMoveDate``."""
         self.state.store.move(division)
         moved = wall_clock(self.clock.now())
         self.update("system/Divisions", division, division, {"DivisionMoveDate": moved})
 
     def block_division(self, division: int, status: int = 1) -> None:
-        """Set ``BlockingStatus``; other than 0, calls in the division get 403 (API section 5)."""
+        """Set ``BlockingStatus``; unless it is 0, calls in the division get 403 (API section 5)."""
         self.update("system/Divisions", division, division, {"BlockingStatus": status})
 
     def drop_property(self, path: str, column: str) -> None:
-        """Withdraw a column from one endpoint: calls that name it get 400, ``$metadata`` lacks it."""
+        """Withdraw a column from one endpoint: calls that name it get 400, ``$metadata`` omits it."""
         self.state.catalogue.drop_column(path, column)
 
     def drop_endpoint(self, path: str) -> None:
-        """Retire one endpoint: calls to it get 404, ``$metadata`` lacks it; its rows stay."""
+        """Retire one endpoint: calls to it get 404, ``$metadata`` omits it; its rows stay."""
         self.state.catalogue.drop_endpoint(path)
 
     def consume(self, division: int, calls: int = 1) -> None:
-        """Let another client of the same app use up calls."""
+        """Use up calls, as another client of the same app would."""
         self.state.limits.consume(division, calls)
 
     def deny(self, division: int, path: str = EVERYTHING, how: str = "403") -> None:
@@ -285,7 +296,7 @@ class Sandbox:
         probability: float | None = None,
         seconds: float = 1.0,
     ) -> Fault:
-        """Order a fault; see ``faults`` for the kinds.
+        """Request a fault; see ``faults`` for the kinds.
 
         Args:
             kind: A status such as 503, or a word such as ``truncate``.
@@ -303,12 +314,12 @@ class Sandbox:
 
     @property
     def requests(self) -> list[Request]:
-        """The data calls so far; clear the list to start counting anew."""
+        """The data calls so far; clear the list to restart the count."""
         return self.state.requests
 
     @property
     def token_requests(self) -> list[TokenRequest]:
-        """The calls of the token endpoint so far."""
+        """The calls to the token endpoint so far."""
         return self.state.token_requests
 
     def max_in_flight(self, division: int) -> int:
@@ -316,10 +327,15 @@ class Sandbox:
         return self.state.in_flight.most(division)
 
     def reset(self) -> None:
-        """Start anew with the data of the seed; logins stay, limits, faults and logs are forgotten."""
+        """Restore the data of the seed; logins stay, limits, faults and logs are forgotten."""
         old = self.state
         limits = CallLimits(self.clock.now, old.limits.minute_limit, old.limits.daily_limit)
-        errors = ErrorLimit(self.clock.now, old.errors.allowed, old.errors.status)
+        errors = ErrorLimit(
+            self.clock.now,
+            old.errors.allowed,
+            old.errors.status,
+            everywhere=old.errors.everywhere,
+        )
         with old.store.lock:
             vars(old).update(vars(self._new_state(old.oauth, limits, errors)))
 
@@ -329,7 +345,7 @@ class Sandbox:
     def _stored(self, path: str) -> str:
         entity = self._endpoint(path).entity
         if entity in REPORTS:
-            raise ValueError(f"{path} is worked out from other rows; change those")
+            raise ValueError(f"{path} is derived from other rows; change those")
         return entity
 
 

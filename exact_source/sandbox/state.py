@@ -1,4 +1,4 @@
-"""Everything that one sandbox knows; the HTTP side and the Python side work on the same objects."""
+"""The state of one sandbox; the HTTP side and the Python side work on the same objects."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .data.catalogue import Catalogue, Endpoint
 from .data.store import Order, Store
 from .http.requests import InFlight, Request, TokenRequest
 from .http.webhooks import Webhooks
+from .rules.demands import Demand
 from .rules.faults import Faults
 from .rules.limits import CallLimits, ErrorLimit
 from .rules.oauth import OAuth
@@ -23,34 +24,38 @@ FOREIGN_HOST = "http://exact-online.invalid"
 
 @dataclass
 class Settings:
-    """How this Exact Online differs from the one on the internet.
+    """What can be chosen where Exact differs by app, or where nobody knows.
 
     Attributes:
-        page_size: Rows a page of the regular feed.
-        large_page_size: Rows a page of bulk and sync feeds.
-        lenient: Whether mandatory ``$select`` and ``$filter`` are left out.
+        page_size: Rows per page of regular feeds and of collections.
+        large_page_size: Rows per page of bulk and sync feeds.
         latency: Seconds that every data call takes, of real time.
-        sync_order: Order of rows in sync feeds, which Exact does not document (API 3.2).
+        require_select: Which calls must carry ``$select``: ``never``, ``seen`` (those of which a refusal
+            was seen), or ``everywhere``.
+        require_filter: The same for ``$filter``; ``never`` is what a production app met in 2026 (API 12.2).
+        sync_order: Order and skiptoken of sync feeds: their OData key ``Timestamp`` (API 12.6), or ``key``.
         paged_reads: Whether lists of ``read/`` are paged; sources disagree (API 10.16).
-        strict: Whether every endpoint with a sync sibling demands a ``$filter``; known of a few only.
-        language: ``en`` or ``nl``: the user's, in which refusals are worded (API 6.1).
+        rights_of_feeds: Whether ``UserHasRights`` knows paths such as ``sync/CRM/Accounts``; only the form
+            ``CRM/Accounts`` is documented.
+        language: ``en`` or ``nl``: the user's language, in which refusals are worded (API 6.1).
         response_limit: Bytes of the largest body (API 2.4: 9.5 MB outside NL and BE).
         foreign_host: Origin to which faults lead that leave this site.
     """
 
     page_size: int = 60
     large_page_size: int = 1000
-    lenient: bool = False
     latency: float = 0.0
-    sync_order: Order = "key"
+    require_select: Demand = "seen"
+    require_filter: Demand = "never"
+    sync_order: Order = "Timestamp"
     paged_reads: bool = False
-    strict: bool = False
+    rights_of_feeds: bool = True
     language: Language = "en"
     response_limit: int = LARGEST_RESPONSE
     foreign_host: str = FOREIGN_HOST
 
     def page(self, endpoint: Endpoint) -> int:
-        """Rows a page of an endpoint."""
+        """Rows per page of an endpoint."""
         return self.large_page_size if endpoint.kind in {"bulk", "sync"} else self.page_size
 
 
@@ -76,7 +81,7 @@ class State:
     token_requests: list[TokenRequest] = field(default_factory=list)
 
     def defaults(self, division: int | None) -> dict[str, object]:
-        """Values of columns that stored rows leave out because they are always the same."""
+        """Values of columns that stored rows omit because they are always the same."""
         return {
             "Division": division,
             "Creator": self.user,

@@ -174,7 +174,7 @@ def test_mistakes_are_told(box: Sandbox, caller: Caller) -> None:
         box.insert(ACCOUNTS, caller.division, {"ID": key})
     with pytest.raises(ValueError, match="no endpoint"):
         box.rows("crm/accounts", caller.division)
-    with pytest.raises(ValueError, match="worked out"):
+    with pytest.raises(ValueError, match="derived"):
         box.insert("read/financial/ReceivablesList", caller.division, {})
     with pytest.raises(ValueError, match="no fault"):
         box.fault("sunshine")

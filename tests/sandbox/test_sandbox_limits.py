@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from xml.etree import ElementTree
 
 import httpx
 import pytest
@@ -9,6 +10,7 @@ from exact_source.sandbox import Sandbox
 from tests.support.sandbox_kit import BASE_URL, NOON, Caller, error_text, new_box
 
 PATH, QUERY = "hrm/Costcenters", {"$select": "ID"}
+WRONG = {"$select": "Nope"}
 MINUTELY = {
     "x-ratelimit-minutely-limit",
     "x-ratelimit-minutely-remaining",
@@ -76,9 +78,35 @@ def test_rights_question_is_not_billed() -> None:
     box, caller = limited()
     question = {"endpoint": "'Logistics/Items'", "action": "'GET'"}
     for _ in range(5):
-        assert caller.get("users/UserHasRights", question).json() == {"d": {"UserHasRights": True}}
+        assert caller.get("Users/UserHasRights", question).json() == {"d": {"UserHasRights": True}}
     assert box.state.limits.used(caller.division) == (0, 0)
-    box.deny(caller.division, "logistics/Items")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "action", "known"),
+    [
+        ("Logistics/Items", "GET", True),
+        ("logistics/Items", "PUT", True),
+        ("Sync/Deleted", "GET", True),
+        ("logistics/items", "GET", False),
+        ("non/Sense", "GET", False),
+        ("Items", "GET", False),
+        ("Logistics/Items", "FLY", False),
+        ("sync/Logistics/Items", "GET", False),  # the form in which nobody documents it
+    ],
+)
+def test_rights_are_known_of_endpoints_and_actions_that_exist(
+    endpoint: str, action: str, known: bool
+) -> None:
+    box = new_box()
+    box.settings.rights_of_feeds = False
+    caller = Caller(box)
+    question = {"endpoint": f"'{endpoint}'", "action": f"'{action}'"}
+    assert caller.get("users/UserHasRights", question).json() == {"d": {"UserHasRights": known}}
+    atom = caller.get("users/UserHasRights", question, headers={"Accept": "*/*"})
+    assert ElementTree.fromstring(atom.content).text == str(known).lower()
+    box.deny(caller.division, "sync/Logistics/Items")
+    box.deny(caller.division, "sync/Deleted")
     assert caller.get("users/UserHasRights", question).json() == {"d": {"UserHasRights": False}}
 
 
@@ -102,7 +130,7 @@ def test_eleventh_error_of_an_hour_blocks_the_key_for_an_hour() -> None:
     box = new_box()
     caller = Caller(box)
     for _ in range(11):
-        assert caller.get(PATH).status_code == 400
+        assert caller.get(PATH, WRONG).status_code == 400
     answer = caller.get("logistics/Units", QUERY)
     assert (answer.status_code, limit_headers(answer)) == (429, {})
     box.clock.advance(3601)
@@ -117,7 +145,7 @@ def test_the_block_is_of_the_key_not_of_the_endpoint(url: str) -> None:
     box = new_box()
     caller = Caller(box)
     for _ in range(11):
-        caller.get(PATH)
+        caller.get(PATH, WRONG)
     assert caller.follow(url.format(*box.divisions)).status_code == 429
 
 
@@ -127,7 +155,7 @@ def test_errors_of_several_endpoints_and_divisions_are_counted_apart() -> None:
     for path in (PATH, "logistics/Units"):
         for division in box.divisions:
             for _ in range(10):
-                assert caller.get(path, division=division).status_code == 400
+                assert caller.get(path, WRONG, division=division).status_code == 400
     assert caller.get(PATH, QUERY).status_code == 200
 
 
@@ -135,7 +163,7 @@ def test_a_call_during_the_block_makes_it_longer() -> None:
     box = new_box()
     caller = Caller(box)
     for _ in range(11):
-        caller.get(PATH)
+        caller.get(PATH, WRONG)
     box.clock.advance(3000)
     caller.token = box.issue_tokens()["access_token"]
     assert caller.get("logistics/Units", QUERY).status_code == 429
@@ -144,6 +172,45 @@ def test_a_call_during_the_block_makes_it_longer() -> None:
     box.clock.advance(3601)
     caller.token = box.issue_tokens()["access_token"]
     assert caller.get(PATH, QUERY).status_code == 200
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_errors_without_a_division_may_count(everywhere: bool) -> None:
+    box = new_box(errors_everywhere=everywhere)
+    caller = Caller(box)
+    for _ in range(11):
+        assert caller.follow("/api/v1/current/Me?$select=Nope").status_code == 400
+    assert caller.get(PATH, QUERY).status_code == (429 if everywhere else 200)
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_errors_of_token_requests_may_count(everywhere: bool) -> None:
+    box = new_box(errors_everywhere=everywhere)
+    caller = Caller(box)
+    for _ in range(11):
+        assert caller.token_request(grant_type="nonsense").status_code == 400
+    assert caller.get(PATH, QUERY).status_code == (429 if everywhere else 200)
+
+
+@pytest.mark.parametrize(
+    ("options", "method", "headers", "status"),
+    [
+        ({"$apply": "x"}, "GET", {}, 400),
+        ({"$select": ",".join(["ID"] * 2000)}, "GET", {}, 414),
+        ({}, "GET", {"Accept": "application/xml"}, 415),
+        ({}, "PUT", {}, 405),
+    ],
+)
+def test_calls_of_a_wrong_form_are_counted_and_say_so(
+    options: dict[str, str], method: str, headers: dict[str, str], status: int
+) -> None:
+    box, caller = limited()
+    query = "&".join(f"{name}={text}" for name, text in options.items())
+    bearer = {"Authorization": f"Bearer {caller.token}", **headers}
+    answer = caller.send(method, f"/api/v1/{caller.division}/{PATH}?{query}", bearer)
+    assert answer.status_code == status
+    assert limit_headers(answer)["x-ratelimit-minutely-remaining"] == "2"
+    assert box.state.limits.used(caller.division) == (1, 1)
 
 
 @pytest.mark.parametrize("kind", ["400", "401", "403", "404", "html-401"])
@@ -170,12 +237,12 @@ def test_ten_errors_an_hour_are_forgiven_and_old_ones_forgotten() -> None:
     box = new_box()
     caller = Caller(box)
     for _ in range(10):
-        caller.get(PATH)
+        caller.get(PATH, WRONG)
     assert caller.get(PATH, QUERY).status_code == 200
     box.clock.advance(3601)
     caller.token = box.issue_tokens()["access_token"]
     for _ in range(10):
-        caller.get(PATH)
+        caller.get(PATH, WRONG)
     assert caller.get(PATH, QUERY).status_code == 200
     assert box.state.errors.count(caller.division, PATH) == 10
 
@@ -184,7 +251,7 @@ def test_status_of_the_block_can_be_set() -> None:
     box = new_box()
     box.state.errors.status, box.state.errors.allowed = 403, 0
     caller = Caller(box)
-    caller.get(PATH)
+    caller.get(PATH, WRONG)
     assert caller.get(PATH, QUERY).status_code == 403
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
 from exact_source.sandbox import Sandbox
-from tests.support.sandbox_kit import ALL_ACCOUNTS, BASE_URL, Caller, new_box
+from tests.support.sandbox_kit import ALL_ACCOUNTS, BASE_URL, Caller, error_text, new_box
 
 CONTACTS = {"$select": "ID"}
 
@@ -41,15 +42,22 @@ def test_default_sizes_are_60_and_1000() -> None:
     assert [len(page) for page in lines] == [36]
 
 
-def test_next_is_the_whole_address_with_a_skiptoken() -> None:
+def test_next_is_written_as_the_real_one() -> None:
+    """Options in WCF's order, ``$`` and quotes as they are, and what stands in quotes escaped."""
     _, caller = small()
-    options = {"$select": "ID,Name", "$filter": ALL_ACCOUNTS, "x": "y"}
-    body = caller.get("crm/Accounts", options).json()["d"]
-    url = body["__next"]
-    assert url.startswith(f"{BASE_URL}/api/v1/{caller.division}/crm/Accounts?")
+    options = {"$select": "ID,Name", "$orderby": "Modified asc", "$filter": ALL_ACCOUNTS}
+    body = caller.get("crm/Accounts", {**options, "x": "y", "$skip": "0"}).json()["d"]
     last = body["results"][-1]["ID"]
-    assert unquote(url).endswith(f"&$skiptoken=guid'{last}'")
-    assert f"$filter={ALL_ACCOUNTS}" in unquote(url)
+    asked = (
+        "$filter=Modified%20ge%20datetime'1900-01-01T00%3A00%3A00'&$orderby=Modified%20asc"
+        "&$select=ID,Name&$skiptoken=datetime'"
+    )
+    start, url = f"{BASE_URL}/api/v1/{caller.division}/crm/Accounts?", body["__next"]
+    assert url.startswith(start + asked)
+    assert url.endswith(f"',guid'{last}'")
+    moment = url.removeprefix(start + asked).partition("'")[0]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d%3A\d\d%3A\d\d(\.\d{1,3})?", moment)
+    assert not moment.endswith("0") or "." not in moment
     following = caller.follow(url).json()["d"]["__next"]
     assert following.count("skiptoken") == 1
 
@@ -78,7 +86,7 @@ def test_composite_skiptoken() -> None:
     url = caller.get("read/financial/JournalStatusList", CONTACTS | {"$select": "Year"}).json()[
         "d"
     ]["__next"]
-    journal, period, year = unquote(url).rsplit("=", 1)[1].split(",")
+    journal, period, year = unquote(url).rsplit("$skiptoken=", 1)[1].split(",")
     assert (journal[0], journal[-1]) == ("'", "'")
     assert period.isdecimal()
     assert year.isdecimal()
@@ -101,18 +109,44 @@ def test_orderby_pages_without_loss() -> None:
     assert len(rows) == len({row["ID"] for row in rows})
 
 
-@pytest.mark.parametrize(("top", "rows"), [("2", 2), ("0", 0), ("100", 4)])
-def test_top_gives_a_bare_list_without_next(top: str, rows: int) -> None:
-    _, caller = small()
-    body = caller.get("crm/Contacts", CONTACTS | {"$top": top}).json()
+@pytest.mark.parametrize("path", ["crm/Contacts", "sync/CRM/Contacts", "bulk/CRM/Contacts"])
+@pytest.mark.parametrize("top", [0, 2, 4])
+def test_top_within_a_page_gives_a_bare_list_without_next(path: str, top: int) -> None:
+    _, caller = small(large_page_size=4)
+    body = caller.get(path, CONTACTS | {"$top": str(top)}).json()
     assert isinstance(body["d"], list)
-    assert len(body["d"]) == rows
+    assert len(body["d"]) == top
 
 
-def test_top_does_not_limit_a_sync_feed() -> None:
-    box, caller = small(large_page_size=1000)
-    rows = caller.rows("sync/CRM/Contacts", {"$select": "ID", "$top": "2"})
-    assert len(rows) == len(box.rows("crm/Contacts", caller.division))
+@pytest.mark.parametrize(
+    "more",
+    [{"$inlinecount": "allpages"}, {"$skiptoken": "guid'00000000-0000-0000-0000-000000000000'"}],
+)
+def test_top_gives_results_where_the_query_is_of_version_2(more: dict[str, str]) -> None:
+    _, caller = small()
+    body = caller.get("crm/Contacts", CONTACTS | {"$top": "2", **more}).json()["d"]
+    assert (len(body["results"]), "__next" in body) == (2, False)
+    invoices = caller.get("salesinvoice/SalesInvoices", {"$top": "2"}).json()["d"]
+    assert len(invoices["results"]) == 2  # alone among the endpoints that were recorded
+
+
+@pytest.mark.parametrize("path", ["crm/Contacts", "bulk/CRM/Contacts"])
+def test_top_above_a_page_is_counted_down_page_by_page(path: str) -> None:
+    _, caller = small(large_page_size=4)
+    everything = caller.rows(path, CONTACTS)
+    assert len(everything) > 10
+    first = caller.get(path, CONTACTS | {"$top": "10"}).json()["d"]
+    assert "$top=6&$skiptoken=" in first["__next"]
+    pages = caller.pages(path, CONTACTS | {"$top": "10"})
+    assert [len(page) for page in pages] == [4, 4, 2]
+    assert [row for page in pages for row in page] == everything[:10]
+    assert [len(p) for p in caller.pages(path, CONTACTS | {"$top": "8"})] == [4, 4]
+
+
+def test_top_above_a_page_does_not_limit_a_sync_feed() -> None:
+    _, caller = small(large_page_size=4)
+    everything = caller.rows("sync/CRM/Contacts", CONTACTS)
+    assert caller.rows("sync/CRM/Contacts", CONTACTS | {"$top": "5"}) == everything
 
 
 def test_skip_is_done_once() -> None:
@@ -134,6 +168,8 @@ def test_count_is_plain_text() -> None:
     assert answer.text == str(len(box.rows("crm/Contacts", caller.division)))
     assert answer.headers["content-type"].startswith("text/plain")
     assert caller.get("crm/Contacts/$count").status_code == 415
+    assert caller.get("crm/Accounts/$count", headers={"Accept": "*/*"}).status_code == 200
+    box.settings.require_filter = "seen"
     assert caller.get("crm/Accounts/$count", headers={"Accept": "*/*"}).status_code == 400
 
 
@@ -152,6 +188,20 @@ def test_by_key_gives_one_row_or_404() -> None:
         "Name",
     }
     assert caller.get("system/Divisions(1000123)").json()["d"]["Code"] == 1_000_123
+    assert caller.get("system/Divisions(Code=1000123)").json()["d"]["Code"] == 1_000_123
+    for wrong in ("", "1,2", "Hid=1", "guid'x'"):
+        assert caller.get(f"system/Divisions({wrong})").status_code == 400
+
+
+def test_a_composite_key_names_its_columns() -> None:
+    _, caller = small()
+    status = caller.get("read/financial/JournalStatusList").json()["d"][0]
+    uri = status["__metadata"]["uri"]
+    key = f"Journal='{status['Journal']}',Period={status['Period']},Year={status['Year']}"
+    assert uri.endswith(f"/read/financial/JournalStatusList({key})")
+    assert caller.follow(uri.removeprefix(BASE_URL)).json()["d"] == status
+    positions = f"'{status['Journal']}',{status['Period']},{status['Year']}"
+    assert caller.get(f"read/financial/JournalStatusList({positions})").status_code == 400
 
 
 def test_functions_give_a_bare_list_of_everything() -> None:
@@ -176,8 +226,8 @@ def test_row_deleted_between_pages_skips_nothing_and_inserted_one_may_be_missed(
     assert early not in keys
 
 
-def test_sync_feed_is_in_key_order_unless_asked_otherwise() -> None:
-    box, caller = small()
+def test_sync_feed_is_in_the_order_of_timestamp_unless_asked_otherwise() -> None:
+    box, caller = small(sync_order="key")
     options = {"$select": "ID,Timestamp"}
     box.touch(
         "crm/Contacts",
@@ -193,7 +243,7 @@ def test_sync_feed_is_in_key_order_unless_asked_otherwise() -> None:
 
 
 def test_row_touched_while_a_sync_feed_is_paged_comes_again_at_the_end() -> None:
-    box, caller = small(sync_order="Timestamp", large_page_size=5)
+    box, caller = small(large_page_size=5)
     first = caller.get("sync/CRM/Contacts", {"$select": "ID,Timestamp"}).json()["d"]
     assert unquote(first["__next"]).endswith(f"$skiptoken={first['results'][-1]['Timestamp']}L")
     box.touch("crm/Contacts", caller.division, [first["results"][0]["ID"]])
@@ -223,3 +273,100 @@ def test_lines_are_deferred_expanded_or_read_alone() -> None:
     ]
     assert {r["ID"] for r in alone} == {r["ID"] for r in expanded} == lines
     assert "SalesInvoiceLines" not in caller.get(path, {"$select": "InvoiceID"}).json()["d"]
+
+
+def test_a_client_may_resume_a_sync_feed_at_a_version_of_its_own() -> None:
+    """The OData key of sync feeds is ``Timestamp``, and the skiptoken is a key."""
+    _, caller = small()
+    everything = caller.rows("sync/CRM/Contacts", {"$select": "ID,Timestamp"})
+    token = {"$skiptoken": f"{everything[2]['Timestamp']}L"}
+    assert caller.rows("sync/CRM/Contacts", {"$select": "ID,Timestamp", **token}) == everything[3:]
+
+
+INVOICES, LINES = "salesinvoice/SalesInvoices", "SalesInvoiceLines"
+
+
+def long_invoice(lines: int) -> tuple[Caller, str, list[str]]:
+    """An invoice with so many lines, and the keys of these in the order of pages."""
+    box, caller = small()
+    invoice = box.rows(INVOICES, caller.division)[0]["InvoiceID"]
+    path = "salesinvoice/SalesInvoiceLines"
+    for row in box.rows(path, caller.division):
+        if row["InvoiceID"] == invoice:
+            box.delete(path, caller.division, row["ID"])
+    new = [box.insert(path, caller.division, {"InvoiceID": invoice}) for _ in range(lines)]
+    return caller, f"{INVOICES}(guid'{invoice}')", sorted(row["ID"] for row in new)
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(3, [3]), (4, [4, 0]), (9, [4, 4, 1])])
+@pytest.mark.parametrize("how", ["expanded", "alone"])
+def test_collections_are_paged_like_lists(how: str, count: int, sizes: list[int]) -> None:
+    caller, path, keys = long_invoice(count)
+    if how == "expanded":
+        body = caller.get(path, {"$expand": LINES}).json()["d"][LINES]
+    else:
+        body = caller.get(f"{path}/{LINES}").json()["d"]
+    pages = [body["results"]]
+    while "__next" in body:
+        assert f"/{path}/{LINES}?$skiptoken=guid'{pages[-1][-1]['ID']}'" in body["__next"]
+        body = caller.follow(body["__next"]).json()["d"]
+        pages.append(body["results"])
+    assert [len(page) for page in pages] == sizes
+    assert [row["ID"] for page in pages for row in page] == keys
+
+
+def test_columns_of_a_collection_are_chosen_with_a_slash() -> None:
+    caller, path, _ = long_invoice(5)
+    options = {"$select": f"InvoiceID, {LINES}/ID,{LINES}/Item", "$expand": LINES}
+    row = caller.get(path, options).json()["d"]
+    assert row.keys() == {"__metadata", "InvoiceID", LINES}
+    assert {frozenset(line) for line in row[LINES]["results"]} == {
+        frozenset({"__metadata", "ID", "Item"})
+    }
+    assert f"/{LINES}?$select=ID,Item&$skiptoken=" in row[LINES]["__next"]
+    (last,) = caller.follow(row[LINES]["__next"]).json()["d"]["results"]
+    assert last.keys() == {"__metadata", "ID", "Item"}
+
+
+def test_a_collection_that_is_chosen_but_not_expanded_is_deferred() -> None:
+    caller, path, _ = long_invoice(1)
+    row = caller.get(path, {"$select": f"InvoiceID,{LINES}"}).json()["d"]
+    assert row.keys() == {"__metadata", "InvoiceID", LINES}
+    assert row[LINES]["__deferred"]["uri"].endswith(f"{path}/{LINES}")
+    row = caller.get(path, {"$select": "InvoiceID", "$expand": LINES}).json()["d"]
+    assert row.keys() == {"__metadata", "InvoiceID"}
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("inventory/AssemblyOrders", "PartItems"),
+        ("inventory/AssemblyBillOfMaterialHeader", "AssemblyBillOfMaterialMaterials"),
+        ("purchaseorder/GoodsReceiptLines", "BatchNumbers"),
+        ("purchaseorder/PurchaseReturnLines", "SerialNumbers"),
+        ("sync/CRM/Accounts", "BankAccounts"),
+        ("sync/SalesOrder/GoodsDeliveryLines", "BatchNumbers"),
+        ("activities/Tasks", "Attachments"),
+        ("hrm/Divisions", "Class_01"),
+    ],
+)
+def test_collections_of_the_reference_are_there(path: str, name: str) -> None:
+    _, caller = small()
+    row = caller.get(path).json()["d"]["results"][0]
+    uri = row[name]["__deferred"]["uri"]
+    assert uri == f"{row['__metadata']['uri']}/{name}"
+    assert isinstance(caller.follow(uri).json()["d"]["results"], list)
+    key = "Timestamp" if path.startswith("sync/") else "Code" if "Div" in path else "ID"
+    options = {"$select": f"{key},{name}", "$expand": name}
+    row = caller.get(path, options).json()["d"]["results"][0]
+    assert isinstance(row[name]["results"], list)
+    atom = caller.get(path, options, headers={"Accept": "*/*"})
+    assert f"/related/{name}" in atom.text
+
+
+def test_extra_fields_of_items_take_an_item_a_date_or_both() -> None:
+    box, caller = small()
+    path = "read/logistics/ItemExtraField"
+    assert error_text(caller.get(path)) == "Invalid: ItemID or Modified."
+    item = f"guid'{box.rows('logistics/Items', caller.division)[0]['ID']}'"
+    assert isinstance(caller.get(path, {"itemId": item}).json()["d"]["results"], list)

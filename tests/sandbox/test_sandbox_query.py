@@ -101,6 +101,7 @@ def test_filter(text: str, passes: bool) -> None:
         "ID eq 'x'",
         "ID eq guid'xyz'",
         "Day gt datetime'yesterday'",
+        "Day gt datetime'2024-02-29 12:00:00'",
         "Day gt datetime'2024-02-30T00:00:00'",
         "Day gt datetime'2024-02-29T00:00:00+02:00'",
         "Day gt '2024-02-29'",
@@ -128,22 +129,32 @@ def test_filter_finds_columns_that_are_the_same_in_every_row(caller: Caller) -> 
 SYNC_TIMESTAMP = "read/sync/Sync/SyncTimestamp"
 UNSUPPORTED = "Filtering on these fields is not supported: Modified"
 NO_GUID = "guid'00000000-0000-0000-0000-000000000000'"
+NO_SELECTION = "Type 'Exact.Web.Api.Models.{}' does not have a property named '{}'."
 REFUSED = [
-    ("crm/Contacts", {}, "Please add a $select or a $top=1 statement to the query string."),
-    ("crm/Contacts", {"$top": "2"}, "Please add a $select"),
+    ("crm/Quotations", {}, "Please add a $select or a $top=1 statement to the query string."),
+    ("crm/Quotations", {"$top": "2"}, "Please add a $select"),
     ("bulk/CRM/Contacts", {}, "Please add a $select"),
-    ("crm/Contacts", {"$select": "id"}, "Bad Request - Error in query syntax."),
-    ("crm/Contacts", {"$select": "ID,Nope"}, "Bad Request - Error in query syntax."),
-    ("crm/Contacts", {"$select": "ID,Timestamp"}, "Bad Request - Error in query syntax."),
+    ("crm/Contacts", {"$select": "id"}, NO_SELECTION.format("Contact", "id")),
+    ("crm/Contacts", {"$select": "ID,Nope"}, NO_SELECTION.format("Contact", "Nope")),
+    ("crm/Contacts", {"$select": "ID,Timestamp"}, NO_SELECTION.format("Contact", "Timestamp")),
+    (
+        "crm/QuotationLines",
+        {"$select": "ID", "$filter": ALL_ACCOUNTS},
+        "No property 'Modified' exists in type 'Exact.Web.Api.Models.CRM.QuotationLine' at position 0.",
+    ),
+    (
+        "crm/Contacts",
+        {"$filter": "FullName eq 'x' and Nope eq 1"},
+        "No property 'Nope' exists in type 'Exact.Web.Api.Models.Contact' at position 20.",
+    ),
     ("sync/CRM/Contacts", {"$select": "*"}, "$select=* is not supported"),
-    ("crm/Accounts", {"$select": "ID"}, "This endpoint has mandatory filtering applied."),
-    ("crm/Accounts", {"$select": "ID", "$filter": "City eq 'Oss'"}, "mandatory filtering"),
-    ("bulk/CRM/Accounts", {"$select": "ID"}, "mandatory filtering"),
     ("bulk/CRM/Contacts", {"$select": "ID", "$filter": ALL_ACCOUNTS}, UNSUPPORTED),
     ("sync/CRM/Contacts", {"$select": "ID", "$filter": ALL_ACCOUNTS}, UNSUPPORTED),
     ("sync/CRM/Contacts", {"$select": "ID", "$skip": "5"}, "$skip"),
     ("bulk/CRM/Contacts", {"$select": "ID", "$skip": "5"}, "$skip"),
-    ("crm/Contacts", {"$select": "ID", "$orderby": "Nope"}, "query syntax"),
+    ("crm/Contacts", {"$select": "ID", "$orderby": "ID,Nope"}, "No property 'Nope' exists in type"),
+    ("crm/Contacts", {"$select": "ID", "$orderby": "ID up"}, "query syntax"),
+    ("salesinvoice/SalesInvoices", {"$select": "SalesInvoiceLines/ID"}, "query syntax"),
     ("crm/Contacts", {"$select": "ID", "$top": "x"}, "query syntax"),
     ("crm/Contacts", {"$select": "ID", "$apply": "x"}, "query syntax"),
     ("crm/Contacts", {"$select": "ID", "$skiptoken": "12"}, "query syntax"),
@@ -182,7 +193,7 @@ def test_forgotten_dollar_on_a_function_ends_in_an_empty_503(caller: Caller) -> 
 
 @pytest.mark.parametrize(
     "path",
-    ["crm/accounts", "crm/Nope", "Crm/Contacts", "sync/CRM/SalesOrders", "", "crm", "123"],
+    ["crm/accounts", "crm/Nope", "CRM/contacts", "sync/CRM/SalesOrders", "", "crm", "123"],
 )
 def test_wrong_path_or_case_is_not_found(caller: Caller, path: str) -> None:
     assert caller.get(path, {"$select": "ID"}).status_code == 404
@@ -201,10 +212,62 @@ def test_top_1_needs_no_select(caller: Caller) -> None:
     assert len(body["d"][0]) > 50
 
 
-def test_lenient_asks_for_neither_select_nor_filter() -> None:
-    caller = Caller(new_box(lenient=True))
-    assert caller.get("crm/Accounts").status_code == 200
-    assert caller.get("bulk/Logistics/Items").status_code == 200
+FILTER = {"$filter": ALL_ACCOUNTS}
+SEEN = {"require_select": "never", "require_filter": "seen"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "options", "text"),
+    [
+        ({}, "crm/Accounts", {}, None),
+        ({}, "crm/Quotations", {"$top": "1"}, None),
+        ({}, "bulk/Logistics/Items", {}, "Please add a $select"),
+        ({"lenient": True}, "crm/Quotations", {}, None),
+        ({"lenient": True}, "bulk/Logistics/Items", {}, None),
+        ({"strict": True}, "crm/Contacts", FILTER, "Please add a $select"),
+        ({"strict": True}, "crm/Contacts", {"$select": "ID"}, "mandatory filtering"),
+        ({"strict": True}, "crm/Contacts", {"$select": "ID", **FILTER}, None),
+        ({"require_select": "everywhere"}, "crm/Contacts", {}, "Please add a $select"),
+        ({"require_select": "everywhere"}, "crm/Contacts", {"$select": "ID"}, None),
+        (SEEN, "crm/Contacts", {}, None),
+        (SEEN, "crm/Accounts", {}, "This endpoint has mandatory filtering applied."),
+        (SEEN, "crm/Accounts", {"$filter": "City eq 'Oss'"}, "mandatory filtering"),
+        (SEEN, "bulk/CRM/Accounts", {}, "mandatory filtering"),
+        (SEEN, "crm/Accounts", FILTER, None),
+    ],
+)
+def test_select_and_filter_are_demanded_by_switches_of_their_own(
+    settings: dict[str, Any], path: str, options: dict[str, str], text: str | None
+) -> None:
+    answer = Caller(new_box(**settings)).get(path, options)
+    assert answer.status_code == (200 if text is None else 400)
+    assert text is None or text in error_text(answer)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "CRM/Accounts",
+        "Crm//Accounts/",
+        "SYNC/crm/Accounts",
+        "Bulk/Crm/Accounts",
+        "System/Divisions",
+    ],
+)
+def test_the_service_is_matched_without_case_and_slashes_may_be_doubled(
+    caller: Caller, path: str
+) -> None:
+    before = len(caller.box.requests)
+    assert (
+        caller.get(path, {"$select": "Division" if "crm" in path.lower() else "Code"}).status_code
+        == 200
+    )
+    (logged,) = caller.box.requests[before:]
+    assert logged.path in {e.path for e in caller.box.state.catalogue}
+
+
+def test_a_slash_too_many_in_front_of_me_does_no_harm(caller: Caller) -> None:
+    assert caller.follow("/api/v1//Current/Me").status_code == 200
 
 
 def test_deleted_can_be_filtered_on_the_entity_type(caller: Caller) -> None:
@@ -214,12 +277,11 @@ def test_deleted_can_be_filtered_on_the_entity_type(caller: Caller) -> None:
 
 def test_orderby_counts_on_regular_feeds_and_is_dropped_on_sync(caller: Caller) -> None:
     options = {"$select": "Code,Name,ID", "$orderby": "Name desc, Code"}
-    names = [
-        row["Name"] for row in caller.rows("crm/Accounts", options | {"$filter": ALL_ACCOUNTS})
-    ]
+    names = [row["Name"] for row in caller.rows("crm/Accounts", options)]
     assert names == sorted(names, reverse=True)
-    keys = [row["ID"] for row in caller.rows("sync/CRM/Accounts", options)]
-    assert keys == sorted(keys)
+    options["$select"] = "Timestamp"
+    versions = [int(row["Timestamp"]) for row in caller.rows("sync/CRM/Accounts", options)]
+    assert versions == sorted(versions)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])

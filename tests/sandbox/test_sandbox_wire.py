@@ -120,6 +120,7 @@ def test_date_header_is_the_sandbox_clock(caller: Caller) -> None:
         ("*/*", "json", 200, "application/json"),
         ("application/json", "atom", 200, "application/atom+xml"),
         ("application/xml", None, 415, "application/xml"),
+        ("text/csv", None, 415, "application/xml"),
     ],
 )
 def test_form_of_the_answer(
@@ -185,8 +186,8 @@ def test_atom_entry_by_key_with_expanded_lines(box: Sandbox, caller: Caller) -> 
 
 
 def test_errors_are_json_or_xml_as_the_rows_would_be(caller: Caller) -> None:
-    assert error_text(caller.get("crm/Contacts")).startswith("Please add a $select")
-    error = ElementTree.fromstring(caller.get("crm/Contacts", headers=ATOM).content)
+    assert error_text(caller.get("crm/Quotations")).startswith("Please add a $select")
+    error = ElementTree.fromstring(caller.get("crm/Quotations", headers=ATOM).content)
     assert error.tag == f"{M}error"
     assert str(error.findtext(f"{M}message")).startswith("Please add a $select")
 
@@ -205,17 +206,24 @@ def test_control_characters_and_byte_order_marks_can_be_ordered(
 def test_metadata_lists_keys_and_types_of_a_service(caller: Caller) -> None:
     any_type = {"Accept": "*/*"}
     answer = caller.get("crm/$metadata", headers=any_type)
-    edm = "{http://schemas.microsoft.com/ado/2008/09/edm}"
+    edm = "{http://schemas.microsoft.com/ado/2006/04/edm}"
     root = ElementTree.fromstring(answer.content)
-    types = {e.get("Name"): e for e in root.iter(f"{edm}EntityType")}
-    assert {"Accounts", "Contacts", "Quotations"} <= types.keys()
-    key = types["Accounts"].find(f"{edm}Key/{edm}PropertyRef")
+    types = {
+        f"{schema.get('Namespace')}.{e.get('Name')}": e
+        for schema in root.iter(f"{edm}Schema")
+        for e in schema.iter(f"{edm}EntityType")
+    }
+    sets = {e.get("Name"): str(e.get("EntityType")) for e in root.iter(f"{edm}EntitySet")}
+    assert sets["Accounts"] == "Exact.Web.Api.Models.Account"
+    assert sets["Quotations"] == "Exact.Web.Api.Models.CRM.Quotation"
+    assert sorted(sets.values()) == sorted(types)
+    accounts = types[sets["Accounts"]]
+    key = accounts.find(f"{edm}Key/{edm}PropertyRef")
     assert key is not None
     assert key.get("Name") == "ID"
-    columns = {p.get("Name"): p.get("Type") for p in types["Accounts"].iter(f"{edm}Property")}
+    columns = {p.get("Name"): p.get("Type") for p in accounts.iter(f"{edm}Property")}
     assert columns["Modified"] == "Edm.DateTime"
-    sets = [e.get("Name") for e in root.iter(f"{edm}EntitySet")]
-    assert sorted(map(str, sets)) == sorted(map(str, types))
+    assert caller.get("CRM/$metadata", headers=any_type).text == answer.text
     assert caller.get("nope/$metadata", headers=any_type).status_code == 404
     sync = caller.get("sync/CRM/$metadata", headers=any_type)
     assert '<PropertyRef Name="Timestamp" />' in sync.text
@@ -238,7 +246,7 @@ def test_current_me(box: Sandbox, caller: Caller) -> None:
     )
     (row,) = answer.json()["d"]["results"]
     assert row["CurrentDivision"] == caller.division
-    assert (row["ServerTime"], row["ServerUtcOffset"]) == ("2026-06-15T14:00:00.000", 7200)
+    assert (row["ServerTime"], row["ServerUtcOffset"]) == ("2026-06-15T14:00:00", 7200)
 
 
 @pytest.mark.parametrize("path", ["system/Divisions", "hrm/Divisions", "system/AllDivisions"])
@@ -260,3 +268,36 @@ def test_clock_moves_freezes_and_runs() -> None:
     assert clock.now() - NOON.timestamp() < 5
     with pytest.raises(ValueError, match="aware"):
         clock.set(NOON.replace(tzinfo=None))
+
+
+@pytest.mark.parametrize(
+    ("path", "column", "length"),
+    [
+        ("crm/Accounts", "Country", 3),
+        ("crm/Accounts", "Language", 10),
+        ("crm/Addresses", "State", 3),
+        ("system/Divisions", "Legislation", 3),
+        ("financial/Journals", "BankAccountCountry", 3),
+        ("logistics/Items", "Unit", 8),
+        ("vat/VATCodes", "Code", 3),
+        ("payroll/Employees", "Nationality", 3),
+    ],
+)
+def test_short_texts_are_padded_as_their_database_columns_are(
+    box: Sandbox, caller: Caller, path: str, column: str, length: int
+) -> None:
+    (key,) = box.state.catalogue.endpoint(path).key
+    row = box.rows(path, caller.division)[0]
+    box.update(path, caller.division, row[key], {column: "X"})
+    query = {"$select": column, "$filter": f"{column} eq 'X'"}
+    (found,) = caller.rows(path, query)
+    assert found[column] == "X".ljust(length)
+    assert (
+        f'xml:space="preserve">{"X".ljust(length)}<' in caller.get(path, query, headers=ATOM).text
+    )
+    box.update(path, caller.division, row[key], {column: row[column]})
+
+
+def test_the_language_of_me_is_not_padded(caller: Caller) -> None:
+    (row,) = caller.follow(f"{BASE_URL}/api/v1/current/Me").json()["d"]["results"]
+    assert row["Language"] == "NL"

@@ -324,7 +324,21 @@ def assert_same_rows(entity: str, found: Sequence[Row], wanted: Sequence[Row]) -
         assert got.get("_extra") is None
         assert got["_deleted_at"] is None
         assert got["_synced_at"] is not None
-        assert {name: got.get(name, "no column") for name in row} == row, f"{entity} {key}"
+        kept = {name: unpadded(name, got.get(name, "no column")) for name in row}
+        assert kept == {name: unpadded(name, value) for name, value in row.items()}, (
+            f"{entity} {key}"
+        )
+
+
+# Columns that Exact pads with blanks on the right (API 12.13), as tables name them.
+PADDED = {
+    "bank_account_country", "country", "language", "legislation", "nationality", "state",
+}  # fmt: skip
+
+
+def unpadded(name: str, value: Any) -> Any:
+    """A value of a table without the blanks that Exact adds."""
+    return value.rstrip(" ") if name in PADDED and isinstance(value, str) else value
 
 
 def key_fields(entity: str) -> list[str]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any, Literal
+
+from .type_names import type_name
 
 Kind = Literal["regular", "bulk", "sync", "function"]
 Row = dict[
@@ -76,11 +78,10 @@ class Endpoint:
         """The path without its last part: the root under which ``$metadata`` is found."""
         return self.path.rsplit("/", 1)[0]
 
-    @property
+    @cached_property
     def model(self) -> str:
         """The type name that rows carry in ``__metadata``."""
-        service = self.service.replace("/", ".")
-        return f"Exact.Web.Api.Models.{service}.{self.name}"
+        return type_name(self.path)
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,25 @@ class Catalogue:
     def __init__(self) -> None:
         entities, endpoints = _shipped()
         self.entities, self.endpoints = dict(entities), dict(endpoints)
+        self._spellings = {_any_case(endpoint): path for path, endpoint in endpoints.items()}
 
     def __iter__(self) -> Iterator[Endpoint]:
         return iter(self.endpoints.values())
 
     def endpoint(self, path: str) -> Endpoint:
-        """The endpoint at ``path``, whose letters count in upper and lower case (API 3.3)."""
+        """The endpoint at ``path``, as the catalogue spells it."""
         try:
             return self.endpoints[path]
         except KeyError:
             raise ValueError(f"no endpoint of Exact Online is called {path!r}") from None
+
+    def spelled(self, path: str) -> str:
+        """The catalogue's spelling of a path; unknown paths are left as they are.
+
+        The service may be in upper or lower case, the name of the set may not (API 12.3).
+        """
+        service, _, name = path.rpartition("/")
+        return self._spellings.get((service.lower(), name), path)
 
     def entity_of(self, path: str) -> Entity:
         """The entity whose rows ``path`` serves."""
@@ -138,6 +148,10 @@ class Catalogue:
         del self.endpoints[self.endpoint(path).path]
 
 
+def _any_case(endpoint: Endpoint) -> tuple[str, str]:
+    return endpoint.service.lower(), endpoint.name
+
+
 # Sync feeds whose plain endpoint has another name (API 4.4).
 OTHER_NAMES = {
     "sync/SalesOrder/SalesOrderHeaders": "sync/SalesOrder/SalesOrders",
@@ -146,9 +160,9 @@ OTHER_NAMES = {
 
 
 def _with_siblings(endpoints: Iterable[Endpoint]) -> dict[str, Endpoint]:
-    """Endpoints by path, each told whether a sync feed has its name and its service.
+    """Endpoints by path, marked if a sync feed has the same service and name.
 
-    Found by the names alone, so that a mistake in the catalogue's own remarks cannot hide in it.
+    Only the names decide, so that a mistake in the catalogue's own remarks cannot hide here.
     """
     found = {endpoint.path: endpoint for endpoint in endpoints}
     synced = [OTHER_NAMES.get(path, path) for path in found if path.startswith("sync/")]

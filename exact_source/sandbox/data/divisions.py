@@ -117,7 +117,7 @@ def me(state: State, division: int, _: dict[str, Any]) -> list[Row]:
             "LanguageCode": "nl-NL",
             "Legislation": 1,
             **dict.fromkeys(FLAGS_OF_USER, False),
-            "ServerTime": local.replace(tzinfo=None).isoformat(timespec="milliseconds"),
+            "ServerTime": local.replace(tzinfo=None).isoformat(timespec="seconds"),  # API 12.1
             "ServerUtcOffset": offset.total_seconds(),
         }
     ]

@@ -1,7 +1,7 @@
-"""A few rows for every endpoint that the bookkeeping of the sandbox does not fill.
+"""A few rows for each endpoint that the bookkeeping of the sandbox does not fill.
 
 Values follow the type and the name of their column. The first row has a value in every column, so that
-each type can be seen; the others are sparse, as real rows are.
+every type occurs; the others are sparse, as real rows are.
 """
 
 from __future__ import annotations
@@ -23,23 +23,22 @@ SUMMER = datetime.fromisoformat(
     "2012-10-26"
 )  # a date in Dutch summer time, seen in captured data (API 3.5)
 BEFORE_1970 = datetime.fromisoformat("1961-05-04")
-# Codes as wide as Exact pads them (API 12.13).
-COUNTRY, LANGUAGE = "NL ", "NL        "
 TEXTS = {
-    "AccountCountry": COUNTRY,
-    "BankAccountCountry": COUNTRY,
-    "Country": COUNTRY,
+    "AccountCountry": "NL",
+    "BankAccountCountry": "NL",
+    "Country": "NL",
     "CountryCode": "NL",
-    "CountryOfOrigin": COUNTRY,
+    "CountryOfOrigin": "NL",
     "Currency": "EUR",
     "CurrencyCode": "EUR",
-    "IntraStatCountry": COUNTRY,
-    "Language": LANGUAGE,
+    "IntraStatCountry": "NL",
+    "Language": "NL",
     "LanguageCode": "nl-NL",
-    "Legislation": COUNTRY,
-    "Nationality": COUNTRY,
-    "OssCountry": COUNTRY,
-    "State": "NB ",
+    "Legislation": "NL",
+    "Nationality": "NL",
+    "OssCountry": "NL",
+    "State": "NB",
+    "Unit": "stuk",
     "Email": "info@voorbeeld.test",
     "Gender": "V",
 }

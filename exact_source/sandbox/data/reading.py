@@ -1,4 +1,4 @@
-"""What rows an endpoint shows in a division: stored, made from others, or chosen by a parameter."""
+"""The rows that an endpoint shows in a division: stored, derived from others, or chosen by a parameter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .catalogue import Endpoint, Row
 from .reports import REPORTS
 from .store import Table
 
-# Parameters that choose rows, and the columns that may hold their value; others are only demanded.
+# Parameters that choose rows, and the columns that may hold their value; others have no effect.
 PARAMETER_COLUMNS = {
     "accountId": ("AccountId", "AccountID", "Account"),
     "itemId": ("ItemId", "ItemID", "Item"),
@@ -50,9 +50,9 @@ def table_of(
 def row_tests(
     endpoint: Endpoint, parameters: Mapping[str, Any], user: str
 ) -> tuple[Callable[[Row], bool], ...]:
-    """Tests that the rows of a list have to pass.
+    """Tests that the rows of a list must pass.
 
-    Subscriptions to webhooks are a user's (API 7); that a list leaves out those of others is a guess.
+    Webhook subscriptions belong to a user (API 7); that a list omits those of other users is a guess.
     """
     if endpoint.entity == SUBSCRIPTIONS:
         return (_equals("UserID", user),)
@@ -62,23 +62,23 @@ def row_tests(
 def parameter_tests(
     endpoint: Endpoint, parameters: Mapping[str, Any]
 ) -> tuple[Callable[[Row], bool], ...]:
-    """Tests that the rows of a function have to pass; reports choose their rows themselves."""
+    """Tests that the rows of a function must pass; reports choose their rows themselves."""
     if endpoint.entity in REPORTS:
         return ()
     tests = []
     for name, value in parameters.items():
-        if name == "modified":
-            tests.append(_at_least("Modified", value))
         column = next((c for c in PARAMETER_COLUMNS.get(name, ()) if c in endpoint.columns), None)
         if column is not None:
             tests.append(_equals(column, value))
         elif name in PARAMETER_COLUMNS:
             tests.append(_equals(f"__{name}", value))
+        elif name == "modified":  # of `ItemExtraField` (API 12.10)
+            tests.append(_changed_since(value))
     return tuple(tests)
 
 
-def _at_least(column: str, value: Any) -> Callable[[Row], bool]:
-    return lambda row: row[column] >= value
+def _changed_since(moment: Any) -> Callable[[Row], bool]:
+    return lambda row: bool(row["Modified"] >= moment)
 
 
 def _equals(column: str, value: Any) -> Callable[[Row], bool]:

@@ -1,4 +1,4 @@
-"""Answers as Atom feeds, which is what Exact sends unless JSON is asked for (API 3.1)."""
+"""Replies as Atom feeds, which Exact sends unless JSON is asked for (API 3.1)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from ..data.catalogue import EDM_TYPES, Row
+from ..odata.literals import iso_digits
 from ..odata.payload import EXACT_INTEGERS, Answer, address, expanded_of
 
 ATOM_TYPE = "application/atom+xml;charset=utf-8"
@@ -21,7 +22,7 @@ HEAD = '<?xml version="1.0" encoding="utf-8" standalone="yes"?>'
 
 
 def render_atom(answer: Answer, at: float) -> bytes:
-    """The body of a successful answer; control characters in texts go out as they are (API 3.1)."""
+    """The body of a successful reply; control characters in texts are sent as they are (API 3.1)."""
     updated = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     base = f"xml:base={quoteattr(answer.root + '/')}"
     if answer.single:
@@ -50,7 +51,8 @@ def _entry(answer: Answer, index: int, updated: str, attributes: str = "") -> st
     row, endpoint = answer.rows[index], answer.endpoint
     uri = address(answer.root, endpoint, row)
     properties = "".join(
-        property_xml(column, row.get(column), letter) for column, letter in answer.columns.items()
+        property_xml(column, answer.text(column, row.get(column)), letter)
+        for column, letter in answer.columns.items()
     )
     opening = f"<entry {attributes.strip()}>" if attributes else "<entry>"
     return (
@@ -63,7 +65,7 @@ def _entry(answer: Answer, index: int, updated: str, attributes: str = "") -> st
 
 
 def _links(answer: Answer, row: Row, uri: str, updated: str) -> str:
-    """Links to the collections of a row, with their rows inside if they were expanded."""
+    """Links to the collections of a row; an expanded one holds its rows."""
     inline = {
         name: f"<m:inline>{_feed(inner, updated)}</m:inline>"
         for name, inner in expanded_of(answer, row)
@@ -75,8 +77,14 @@ def _links(answer: Answer, row: Row, uri: str, updated: str) -> str:
     )
 
 
+def render_value(name: str, value: Any, edm: str) -> bytes:
+    """The reply of a function that returns a single value."""
+    namespaces = NAMESPACES.split(" ", 1)[1]  # without the one of Atom
+    return f'{HEAD}<d:{name} {namespaces} m:type="{edm}">{text_of(value)}</d:{name}>'.encode()
+
+
 def property_xml(column: str, value: Any, letter: str) -> str:
-    """One ``d:`` element; strings carry no type, nulls say so."""
+    """One ``d:`` element; strings carry no type, nulls are marked."""
     edm = EDM_TYPES[letter]
     kind = "" if edm == "Edm.String" else f' m:type="{edm}"'
     if value is None:
@@ -89,8 +97,7 @@ def property_xml(column: str, value: Any, letter: str) -> str:
 def text_of(value: Any) -> str:
     """A value as XML writes it: dates without a zone, ``true`` and ``false`` in small letters."""
     if isinstance(value, datetime):
-        fraction = f".{value.microsecond // 1000:03d}".rstrip("0") if value.microsecond else ""
-        return value.strftime("%Y-%m-%dT%H:%M:%S") + fraction
+        return iso_digits(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_INTEGERS:

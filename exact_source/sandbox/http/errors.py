@@ -13,8 +13,12 @@ NOT_FOUND = "Resource not found for the segment."
 TOO_LARGE = "The response is larger than the maximum that is allowed."
 MANDATORY_FILTER = "This endpoint has mandatory filtering applied."
 NO_SUCH_FILTER = "Filtering on these fields is not supported"
+UNSUPPORTED = "Unsupported media type requested."
 DIVISION_BLOCKED = "Forbidden - DivisionBlocked"
-EXISTS = "Subscription already exists."
+ITEM_OR_MODIFIED = "Invalid: ItemID or Modified."  # API 12.10
+EXISTS = "Data already exists."
+NO_SUCH_PROPERTY = "No property '{}' exists in type '{}' at position {}."  # API 12.9
+NO_SUCH_SELECTION = "Type '{}' does not have a property named '{}'."  # API 12.9
 
 # Texts come in the user's language (API 6.1); the wording of these is ours.
 DUTCH = {

@@ -1,4 +1,4 @@
-"""What a URL behind ``/api/v1/`` names: division, endpoint, key, and what is wanted of it."""
+"""The parts of a URL behind ``/api/v1/``: division, endpoint, key, and what follows the key."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 SHAPE = re.compile(
     r"(?P<beta>beta/)?(?:(?P<division>\d+)/)?(?P<path>[^()$]*[^()$/])"
-    r"(?:\((?P<key>.*)\))?(?:/(?P<tail>\$?[A-Za-z]+))?/?"
+    r"(?:\((?P<key>.*)\))?(?:/(?P<tail>\$?[A-Za-z]\w*))?/?"
 )
+SLASHES = re.compile("/{2,}")
 
 
 @dataclass(frozen=True)
@@ -16,9 +17,9 @@ class Target:
     """The parts of a path.
 
     Attributes:
-        path: Endpoint path as the catalogue spells it, ``beta/`` in front where it belongs.
+        path: Path of the endpoint, with ``beta/`` in front where it belongs.
         key: The text between parentheses, ``None`` without them.
-        tail: ``$count``, ``$metadata`` or the lines of a header behind the key.
+        tail: ``$count``, ``$metadata``, or the name of a collection behind the key.
     """
 
     division: int | None
@@ -28,13 +29,18 @@ class Target:
 
     @property
     def text(self) -> str:
-        """The path as it was asked for, without the division."""
+        """The path with its key and tail, without the division."""
         key = "" if self.key is None else f"({self.key})"
         return f"{self.path}{key}{'/' + self.tail if self.tail else ''}"
 
 
 def parse_target(path: str) -> Target:
-    """Read the decoded path behind ``/api/v1/``; anything is accepted, the catalogue decides."""
+    """Read the decoded path behind ``/api/v1/``; anything is accepted, the catalogue decides.
+
+    Repeated slashes count as one (API 12.3).
+    """
+    head, bracket, rest = path.partition("(")
+    path = SLASHES.sub("/", head).lstrip("/") + bracket + rest
     match = SHAPE.fullmatch(path)
     if match is None:
         return Target(None, path)

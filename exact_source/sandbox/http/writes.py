@@ -1,4 +1,4 @@
-"""The writes that the sandbox takes: webhook subscriptions, which are made and deleted (API 7)."""
+"""The writes that the sandbox accepts: webhook subscriptions are created and deleted (API 7)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..data.catalogue import Row
-from ..odata.literals import parse_literals
+from ..odata.literals import parse_key
 from ..server import LOOPBACK
 from ..state import State
 from .errors import EXISTS, NOT_FOUND, RefusedError, bad_request
@@ -18,13 +18,13 @@ WRITABLE = {"webhooks/WebhookSubscriptions": frozenset({"POST", "DELETE"})}
 
 
 def check_method(method: str, target: Target) -> None:
-    """Refuse what is neither a read nor a write that the sandbox takes."""
+    """Refuse everything but reads and the writes that the sandbox accepts."""
     if method not in {"GET", *WRITABLE.get(target.path, ())}:
         raise RefusedError(405, "The sandbox is read with GET.")
 
 
 def write(state: State, target: Target, method: str, sent: bytes) -> Row | None:
-    """Make or delete a subscription; gives the row that was made."""
+    """Create or delete a subscription; returns the row that was created."""
     division = target.division or 0
     if method == "DELETE":
         _delete(state, division, target.key or "")
@@ -43,14 +43,14 @@ def write(state: State, target: Target, method: str, sent: bytes) -> Row | None:
 
 
 def _delete(state: State, division: int, key: str) -> None:
-    found = tuple(literal.value for literal in parse_literals(key))
+    found = tuple(literal.value for literal in parse_key(key, ("ID",)))
     if found not in state.store.table(division, SUBSCRIPTIONS).rows:
         raise RefusedError(404, NOT_FOUND)
     state.store.delete(division, SUBSCRIPTIONS, found)
 
 
 def _parse(sent: bytes) -> tuple[str, str]:
-    """Topic and address of a new subscription; only https is posted to, and loopback."""
+    """Read topic and address of a new subscription; posts go to https and to loopback only."""
     try:
         body: Any = json.loads(sent)
         topic, url = body["Topic"], body["CallbackURL"]

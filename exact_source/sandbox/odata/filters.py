@@ -1,7 +1,7 @@
 """``$filter``: from its text to a test of rows (API 3.3).
 
-Known: eq ne gt ge lt le, and or not, parentheses, and the functions of ``FUNCTIONS``. A comparison has
-a column on one side and a literal on the other; columns are not compared with each other.
+Supported: eq ne gt ge lt le, and or not, parentheses, and the functions of ``FUNCTIONS``. A comparison
+has a column on one side and a literal on the other; two columns cannot be compared.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any
 
 from ..data.catalogue import Row
-from ..http.errors import bad_request
-from .literals import END, NUMERIC, Token, tokens
+from ..http.errors import NO_SUCH_PROPERTY, bad_request
+from .literals import NUMERIC, Token, tokens
 
 Read = Callable[[Row], Any]
 LITERAL_KINDS = {"guid": "g", "datetime": "t", "string": "s", "number": "n", "bool": "b"}
@@ -43,7 +43,7 @@ FUNCTIONS: dict[str, tuple[str, str, Callable[..., Any]]] = {
 
 @dataclass(frozen=True)
 class Filter:
-    """A parsed ``$filter``: the columns it names, and whether a row passes."""
+    """A parsed ``$filter``: the columns it names, and a test of a row."""
 
     fields: frozenset[str]
     matches: Callable[[Row], bool]
@@ -51,27 +51,30 @@ class Filter:
 
 @dataclass(frozen=True)
 class Operand:
-    """A part of an expression: its kind, how a row gives its value, and whether it names a column."""
+    """A part of an expression: its kind, its value in a row, and whether it names a column."""
 
     kind: str  # g t s n b, or null
     read: Read
     column: bool = False
 
 
-def parse_filter(text: str, columns: Mapping[str, str], defaults: Mapping[str, Any]) -> Filter:
+def parse_filter(
+    text: str, columns: Mapping[str, str], defaults: Mapping[str, Any], model: str = ""
+) -> Filter:
     """Read a ``$filter``.
 
     Args:
         text: The decoded option.
         columns: Type letter by column of the endpoint.
         defaults: Values of columns that rows leave out.
+        model: Type name of the rows, for the refusal of an unknown column.
 
     Raises:
         RefusedError: 400, for anything that Exact would not understand.
     """
-    parser = _Parser(tokens(text), columns, defaults)
+    parser = _Parser(tokens(text), columns, defaults, model)
     whole = parser.disjunction()
-    parser.expect(END)
+    parser.expect("end", None)
     if whole.kind != "b":
         raise bad_request()
     read = whole.read
@@ -82,12 +85,17 @@ class _Parser:
     """Recursive descent over the tokens: or, and, not, comparison, operand."""
 
     def __init__(
-        self, found: list[Token], columns: Mapping[str, str], defaults: Mapping[str, Any]
+        self,
+        found: list[Token],
+        columns: Mapping[str, str],
+        defaults: Mapping[str, Any],
+        model: str,
     ) -> None:
         self._tokens = found
         self._at = 0
         self._columns = columns
         self._defaults = defaults
+        self._model = model
         self.fields: set[str] = set()
 
     def disjunction(self) -> Operand:
@@ -118,14 +126,14 @@ class _Parser:
 
     def _operand(self) -> Operand:
         token = self._next()
-        if token == Token("mark", "("):
+        if token.matches("mark", "("):
             inner = self.disjunction()
-            self.expect(Token("mark", ")"))
+            self.expect("mark", ")")
             return inner
         if token.kind == "name":
-            if self._peek() == Token("mark", "("):
+            if self._peek().matches("mark", "("):
                 return self._function(token.value)
-            return self._column(token.value)
+            return self._column(token)
         if token.kind == "null":
             return Operand("null", lambda _: None)
         if token.kind not in LITERAL_KINDS:
@@ -133,9 +141,10 @@ class _Parser:
         value = comparable(token.value)
         return Operand(LITERAL_KINDS[token.kind], lambda _: value)
 
-    def _column(self, name: str) -> Operand:
+    def _column(self, token: Token) -> Operand:
+        name = token.value
         if name not in self._columns:
-            raise bad_request()
+            raise bad_request(NO_SUCH_PROPERTY.format(name, self._model, token.at))
         self.fields.add(name)
         default, letter = self._defaults.get(name), self._columns[name]
         kind = "n" if letter in NUMERIC else "s" if letter == "x" else letter
@@ -149,12 +158,12 @@ class _Parser:
         kinds, result, function = FUNCTIONS[name]
         arguments = []
         for index, kind in enumerate(kinds):
-            self.expect(Token("mark", "," if index else "("))
+            self.expect("mark", "," if index else "(")
             argument = self._operand()
             if argument.kind != kind:
                 raise bad_request()
             arguments.append(argument.read)
-        self.expect(Token("mark", ")"))
+        self.expect("mark", ")")
         return Operand(result, _call(function, arguments), column=True)
 
     def _peek(self) -> Token:
@@ -166,18 +175,18 @@ class _Parser:
         return token
 
     def _take(self, word: str) -> bool:
-        if self._peek() != Token("name", word):
+        if not self._peek().matches("name", word):
             return False
         self._at += 1
         return True
 
-    def expect(self, token: Token) -> None:
-        if self._next() != token:
+    def expect(self, kind: str, value: Any) -> None:
+        if not self._next().matches(kind, value):
             raise bad_request()
 
 
 def comparable(value: Any) -> Any:
-    """A value as SQL Server compares it: letters of any case, blanks at the end do not count."""
+    """A value as SQL Server compares it: without regard to case and to blanks at the end."""
     return value.rstrip(" ").lower() if isinstance(value, str) else value
 
 
@@ -215,7 +224,7 @@ def _compare(name: str, left: Operand, right: Operand) -> Operand:
 
 
 def _ordered(compare: Callable[[Any, Any], bool], left: Any, right: Any) -> bool:
-    """Null is neither more nor less than anything; nor is a value of a type that does not fit."""
+    """Compare two values; null, or a value of another type, is neither more nor less."""
     if left is None or right is None:
         return False
     if isinstance(left, datetime | str) != isinstance(right, datetime | str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -16,32 +17,40 @@ TOKEN = re.compile(
     | (?P<string>'(?P<string_text>(?:[^']|'')*)')
     | (?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?[LlMmDdFf]?)(?![\w.])
     | (?P<name>[A-Za-z_][\w]*)
-    | (?P<mark>[(),/])
+    | (?P<mark>[(),/=])
     )""",
     re.VERBOSE,
 )
 GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 DATETIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,7}))?)?)?(Z?)", re.IGNORECASE
+    r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,7}))?)?)?(Z?)", re.IGNORECASE
 )
 NUMERIC = "ihylfm"
+LITERALS = frozenset({"guid", "datetime", "string", "number", "bool", "null"})
 
 
 class Token(NamedTuple):
-    """A piece of an expression: what it is, and its value."""
+    """A piece of an expression.
 
-    kind: str  # guid datetime string number bool null name mark end
+    Attributes:
+        kind: ``guid datetime string number bool null name mark`` or ``end``.
+        at: Index of its first character in the expression.
+    """
+
+    kind: str
     value: Any
+    at: int = 0
 
-
-END = Token("end", None)
+    def matches(self, kind: str, value: Any = None) -> bool:
+        """Whether this is the name, mark or end that is expected."""
+        return (self.kind, self.value) == (kind, value)
 
 
 def tokens(text: str) -> list[Token]:
-    """Cut an expression into tokens, the last of which is ``END``.
+    """Cut an expression into tokens; the last one has the kind ``end``.
 
     Raises:
-        RefusedError: 400, if some part of it is no token.
+        RefusedError: 400, if a part of the text is not a token.
     """
     found, at = [], 0
     text = text.rstrip()
@@ -51,21 +60,61 @@ def tokens(text: str) -> list[Token]:
             raise bad_request()
         found.append(_token(match))
         at = match.end()
-    return [*found, END]
+    return [*found, Token("end", None, at)]
 
 
 def parse_literals(text: str) -> list[Token]:
-    """The literals of a ``$skiptoken`` or of a key in parentheses, which commas separate."""
-    found = tokens(text)
-    values, marks = found[:-1:2], found[1:-1:2]
-    good = all(t.kind not in {"name", "mark", "end"} for t in values)
-    if not good or len(values) != len(marks) + 1 or any(m.value != "," for m in marks):
+    """Read the literals of a ``$skiptoken``, which are separated by commas.
+
+    Raises:
+        RefusedError: 400, if the text is anything else.
+    """
+    parts = _key_parts(text)
+    if any(name is not None for name, _ in parts):
         raise bad_request()
-    return values
+    return [value for _, value in parts]
+
+
+def parse_key(text: str, columns: Sequence[str]) -> list[Token]:
+    """Read the key in the parentheses of a URL, in the order of ``columns``.
+
+    A composite key names its columns (``Journal='70',Period=1,Year=2026``), as WCF writes it; a key of
+    one column may be named.
+
+    Raises:
+        RefusedError: 400, if the columns of the key are others.
+    """
+    parts = _key_parts(text)
+    if len(columns) == 1 and len(parts) == 1 and parts[0][0] is None:
+        return [parts[0][1]]
+    named = {name: value for name, value in parts if name is not None}
+    if len(parts) != len(columns) or named.keys() != set(columns):
+        raise bad_request()
+    return [named[column] for column in columns]
+
+
+def _key_parts(text: str) -> list[tuple[str | None, Token]]:
+    """Literals between commas, each with the name in front of it, if any."""
+    parts: list[list[Token]] = [[]]
+    for token in tokens(text)[:-1]:
+        if token.matches("mark", ","):
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return [_key_part(part) for part in parts]
+
+
+def _key_part(part: list[Token]) -> tuple[str | None, Token]:
+    match part:
+        case [value] if value.kind in LITERALS:
+            return None, value
+        case [Token("name", name), Token("mark", "="), value] if value.kind in LITERALS:
+            return name, value
+    raise bad_request()
 
 
 def parse_literal(text: str, letter: str) -> Any:
-    """One literal that has to fit a column of type ``letter``."""
+    """Read one literal that must fit a column of type ``letter``."""
     found = parse_literals(text)
     if len(found) != 1:
         raise bad_request()
@@ -81,13 +130,13 @@ def typed(token: Token, letter: str) -> Any:
 
 
 def format_literal(value: Any, letter: str) -> str:
-    """A value as it stands in ``$skiptoken`` and in the key of a URL (API 3.2)."""
+    """Write a value as it stands in ``$skiptoken`` and in the key of a URL (API 3.2, 12.5)."""
     if value is None:
         return "null"
     if letter == "g":
         return f"guid'{value}'"
     if letter == "t":
-        return f"datetime'{value.isoformat(timespec='milliseconds')}'"
+        return f"datetime'{iso_digits(value)}'"
     if letter in {"s", "x"}:
         quoted = str(value).replace("'", "''")
         return f"'{quoted}'"
@@ -96,10 +145,16 @@ def format_literal(value: Any, letter: str) -> str:
     return f"{value}L" if letter == "l" else f"{value}"
 
 
-def parse_datetime(text: str) -> datetime:
-    """``2024-01-31``, ``2024-01-31T12:00`` or with seconds and a fraction; no offset.
+def iso_digits(moment: datetime) -> str:
+    """Write a time as Exact does: without a zone, and with a fraction only if it has one (API 12.5)."""
+    fraction = f".{moment.microsecond // 1000:03d}".rstrip("0") if moment.microsecond else ""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S") + fraction
 
-    With a ``Z`` it is another moment than the digits say: it is turned into Dutch time (API 3.5).
+
+def parse_datetime(text: str) -> datetime:
+    """Read ``2024-01-31``, ``2024-01-31T12:00``, or the same with seconds and a fraction; no offset.
+
+    A ``Z`` marks UTC, so those digits are converted to Dutch time (API 3.5).
     """
     match = DATETIME.fullmatch(text)
     if match is None:
@@ -115,18 +170,18 @@ def parse_datetime(text: str) -> datetime:
 
 def _token(match: re.Match[str]) -> Token:
     kind = str(match.lastgroup)  # the outer group, because it closes last
-    text = match[kind]
+    text, at = match[kind], match.start(kind)
     if kind == "guid":
-        return Token(kind, _guid(match["guid_text"]))
+        return Token(kind, _guid(match["guid_text"]), at)
     if kind == "datetime":
-        return Token(kind, parse_datetime(match["datetime_text"]))
+        return Token(kind, parse_datetime(match["datetime_text"]), at)
     if kind == "string":
-        return Token(kind, match["string_text"].replace("''", "'"))
+        return Token(kind, match["string_text"].replace("''", "'"), at)
     if kind == "number":
-        return Token(kind, _number(text))
+        return Token(kind, _number(text), at)
     if text in {"true", "false"}:
-        return Token("bool", text == "true")
-    return Token("null", None) if text == "null" else Token(kind, text)
+        return Token("bool", text == "true", at)
+    return Token("null", None, at) if text == "null" else Token(kind, text, at)
 
 
 def _guid(text: str) -> str:

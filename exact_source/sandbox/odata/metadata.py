@@ -1,12 +1,18 @@
-"""``$metadata``: the CSDL of one service, in the EDMX form of OData v2 (API 3.1)."""
+"""``$metadata``: the CSDL of one service, in the form in which the live service sends it (API 3.1, 12.8).
+
+One schema per namespace of types, and one with the container. Associations are left out.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from ..data.catalogue import EDM_TYPES, Catalogue, Endpoint
+from ..data.type_names import namespace
 from ..http.errors import NOT_FOUND, RefusedError
 from .navigation import collections_of
 
-EDM = "http://schemas.microsoft.com/ado/2008/09/edm"
+EDM = "http://schemas.microsoft.com/ado/2006/04/edm"
 METADATA = "http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"
 
 
@@ -16,29 +22,37 @@ def render_metadata(catalogue: Catalogue, service: str) -> str:
     Raises:
         RefusedError: 404, if there is no such service.
     """
-    endpoints = [endpoint for endpoint in catalogue if endpoint.service == service]
+    endpoints = [e for e in catalogue if e.service.lower() == service.lower()]
     if not endpoints:
         raise RefusedError(404, NOT_FOUND)
-    namespace = endpoints[0].model.rpartition(".")[0]
-    types = "".join(_entity_type(endpoint) for endpoint in endpoints)
     sets = "".join(
         f'<EntitySet Name="{endpoint.name}" EntityType="{endpoint.model}" />'
         for endpoint in endpoints
     )
-    container = service.replace("/", "_")
+    container = namespace(endpoints[0].service.removeprefix("beta/"))
     return (
         '<?xml version="1.0" encoding="utf-8" standalone="yes"?>'
         '<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx">'
-        f'<edmx:DataServices m:DataServiceVersion="2.0" xmlns:m="{METADATA}">'
-        f'<Schema Namespace="{namespace}" xmlns="{EDM}">{types}</Schema>'
-        f'<Schema Namespace="Exact.Web.Api.{container}" xmlns="{EDM}">'
-        f'<EntityContainer Name="{container}" m:IsDefaultEntityContainer="true">{sets}</EntityContainer>'
+        f'<edmx:DataServices m:DataServiceVersion="1.0" xmlns:m="{METADATA}">'
+        f"{_schemas(endpoints)}"
+        f'<Schema Namespace="Exact.Web.Api.Entity.{container}" xmlns="{EDM}">'
+        f'<EntityContainer Name="DataSource" m:IsDefaultEntityContainer="true">{sets}</EntityContainer>'
         "</Schema></edmx:DataServices></edmx:Edmx>"
     )
 
 
+def _schemas(endpoints: list[Endpoint]) -> str:
+    types: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for endpoint in endpoints:
+        types[endpoint.model.rpartition(".")[0]][endpoint.model] = _entity_type(endpoint)
+    return "".join(
+        f'<Schema Namespace="{name}" xmlns="{EDM}">{"".join(inside.values())}</Schema>'
+        for name, inside in types.items()
+    )
+
+
 def _entity_type(endpoint: Endpoint) -> str:
-    # The OData key of sync feeds is the row version; what identifies a row there is another column.
+    # The OData key of sync feeds is the row version; another column identifies a row there.
     key = ("Timestamp",) if endpoint.kind == "sync" else endpoint.key
     refs = "".join(f'<PropertyRef Name="{column}" />' for column in key)
     properties = "".join(
@@ -47,11 +61,10 @@ def _entity_type(endpoint: Endpoint) -> str:
         for column, letter in endpoint.columns.items()
     )
     keys = f"<Key>{refs}</Key>" if refs else ""
-    namespace = endpoint.model.rpartition(".")[0]
+    short = endpoint.model.rpartition(".")[2]
     links = "".join(
-        f'<NavigationProperty Name="{link.name}"'
-        f' Relationship="{namespace}.{endpoint.name}_{link.name}"'
-        f' FromRole="{endpoint.name}" ToRole="{link.name}" />'
+        f'<NavigationProperty Name="{link.name}" Relationship="{endpoint.model}_{link.name}"'
+        f' FromRole="{short}" ToRole="{link.name}" />'
         for link in collections_of(endpoint)
     )
-    return f'<EntityType Name="{endpoint.name}">{keys}{properties}{links}</EntityType>'
+    return f'<EntityType Name="{short}">{keys}{properties}{links}</EntityType>'

@@ -1,7 +1,7 @@
 """Server-side paging: which rows a page holds, and the ``$skiptoken`` of the next one (API 3.2).
 
-A token says after which key to go on and nothing else, as the real one does. Rows that change between
-two pages therefore move: they are missed or come twice, as in a live database.
+A token names the key after which to continue and nothing else, as the real one does. A row that changes
+between two pages may therefore be missed or come twice, as in a live database.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def read_page(
 ) -> Page:
     """One page of at most ``size`` rows.
 
-    A page that is exactly full has a successor, which may turn out to be empty.
+    A full page has a successor, which may turn out to be empty; not so if ``$top`` ends within it.
     """
     if query.filter is not None:
         tests = (*tests, query.filter.matches)
@@ -51,7 +51,7 @@ def read_page(
     limit = size if query.top is None else min(size, query.top)
     rows = _take(source.rows, start, query.skip if query.skiptoken is None else 0, limit, tests)
     token = None
-    if rows and len(rows) == size and query.top is None:
+    if rows and len(rows) == size and (query.top is None or query.top > size):
         token = ",".join(
             format_literal(_plain(value), letter)
             for value, letter in zip(
@@ -62,6 +62,14 @@ def read_page(
     if query.inlinecount:
         total = sum(1 for row in source.rows if all(test(row) for test in tests))
     return Page(rows, token, total)
+
+
+def top_on_page(endpoint: Endpoint, top: int | None, size: int) -> int | None:
+    """The ``$top`` that counts: a sync feed does not limit its total, but obeys it within a page.
+
+    ``$top=2000`` gave everything there (picqer#587), ``$top=0`` gave nothing (API 12.4).
+    """
+    return None if endpoint.kind == "sync" and top is not None and top > size else top
 
 
 def sort_rows(table: Table, order: Order, query: Query, defaults: Mapping[str, Any]) -> Sorted:
@@ -83,7 +91,7 @@ def sort_rows(table: Table, order: Order, query: Query, defaults: Mapping[str, A
 
 @total_ordering
 class Sortable:
-    """A value of ``$orderby``: nulls first, or the other way round when it runs downward."""
+    """A value of ``$orderby``: nulls come first, or last in descending order."""
 
     def __init__(self, value: Any, downward: bool) -> None:
         self.value = value

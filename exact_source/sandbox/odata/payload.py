@@ -1,10 +1,10 @@
-"""Answers in OData v2 JSON, and the addresses that rows carry."""
+"""Replies in OData v2 JSON, and the addresses that rows carry."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,9 @@ from urllib.parse import quote
 
 from ..data.catalogue import Endpoint, Row
 from .expansion import Expansion
+from .fixed_length import fixed_lengths
 from .literals import format_literal
+from .next_link import escaped
 
 JSON_TYPE = "application/json;charset=utf-8"
 EXACT_INTEGERS = 2**53
@@ -23,13 +25,14 @@ UNEVEN = frozenset("lmf")  # Int64 as a text, doubles without a needless fractio
 
 @dataclass(frozen=True)
 class Answer:
-    """The rows of one answer and the envelope they go into (API 3.1).
+    """The rows of one reply and the envelope they go into (API 3.1).
 
     Attributes:
         columns: Type letter of each column that is served.
         bare: Whether the rows are ``d`` itself, without ``results`` and ``__next``.
-        single: Whether the answer is one row, asked for by key.
-        deferred: Names of collections of which each row carries a link.
+        single: Whether the reply is one row, asked for by key.
+        deferred: Names of collections to which each row carries a link.
+        references: Names of properties that refer to one row, which are always null.
         expanded: Collections whose rows each row carries.
     """
 
@@ -42,44 +45,68 @@ class Answer:
     bare: bool = False
     single: bool = False
     deferred: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
     expanded: tuple[Expansion, ...] = ()
 
     @cached_property
     def nulls(self) -> dict[str, None]:
         """A row without values, in the order of the columns."""
-        return dict.fromkeys(self.columns)
+        return dict.fromkeys((*self.columns, *self.references))
 
     @cached_property
     def uneven(self) -> list[str]:
-        """The columns whose values are not the same in JSON as in Python; dates are seen to later."""
+        """The columns whose values differ between JSON and Python; dates are converted later."""
         return [column for column, letter in self.columns.items() if letter in UNEVEN]
+
+    @cached_property
+    def lengths(self) -> dict[str, int]:
+        """The length of each column that is padded with blanks."""
+        return fixed_lengths(self.endpoint, self.columns)
+
+    def text(self, column: str, value: Any) -> Any:
+        """A value with the blanks that Exact puts behind it."""
+        is_short = column in self.lengths and isinstance(value, str)
+        return value.ljust(self.lengths[column]) if is_short else value
 
 
 def address(root: str, endpoint: Endpoint, row: Row) -> str:
-    """Where a single row can be read."""
+    """Where a single row can be read; a composite key names its columns, as in WCF."""
     path = f"{root}/{endpoint.path.removeprefix('beta/')}"
     columns = row_columns(endpoint)
     parts = [format_literal(row.get(c), endpoint.columns.get(c, "s")) for c in columns]
-    return f"{path}({quote(','.join(parts), safe=chr(39) + ',')})"
+    if len(columns) > 1:
+        parts = [f"{column}={part}" for column, part in zip(columns, parts, strict=True)]
+    return f"{path}({quote(','.join(parts), safe=chr(39) + ',=')})"
 
 
 def row_columns(endpoint: Endpoint) -> tuple[str, ...]:
-    """The columns whose values stand in the address of a row; of a sync feed it is the version."""
+    """The columns whose values stand in the address of a row; in a sync feed the row version."""
     return ("Timestamp",) if endpoint.kind == "sync" else endpoint.key
 
 
 def render_json(answer: Answer) -> bytes:
-    """The body of a successful answer."""
+    """The body of a successful reply."""
     return dump({"d": _envelope(answer, [entry(answer, row) for row in answer.rows])})
 
 
 def expanded_of(answer: Answer, row: Row) -> list[tuple[str, Answer]]:
     """The rows that a row carries along, by the name of their collection."""
-    owner = row.get(answer.endpoint.key[0]) if answer.expanded else None
-    return [
-        (name, Answer(endpoint, rows[owner], endpoint.columns, answer.root))
-        for name, endpoint, rows in answer.expanded
-    ]
+    found = []
+    uri = address(answer.root, answer.endpoint, row) if answer.expanded else ""
+    for expansion in answer.expanded:
+        page = expansion.pages[row.get(answer.endpoint.key[0])]
+        endpoint = expansion.endpoint or answer.endpoint  # without rows, any will do
+        inner = Answer(endpoint, page.rows, expansion.columns, answer.root)
+        if page.skiptoken is not None:
+            inner = replace(inner, next_url=_nested_next(uri, expansion, page.skiptoken))
+        found.append((expansion.name, inner))
+    return found
+
+
+def _nested_next(uri: str, expansion: Expansion, skiptoken: str) -> str:
+    """The address of the next page of one row's collection (API 12.7)."""
+    select = f"$select={','.join(expansion.select)}&" if expansion.select else ""
+    return f"{uri}/{expansion.name}?{select}$skiptoken={escaped(skiptoken)}"
 
 
 def entry(answer: Answer, row: Row) -> dict[str, Any]:
@@ -90,15 +117,17 @@ def entry(answer: Answer, row: Row) -> dict[str, Any]:
     out |= {column: value for column, value in row.items() if column in answer.columns}
     for column in answer.uneven:
         out[column] = json_value(out[column], answer.columns[column])
+    for column in answer.lengths:
+        out[column] = answer.text(column, out[column])
     for name, inner in expanded_of(answer, row):
-        out[name] = {"results": [entry(inner, line) for line in inner.rows]}
+        out[name] = _envelope(inner, [entry(inner, line) for line in inner.rows])
     for name in answer.deferred:
         out[name] = {"__deferred": {"uri": f"{uri}/{name}"}}
     return out
 
 
 def json_value(value: Any, letter: str) -> Any:
-    """A value as JSON carries it; one that does not fit its column goes out as it is (API 3.4, 3.5)."""
+    """A value as JSON carries it (API 3.4, 3.5); one that does not fit its column is left as it is."""
     if isinstance(value, datetime):
         return f"/Date({milliseconds(value)})/"
     if isinstance(value, bool) or value is None:

@@ -9,12 +9,16 @@ from urllib.parse import unquote_plus
 
 from ..data.catalogue import Endpoint, Row
 from ..http.errors import (
+    ITEM_OR_MODIFIED,
     MANDATORY_FILTER,
     NO_SUCH_FILTER,
+    NO_SUCH_PROPERTY,
+    NO_SUCH_SELECTION,
     SELECT_MISSING,
     RefusedError,
     bad_request,
 )
+from ..rules.demands import Demand, demanded_filter, demands_select
 from .filters import Filter, parse_filter
 from .literals import parse_literal
 from .navigation import collection_of
@@ -23,6 +27,18 @@ SYSTEM_OPTIONS = {
     "$select", "$filter", "$orderby", "$top", "$skip", "$skiptoken", "$inlinecount", "$format", "$expand",
 }  # fmt: skip
 FORGOTTEN_DOLLAR = {"select", "filter", "top", "orderby"}
+ITEM_EXTRA_FIELD = "item_extra_field"  # takes an item, a date or both (API 12.10)
+
+
+@dataclass(frozen=True)
+class Demands:
+    """How strictly ``$select`` and ``$filter`` are demanded."""
+
+    select: Demand = "never"
+    filter: Demand = "never"
+
+
+NOTHING_DEMANDED = Demands()
 
 
 @dataclass(frozen=True)
@@ -31,7 +47,10 @@ class Query:
 
     Attributes:
         select: The columns to serve; ``None`` for all of them.
-        orderby: Columns, each with whether it runs downward.
+        orderby: Columns, each with whether it is sorted in descending order.
+        expand: The collections to serve with each row.
+        deferred: The collections to which each row carries a link; ``None`` for all others.
+        nested: The columns to serve of each expanded collection, where not all of them.
         parameters: The values given to a function, by parameter name.
     """
 
@@ -43,11 +62,22 @@ class Query:
     skiptoken: str | None = None
     inlinecount: bool = False
     expand: tuple[str, ...] = ()
+    deferred: tuple[str, ...] | None = None
+    nested: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Selection:
+    """A parsed ``$select``: columns, collections by name, and columns of collections."""
+
+    columns: tuple[str, ...] | None = None
+    collections: tuple[str, ...] | None = None
+    nested: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
 def parse_options(query_string: str) -> dict[str, str]:
-    """The decoded options of a URL.
+    """Decode the options of a URL.
 
     Raises:
         RefusedError: 400, for a system option that does not exist or is given twice.
@@ -66,9 +96,7 @@ def parse_query(
     endpoint: Endpoint,
     options: Mapping[str, str],
     defaults: Mapping[str, Any],
-    *,
-    lenient: bool,
-    strict: bool = False,
+    demands: Demands = NOTHING_DEMANDED,
 ) -> Query:
     """Read the options of a call to a collection.
 
@@ -76,25 +104,34 @@ def parse_query(
         endpoint: Which collection.
         options: Decoded options of the URL.
         defaults: Values that rows leave out.
-        lenient: Ask for no ``$select`` and no ``$filter``.
-        strict: Ask for a ``$filter`` wherever there is a sync sibling.
+        demands: Whether ``$select`` and ``$filter`` must be there.
+
+    Raises:
+        RefusedError: 400, for anything that Exact refuses.
     """
     if endpoint.kind == "function" and FORGOTTEN_DOLLAR & options.keys():
         raise RefusedError(503)  # API 8.2: a missing `$` ends in an empty 503 there
-    if not lenient:
-        _check_select_present(endpoint, options)
-    found = parse_where(endpoint, options, defaults, lenient=lenient, strict=strict)
+    _check_select_present(endpoint, options, demands.select)
+    found = parse_where(endpoint, options, defaults, demands)
     if "$skip" in options and endpoint.kind in {"bulk", "sync"}:
         raise bad_request("The query option $skip is not supported for this resource.")
+    selection = _select(endpoint, options)
+    expand = _expand(endpoint, options)
+    if selection.nested.keys() - set(expand):  # WCF: a projection without the matching $expand
+        raise bad_request()
+    chosen = selection.collections
     return Query(
-        select=_select(endpoint, options),
+        select=selection.columns,
         filter=found,
         orderby=_orderby(endpoint, options),
-        top=None if endpoint.kind == "sync" else _count(options, "$top"),  # API 3.2: no limit there
+        top=_count(options, "$top"),
         skip=_count(options, "$skip") or 0,
         skiptoken=options.get("$skiptoken"),
         inlinecount=_inlinecount(options),
-        expand=_expand(endpoint, options),
+        # WCF serves an expanded collection only if $select names it, or is absent.
+        expand=tuple(name for name in expand if chosen is None or name in chosen),
+        deferred=None if chosen is None else tuple(n for n in chosen if n not in expand),
+        nested=selection.nested,
         parameters=_parameters(endpoint, options),
     )
 
@@ -103,34 +140,28 @@ def parse_where(
     endpoint: Endpoint,
     options: Mapping[str, str],
     defaults: Mapping[str, Any],
-    *,
-    lenient: bool,
-    strict: bool = False,
+    demands: Demands = NOTHING_DEMANDED,
 ) -> Filter | None:
-    """The ``$filter`` of a call, which some endpoints demand and others allow on few columns only."""
+    """Read the ``$filter`` of a call, which some endpoints demand and others allow on few columns only."""
     found = None
     if "$filter" in options:
-        found = parse_filter(options["$filter"], endpoint.columns, defaults)
+        found = parse_filter(options["$filter"], endpoint.columns, defaults, endpoint.model)
         if endpoint.filterable is not None and not found.fields <= endpoint.filterable:
             fields = ", ".join(sorted(found.fields - endpoint.filterable))
             raise bad_request(f"{NO_SUCH_FILTER}: {fields}")
         if endpoint.parameters:  # API 8.2: parameters are not `$filter`
             raise bad_request("This $filter parameter is not supported for this resource")
-    if not lenient:
-        _check_filter_present(endpoint, found, strict=strict)
+    _check_filter_present(endpoint, found, demands.filter)
     return found
 
 
-def _check_filter_present(endpoint: Endpoint, found: Filter | None, *, strict: bool) -> None:
-    """API 2.5; of most endpoints nobody knows the fields that will do, so any does."""
-    demanded = set(endpoint.mandatory_filter)
-    if not demanded and strict and endpoint.has_sync_sibling:
-        demanded = set(endpoint.filterable or endpoint.columns)
-    if demanded and not (demanded & (found.fields if found else set())):
-        fields = ", ".join(endpoint.mandatory_filter or sorted(endpoint.filterable or endpoint.key))
-        raise bad_request(
+def _check_filter_present(endpoint: Endpoint, found: Filter | None, demand: Demand) -> None:
+    wanted = demanded_filter(endpoint, demand)
+    if wanted and not (wanted & (found.fields if found else frozenset())):
+        fields = endpoint.mandatory_filter or sorted(endpoint.filterable or endpoint.key)
+        raise bad_request(  # no blank behind the colon, as it was seen (picqer#591)
             f"{MANDATORY_FILTER} A GET request for this endpoint must have"
-            f" a $filter parameter with one of the following fields in the url: {fields}"
+            f" a $filter parameter with one of the following fields in the url:{','.join(fields)}."
         )
 
 
@@ -139,44 +170,62 @@ def project(row: Row, columns: Mapping[str, str], defaults: Mapping[str, Any]) -
     return {column: row.get(column, defaults.get(column)) for column in columns}
 
 
-def _check_select_present(endpoint: Endpoint, options: Mapping[str, str]) -> None:
-    needs_one = endpoint.kind in {"regular", "bulk"} and not endpoint.no_division
+def _check_select_present(endpoint: Endpoint, options: Mapping[str, str], demand: Demand) -> None:
     one_row_will_do = endpoint.kind == "regular" and options.get("$top") == "1"  # not bulk: API 3.3
-    if needs_one and "$select" not in options and not one_row_will_do:
+    if "$select" not in options and not one_row_will_do and demands_select(endpoint, demand):
         raise bad_request(SELECT_MISSING)
 
 
 def _expand(endpoint: Endpoint, options: Mapping[str, str]) -> tuple[str, ...]:
-    """The collections that are to come along with each row."""
-    names = [name.strip() for name in options.get("$expand", "").split(",") if name.strip()]
+    """The collections of ``$expand``."""
+    names = _names(options.get("$expand", ""))
     if not all(collection_of(endpoint, name) for name in names):
         raise bad_request()
-    return tuple(names)
+    return names
 
 
-def _select(endpoint: Endpoint, options: Mapping[str, str]) -> tuple[str, ...] | None:
-    """The selected columns; of a collection (``Lines/Field``) all columns come."""
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _select(endpoint: Endpoint, options: Mapping[str, str]) -> Selection:
+    """Read ``$select``: columns, ``*``, collections, and columns of collections (``Lines/Field``)."""
     if "$select" not in options:
-        return None
-    names = [name.strip() for name in options["$select"].split(",")]
-    if "*" in names:
-        if endpoint.no_star:
-            raise bad_request("Bad Request - $select=* is not supported for this resource.")
-        return None
-    columns = {name for name in names if not collection_of(endpoint, name.split("/")[0])}
-    if not columns <= endpoint.columns.keys():
-        raise bad_request()
-    return tuple(column for column in endpoint.columns if column in columns)
+        return Selection()
+    columns: set[str] = set()
+    nested: dict[str, list[str]] = {}
+    for name in _names(options["$select"]) or ("",):
+        head, _, field_name = name.partition("/")
+        if collection_of(endpoint, head):
+            nested.setdefault(head, []).extend([field_name] if field_name else ["*"])
+        elif name == "*":
+            columns |= endpoint.columns.keys()
+        elif name in endpoint.columns:
+            columns.add(name)
+        else:
+            raise bad_request(NO_SUCH_SELECTION.format(endpoint.model, name))
+    has_star = "*" in _names(options["$select"])
+    if has_star and endpoint.no_star:
+        raise bad_request("Bad Request - $select=* is not supported for this resource.")
+    return Selection(
+        columns=None if has_star else tuple(c for c in endpoint.columns if c in columns),
+        collections=None if has_star else tuple(nested),
+        nested={head: tuple(names) for head, names in nested.items() if "*" not in names},
+    )
 
 
 def _orderby(endpoint: Endpoint, options: Mapping[str, str]) -> tuple[tuple[str, bool], ...]:
+    text = options.get("$orderby", "")
     found = []
-    for part in filter(None, options.get("$orderby", "").split(",")):
-        name, *direction = part.split()
-        if name not in endpoint.columns or direction not in ([], ["asc"], ["desc"]):
+    for part in filter(None, text.split(",")):
+        name, *direction = part.split() or [""]
+        if name not in endpoint.columns:
+            at = text.index(name)
+            raise bad_request(NO_SUCH_PROPERTY.format(name, endpoint.model, at))
+        if direction not in ([], ["asc"], ["desc"]):
             raise bad_request()
         found.append((name, direction == ["desc"]))
-    # API 3.3: `$orderby` may be dropped; bulk and sync feeds drop it here.
+    # API 3.3: `$orderby` may be dropped. It works on regular endpoints (API 12.5); bulk and sync drop it.
     return tuple(found) if endpoint.kind in {"regular", "function"} else ()
 
 
@@ -201,6 +250,8 @@ def _parameters(endpoint: Endpoint, options: Mapping[str, str]) -> dict[str, Any
     for name, (letter, required) in endpoint.parameters.items():
         if name in options:
             values[name] = parse_literal(options[name], letter)
-        elif required:
+        elif required and endpoint.entity != ITEM_EXTRA_FIELD:
             raise bad_request(f"Bad Request - The parameter {name} is missing.")
+    if endpoint.entity == ITEM_EXTRA_FIELD and not values:
+        raise bad_request(ITEM_OR_MODIFIED)
     return values

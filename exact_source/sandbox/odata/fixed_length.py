@@ -1,0 +1,39 @@
+"""Texts that Exact sends padded with blanks, because their database columns have a fixed length.
+
+Lengths were seen in recorded replies (API 12.13: NL 2013, FR 2026). Stored rows are not padded; codes
+that are padded on the left (``Code`` of an account, 18 characters) are stored as they are sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..data.catalogue import Endpoint
+
+LENGTHS = {
+    "BankAccountCountry": 3,
+    "Country": 3,
+    "Language": 10,
+    "Legislation": 3,
+    "Nationality": 3,  # by analogy: it holds a country
+    "PurchaseVATCode": 3,
+    "SalesVATCode": 3,  # by analogy
+    "SearchCode": 9,
+    "State": 3,
+    "Unit": 8,
+    "VATCode": 3,
+}
+OF_ENTITY = {"vat_codes": {"Code": 3}}
+UNPADDED = frozenset({"me"})  # `Language` was seen as `EN` there
+
+
+def fixed_lengths(endpoint: Endpoint, columns: Mapping[str, str]) -> dict[str, int]:
+    """The length of each served column that is padded."""
+    if endpoint.entity in UNPADDED:
+        return {}
+    lengths = LENGTHS | OF_ENTITY.get(endpoint.entity, {})
+    return {
+        column: lengths[column]
+        for column, letter in columns.items()
+        if letter == "s" and column in lengths
+    }

@@ -1,0 +1,41 @@
+"""``__next``: the address of the following page, as WCF Data Services writes it (API 12.5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote
+
+# WCF copies these, in this order; `$skip` has done its work, and unknown options are dropped.
+# `$format` is not among them in WCF, but a second page in another form was never seen.
+COPIED = ("$filter", "$expand", "$orderby", "$inlinecount", "$select", "$format")
+QUOTED = re.compile(r"('(?:[^']|'')*')")
+
+
+def next_query(
+    options: Mapping[str, str], parameters: Iterable[str], top: int | None, skiptoken: str
+) -> str:
+    """The query of the next page.
+
+    Args:
+        options: Decoded options of this page.
+        parameters: Names of the function's parameters.
+        top: How many rows are still wanted; ``None`` without ``$top``.
+        skiptoken: Where the next page begins.
+    """
+    kept = {name: options[name] for name in (*parameters, *COPIED) if options.get(name)}
+    if top is not None:
+        kept["$top"] = str(top)
+    return "&".join(
+        f"{name}={escaped(text)}" for name, text in (kept | {"$skiptoken": skiptoken}).items()
+    )
+
+
+def escaped(text: str) -> str:
+    """Escape a value: everything between quotes, and outside them only what a URL forbids."""
+    return "".join(
+        f"'{quote(part[1:-1], safe='')}'"
+        if part.startswith("'")
+        else quote(part, safe="$,()/:=*;@")
+        for part in QUOTED.split(text)
+    )
