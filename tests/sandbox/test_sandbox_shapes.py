@@ -56,7 +56,7 @@ def kind(value: Any) -> str | None:
 
 def kinds(shape: Row) -> dict[str, str]:
     """The kind of each column that had a value, and an empty text for the others."""
-    found = {}
+    found: dict[str, str] = {}
     for name, columns in shape["columns"].items():
         found |= dict.fromkeys(columns.split(), {"null": "", "int64": "text"}.get(name, name))
     return found
