@@ -12,13 +12,20 @@ from ._output.options import AsJson
 LANGUAGES = ("en", "nl")
 DEMANDS = ("never", "seen", "everywhere")
 ORDERS = ("Timestamp", "key")
+AWKWARD = "awkward"
 
 
 def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="PORT", help="Port on loopback; 0: a free one.")
     ] = 8080,
-    companies: Annotated[int, typer.Option(min=1, metavar="N", help="Number of companies.")] = 2,
+    companies: Annotated[
+        str,
+        typer.Option(
+            metavar="N|awkward",
+            help="Number of companies; awkward: a fixed set whose books are easy to get wrong.",
+        ),
+    ] = "2",
     invoices: Annotated[
         int, typer.Option(min=0, metavar="N", help="Sales invoices per company.")
     ] = 50,
@@ -83,6 +90,10 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
     _check_choice("--require-select", require_select, DEMANDS)
     _check_choice("--require-filter", require_filter, DEMANDS)
     _check_choice("--sync-order", sync_order, ORDERS)
+    if companies != AWKWARD and not (companies.isdecimal() and int(companies)):
+        raise ConfigurationError(
+            f"--companies is {companies!r}; use a number from 1 on or {AWKWARD}"
+        )
     if lenient and strict:
         raise ConfigurationError("--lenient and --strict exclude each other; leave one of them out")
     try:

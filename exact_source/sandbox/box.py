@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from .clock import SandboxClock, wall_clock
 from .data.catalogue import Catalogue, Endpoint, Key, Row
+from .data.company.awkward import AWKWARD, COMPANIES
 from .data.derived import DerivedFeeds
 from .data.reading import table_of
 from .data.reports import REPORTS
@@ -45,7 +46,8 @@ class Sandbox:
     """A local Exact Online.
 
     Args:
-        companies: How many divisions there are.
+        companies: Number of divisions, or ``awkward`` for a fixed set of small companies, each with
+            something in its books that is easy to get wrong.
         invoices: Sales invoices per division; all other bookkeeping grows with them.
         seed: The same seed makes the same data, at the same time of the clock.
         clock: Time, which tests can move.
@@ -67,7 +69,7 @@ class Sandbox:
     def __init__(  # noqa: PLR0913 - each is a setting with a default, given by name
         self,
         *,
-        companies: int = 2,
+        companies: int | str = 2,
         invoices: int = 50,
         seed: int = 1,
         clock: SandboxClock | None = None,
@@ -98,7 +100,9 @@ class Sandbox:
             language=language,
         )
         self._seed, self._invoices, self._first_version = seed, invoices, first_version
-        self.divisions = [FIRST_DIVISION + n * DIVISION_STRIDE for n in range(companies)]
+        self._is_awkward = companies == AWKWARD
+        count = len(COMPANIES) if self._is_awkward else int(companies)
+        self.divisions = [FIRST_DIVISION + n * DIVISION_STRIDE for n in range(count)]
         oauth = OAuth(self.clock, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI)
         now = self.clock.now
         self.state = self._new_state(
@@ -112,7 +116,13 @@ class Sandbox:
         catalogue, random = Catalogue(), seeded(self._seed, "changes")
         before = wall_clock(self.clock.now())
         seeder = Seeder(
-            catalogue, self.divisions, self._invoices, self._seed, before, self._first_version
+            catalogue,
+            self.divisions,
+            self._invoices,
+            self._seed,
+            before,
+            self._first_version,
+            is_awkward=self._is_awkward,
         )
         store = Store(
             catalogue,

@@ -67,7 +67,7 @@ class GenericRows:
     """Makes the rows of one entity in one division.
 
     Args:
-        known: Keys of rows that others may refer to, by entity.
+        known: Rows that others may refer to, by entity.
         before: The wall-clock time before which all rows were written.
         first_version: The lowest row version that the rows may take.
     """
@@ -76,7 +76,7 @@ class GenericRows:
         self,
         entity: Entity,
         random: Random,
-        known: Mapping[str, Sequence[str]],
+        known: Mapping[str, Sequence[Row]],
         before: datetime,
         first_version: int,
         division: int,
@@ -84,7 +84,10 @@ class GenericRows:
         self._division = division
         self._entity = entity
         self._random = random
-        self._known = known
+        self._known: dict[str, list[str]] = {
+            entity: [row["ID"] for row in rows] for entity, rows in known.items()
+        }
+        self._referred = {row["ID"]: row for rows in known.values() for row in rows}
         self._before = before
         self._version = first_version
 
@@ -100,6 +103,7 @@ class GenericRows:
             for column, letter in self._entity.columns.items()
             if full or column in self._entity.key or self._random.random() > CHANCE_OF_NULL
         }
+        self._describe_references(row)
         row.pop("Division", None)  # every row is of the division in which it is read
         if "Division" in self._entity.key:
             row["Division"] = self._division
@@ -117,6 +121,14 @@ class GenericRows:
             if keys:  # what a function without a column for its parameter chooses by
                 row[f"__{parameter}"] = keys[number % len(keys)]
         return row
+
+    def _describe_references(self, row: Row) -> None:
+        """Code, description and name of what a row refers to are those of the row referred to."""
+        for column in FOREIGN_KEYS.keys() & row.keys():
+            referred = self._referred.get(row[column], {})
+            for part in ("Code", "Description", "Name"):
+                if f"{column}{part}" in row and part in referred:
+                    row[f"{column}{part}"] = referred[part]
 
     def _value(self, column: str, letter: str, number: int) -> Any:
         make = {

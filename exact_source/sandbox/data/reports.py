@@ -16,6 +16,11 @@ from .divisions import all_divisions, hrm_divisions, me, recent_divisions
 Report = Callable[[State, int, dict[str, Any]], list[Row]]
 OPEN = 20
 CURRENCY = "EUR"
+BOOKED = frozenset({20, 50})
+BALANCE_KEY = (
+    "FinancialYear", "FinancialPeriod", "GLAccountCode", "CostCenter", "CostUnit", "Type", "Status",
+)  # fmt: skip
+KEY_WIDTH = 12
 # Number, days over the due date, name of the groups by which open items are aged.
 AGE_GROUPS = (
     (1, 0, "Niet vervallen"),
@@ -131,13 +136,18 @@ def revenue(state: State, division: int, parameters: dict[str, Any]) -> list[Row
 
 
 def reporting_balance(state: State, division: int, parameters: dict[str, Any]) -> list[Row]:
-    """``ReportingBalance``: sums by year, period and ledger account (API 8.3)."""
+    """``ReportingBalance``: sums of open and processed lines by the columns of ``BALANCE_KEY`` (API 8.3)."""
     groups: dict[tuple[Any, ...], Row] = {}
+    accounts = state.store.table(division, "gl_accounts").rows
     for line in _ledger(state, division):
         if parameters.get("reportingYear") not in {None, line["FinancialYear"]}:
             continue
-        key = (line["FinancialYear"], line["FinancialPeriod"], line["GLAccountCode"], line["Type"])
-        row = groups.setdefault(key, _balance_row(line))
+        if line.get("Status") not in BOOKED:
+            continue
+        key = tuple(str(line.get(column, "")).rjust(KEY_WIDTH) for column in BALANCE_KEY)
+        row = groups.get(key)
+        if row is None:
+            row = groups[key] = _balance_row(line, accounts.get((line.get("GLAccount"),), {}))
         side = "AmountDebit" if line["AmountDC"] > 0 else "AmountCredit"
         row[side] = round(row[side] + abs(line["AmountDC"]), 2)
         row["Amount"] = round(row["Amount"] + line["AmountDC"], 2)
@@ -246,16 +256,20 @@ def _aging_row(item: Row) -> Row:
     return row
 
 
-def _balance_row(line: Row) -> Row:
+def _balance_row(line: Row, account: Row) -> Row:
     return {
         "ReportingYear": line["FinancialYear"],
         "ReportingPeriod": line["FinancialPeriod"],
         "GLAccount": line.get("GLAccount"),
         "GLAccountCode": line["GLAccountCode"],
         "GLAccountDescription": line.get("GLAccountDescription"),
-        "BalanceType": "B" if line["GLAccountCode"][0] < "4" else "W",
+        "BalanceType": account.get("BalanceType"),
+        "CostCenterCode": line.get("CostCenter"),
+        "CostCenterDescription": line.get("CostCenterDescription"),
+        "CostUnitCode": line.get("CostUnit"),
+        "CostUnitDescription": line.get("CostUnitDescription"),
         "Type": line["Type"],
-        "Status": 50,
+        "Status": line["Status"],
         "Amount": 0.0,
         "AmountDebit": 0.0,
         "AmountCredit": 0.0,

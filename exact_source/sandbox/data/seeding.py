@@ -7,6 +7,7 @@ from datetime import datetime
 from random import Random
 
 from .catalogue import Catalogue, Row
+from .company import awkward
 from .company.books import Books
 from .company.company import ENTITIES, new_company
 from .divisions import division_rows
@@ -30,6 +31,7 @@ class Seeder:
     Args:
         before: Wall-clock time of the sandbox when it started; all rows are older.
         first_version: The lowest row version that is given out.
+        is_awkward: Whether the divisions are the fixed companies with awkward books.
     """
 
     def __init__(
@@ -40,7 +42,10 @@ class Seeder:
         seed: int,
         before: datetime,
         first_version: int = FIRST_VERSION,
+        *,
+        is_awkward: bool = False,
     ) -> None:
+        self._is_awkward = is_awkward
         self._catalogue = catalogue
         self._divisions = divisions
         self._invoices = invoices
@@ -48,7 +53,7 @@ class Seeder:
         self._before = before
         self._first_version = first_version
         self._companies: dict[int, Books] = {}
-        self._keys: dict[int, dict[str, list[str]]] = {}
+        self._known: dict[int, dict[str, list[Row]]] = {}
 
     @property
     def next_version(self) -> int:
@@ -59,10 +64,13 @@ class Seeder:
         """The rows with which the table of an entity starts."""
         if entity == "divisions":
             random = seeded(self._seed, entity)
-            return division_rows(self._divisions, random, self._before, self._first_version)
+            rows = division_rows(self._divisions, random, self._before, self._first_version)
+            if self._is_awkward:
+                rows = [row | awkward.division_columns(n) for n, row in enumerate(rows)]
+            return rows
         if entity in NOT_SEEDED:
             return []
-        if entity in ENTITIES:
+        if entity in (awkward.ENTITIES if self._is_awkward else ENTITIES):
             # The store keeps the rows from here on; they are made once for all entities of a company.
             return self._company(division).tables.pop(entity, [])
         return self._generic(division, entity)
@@ -71,12 +79,16 @@ class Seeder:
         if division not in self._companies:
             random = seeded(self._seed, division, "company")
             first = self._first_of(division) + RESERVED_VERSIONS * len(self._catalogue.entities)
-            books = new_company(random, self._before, self._invoices, first)
-            self._keys[division] = {
-                entity: [row["ID"] for row in books.tables[entity]] for entity in REFERRED_TO
-            }
+            books = self._new_company(division, random, first)
+            self._known[division] = {entity: list(books.tables[entity]) for entity in REFERRED_TO}
             self._companies[division] = books
         return self._companies[division]
+
+    def _new_company(self, division: int, random: Random, first_version: int) -> Books:
+        if self._is_awkward:
+            name = awkward.COMPANIES[self._divisions.index(division)]
+            return awkward.new_awkward_company(name, random, self._before, first_version)
+        return new_company(random, self._before, self._invoices, first_version)
 
     def _first_of(self, division: int) -> int:
         return self._first_version + self._divisions.index(division) * self._span
@@ -93,7 +105,7 @@ class Seeder:
         return GenericRows(
             self._catalogue.entities[entity],
             seeded(self._seed, division, entity),
-            self._keys[division],
+            self._known[division],
             self._before,
             self._first_of(division) + index * RESERVED_VERSIONS,
             division,
