@@ -97,7 +97,7 @@ def test_models_and_columns_are_the_documented_ones(books: Books, built: Built, 
         for node in test["depends_on"]["nodes"]
     }
     assert {n["unique_id"] for n in models} <= tested
-    first = "model.exact_online.exact_loaded_until"
+    first = "model.exact_online.stg_exact_online__loaded_until"
     for node in models:  # else a load that arrives meanwhile would count as shown
         reads = [n for n in node["depends_on"]["nodes"] if n.startswith("source.")]
         assert not reads or first in {node["unique_id"], *node["depends_on"]["nodes"]}
@@ -168,7 +168,7 @@ def test_trial_balance_closes_as_the_lines_do(books: Books, built: Built, kind: 
         lambda line: (line["division"], line["GLAccountCode"]),
     )
     found = mart(
-        books, kind, "trial_balance", "division, gl_account_code, closing_balance",
+        books, kind, "exact_online__trial_balance", "division, gl_account_code, closing_balance",
         "financial_year = 2025 AND financial_period = 9 AND row_type = 'account'",
     )  # fmt: skip
     assert {(d, code): amount for d, code, amount in found if amount} == wanted
@@ -181,7 +181,9 @@ def test_soft_deleted_rows_count_nowhere(books: Books, built: Built, kind: str) 
         kind, "SELECT count(*) FROM exact_online.transaction_lines WHERE _deleted_at IS NOT NULL"
     )
     assert marked[0][0] >= 3
-    ((lines, amount),) = mart(books, kind, "general_ledger", "count(*), sum(abs(amount))")
+    ((lines, amount),) = mart(
+        books, kind, "exact_online__general_ledger", "count(*), sum(abs(amount))"
+    )
     wanted = [abs(line["cents"]) for line in lines_of(books)]
     assert (lines, amount) == (len(wanted), sum(wanted))
 
@@ -195,22 +197,24 @@ def test_lines_0_and_9999_are_named_and_count_once(books: Books, built: Built, k
         wanted[name].append(line["cents"])
     assert set(wanted) == {"header", "automatic", "line"}
     found = mart(
-        books, kind, "stg_exact__transaction_lines", "line_kind, count(*), sum(amount)",
+        books, kind, "stg_exact_online__transaction_lines", "line_kind, count(*), sum(amount)",
         "1 = 1 GROUP BY line_kind",
     )  # fmt: skip
     assert {name: (count, total) for name, count, total in found} == {
         name: (len(amounts), sum(amounts)) for name, amounts in wanted.items()
     }
     count = sum(map(len, wanted.values()))
-    assert mart(books, kind, "general_ledger", "count(*), sum(amount)") == [(count, 0)]
+    assert mart(books, kind, "exact_online__general_ledger", "count(*), sum(amount)") == [
+        (count, 0)
+    ]
 
 
 @pytest.mark.parametrize(
     ("entry_type", "table", "amount", "sign"),
     [
-        (20, "open_receivables", "open_amount", 1),
-        (20, "revenue_by_customer_month", "revenue", -1),
-        (30, "open_payables", "open_amount", -1),
+        (20, "exact_online__open_receivables", "open_amount", 1),
+        (20, "exact_online__revenue_by_customer_month", "revenue", -1),
+        (30, "exact_online__open_payables", "open_amount", -1),
     ],
 )
 def test_a_party_of_two_companies_is_one_when_consolidated(
@@ -228,7 +232,11 @@ def test_a_party_of_two_companies_is_one_when_consolidated(
     )
     key = f"vat {VAT_NUMBER}" if entry_type == 20 else f"register NL {REGISTER[0]}"
     known = mart(
-        books, kind, "dim_accounts", "division, account_id", f"consolidation_key = '{key}'"
+        books,
+        kind,
+        "exact_online__dim_accounts",
+        "division, account_id",
+        f"consolidation_key = '{key}'",
     )
     assert sorted(known) == sorted(shared)
     found = mart(
@@ -236,7 +244,7 @@ def test_a_party_of_two_companies_is_one_when_consolidated(
         f"consolidation_key = '{key}'",
     )  # fmt: skip
     assert found == [(wanted,)]
-    if table == "revenue_by_customer_month":
+    if table == "exact_online__revenue_by_customer_month":
         assert wanted > 0
 
 
@@ -248,7 +256,7 @@ def test_profit_and_loss_is_that_of_the_lines(books: Books, built: Built, kind: 
         lambda line: (line["division"], line["FinancialYear"], line["FinancialPeriod"]),
     )
     found = mart(
-        books, kind, "profit_and_loss", "division, financial_year, financial_period, sum(amount)",
+        books, kind, "exact_online__profit_and_loss", "division, financial_year, financial_period, sum(amount)",
         "amount <> 0 GROUP BY division, financial_year, financial_period",
     )  # fmt: skip
     assert {key: -amount for *keys, amount in found for key in [tuple(keys)] if amount} == wanted
@@ -264,7 +272,9 @@ def test_open_items_are_those_of_exact(books: Books, built: Built, kind: str) ->
             for row in books.box.rows(path, division):
                 if row["Status"] == 20 and row["TransactionID"] in live:
                     wanted[division, row["InvoiceNumber"]] += cents(row["AmountDC"])
-        found = mart(books, kind, f"open_{table}", "division, invoice_number, open_amount")
+        found = mart(
+            books, kind, f"exact_online__open_{table}", "division, invoice_number, open_amount"
+        )
         assert {(d, number): amount for d, number, amount in found} == dict(wanted)
         assert wanted
 
@@ -279,7 +289,7 @@ def test_open_items_are_as_old_as_their_due_dates_say(
         if row.get("DueDate")
     }
     found = mart(
-        books, kind, "open_receivables",
+        books, kind, "exact_online__open_receivables",
         "division, invoice_number, due_date, days_overdue, ageing_bucket, as_of",
     )  # fmt: skip
     for division, number, due_date, days, bucket, as_of in found:
@@ -305,7 +315,12 @@ def test_revenue_of_a_customer_is_that_of_the_invoices(
         for row in books.box.rows("salesinvoice/SalesInvoices", division):
             month = row["InvoiceDate"].date().replace(day=1)
             wanted[division, row["OrderedBy"], month] += cents(row["AmountFCExclVat"])
-    found = mart(books, kind, "revenue_by_customer_month", "division, account_id, month, revenue")
+    found = mart(
+        books,
+        kind,
+        "exact_online__revenue_by_customer_month",
+        "division, account_id, month, revenue",
+    )
     assert {(d, account, m): revenue for d, account, m, revenue in found} == dict(wanted)
 
 
@@ -314,12 +329,20 @@ def test_names_come_from_the_customers_and_outlive_them(
 ) -> None:
     assert built.code == 0
     names = mart(
-        books, kind, "dim_accounts", "account_name, is_gone", "is_gone OR account_code = ''"
+        books,
+        kind,
+        "exact_online__dim_accounts",
+        "account_name, is_gone",
+        "is_gone OR account_code = ''",
     )
     assert len(names) == 1
     assert names[0][0]
     renamed = mart(
-        books, kind, "revenue_by_customer_month", "count(*)", "account_name = 'Renamed & Co'"
+        books,
+        kind,
+        "exact_online__revenue_by_customer_month",
+        "count(*)",
+        "account_name = 'Renamed & Co'",
     )
     assert renamed[0][0] > 0
 
@@ -334,7 +357,7 @@ def test_backlog_is_what_is_not_delivered(books: Books, built: Built, kind: str)
         for row in books.box.rows("salesorder/SalesOrderLines", division):
             if status[row["OrderID"]] in {12, 20} and row["QuantityDelivered"] < row["Quantity"]:
                 wanted += cents(row["AmountDC"])
-    assert mart(books, kind, "order_backlog", "sum(amount_open)") == [(wanted,)]
+    assert mart(books, kind, "exact_online__order_backlog", "sum(amount_open)") == [(wanted,)]
     assert wanted > 0
 
 
@@ -346,19 +369,25 @@ def test_stock_is_valued_at_cost(books: Books, built: Built, kind: str) -> None:
         for row in books.box.rows("logistics/Items", division)
         if row["IsStockItem"]
     )
-    assert mart(books, kind, "stock_value", "sum(stock_value)") == [(wanted,)]
+    assert mart(books, kind, "exact_online__stock_value", "sum(stock_value)") == [(wanted,)]
     assert wanted > 0
 
 
 def test_sync_health_tells_of_both_syncs(books: Books, built: Built, kind: str) -> None:
     assert built.code == 0
     runs = mart(
-        books, kind, "sync_runs", "streams, rows_loaded, failed_streams", "1 = 1 ORDER BY 1"
+        books,
+        kind,
+        "exact_online__sync_runs",
+        "streams, rows_loaded, failed_streams",
+        "1 = 1 ORDER BY 1",
     )
     assert len(runs) == 2
     streams = books.sql(kind, "SELECT count(*), sum(calls) FROM exact_online._exact_syncs")
     assert sum(run[0] for run in runs) == streams[0][0]
-    health = mart(books, kind, "sync_health", "count(*), sum(syncs), min(last_status)")
+    health = mart(
+        books, kind, "exact_online__sync_health", "count(*), sum(syncs), min(last_status)"
+    )
     assert health[0][1:] == (streams[0][0], "complete")
     assert health[0][0] * 2 == streams[0][0]
 
@@ -375,9 +404,13 @@ def test_builds_without_the_modules_that_a_contract_lacks(dbt: Dbt, tmp_path: Pa
     built = dbt(copy, "duckdb", "build", **without, **some)
     assert built.code == 0, built.output
     assert built.results["trial_balance_has_every_posting"] == "pass"
-    assert mart(copy, "duckdb", "general_ledger", "max(entry_date) <= '2025-06-30'") == [(True,)]
-    assert not {"stock_value", "order_backlog"} & set(copy.columns("duckdb", MARTS))
-    assert mart(copy, "duckdb", "revenue_by_item_month", "count(*)") > [(0,)]
+    assert mart(
+        copy, "duckdb", "exact_online__general_ledger", "max(entry_date) <= '2025-06-30'"
+    ) == [(True,)]
+    assert not {"exact_online__stock_value", "exact_online__order_backlog"} & set(
+        copy.columns("duckdb", MARTS)
+    )
+    assert mart(copy, "duckdb", "exact_online__revenue_by_item_month", "count(*)") > [(0,)]
 
     assert dbt(copy, "duckdb", "source", "freshness", **without).code == 1  # of March
     with duckdb.connect(str(tmp_path / "exact.duckdb")) as database:
@@ -395,7 +428,7 @@ OWN_PROJECT = {
     ),
     "models/owed.sql": (
         "select division, sum(open_amount) as owed\n"
-        "from {{ ref('open_receivables') }} group by division\n"
+        "from {{ ref('exact_online__open_receivables') }} group by division\n"
     ),
 }
 
@@ -454,30 +487,34 @@ def test_fails_on_broken_books(dbt: Dbt, tmp_path: Path) -> None:
         database.execute(f"DROP SCHEMA IF EXISTS {MARTS} CASCADE")
         for statement in BREAKS:
             database.execute(statement)
-    built = dbt(broken, "duckdb", "build", "--select", "+profit_and_loss", "+order_backlog")
+    built = dbt(broken, "duckdb", "build", "--select", "+exact_online__profit_and_loss", "+exact_online__order_backlog")
     assert built.code == 1
     assert set(BREAKS.values()) <= built.with_status("fail")
-    assert {"trial_balance", "profit_and_loss", "order_backlog"} <= built.with_status("skipped")
-    assert "trial_balance" not in broken.columns("duckdb", MARTS)
+    assert {
+        "exact_online__trial_balance",
+        "exact_online__profit_and_loss",
+        "exact_online__order_backlog",
+    } <= built.with_status("skipped")
+    assert "exact_online__trial_balance" not in broken.columns("duckdb", MARTS)
 
 
 MART_BREAKS = {
-    "UPDATE {m}.trial_balance SET closing_balance = closing_balance + 0.01 "
+    "UPDATE {m}.exact_online__trial_balance SET closing_balance = closing_balance + 0.01 "
     "WHERE gl_account_code = '1100' AND financial_year = 2025": {
         "trial_balance_closes_at_zero",
         "balance_sheet_ties_to_the_trial_balance",
     },
-    "DELETE FROM {m}.open_receivables WHERE item_key = (SELECT max(item_key) FROM "
-    "{m}.open_receivables)": {"open_receivables_equal_the_ledger"},
-    "DELETE FROM {m}.general_ledger WHERE line_id = (SELECT max(line_id) FROM "
-    "{m}.general_ledger)": {
+    "DELETE FROM {m}.exact_online__open_receivables WHERE item_key = (SELECT max(item_key) FROM "
+    "{m}.exact_online__open_receivables)": {"open_receivables_equal_the_ledger"},
+    "DELETE FROM {m}.exact_online__general_ledger WHERE line_id = (SELECT max(line_id) FROM "
+    "{m}.exact_online__general_ledger)": {
         "general_ledger_balances_per_entry",
         "general_ledger_equals_the_trial_balance",
     },
-    "UPDATE {m}.revenue_by_item_month SET revenue = revenue * 2": {
+    "UPDATE {m}.exact_online__revenue_by_item_month SET revenue = revenue * 2": {
         "revenue_by_item_is_that_of_profit_and_loss"
     },
-    "UPDATE {m}.profit_and_loss SET amount = 0, amount_year_to_date = 0 WHERE section = 'revenue'": {
+    "UPDATE {m}.exact_online__profit_and_loss SET amount = 0, amount_year_to_date = 0 WHERE section = 'revenue'": {
         "profit_and_loss_and_balance_sheet_tie_together",
         "result_on_the_balance_sheet_is_that_of_profit_and_loss",
         "profit_and_loss_ties_to_the_trial_balance",

@@ -190,12 +190,12 @@ def test_built_tables_of_another_load_or_day_are_not_read(books: Books, tmp_path
 NO_LONGER = {
     "a load of another worker that was read earlier": "INSERT INTO exact_online._exact_syncs SELECT "
     "* REPLACE (ended_at - INTERVAL 1 HOUR AS ended_at) FROM exact_online._exact_syncs LIMIT 1",
-    "another setting of dbt": f"UPDATE {MARTS}.data_as_of SET settings = "
+    "another setting of dbt": f"UPDATE {MARTS}.exact_online__data_as_of SET settings = "
     "replace(settings, 'processed only False', 'processed only True')",
-    "an entry after the day": f"UPDATE {MARTS}.int_exact__postings SET entry_date = "
+    "an entry after the day": f"UPDATE {MARTS}.int_exact_online__postings SET entry_date = "
     f"DATE '{TODAY + timedelta(days=1)}' WHERE line_id = "
-    f"(SELECT max(line_id) FROM {MARTS}.int_exact__postings)",
-    "tables of another release": f"ALTER TABLE {MARTS}.data_as_of DROP settings",
+    f"(SELECT max(line_id) FROM {MARTS}.int_exact_online__postings)",
+    "tables of another release": f"ALTER TABLE {MARTS}.exact_online__data_as_of DROP settings",
 }
 
 

@@ -121,7 +121,7 @@ def books() -> Iterator[ByHand]:
 def test_a_year_that_was_closed_by_entries_counts_once(books: ByHand) -> None:
     """Its result is one row, whether or not Exact booked it to the reserves, which paid 10 out."""
     found = books.ask(
-        "balance_sheet", "gl_account_code, balance",
+        "exact_online__balance_sheet", "gl_account_code, balance",
         "division = 1 and financial_year = 2025 and financial_period = 3",
     )  # fmt: skip
     assert {code: float(balance) for code, balance in found} == {
@@ -129,7 +129,7 @@ def test_a_year_that_was_closed_by_entries_counts_once(books: ByHand) -> None:
         "1500": -8.4, "1600": -48.4,
     }  # fmt: skip
     opened = books.ask(
-        "trial_balance", "gl_account_code, opening_balance",
+        "exact_online__trial_balance", "gl_account_code, opening_balance",
         "division = 1 and financial_year = 2025 and financial_period = 1 and opening_balance <> 0",
     )  # fmt: skip
     assert {code: float(balance) for code, balance in opened} == {
@@ -139,7 +139,9 @@ def test_a_year_that_was_closed_by_entries_counts_once(books: ByHand) -> None:
 
 def test_result_is_in_the_companys_currency_with_what_was_lost_on_the_rate(books: ByHand) -> None:
     found = books.ask(
-        "profit_and_loss", "financial_year, gl_account_code, amount", "division = 1 and amount <> 0"
+        "exact_online__profit_and_loss",
+        "financial_year, gl_account_code, amount",
+        "division = 1 and amount <> 0",
     )
     assert [(year, code, float(amount)) for year, code, amount in found] == [
         (2024, "4000", -40), (2024, "8000", 100),
@@ -149,23 +151,29 @@ def test_result_is_in_the_companys_currency_with_what_was_lost_on_the_rate(books
 
 def test_a_credit_note_is_owed_to_the_customer_and_what_was_paid_is_gone(books: ByHand) -> None:
     owed = books.ask(
-        "open_receivables", "invoice_number, open_amount, days_overdue", "division = 1"
+        "exact_online__open_receivables",
+        "invoice_number, open_amount, days_overdue",
+        "division = 1",
     )
-    due = books.ask("open_payables", "invoice_number, open_amount, ageing_bucket", "division = 1")
+    due = books.ask(
+        "exact_online__open_payables", "invoice_number, open_amount, ageing_bucket", "division = 1"
+    )
     assert owed == [(3, Decimal("-24.2"), 28)]
     assert due == [(501, Decimal("48.4"), "over 90")]
 
 
 def test_a_customer_of_several_companies_is_added_up_within_a_currency(books: ByHand) -> None:
     found = books.ask(
-        "revenue_by_customer_month_consolidated", "currency, month, revenue, divisions"
+        "exact_online__revenue_by_customer_month_consolidated",
+        "currency, month, revenue, divisions",
     )
     assert [(c, m.isoformat(), float(revenue), n) for c, m, revenue, n in found] == [
         ("EUR", "2024-03-01", 100, 1), ("EUR", "2025-01-01", 107, 2), ("EUR", "2025-02-01", -20, 1),
         ("USD", "2025-01-01", 1000, 1),
     ]  # fmt: skip
     owed = books.ask(
-        "open_receivables_consolidated", "currency, open_amount, not_due, overdue_31_60"
+        "exact_online__open_receivables_consolidated",
+        "currency, open_amount, not_due, overdue_31_60",
     )
     assert [(currency, *map(float, amounts)) for currency, *amounts in owed] == [
         ("EUR", -17.2, 0, 7),

@@ -19,7 +19,7 @@ FILES = sorted((FOLDER / "models").rglob("*.sql"))
 READ = {
     name
     for path in FILES
-    if path.stem != "data_as_of"
+    if path.stem != "exact_online__data_as_of"
     for name in re.findall(r"ref\('(\w+)'\)", path.read_text())
 }
 LEAVES = [path.stem for path in FILES if path.stem not in READ]
@@ -68,8 +68,8 @@ def test_settings_change_the_sql(dialect: str) -> None:
         "exact_excluded_entry_types": [3000], "exact_as_of": "2025-12-31",
     }  # fmt: skip
     models = make(dialect, variables=variables)
-    payables = models.render("select * from {{ ref('open_payables') }}")
-    items = models.render("select * from {{ ref('revenue_by_item_month') }}")
+    payables = models.render("select * from {{ ref('exact_online__open_payables') }}")
+    items = models.render("select * from {{ ref('exact_online__revenue_by_item_month') }}")
     for sql in (payables, items):
         assert len(sqlglot.parse(sql, read=dialect)) == 1
     assert "l.status = 50" in payables
@@ -81,7 +81,7 @@ def test_settings_change_the_sql(dialect: str) -> None:
 
 def test_built_tables_take_the_place_of_models() -> None:
     sql = make("duckdb", built="marts.{}".format).query("companies", only="")
-    assert "from marts.dim_divisions" in sql
+    assert "from marts.exact_online__dim_divisions" in sql
     assert "stg_exact" not in sql
 
 
@@ -89,7 +89,7 @@ def test_an_old_credit_does_not_make_a_customer_later_than_the_invoices_are() ->
     sql = make("duckdb", built="{}".format).query("overdue", only="")
     with duckdb.connect() as database:
         database.execute(
-            "CREATE TABLE open_receivables AS SELECT * FROM (VALUES "
+            "CREATE TABLE exact_online__open_receivables AS SELECT * FROM (VALUES "
             "('EUR', 'vat 1', 'Ann', 100, 5), ('EUR', 'vat 1', 'Ann', -10, 200)) "
             "AS rows(currency, consolidation_key, account_name, open_amount, days_overdue)"
         )
@@ -101,11 +101,11 @@ def test_a_query_of_its_own_comes_after_the_models() -> None:
     (statement,) = sqlglot.parse(sql, read="postgres")
     assert statement is not None
     names = [common.alias for common in statement.args["with_"].expressions]
-    assert names.index("revenue_by_customer_month") < names.index("customers")
+    assert names.index("exact_online__revenue_by_customer_month") < names.index("customers")
 
 
 def test_databases_that_spell_differently_get_their_own_words() -> None:
-    model = "select * from {{ ref('open_receivables') }}"
+    model = "select * from {{ ref('exact_online__open_receivables') }}"
     assert "date_diff(" in make("bigquery").render(model)
     assert "date_diff(" not in make("postgres").render(model)
 

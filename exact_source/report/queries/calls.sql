@@ -1,4 +1,4 @@
 select division, sum(calls)
-from {{ ref('sync_calls_by_day') }}
+from {{ ref('exact_online__sync_calls_by_day') }}
 where day = {{ today }} {{ only }}
 group by division

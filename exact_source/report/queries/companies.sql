@@ -1,4 +1,4 @@
 select division, division_name, currency
-from {{ ref('dim_divisions') }}
+from {{ ref('exact_online__dim_divisions') }}
 where has_postings {{ only }}
 order by division

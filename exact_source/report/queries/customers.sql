@@ -5,7 +5,7 @@ with customers as (
     max(account_name) as account_name,
     sum(revenue) as revenue,
     sum(invoices) as invoices
-  from {{ ref('revenue_by_customer_month') }}
+  from {{ ref('exact_online__revenue_by_customer_month') }}
   where month >= {{ since }} and month <= {{ until }} {{ only }}
   group by currency, consolidation_key
 ),

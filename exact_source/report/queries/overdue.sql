@@ -6,7 +6,7 @@ with parties as (
     sum(open_amount) as open_amount,
     sum(case when days_overdue > 0 then open_amount else 0 end) as overdue_amount,
     max(case when open_amount > 0 then days_overdue end) as days_overdue
-  from {{ ref('open_receivables') }}
+  from {{ ref('exact_online__open_receivables') }}
   where true {{ only }}
   group by currency, consolidation_key
 ),

@@ -1,4 +1,4 @@
 select started_at, ended_at, streams, calls, rows_loaded, rows_deleted, failed_streams
-from {{ ref('sync_runs') }}
+from {{ ref('exact_online__sync_runs') }}
 order by run_number desc
 limit 24

@@ -40,7 +40,7 @@ with lines as (
     p.entry_date, p.due_date, p.your_ref,
     {{ sign }} * p.amount as amount,
     coalesce(p.entry_type, 0) in (10, 20, 21, 30, 31) as is_invoice
-  from {{ ref('int_exact__postings') }} as p
+  from {{ ref('int_exact_online__postings') }} as p
   where
     p.gl_account_type in ({{ account_types | join(', ') }})
     and p.entry_date <= {{ exact_as_of() }}
@@ -133,9 +133,9 @@ select
   {{ exact_days('i.due_date', exact_as_of()) }} as days_overdue,
   {{ exact_ageing_bucket(exact_days('i.due_date', exact_as_of())) }} as ageing_bucket
 from items as i
-inner join {{ ref('dim_divisions') }} as d on d.division = i.division
-left join {{ ref('dim_gl_accounts') }} as g
+inner join {{ ref('exact_online__dim_divisions') }} as d on d.division = i.division
+left join {{ ref('exact_online__dim_gl_accounts') }} as g
   on g.division = i.division and g.gl_account_id = i.gl_account_id
-left join {{ ref('dim_accounts') }} as a on a.division = i.division and a.account_id = i.account_id
+left join {{ ref('exact_online__dim_accounts') }} as a on a.division = i.division and a.account_id = i.account_id
 where i.open_amount <> 0
 {%- endmacro %}

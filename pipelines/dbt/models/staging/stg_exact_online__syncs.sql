@@ -1,0 +1,13 @@
+-- depends_on: {{ ref('stg_exact_online__loaded_until') }}
+select
+  division,
+  entity,
+  feed,
+  started_at,
+  ended_at,
+  calls,
+  {{ adapter.quote('rows') }} as rows_loaded,
+  deleted as rows_deleted,
+  status,
+  nullif(error, '') as error
+from {{ source('exact_online', '_exact_syncs') }}
