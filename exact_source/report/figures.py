@@ -163,8 +163,7 @@ class Figures:
     Attributes:
         day: Day for which the report is made.
         made_at: When it was made, UTC.
-        year: Financial year of ``period``.
-        period: The last period with an entry.
+        month: First day of the last calendar month with an entry up to the day.
         books: One for each currency.
         streams: By company and entity.
         runs: The latest first.
@@ -174,8 +173,7 @@ class Figures:
 
     day: date
     made_at: datetime
-    year: int = 0
-    period: int = 0
+    month: date = date.min
     books: list[Books] = field(default_factory=list)
     streams: list[Stream] = field(default_factory=list)
     runs: list[SyncRun] = field(default_factory=list)
@@ -224,6 +222,7 @@ class Reader:
         codes = ", ".join(str(int(code)) for code in divisions)
         self._values: dict[str, Any] = {
             "only": f"and division in ({codes})" if codes else "",
+            "only_of_b": f"and b.division in ({codes})" if codes else "",
             "only_or_all": f"and division in ({codes}, 0)" if codes else "",
             "day": literal(figures.day),
             "since": literal(figures.whole_months(12)[0]),
@@ -251,8 +250,8 @@ class Reader:
 
     def _read_books(self, found: dict[str, Books]) -> None:
         figures = self._figures
-        ((number,),) = self._rows("period")
-        figures.year, figures.period = divmod(int(number or 0), 1000)
+        ((month,),) = self._rows("period")
+        figures.month = month or figures.day.replace(day=1)
         self._read_revenue(found)
         self._read_statements(found)
         self._read_open_items(found)
@@ -278,8 +277,13 @@ class Reader:
             found[currency].customers.append(Customer(name, exact(revenue), int(invoices)))
 
     def _read_statements(self, found: dict[str, Books]) -> None:
-        figures = self._figures
-        when = {"year": figures.year, "period": figures.period}
+        month = self._figures.month
+        when = {
+            "month": literal(month),
+            "month_before": literal(month.replace(year=month.year - 1)),
+            "this_year": literal(month.replace(month=1)),
+            "year_before": literal(month.replace(year=month.year - 1, month=1)),
+        }
         for currency, code, name, _, gl, gl_name, *amounts in self._rows("result", **when):
             sections = found[currency].sections
             if not sections or sections[-1].code != code:

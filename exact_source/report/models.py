@@ -21,6 +21,7 @@ PLACES = (
     Path(__file__).with_name("dbt"),
     Path(__file__).parents[2] / "pipelines" / "dbt",
 )
+DBT_ONLY = frozenset({"loaded", "schema"})  # macros with a substitute here, or for dbt alone
 DEFAULTS: Mapping[str, Any] = {"exact_as_of": ""}
 
 
@@ -48,6 +49,7 @@ class Models:
         built: Qualified name of a table that dbt built; ``None`` to work everything out anew.
         variables: Values that differ from the defaults in the models.
         quote: Quotes a column name.
+        is_loaded: Whether a loaded table can be read.
     """
 
     def __init__(
@@ -59,15 +61,19 @@ class Models:
         built: Callable[[str], str] | None = None,
         variables: Mapping[str, Any] = DEFAULTS,
         quote: Callable[[str], str] = '"{}"'.format,
+        is_loaded: Callable[[str], bool] = lambda _table: True,
     ) -> None:
         self._dialect = dialect
         self._source = source
         self._built = built
         self._variables = variables
         self._quote = quote
+        self._is_loaded = is_loaded
         self._files = {path.stem: path for path in (folder / "models").rglob("*.sql")}
         self._macro_text = "".join(
-            p.read_text("utf-8") for p in sorted(folder.glob("macros/*.sql"))
+            p.read_text("utf-8")
+            for p in sorted(folder.glob("macros/*.sql"))
+            if p.stem not in DBT_ONLY
         )
         self._needed: dict[str, str] = {}
 
@@ -105,6 +111,7 @@ class Models:
         environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701
         environment.globals |= {
             "adapter": self,
+            "exact_is_loaded": self._is_loaded,
             "config": lambda **_settings: "",
             "ref": self._ref,
             "source": lambda _group, table: self._source(table),

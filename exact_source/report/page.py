@@ -63,7 +63,7 @@ class Block:
         self.books = books
         self.figures = figures
         self.symbol = SYMBOLS.get(books.currency, books.currency)
-        self.year, self.period = figures.year, figures.period
+        self.year, self.period = figures.month.year, MONTHS[figures.month.month - 1]
         self._last = figures.whole_months(12)
         self._before = [date(m.year - 1, m.month, 1) for m in self._last]
 

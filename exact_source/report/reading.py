@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dlt.destinations.sql_client import SqlClientBase
 
 SYNCS = "_exact_syncs"
-NEEDED = "accounts, divisions, gl_accounts and transaction_lines"
+NEEDED = "gl_accounts and transaction_lines"
 
 
 def read_figures(
@@ -62,6 +62,7 @@ class Database:
         self._client = client
         self._dialect = dialect
         self._day = day
+        self._loaded: dict[str, bool] = {}
 
     def shows_marts(self, marts: str) -> bool:
         """Whether dbt built its tables for this day, from all that is loaded, with its own settings.
@@ -114,7 +115,14 @@ class Database:
             built=built,
             variables=known | variables,
             quote=self._client.escape_column_name,
+            is_loaded=self._is_loaded,
         )
+
+    def _is_loaded(self, table: str) -> bool:
+        if table not in self._loaded:
+            name = self._client.make_qualified_table_name(table)
+            self._loaded[table] = self._rows(f"SELECT 1 FROM {name} WHERE 1 = 0") is not None
+        return self._loaded[table]
 
     def _built(self, marts: str) -> Callable[[str], str]:
         def qualified(name: str) -> str:

@@ -14,10 +14,10 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +27,8 @@ from urllib.parse import urlsplit
 import dlt
 import pytest
 
+from exact_source.report.figures import Figures
+from exact_source.report.reading import read_figures
 from exact_source.sandbox import Sandbox
 from tests.support.bigquery import bigquery_settings
 from tests.support.environments import environment
@@ -99,6 +101,29 @@ class Books:
         with _environ(_reach(kind)), self.pipeline(kind).sql_client() as client:
             return [tuple(row) for row in client.execute_sql(statement) or ()]
 
+    def rows(self, kind: str, statement: str) -> list[dict[str, Any]]:
+        """The rows by column."""
+        with (
+            _environ(_reach(kind)),
+            self.pipeline(kind).sql_client() as client,
+            client.execute_query(statement) as cursor,
+        ):
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def figures(self, kind: str, marts: str, day: date) -> Figures:
+        """Those of the report."""
+        with _environ(_reach(kind)):
+            return read_figures(
+                self.pipeline(kind), day=day, made_at=datetime.now(UTC), marts=marts
+            )
+
+    def run(self, kind: str, statements: Sequence[str]) -> None:
+        """Statements that answer nothing."""
+        with _environ(_reach(kind)), self.pipeline(kind).sql_client() as client:
+            for statement in statements:
+                client.execute_sql(statement)
+
     def columns(self, kind: str, schema: str) -> dict[str, set[str]]:
         """Table or view -> its columns."""
         found: dict[str, set[str]] = {}
@@ -129,8 +154,8 @@ def loaded_books(kind: str = "duckdb") -> Books:
 @cache
 def _in_files_and_postgres() -> Books:
     with ExitStack() as stack:
-        postgres = _database(stack)
-        atexit.register(stack.pop_all().close)  # before the server, which was registered earlier
+        postgres = database(stack)
+        at_exit(stack.pop_all())
     return _loaded(postgres, "duckdb", *(["postgres"] if postgres else []))
 
 
@@ -141,19 +166,31 @@ def _in_emulator() -> Books:
 
 
 def _loaded(postgres: str | None, *kinds: str) -> Books:
-    folder = TemporaryDirectory(prefix="exact-books-")
-    atexit.register(folder.cleanup)
     box = make_box(companies=2, invoices=60, page_size=60, large_page_size=1000)
     _number(box)
     _share(box)
+    return loaded(box, postgres, kinds, ENTITIES, _change)
+
+
+def loaded(
+    box: Sandbox,
+    postgres: str | None,
+    kinds: Sequence[str],
+    entities: Sequence[str],
+    change: Callable[[Sandbox], None] | None = None,
+) -> Books:
+    """What a sandbox holds, loaded; if it is changed afterwards, loaded once more."""
+    folder = TemporaryDirectory(prefix="exact-books-")
+    atexit.register(folder.cleanup)
     books = Books(box, Path(folder.name), postgres)
     reach = {name: value for kind in kinds for name, value in _reach(kind).items()}
     with _environ(_dlt(books.folder) | reach), box.serve() as base_url:
         world = World(box, base_url, books.folder)
         pipelines = [books.pipeline(kind) for kind in kinds]
-        _load(world, pipelines)
-        _change(box)
-        _load(world, pipelines)
+        _load(world, pipelines, entities)
+        if change is not None:
+            change(box)
+            _load(world, pipelines, entities)
     return books
 
 
@@ -174,17 +211,22 @@ def _environ(settings: Mapping[str, str]) -> Iterator[None]:
         yield
 
 
-def _database(stack: ExitStack) -> str | None:
+def at_exit(stack: ExitStack) -> None:
+    """Close it before the database's server, which was registered earlier."""
+    atexit.register(stack.close)
+
+
+def database(stack: ExitStack) -> str | None:
     try:
         return stack.enter_context(fresh_database())
     except pytest.skip.Exception:
         return None
 
 
-def _load(world: World, pipelines: Sequence[dlt.Pipeline]) -> None:
+def _load(world: World, pipelines: Sequence[dlt.Pipeline], entities: Sequence[str]) -> None:
     for pipeline in pipelines:
         world.pipeline = pipeline
-        outcome = world.sync(*ENTITIES, deletes="soft")
+        outcome = world.sync(*entities, deletes="soft")
         assert outcome.exit_code == 0, outcome.error
 
 

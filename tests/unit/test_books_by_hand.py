@@ -44,14 +44,15 @@ TABLES = """
 CREATE SCHEMA exact_online;
 CREATE TABLE exact_online._exact_syncs (ended_at TIMESTAMPTZ);
 CREATE TABLE exact_online.divisions (
-    code BIGINT, description VARCHAR, currency VARCHAR, country VARCHAR, _deleted_at TIMESTAMPTZ);
+    code BIGINT, description VARCHAR, currency VARCHAR, country VARCHAR, vat_number VARCHAR,
+    chamber_of_commerce_number VARCHAR, _deleted_at TIMESTAMPTZ);
 CREATE TABLE exact_online.gl_accounts (
     division BIGINT, id VARCHAR, code VARCHAR, description VARCHAR, type BIGINT, balance_type VARCHAR,
     balance_side VARCHAR, _deleted_at TIMESTAMPTZ);
 CREATE TABLE exact_online.accounts (
     division BIGINT, id VARCHAR, code VARCHAR, name VARCHAR, city VARCHAR, country VARCHAR,
     vat_number VARCHAR, chamber_of_commerce VARCHAR, is_sales BOOLEAN, is_supplier BOOLEAN,
-    _deleted_at TIMESTAMPTZ);
+    blocked BOOLEAN, _deleted_at TIMESTAMPTZ);
 CREATE TABLE exact_online.transaction_lines (
     division BIGINT, id VARCHAR, entry_id VARCHAR, entry_number BIGINT, line_number BIGINT, type BIGINT,
     status BIGINT, date TIMESTAMP, due_date TIMESTAMP, financial_year BIGINT, financial_period BIGINT,
@@ -59,7 +60,8 @@ CREATE TABLE exact_online.transaction_lines (
     account VARCHAR, account_code VARCHAR, account_name VARCHAR, item VARCHAR, item_code VARCHAR,
     item_description VARCHAR, quantity DOUBLE, invoice_number BIGINT, your_ref VARCHAR,
     description VARCHAR, offset_id VARCHAR, amount_dc DECIMAL(38, 9), currency VARCHAR,
-    amount_fc DECIMAL(38, 9), _deleted_at TIMESTAMPTZ);
+    amount_fc DECIMAL(38, 9), vat_code VARCHAR, amount_vat_base_fc DECIMAL(38, 9), cost_center VARCHAR,
+    cost_unit VARCHAR, project VARCHAR, project_code VARCHAR, _deleted_at TIMESTAMPTZ);
 """
 
 
@@ -71,6 +73,7 @@ class ByHand:
         self._models = Models(
             models_folder(), "duckdb", "exact_online.{}".format,
             variables={"exact_as_of": AS_OF.isoformat()},
+            is_loaded=lambda table: f"exact_online.{table} (" in TABLES,
         )  # fmt: skip
         database.execute(TABLES)
         for division, currency in ((1, "EUR"), (2, "USD"), (3, "EUR")):
@@ -119,13 +122,13 @@ def books() -> Iterator[ByHand]:
 
 
 def test_a_year_that_was_closed_by_entries_counts_once(books: ByHand) -> None:
-    """Its result is one row, whether or not Exact booked it to the reserves, which paid 10 out."""
+    """Exact booked its result to the reserves, which paid 10 out."""
     found = books.ask(
         "exact_online__balance_sheet", "gl_account_code, balance",
-        "division = 1 and financial_year = 2025 and financial_period = 3",
+        "division = 1 and financial_year = 2025 and financial_period = 3 and balance <> 0",
     )  # fmt: skip
     assert {code: float(balance) for code, balance in found} == {
-        "(earlier result)": -60, "(result)": -75, "0800": 10, "1100": 206, "1300": -24.2,
+        "(result)": -75, "0800": -50, "1100": 206, "1300": -24.2,
         "1500": -8.4, "1600": -48.4,
     }  # fmt: skip
     opened = books.ask(
@@ -133,7 +136,7 @@ def test_a_year_that_was_closed_by_entries_counts_once(books: ByHand) -> None:
         "division = 1 and financial_year = 2025 and financial_period = 1 and opening_balance <> 0",
     )  # fmt: skip
     assert {code: float(balance) for code, balance in opened} == {
-        "(earlier result)": -60, "1100": 121, "1500": -12.6, "1600": -48.4,
+        "0800": -60, "1100": 121, "1500": -12.6, "1600": -48.4,
     }  # fmt: skip
 
 

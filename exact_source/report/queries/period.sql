@@ -1,4 +1,5 @@
--- The last period with an entry up to the day of the report.
-select max(financial_year * 1000 + financial_period)
+-- The month of the last entry up to the day of the report. By the calendar: companies with other
+-- financial years stand side by side on the page.
+select max(month)
 from {{ ref('int_exact_online__postings') }}
 where entry_date <= {{ day }} {{ only }}

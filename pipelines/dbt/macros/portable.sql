@@ -46,6 +46,50 @@
 {% macro default__exact_month(date) -%} cast(date_trunc('month', {{ date }}) as date) {%- endmacro %}
 {% macro bigquery__exact_month(date) -%} date_trunc({{ date }}, month) {%- endmacro %}
 
+{# The date some months later. #}
+{% macro exact_add_months(date, months) -%}
+  {{ adapter.dispatch('exact_add_months', 'exact_online')(date, months) }}
+{%- endmacro %}
+{% macro default__exact_add_months(date, months) -%}
+  cast({{ date }} + {{ months }} * interval '1 month' as date)
+{%- endmacro %}
+{% macro bigquery__exact_add_months(date, months) -%}
+  date_add({{ date }}, interval {{ months }} month)
+{%- endmacro %}
+
+{# The last day of a date's month. #}
+{% macro exact_month_end(date) -%}
+  {{ adapter.dispatch('exact_month_end', 'exact_online')(date) }}
+{%- endmacro %}
+{% macro default__exact_month_end(date) -%}
+  cast({{ exact_month(date) }} + interval '1 month' - interval '1 day' as date)
+{%- endmacro %}
+{% macro bigquery__exact_month_end(date) -%} last_day({{ date }}, month) {%- endmacro %}
+
+{# The first day of a date's quarter, by the calendar. #}
+{% macro exact_quarter(date) -%}
+  {{ adapter.dispatch('exact_quarter', 'exact_online')(date) }}
+{%- endmacro %}
+{% macro default__exact_quarter(date) -%} cast(date_trunc('quarter', {{ date }}) as date) {%- endmacro %}
+{% macro bigquery__exact_quarter(date) -%} date_trunc({{ date }}, quarter) {%- endmacro %}
+
+{# The first day of a month, from two numbers. #}
+{% macro exact_first_of(year, month) -%}
+  {{ adapter.dispatch('exact_first_of', 'exact_online')(year, month) }}
+{%- endmacro %}
+{% macro default__exact_first_of(year, month) -%}
+  make_date(cast({{ year }} as integer), cast({{ month }} as integer), 1)
+{%- endmacro %}
+{% macro bigquery__exact_first_of(year, month) -%} date({{ year }}, {{ month }}, 1) {%- endmacro %}
+
+{# The calendar year of a date, as a number. #}
+{% macro exact_year(date) -%} cast(extract(year from {{ date }}) as integer) {%- endmacro %}
+
+{# Whole numbers from 0 to one less than `count`, as a query with the column `n`. #}
+{% macro exact_numbers(count) -%}
+  {%- for n in range(count) %} select {{ n }} as n {{- ' union all' if not loop.last }} {%- endfor -%}
+{%- endmacro %}
+
 {# Days from one date to another. #}
 {% macro exact_days(first, last) -%}
   {{ adapter.dispatch('exact_days', 'exact_online')(first, last) }}
@@ -82,12 +126,18 @@
   {%- endif -%}
 {%- endmacro %}
 
+{# Types of entries that do not count: they carry balances over a year's end, or are budgets. #}
+{% macro exact_excluded_types() -%}
+  {{ var('exact_excluded_entry_types', [310, 320, 321, 322, 323, 324, 325, 326, 327, 328, 3000]) | join(', ') }}
+{%- endmacro %}
+
 {# The variables that change what the marts show, as one text. #}
 {% macro exact_settings() -%}
   dataset {{ var('exact_dataset', 'exact_online') }}, processed only {{ var('exact_processed_only', false) }},
   {#- #} until {{ var('exact_entries_until', '') or 'the last' }},
-  {#- #} without {{ var('exact_excluded_entry_types', [320, 321, 322, 323, 324, 325, 326, 327, 328, 3000]) | join(' ') }},
+  {#- #} without {{ exact_excluded_types() }},
   {#- #} receivable {{ var('exact_receivable_types', [20]) | join(' ') }},
   {#- #} payable {{ var('exact_payable_types', [22]) | join(' ') }},
-  {#- #} orders {{ var('exact_use_sales_orders', true) }}, items {{ var('exact_use_items', true) }}
+  {#- #} open items from {{ var('exact_open_items_from', 'exact') }},
+  {#- #} without tables {{ var('exact_without', []) | join(' ') }}
 {%- endmacro %}

@@ -26,11 +26,25 @@ joined as (
   left join {{ ref('int_exact_online__gl_account_types') }} as t on t.gl_account_type = g.gl_account_type
 ),
 
+{# A model or a seed of one's own with gl_account_type or gl_account_code, and section. #}
+{%- set own = var('exact_sections_from', '') %}
 placed as (
   select
     j.*,
     -- General (type 90) and types that Exact adds: by the side on which the account stands.
     coalesce(
+      {%- if own %}
+      (
+        select max(o.section)
+        from {{ ref(own) }} as o
+        where {{ exact_string('o.gl_account_code') }} = j.gl_account_code
+      ),
+      (
+        select max(o.section)
+        from {{ ref(own) }} as o
+        where o.gl_account_code is null and o.gl_account_type = j.gl_account_type
+      ),
+      {%- endif %}
       j.section,
       case
         when j.balance_type = 'W' then 'other_result'
@@ -49,6 +63,7 @@ select
   p.gl_account_type,
   coalesce(p.gl_account_type_name, 'General') as gl_account_type_name,
   p.balance_type,
+  p.balance_side,
   s.section,
   s.section_name,
   s.section_order,

@@ -10,7 +10,6 @@ with posted as (
   group by division, item_id
 )
 
-{% if var('exact_use_items', true) %}
 select
   coalesce(i.division, p.division) as division,
   coalesce(i.item_id, p.item_id) as item_id,
@@ -21,14 +20,3 @@ select
   i.item_id is null as is_gone
 from {{ ref('stg_exact_online__items') }} as i
 full outer join posted as p on p.division = i.division and p.item_id = i.item_id
-{% else %}
-select
-  division,
-  item_id,
-  item_code,
-  item_description,
-  {{ exact_string('null') }} as item_group_code,
-  {{ exact_string('null') }} as item_group_description,
-  false as is_gone
-from posted
-{% endif %}

@@ -5,7 +5,7 @@
   (10, 'Cash', 'B', 'cash'), (12, 'Bank', 'B', 'cash'), (14, 'Credit card', 'B', 'cash'),
   (16, 'Payment services', 'B', 'cash'),
   (20, 'Accounts receivable', 'B', 'receivables'),
-  (21, 'Prepayment accounts receivable', 'B', 'receivables'),
+  (21, 'Prepayment accounts receivable', 'B', 'prepayments'),
   (22, 'Accounts payable', 'B', 'payables'),
   (24, 'VAT', 'B', 'taxes'), (25, 'Employees payable', 'B', 'other_liabilities'),
   (26, 'Prepaid expenses', 'B', 'other_assets'), (27, 'Accrued expenses', 'B', 'other_liabilities'),
@@ -25,6 +25,8 @@
   (125, 'Employee costs', 'W', 'personnel'), (126, 'Employment costs', 'W', 'personnel'),
   (130, 'Exceptional costs', 'W', 'exceptional'), (140, 'Exceptional income', 'W', 'exceptional'),
   (150, 'Income taxes', 'W', 'income_taxes'), (160, 'Interest income', 'W', 'interest'),
+  (300, 'Year end reflection', 'W', 'other_result'), (301, 'Indirect year end costing', 'W', 'other_result'),
+  (302, 'Direct year end costing', 'W', 'other_result'),
 ] %}
 {% for number, name, balance_type, section in types %}
 select

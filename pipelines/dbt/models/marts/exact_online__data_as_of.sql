@@ -8,12 +8,8 @@
 -- depends_on: {{ ref('exact_online__open_payables') }}
 -- depends_on: {{ ref('exact_online__revenue_by_customer_month') }}
 -- depends_on: {{ ref('exact_online__revenue_by_item_month') }}
-{% if var('exact_use_sales_orders', true) -%}
 -- depends_on: {{ ref('exact_online__order_backlog') }}
-{% endif -%}
-{% if var('exact_use_items', true) -%}
 -- depends_on: {{ ref('exact_online__stock_value') }}
-{% endif -%}
 select
   current_timestamp as built_at,
   {{ exact_as_of() }} as as_of,

@@ -1,4 +1,17 @@
 -- depends_on: {{ ref('stg_exact_online__loaded_until') }}
+{%- set columns = [
+  ('division', 'number'),
+  ('id', 'text'),
+  ('code', 'text'),
+  ('name', 'text'),
+  ('city', 'text'),
+  ('country', 'text'),
+  ('vat_number', 'text'),
+  ('chamber_of_commerce', 'text'),
+  ('is_sales', 'flag'),
+  ('is_supplier', 'flag'),
+  ('blocked', 'flag'),
+] %}
 select
   division,
   id as account_id,
@@ -9,6 +22,7 @@ select
   {{ exact_text('vat_number') }} as vat_number,
   {{ exact_text('chamber_of_commerce') }} as chamber_of_commerce,
   coalesce(is_sales, false) as is_customer,
-  coalesce(is_supplier, false) as is_supplier
-from {{ source('exact_online', 'accounts') }}
+  coalesce(is_supplier, false) as is_supplier,
+  coalesce(blocked, false) as is_blocked
+from {{ exact_table('accounts', columns) }} as t
 where _deleted_at is null

@@ -1,6 +1,17 @@
-{{ config(enabled=var('exact_use_items', true)) }}
-
 -- depends_on: {{ ref('stg_exact_online__loaded_until') }}
+{%- set columns = [
+  ('division', 'number'),
+  ('id', 'text'),
+  ('code', 'text'),
+  ('description', 'text'),
+  ('item_group_code', 'text'),
+  ('item_group_description', 'text'),
+  ('unit', 'text'),
+  ('is_stock_item', 'flag'),
+  ('stock', 'amount'),
+  ('average_cost', 'amount'),
+  ('cost_price_standard', 'amount'),
+] %}
 select
   division,
   id as item_id,
@@ -13,5 +24,5 @@ select
   {{ exact_amount('stock') }} as stock_quantity,
   {{ exact_amount('average_cost') }} as average_cost,
   {{ exact_amount('cost_price_standard') }} as standard_cost
-from {{ source('exact_online', 'items') }}
+from {{ exact_table('items', columns) }} as t
 where _deleted_at is null

@@ -1,6 +1,19 @@
-{{ config(enabled=var('exact_use_sales_orders', true)) }}
-
 -- depends_on: {{ ref('stg_exact_online__loaded_until') }}
+{%- set columns = [
+  ('division', 'number'),
+  ('id', 'text'),
+  ('order_id', 'text'),
+  ('order_number', 'number'),
+  ('line_number', 'number'),
+  ('item', 'text'),
+  ('item_code', 'text'),
+  ('item_description', 'text'),
+  ('delivery_date', 'moment'),
+  ('quantity', 'amount'),
+  ('quantity_delivered', 'amount'),
+  ('quantity_invoiced', 'amount'),
+  ('amount_dc', 'amount'),
+] %}
 select
   division,
   id as order_line_id,
@@ -15,5 +28,5 @@ select
   coalesce({{ exact_amount('quantity_delivered') }}, 0) as quantity_delivered,
   coalesce({{ exact_amount('quantity_invoiced') }}, 0) as quantity_invoiced,
   {{ exact_amount('amount_dc') }} as amount
-from {{ source('exact_online', 'sales_order_lines') }}
+from {{ exact_table('sales_order_lines', columns) }} as t
 where _deleted_at is null

@@ -1,6 +1,14 @@
-{{ config(enabled=var('exact_use_sales_orders', true)) }}
-
 -- depends_on: {{ ref('stg_exact_online__loaded_until') }}
+{%- set columns = [
+  ('division', 'number'),
+  ('order_id', 'text'),
+  ('order_number', 'number'),
+  ('order_date', 'moment'),
+  ('delivery_date', 'moment'),
+  ('status', 'number'),
+  ('ordered_by', 'text'),
+  ('ordered_by_name', 'text'),
+] %}
 select
   division,
   order_id,
@@ -10,5 +18,5 @@ select
   cast(status as integer) as status,
   {{ exact_key('ordered_by') }} as account_id,
   {{ exact_text('ordered_by_name') }} as account_name
-from {{ source('exact_online', 'sales_orders') }}
+from {{ exact_table('sales_orders', columns) }} as t
 where _deleted_at is null

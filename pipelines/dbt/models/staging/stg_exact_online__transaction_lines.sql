@@ -35,6 +35,12 @@ select
   {{ exact_key('offset_id') }} as offset_id,
   {{ exact_amount('amount_dc') }} as amount,
   {{ exact_text('currency') }} as transaction_currency,
-  {{ exact_amount('amount_fc') }} as amount_transaction_currency
+  {{ exact_amount('amount_fc') }} as amount_transaction_currency,
+  {{ exact_text('vat_code') }} as vat_code,
+  {{ exact_amount('amount_vat_base_fc') }} as vat_base,
+  {{ exact_text('cost_center') }} as cost_center,
+  {{ exact_text('cost_unit') }} as cost_unit,
+  {{ exact_key('project') }} as project_id,
+  {{ exact_text('project_code') }} as project_code
 from {{ source('exact_online', 'transaction_lines') }}
 where _deleted_at is null

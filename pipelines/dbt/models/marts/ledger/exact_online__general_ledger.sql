@@ -1,4 +1,19 @@
--- Every posting with the balance of its account after it, as on a ledger card.
+-- Every posting with the balance of its account after it, as on a ledger card. What a year end puts
+-- on an account of the balance sheet is in the balance of later years, and no posting.
+with carried as (
+  select p.division, p.gl_account_id, p.financial_year, sum(y.amount) as carried
+  from (
+    select distinct division, gl_account_id, financial_year
+    from {{ ref('int_exact_online__postings') }}
+  ) as p
+  inner join {{ ref('int_exact_online__year_end_lines') }} as y
+    on
+      y.division = p.division
+      and y.gl_account_id = p.gl_account_id
+      and y.financial_year < p.financial_year
+  group by p.division, p.gl_account_id, p.financial_year
+)
+
 select
   p.division,
   d.division_name,
@@ -13,6 +28,7 @@ select
   p.entry_date,
   p.financial_year,
   p.financial_period,
+  p.month,
   p.journal_code,
   p.gl_account_id,
   p.gl_account_code,
@@ -26,6 +42,13 @@ select
   p.invoice_number,
   p.your_ref,
   p.description,
+  p.cost_center,
+  p.cost_unit,
+  p.project_id,
+  p.project_code,
+  p.vat_code,
+  p.transaction_currency,
+  p.amount_transaction_currency,
   p.debit,
   p.credit,
   p.amount,
@@ -35,9 +58,14 @@ select
     order by
       p.financial_year, p.financial_period, p.entry_date, p.entry_number, p.line_number, p.line_id
     rows between unbounded preceding and current row
-  ) as balance
+  ) + coalesce(c.carried, 0) as balance
 from {{ ref('int_exact_online__postings') }} as p
 inner join {{ ref('exact_online__dim_divisions') }} as d on d.division = p.division
 left join {{ ref('exact_online__dim_gl_accounts') }} as g
   on g.division = p.division and g.gl_account_id = p.gl_account_id
 left join {{ ref('exact_online__dim_accounts') }} as a on a.division = p.division and a.account_id = p.account_id
+left join carried as c
+  on
+    c.division = p.division
+    and c.gl_account_id = p.gl_account_id
+    and c.financial_year = p.financial_year

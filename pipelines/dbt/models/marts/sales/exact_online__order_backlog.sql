@@ -1,5 +1,3 @@
-{{ config(enabled=var('exact_use_sales_orders', true)) }}
-
 -- Order lines that are not delivered in full; those with a negative quantity, which are returns or
 -- discounts, take off what they will be worth. Status of an order: 12 open, 20 partial, 21 complete,
 -- 45 cancelled.

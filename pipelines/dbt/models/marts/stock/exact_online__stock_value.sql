@@ -1,5 +1,3 @@
-{{ config(enabled=var('exact_use_items', true)) }}
-
 -- What lies in the warehouses now, at average cost where Exact keeps one, else at standard cost.
 -- A valuation from the items, not the balance of the stock accounts. Average costing is a setting of
 -- the whole company, so one in which no item has an average keeps none, and a 0 is none there.

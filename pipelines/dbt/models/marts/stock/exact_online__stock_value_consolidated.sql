@@ -1,4 +1,4 @@
-{{ config(materialized='view', enabled=var('exact_use_items', true)) }}
+{{ config(materialized='view') }}
 
 select
   currency,

@@ -1,0 +1,88 @@
+"""Every figure of every awkward company is what an accountant expects (``awkward_figures.csv``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from tests.support.awkward import (
+    AS_OF,
+    KINDS,
+    SCHEMA,
+    Row,
+    awkward_books,
+    build,
+    built,
+    differences,
+    figures,
+    read,
+)
+from tests.support.books import Dbt, dbt
+
+__all__ = ["dbt"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    awkward_books(request.param).destination(request.param)  # skips if there is none
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def rows_of(kind: str) -> Callable[[str], Sequence[Row]]:
+    return build(awkward_books(kind), kind)
+
+
+def test_every_figure_is_the_expected_one(
+    kind: str, rows_of: Callable[[str], Sequence[Row]]
+) -> None:
+    assert len(figures()) > 200
+    assert not list(differences(rows_of, awkward_books(kind).box.divisions))
+
+
+def test_nothing_differs_from_exacts_own_figures(rows_of: Callable[[str], Sequence[Row]]) -> None:
+    rows = rows_of("exact_online__reconciliation")
+    assert {row["compared"] for row in rows} == {
+        "reporting_balance", "receivables", "payments", "returns",
+    }  # fmt: skip
+    assert not [row for row in rows if row["difference_amount"]]
+
+
+def test_the_report_goes_by_dates_and_shows_one_figure_for_what_customers_owe(
+    kind: str, rows_of: Callable[[str], Sequence[Row]]
+) -> None:
+    """One company's year began in July, another has four-week periods; a third has prepayments."""
+    assert rows_of("exact_online__data_as_of")
+    figures = read(awkward_books(kind), kind, SCHEMA)
+    assert figures.built
+    assert figures.month == date(2026, 3, 1)
+    euros, dollars = figures.books
+    # july 170, shortyear 100, currency 22, matching 280, dimensions 130, vat 39.50, stock 82,
+    # parent 140, daughter -100
+    assert euros.result[0] == Decimal("863.5")
+    assert dollars.result[0] == 500
+    assert euros.section_balance("receivables") == euros.receivables.total
+    assert euros.section_balance("prepayments") == 300
+
+
+def test_open_items_of_the_ledger_are_the_same_without_exacts_lists(kind: str) -> None:
+    books = awkward_books(kind)
+    without = build(books, kind, schema="without_lists", exact_open_items_from="ledger")
+    taken = {row["taken_from"] for row in without("exact_online__open_receivables")}
+    assert taken == {"ledger"}
+    assert not list(differences(without, books.box.divisions))
+
+
+@pytest.mark.nightly
+def test_dbt_builds_them_with_all_its_tests_passed(kind: str, dbt: Dbt) -> None:
+    books = awkward_books(kind)
+    made = dbt(books, kind, "build", exact_as_of=AS_OF)
+    assert made.code == 0, made.output
+    assert made.with_status("error", "fail", "skipped") == set()
+    assert made.with_status("warn") == {"no_entry_is_quarantined"}
+    assert not list(differences(built(books, kind), books.box.divisions))

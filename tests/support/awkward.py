@@ -1,0 +1,196 @@
+"""The awkward companies, loaded into each database, and the figures that an accountant expects of them.
+
+``tests/books/awkward_figures.csv`` holds the figures, worked out by hand from the tables beside
+``exact_source/sandbox/data/company/awkward``. A row names a company, a model, a condition on its columns and
+a column: the values there add up to the figure, or are all the text or the date; ``-`` means no row.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exact_source.report.figures import Figures
+from exact_source.report.models import Models, models_folder
+from exact_source.sandbox.data.company.awkward import COMPANIES
+from tests.support import books as plain
+from tests.support.books import ROOT, Books
+from tests.support.world import DATASET, make_box
+
+FIGURES = ROOT / "tests" / "books" / "awkward_figures.csv"
+AS_OF = "2026-03-31"
+SCHEMA = "by_hand"
+ENTITIES = (
+    "accounts", "budgets", "divisions", "financial_periods", "gl_account_classification_mappings",
+    "gl_accounts", "gl_classifications", "items", "journals", "payments", "receivables",
+    "reporting_balance", "returns", "sales_order_lines", "sales_orders", "subscription_lines",
+    "subscriptions", "time_cost_transactions", "transaction_lines", "vat_codes",
+)  # fmt: skip
+Row = Mapping[str, Any]
+KINDS = [
+    pytest.param("duckdb", marks=pytest.mark.xdist_group("awkward on duckdb")),
+    pytest.param("postgres", marks=pytest.mark.xdist_group("awkward on postgres")),
+    pytest.param("bigquery", marks=[pytest.mark.xdist_group("bigquery"), pytest.mark.nightly]),
+]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One expectation; ``line`` is its place in the file."""
+
+    line: int
+    company: str
+    model: str
+    where: Mapping[str, str]
+    column: str
+    expected: str
+
+    def differs(self, rows: Sequence[Row]) -> str | None:
+        """What is wrong with the rows of the model, if anything."""
+        found = [row for row in rows if all(_text(row[k]) == v for k, v in self.where.items())]
+        if self.expected == "-":
+            return f"{self._name}: {len(found)} rows, none expected" if found else None
+        if not found:
+            return f"{self._name}: no row, {self.expected} expected"
+        values = [row[self.column] for row in found]
+        if all(isinstance(v, (int, float, Decimal)) and not isinstance(v, bool) for v in values):
+            total = sum((Decimal(str(v)) for v in values), Decimal(0))
+            same = total == Decimal(self.expected)
+            return None if same else f"{self._name}: {total}, {self.expected} expected"
+        texts = {_text(v) for v in values}
+        return (
+            None if texts == {self.expected} else f"{self._name}: {texts}, {self.expected} expected"
+        )
+
+    @property
+    def _name(self) -> str:
+        return f"line {self.line}: {self.company} {self.model} {dict(self.where)} {self.column}"
+
+
+@cache
+def figures() -> tuple[Figure, ...]:
+    with FIGURES.open(newline="") as file:
+        return tuple(
+            Figure(
+                line,
+                row["company"],
+                row["model"],
+                dict(part.split("=", 1) for part in row["where"].split("; ") if part),
+                row["column"],
+                row["expected"],
+            )
+            for line, row in enumerate(csv.DictReader(file), 2)
+        )
+
+
+def differences(rows_of: Callable[[str], Sequence[Row]], divisions: Sequence[int]) -> Iterator[str]:
+    """What the models say otherwise than the file.
+
+    Args:
+        rows_of: All rows of a model.
+        divisions: Of the companies, in their order.
+    """
+    code = dict(zip(COMPANIES, divisions, strict=True))
+    by_model: defaultdict[str, list[Figure]] = defaultdict(list)
+    for figure in figures():
+        by_model[figure.model].append(figure)
+    for model, wanted in by_model.items():
+        rows = rows_of(model)
+        for figure in wanted:
+            mine = rows if figure.company == "*" else [
+                row for row in rows if row["division"] == code[figure.company]
+            ]  # fmt: skip
+            if said := figure.differs(mine):
+                yield said
+
+
+def build(
+    books: Books,
+    kind: str,
+    folder: Path | None = None,
+    *,
+    schema: str = SCHEMA,
+    **variables: Any,
+) -> Callable[[str], Sequence[Row]]:
+    """Make a table of every model without dbt; gives a function that gives the rows of one.
+
+    Args:
+        books: Loaded.
+        kind: The database.
+        folder: Of the dbt package, if it is another one.
+        schema: Where the tables land; what is in it is dropped first.
+        variables: Of the package.
+    """
+    loaded = {table for table, *_ in books.types(kind, DATASET)}
+    reads: list[str] = []
+
+    def table_of(name: str) -> str:
+        reads.append(name)
+        return f"{schema}.{name}"
+
+    folder = folder or models_folder()
+    models = Models(
+        folder,
+        kind,
+        f"{DATASET}.{{}}".format,
+        built=table_of,
+        variables={"exact_as_of": AS_OF, "exact_dataset": DATASET, **variables},
+        quote=("`{}`" if kind == "bigquery" else '"{}"').format,
+        is_loaded=lambda table: table in loaded,
+    )
+    queries, order = {}, TopologicalSorter[str]()
+    for path in (folder / "models").rglob("*.sql"):
+        reads.clear()
+        queries[path.stem] = models.render(path.read_text("utf-8"))
+        order.add(path.stem, *reads)
+    books.run(
+        kind,
+        [
+            f"DROP SCHEMA IF EXISTS {schema} CASCADE",
+            f"CREATE SCHEMA {schema}",
+            *(f"CREATE TABLE {schema}.{n} AS {queries[n]}" for n in order.static_order()),
+        ],
+    )
+    return lambda model: books.rows(kind, f"SELECT * FROM {schema}.{model}")
+
+
+def built(books: Books, kind: str) -> Callable[[str], Sequence[Row]]:
+    """A function that gives the rows of a table that dbt built."""
+    return lambda model: books.rows(kind, f"select * from {plain.MARTS}.{model}")
+
+
+def read(books: Books, kind: str, marts: str) -> Figures:
+    """The figures of the report, from tables that were built."""
+    return books.figures(kind, marts, date.fromisoformat(AS_OF))
+
+
+@cache
+def awkward_books(kind: str = "duckdb") -> Books:
+    """Loaded by whichever test asks first; Postgres and BigQuery only where somebody asks for them."""
+    box = make_box(companies="awkward", page_size=60, large_page_size=1000, minute_limit=10_000)
+    with ExitStack() as stack:
+        postgres = plain.database(stack) if kind == "postgres" else None
+        kept = stack.pop_all()
+    plain.at_exit(kept)
+    return plain.loaded(box, postgres, [kind], ENTITIES)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, date):
+        return value.isoformat()[:10]
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Decimal):
+        return format(value.normalize(), "f")
+    return "" if value is None else str(value)
