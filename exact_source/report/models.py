@@ -21,7 +21,7 @@ PLACES = (
     Path(__file__).with_name("dbt"),
     Path(__file__).parents[2] / "pipelines" / "dbt",
 )
-DBT_ONLY = frozenset({"loaded", "schema"})  # macros with a substitute here, or for dbt alone
+DBT_ONLY = frozenset({"loaded"})  # macros with a substitute here
 DEFAULTS: Mapping[str, Any] = {"exact_as_of": ""}
 
 

@@ -432,6 +432,7 @@ OWN_PROJECT = {
         "name: own\nversion: 1.0.0\nprofile: own\nmodel-paths: [models]\n"
         + VARS
         + "    exact_sections_from: sections\n"
+        + "models:\n  exact_online:\n    +schema: finance\n"
     ),
     "seeds/sections.csv": "gl_account_code,gl_account_type,section\n,20,other_assets\n",
     "models/dim_accounts.sql": "select 'mine' as dim_accounts\n",
@@ -467,7 +468,7 @@ def test_a_project_of_ones_own_uses_it_as_a_package_on_what_the_demo_loaded(
         ).fetchall()
         assert sorted(database.execute("SELECT * FROM own.owed").fetchall()) == sorted(wanted)
         sections = database.execute(
-            "SELECT DISTINCT section FROM own_exact_online.exact_online__dim_gl_accounts "
+            "SELECT DISTINCT section FROM own_finance.exact_online__dim_gl_accounts "
             "WHERE gl_account_type = 20"
         )
         assert sections.fetchall() == [("other_assets",)]
