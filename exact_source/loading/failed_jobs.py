@@ -1,4 +1,4 @@
-"""Load jobs that failed for good: dlt must not count what they held as loaded."""
+"""Load jobs that failed for good: dlt must not count their rows as loaded."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from ..errors import ConfigurationError
 
 @configspec
 class JobSettings(BaseConfiguration):
-    """Of dlt's settings of a load, the one that decides whether rows can be lost."""
+    """The setting of dlt's load step that decides whether rows can be lost."""
 
     raise_on_failed_jobs: bool = True
 
 
 def refuse_silent_failures(pipeline: dlt.Pipeline) -> None:
-    """See that dlt ends a load of which a job failed, and does not list it as loaded all the same.
+    """Require dlt to fail a package when one of its jobs fails.
 
-    It cannot be mended afterwards: the rows are not there, and the cursor that covers them is.
+    It could not be repaired afterwards: the rows would be missing, while their cursor is stored.
 
     Raises:
-        ConfigurationError: If a setting of dlt says otherwise.
+        ConfigurationError: If dlt is set to ignore failed jobs.
     """
     name = pipeline.pipeline_name
-    # As the load will ask: for this pipeline first, then for all.
+    # Resolved as in the load step: for this pipeline first, then for all.
     with inject_section(ConfigSectionContext(pipeline_name=name, sections=(known_sections.LOAD,))):
         try:
             is_on = resolve_configuration(JobSettings()).raise_on_failed_jobs
@@ -52,10 +52,10 @@ def refuse_silent_failures(pipeline: dlt.Pipeline) -> None:
 
 
 def with_failed_jobs(pipeline: dlt.Pipeline, load_ids: Iterable[str]) -> set[str]:
-    """Those of ``load_ids`` of which a job failed, as far as the working folder tells.
+    """The load ids whose package has a failed job in the working folder.
 
-    The destination does not: dlt lists such a package as loaded, if it was told to or a person gave
-    the job up.
+    The destination does not show it: dlt lists such a package as loaded if it was told to ignore failed
+    jobs, or if a job was given up by hand.
     """
     loaded = Path(pipeline.working_dir) / "load" / LoadStorage.LOADED_FOLDER
     failed = PackageStorage.FAILED_JOBS_FOLDER

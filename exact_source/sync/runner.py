@@ -1,4 +1,4 @@
-"""``exact-source sync``: rounds of extract and load until everything is read or a limit says stop."""
+"""``exact-source sync``: rounds of extract and load until everything is read or a limit is reached."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Loading = Callable[[], AbstractContextManager[None]]  # entered for the duration
 CLOCK_TOLERANCE_S = 60.0
 LOAD_PATIENCE_S = 3600.0  # how long a load waits for the loads of other workers
 EXIT_COMPLETE, EXIT_FAILED, EXIT_INCOMPLETE = 0, 1, 3
-# What is done for tables that changed, and what a person reads if the database refuses it.
+# Work on tables that changed, and the note if the database refuses it.
 AFTERWARDS = (
     (write_comments, "the comments of tables and columns were not written"),
     (create_indexes, "the indexes of tables were not made"),
@@ -54,15 +54,15 @@ AFTERWARDS = (
 
 @dataclass
 class Outcome:
-    """How a sync ended.
+    """The outcome of a sync.
 
     Attributes:
-        results: The last word on each entity of each division.
-        rounds: Loads that it took.
-        calls: Calls that were sent.
-        error: What ended it early; ``None`` if nothing did.
-        resumes_at: When calls are allowed again, seconds since the epoch, UTC; ``None``: now.
-        notes: What a person should know that concerns no single stream.
+        results: The final result of each entity of each division.
+        rounds: Number of rounds.
+        calls: Number of calls that were sent.
+        error: The error that ended the sync early, or ``None``.
+        resumes_at: Seconds since the epoch (UTC) from which calls are allowed again; ``None`` for now.
+        notes: Remarks that do not concern a single stream.
     """
 
     results: list[StreamResult]
@@ -86,9 +86,9 @@ class Outcome:
         return EXIT_INCOMPLETE
 
     def __str__(self) -> str:
-        """A line in all, and one for each stream and error that a person should know of."""
+        """A summary, and a line for each incomplete stream, note and error."""
         rows = sum(r.rows for r in self.results)
-        all_in_all = (
+        summary = (
             f"exit code {self.exit_code}: {rows:,} rows of {len(self.results)} streams, "
             f"{self.calls:,} calls, {self.rounds} rounds"
         )
@@ -98,18 +98,18 @@ class Outcome:
             if r.status != "complete"
         ]
         errors = [str(self.error)] if self.error else []
-        return "\n".join([all_in_all, *others, *self.notes, *errors])
+        return "\n".join([summary, *others, *self.notes, *errors])
 
 
 def run_to_end(pipeline: dlt.Pipeline, source: DltSource) -> Outcome:
-    """Run a source until everything is read or a limit says stop: as often as it takes.
+    """Run a source in as many rounds as it takes, until everything is read or a limit is reached.
 
-    ``pipeline.run(source)`` is one round, which may end before the data does; this is all of them, with
-    the indexes and comments that ``exact-source sync`` makes.
+    ``pipeline.run(source)`` is one round, which may end before the data does. This function runs all of
+    them, and makes the indexes and comments that ``exact-source sync`` makes.
 
     Args:
-        pipeline: Any of dlt's.
-        source: From ``exact_online(...)``, its resources selected and adapted as you like.
+        pipeline: A pipeline of dlt.
+        source: The source from ``exact_online(...)``, with its resources selected and adapted.
 
     Raises:
         PipelineStepFailed: If the destination or dlt failed; the last round is read again next time.
@@ -124,13 +124,19 @@ def sync(
     *,
     on_round: Callable[[int], None] = lambda _number: None,
 ) -> Outcome:
-    """Load until every stream has ended, a round at a time.
+    """Read and load one round after another until every stream has ended.
 
-    Each round is one load package: rows, cursors and outcomes commit together, so that whatever
-    stops the process loses one round at most.
+    Each round is one load package: rows, cursors and outcomes commit together, so a process that is
+    stopped loses one round at most.
 
-    With leases a worker that finds the pipeline or a division held by another leaves it to that one
-    (incomplete, with the moment at which it may be free), and loads of one dataset follow each other.
+    Without leases the dataset is locked from beginning to end. With leases a pipeline or division that
+    another worker holds is left to that worker (incomplete, with the time at which it may be free).
+
+    Args:
+        pipeline: The pipeline.
+        run: The run, from ``make_run``.
+        entities: Names of the entities to read.
+        on_round: Called before each round with its number, from 1.
     """
     session = Session(run)
     return _sync(pipeline, run, entities, lambda: run_source(session, list(entities)), on_round)
@@ -167,7 +173,7 @@ def _sync(
         if error is None:
             raise
     notes += clock_notes(run.limits.skew_s)
-    latest = last_words(run.log.results)
+    latest = final_results(run.log.results)
     resumes = [r.resumes_at for r in latest.values() if r.resumes_at is not None]
     if isinstance(error, LimitError):
         resumes.append(error.resumes_at)
@@ -196,10 +202,10 @@ def clock_notes(skew_s: float) -> Iterator[str]:
 
 
 def refuse_refresh(pipeline: dlt.Pipeline) -> None:
-    """See that a round keeps what the rounds before it loaded.
+    """Refuse dlt's ``refresh``, because each round would drop the rows of the round before it.
 
     Raises:
-        ConfigurationError: If dlt is told to drop that, in which case no sync would ever end.
+        ConfigurationError: If the pipeline has that setting.
     """
     if pipeline.refresh is not None:
         raise ConfigurationError(
@@ -209,9 +215,10 @@ def refuse_refresh(pipeline: dlt.Pipeline) -> None:
 
 
 def finish_tables(pipeline: dlt.Pipeline) -> Iterator[str]:
-    """Write comments and make indexes; gives a note on what the database refused.
+    """Write comments and make indexes.
 
-    That is no error: whoever loads need not own the tables.
+    Yields:
+        A note for each that the database refused; the user who loads may not own the tables.
     """
     for work, refused in AFTERWARDS:
         try:
@@ -347,10 +354,10 @@ def load_round(pipeline: dlt.Pipeline, source: Any, loading: Loading) -> None:
 
 
 def confirm_loaded(info: LoadInfo) -> None:
-    """See that all packages arrived: dlt gives up those that another process left, and says nothing.
+    """Make sure that all packages arrived: dlt drops those that another process left without an error.
 
     Raises:
-        LoadError: If one did not.
+        LoadError: If a package did not arrive.
     """
     lost = [package.load_id for package in info.load_packages if package.state != "loaded"]
     if lost:
@@ -373,13 +380,13 @@ def loaded_divisions(results: Iterable[StreamResult]) -> dict[str, set[int] | No
     return found
 
 
-def last_words(results: Iterable[StreamResult]) -> dict[tuple[str, int], StreamResult]:
-    """Each stream's last outcome, with what all its rounds together did."""
-    words: dict[tuple[str, int], StreamResult] = {}
+def final_results(results: Iterable[StreamResult]) -> dict[tuple[str, int], StreamResult]:
+    """The last result of each stream, with the totals of all its rounds."""
+    found: dict[tuple[str, int], StreamResult] = {}
     for result in results:
         key = (result.entity, result.division)
-        before = words.get(key)
-        words[key] = result if before is None else replace(
+        before = found.get(key)
+        found[key] = result if before is None else replace(
             result,
             started_at=before.started_at,
             calls=before.calls + result.calls,
@@ -388,7 +395,7 @@ def last_words(results: Iterable[StreamResult]) -> dict[tuple[str, int], StreamR
             deleted=before.deleted + result.deleted,
             notes=list(dict.fromkeys([*before.notes, *result.notes])),
         )  # fmt: skip
-    return words
+    return found
 
 
 def load_pending(pipeline: dlt.Pipeline, loading: Loading) -> None:

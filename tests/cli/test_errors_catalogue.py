@@ -35,6 +35,7 @@ from exact_source.client.error_log import ErrorFile
 from exact_source.client.limits import Limits
 from exact_source.errors import ExactError
 from exact_source.loading.session import Session
+from exact_source.loading.writer_lock import sole_writer
 from exact_source.odata.csdl import MAX_BYTES
 from exact_source.sandbox.server import serve
 from exact_source.source import run_source
@@ -334,6 +335,16 @@ def open_elsewhere(bench: Bench) -> None:
     assert process.stdout.readline() == "open\n"
 
 
+def load_elsewhere(bench: Bench) -> None:
+    """Let another pipeline hold the lock of the dataset."""
+    file = str(bench.cli.world.folder / "x.duckdb")
+    other = dlt.pipeline(
+        "other", destination=dlt.destinations.duckdb(file), dataset_name="exact_online",
+        pipelines_dir=str(bench.cli.world.folder / "other"),
+    )  # fmt: skip
+    bench.stack.enter_context(sole_writer(other, 0.0))
+
+
 def take_name(bench: Bench) -> None:
     """Let something in the dataset have a table's name that no rows can be loaded into."""
     with duckdb.connect(str(bench.cli.world.folder / "x.duckdb")) as database:
@@ -571,6 +582,8 @@ CASES = [
     Case("division ‹division›: today's", SYNC, lambda b: [b.cli.world.box.consume(d, 5000) for d in b.cli.world.box.divisions], 3),
     Case("stopped while waiting", f"{SYNC} --max-minutes=1", lambda b: b.fault("503", times=99), 3),
     Case("another sync of the pipeline", SYNC, lambda b: b.stack.enter_context(named_lock("exact_online", 0.0, Path(pipelines_folder("exact_online")))), 3),
+    Case("is being loaded by", SYNC, load_elsewhere, 3),
+    Case("cannot be locked: ", SYNC, lambda b: (b.cli.world.folder / ".x.duckdb.exact_online.lock").mkdir(), 1),
     # -- destinations -------------------------------------------------------------------------
     Case("destination ‹name›: ‹holder› has the DuckDB file open", "status --destination=duckdb:{folder}/x.duckdb", open_elsewhere, 3),
     Case("destination duckdb: ‹path› cannot be written", "check --entities=accounts --destination=duckdb:/proc/x.duckdb", code=1),

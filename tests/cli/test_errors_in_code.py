@@ -29,7 +29,10 @@ from exact_source.client.client import ExactClient
 from exact_source.connect import make_asking_run
 from exact_source.database import Database
 from exact_source.errors import ExactError
+from exact_source.loading.disk_space import full_disk_error, refuse_full_disk
 from exact_source.loading.session import Session
+from exact_source.loading.writer_claims import ClaimLock, Claims
+from exact_source.loading.writer_lock import AdvisoryLock, Writer
 from exact_source.odata.query import MAX_URL, build_url, format_literal
 from exact_source.report.models import models_folder
 from exact_source.source import make_options, run_of, run_source
@@ -183,6 +186,37 @@ def load_by_another_key(coder: Coder) -> None:
     raise outcome.error
 
 
+def lose_the_session(_coder: Coder) -> None:
+    AdvisoryLock(None, "books", Writer("mine", "host", 1, 0.0)).confirm()
+
+
+def lose_the_claim(coder: Coder) -> None:
+    claims = Claims(coder.pipeline(destination=duckdb_in(coder), dataset_name="books"))
+    ClaimLock(claims, "books", Writer("mine", "host", 1, 0.0)).confirm()
+
+
+def double_rows_for_ever(coder: Coder) -> None:
+    world = coder.world
+    world.sync("accounts")
+    load = world.pipeline.load
+
+    def load_and_double() -> Any:
+        info = load()
+        world.sql("INSERT INTO exact_online.accounts SELECT * FROM exact_online.accounts")
+        return info
+
+    coder.patch.setattr(world.pipeline, "load", load_and_double)
+    outcome = world.sync("accounts")
+    assert outcome.error is not None
+    raise outcome.error
+
+
+def fill_the_disk(_coder: Coder) -> None:
+    error = full_disk_error(OSError(28, "No space left on device"), "books")
+    assert error is not None
+    raise error
+
+
 def foreign_source() -> Any:
     @dlt.source
     def foreign() -> Any:
@@ -228,6 +262,11 @@ CODE_CASES = [
     CodeCase("‹where›: stopped", stop_a_call),
     CodeCase("stopped, because the run ended", call_with_a_closed_client),
     CodeCase("refused the list of divisions; give", refuse_list_of_named_divisions),
+    CodeCase("the connection that holds the lock", lose_the_session),
+    CodeCase("the claim on dataset", lose_the_claim),
+    CodeCase("keys more than once, and merging", double_rows_for_ever),
+    CodeCase("MB are free on the disk of", lambda c: refuse_full_disk(c.world.pipeline, lambda _place: 0)),
+    CodeCase("the disk of the destination is full", fill_the_disk),
     CodeCase("‹where›: there already", subscribe_twice),
     CodeCase("was loaded in ‹numbers› groups of divisions", load_in_other_groups),
     CodeCase("but rows are told apart by", load_by_another_key),

@@ -97,7 +97,6 @@ def test_damage_that_cannot_be_repaired_is_an_error_with_a_remedy(
 ) -> None:
     world.sync("accounts")
     double(world)
-    world.pipeline.default_schema.tables["accounts"]["columns"]["id"]["primary_key"] = True
     load = world.pipeline.load
 
     def load_and_double(*args: Any, **more: Any) -> Any:
