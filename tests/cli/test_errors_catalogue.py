@@ -583,7 +583,7 @@ CASES = [
     Case("stopped while waiting", f"{SYNC} --max-minutes=1", lambda b: b.fault("503", times=99), 3),
     Case("another sync of the pipeline", SYNC, lambda b: b.stack.enter_context(named_lock("exact_online", 0.0, Path(pipelines_folder("exact_online")))), 3),
     Case("is being loaded by", SYNC, load_elsewhere, 3),
-    Case("cannot be locked: ", SYNC, lambda b: (b.cli.world.folder / ".x.duckdb.exact_online.lock").mkdir(), 1),
+    Case("dataset ‹dataset name› cannot be locked", SYNC, lambda b: (b.cli.world.folder / ".x.duckdb.exact_online.lock").mkdir(), 1),
     # -- destinations -------------------------------------------------------------------------
     Case("destination ‹name›: ‹holder› has the DuckDB file open", "status --destination=duckdb:{folder}/x.duckdb", open_elsewhere, 3),
     Case("destination duckdb: ‹path› cannot be written", "check --entities=accounts --destination=duckdb:/proc/x.duckdb", code=1),

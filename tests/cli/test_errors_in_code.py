@@ -197,12 +197,14 @@ def lose_the_claim(coder: Coder) -> None:
 
 def double_rows_for_ever(coder: Coder) -> None:
     world = coder.world
+    double = "INSERT INTO exact_online.accounts SELECT * FROM exact_online.accounts"
     world.sync("accounts")
+    world.sql(double)
     load = world.pipeline.load
 
     def load_and_double() -> Any:
         info = load()
-        world.sql("INSERT INTO exact_online.accounts SELECT * FROM exact_online.accounts")
+        world.sql(double)
         return info
 
     coder.patch.setattr(world.pipeline, "load", load_and_double)
