@@ -100,7 +100,7 @@ def test_make_demo_works_from_a_folder_and_prints_lines_that_can_be_run(tmp_path
         shlex.split(question), cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert answer.returncode == 0, answer.stderr
-    assert "division" in answer.stdout
+    assert "name" in answer.stdout
     for line in on(done.stdout):
         shown = subprocess.run(
             [*line[:2], "--help"], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -337,7 +337,7 @@ def test_the_destination_is_remembered(folder: Path, capsys: pytest.CaptureFixtu
     assert run(["status"]) == 1
     assert "destination postgres: " in capsys.readouterr().err
     assert run(["status", "--destination", "duckdb"]) == 0
-    assert "exact.duckdb, schema exact_online" in capsys.readouterr().out
+    assert "books.db, schema exact_online" in capsys.readouterr().out
 
 
 KEY = {"type": "service_account", "project_id": "books", "client_email": "loader@books.example"}

@@ -49,9 +49,6 @@ def fault(kind: str) -> Callable[[World], object]:
 
 CASES = {
     "a right that lacks": Case("refused", lambda w: w.box.deny(w.other, ACCOUNTS), "refused"),
-    "deletions that nobody may see": Case(
-        "refused", lambda w: w.box.deny(w.other, "sync/Deleted", "empty"), "incomplete"
-    ),
     "deletions that cannot be had": Case(
         "remote",
         lambda w: w.box.fault("503", path="sync/Deleted", division=w.other, times=99),
