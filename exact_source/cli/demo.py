@@ -228,8 +228,10 @@ class Change:
 def change(box: Sandbox) -> tuple[Change, ...]:
     """Rename an account, delete another, and change the price of an item."""
     division, renamed_to, price = box.divisions[0], "Renamed & Co", 12.34
-    accounts = box.rows("crm/Accounts", division)
-    items = box.rows("logistics/Items", division)
+    accounts, items = (
+        sorted(box.rows(path, division), key=lambda row: str(row["Code"]))
+        for path in ("crm/Accounts", "logistics/Items")
+    )
     renamed, deleted, item = accounts[0]["ID"], accounts[-1]["ID"], items[0]["ID"]
     box.update("crm/Accounts", division, renamed, {"Name": renamed_to})
     box.delete("crm/Accounts", division, deleted)
