@@ -156,7 +156,7 @@ def test_a_wrong_client_secret_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatc
 
 
 def test_small_rounds_load_the_same(make_cli: Callable[..., Cli]) -> None:
-    cli = make_cli(page_size=3, large_page_size=5)
+    cli = make_cli(page_size=1, large_page_size=1)
 
     result = cli("sync", cli.destination, CORE, "--json", "--round-minutes=0.01")
 

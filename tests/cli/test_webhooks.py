@@ -165,7 +165,9 @@ def test_a_load_that_fails_is_made_up_for_by_the_next_sync(world: World, heard: 
     world.sql("DROP TABLE exact_online.accounts")
     world.sql("ALTER TABLE exact_online.away RENAME TO accounts")
 
-    assert len(sync_changed(world, heard).to("sync/CRM/Accounts")) <= 1  # the package waits, or is dropped
+    assert (
+        len(sync_changed(world, heard).to("sync/CRM/Accounts")) <= 1
+    )  # the package waits, or is dropped
     world.assert_equal("accounts")
 
 
