@@ -109,7 +109,8 @@ class Options:
     """What a user asked for.
 
     Attributes:
-        divisions: Codes; empty for every division that the app may see.
+        divisions: Codes; empty for every division that the app may see, and if names matter.
+        companies: The wanted companies by code and name.
         route: Feed for all entities, or per entity.
         deletes: What becomes of rows that are gone.
         start_ms: Rows older than this are not loaded: ``Modified`` digits in milliseconds.
@@ -132,6 +133,7 @@ class Options:
     """
 
     divisions: tuple[int, ...] = ()
+    companies: Companies = Companies()
     route: Route = "auto"
     deletes: Deletes = "hard"
     start_ms: int | None = None

@@ -24,7 +24,7 @@ from .engine.run import Run
 from .errors import ConfigurationError
 from .loading.resources import make_log_resource, make_resource, run_behind
 from .loading.session import Session
-from .options import ROUND_ROWS, ROUND_S, Deletes, Options, StartBy
+from .options import ROUND_ROWS, ROUND_S, Deletes, Options, StartBy, parse_companies
 from .settings import Settings, load_settings
 from .workers.leases import SqlLeases
 
@@ -45,6 +45,7 @@ START_BY = "sources.exact_online.start_by"
 def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
     *,
     divisions: str | Iterable[int | str] = "all",
+    exclude_divisions: str | Iterable[int | str] = (),
     start_date: str | date | None = None,
     start_by: str | None = None,
     route: Route = "auto",
@@ -71,8 +72,10 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
         raise ConfigurationError(f"start_by is {start_by!r}; use modified or timestamp")
     if reconcile_days is not None and reconcile_days < 0:
         raise ConfigurationError("reconcile_days must be 0 or more; leave it empty for never")
+    companies = parse_companies(divisions, exclude_divisions)
     return Options(
-        divisions=parse_divisions(divisions),
+        divisions=() if companies.needs_names else companies.codes,
+        companies=companies,
         route=route,
         deletes=cast("Deletes", deletes),
         start_ms=parse_start_date(start_date),
@@ -252,6 +255,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     reconcile: bool = False,
     reconcile_days: float | None = RECONCILE_DAYS,
     history: Any = False,
+    exclude_divisions: Any = (),
     region: str | None = None,
     base_url: str | None = None,
     client_id: str | None = None,
@@ -272,7 +276,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     """Everything that Exact Online lets an app read, as dlt resources.
 
     Args:
-        divisions: Division codes, or "all" that the app may see and that are not blocked.
+        divisions: Division codes and company names such as "Smit*", or "all" that the app may see and
+            that are not blocked.
         entities: Names of the resources to select; default the core set, "all" for every one.
         start_date: Load only rows changed since this date, ISO form.
         start_by: "modified": no row is missed; "timestamp": a first read begins at the row version
@@ -286,6 +291,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
             docs/deletes.md.
         history: Entities whose earlier states are kept, in ``accounts_history`` and the like; see
             docs/history.md.
+        exclude_divisions: Codes and names of companies that are left out.
         region: nl be de uk us es fr.
         base_url: Overrides the region; plain http for loopback only.
         client_id: Of the registered app.
@@ -319,6 +325,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     )
     options = make_options(
         divisions=divisions,
+        exclude_divisions=exclude_divisions,
         start_date=start_date,
         start_by=start_by,
         route=route,

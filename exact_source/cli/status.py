@@ -79,6 +79,7 @@ def status(  # noqa: PLR0913, PLR0917 (options of a command)
 
     Example: exact-source status --destination duckdb --openmetrics /var/lib/node_exporter/exact.prom
     """
+    from ..options import Companies, parse_companies
     from ._output.stored_syncs import place_of, recall
     from ._output.tables import print_json
     from .connect import clock_of, make_pipeline
@@ -86,10 +87,11 @@ def status(  # noqa: PLR0913, PLR0917 (options of a command)
     from .openmetrics import render
 
     wanted = _entities(entities)
-    codes = _divisions(divisions)
+    companies = parse_companies(divisions)
     pipeline = make_pipeline(destination, dataset, pipeline_name, read_only=True)
     now = clock_of(context).now()
     memory = recall(pipeline, now=now, entities=wanted)
+    codes = set(companies.choose(memory.names)) if companies != Companies() else set()
     report = describe(memory, codes, now)
     report |= {"destination": pipeline.destination.destination_name, "dataset": dataset}
     report["place"] = place_of(pipeline)
@@ -108,12 +110,6 @@ def _entities(entities: str | None) -> list[str] | None:
     from ..source import choose_entities
 
     return choose_entities(entities, load_catalogue())
-
-
-def _divisions(divisions: str) -> set[int]:
-    from ..source import parse_divisions
-
-    return set(parse_divisions(divisions))
 
 
 def describe(memory: Memory, divisions: set[int], now: float) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from ._output.options import (
     Destination,
     Divisions,
     Entities,
+    ExcludeDivisions,
     OnlyProblems,
     PipelineName,
     Region,
@@ -55,6 +56,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     destination: Destination = "",
     dataset: Dataset = DATASET,
     divisions: Divisions = "all",
+    exclude_divisions: ExcludeDivisions = "",
     entities: Entities = None,
     route: Route = None,
     deletes: Annotated[
@@ -171,6 +173,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         chosen = choose_entities(entities, load_catalogue())
         options = make_options(
             divisions=divisions,
+            exclude_divisions=exclude_divisions,
             start_date=start_date,
             start_by=start_by,
             route=parse_route(route),

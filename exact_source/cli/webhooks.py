@@ -21,6 +21,7 @@ from ._output.options import (
     BaseUrl,
     Divisions,
     Entities,
+    ExcludeDivisions,
     Region,
     help_without_command,
 )
@@ -70,6 +71,7 @@ def subscribe(  # noqa: PLR0913, PLR0917 (options of a command)
         typer.Option(metavar="URL", help="https address at which Exact reaches the receiver."),
     ],
     divisions: Divisions = "all",
+    exclude_divisions: ExcludeDivisions = "",
     entities: Entities = None,
     topics: Topics = None,
     region: Region = None,
@@ -92,13 +94,14 @@ def subscribe(  # noqa: PLR0913, PLR0917 (options of a command)
     def lines(client: ExactClient, division: int) -> AsyncIterator[Subscription]:
         return order(client, division, wanted, callback_url)
 
-    _each(context, lines, divisions, region, base_url, as_json)
+    _each(context, lines, (divisions, exclude_divisions), region, base_url, as_json)
 
 
 @webhooks.command("list")
 def list_(
     context: typer.Context,
     divisions: Divisions = "all",
+    exclude_divisions: ExcludeDivisions = "",
     region: Region = None,
     base_url: BaseUrl = None,
     as_json: AsJson = False,
@@ -113,13 +116,14 @@ def list_(
         for subscription in await read_subscriptions(client, division):
             yield subscription
 
-    _each(context, lines, divisions, region, base_url, as_json)
+    _each(context, lines, (divisions, exclude_divisions), region, base_url, as_json)
 
 
 @webhooks.command()
 def unsubscribe(
     context: typer.Context,
     divisions: Divisions = "all",
+    exclude_divisions: ExcludeDivisions = "",
     topics: Topics = None,
     region: Region = None,
     base_url: BaseUrl = None,
@@ -141,7 +145,7 @@ def unsubscribe(
             elif not wanted or found.topic in wanted:
                 yield await cancel(client, found)
 
-    _each(context, lines, divisions, region, base_url, as_json)
+    _each(context, lines, (divisions, exclude_divisions), region, base_url, as_json)
 
 
 @webhooks.command()
@@ -234,7 +238,7 @@ def show(found: list[Subscription], names: Mapping[int, str]) -> None:
 def _each(
     context: typer.Context,
     lines: Lines,
-    divisions: str,
+    companies: tuple[str, str],
     region: str | None,
     base_url: str | None,
     as_json: bool,
@@ -253,7 +257,9 @@ def _each(
     from .connect import clock_of, make_connection
 
     settings, storage = make_connection(region, base_url)
-    run = make_asking_run(make_options(divisions=divisions), settings, storage, clock_of(context))
+    divisions, excluded = companies
+    options = make_options(divisions=divisions, exclude_divisions=excluded)
+    run = make_asking_run(options, settings, storage, clock_of(context))
 
     found: list[Subscription] = []
     names: dict[int, str] = {}

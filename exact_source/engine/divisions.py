@@ -166,11 +166,11 @@ class Divisions:
     def _choose(self, table: pa.Table | None) -> list[Division]:
         seen = {} if table is None else {d.code: d for d in _divisions_of(table)}
         wanted = self._options.divisions
+        if not wanted and not seen:
+            raise ConfigurationError("the app may see no division; see its scope at Exact Online")
+        if self._options.companies.needs_names:
+            wanted = tuple(self._options.companies.choose({d.code: d.name for d in seen.values()}))
         if not wanted:
-            if not seen:
-                raise ConfigurationError(
-                    "the app may see no division; see its scope at Exact Online"
-                )
             return list(seen.values())
         if table is not None and (missing := [code for code in wanted if code not in seen]):
             raise ConfigurationError(

@@ -83,3 +83,22 @@ def test_it_works_without_a_current_company_of_many(make_cli: Callable[..., Cli]
     many = make_cli(companies=7)
 
     assert len(many("divisions", "--json").json["divisions"]) == 7
+
+
+def test_companies_are_chosen_and_left_out_by_name(cli: Cli) -> None:
+    listed = {d["code"]: d["name"] for d in cli("divisions", "--json").json["divisions"]}
+    (first, name), (second, other) = listed.items()
+
+    def read(*options: str) -> set[int]:
+        result = cli("sync", cli.destination, "--entities=journals", "--json", *options)
+        assert result.code == 0, result.err
+        return {s["division"] for s in result.json["streams"] if s["division"]}
+
+    assert read(f"--divisions={name[:6].upper()}*") == {first}
+    assert read(f"--exclude-divisions={name}") == {second}
+    shown = cli("status", cli.destination, "--json", f"--divisions={second}").json
+    assert {d["division"] for d in shown["divisions"]} == {second}
+    planned = cli("plan", cli.destination, "--json", "--no-count", f"--divisions={other}").json
+    assert [d["division"] for d in planned["divisions"]] == [second]
+    refused = cli("sync", cli.destination, "--divisions=No Such Company")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)

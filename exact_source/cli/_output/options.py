@@ -104,8 +104,18 @@ Divisions = Annotated[
     str,
     typer.Option(
         "--divisions",
-        metavar="CODES",
-        help="Division codes such as 123456,234567, or all.",
+        metavar="COMPANIES",
+        help='Division codes or company names such as 123456,"Smit*", or all.',
+        rich_help_panel=WHAT,
+    ),
+]
+ExcludeDivisions = Annotated[
+    str,
+    typer.Option(
+        "--exclude-divisions",
+        metavar="COMPANIES",
+        help="Division codes or company names that are left out.",
+        show_default=False,
         rich_help_panel=WHAT,
     ),
 ]

@@ -19,6 +19,7 @@ from .._output.options import (
     Destination,
     Divisions,
     Entities,
+    ExcludeDivisions,
     OnlyProblems,
     PipelineName,
     Region,
@@ -72,6 +73,7 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     destination: Destination = "",
     dataset: Dataset = DATASET,
     divisions: Divisions = "all",
+    exclude_divisions: ExcludeDivisions = "",
     entities: Entities = None,
     no_count: Annotated[
         bool,
@@ -115,7 +117,11 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     catalogue = load_catalogue()
     chosen = choose_entities(entities, catalogue)
     options = make_options(
-        divisions=divisions, route=parse_route(route), start_date=start_date, start_by=start_by
+        divisions=divisions,
+        exclude_divisions=exclude_divisions,
+        route=parse_route(route),
+        start_date=start_date,
+        start_by=start_by,
     )
     pipeline = make_pipeline(destination, dataset, pipeline_name)
     settings, storage = make_connection(region, base_url, pipeline)
