@@ -205,11 +205,19 @@ class ContractError(StreamError):
 
 
 class RemoteError(StreamError):
-    """Exact Online could not be reached, or did not answer properly, after all retries."""
+    """Exact Online could not be reached, or did not answer properly, after all retries.
+
+    Attributes:
+        resumes_at: When it is worth another try, seconds since the epoch (UTC); ``None`` if unknown.
+    """
 
     code = "remote"
     remedy = "Run again later; what was read is kept."
     is_permanent = False
+
+    def __init__(self, message: str, *, resumes_at: float | None = None) -> None:
+        super().__init__(message)
+        self.resumes_at = resumes_at
 
 
 class LoadError(ExactError):

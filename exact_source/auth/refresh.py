@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from asyncio import AbstractEventLoop
 from collections.abc import Mapping
+from copy import copy
 from datetime import UTC, datetime
 
 from ..clock import Clock
@@ -22,7 +23,7 @@ from .masking import SECRETS, clean_text
 from .storage.protocol import LockedVault, Vault
 from .token_endpoint import TokenEndpoint
 from .token_response import Answer, Kind
-from .tokens import TokenData, TokenDataError
+from .tokens import EARLIEST_REFRESH_S, TokenData, TokenDataError
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ class Rotator:
             tokens = await self._read(vault)
             if rejected == tokens.access_token:
                 self._check_rejection(tokens)
+                self._hold = None
             elif not self._is_due(tokens):
                 return self._use(tokens)
             self._check_refused(tokens)
@@ -169,7 +171,7 @@ class Rotator:
             return
         fingerprint, until, error = self._refused
         if fingerprint == tokens.fingerprint and self._clock.now() < until:
-            raise type(error)(str(error))
+            raise copy(error)  # each task that asks adds a traceback of its own
 
     async def _refresh(
         self, vault: LockedVault, tokens: TokenData, rejected: str | None
@@ -256,9 +258,15 @@ class Rotator:
                 return
 
     def _go_on(self, tokens: TokenData, answer: Answer) -> TokenData:
-        """Exact says that the access token still lives; this computer's clock is off."""
+        """Use the access token that Exact says still lives, and ask again a little later.
+
+        Either this computer's clock is off, or a short-lived token may be refreshed only at its end.
+        """
         if self._is_due(tokens):
-            self._hold = (tokens.fingerprint, self._clock.now() + HOLD_S)
+            now = self._clock.now()
+            left_s = tokens.lifetime_s - tokens.age_s(now, self._offset_s)
+            hold_s = left_s if 0 < left_s < HOLD_S and tokens.is_short_lived else HOLD_S
+            self._hold = (tokens.fingerprint, now + hold_s)
         logger.warning("going on with the access token there is: %s", answer.detail)
         return self._use(tokens)
 
@@ -281,8 +289,9 @@ class Rotator:
         if answer.kind in {Kind.UNREACHABLE, Kind.BUSY, Kind.LOST}:
             return _passing_error(answer, lost)
         if answer.kind is Kind.TOO_EARLY:
-            early = _too_early_error(answer, lost)
-            self._refused = (tokens.fingerprint, self._clock.now() + HOLD_S, early)
+            early = self._too_early_error(tokens, answer, lost)
+            until = early.resumes_at or self._clock.now() + HOLD_S
+            self._refused = (tokens.fingerprint, until, early)
             return early
         meaning = _MEANING.get(answer.kind, "Exact Online refuses the stored refresh token")
         if lost is not None:
@@ -290,6 +299,22 @@ class Rotator:
         error = AuthenticationError(f"{meaning} ({answer.detail}): {LOGIN}")
         self._refused = (tokens.fingerprint, float("inf"), error)
         return error
+
+    def _too_early_error(
+        self, tokens: TokenData, answer: Answer, lost: Answer | None
+    ) -> RemoteError:
+        now = self._clock.now()
+        wait_s = answer.retry_after_s
+        if wait_s is None and tokens.is_short_lived and lost is None:
+            # The rule of the documented life may hold for a shorter one, too (API 1.3).
+            wait_s = EARLIEST_REFRESH_S - tokens.age_s(now, self._offset_s)
+        if wait_s is None or wait_s <= 0:
+            return _newer_tokens_error(answer, lost)
+        at = datetime.fromtimestamp(now + wait_s, UTC)
+        return RemoteError(
+            f"Exact Online issues no new tokens before {at:%Y-%m-%d %H:%M:%S} UTC ({answer.detail}); {KEPT}",
+            resumes_at=now + wait_s,
+        )
 
     def _exchange_error(
         self, answer: Answer
@@ -335,7 +360,7 @@ def _passing_error(answer: Answer, lost: Answer | None) -> RemoteError:
     return RemoteError(message)
 
 
-def _too_early_error(answer: Answer, lost: Answer | None) -> RemoteError:
+def _newer_tokens_error(answer: Answer, lost: Answer | None) -> RemoteError:
     """Exact holds a live access token of this connection that is not the stored one (API 1.3)."""
     if lost is None:
         message = (

@@ -9,7 +9,7 @@ from dataclasses import replace
 import httpx
 
 from ..clock import Clock
-from ..http_dates import parse_date
+from ..http_dates import parse_date, parse_retry_after
 from ..tls import trusted
 from .token_response import Answer, Kind, parse_answer
 
@@ -52,7 +52,7 @@ class TokenEndpoint:
 
     async def _send(self, form: Mapping[str, str]) -> Answer:
         body = bytearray()
-        status, reason, date = 200, "", None
+        status, reason, date, retry_after_s = 200, "", None, None
         try:
             async with self._open() as client:
                 request = client.build_request(
@@ -64,6 +64,9 @@ class TokenEndpoint:
                 status = response.status_code
                 reason = response.headers.get("Reason", "")
                 date = parse_date(response.headers.get("Date"))
+                retry_after_s = parse_retry_after(
+                    response.headers.get("Retry-After"), date or self._clock.now()
+                )
                 try:
                     async for part in response.aiter_bytes():
                         body += part
@@ -76,7 +79,7 @@ class TokenEndpoint:
         except (httpx.HTTPError, httpx.StreamError) as error:
             return self._cut_off(status, bytes(body), date, type(error).__name__)
         answer = parse_answer(status, reason, bytes(body))
-        return replace(answer, server_date=date)
+        return replace(answer, server_date=date, retry_after_s=retry_after_s)
 
     def _cut_off(self, status: int, body: bytes, date: float | None, cause: str) -> Answer:
         """The connection broke; if the tokens had come through by then, they count."""

@@ -40,6 +40,7 @@ class Answer:
         detail: What it said, in words fit for an error message.
         reply: The decoded body, for ``Kind.TOKENS``.
         server_date: The ``Date`` header, seconds since the epoch.
+        retry_after_s: The ``Retry-After`` header, in seconds.
         sent_at: This host's clock before the request was sent.
         received_at: This host's clock after the answer came.
     """
@@ -48,6 +49,7 @@ class Answer:
     detail: str = ""
     reply: Mapping[str, Any] = field(default_factory=dict, repr=False)
     server_date: float | None = None
+    retry_after_s: float | None = None
     sent_at: float = 0.0
     received_at: float = 0.0
 

@@ -14,6 +14,7 @@ from ..errors import ConfigurationError
 LIFETIME_S = 600.0  # API 1.2
 EARLIEST_REFRESH_S = 570.0  # API 1.2, 1.3: refused before
 MARGIN_S = 30.0  # API 1.3: "ask 30 s before expiry"
+SHORT_LIFE_S = 300.0  # below which that would be a large part of the life
 UNUSED_LIFE_S = 30 * 86400.0  # API 1.2: of a refresh token that nobody uses
 DATE_TOLERANCE_S = 5.0  # the Date header counts whole seconds and is some milliseconds old
 DATE_ROUNDING_S = 1.0
@@ -104,6 +105,11 @@ class TokenData:
         return (self.expires_at - self.issued_at).total_seconds()
 
     @property
+    def is_short_lived(self) -> bool:
+        """Whether the access token lives for less than the documented 600 s."""
+        return self.lifetime_s < LIFETIME_S
+
+    @property
     def way_s(self) -> float:
         """Seconds from sending the request to the end of its reply."""
         assert self.issued_at is not None  # noqa: S101  (set in __post_init__)
@@ -112,8 +118,14 @@ class TokenData:
 
     @property
     def earliest_refresh_s(self) -> float:
-        """The age from which a refresh is allowed: never less than 570 s."""
-        return max(EARLIEST_REFRESH_S, self.lifetime_s - MARGIN_S)
+        """Age in seconds from which the pair is refreshed: 30 s before its end.
+
+        That is after 570 s where the access token lives for the documented 600 s, which is when Exact
+        allows it (API 1.2, 1.3). A token that lives for less than 300 s is refreshed in the last tenth
+        of its life.
+        """
+        is_short = self.lifetime_s < SHORT_LIFE_S
+        return max(0.0, self.lifetime_s - (self.lifetime_s / 10 if is_short else MARGIN_S))
 
     @property
     def fingerprint(self) -> str:

@@ -39,6 +39,7 @@ HEADERS = {"Accept-Encoding": "gzip", "User-Agent": f"exact-source/{__version__}
 TIMEOUT = httpx.Timeout(120.0, connect=20.0)  # heavy endpoints answer 408 only after a long while
 ANSWER_S = 600.0  # for a whole answer: one that drips in never meets the timeout of a read
 LIMIT_PATIENCE_S = 3600.0
+TOKEN_PATIENCE_S = 3600.0
 SLICE_S = 1.0  # of a wait: so soon somebody who wants to stop is heard
 
 
@@ -198,7 +199,7 @@ class ExactClient:
         refused_since: float | None = None
         while True:
             await self._admit(target)
-            token = await self._tokens.access_token()
+            token = await self._access_token(target)
             response = await self._send(target, url, token, method, body)
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 refused_since = refused_since or self.clock.now()
@@ -210,6 +211,18 @@ class ExactClient:
                 rejection = await self._report_rejected(target, token, response)
             else:
                 return response
+
+    async def _access_token(self, target: Target) -> str:
+        """A token that is good now; waits for up to an hour where no new one is issued yet (API 1.3)."""
+        give_up_at = self.clock.now() + TOKEN_PATIENCE_S
+        while True:
+            try:
+                return await self._tokens.access_token()
+            except RemoteError as error:
+                until = error.resumes_at
+                if until is None or until > give_up_at:
+                    raise
+                await self._pause(target, until - self.clock.now(), "no new token is issued yet")
 
     async def _wait_out_429(self, target: Target, refused_since: float) -> None:
         """Wait until calls are allowed, because others share the limit (API 2.2).
@@ -243,6 +256,9 @@ class ExactClient:
             if response.status_code == HTTPStatus.UNAUTHORIZED:
                 raise
             return error
+        except RemoteError as error:
+            if error.resumes_at is None:  # else the next call waits for a new token
+                raise
         return AuthenticationError(
             f"{target.where}: Exact Online rejects a fresh access token; run `exact-source login`"
         )

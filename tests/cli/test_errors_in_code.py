@@ -39,6 +39,7 @@ from exact_source.sync.runner import load_pending, run_to_end
 from exact_source.webhooks.signed import read_notice, sign
 from exact_source.webhooks.subscriptions import PATH
 from tests.dlt.test_groups import export_settings, sync_in_groups
+from tests.support.auth_kit import Memory, Reply, Wire
 from tests.support.world import World
 
 KEY = Fernet.generate_key().decode()
@@ -130,6 +131,13 @@ def call_with_rejected_tokens(coder: Coder) -> None:
         await client.get(target, build_url(target.path, coder.world.division, {}), bytes)
 
     asyncio.run(ask())
+
+
+def ask_for_tokens_too_early(coder: Coder) -> None:
+    reason = ("Reason", "TooEarlyToRefreshTokens: access_token not expired")
+    with Wire(Reply(400, headers=(reason, ("Retry-After", "60")))) as wire:
+        oauth = OAuth("x", "y", "", Memory(pair()), base_url=wire.base_url)
+        asyncio.run(oauth.report_rejected("a"))
 
 
 def call_with_a_closed_client(coder: Coder) -> None:
@@ -261,6 +269,7 @@ CODE_CASES = [
     CodeCase("source ‹name› was not made by", lambda c: run_of(foreign_source())),
     CodeCase("Exact Online rejects a fresh access token", call_with_rejected_tokens),
     CodeCase("‹where›: stopped", stop_a_call),
+    CodeCase("Exact Online issues no new tokens before", ask_for_tokens_too_early),
     CodeCase("stopped, because the run ended", call_with_a_closed_client),
     CodeCase("refused the list of divisions; give", refuse_list_of_named_divisions),
     CodeCase("the connection that holds the lock", lose_the_session),

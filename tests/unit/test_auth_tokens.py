@@ -126,11 +126,32 @@ def test_a_slow_answer_does_not_make_the_refresh_early() -> None:
     assert slow.expires_at == NOON + timedelta(seconds=600)
 
 
-def test_a_short_lifetime_does_not_make_the_refresh_early() -> None:
-    reply = {"access_token": "aaaa", "refresh_token": "rrrr", "expires_in": "60"}
+@pytest.mark.parametrize(
+    ("expires_in", "due_s"),
+    [
+        ("1", 0.9),
+        ("40", 36),
+        ("299", 269.1),
+        ("300", 270),
+        ("590", 560),
+        ("600", 570),
+        ("3600", 3570),
+    ],
+)
+def test_a_refresh_is_due_at_the_end_of_the_life_that_exact_states(
+    expires_in: str, due_s: float
+) -> None:
+    reply = {"access_token": "aaaa", "refresh_token": "rrrr", "expires_in": expires_in}
     pair = TokenData.from_reply(reply, sent_at=AT, received_at=AT, server_offset_s=None)
 
-    assert not pair.is_due(AT + 569)
+    assert not pair.is_due(AT + due_s - 0.01)
+    assert pair.is_due(AT + due_s + 0.01)
+
+
+def test_a_pair_that_claims_to_be_expired_from_the_beginning_is_due() -> None:
+    pair = TokenData("aaaa", "rrrr", "bearer", NOON, issued_at=NOON + timedelta(hours=1))
+
+    assert pair.is_due(NOON.timestamp() + 3600)
 
 
 @example(true_age=569.95, step=3600.0, latency=1.5)  # both dates round to the wrong side

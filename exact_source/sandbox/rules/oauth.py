@@ -64,6 +64,8 @@ class OAuth:
     Attributes:
         early_status: Status of a refusal for an early refresh; 400 was logged, 401 is documented.
         grace: Whether a refresh token works until its successor has been used once (API 1.4).
+        access_life_s: Seconds for which an access token works.
+        earliest_refresh_s: Seconds after the last pair before which no other is issued.
         connections: All logins so far.
     """
 
@@ -75,6 +77,8 @@ class OAuth:
         self.redirect_uri = redirect_uri
         self.early_status = 400
         self.grace = False
+        self.access_life_s = ACCESS_LIFE_S
+        self.earliest_refresh_s = EARLIEST_REFRESH_S
         self.connections: list[Connection] = []
         self._clock = clock
         self._codes: dict[str, _Code] = {}
@@ -139,7 +143,7 @@ class OAuth:
         connection, issued_at = self._access_tokens.get(access_token, (None, 0.0))
         if connection is None or connection.revoked:
             raise RefusedError(401)
-        if self._clock.now() >= issued_at + ACCESS_LIFE_S:
+        if self._clock.now() >= issued_at + self.access_life_s:
             description = 'Bearer error="invalid_token", error_description="message%20expired"'
             text = "Unauthorized - access token expired"
             raise RefusedError(401, text, {"WWW-Authenticate": description})
@@ -159,7 +163,7 @@ class OAuth:
         return {
             "access_token": access,
             "token_type": "bearer",
-            "expires_in": str(ACCESS_LIFE_S),  # a string in JSON (API 1.2)
+            "expires_in": str(self.access_life_s),  # a string in JSON (API 1.2)
             "refresh_token": connection.refresh_token,
         }
 
@@ -195,7 +199,7 @@ class OAuth:
             expired = _us_date(connection.issued_at + REFRESH_LIFE_S)
             text = f"The refresh token expired at {expired} and it is now {_us_date(now)}."
             raise TokenRefusedError(400, "invalid_request", text)
-        if now < self._last_token_at[connection.user] + EARLIEST_REFRESH_S:
+        if now < self._last_token_at[connection.user] + self.earliest_refresh_s:
             reason = {"Reason": f"TooEarlyToRefreshTokens: {TOO_EARLY}"}
             raise TokenRefusedError(self.early_status, "access_denied", TOO_EARLY, reason)
         return self.issue(connection)
