@@ -53,6 +53,7 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
     full_refresh: bool | Iterable[str] = False,
     reconcile: bool | Iterable[str] = False,
     reconcile_days: float | None = RECONCILE_DAYS,
+    trust_empty: bool | Iterable[str] = False,
     history: str | bool | Iterable[str] = False,
     parameters: Mapping[str, Any] | None = None,
     **more: Any,
@@ -82,6 +83,7 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
         start_by=cast("StartBy", start_by),
         full_refresh=_names("full_refresh", full_refresh, catalogue),
         reconcile=_names("reconcile", reconcile, catalogue),
+        trust_empty=_names("trust_empty", trust_empty, catalogue),
         history=_names("history", history, catalogue),
         reconcile_s=None if reconcile_days is None else reconcile_days * DAY_S,
         parameters=check_parameters(
@@ -254,6 +256,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     full_refresh: bool = False,
     reconcile: bool = False,
     reconcile_days: float | None = RECONCILE_DAYS,
+    trust_empty: Any = False,
     history: Any = False,
     exclude_divisions: Any = (),
     region: str | None = None,
@@ -289,6 +292,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         reconcile: Compare all keys with Exact's now; rows that are gone there go here.
         reconcile_days: How often that is done by itself for entities without tombstones; see
             docs/deletes.md.
+        trust_empty: Entities whose empty answer deletes their stored rows without a check of the
+            user's rights; see docs/how-it-works.md.
         history: Entities whose earlier states are kept, in ``accounts_history`` and the like; see
             docs/history.md.
         exclude_divisions: Codes and names of companies that are left out.
@@ -333,6 +338,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         full_refresh=full_refresh,
         reconcile=reconcile,
         reconcile_days=reconcile_days,
+        trust_empty=trust_empty,
         history=history,
         round_s=round_minutes * 60,
         round_rows=ROUND_ROWS,

@@ -83,6 +83,14 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
             rich_help_panel=ROWS,
         ),
     ] = False,
+    trust_empty: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Entities whose empty answer deletes their rows without a check of rights.",
+            rich_help_panel=ROWS,
+        ),
+    ] = "",
     reconcile_days: Annotated[
         float,
         typer.Option(
@@ -181,6 +189,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
             full_refresh=chosen if full_refresh else False,
             reconcile=chosen if reconcile else False,
             reconcile_days=reconcile_days,
+            trust_empty=trust_empty,
             history=history or False,
             round_s=round_minutes * 60,
             round_rows=ROUND_ROWS,

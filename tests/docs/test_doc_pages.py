@@ -320,3 +320,11 @@ def test_forms_for_issues_are_those_that_the_forge_takes() -> None:
 
 FORM = {"name", "description", "title", "labels", "assignees", "projects", "type", "body"}
 COMMANDS = {command.__name__ for command in app.COMMANDS}
+
+
+def test_the_map_names_modules_and_folders_that_exist() -> None:
+    page = (ROOT / "docs" / "how-it-works.md").read_text()
+    named = set(re.findall(r"^\| .*?`([\w/]+(?:\.py|/))`", page, re.MULTILINE))
+
+    assert len(named) >= 15
+    assert [name for name in sorted(named) if not (ROOT / "exact_source" / name).exists()] == []
