@@ -1,5 +1,6 @@
 -- depends_on: {{ ref('stg_exact_online__loaded_until') }}
 select
+  run_id,
   division,
   entity,
   feed,

@@ -1,4 +1,4 @@
--- One row per run, or per round of a long one: streams that were read side by side.
+-- One row per sync. Rows of versions before 0.2 have no run id: there streams that overlap are one run.
 with ordered as (
   select
     *,
@@ -15,12 +15,13 @@ numbered as (
     sum(case when ended_before is null or started_at > ended_before then 1 else 0 end) over (
       order by started_at, ended_at, division, entity
       rows between unbounded preceding and current row
-    ) as run_number
+    ) as side_by_side
   from ordered
 )
 
 select
-  run_number,
+  row_number() over (order by min(started_at), min(side_by_side)) as run_number,
+  run_id,
   min(started_at) as started_at,
   max(ended_at) as ended_at,
   count(*) as streams,
@@ -30,4 +31,4 @@ select
   sum(rows_deleted) as rows_deleted,
   sum(case when status in ('failed', 'refused') then 1 else 0 end) as failed_streams
 from numbered
-group by run_number
+group by run_id, case when run_id is null then side_by_side end
