@@ -236,3 +236,28 @@ def test_fields_of_a_newer_version_are_kept_and_ignored() -> None:
     assert written["scan"]["speed"] == "fast"
     assert Cursor.from_state(written) == cursor
     assert cursor.scan == Scan(since=None, started_at=1.0)
+
+
+# -- stops -----------------------------------------------------------------------------------------
+
+
+def test_no_call_follows_a_stop_request() -> None:
+    bench = Bench(small_box(PATHS, companies=30, page_size=60, large_page_size=1000))
+    runs = []
+    make_run = bench.make_run
+
+    def keep_run(**options: Any) -> Any:
+        runs.append(make_run(**options))
+        return runs[-1]
+
+    def stop_at_the_tenth_call() -> None:
+        if len(bench.box.requests) == 9:
+            runs[-1].rounds.stop_requested = True
+
+    bench.make_run = keep_run  # type: ignore[method-assign]
+    results = bench.sync(["accounts", "journals", "units"], during=stop_at_the_tenth_call)
+
+    # One call of each company was under way already; without the stop there are 92.
+    assert len(bench.box.requests) <= 9 + 30
+    assert {result.status for result in results} <= {"complete", "incomplete", "waiting"}
+    assert "incomplete" in {result.status for result in results}
