@@ -126,7 +126,7 @@ def parse_query(
         orderby=_orderby(endpoint, options),
         top=_count(options, "$top"),
         skip=_count(options, "$skip") or 0,
-        skiptoken=options.get("$skiptoken"),
+        skiptoken=options.get("$skiptoken") or None,  # WCF ignores an empty one
         inlinecount=_inlinecount(options),
         # WCF serves an expanded collection only if $select names it, or is absent.
         expand=tuple(name for name in expand if chosen is None or name in chosen),

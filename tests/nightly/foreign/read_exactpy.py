@@ -1,6 +1,6 @@
 # mypy: ignore-errors
 # ruff: noqa: T201
-"""Reads with ``exactpy``: the user, and all G/L accounts page by page; it sends no ``$select``."""
+"""Reads with ``exactpy``: the user, and all G/L accounts page by page, without ``$select``."""
 
 import json
 import os

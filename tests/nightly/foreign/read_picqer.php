@@ -7,7 +7,7 @@ spl_autoload_register(function (string $name) use ($given): void {
     is_file($path) && require $path;
 });
 
-use Picqer\Financials\Exact\{Account, Connection, Me, SalesInvoice};
+use Picqer\Financials\Exact\{Account, Connection, Contact, Me, SalesInvoice};
 
 $connection = new Connection();
 $connection->setBaseUrl($given['base_url']);
@@ -31,6 +31,7 @@ try {
 echo json_encode([
     'user' => (new Me($connection))->find()->CurrentDivision,
     'accounts' => $fields($account->filter('Name ne null', '', 'ID'), 'ID'),
+    'unselected' => $fields((new Contact($connection))->get(), 'ID'),
     'padded' => $code,
     'found' => $account->findId(trim($code)),
     'invoices' => count($first),

@@ -19,7 +19,7 @@ async function main() {
   const changed = { $select: 'ID,Name,Timestamp', $filter: 'Timestamp gt 1' }
   const synced = await exact.request({ endpoint: '/sync/CRM/Accounts', params: changed, division })
   const refused = await exact
-    .request({ endpoint: '/crm/Accounts', params: { $select: 'ID' }, division })
+    .request({ endpoint: '/crm/Accounts', params: { $select: 'Nope' }, division })
     .catch((error) => error.message)
   console.log(
     JSON.stringify({
