@@ -364,9 +364,12 @@ def test_collections_of_the_reference_are_there(path: str, name: str) -> None:
     assert f"/related/{name}" in atom.text
 
 
-def test_extra_fields_of_items_take_an_item_a_date_or_both() -> None:
+def test_extra_fields_of_items_need_a_date_and_take_an_item() -> None:
     box, caller = small()
     path = "read/logistics/ItemExtraField"
     assert error_text(caller.get(path)) == "Invalid: ItemID or Modified."
     item = f"guid'{box.rows('logistics/Items', caller.division)[0]['ID']}'"
-    assert isinstance(caller.get(path, {"itemId": item}).json()["d"]["results"], list)
+    assert error_text(caller.get(path, {"itemId": item})) == "Invalid: ItemID or Modified."
+    date = {"modified": "datetime'1970-01-01T00:00:00'"}
+    for query in (date, {**date, "itemId": item}):
+        assert isinstance(caller.get(path, query).json()["d"]["results"], list)
