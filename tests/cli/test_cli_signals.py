@@ -101,12 +101,12 @@ def test_twice_stops_in_the_middle_of_a_call(timed: Cli) -> None:
         while slow.times and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        read_until(process, "once more stops now")
+        read_until(process, "again to stop at once")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
 
     assert (process.returncode, out) == (130, ""), err
-    assert [json.loads(line)["message"] for line in err.splitlines()][-1].startswith("stopped;")
+    assert [json.loads(line)["message"] for line in err.splitlines()][-1].startswith("stopped")
     assert_nothing_is_lost(timed)
 
 
@@ -123,5 +123,5 @@ def test_a_stop_while_dlt_handles_a_timeout_of_its_own_is_a_stop(
     result = timed("sync", timed.destination, "--entities=transaction_lines")
 
     assert result.code == 130, result.err
-    assert result.err.splitlines()[-1].startswith("stopped;")
+    assert result.err.splitlines()[-1].startswith("stopped")
     assert "TimeoutError" not in result.err

@@ -60,10 +60,7 @@ def test_a_sync_shows_calls_rows_the_stream_and_that_it_loads(timed: Cli) -> Non
 
     plain = ESCAPES.sub("", shown)
     assert code == 0
-    assert re.search(
-        r"company \d of 2 · \d+ calls · \d+ rows · \w+ of \d+ · [\d,]+( to [\d,]+)? calls left today",
-        plain,
-    )
+    assert re.search(r"company \d of 2 · \d+ calls · \d+ rows · \w+ of \d+", plain)
     assert re.search(r"company 2 of 2 · \d+ calls · \d+ rows · loading", plain)
     assert COLOURS.search(shown)
 

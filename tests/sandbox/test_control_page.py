@@ -94,4 +94,4 @@ def test_each_action_does_what_the_form_proposes(browser: Browser) -> None:
     assert first.endswith("\t0\t0\t0\t0")
     assert companies["consume"] != companies["clock"], "the table shows what was done"
     assert "error" in json.loads(broken[1])
-    assert gone[1] == "no answer: the sandbox does not run any more"
+    assert gone[1].startswith("no reply")
