@@ -21,6 +21,7 @@ from ..settings import SECTION
 from .in_flight import SPENDING
 from .masking import SECRETS, clean_text
 from .storage.protocol import LockedVault, Vault
+from .storage.refusal import Refusal
 from .token_endpoint import TokenEndpoint
 from .token_response import Answer, Kind
 from .tokens import EARLIEST_REFRESH_S, TokenData, TokenDataError
@@ -36,6 +37,8 @@ TRY_LATER = (
     "run again in 10 minutes, and if the stored tokens are refused then, run `exact-source login`"
 )
 
+# After these no later request with the same refresh token can succeed (API 1.4).
+FINAL = {Kind.USED, Kind.EXPIRED, Kind.CHAIN_BROKEN, Kind.GRANT_REFUSED}
 _MEANING = {
     Kind.USED: (
         "the stored refresh token was used before, by another program that shares this connection "
@@ -135,7 +138,7 @@ class Rotator:
                 self._hold = None
             elif not self._is_due(tokens):
                 return self._use(tokens)
-            self._check_refused(tokens)
+            self._check_refused(vault, tokens)
             await vault.rehearse()
             with SPENDING.one():
                 return await self._refresh(vault, tokens, rejected)
@@ -165,13 +168,19 @@ class Rotator:
                 f"{LOGIN}"
             )
 
-    def _check_refused(self, tokens: TokenData) -> None:
-        """Raise what was said of this pair before, while asking again would change nothing."""
-        if self._refused is None:
-            return
-        fingerprint, until, error = self._refused
-        if fingerprint == tokens.fingerprint and self._clock.now() < until:
-            raise copy(error)  # each task that asks adds a traceback of its own
+    def _check_refused(self, vault: LockedVault, tokens: TokenData) -> None:
+        """Raise the error of an earlier request, as long as another one would end in the same way."""
+        if self._refused is not None:
+            fingerprint, until, error = self._refused
+            if fingerprint == tokens.fingerprint and self._clock.now() < until:
+                raise copy(error)  # each task that asks adds a traceback of its own
+        refusal = vault.refusal_of(tokens)
+        if refusal is not None:
+            at = datetime.fromtimestamp(refusal.at, UTC)
+            raise AuthenticationError(
+                f"{refusal.reason}; it was refused at {at:%Y-%m-%d %H:%M:%S} UTC and is not sent again: "
+                f"{LOGIN}"
+            )
 
     async def _refresh(
         self, vault: LockedVault, tokens: TokenData, rejected: str | None
@@ -197,7 +206,10 @@ class Rotator:
             return self._use(stored)
         if answer.kind is Kind.TOO_EARLY and self._is_usable(tokens, rejected, lost):
             return self._go_on(tokens, answer)
-        raise self._refresh_error(tokens, answer, lost)
+        error = self._refresh_error(tokens, answer, lost)
+        if answer.kind in FINAL:
+            vault.note_refusal(Refusal(tokens.fingerprint, _reason(answer, lost), answer.sent_at))
+        raise error
 
     def _is_usable(self, tokens: TokenData, rejected: str | None, lost: Answer | None) -> bool:
         """Whether "not expired" can be about this access token and not about one that we miss."""
@@ -293,10 +305,7 @@ class Rotator:
             until = early.resumes_at or self._clock.now() + HOLD_S
             self._refused = (tokens.fingerprint, until, early)
             return early
-        meaning = _MEANING.get(answer.kind, "Exact Online refuses the stored refresh token")
-        if lost is not None:
-            meaning = f"{_loss(lost)} and the refresh token is spent"
-        error = AuthenticationError(f"{meaning} ({answer.detail}): {LOGIN}")
+        error = AuthenticationError(f"{_reason(answer, lost)}: {LOGIN}")
         self._refused = (tokens.fingerprint, float("inf"), error)
         return error
 
@@ -343,6 +352,14 @@ def _why_not(answer: Answer) -> str:
 def _loss(lost: Answer) -> str:
     at = datetime.fromtimestamp(lost.sent_at, UTC)
     return f"the reply to the token refresh of {at:%Y-%m-%d %H:%M:%S} UTC was lost ({lost.detail})"
+
+
+def _reason(answer: Answer, lost: Answer | None) -> str:
+    """What Exact Online said of the stored refresh token, and what that means."""
+    meaning = _MEANING.get(answer.kind, "Exact Online refuses the stored refresh token")
+    if lost is not None:
+        meaning = f"{_loss(lost)} and the refresh token is spent"
+    return f"{meaning} ({answer.detail})"
 
 
 def _passing_error(answer: Answer, lost: Answer | None) -> RemoteError:

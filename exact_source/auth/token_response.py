@@ -25,6 +25,7 @@ class Kind(Enum):
     CHAIN_BROKEN = auto()  # parallel use of a code or token (API 1.4)
     CODE_REFUSED = auto()  # older than 3 minutes or used (API 1.2)
     CLIENT_REFUSED = auto()  # client_id, client_secret or redirect_uri
+    GRANT_REFUSED = auto()  # invalid_grant without a word that is known (API 12.16)
     REFUSED = auto()  # any other 4xx
     BUSY = auto()  # 429: refused, nothing spent
     LOST = auto()  # sent, but no usable answer: the refresh token may be spent
@@ -75,6 +76,7 @@ _REFUSALS = (
         re.compile(r"invalid_client|client.?(id|secret|credentials)|redirect.?uri", re.IGNORECASE),
     ),
     (Kind.CODE_REFUSED, re.compile(r"authori[sz]ation code|\bcode\b", re.IGNORECASE)),
+    (Kind.GRANT_REFUSED, re.compile(r"invalid_grant", re.IGNORECASE)),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +11,23 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from exact_source.auth import DltStateTokenStorage, FileTokenStorage, SqlTokenStorage
+from exact_source.auth import DltStateTokenStorage, FileTokenStorage, OAuth, SqlTokenStorage
 from exact_source.auth.storage.dlt_state import TABLE
-from exact_source.errors import ConfigurationError, TokenStoreError
-from tests.support.auth_kit import KEY, POSTGRES_STORES, STORES, BuiltIn, StoreSpec, tokens
+from exact_source.errors import AuthenticationError, ConfigurationError, TokenStoreError
+from exact_source.sandbox import SandboxClock
+from tests.support.auth_kit import (
+    KEY,
+    POSTGRES_STORES,
+    STORES,
+    BuiltIn,
+    Reply,
+    StoreSpec,
+    Wire,
+    pair_body,
+    tokens,
+)
 from tests.support.postgres import dump_tables, fresh_database
+from tests.support.world import Clock
 
 BIGQUERY = pytest.param("dlt-bigquery", marks=pytest.mark.xdist_group("bigquery"))
 EVERY = [*STORES, BIGQUERY]
@@ -286,3 +299,83 @@ def _fail_under_lock(storage: BuiltIn) -> None:
     with storage.lock():
         storage.rehearse()
         raise ZeroDivisionError
+
+
+USED = Reply(401, b'{"error":"unauthorized_client","error_description":"Old refresh token used."}')
+GRANT = Reply(400, b'{"error":"invalid_grant"}')
+
+
+def ask(store: StoreSpec, wire: Wire) -> str:
+    """What a process gets that knows nothing but the store."""
+    clock = Clock(SandboxClock(1_700_000_580.0, frozen=True))  # the pair is due
+    oauth = OAuth("id", "secret", "", store.open(), base_url=wire.base_url, clock=clock)
+    return asyncio.run(oauth.access_token())
+
+
+@pytest.mark.parametrize("store", STORES, indirect=True)
+@pytest.mark.parametrize("refusal", [USED, GRANT], ids=["used", "grant"])
+def test_a_refresh_token_that_was_refused_is_not_sent_by_another_process(
+    store: StoreSpec, refusal: Reply
+) -> None:
+    store.open().save_tokens(tokens(1))
+    with Wire(refusal, Reply(body=pair_body()), USED) as wire:
+        for _ in range(3):
+            with pytest.raises(AuthenticationError, match="exact-source login") as caught:
+                ask(store, wire)
+            assert caught.type is AuthenticationError
+        assert len(wire.forms) == 1
+
+        storage = store.open()
+        with storage.lock():  # a login
+            storage.save_tokens(tokens(2))
+        assert ask(store, wire) == "new-access-token"
+        assert len(wire.forms) == 2
+
+
+@pytest.mark.parametrize("store", ["file", "sqlite"], indirect=True)
+def test_what_may_pass_is_not_remembered_nor_does_anything_stay_after_a_logout(
+    store: StoreSpec,
+) -> None:
+    store.open().save_tokens(tokens(1))
+    with Wire(Reply(403), USED) as wire:
+        for _ in range(2):
+            with pytest.raises(AuthenticationError):
+                ask(store, wire)
+        assert len(wire.forms) == 2  # the first refusal may have been a firewall's
+    refused = store.open().refusal_file
+    assert refused is not None
+    assert tokens(1).refresh_token not in refused.read_text()
+
+    store.open().delete_tokens()
+    assert not refused.exists()
+
+
+def test_races_of_processes_send_a_refused_token_once(tmp_path: Path) -> None:
+    store = StoreSpec("file", str(tmp_path))
+    store.open().save_tokens(tokens(1))
+
+    def fail(_number: int) -> type[Exception]:
+        with pytest.raises(AuthenticationError) as caught:
+            ask(store, wire)
+        return caught.type
+
+    with Wire(USED) as wire, ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(fail, range(8))) == {AuthenticationError}
+    assert len(wire.forms) == 1
+
+
+def test_a_refusal_that_cannot_be_noted_or_read_costs_a_request_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    store = StoreSpec("file", str(tmp_path))
+    storage = store.open()
+    storage.save_tokens(tokens(1))
+    assert storage.refusal_file is not None
+    storage.refusal_file.mkdir()
+    with Wire(USED, USED, Reply(body=pair_body())) as wire:
+        for _ in range(2):
+            with pytest.raises(AuthenticationError):
+                ask(store, wire)
+        storage.refusal_file.rmdir()
+        storage.refusal_file.write_text('{"fingerprint": 7')
+        assert ask(store, wire) == "new-access-token"

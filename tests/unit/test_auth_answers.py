@@ -57,7 +57,8 @@ CASES = [
     (401, "", body("invalid_client", ""), Kind.CLIENT_REFUSED),
     (400, "", body("invalid_grant", "The redirect_uri does not match."), Kind.CLIENT_REFUSED),
     (400, "", body("invalid_grant", "The authorization code has expired."), Kind.CODE_REFUSED),
-    (400, "", body("invalid_grant", "something new"), Kind.REFUSED),
+    (400, "", body("invalid_grant", "something new"), Kind.GRANT_REFUSED),
+    (400, "", body("invalid_request", ""), Kind.REFUSED),
     (403, "", b"", Kind.REFUSED),
     # Of a firewall or a proxy on the way, whatever words its page holds.
     (403, "", b"<html>error code 403: old refresh token used</html>", Kind.LOST),

@@ -27,7 +27,8 @@ class FileTokenStorage:
     """Tokens in one file on a local disk, for processes of one machine.
 
     After a crash the file holds the old pair or the new one, never a part. It is created with mode
-    0600; beside it stand ``.NAME.lock`` and, after a crash, a draft that the next refresh removes.
+    0600; beside it stand ``.NAME.lock``, after a refusal ``.NAME.refused`` and, after a crash, a draft
+    that the next refresh removes.
     Not covered: several machines on a network file system, whose locks and renames differ.
 
     Args:
@@ -48,6 +49,12 @@ class FileTokenStorage:
 
     def __repr__(self) -> str:
         return f"FileTokenStorage({str(self._path)!r}, encrypted={self._cipher is not None})"
+
+    @property
+    def refusal_file(self) -> Path:
+        """File that remembers a refused refresh token."""
+        target = self._target()
+        return target.with_name(f".{target.name}.refused")
 
     def describe(self) -> str:
         """Kind and place, for people."""
@@ -101,6 +108,7 @@ class FileTokenStorage:
         with self.lock():
             try:
                 self._target().unlink(missing_ok=True)
+                self.refusal_file.unlink(missing_ok=True)
                 remove_drafts(self._target())
             except OSError as error:
                 raise TokenStoreError(

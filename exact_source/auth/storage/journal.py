@@ -18,6 +18,7 @@ from ...atomic_file import remove_drafts, replace_durably, try_writing
 from ...errors import TokenStoreError
 from ..tokens import TokenData, TokenDataError
 from .cipher import START_ANEW, Cipher
+from .refusal import RefusalFile
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Journal:
     """One encrypted pair in a file, on disk before the database hears of it."""
 
     def __init__(self, path: Path, cipher: Cipher) -> None:
-        self._path = path.expanduser().absolute()
+        self.path = path.expanduser().absolute()
         self._cipher = cipher
 
     def write(self, entry: Entry) -> None:
@@ -66,7 +67,7 @@ class Journal:
             "follows": entry.follows,
             "tokens": entry.tokens.to_json(),
         }
-        replace_durably(self._path, self._cipher.encrypt(json.dumps(document)), "token journal")
+        replace_durably(self.path, self._cipher.encrypt(json.dumps(document)), "token journal")
 
     def rehearse(self) -> None:
         """Show that an entry can be written.
@@ -74,8 +75,8 @@ class Journal:
         Raises:
             TokenStoreError: If not.
         """
-        remove_drafts(self._path)
-        try_writing(self._path, "token journal")
+        remove_drafts(self.path)
+        try_writing(self.path, "token journal")
 
     def read(self) -> Entry | None:
         """The entry, ``None`` if there is none.
@@ -83,9 +84,9 @@ class Journal:
         Raises:
             TokenStoreError: If it is damaged; it may hold the only copy of the newest pair.
         """
-        place = f"token journal {self._path}"
+        place = f"token journal {self.path}"
         try:
-            text = self._cipher.decrypt(self._path.read_text("utf-8"), place)
+            text = self._cipher.decrypt(self.path.read_text("utf-8"), place)
             document = json.loads(text)
             tokens = TokenData.from_json(document["tokens"])
             return Entry(document["generation"], document["follows"], tokens)
@@ -101,7 +102,7 @@ class Journal:
     def clear(self) -> None:
         """Forget the entry; one that stays behind does no harm, since it follows on nothing."""
         with suppress(OSError):
-            self._path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
 
 
 class _Held(threading.local):
@@ -126,6 +127,13 @@ class JournaledStorage(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.place!r})"
+
+    @property
+    def refusal_file(self) -> Path | None:
+        """File that remembers a refused refresh token; ``None`` without a journal."""
+        if self._journal is None:
+            return None
+        return self._journal.path.with_name(f"{self._journal.path.name}.refused")
 
     def describe(self) -> str:
         """Kind and place, for people."""
@@ -168,6 +176,8 @@ class JournaledStorage(ABC):
         with self._lock():
             if self._journal is not None:
                 self._journal.clear()
+            if self.refusal_file is not None:
+                RefusalFile(self.refusal_file).clear()
             self._remove()
 
     def rehearse(self) -> None:

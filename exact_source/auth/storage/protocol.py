@@ -12,11 +12,13 @@ import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from ...atomic_file import LOCK_WAIT_S, POLL_S
 from ...errors import ConfigurationError, TokenStoreError
 from ..tokens import TokenData
+from .refusal import Refusal, RefusalFile
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ class TokenStorage(Protocol):
       use the connection.
     * ``rehearse()``: raises if a ``save_tokens`` that follows would fail (a full disk, a folder
       that may not be written). Called before a refresh token is spent.
+    * ``refusal_file``: path of a file on this machine that remembers which refresh token Exact Online
+      has refused. Without it each process sends a refused one once.
     """
 
     def get_tokens(self) -> TokenData | Awaitable[TokenData | None] | None:
@@ -103,6 +107,8 @@ class LockedVault:
     def __init__(self, storage: TokenStorage, call: _Caller) -> None:
         self._storage = storage
         self._call = call
+        path: Path | None = getattr(storage, "refusal_file", None)
+        self._refusals = RefusalFile(path) if path is not None else None
 
     async def get(self) -> TokenData | None:
         """The stored pair."""
@@ -115,8 +121,20 @@ class LockedVault:
         return tokens
 
     async def save(self, tokens: TokenData) -> None:
-        """Store the pair durably."""
+        """Store the pair durably, and forget the refusal of an earlier one."""
         await self._call(self._storage.save_tokens, tokens)
+        if self._refusals is not None:
+            self._refusals.clear()
+
+    def refusal_of(self, tokens: TokenData) -> Refusal | None:
+        """What Exact Online said when it refused this pair's refresh token; ``None`` if it has not."""
+        refusal = self._refusals.read() if self._refusals is not None else None
+        return refusal if refusal and refusal.fingerprint == tokens.fingerprint else None
+
+    def note_refusal(self, refusal: Refusal) -> None:
+        """Remember a refusal for other processes and later runs."""
+        if self._refusals is not None:
+            self._refusals.write(refusal)
 
     async def rehearse(self) -> None:
         """Find out that ``save`` cannot work before it matters."""

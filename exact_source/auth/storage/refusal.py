@@ -1,0 +1,53 @@
+"""Remembers which refresh token Exact Online has refused, so that no process sends it again."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ...atomic_file import replace_durably
+from ...errors import TokenStoreError
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A refresh token that works no more.
+
+    Attributes:
+        fingerprint: Of the pair that holds it, see ``TokenData.fingerprint``.
+        reason: What Exact Online said of it and what that means, without a secret.
+        at: When, seconds since the epoch (UTC).
+    """
+
+    fingerprint: str
+    reason: str
+    at: float
+
+
+class RefusalFile:
+    """The newest refusal, in a file beside a token store of this machine.
+
+    A file that cannot be read or written costs one more token request, which is refused as well, so it is
+    never an error.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> Refusal | None:
+        """The newest refusal, ``None`` if there is none."""
+        with suppress(OSError, ValueError, TypeError):
+            return Refusal(**json.loads(self._path.read_text("utf-8")))
+        return None
+
+    def write(self, refusal: Refusal) -> None:
+        """Replace the refusal."""
+        with suppress(TokenStoreError):
+            replace_durably(self._path, json.dumps(asdict(refusal)), "refusal file")
+
+    def clear(self) -> None:
+        """Forget the refusal."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
