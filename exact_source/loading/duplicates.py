@@ -77,7 +77,7 @@ def repair_unchecked(
     if not tables:
         return []
     noted, counts = _noted(pipeline), _counts(pipeline, tables)
-    changed = [name for name in tables if counts.get(name, 0) != noted.get(name)]
+    changed = [name for name in tables if counts.get(name, 0) != noted.get(name, 0)]
     notes = _repair(pipeline, tables, dict.fromkeys(changed, divisions or None), loading)
     if changed:
         _note(pipeline, _counts(pipeline, tables) if notes else counts)
