@@ -129,7 +129,7 @@ def statuses(box: Sandbox) -> set[int]:
         ("exact_online_sdk", "crm/Contacts", 2),
         ("django_exact", "crm/Accounts", None),
         ("python_exact_online", "hrm/Costcenters", None),
-        ("exactpy", "financial/GLAccounts", 6),
+        ("exactpy", "financial/GLAccounts", 7),
     ],
 )
 def test_a_client_in_python_logs_in_and_reads_page_by_page(
