@@ -95,8 +95,10 @@ def test_a_load_that_fails_is_no_healthy_span(world: World, spans: InMemorySpanE
     world.box.update(
         "crm/Accounts", world.division, world.keys("crm/Accounts")[0], {"Name": "Jansen"}
     )
-    world.sql("DROP TABLE exact_online.accounts")
-    world.sql("CREATE TABLE exact_online.accounts (id VARCHAR)")
+    world.sql(
+        "ALTER TABLE exact_online.accounts RENAME TO away"
+    )  # a view can be read, and not loaded
+    world.sql("CREATE VIEW exact_online.accounts AS SELECT * FROM exact_online.away")
 
     with pytest.raises(PipelineStepFailed):
         world.sync("accounts")
