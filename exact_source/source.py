@@ -24,6 +24,7 @@ from .engine.run import Run
 from .errors import ConfigurationError
 from .loading.resources import make_log_resource, make_resource, run_behind
 from .loading.session import Session
+from .loading.state import LOG_RESOURCE
 from .options import ROUND_ROWS, ROUND_S, Deletes, Options, StartBy, parse_companies
 from .settings import Settings, load_settings
 from .workers.leases import SqlLeases
@@ -245,7 +246,20 @@ def _active_pipeline() -> dlt.Pipeline | None:
     return cast("dlt.Pipeline", context.pipeline()) if context.is_active() else None
 
 
-@dlt.source(name="exact_online", section="exact_online", max_table_nesting=0)
+class ExactSource(DltSource):
+    """The source, whose sync log stays selected whatever resources a user selects."""
+
+    def with_resources(self, *resource_names: str) -> DltSource:
+        """A copy of the source that loads these resources and the sync log."""
+        return super().with_resources(*resource_names, LOG_RESOURCE)
+
+    def clone(self, with_name: str | None = None) -> DltSource:
+        """A copy of the source."""
+        schema = self.schema.clone(with_name=with_name)  # type: ignore[arg-type]  # as dlt calls it
+        return type(self)(schema, self.section, list(self.resources.values()))
+
+
+@dlt.source(name="exact_online", section="exact_online", max_table_nesting=0, _impl_cls=ExactSource)
 def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a default)
     divisions: Any = "all",
     entities: Chosen = None,

@@ -41,6 +41,7 @@ from ._output.options import (
 )
 from ._output.start import EXIT_INTERRUPTED
 from ._output.view import View
+from .gc_tuning import infrequent_gc
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -208,7 +209,11 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
             run.rounds.stop_at = run.clock.now() + max_minutes * 60
     display = Display(Console(stderr=True))
     earlier = partial(recall, pipeline, now=clock.now(), entities=chosen, count_rows=False)
-    with stop_on_interrupt(run, pipeline), display.follow(run, earlier) as on_round:
+    with (
+        stop_on_interrupt(run, pipeline),
+        display.follow(run, earlier) as on_round,
+        infrequent_gc(),
+    ):
         outcome = loaded(pipeline, run, chosen, on_round)
     names = {d.code: d.name for d in run.divisions.chosen_so_far}
     finish(pipeline_name, outcome, time.monotonic() - started, place, names, view=view)

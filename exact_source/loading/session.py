@@ -24,6 +24,7 @@ from .state import (
     load_ids,
 )
 from .warehouse import Warehouse
+from .writer_lock import lock_until_loaded
 
 
 class Session:
@@ -76,6 +77,8 @@ class Session:
     def _open(self, pipeline: dlt.Pipeline) -> Warehouse:
         warehouse = Warehouse(pipeline)
         warehouse.check()
+        if self.run.leases is None:
+            lock_until_loaded(pipeline, self.run.clock.now())
         self.run.open(warehouse)
         self.run.connection.share_errors(error_file(pipeline))
         self._count_earlier_calls(warehouse)

@@ -119,3 +119,28 @@ def test_names_of_all_resources_are_a_type(world: World) -> None:
 
     assert set(source.resources) - {"exact_syncs"} == set(get_args(EntityName))
     assert "EntityName" in exact_source.__all__
+
+
+def test_steps_of_the_user_get_rows_of_their_entity_alone_and_the_log_stays(world: World) -> None:
+    source = exact_online(
+        base_url=world.base_url,
+        client_id=world.box.client_id,
+        client_secret=world.box.client_secret,
+        token_storage=world.storage,
+        clock=world.clock,
+    ).with_resources("accounts")
+    columns: list[set[str]] = []
+
+    def look(table: Any) -> Any:
+        columns.append(set(table.column_names))
+        return table
+
+    source.accounts.add_map(look)
+    world.pipeline.run(source)
+
+    assert columns
+    assert all({"id", "email"} <= names for names in columns)
+    (found,) = {(o["run_id"], o["load_id"], o["pipeline"]) for o in world.outcomes()}
+    assert found[0] == found[1]
+    assert found[2] == world.pipeline.pipeline_name
+    assert world.table("accounts")
