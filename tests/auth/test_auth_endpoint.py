@@ -6,10 +6,12 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from exact_source.auth import FileTokenStorage, OAuth, TokenData
@@ -20,6 +22,7 @@ from exact_source.errors import (
     RemoteError,
     TokenStoreError,
 )
+from tests.cli.test_pace import Jumps
 from tests.support.auth_kit import Exact, Memory, Reply, Wire, exact_online, pair_body, tokens
 
 LOST = ["token-lost", "token-drop", "token-empty", "token-html", "token-500", "token-503"]
@@ -514,3 +517,30 @@ def overdue(storage: Any, wire: Wire) -> OAuth:
     """A connection whose pair, that of ``tokens()``, is due."""
     clock = Standing(1_700_000_580.0)
     return OAuth("id", "the-secret", "", storage, base_url=wire.base_url, clock=clock)
+
+
+def test_a_reply_that_takes_long_is_waited_for() -> None:
+    """Giving up while Exact is still at work loses the new pair (API 1.4)."""
+    memory, body = Memory(tokens()), pair_body()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(85)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    async def refresh() -> str:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        clock = Standing(1_700_000_580.0)
+        async with httpx.AsyncClient(trust_env=False) as client:  # so it runs in this event loop
+            oauth = OAuth(
+                "id", "x-secret", "", memory, base_url=url, clock=clock, http_client=client
+            )
+            found = await oauth.access_token()
+        server.close()
+        return found
+
+    with closing(Jumps().new_loop()) as loop:
+        assert loop.run_until_complete(refresh()) == "new-access-token"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from sqlalchemy.exc import SQLAlchemyError
 
 from exact_source.auth import DltStateTokenStorage, FileTokenStorage, OAuth, SqlTokenStorage
 from exact_source.auth.storage.dlt_state import TABLE
@@ -379,3 +383,22 @@ def test_a_refusal_that_cannot_be_noted_or_read_costs_a_request_and_nothing_else
         storage.refusal_file.rmdir()
         storage.refusal_file.write_text('{"fingerprint": 7')
         assert ask(store, wire) == "new-access-token"
+
+
+def test_a_traceback_about_the_database_shows_nothing_that_was_to_be_stored(tmp_path: Path) -> None:
+    """Logs hold tracebacks; SQLAlchemy would put the values of the statement into them."""
+    store = StoreSpec("sqlite", str(tmp_path))
+    store.open().save_tokens(tokens(1))
+    with closing(sqlite3.connect(tmp_path / "tokens.db")) as database:
+        database.execute(
+            "CREATE TRIGGER no BEFORE UPDATE ON exact_oauth BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    storage = store.open()
+
+    with pytest.raises(TokenStoreError) as caught:
+        storage.save_tokens(tokens(2))
+
+    told = "".join(traceback.format_exception(caught.value))
+    assert isinstance(caught.value.__cause__, SQLAlchemyError)
+    assert "UPDATE exact_oauth" in told
+    assert "gAAAA" not in told  # the beginning of each text that Fernet makes
