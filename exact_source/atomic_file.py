@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole, are on disk when a function returns, and are private."""
+"""Replaces files as a whole: a reader, also one after a crash, sees the old text or the new one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,27 @@ from .errors import TokenStoreError
 # A holder is done within two token requests; a longer wait means that the holder hangs.
 LOCK_WAIT_S = 300.0
 POLL_S = 0.01
+PRIVATE, PUBLIC = 0o600, 0o666  # the umask reduces the second
+
+
+def replace_file(path: Path, text: str, *, mode: int = PRIVATE) -> None:
+    """Replace a file; its new content is on disk when this returns.
+
+    Args:
+        path: The file; its folder must exist.
+        text: Its new content.
+        mode: Mode of the file, from its first byte on.
+
+    Raises:
+        OSError: If that fails; the file is then as it was.
+    """
+    with _draft_of(path, text, mode) as draft:
+        draft.replace(path)
+        _sync_folder(path.parent)
 
 
 def replace_durably(path: Path, text: str, what: str) -> None:
-    """Replace a file; after a crash it holds the old text or the new one.
+    """Replace a private file of a token store, and make its folder if need be.
 
     Args:
         path: The file.
@@ -26,27 +43,25 @@ def replace_durably(path: Path, text: str, what: str) -> None:
     Raises:
         TokenStoreError: If that fails; the file is then as it was.
     """
-    draft = _draft(path)
-    with _errors(path, draft, what):
-        _write(draft, text)
-        draft.replace(path)
-        _sync_folder(path.parent)
+    with _errors(path, what):
+        _make_folder(path)
+        replace_file(path, text)
 
 
 def try_writing(path: Path, what: str) -> None:
-    """Write and remove a draft, to learn early that ``replace_durably`` cannot work.
+    """Write and remove a draft, to learn early that ``replace_durably`` would fail.
 
     Raises:
-        TokenStoreError: If it cannot.
+        TokenStoreError: If it would.
     """
-    draft = _draft(path)
-    with _errors(path, draft, what):
-        _write(draft, " " * 8192)  # more than a pair of tokens takes
-        draft.unlink()
+    with _errors(path, what):
+        _make_folder(path)
+        with _draft_of(path, " " * 8192, PRIVATE) as draft:  # more than a pair of tokens takes
+            draft.unlink()
 
 
 def remove_drafts(path: Path) -> None:
-    """Remove what crashed writers left; only while holding the lock."""
+    """Remove drafts of writers that crashed; to be called while holding the lock."""
     for draft in path.parent.glob(f".{path.name}.*.new"):
         with suppress(OSError):
             draft.unlink()
@@ -57,14 +72,14 @@ def file_lock(path: Path) -> Iterator[None]:
     """Hold a lock on ``.NAME.lock`` beside a file: one thread of one process of this machine.
 
     Raises:
-        TokenStoreError: If it is not to be had.
+        TokenStoreError: If the lock cannot be taken.
     """
     from filelock import FileLock, Timeout
 
     lock_file = path.with_name(f".{path.name}.lock")
     try:
         lock_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # A lock object of its own for each use: one that is shared would let its threads in.
+        # Each use has a lock object of its own: a shared one would let other threads in.
         lock = FileLock(lock_file, LOCK_WAIT_S, mode=0o600, thread_local=False)
         lock.acquire(poll_interval=POLL_S)
     except Timeout:
@@ -79,33 +94,38 @@ def file_lock(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _draft(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
-
-
 @contextmanager
-def _errors(path: Path, draft: Path, what: str) -> Iterator[None]:
+def _errors(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise TokenStoreError(f"{what} {path} cannot be written: {error.strerror}") from error
 
 
-def _write(path: Path, text: str) -> None:
-    """Make a file that only its owner can read from its first byte on, and get it onto the disk."""
+def _make_folder(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+
+
+@contextmanager
+def _draft_of(path: Path, text: str, mode: int) -> Iterator[Path]:
+    """A draft with the text, on disk; it is removed if something fails."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
+    try:
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        yield draft
+    except OSError:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
 
 
 def _sync_folder(folder: Path) -> None:
-    """Get the names in a folder onto the disk; Windows knows no such thing."""
+    """Flush the names in a folder to disk; Windows cannot do that."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
+from .. import atomic_file
+from ..atomic_file import PRIVATE, PUBLIC
 from ..errors import ConfigurationError
 
-PRIVATE, PUBLIC = 0o600, 0o666  # the umask reduces the second
+__all__ = ["PRIVATE", "PUBLIC", "replace_file"]
 
 
 def replace_file(path: Path, text: str, what: str, *, mode: int = PUBLIC) -> None:
@@ -23,14 +23,7 @@ def replace_file(path: Path, text: str, what: str, *, mode: int = PUBLIC) -> Non
     Raises:
         ConfigurationError: If it cannot be written; the file is then as it was.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        draft.replace(path)
+        atomic_file.replace_file(path, text, mode=mode)
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise ConfigurationError(f"{what}: {path} cannot be written: {error.strerror}") from None

@@ -7,10 +7,10 @@ apart from the state that is committed with a load.
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 
+from ..atomic_file import replace_file
 from .limits import Limits
 
 
@@ -41,6 +41,4 @@ class ErrorFile:
                 self._path.unlink(missing_ok=True)
                 return
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            new = self._path.with_suffix(f".{os.getpid()}.new")
-            new.write_text(json.dumps(errors))
-            new.replace(self._path)
+            replace_file(self._path, json.dumps(errors))

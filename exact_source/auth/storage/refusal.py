@@ -7,8 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ...atomic_file import replace_durably
-from ...errors import TokenStoreError
+from ...atomic_file import replace_file
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,8 @@ class RefusalFile:
 
     def write(self, refusal: Refusal) -> None:
         """Replace the refusal."""
-        with suppress(TokenStoreError):
-            replace_durably(self._path, json.dumps(asdict(refusal)), "refusal file")
+        with suppress(OSError):
+            replace_file(self._path, json.dumps(asdict(refusal)))
 
     def clear(self) -> None:
         """Forget the refusal."""
