@@ -17,7 +17,7 @@ from ..errors import AuthenticationError, ConfigurationError
 from ..settings import SECTION, resolve_base_url
 from .masking import SECRETS, clean_text, install
 from .refresh import Rotator
-from .storage.protocol import TokenStorage, Vault
+from .storage.protocol import TokenStorage, StorageAdapter
 from .token_endpoint import TokenEndpoint
 from .tokens import TokenData
 
@@ -71,14 +71,14 @@ class OAuth:
         self._client_id = client_id
         self._redirect_uri = redirect_uri
         self._base_url = resolve_base_url("nl", base_url)
-        vault = Vault(token_storage)
+        storage = StorageAdapter(token_storage)
         self._rotator = Rotator(
             {"client_id": client_id, "client_secret": client_secret},
-            vault,
+            storage,
             TokenEndpoint(self._base_url, http_client, clock),
             clock,
             # An async storage or client belongs to the caller's event loop.
-            own_loop=vault.is_plain and http_client is None,
+            own_loop=storage.is_plain and http_client is None,
         )
         self._guard = threading.Lock()
         self._jobs: dict[str | None, Future[TokenData]] = {}

@@ -20,10 +20,10 @@ from ..http_dates import parse_date
 from ..settings import SECTION
 from .in_flight import SPENDING
 from .masking import SECRETS, clean_text
-from .storage.protocol import LockedVault, Vault
+from .storage.protocol import LockedStorage, StorageAdapter
 from .storage.refusal import Refusal
 from .token_endpoint import TokenEndpoint
-from .token_response import Answer, Kind
+from .token_response import Answer, TokenOutcome
 from .tokens import EARLIEST_REFRESH_S, TokenData, TokenDataError
 
 logger = logging.getLogger(__name__)
@@ -38,14 +38,14 @@ TRY_LATER = (
 )
 
 # After these no later request with the same refresh token can succeed (API 1.4).
-FINAL = {Kind.USED, Kind.EXPIRED, Kind.CHAIN_BROKEN, Kind.GRANT_REFUSED}
+FINAL = {TokenOutcome.USED, TokenOutcome.EXPIRED, TokenOutcome.CHAIN_BROKEN, TokenOutcome.GRANT_REFUSED}
 _MEANING = {
-    Kind.USED: (
+    TokenOutcome.USED: (
         "the stored refresh token was used before, by another program that shares this connection "
         "or by a run that was killed or cut off before it could store the reply"
     ),
-    Kind.EXPIRED: "the stored refresh token went unused for 30 days and has expired",
-    Kind.CHAIN_BROKEN: "the token chain is broken: a token or code was used twice at once",
+    TokenOutcome.EXPIRED: "the stored refresh token went unused for 30 days and has expired",
+    TokenOutcome.CHAIN_BROKEN: "the token chain is broken: a token or code was used twice at once",
 }
 
 
@@ -54,7 +54,7 @@ class Rotator:
 
     Args:
         app: ``client_id`` and ``client_secret``, as the token endpoint wants them.
-        vault: Where the tokens outlive the process.
+        storage: Where the tokens outlive the process.
         endpoint: Where they come from.
         clock: Time.
         own_loop: Whether the coroutines here run in an event loop that serves nobody else.
@@ -63,14 +63,14 @@ class Rotator:
     def __init__(
         self,
         app: Mapping[str, str],
-        vault: Vault,
+        storage: StorageAdapter,
         endpoint: TokenEndpoint,
         clock: Clock,
         *,
         own_loop: bool,
     ) -> None:
         self._app = app
-        self._vault = vault
+        self._storage = storage
         self._endpoint = endpoint
         self._clock = clock
         self.own_loop = own_loop
@@ -100,7 +100,7 @@ class Rotator:
         Args:
             code: Decoded.
             redirect_uri: The registered one.
-            home: See ``Vault.locked``.
+            home: See ``StorageAdapter.locked``.
         """
         with SECRETS.knowing(code):
             return await self._exchange(code, redirect_uri, home)
@@ -108,9 +108,9 @@ class Rotator:
     async def _exchange(
         self, code: str, redirect_uri: str, home: AbstractEventLoop | None
     ) -> TokenData:
-        async with self._vault.locked(home) as vault:
-            await vault.get()  # a store that cannot be read must not cost the code
-            await vault.rehearse()
+        async with self._storage.locked(home) as storage:
+            await storage.get()  # a store that cannot be read must not cost the code
+            await storage.check_writable()
             with SPENDING.one():
                 answer = await self._endpoint.post(
                     {
@@ -120,35 +120,35 @@ class Rotator:
                         **self._app,
                     }
                 )
-                if answer.kind is not Kind.TOKENS:
+                if answer.outcome is not TokenOutcome.TOKENS:
                     raise self._exchange_error(answer)
-                return await self._store(vault, None, answer)
+                return await self._store(storage, None, answer)
 
     async def current(self, rejected: str | None, home: AbstractEventLoop | None) -> TokenData:
         """The stored pair, refreshed if due.
 
         Args:
             rejected: An access token that Exact answered with 401.
-            home: See ``Vault.locked``.
+            home: See ``StorageAdapter.locked``.
         """
-        async with self._vault.locked(home) as vault:
-            tokens = await self._read(vault)
+        async with self._storage.locked(home) as storage:
+            tokens = await self._read(storage)
             if rejected == tokens.access_token:
                 self._check_rejection(tokens)
                 self._hold = None
             elif not self._is_due(tokens):
                 return self._use(tokens)
-            self._check_refused(vault, tokens)
-            await vault.rehearse()
+            self._check_refused(storage, tokens)
+            await storage.check_writable()
             with SPENDING.one():
-                return await self._refresh(vault, tokens, rejected)
+                return await self._refresh(storage, tokens, rejected)
 
-    async def _read(self, vault: LockedVault) -> TokenData:
-        tokens = await vault.get()
+    async def _read(self, storage: LockedStorage) -> TokenData:
+        tokens = await storage.get()
         if self._unsaved is not None:
             followed, unsaved = self._unsaved
             if followed == (tokens.fingerprint if tokens else None):
-                await self._save(vault, followed, unsaved)
+                await self._save(storage, followed, unsaved)
                 return unsaved
             self._unsaved = None  # somebody logged in since
         if tokens is None:
@@ -168,13 +168,13 @@ class Rotator:
                 f"{LOGIN}"
             )
 
-    def _check_refused(self, vault: LockedVault, tokens: TokenData) -> None:
+    def _check_refused(self, storage: LockedStorage, tokens: TokenData) -> None:
         """Raise the error of an earlier request, as long as another one would end in the same way."""
         if self._refused is not None:
             fingerprint, until, error = self._refused
             if fingerprint == tokens.fingerprint and self._clock.now() < until:
                 raise copy(error)  # each task that asks adds a traceback of its own
-        refusal = vault.refusal_of(tokens)
+        refusal = storage.refusal_of(tokens)
         if refusal is not None:
             at = datetime.fromtimestamp(refusal.at, UTC)
             raise AuthenticationError(
@@ -183,10 +183,10 @@ class Rotator:
             )
 
     async def _refresh(
-        self, vault: LockedVault, tokens: TokenData, rejected: str | None
+        self, storage: LockedStorage, tokens: TokenData, rejected: str | None
     ) -> TokenData:
         answer, lost = await self._ask(tokens), None
-        if answer.kind is Kind.LOST:
+        if answer.outcome is TokenOutcome.LOST:
             lost = answer
             logger.warning(
                 "the reply to a token refresh was lost (%s); trying the stored token once more",
@@ -194,21 +194,21 @@ class Rotator:
             )
             await self._clock.sleep(PAUSE_AFTER_LOSS_S)
             # Grace: the old token may live until the new one is used (API 1.4).
-            stored = await vault.get()
+            stored = await storage.get()
             if stored is not None and stored.fingerprint != tokens.fingerprint:
                 return self._use(stored)
             answer = await self._ask(tokens)
-        if answer.kind is Kind.TOKENS:
-            return await self._store(vault, tokens, answer)
+        if answer.outcome is TokenOutcome.TOKENS:
+            return await self._store(storage, tokens, answer)
         # Somebody whom the lock does not keep out may have refreshed.
-        stored = await vault.get()
+        stored = await storage.get()
         if stored is not None and stored.fingerprint != tokens.fingerprint:
             return self._use(stored)
-        if answer.kind is Kind.TOO_EARLY and self._is_usable(tokens, rejected, lost):
+        if answer.outcome is TokenOutcome.TOO_EARLY and self._is_usable(tokens, rejected, lost):
             return self._go_on(tokens, answer)
         error = self._refresh_error(tokens, answer, lost)
-        if answer.kind in FINAL:
-            vault.note_refusal(Refusal(tokens.fingerprint, _reason(answer, lost), answer.sent_at))
+        if answer.outcome in FINAL:
+            storage.note_refusal(Refusal(tokens.fingerprint, _reason(answer, lost), answer.sent_at))
         raise error
 
     def _is_usable(self, tokens: TokenData, rejected: str | None, lost: Answer | None) -> bool:
@@ -233,7 +233,7 @@ class Rotator:
             self._offset_s = answer.server_offset_s
         return answer
 
-    async def _store(self, vault: LockedVault, old: TokenData | None, answer: Answer) -> TokenData:
+    async def _store(self, storage: LockedStorage, old: TokenData | None, answer: Answer) -> TokenData:
         try:
             new = TokenData.from_reply(
                 answer.reply,
@@ -247,14 +247,14 @@ class Rotator:
                 f"Exact Online's answer holds no refresh token: {LOGIN}"
             ) from None
         SECRETS.learn(new.access_token, new.refresh_token)
-        await self._save(vault, old.fingerprint if old else None, new)
+        await self._save(storage, old.fingerprint if old else None, new)
         return self._use(new)
 
-    async def _save(self, vault: LockedVault, followed: str | None, new: TokenData) -> None:
+    async def _save(self, storage: LockedStorage, followed: str | None, new: TokenData) -> None:
         self._unsaved = (followed, new)
         for pause_s in (*PAUSES_AFTER_SAVE_ERROR_S, None):
             try:
-                await vault.save(new)
+                await storage.save(new)
             except Exception as error:  # noqa: BLE001  (whatever a user's storage raises)
                 reason = clean_text(f"{type(error).__name__}: {error}")
                 if pause_s is None:
@@ -296,11 +296,11 @@ class Rotator:
     def _refresh_error(
         self, tokens: TokenData, answer: Answer, lost: Answer | None
     ) -> AuthenticationError | RemoteError | ConfigurationError:
-        if answer.kind is Kind.CLIENT_REFUSED:
+        if answer.outcome is TokenOutcome.CLIENT_REFUSED:
             return _client_error(answer)
-        if answer.kind in {Kind.UNREACHABLE, Kind.BUSY, Kind.LOST}:
+        if answer.outcome in {TokenOutcome.UNREACHABLE, TokenOutcome.BUSY, TokenOutcome.LOST}:
             return _passing_error(answer, lost)
-        if answer.kind is Kind.TOO_EARLY:
+        if answer.outcome is TokenOutcome.TOO_EARLY:
             early = self._too_early_error(tokens, answer, lost)
             until = early.resumes_at or self._clock.now() + HOLD_S
             self._refused = (tokens.fingerprint, until, early)
@@ -328,11 +328,11 @@ class Rotator:
     def _exchange_error(
         self, answer: Answer
     ) -> AuthenticationError | RemoteError | ConfigurationError:
-        if answer.kind in {Kind.UNREACHABLE, Kind.BUSY}:
+        if answer.outcome in {TokenOutcome.UNREACHABLE, TokenOutcome.BUSY}:
             return RemoteError(f"the code was not exchanged: {_why_not(answer)}")
-        if answer.kind is Kind.CLIENT_REFUSED:
+        if answer.outcome is TokenOutcome.CLIENT_REFUSED:
             return _client_error(answer)
-        if answer.kind is Kind.LOST:
+        if answer.outcome is TokenOutcome.LOST:
             return AuthenticationError(
                 f"the reply to the code exchange was lost ({answer.detail}), and a code works "
                 f"once: {LOGIN} again"
@@ -344,7 +344,7 @@ class Rotator:
 
 
 def _why_not(answer: Answer) -> str:
-    if answer.kind is Kind.UNREACHABLE:
+    if answer.outcome is TokenOutcome.UNREACHABLE:
         return f"Exact Online could not be reached ({answer.detail}), nothing was sent"
     return f"Exact Online is limiting token requests ({answer.detail})"
 
@@ -356,7 +356,7 @@ def _loss(lost: Answer) -> str:
 
 def _reason(answer: Answer, lost: Answer | None) -> str:
     """What Exact Online said of the stored refresh token, and what that means."""
-    meaning = _MEANING.get(answer.kind, "Exact Online refuses the stored refresh token")
+    meaning = _MEANING.get(answer.outcome, "Exact Online refuses the stored refresh token")
     if lost is not None:
         meaning = f"{_loss(lost)} and the refresh token is spent"
     return f"{meaning} ({answer.detail})"
@@ -366,9 +366,9 @@ def _passing_error(answer: Answer, lost: Answer | None) -> RemoteError:
     """What kept the refresh from happening, or from being heard of."""
     if lost is None:
         message = f"no token refresh: {_why_not(answer)}; {KEPT}"
-    elif answer.kind is Kind.LOST:
+    elif answer.outcome is TokenOutcome.LOST:
         message = f"{_loss(lost)}, and so was the one to a second try ({answer.detail}); {KEPT}"
-    elif answer.kind is Kind.UNREACHABLE:
+    elif answer.outcome is TokenOutcome.UNREACHABLE:
         message = (
             f"{_loss(lost)}, and then Exact Online could not be reached ({answer.detail}); {KEPT}"
         )

@@ -11,7 +11,7 @@ import httpx
 from ..clock import Clock
 from ..http_dates import parse_date, parse_retry_after
 from ..tls import trusted
-from .token_response import Answer, Kind, parse_answer
+from .token_response import Answer, TokenOutcome, parse_answer
 
 # Long: giving up while Exact is still at work loses the new pair (API 1.4).
 TIMEOUT = httpx.Timeout(90.0, connect=15.0, pool=15.0)
@@ -75,7 +75,7 @@ class TokenEndpoint:
                 finally:
                     await response.aclose()
         except NOT_SENT as error:
-            return Answer(Kind.UNREACHABLE, type(error).__name__)
+            return Answer(TokenOutcome.UNREACHABLE, type(error).__name__)
         except (httpx.HTTPError, httpx.StreamError) as error:
             return self._cut_off(status, bytes(body), date, type(error).__name__)
         answer = parse_answer(status, reason, bytes(body))
@@ -84,9 +84,9 @@ class TokenEndpoint:
     def _cut_off(self, status: int, body: bytes, date: float | None, cause: str) -> Answer:
         """The connection broke; if the tokens had come through by then, they count."""
         answer = parse_answer(status, "", body)
-        if answer.kind is Kind.TOKENS:
+        if answer.outcome is TokenOutcome.TOKENS:
             return replace(answer, server_date=date)
-        return Answer(Kind.LOST, f"{cause} after the request was sent", server_date=date)
+        return Answer(TokenOutcome.LOST, f"{cause} after the request was sent", server_date=date)
 
     def _open(self) -> AbstractAsyncContextManager[httpx.AsyncClient]:
         if self._client is not None:

@@ -15,8 +15,8 @@ from .masking import clean_text
 LONG_WAY_S = 10.0
 
 
-class Kind(Enum):
-    """Kinds of answer."""
+class TokenOutcome(Enum):
+    """What a reply of the token endpoint means."""
 
     TOKENS = auto()
     TOO_EARLY = auto()  # 570 s are not over: go on with the token there is (API 1.3)
@@ -37,16 +37,16 @@ class Answer:
     """One answer.
 
     Attributes:
-        kind: What it means.
+        outcome: What it means.
         detail: What it said, in words fit for an error message.
-        reply: The decoded body, for ``Kind.TOKENS``.
+        reply: The decoded body, for ``TokenOutcome.TOKENS``.
         server_date: The ``Date`` header, seconds since the epoch.
         retry_after_s: The ``Retry-After`` header, in seconds.
         sent_at: This host's clock before the request was sent.
         received_at: This host's clock after the answer came.
     """
 
-    kind: Kind
+    outcome: TokenOutcome
     detail: str = ""
     reply: Mapping[str, Any] = field(default_factory=dict, repr=False)
     server_date: float | None = None
@@ -67,16 +67,16 @@ class Answer:
 
 # In this order: "Rate limit exceeded: access_token not expired" also holds "expired".
 _REFUSALS = (
-    (Kind.TOO_EARLY, re.compile(r"TooEarlyToRefreshTokens|not expired", re.IGNORECASE)),
-    (Kind.USED, re.compile(r"old refresh token|refresh token.{0,40}(used|revoked)", re.IGNORECASE)),
-    (Kind.EXPIRED, re.compile(r"refresh token.{0,40}expired", re.IGNORECASE)),
-    (Kind.CHAIN_BROKEN, re.compile(r"chain ?id", re.IGNORECASE)),
+    (TokenOutcome.TOO_EARLY, re.compile(r"TooEarlyToRefreshTokens|not expired", re.IGNORECASE)),
+    (TokenOutcome.USED, re.compile(r"old refresh token|refresh token.{0,40}(used|revoked)", re.IGNORECASE)),
+    (TokenOutcome.EXPIRED, re.compile(r"refresh token.{0,40}expired", re.IGNORECASE)),
+    (TokenOutcome.CHAIN_BROKEN, re.compile(r"chain ?id", re.IGNORECASE)),
     (
-        Kind.CLIENT_REFUSED,
+        TokenOutcome.CLIENT_REFUSED,
         re.compile(r"invalid_client|client.?(id|secret|credentials)|redirect.?uri", re.IGNORECASE),
     ),
-    (Kind.CODE_REFUSED, re.compile(r"authori[sz]ation code|\bcode\b", re.IGNORECASE)),
-    (Kind.GRANT_REFUSED, re.compile(r"invalid_grant", re.IGNORECASE)),
+    (TokenOutcome.CODE_REFUSED, re.compile(r"authori[sz]ation code|\bcode\b", re.IGNORECASE)),
+    (TokenOutcome.GRANT_REFUSED, re.compile(r"invalid_grant", re.IGNORECASE)),
 )
 
 
@@ -90,23 +90,23 @@ def parse_answer(status: int, reason: str, body: bytes) -> Answer:
     """
     document = _document(body)
     if status == HTTPStatus.OK and document.get("access_token"):
-        return Answer(Kind.TOKENS, reply=document)
+        return Answer(TokenOutcome.TOKENS, reply=document)
     words = _words(document, reason) or _shape(body)
     refused = status in range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
     if not refused or status == HTTPStatus.REQUEST_TIMEOUT:
         # 200 without tokens, a redirect, 5xx at night (API 1.4): nobody knows what was done.
-        return Answer(Kind.LOST, f"HTTP {status} with {words}")
+        return Answer(TokenOutcome.LOST, f"HTTP {status} with {words}")
     is_page = _is_page(body)
     text = reason if is_page else f"{reason} {body[:2000].decode(errors='replace')}"
-    for kind, pattern in _REFUSALS:
+    for outcome, pattern in _REFUSALS:
         if pattern.search(text):
-            return Answer(kind, f"HTTP {status} {words}")
+            return Answer(outcome, f"HTTP {status} {words}")
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Answer(Kind.BUSY, f"HTTP {status} {words}")
+        return Answer(TokenOutcome.BUSY, f"HTTP {status} {words}")
     if is_page:
         # A proxy or firewall on the way: Exact answers in JSON, and says nothing about the token.
-        return Answer(Kind.LOST, f"HTTP {status} with {words}")
-    return Answer(Kind.REFUSED, f"HTTP {status} {words}")
+        return Answer(TokenOutcome.LOST, f"HTTP {status} with {words}")
+    return Answer(TokenOutcome.REFUSED, f"HTTP {status} {words}")
 
 
 def _document(body: bytes) -> dict[str, Any]:

@@ -476,7 +476,7 @@ def test_a_store_that_cannot_be_written_is_found_out_before_the_token_is_spent(
     exact: Exact, storage: FileTokenStorage
 ) -> None:
     class Full(FileTokenStorage):
-        def rehearse(self) -> None:
+        def check_writable(self) -> None:
             raise TokenStoreError("token file x cannot be written: No space left on device")
 
     with pytest.raises(TokenStoreError, match="No space left"):

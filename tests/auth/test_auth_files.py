@@ -201,7 +201,7 @@ def test_drafts_of_crashed_writers_are_removed_by_the_next_refresh(path: Path) -
     draft.write_text("secret")
     storage = FileTokenStorage(path)
     with storage.lock():
-        storage.rehearse()
+        storage.check_writable()
 
     assert not draft.exists()
     assert storage.get_tokens() == tokens()

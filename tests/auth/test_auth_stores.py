@@ -71,7 +71,7 @@ def test_the_newest_pair_replaces_the_one_before(store: StoreSpec) -> None:
     storage = store.open()
     for number in (1, 2, 3):
         with storage.lock():
-            storage.rehearse()
+            storage.check_writable()
             storage.save_tokens(tokens(number))
 
     assert storage.get_tokens() == tokens(3)
@@ -81,11 +81,11 @@ def test_the_newest_pair_replaces_the_one_before(store: StoreSpec) -> None:
 def test_a_rehearsal_changes_nothing(store: StoreSpec) -> None:
     storage = store.open()
     with storage.lock():
-        storage.rehearse()
+        storage.check_writable()
     assert storage.get_tokens() is None
     storage.save_tokens(tokens(1))
     with storage.lock():
-        storage.rehearse()
+        storage.check_writable()
 
     assert store.open().get_tokens() == tokens(1)
 
@@ -191,7 +191,7 @@ def test_whoever_lost_the_key_is_told_to_log_out_and_can_log_in_then(store: Stor
     other.delete_tokens()
     with other.lock():
         assert other.get_tokens() is None
-        other.rehearse()
+        other.check_writable()
         other.save_tokens(tokens(2))
 
     assert other.get_tokens() == tokens(2)
@@ -223,7 +223,7 @@ def test_a_logout_during_a_refresh_waits_for_its_end(store: StoreSpec) -> None:
     storage.save_tokens(tokens(1))
     with ThreadPoolExecutor(1) as pool:
         with storage.lock():
-            storage.rehearse()
+            storage.check_writable()
             leaving = pool.submit(other.delete_tokens)
             with pytest.raises(TimeoutError):
                 leaving.result(timeout=0.2)
@@ -301,7 +301,7 @@ def test_connections_in_one_table_stay_apart(store: StoreSpec, tmp_path: Path) -
 
 def _fail_under_lock(storage: BuiltIn) -> None:
     with storage.lock():
-        storage.rehearse()
+        storage.check_writable()
         raise ZeroDivisionError
 
 

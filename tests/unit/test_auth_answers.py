@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exact_source.auth.masking import SECRETS
-from exact_source.auth.token_response import Answer, Kind, parse_answer
+from exact_source.auth.token_response import Answer, TokenOutcome, parse_answer
 
 EARLY = "Rate limit exceeded: access_token not expired"
 LOGIN_PAGE = (
@@ -32,59 +32,59 @@ def body(error: str, description: str) -> bytes:
 
 CASES = [
     # The answers that were seen in production (API 1.3, 1.4).
-    (200, "", b'{"access_token":"a","refresh_token":"r","expires_in":"600"}', Kind.TOKENS),
-    (400, f"TooEarlyToRefreshTokens: {EARLY}", body("access_denied", EARLY), Kind.TOO_EARLY),
-    (400, f"TooEarlyToRefreshTokens: {EARLY}", b"", Kind.TOO_EARLY),
-    (400, "", body("access_denied", EARLY), Kind.TOO_EARLY),
-    (401, "", body("access_denied", "Access Token not expired"), Kind.TOO_EARLY),
-    (401, "", b"Access Token not expired", Kind.TOO_EARLY),
-    (429, "", body("access_denied", EARLY), Kind.TOO_EARLY),
-    (401, "", body("unauthorized_client", "Old refresh token used."), Kind.USED),
-    (400, "", body("unauthorized_client", "Old refresh token used."), Kind.USED),
+    (200, "", b'{"access_token":"a","refresh_token":"r","expires_in":"600"}', TokenOutcome.TOKENS),
+    (400, f"TooEarlyToRefreshTokens: {EARLY}", body("access_denied", EARLY), TokenOutcome.TOO_EARLY),
+    (400, f"TooEarlyToRefreshTokens: {EARLY}", b"", TokenOutcome.TOO_EARLY),
+    (400, "", body("access_denied", EARLY), TokenOutcome.TOO_EARLY),
+    (401, "", body("access_denied", "Access Token not expired"), TokenOutcome.TOO_EARLY),
+    (401, "", b"Access Token not expired", TokenOutcome.TOO_EARLY),
+    (429, "", body("access_denied", EARLY), TokenOutcome.TOO_EARLY),
+    (401, "", body("unauthorized_client", "Old refresh token used."), TokenOutcome.USED),
+    (400, "", body("unauthorized_client", "Old refresh token used."), TokenOutcome.USED),
     (
         400,
         "",
         body("invalid_request", "The refresh token expired at 3/1/2026 and it is now 5/1/2026."),
-        Kind.EXPIRED,
+        TokenOutcome.EXPIRED,
     ),
     (
         400,
         "",
         body("invalid_grant", "Token is not allowed, because of invalid or empty chainId"),
-        Kind.CHAIN_BROKEN,
+        TokenOutcome.CHAIN_BROKEN,
     ),
-    (400, "", body("invalid_client", "Client authentication failed."), Kind.CLIENT_REFUSED),
-    (401, "", body("invalid_client", ""), Kind.CLIENT_REFUSED),
-    (400, "", body("invalid_grant", "The redirect_uri does not match."), Kind.CLIENT_REFUSED),
-    (400, "", body("invalid_grant", "The authorization code has expired."), Kind.CODE_REFUSED),
-    (400, "", body("invalid_grant", "something new"), Kind.GRANT_REFUSED),
-    (400, "", body("invalid_request", ""), Kind.REFUSED),
-    (403, "", b"", Kind.REFUSED),
+    (400, "", body("invalid_client", "Client authentication failed."), TokenOutcome.CLIENT_REFUSED),
+    (401, "", body("invalid_client", ""), TokenOutcome.CLIENT_REFUSED),
+    (400, "", body("invalid_grant", "The redirect_uri does not match."), TokenOutcome.CLIENT_REFUSED),
+    (400, "", body("invalid_grant", "The authorization code has expired."), TokenOutcome.CODE_REFUSED),
+    (400, "", body("invalid_grant", "something new"), TokenOutcome.GRANT_REFUSED),
+    (400, "", body("invalid_request", ""), TokenOutcome.REFUSED),
+    (403, "", b"", TokenOutcome.REFUSED),
     # Of a firewall or a proxy on the way, whatever words its page holds.
-    (403, "", b"<html>error code 403: old refresh token used</html>", Kind.LOST),
-    (401, "", b" \n<html>client credentials are needed</html>", Kind.LOST),
-    (404, "", b"<!doctype html>", Kind.LOST),
-    (429, "", b"<html></html>", Kind.BUSY),
-    (401, f"TooEarlyToRefreshTokens: {EARLY}", b"<html></html>", Kind.TOO_EARLY),
-    (200, "", b"[" * 200_000, Kind.LOST),
-    (429, "", b"", Kind.BUSY),
-    (200, "", b"", Kind.LOST),
-    (200, "", b"   ", Kind.LOST),
-    (200, "", LOGIN_PAGE, Kind.LOST),
-    (200, "", b'{"access_token":"a","refresh_', Kind.LOST),
-    (200, "", b'["access_token"]', Kind.LOST),
-    (200, "", b'{"error":"server_error"}', Kind.LOST),
-    (302, "", LOGIN_PAGE, Kind.LOST),
-    (408, "", b"", Kind.LOST),
-    (500, "", b'{"fault":{"faultstring":"ExtractAccessToken"}}', Kind.LOST),
-    (503, "", b"", Kind.LOST),
-    (599, "", b"", Kind.LOST),
+    (403, "", b"<html>error code 403: old refresh token used</html>", TokenOutcome.LOST),
+    (401, "", b" \n<html>client credentials are needed</html>", TokenOutcome.LOST),
+    (404, "", b"<!doctype html>", TokenOutcome.LOST),
+    (429, "", b"<html></html>", TokenOutcome.BUSY),
+    (401, f"TooEarlyToRefreshTokens: {EARLY}", b"<html></html>", TokenOutcome.TOO_EARLY),
+    (200, "", b"[" * 200_000, TokenOutcome.LOST),
+    (429, "", b"", TokenOutcome.BUSY),
+    (200, "", b"", TokenOutcome.LOST),
+    (200, "", b"   ", TokenOutcome.LOST),
+    (200, "", LOGIN_PAGE, TokenOutcome.LOST),
+    (200, "", b'{"access_token":"a","refresh_', TokenOutcome.LOST),
+    (200, "", b'["access_token"]', TokenOutcome.LOST),
+    (200, "", b'{"error":"server_error"}', TokenOutcome.LOST),
+    (302, "", LOGIN_PAGE, TokenOutcome.LOST),
+    (408, "", b"", TokenOutcome.LOST),
+    (500, "", b'{"fault":{"faultstring":"ExtractAccessToken"}}', TokenOutcome.LOST),
+    (503, "", b"", TokenOutcome.LOST),
+    (599, "", b"", TokenOutcome.LOST),
 ]
 
 
 @pytest.mark.parametrize(("status", "reason", "content", "kind"), CASES)
-def test_every_answer_is_told_apart(status: int, reason: str, content: bytes, kind: Kind) -> None:
-    assert parse_answer(status, reason, content).kind is kind
+def test_every_answer_is_told_apart(status: int, reason: str, content: bytes, kind: TokenOutcome) -> None:
+    assert parse_answer(status, reason, content).outcome is kind
 
 
 @given(st.integers(100, 599), st.text(), st.binary())
@@ -111,6 +111,6 @@ def test_a_token_that_is_echoed_back_is_not_shown() -> None:
 def test_the_clocks_are_compared_only_by_a_quick_answer(
     date: float | None, sent_at: float, received_at: float, offset: float | None
 ) -> None:
-    answer = Answer(Kind.TOKENS, server_date=date, sent_at=sent_at, received_at=received_at)
+    answer = Answer(TokenOutcome.TOKENS, server_date=date, sent_at=sent_at, received_at=received_at)
 
     assert answer.server_offset_s == pytest.approx(offset)

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exact_source.auth import TokenData, TokenDataError
-from exact_source.auth.token_response import Answer, Kind
+from exact_source.auth.token_response import Answer, TokenOutcome
 from exact_source.errors import ConfigurationError
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -29,7 +29,7 @@ def make(**changes: Any) -> TokenData:
 
 def received(at: float = AT, *, sent_at: float = AT, date: float | None = None) -> TokenData:
     reply = {"access_token": "aaaa", "refresh_token": "rrrr", "expires_in": "600"}
-    answer = Answer(Kind.TOKENS, server_date=date, sent_at=sent_at, received_at=at)
+    answer = Answer(TokenOutcome.TOKENS, server_date=date, sent_at=sent_at, received_at=at)
     return TokenData.from_reply(
         reply, sent_at=sent_at, received_at=at, server_offset_s=answer.server_offset_s
     )

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from exact_source.auth.token_endpoint import TokenEndpoint
-from exact_source.auth.token_response import Kind
+from exact_source.auth.token_response import TokenOutcome
 from exact_source.client.call import Target
 from exact_source.client.client import ExactClient
 from exact_source.clock import SystemClock
@@ -130,7 +130,7 @@ def test_a_server_that_nobody_vouches_for_gets_neither_a_call_nor_a_refresh_toke
         asyncio.run(call(stranger.url))
     answer = asyncio.run(TokenEndpoint(stranger.url, None, SystemClock()).post({"a": "b"}))
 
-    assert answer.kind is Kind.UNREACHABLE
+    assert answer.outcome is TokenOutcome.UNREACHABLE
     assert stranger.heard == []
 
 
@@ -143,5 +143,5 @@ def test_a_server_that_an_authority_of_the_company_vouches_for_is_trusted(
     assert asyncio.run(call(stranger.url)) == b'{"d":{"results":[]}}'
     answer = asyncio.run(TokenEndpoint(stranger.url, None, SystemClock()).post({"a": "b"}))
 
-    assert answer.kind is Kind.TOKENS
+    assert answer.outcome is TokenOutcome.TOKENS
     assert stranger.heard == ["GET", "POST"]

@@ -115,7 +115,7 @@ class FileTokenStorage:
                     f"{self._path} cannot be removed: {error.strerror}"
                 ) from error
 
-    def rehearse(self) -> None:
+    def check_writable(self) -> None:
         """Write what is there once more, the way ``save_tokens`` does it.
 
         Raises:

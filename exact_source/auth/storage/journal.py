@@ -69,7 +69,7 @@ class Journal:
         }
         replace_durably(self.path, self._cipher.encrypt(json.dumps(document)), "token journal")
 
-    def rehearse(self) -> None:
+    def check_writable(self) -> None:
         """Show that an entry can be written.
 
         Raises:
@@ -180,14 +180,14 @@ class JournaledStorage(ABC):
                 RefusalFile(self.refusal_file).clear()
             self._remove()
 
-    def rehearse(self) -> None:
+    def check_writable(self) -> None:
         """Show that a pair can be stored, before a refresh token is spent for one.
 
         Raises:
             TokenStoreError: If not.
         """
         if self._journal is not None:
-            self._journal.rehearse()
+            self._journal.check_writable()
         self._probe()
 
     @contextmanager

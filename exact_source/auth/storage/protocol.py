@@ -34,7 +34,7 @@ class TokenStorage(Protocol):
     * ``lock()``: a context manager, plain or async, that keeps everyone else who shares the tokens
       out from before ``get_tokens`` until after ``save_tokens``. Without it only one process may
       use the connection.
-    * ``rehearse()``: raises if a ``save_tokens`` that follows would fail (a full disk, a folder
+    * ``check_writable()``: raises if a ``save_tokens`` that follows would fail (a full disk, a folder
       that may not be written). Called before a refresh token is spent.
     * ``refusal_file``: path of a file on this machine that remembers which refresh token Exact Online
       has refused. Without it each process sends a refused one once.
@@ -49,7 +49,7 @@ class TokenStorage(Protocol):
         ...
 
 
-class Vault:
+class StorageAdapter:
     """A storage of any flavour, as coroutines, and the lock around it.
 
     Args:
@@ -71,7 +71,7 @@ class Vault:
         self._warned = False
 
     @asynccontextmanager
-    async def locked(self, home: asyncio.AbstractEventLoop | None) -> AsyncIterator[LockedVault]:
+    async def locked(self, home: asyncio.AbstractEventLoop | None) -> AsyncIterator[LockedStorage]:
         """Keep everyone else out as far as the storage can.
 
         Args:
@@ -89,7 +89,7 @@ class Vault:
             stack.callback(self._mutex.release)
             if hasattr(self._storage, "lock"):
                 await stack.enter_async_context(_held(self._storage.lock, call))
-            yield LockedVault(self._storage, call)
+            yield LockedStorage(self._storage, call)
 
     def _warn_once(self) -> None:
         if not self._warned and not hasattr(self._storage, "lock"):
@@ -101,7 +101,7 @@ class Vault:
             )
 
 
-class LockedVault:
+class LockedStorage:
     """The storage while its lock is held."""
 
     def __init__(self, storage: TokenStorage, call: _Caller) -> None:
@@ -136,11 +136,11 @@ class LockedVault:
         if self._refusals is not None:
             self._refusals.write(refusal)
 
-    async def rehearse(self) -> None:
+    async def check_writable(self) -> None:
         """Find out that ``save`` cannot work before it matters."""
-        rehearse = getattr(self._storage, "rehearse", None)
-        if rehearse is not None:
-            await self._call(rehearse)
+        check_writable = getattr(self._storage, "check_writable", None)
+        if check_writable is not None:
+            await self._call(check_writable)
 
 
 class _Caller:
@@ -200,7 +200,7 @@ async def _held(lock: Callable[[], Any], call: _Caller) -> AsyncIterator[None]:
 
 
 def _is_async(storage: TokenStorage) -> bool:
-    names = ("get_tokens", "save_tokens", "rehearse", "lock")
+    names = ("get_tokens", "save_tokens", "check_writable", "lock")
     if any(inspect.iscoroutinefunction(getattr(storage, name, None)) for name in names):
         return True
     if not hasattr(storage, "lock"):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...auth import storage_from_settings
-from ...auth.storage.protocol import Vault
+from ...auth.storage.protocol import StorageAdapter
 from ...auth.tokens import UNUSED_LIFE_S
 from ...connect import make_asking_run
 from ...errors import AuthenticationError, ConfigurationError, ExactError
@@ -128,8 +128,8 @@ def check_tokens(findings: Findings, storage: BuiltInStorage, clock: Clock) -> b
 
 async def read_tokens(storage: BuiltInStorage) -> TokenData | None:
     """The stored pair, read while nobody rotates it."""
-    async with Vault(storage).locked(asyncio.get_running_loop()) as vault:
-        return await vault.get()
+    async with StorageAdapter(storage).locked(asyncio.get_running_loop()) as locked:
+        return await locked.get()
 
 
 def token_age(tokens: TokenData, now: float) -> tuple[float, float]:
