@@ -1,4 +1,4 @@
-"""Whom to trust at the other end of a connection to Exact Online."""
+"""TLS settings shared by httpx and aiohttp."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from functools import cache
 import httpx
 
 
-def trusted(url: str) -> ssl.SSLContext | bool:
-    """What httpx and aiohttp are to verify a server's certificate with; plain http is for loopback only."""
-    return url.startswith("https:") and _authorities()
+def ssl_context(url: str) -> ssl.SSLContext | bool:
+    """What httpx and aiohttp verify a server's certificate with.
+
+    ``False`` for plain http, which is accepted for loopback only.
+    """
+    return url.startswith("https:") and _make_context()
 
 
 @cache
-def _authorities() -> ssl.SSLContext:
-    return httpx.create_ssl_context()  # reads a file of them, which takes 20 ms
+def _make_context() -> ssl.SSLContext:
+    return httpx.create_ssl_context()  # takes 20 ms, as it reads a file of authorities

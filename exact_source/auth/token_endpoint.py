@@ -10,7 +10,7 @@ import httpx
 
 from ..clock import Clock
 from ..http_dates import parse_date, parse_retry_after
-from ..tls import trusted
+from ..tls import ssl_context
 from .token_response import Answer, TokenOutcome, parse_answer
 
 # Long: giving up while Exact is still at work loses the new pair (API 1.4).
@@ -91,4 +91,4 @@ class TokenEndpoint:
     def _open(self) -> AbstractAsyncContextManager[httpx.AsyncClient]:
         if self._client is not None:
             return nullcontext(self._client)
-        return httpx.AsyncClient(verify=trusted(self._url))
+        return httpx.AsyncClient(verify=ssl_context(self._url))

@@ -16,7 +16,7 @@ import aiohttp
 import httpx
 from yarl import URL
 
-from ..tls import trusted
+from ..tls import ssl_context
 
 # Divisions are read side by side, with one call of each at a time (API 2.4).
 CONNECTIONS = 192
@@ -56,7 +56,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, base_url: str, max_bytes: int = 64 * MB) -> None:
         self._max_bytes = max_bytes
-        self._verify = trusted(base_url)
+        self._verify = ssl_context(base_url)
         self._proxy = proxy_of(base_url)
         self._session: aiohttp.ClientSession | None = None
         self._is_closed = False

@@ -1,8 +1,8 @@
-"""Columns of one page, from what Exact sends to what the destination gets, without a loop in Python.
+"""Converts the columns of a page from the types that Exact sends to those of the tables, without a Python loop.
 
-A type letter of the catalogue has a type in which ``pyarrow.json`` reads it and one in which it is
-kept. Everything here works on whole arrays and raises ``pyarrow.ArrowInvalid`` as soon as one value
-does not fit; ``lenient`` then looks at the values one by one.
+Each type letter of the catalogue has a type in which ``pyarrow.json`` reads it and a type of the tables. All
+functions work on whole arrays and raise ``pyarrow.ArrowInvalid`` as soon as one value does not fit;
+``lenient`` then converts the values one by one.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 MONEY = pa.decimal128(38, 9)
-# A double below the first has all the digits it was sent with; one above the second, all of its
-# decimals within the wide type.
+# A double below the first has all digits with which it was sent; all decimals of one above the second fit
+# into the wide type.
 _EXACT_BELOW, _NOISE_ABOVE = 1e15, 1e-20
 _WIDE = pa.decimal256(76, 38)
-# Below the first two doubles lie closer together than two amounts with nine decimals, so that only one such
-# amount is each: the one that the double prints as, if it has no more decimals.
+# Below the first, neighbouring doubles are closer together than amounts with nine decimals. So each double is
+# one such amount at most: the one as which it prints, if that has no more decimals.
 _ONE_AMOUNT_BELOW, _UNITS = 2.0**22, 1e9
 _ASCII_MAX = 0x7F
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -38,7 +38,7 @@ _DATE = r"^/Date\((?P<ms>-?[0-9]+)(?:[+-][0-9]{4})?\)/$"
 
 
 def strings(texts: pa.Array) -> pa.Array:
-    """Text as it came, if it is UTF-8 and has no NUL, which Postgres refuses."""
+    """Texts as they were sent, if they are UTF-8 without NUL, which Postgres refuses."""
     data = texts.buffers()[2]
     if data is None or not data.size:
         return texts
@@ -56,17 +56,17 @@ def guids(texts: pa.Array) -> pa.Array:
 
 
 def codes(texts: pa.Array) -> pa.Array:
-    """Codes without the spaces that Exact pads them with (API 3.3)."""
+    """Codes without the spaces with which Exact pads them (API 3.3)."""
     return pc.ascii_trim(strings(texts), characters=" ")
 
 
 def int64s(texts: pa.Array) -> pa.Array:
-    """Int64, which OData v2 sends as text."""
+    """Integers of 64 bits, which OData v2 sends as text."""
     return texts.cast(pa.int64())
 
 
 def datetimes(texts: pa.Array) -> pa.Array:
-    r"""``/Date(ms)/`` as the date and time that Exact Online shows, which has no zone (API 3.5)."""
+    r"""``/Date(ms)/`` as the date and time that Exact Online shows, without a zone (API 3.5)."""
     framed = pc.and_(pc.starts_with(texts, "/Date("), pc.ends_with(texts, ")/"))
     if pc.all(framed).as_py() is False:
         raise pa.ArrowInvalid("a date has another form")
@@ -81,7 +81,7 @@ def datetimes(texts: pa.Array) -> pa.Array:
 
 
 def _with_offset(texts: pa.Array) -> pa.Array:
-    """The digits of ``/Date(ms+0200)/``; the offset is left out, as the digits are what is shown."""
+    """The digits of ``/Date(ms+0200)/``; Exact Online shows the digits, so the offset is ignored."""
     digits = pc.struct_field(pc.extract_regex(texts, _DATE), "ms")
     if digits.null_count > texts.null_count:
         raise pa.ArrowInvalid("a date has another form")
@@ -89,14 +89,14 @@ def _with_offset(texts: pa.Array) -> pa.Array:
 
 
 def money(numbers: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array | None]:
-    """Amounts, which Exact keeps as doubles, as the decimals that they print as.
+    """Amounts, which Exact stores as doubles, as the decimals as which they print.
 
-    ``pyarrow.json`` could read decimals itself, but takes exponents on trust: ``1e75`` comes out
-    wrong, ``1e-999999999`` ends the process.
+    ``pyarrow.json`` can read decimals, but does not check exponents: it reads ``1e75`` wrongly, and
+    ``1e-999999999`` ends the process.
 
     Returns:
-        The amounts with nine decimals, the same with all of them, and which of them had more than
-        nine (``None``: none had).
+        The amounts with nine decimals, the amounts with all decimals, and a mask of those with more
+        than nine (``None`` if there are none).
     """
     ends = pc.min_max(pc.abs(numbers)).as_py()
     if ends["max"] is not None and not ends["max"] < _EXACT_BELOW:
@@ -114,7 +114,7 @@ def money(numbers: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array | None]:
 
 
 def _small(numbers: pa.Array) -> pa.Array | None:
-    """Amounts by arithmetic, without a text of each; ``None`` if one has more than nine decimals."""
+    """Amounts by arithmetic instead of texts; ``None`` if one has more than nine decimals."""
     units = pc.round(pc.multiply(numbers, _UNITS))
     if not pc.all(pc.equal(pc.divide(units, _UNITS), numbers)).as_py():
         return None
@@ -132,10 +132,10 @@ def _rounded(numbers: pa.Array, texts: pa.Array) -> tuple[pa.Array, pa.Array, pa
 
 
 def instants(times: pa.Array) -> pa.Array:
-    """Dutch wall clock as instants: the first of the hour that comes twice in autumn.
+    """Dutch wall-clock times as instants; the first of two in the hour that repeats in autumn.
 
-    Null where the instant falls in another year than 1 to 9999: nothing can hold it, and Exact's
-    "no date", the first midnight of the year 1, is none.
+    Null if the instant is outside of the years 1 to 9999, which no destination can store. So is the first
+    midnight of the year 1, with which Exact means "no date".
     """
     zoned = pc.assume_timezone(times, _ZONE, ambiguous="earliest", nonexistent="latest")
     found = zoned.cast(INSTANT)
@@ -150,7 +150,7 @@ _CONVERSIONS: dict[str, Callable[[pa.Array], pa.Array]] = {
 
 
 def split(array: pa.Array, parts: int) -> list[pa.Array]:
-    """Equal parts of an array, not copied."""
+    """Equal parts of an array, without copying it."""
     rows = len(array) // parts
     return [array.slice(part * rows, rows) for part in range(parts)]
 
@@ -158,18 +158,18 @@ def split(array: pa.Array, parts: int) -> list[pa.Array]:
 def convert(
     raw: dict[str, pa.Array], groups: dict[str, list[str]]
 ) -> tuple[dict[str, pa.Array], list[tuple[str, int, str]]]:
-    """Columns in the types in which they are kept.
+    """Columns in the types of the tables.
 
     Args:
         raw: Field -> column as ``pyarrow.json`` read it.
-        groups: Type letter, or "c" for codes -> the fields of that kind; each field in one group.
+        groups: Type letter, or "c" for codes -> the fields of that kind; each field is in one group.
 
     Returns:
-        The columns in the order of ``raw``, and (field, row, number) for each amount that has more
-        decimals than are kept.
+        The columns in the order of ``raw``, and (field, row, number) for each amount with more
+        decimals than the table has.
 
     Raises:
-        pyarrow.ArrowInvalid: A value does not fit.
+        pyarrow.ArrowInvalid: If a value does not fit.
     """
     arrays = dict(raw)
     rounded: list[tuple[str, int, str]] = []

@@ -1,4 +1,4 @@
-"""Reads ``$metadata``: the entity sets of one service, with their keys and columns (OData v2 CSDL)."""
+"""Parses ``$metadata``: the entity sets of one service with their keys and columns (OData v2 CSDL)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_BYTES = 40_000_000  # Exact's own largest answer is 38 MB (API 2.4)
 
 
 class BrokenMetadataError(ContractError):
-    """The document was cut off or replaced by another one; asking again may help.
+    """The document was cut off or replaced on its way; asking again may help.
 
     Attributes:
         broken: Always true; the client asks again.
@@ -24,7 +24,7 @@ class BrokenMetadataError(ContractError):
 
 
 class _Builder(ET.TreeBuilder):
-    """Refuses a document type: it can define entities that grow without bound, and CSDL has none."""
+    """Refuses a document type, which can define entities that expand without limit; CSDL needs none."""
 
     def doctype(self, _name: str, _pubid: str | None, _system: str | None) -> None:
         raise _DoctypeError
@@ -39,11 +39,11 @@ class EntitySet:
     """One endpoint as ``$metadata`` describes it.
 
     Attributes:
-        name: Last part of its path.
+        name: Last segment of its path.
         key: OData key fields.
         columns: Field -> type letter of the catalogue.
-        unknown_types: Fields of a type that the catalogue has no letter for.
-        navigation: Fields that lead to other rows.
+        unknown_types: Fields whose type has no letter in the catalogue -> that type.
+        navigation: Fields that link to other rows.
     """
 
     name: str
@@ -57,12 +57,12 @@ def parse_csdl(body: bytes, where: str) -> dict[str, EntitySet]:
     """Name -> entity set.
 
     Args:
-        body: As it came; any namespace of EDM is taken, as servers differ in its year.
+        body: Body of the reply; any EDM namespace is accepted, because its year differs between servers.
         where: Service in words, for messages.
 
     Raises:
-        BrokenMetadataError: If it is no XML or an HTML page.
-        ContractError: If it is XML of another kind, or holds a document type.
+        BrokenMetadataError: If the body is not XML, or an HTML page.
+        ContractError: If it is XML of another kind, or has a document type.
     """
     root = _parse(body, where)
     types = {

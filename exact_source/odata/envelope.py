@@ -1,4 +1,4 @@
-"""The forms in which Exact Online wraps rows (API 3.1), for answers that are read value by value."""
+"""The forms in which Exact Online wraps rows (API 3.1), for replies that are read value by value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
 
 from ..errors import ContractError
-from .lenient import Number, Twice, parse_json
+from .lenient import DuplicateKeys, RawNumber, parse_json
 
 BOM = b"\xef\xbb\xbf"
 _COUNT = re.compile("[0-9]{1,18}")
@@ -16,11 +16,11 @@ Row = dict[str, Any]
 
 
 class BrokenPageError(ContractError):
-    """The answer was damaged on its way or replaced by another one; asking again may help.
+    """The reply was damaged or replaced on its way; asking again may help.
 
     Attributes:
         broken: Always true.
-        reason: ``empty``, ``markup`` (HTML or XML), ``json`` (cut off, or no JSON), ``encoding``,
+        reason: ``empty``, ``markup`` (HTML or XML), ``json`` (cut off or not JSON), ``encoding``,
             or ``error`` (Exact gave up in the middle of the rows).
     """
 
@@ -35,7 +35,13 @@ class BrokenPageError(ContractError):
 
 @dataclass(slots=True)
 class Envelope:
-    """What an answer wraps."""
+    """The content of one reply.
+
+    Attributes:
+        rows: The rows.
+        next_url: ``__next`` as it was sent; ``None`` on the last page.
+        count: ``__count``; ``None`` unless it was requested.
+    """
 
     rows: list[Row]
     next_url: str | None = None
@@ -43,22 +49,22 @@ class Envelope:
 
 
 def parse_envelope(body: bytes, fields: Collection[str], where: str) -> Envelope:
-    """The rows of an answer as objects, their numbers as text.
+    """The rows of a reply as objects, with numbers as text.
 
     Args:
-        body: As it came.
-        fields: Names of which a lone entity has at least one; none if it may have any name.
+        body: Body of the reply.
+        fields: Fields of the entity, of which a single entity has at least one; empty for any.
         where: Entity and division in words, for messages.
 
     Raises:
-        ContractError: It has no known form.
-        BrokenPageError: It is no JSON at all.
-        RecursionError: It is nested too deeply.
+        ContractError: If the reply has no known form.
+        BrokenPageError: If it is not JSON.
+        RecursionError: If it is nested too deeply.
     """
     answer = _parse(body, where)
     if isinstance(answer, dict) and answer.get("error") is not None:
         raise ContractError(f"{where}: Exact Online answered with an error instead of rows")
-    if not isinstance(answer, dict) or isinstance(answer, Twice) or "d" not in answer:
+    if not isinstance(answer, dict) or isinstance(answer, DuplicateKeys) or "d" not in answer:
         raise ContractError(f'{where}: the answer is not of the form {{"d": ...}}')
     found = _unwrap(answer["d"], fields)
     if found is None:
@@ -82,13 +88,13 @@ def _parse(body: bytes, where: str) -> Any:
     except UnicodeDecodeError:
         raise BrokenPageError(f"{where}: the answer is not UTF-8", reason="encoding") from None
     except ValueError:
-        # the cause is left out: it would carry the body into a traceback
+        # Raised without its cause, which would put the body into a traceback.
         message = f"{where}: the answer is cut off or no JSON"
         raise BrokenPageError(message, reason="json") from None
 
 
 def _unwrap(d: Any, fields: Collection[str]) -> Envelope | None:
-    if isinstance(d, Twice):
+    if isinstance(d, DuplicateKeys):
         return None
     if isinstance(d, dict) and "results" in d:
         return _collection(d)
@@ -98,7 +104,7 @@ def _unwrap(d: Any, fields: Collection[str]) -> Envelope | None:
 
 def _collection(d: Row) -> Envelope | None:
     rows, next_url, count = d["results"], d.get("__next"), d.get("__count")
-    is_text = isinstance(next_url, str) and not isinstance(next_url, Number) and next_url
+    is_text = isinstance(next_url, str) and not isinstance(next_url, RawNumber) and next_url
     if d.get("error") is not None or not _are_rows(rows) or not (next_url is None or is_text):
         return None
     number = int(count) if isinstance(count, str) and _COUNT.fullmatch(count) else None
@@ -117,7 +123,7 @@ def _numbered(d: Any) -> list[Any] | None:
 
 
 def _single(d: Any, fields: Collection[str]) -> list[Row] | None:
-    """One entity; functions that give a bare value have no fields, and any name will do."""
+    """A single entity; functions that return a bare value have no fields, so that any name is accepted."""
     if isinstance(d, dict):
         known = "__metadata" in d or not fields or not d.keys().isdisjoint(fields)
         return [d] if d and known else None

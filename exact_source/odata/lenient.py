@@ -1,7 +1,7 @@
-"""Values one by one, for the page on which some value does not fit its column.
+"""Converts values one by one, for pages on which some value does not fit its column.
 
-A row is never dropped and a stream never stopped for a value: what can be had of it goes into the
-column, and unless that is all of it the original goes into ``_extra``.
+A value never drops a row or stops a stream: as much of it as fits goes into the column, and if that is not all
+of it, the original goes into ``_extra``.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ _ISO = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NINE = Decimal("1e-9")
-_MONEY_DIGITS = 29  # in front of the point
+_MONEY_DIGITS = 29  # before the decimal point
 _INT64_DIGITS = 19
 _CONTEXT = Context(prec=100, rounding=ROUND_HALF_EVEN)
 _LARGEST = {"i": 2**31, "h": 2**15, "y": 2**15, "l": 2**63}
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
-# (what goes into the column, whether that is all of the value)
+# (value of the column, whether it holds all of the original)
 Fit = tuple[Any, bool]
 NO_FIT: Fit = (None, False)
 
 
-class Number(str):
-    """A JSON number (or NaN, Infinity) as it was written."""
+class RawNumber(str):
+    """The text of a JSON number, or of NaN or Infinity."""
 
     __slots__ = ()
 
 
-class Twice(dict[str, Any]):
-    """A JSON object in which names are repeated; the last value counts, ``repeated`` has all."""
+class DuplicateKeys(dict[str, Any]):
+    """A JSON object with repeated names; it holds the last value of each, ``repeated`` holds all."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -55,34 +55,34 @@ class Twice(dict[str, Any]):
 
 
 def parse_json(text: str) -> Any:
-    """JSON with its numbers as ``Number`` and objects with repeated names as ``Twice``.
+    """Decode JSON, with numbers as ``RawNumber`` and objects with repeated names as ``DuplicateKeys``.
 
     Raises:
-        ValueError: It is no JSON.
-        RecursionError: It is nested too deeply.
+        ValueError: If the text is not JSON.
+        RecursionError: If it is nested too deeply.
     """
     return json.loads(
         text,
         strict=False,
-        parse_int=Number,
-        parse_float=Number,
-        parse_constant=Number,
+        parse_int=RawNumber,
+        parse_float=RawNumber,
+        parse_constant=RawNumber,
         object_pairs_hook=_object,
     )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     plain = dict(pairs)
-    return plain if len(plain) == len(pairs) else Twice(pairs)
+    return plain if len(plain) == len(pairs) else DuplicateKeys(pairs)
 
 
 def format_json(value: Any) -> str:
-    """The JSON of what ``parse_json`` gives, numbers as they were written."""
+    """The JSON text of a result of ``parse_json``, with numbers as they were sent."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_quoted(k)}: {format_json(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(format_json(v) for v in value) + "]"
-    if isinstance(value, Number):
+    if isinstance(value, RawNumber):
         return value if _NUMBER.fullmatch(value) else _quoted(value)
     return _quoted(value) if isinstance(value, str) else json.dumps(value)
 
@@ -93,12 +93,12 @@ def _quoted(text: str) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether it is free of lone surrogates, which JSON can escape but UTF-8 cannot hold."""
+    """Whether a text has no lone surrogates, which JSON can escape but UTF-8 cannot encode."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def fitted(letter: str, values: Sequence[Any]) -> tuple[pa.Array, list[int]]:
-    """A column of such a type, and the rows whose value it does not hold entirely."""
+    """A column of one type, and the numbers of the rows whose values it does not hold entirely."""
     fit = FITS[letter]
     kept: list[Any] = []
     misfits: list[int] = []
@@ -114,7 +114,7 @@ def fitted(letter: str, values: Sequence[Any]) -> tuple[pa.Array, list[int]]:
 
 
 def text(value: Any) -> Fit:
-    """Text, and numbers and flags as text; NUL and lone surrogates cannot be stored anywhere."""
+    """Text, also from numbers and flags; NUL and lone surrogates are removed, as nothing can store them."""
     if isinstance(value, bool):
         return str(value).lower(), True
     if not isinstance(value, str):
@@ -126,7 +126,7 @@ def text(value: Any) -> Fit:
 
 
 def guid(value: Any) -> Fit:
-    """Text with A-Z in lower case."""
+    """Text in lower case (A-Z only)."""
     fitting, whole = text(value)
     return fitting and fitting.encode().lower().decode(), whole
 
@@ -137,8 +137,8 @@ def _number(value: Any) -> str | None:
 
 
 def double(value: Any) -> Fit:
-    """A double; NaN and Infinity only if they were sent as such, not as text."""
-    if isinstance(value, Number) and not _NUMBER.fullmatch(value):
+    """A double; NaN and Infinity only if they were sent as JSON literals, not as text."""
+    if isinstance(value, RawNumber) and not _NUMBER.fullmatch(value):
         return float(value), True
     number = _number(value)
     if number is None or abs(float(number)) == float("inf"):
@@ -147,9 +147,9 @@ def double(value: Any) -> Fit:
 
 
 def amount(value: Any) -> Fit:
-    """A decimal, rounded half to even where there are more than nine decimals.
+    """A decimal, rounded half to even to nine decimals.
 
-    Nothing is lost by that if it still prints the double that Exact sent.
+    Rounding loses nothing if the result is still the same double as the number that Exact sent.
     """
     number = _decimal(_number(value), digits=_MONEY_DIGITS)
     if number is None:
@@ -161,18 +161,18 @@ def amount(value: Any) -> Fit:
 
 
 def _decimal(number: str | None, *, digits: int) -> Decimal | None:
-    """The number, unless more digits stand before its point."""
+    """The number; ``None`` if it has more digits before the point."""
     if number is None:
         return None
     try:
         value = Decimal(number)
-    except ArithmeticError:  # an exponent beyond any use
+    except ArithmeticError:  # an exponent out of range
         return None
     return value if value.adjusted() < digits else None
 
 
 def integer(letter: str) -> Callable[[Any], Fit]:
-    """A function that fits integers of that type; flags count as 0 and 1."""
+    """A function that converts to integers of this type; flags become 0 and 1."""
     limit = _LARGEST[letter]
 
     def fit(value: Any) -> Fit:
@@ -187,7 +187,7 @@ def integer(letter: str) -> Callable[[Any], Fit]:
 
 
 def flag(value: Any) -> Fit:
-    """A flag, also from 0, 1 and text."""
+    """A flag, also from 0, 1 and texts."""
     if isinstance(value, bool):
         return value, True
     fitting = _FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
@@ -195,7 +195,7 @@ def flag(value: Any) -> Fit:
 
 
 def date(value: Any) -> Fit:
-    """Microseconds since 1970 of the digits shown, from ``/Date(ms)/`` or ISO 8601."""
+    """Microseconds since 1970 of the digits, without a zone, from ``/Date(ms)/`` or ISO 8601."""
     if not isinstance(value, str):
         return NO_FIT
     if match := _DATE.fullmatch(value):

@@ -1,10 +1,10 @@
-"""The bytes of one answer of Exact Online, as a typed Arrow table.
+"""Turns the bytes of a reply of Exact Online into a typed Arrow table.
 
 ``parse_page`` reads the body with ``pyarrow.json`` and an explicit schema (``arrow_json``), so that no Python
-object is made per value. A page that does not fit the schema (an unknown field, a string where a number
-was promised) is read once more value by value: its rows are all kept, and what has no place in a
-column goes into ``_extra``, a JSON object per row. An answer of no known form (API 3.1) raises
-``ContractError``; it is never an empty page.
+object is made per value. A page that does not fit the schema (an unknown field, a string instead of a
+number) is read again value by value: all of its rows are kept, and what does not fit into a column goes into
+``_extra``, a JSON object per row. A reply without a known form (API 3.1) raises ``ContractError``; it is
+never taken for an empty page.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..errors import ContractError
 from . import arrow_json, columns, envelope, lenient
 from .envelope import BrokenPageError
 from .page_schema import PageSchema
-from .parsed_page import Around, Extras, Parsed, Surprise, counted, named
+from .parsed_page import Extras, PageMeta, Parsed, Surprise, counted, named
 
 __all__ = [
     "EXTRA",
@@ -43,13 +43,13 @@ Rows = list[Row]
 
 @dataclass(slots=True)
 class Page:
-    """One answer.
+    """One reply.
 
     Attributes:
         table: The rows: columns of ``PageSchema.arrow``, then ``_extra`` if a row needs it.
-        next_url: ``__next`` as it was given; ``None`` on the last page.
-        count: ``__count``; ``None`` unless it was asked for.
-        surprises: What did not fit.
+        next_url: ``__next`` as it was sent; ``None`` on the last page.
+        count: ``__count``; ``None`` unless it was requested.
+        surprises: What the catalogue does not describe.
     """
 
     table: pa.Table
@@ -59,16 +59,16 @@ class Page:
 
 
 def parse_page(body: bytes, schema: PageSchema, *, division: int, where: str) -> Page:
-    """The rows of one answer.
+    """The rows of one reply.
 
     Args:
-        body: As it came, decompressed.
-        schema: What was asked for.
-        division: The company that was asked; every row must be of it (API 6.5).
+        body: Decompressed body.
+        schema: Fields that were selected.
+        division: Code of the company that was asked; every row must belong to it (API 6.5).
         where: Entity and division in words, for messages.
 
     Raises:
-        ContractError: It is no page of this entity and division.
+        ContractError: If the reply is not a page of this entity and division.
         BrokenPageError: The same, but asking again may help (empty, cut off, HTML).
     """
     try:
@@ -81,12 +81,12 @@ def parse_page(body: bytes, schema: PageSchema, *, division: int, where: str) ->
 
 
 def parse_pages(bodies: Sequence[bytes], schema: PageSchema, *, division: int) -> list[Page] | None:
-    """The rows of several answers, read together; ``None`` if one is to be looked at by itself.
+    """The rows of several replies, read together; ``None`` if one of them has to be parsed alone.
 
     Args:
-        bodies: As they came, decompressed; of one feed of one division.
-        schema: What was asked for.
-        division: The company that was asked.
+        bodies: Decompressed bodies, of one feed of one division.
+        schema: Fields that were selected.
+        division: Code of the company that was asked.
     """
     try:
         found = arrow_json.read(bodies, schema)
@@ -123,7 +123,7 @@ def _format(found: Parsed) -> pa.Array | None:
 
 
 def _parse_slow(body: bytes, schema: PageSchema, where: str) -> Parsed:
-    """The page value by value, however its values look."""
+    """The page, converted value by value."""
     found = envelope.parse_envelope(body, schema.entity.columns.keys(), where)
     extras, surprises = _leftovers(found.rows, schema)
     arrays: dict[str, pa.Array] = {}
@@ -139,18 +139,18 @@ def _parse_slow(body: bytes, schema: PageSchema, where: str) -> Parsed:
         surprises += counted([("misfit", field, empty), ("rounded", field, len(lost) - empty)])
     unusable = {s.column for s in surprises if s.kind == "misfit"}
     if unusable & {"Division", schema.own_division}:
-        raise ContractError(f"{where}: a row names a division that is no number")
-    around = Around(len(found.rows), found.next_url, found.count)
-    return Parsed(arrays, raw, [around], extras, surprises)
+        raise ContractError(f"{where}: a row names a division that is not a number")
+    meta = PageMeta(len(found.rows), found.next_url, found.count)
+    return Parsed(arrays, raw, [meta], extras, surprises)
 
 
 def _leftovers(rows: Rows, schema: PageSchema) -> tuple[Extras, list[Surprise]]:
-    """What the rows hold outside the columns: fields not asked for, and repeated ones."""
+    """Values of the rows that have no column: fields that were not selected, and repeated ones."""
     extras: Extras = {}
     unknown: Counter[str] = Counter()
     repeated: Counter[str] = Counter()
     for number, row in enumerate(rows):
-        twice = row.repeated if isinstance(row, lenient.Twice) else {}
+        twice = row.repeated if isinstance(row, lenient.DuplicateKeys) else {}
         left = {f: v for f, v in row.items() if v is not None and arrow_json.is_left(f, v, schema)}
         unknown.update(left.keys())
         repeated.update(twice.keys())
@@ -164,7 +164,7 @@ def _leftovers(rows: Rows, schema: PageSchema) -> tuple[Extras, list[Surprise]]:
 
 
 def _divisions(found: Parsed, schema: PageSchema, division: int, where: str) -> pa.Array:
-    """The column ``division``, after the check that no row is of another one."""
+    """The column ``division``, after a check that no row belongs to another one."""
     if schema.own_division is not None:
         own = found.arrays[schema.own_division].cast(pa.int32())
         if own.null_count:
@@ -178,7 +178,7 @@ def _divisions(found: Parsed, schema: PageSchema, division: int, where: str) -> 
 
 
 def max_of(table: pa.Table, column: str) -> Any:
-    """The largest value of a column as a Python object; ``None`` if there is none."""
+    """The largest value of a column as a Python object; ``None`` if the column has no values."""
     return pc.max(table[column]).as_py()
 
 

@@ -1,4 +1,4 @@
-"""What the bytes of some answers turned out to hold, before it is a table."""
+"""The content of some replies as columns, before they become tables."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Extras = dict[int, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Surprise:
-    """Something on a page that the catalogue does not promise; it never holds a value.
+    """Something on a page that the catalogue does not describe; it never holds a value.
 
     Attributes:
-        kind: ``unknown``: a field that was not asked for, kept in ``_extra``; ``misfit``: null in
-            the column, the value is in ``_extra``; ``rounded``: the column holds less than was
-            sent, the value is in ``_extra``; ``repeated``: a row had the field twice, the column
-            holds the last value; ``null key``: rows without this part of their key.
+        kind: ``unknown``: a field that was not selected, kept in ``_extra``; ``misfit``: the column is
+            null, the value is in ``_extra``; ``rounded``: the column holds less than was sent, the
+            value is in ``_extra``; ``repeated``: a row had the field twice, the column holds the last
+            value; ``null key``: rows without this part of their key.
         column: Exact's name of the field, shortened; ``12 more fields`` for all after the first.
-        rows: How many rows.
+        rows: Number of rows.
     """
 
     kind: SurpriseKind
@@ -36,13 +36,13 @@ class Surprise:
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
-    """What stands around the rows of one answer.
+class PageMeta:
+    """Metadata of one reply.
 
     Attributes:
-        rows: How many it has.
-        next_url: ``__next`` as it was given; ``None`` on the last page.
-        count: ``__count``; ``None`` unless it was asked for.
+        rows: Number of its rows.
+        next_url: ``__next`` as it was sent; ``None`` on the last page.
+        count: ``__count``; ``None`` unless it was requested.
     """
 
     rows: int
@@ -52,30 +52,30 @@ class Around:
 
 @dataclass(slots=True)
 class Parsed:
-    """The rows of some answers, one after the other, as columns under Exact's names.
+    """The rows of some replies, one after the other, as columns under Exact's names.
 
     Attributes:
-        arrays: Field -> column, in the types in which they are kept.
-        raw: Code -> the same as it came.
-        answers: What the answers hold besides, in the order of their rows.
-        extras: Row -> field -> value without a place in a column.
-        surprises: What did not fit.
+        arrays: Field -> column, in the types of the tables.
+        raw: Field of a code -> the code as it was sent.
+        answers: Metadata of each reply, in the order of the rows.
+        extras: Row number -> field -> value that does not fit into a column.
+        surprises: What the catalogue does not describe.
     """
 
     arrays: dict[str, pa.Array]
     raw: dict[str, pa.Array]
-    answers: list[Around]
+    answers: list[PageMeta]
     extras: Extras
     surprises: list[Surprise]
 
     @property
     def rows(self) -> int:
-        """Of all answers."""
+        """Number of rows of all replies."""
         return sum(answer.rows for answer in self.answers)
 
 
 def counted(found: Iterable[tuple[SurpriseKind, str, int]]) -> list[Surprise]:
-    """The surprises that concern a row."""
+    """The surprises that concern at least one row."""
     return [Surprise(kind, field, rows) for kind, field, rows in found if rows]
 
 

@@ -1,4 +1,4 @@
-"""Query text out, links checked in: what is known of Exact's OData dialect (API 3), without I/O."""
+"""Builds queries and checks next links according to Exact's OData dialect (API 3), without I/O."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def format_literal(letter: str, value: object) -> str:
 
 
 def build_filter(column: str, since: int) -> str:
-    """The filter that starts a read after a cursor: ``Timestamp gt 5L``, ``Modified ge datetime'…'``."""
+    """The filter of a read that begins after a cursor: ``Timestamp gt 5L``, ``Modified ge datetime'…'``."""
     if column == "Timestamp":
         return (
-            f"Timestamp gt {since}L"  # without the L large values fail for some clients (API 3.3)
+            f"Timestamp gt {since}L"  # without the L, large values fail for some clients (API 3.3)
         )
     return f"{column} ge {format_datetime(since)}"
 
 
 def build_path(path: str, division: int) -> str:
-    """``/api/v1/{division}/crm/Accounts``; beta endpoints have the division behind ``beta`` (API 1.1)."""
+    """``/api/v1/{division}/crm/Accounts``; in beta endpoints the division follows ``beta`` (API 1.1)."""
     if path == "current/Me":
         return "/api/v1/current/Me"
     if path.startswith("beta/"):
@@ -68,12 +68,12 @@ def build_url(path: str, division: int, query: Mapping[str, str]) -> str:
     """Path and query of a read, encoded.
 
     Raises:
-        ContractError: If the result is longer than Exact takes (API 2.4).
+        ContractError: If the result is longer than Exact accepts (API 2.4).
     """
     pairs = (quote(name, safe="$") + "=" + quote(value, safe=SAFE) for name, value in query.items())
     text = "&".join(pairs)
     url = build_path(path, division) + ("?" + text if text else "")
-    if len(url) > MAX_URL - 100:  # the origin comes in front, a $skiptoken behind
+    if len(url) > MAX_URL - 100:  # leaves room for the origin and a $skiptoken
         raise ContractError(
             f"{path} of division {division}: the query is {len(url)} characters long"
         )
@@ -81,7 +81,7 @@ def build_url(path: str, division: int, query: Mapping[str, str]) -> str:
 
 
 def fit_select(fields: Iterable[str], keep: Iterable[str], room: int = MAX_URL - 600) -> list[str]:
-    """As many fields as a URL has room for, in order, those of ``keep`` always among them."""
+    """As many fields as fit into a URL, in order; those of ``keep`` are always among them."""
     must, chosen = set(keep), list(fields)
     size = len(",".join(chosen))
     for name in reversed(list(chosen)):
@@ -94,9 +94,9 @@ def fit_select(fields: Iterable[str], keep: Iterable[str], room: int = MAX_URL -
 
 
 def check_next(next_url: str, base_url: str, path: str, division: int) -> str:
-    """Path and query of a next link that stays on the site, in the division and on the endpoint.
+    """Path and query of a next link to the same site, division and endpoint.
 
-    The link is followed as given (API 3.2), but the bearer token goes nowhere else.
+    The link is followed as it was sent (API 3.2), but the bearer token is sent nowhere else.
 
     Raises:
         ContractError: If the link leads elsewhere.
@@ -104,9 +104,9 @@ def check_next(next_url: str, base_url: str, path: str, division: int) -> str:
     base, here = urlsplit(base_url), build_path(path, division)
     try:
         link = urlsplit(next_url)
-    except ValueError:  # no URL at all, such as http://[
+    except ValueError:  # not a URL, such as http://[
         link = urlsplit("")
-    # Exact answers with its own spelling of a path now and then, hence the case-blind comparison.
+    # Exact sometimes answers with its own spelling of a path, so case is ignored.
     same = (link.scheme, link.netloc) == (base.scheme, base.netloc)
     if not same or link.path.rstrip("/").lower() != here.lower():
         raise ContractError(
@@ -116,5 +116,5 @@ def check_next(next_url: str, base_url: str, path: str, division: int) -> str:
 
 
 def skiptoken(url: str) -> str | None:
-    """The ``$skiptoken`` of a next link, decoded; ``None`` if it has none."""
+    """The decoded ``$skiptoken`` of a next link; ``None`` if it has none."""
     return dict(parse_qsl(urlsplit(url).query)).get("$skiptoken")

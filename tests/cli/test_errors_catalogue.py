@@ -531,7 +531,7 @@ CASES = [
     Case("the answer is nested too deeply", SYNC, lambda b: b.answer(ALL_PAGES, b"[" * 100_000), 1, inside="remote"),
     Case("gave up in the middle of the rows", SYNC,
          lambda b: b.answer(ALL_PAGES, b'{"d": {"results": [{"error": {"code": ""}}]}}'), 1, inside="remote"),
-    Case("a row names a division that is no number", SYNC,
+    Case("a row names a division that is not a number", SYNC,
          lambda b: b.answer(ALL_PAGES, b'{"d": {"results": [{"ID": "1", "Division": "x"}]}}'), 1),
     Case("row of another division", SYNC, lambda b: b.fault("wrong-division", times=99), 1),
     Case("a row without its division", "divisions",

@@ -22,7 +22,7 @@ from exact_source.client.call import Target
 from exact_source.client.client import ExactClient
 from exact_source.clock import SystemClock
 from exact_source.errors import RemoteError
-from exact_source.tls import _authorities
+from exact_source.tls import _make_context
 from tests.support.auth_kit import pair_body
 from tests.support.world import Clock, make_box
 
@@ -98,11 +98,11 @@ def stranger(tmp_path: Path) -> Iterator[Stranger]:
     server.socket = context.wrap_socket(server.socket, server_side=True)
     found.url = f"https://localhost:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    _authorities.cache_clear()
+    _make_context.cache_clear()
     yield found
     server.shutdown()
     server.server_close()
-    _authorities.cache_clear()
+    _make_context.cache_clear()
 
 
 class Token:
