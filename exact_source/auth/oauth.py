@@ -17,7 +17,7 @@ from ..errors import AuthenticationError, ConfigurationError
 from ..settings import SECTION, resolve_base_url
 from .masking import SECRETS, clean_text, install
 from .refresh import Rotator
-from .storage.protocol import TokenStorage, StorageAdapter
+from .storage.protocol import StorageAdapter, TokenStorage
 from .token_endpoint import TokenEndpoint
 from .tokens import TokenData
 

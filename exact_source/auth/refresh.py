@@ -38,7 +38,12 @@ TRY_LATER = (
 )
 
 # After these no later request with the same refresh token can succeed (API 1.4).
-FINAL = {TokenOutcome.USED, TokenOutcome.EXPIRED, TokenOutcome.CHAIN_BROKEN, TokenOutcome.GRANT_REFUSED}
+FINAL = {
+    TokenOutcome.USED,
+    TokenOutcome.EXPIRED,
+    TokenOutcome.CHAIN_BROKEN,
+    TokenOutcome.GRANT_REFUSED,
+}
 _MEANING = {
     TokenOutcome.USED: (
         "the stored refresh token was used before, by another program that shares this connection "
@@ -233,7 +238,9 @@ class Rotator:
             self._offset_s = answer.server_offset_s
         return answer
 
-    async def _store(self, storage: LockedStorage, old: TokenData | None, answer: Answer) -> TokenData:
+    async def _store(
+        self, storage: LockedStorage, old: TokenData | None, answer: Answer
+    ) -> TokenData:
         try:
             new = TokenData.from_reply(
                 answer.reply,

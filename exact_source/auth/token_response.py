@@ -68,7 +68,10 @@ class Answer:
 # In this order: "Rate limit exceeded: access_token not expired" also holds "expired".
 _REFUSALS = (
     (TokenOutcome.TOO_EARLY, re.compile(r"TooEarlyToRefreshTokens|not expired", re.IGNORECASE)),
-    (TokenOutcome.USED, re.compile(r"old refresh token|refresh token.{0,40}(used|revoked)", re.IGNORECASE)),
+    (
+        TokenOutcome.USED,
+        re.compile(r"old refresh token|refresh token.{0,40}(used|revoked)", re.IGNORECASE),
+    ),
     (TokenOutcome.EXPIRED, re.compile(r"refresh token.{0,40}expired", re.IGNORECASE)),
     (TokenOutcome.CHAIN_BROKEN, re.compile(r"chain ?id", re.IGNORECASE)),
     (

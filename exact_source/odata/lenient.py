@@ -1,6 +1,6 @@
 """Converts values one by one, for pages on which some value does not fit its column.
 
-A value never drops a row or stops a stream: as much of it as fits goes into the column, and if that is not all
+A value never drops a row or stops a stream: as much of it as fits goes into the column. If that is not all
 of it, the original goes into ``_extra``.
 """
 

@@ -342,7 +342,11 @@ class Counted:
 
     def __init__(self, inner: BuiltIn) -> None:
         self.saved = 0
-        self.get_tokens, self.lock, self.check_writable = inner.get_tokens, inner.lock, inner.check_writable
+        self.get_tokens, self.lock, self.check_writable = (
+            inner.get_tokens,
+            inner.lock,
+            inner.check_writable,
+        )
         self._inner = inner
 
     def save_tokens(self, tokens: TokenData) -> None:

@@ -33,7 +33,12 @@ def body(error: str, description: str) -> bytes:
 CASES = [
     # The answers that were seen in production (API 1.3, 1.4).
     (200, "", b'{"access_token":"a","refresh_token":"r","expires_in":"600"}', TokenOutcome.TOKENS),
-    (400, f"TooEarlyToRefreshTokens: {EARLY}", body("access_denied", EARLY), TokenOutcome.TOO_EARLY),
+    (
+        400,
+        f"TooEarlyToRefreshTokens: {EARLY}",
+        body("access_denied", EARLY),
+        TokenOutcome.TOO_EARLY,
+    ),
     (400, f"TooEarlyToRefreshTokens: {EARLY}", b"", TokenOutcome.TOO_EARLY),
     (400, "", body("access_denied", EARLY), TokenOutcome.TOO_EARLY),
     (401, "", body("access_denied", "Access Token not expired"), TokenOutcome.TOO_EARLY),
@@ -55,8 +60,18 @@ CASES = [
     ),
     (400, "", body("invalid_client", "Client authentication failed."), TokenOutcome.CLIENT_REFUSED),
     (401, "", body("invalid_client", ""), TokenOutcome.CLIENT_REFUSED),
-    (400, "", body("invalid_grant", "The redirect_uri does not match."), TokenOutcome.CLIENT_REFUSED),
-    (400, "", body("invalid_grant", "The authorization code has expired."), TokenOutcome.CODE_REFUSED),
+    (
+        400,
+        "",
+        body("invalid_grant", "The redirect_uri does not match."),
+        TokenOutcome.CLIENT_REFUSED,
+    ),
+    (
+        400,
+        "",
+        body("invalid_grant", "The authorization code has expired."),
+        TokenOutcome.CODE_REFUSED,
+    ),
     (400, "", body("invalid_grant", "something new"), TokenOutcome.GRANT_REFUSED),
     (400, "", body("invalid_request", ""), TokenOutcome.REFUSED),
     (403, "", b"", TokenOutcome.REFUSED),
@@ -83,7 +98,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("status", "reason", "content", "kind"), CASES)
-def test_every_answer_is_told_apart(status: int, reason: str, content: bytes, kind: TokenOutcome) -> None:
+def test_every_answer_is_told_apart(
+    status: int, reason: str, content: bytes, kind: TokenOutcome
+) -> None:
     assert parse_answer(status, reason, content).outcome is kind
 
 
