@@ -283,6 +283,12 @@ def test_a_client_may_resume_a_sync_feed_at_a_version_of_its_own() -> None:
     assert caller.rows("sync/CRM/Contacts", {"$select": "ID,Timestamp", **token}) == everything[3:]
 
 
+def test_an_empty_skiptoken_counts_for_nothing() -> None:
+    _, caller = small()
+    token = {"$skiptoken": ""}
+    assert caller.rows("crm/Contacts", CONTACTS | token) == caller.rows("crm/Contacts", CONTACTS)
+
+
 INVOICES, LINES = "salesinvoice/SalesInvoices", "SalesInvoiceLines"
 
 
