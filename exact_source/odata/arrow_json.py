@@ -39,7 +39,7 @@ def link_of(body: bytes) -> str | None:
 
 
 def is_left(field: str, value: Any, schema: PageSchema) -> bool:
-    """Whether a field belongs into ``_extra``: it has no column, and is neither a field nor a link of OData."""
+    """Whether a field belongs into ``_extra``: it has no column, and is not one of OData's own."""
     if field in schema.columns or field.startswith("__") or field in schema.dropped:
         return False
     return not (isinstance(value, dict) and "__deferred" in value)
