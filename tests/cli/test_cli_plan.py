@@ -265,7 +265,7 @@ def test_people_get_a_table_and_totals(cli: Cli) -> None:
 
 
 def test_bad_options_are_one_line_and_cost_no_call(cli: Cli) -> None:
-    for option in ("--divisions=x", "--entities=nope", "--route=fast", "--start-date=soon"):
+    for option in ("--divisions=", "--entities=nope", "--route=fast", "--start-date=soon"):
         result = cli("plan", cli.destination, option)
         assert (result.code, result.out) == (2, "")
         assert len(result.err.splitlines()) == 1

@@ -163,7 +163,7 @@ def test_a_stop_during_the_imports_is_one_line() -> None:
         "from exact_source.cli import main\n"
         "main()\n"
     )
-    for module in ("typer", "dlt", "pendulum", "asyncio.base_events", "pyarrow", "duckdb"):
+    for module in ("typer", "dlt", "pendulum", "asyncio.base_events", "duckdb"):
         done = subprocess.run(
             [sys.executable, "-c", program, module, "status"],
             capture_output=True, text=True, check=False, timeout=60,
