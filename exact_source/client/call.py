@@ -1,4 +1,4 @@
-"""Who calls for a division, and whose turn it is."""
+"""Calls of one stream, and the turn of each division."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from dataclasses import dataclass
 
 @dataclass
 class Target:
-    """One stream of calls: which endpoint of which division, and how urgent.
+    """The calls of one stream: endpoint, division and priority.
 
     Attributes:
         division: Code; ``None`` for ``current/Me``, which Exact does not count (API 2.1).
         path: Path of the endpoint, as in the catalogue.
-        name: What messages call it, an entity's name.
+        name: Name of the entity, for messages.
         rank: Lower goes first when several streams of a division wait.
-        calls: Calls sent so far, those that were repeated among them.
-        before_call: Is asked before each call, and raises if it shall not be made.
-        may_pause: Whether a wait may be broken off, for the call to be made in another round.
-        is_billed: Whether Exact counts it toward the contract (API 2.1).
+        calls: Calls sent so far, including repeated ones.
+        before_call: Called before each request; raises to cancel it.
+        may_pause: Whether a wait may end with the round, so that the call is made in the next one.
+        is_billed: Whether Exact counts the calls toward the contract (API 2.1).
     """
 
     division: int | None
@@ -36,11 +36,11 @@ class Target:
 
     @property
     def where(self) -> str:
-        """For messages."""
+        """Entity and division, for messages."""
         return self.name if self.division is None else f"{self.name} of division {self.division}"
 
 
-# What is told of a wait: who waits, until when (seconds since the epoch), and why.
+# Called during a wait with the stream, the end of the wait (seconds since the epoch) and the reason.
 OnWait = Callable[[Target, float, str], None]
 
 
@@ -54,7 +54,7 @@ class Turnstile:
 
     @asynccontextmanager
     async def turn(self, rank: int) -> AsyncIterator[None]:
-        """Hold the turn."""
+        """Wait for the turn, and hold it."""
         if self._busy:
             mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             heapq.heappush(self._waiting, (rank, next(self._order), mine))

@@ -1,7 +1,7 @@
-"""Gets one answer at a time from Exact Online, within its limits, with a token that is good.
+"""Sends one request at a time to Exact Online, within its limits and with a valid token.
 
-Layers, outermost first: wait for the division's turn, wait for its limits, send with a token, read
-the status, parse. What can be repeated safely is repeated here, a page at a time, never a stream.
+Layers, outermost first: retry, wait for the division's turn, wait for its limits, send with a token, check the
+status, parse. A request that can be repeated safely is repeated here: a page, never a stream.
 """
 
 from __future__ import annotations
@@ -36,44 +36,48 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 6
 HEADERS = {"Accept-Encoding": "gzip", "User-Agent": f"exact-source/{__version__}"}
-TIMEOUT = httpx.Timeout(120.0, connect=20.0)  # heavy endpoints answer 408 only after a long while
-ANSWER_S = 600.0  # for a whole answer: one that drips in never meets the timeout of a read
+TIMEOUT = httpx.Timeout(120.0, connect=20.0)  # heavy endpoints take long to answer with 408
+ANSWER_S = 600.0  # for a whole reply: one that arrives in drips never exceeds the timeout of a read
 LIMIT_PATIENCE_S = 3600.0
 TOKEN_PATIENCE_S = 3600.0
-SLICE_S = 1.0  # of a wait: so soon somebody who wants to stop is heard
+SLICE_S = 1.0  # longest sleep, so that a stop request takes effect within a second
 
 
 class TokenSource(Protocol):
-    """What the client needs of ``OAuth``."""
+    """The part of ``OAuth`` that the client uses."""
 
     async def access_token(self) -> str:
-        """A token that is good now."""
+        """A token that is valid now."""
         ...
 
     async def report_rejected(self, access_token: str, *, date: str | None = None) -> str:
-        """Say that a call with this token got a 401, with the answer's ``Date``; gives another."""
+        """Report that a call with this token was rejected, with the reply's ``Date``; returns a new one."""
         ...
 
 
 class Admission(Protocol):
-    """What the client needs of leases."""
+    """The part of the leases that the client uses."""
 
     async def admit(self, division: int) -> None:
-        """Return if this worker may call for a division now, else raise ``HeldError``."""
+        """Return if this worker may call for a division now, otherwise raise ``HeldError``."""
         ...
 
 
 class ExactClient:
-    """Reads of one app from one Exact Online site.
+    """The connection of one app to one Exact Online site.
 
     Args:
-        tokens: Gives the bearer token.
-        base_url: The site's origin; the token goes nowhere else.
+        tokens: Source of bearer tokens.
+        base_url: The site's origin; the token is sent nowhere else.
         limits: Counts and paces the calls of each division.
         clock: Time.
         max_response_mb: Largest body of a reply in MB, compressed as well as decompressed.
-        transport: For tests that run without a socket.
+        transport: Sends the requests; tests replace it.
         admission: Leases, if several workers share the divisions.
+
+    Attributes:
+        on_wait: Called about every second of a wait; may raise to end it.
+        on_error: Called after each reply that counts toward Exact's error limit (API 2.3).
     """
 
     def __init__(
@@ -99,60 +103,25 @@ class ExactClient:
         self._max_response_mb = max_response_mb
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; calls that are under way end with a ``LimitError``."""
         await self._transport.aclose()
 
     async def get(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
-        """The parsed body of one answer.
+        """The parsed body of one reply.
 
         Args:
-            target: Whose limits and error budget the call counts on.
+            target: Stream that the call belongs to; its division's limits and error budget apply.
             url: Path and query, from ``build_url`` or ``check_next``.
-            parse: Turns the body into a value; a broken body (truncated, HTML, empty) is asked
-                for again, any other ``ContractError`` ends the stream.
+            parse: Converts the body; a broken body (truncated, HTML, empty) is requested again, any
+                other ``ContractError`` ends the stream.
 
         Raises:
-            RefusedError: On a 4xx; asking again would cost the error budget.
-            LimitError: If the day's calls are used up.
-            RemoteError: If the answer stays broken or absent.
-            ContractError: If the answer is not what the API documents.
+            RefusedError: On a 4xx; asking again would use up the error budget.
+            LimitError: If the day's calls are used up, or the client was closed.
+            RemoteError: If there is no usable reply after all retries.
+            ContractError: If the reply does not fit the documented contract, or is too large.
             AuthenticationError: If a person must log in again.
         """
-        return await self._retrying(target, url, parse)
-
-    async def has_rights(self, division: int, path: str) -> bool:
-        """Whether the user may read an endpoint; Exact does not bill the question (API 2.1, 5)."""
-        target = Target(division, "users/UserHasRights", "user_has_rights", is_billed=False)
-        query = {"endpoint": f"'{path}'", "action": "'GET'"}
-        answer = await self.get(target, build_url(target.path, division, query), bytes)
-        return b"true" in answer.lower()
-
-    async def change(
-        self, target: Target, method: str, url: str, body: Mapping[str, str] | None = None
-    ) -> None:
-        """Send a POST or a DELETE; once, because a second one would be another change.
-
-        Raises:
-            RefusedError: On a 4xx, and with ``reason`` ``EXISTS`` if it has been done before.
-            RemoteError: If nobody can say whether it was done.
-            LimitError: If the day's calls are used up.
-            AuthenticationError: If a person must log in again.
-        """
-        async with self._turns[target.division or 0].turn(target.rank):
-            try:
-                response = await self._send_admitted(target, url, method, body)
-                if not response.is_success:
-                    if says_exists(response):
-                        raise RefusedError(
-                            f"{target.where}: there already", status=500, reason=EXISTS
-                        )
-                    self._accepted(target, response)
-            except AgainError as error:
-                raise RemoteError(
-                    f"{target.where}: {error}, so whether it was done is unknown; list them to see"
-                ) from error.__cause__
-
-    async def _retrying(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
         why = ""
 
         def note(state: RetryCallState) -> None:
@@ -174,12 +143,44 @@ class ExactClient:
                 f"{target.where}: {error} after {ATTEMPTS} tries; run again later"
             ) from error.__cause__
 
+    async def has_rights(self, division: int, path: str) -> bool:
+        """Whether the user may read an endpoint; Exact does not bill this call (API 2.1, 5)."""
+        target = Target(division, "users/UserHasRights", "user_has_rights", is_billed=False)
+        query = {"endpoint": f"'{path}'", "action": "'GET'"}
+        answer = await self.get(target, build_url(target.path, division, query), bytes)
+        return b"true" in answer.lower()
+
+    async def change(
+        self, target: Target, method: str, url: str, body: Mapping[str, str] | None = None
+    ) -> None:
+        """Send a POST or a DELETE once, because a second one would be another change.
+
+        Raises:
+            RefusedError: On a 4xx; with ``reason`` ``EXISTS`` if the object exists already.
+            RemoteError: If it is unknown whether the change was made.
+            LimitError: If the day's calls are used up.
+            AuthenticationError: If a person must log in again.
+        """
+        async with self._turns[target.division or 0].turn(target.rank):
+            try:
+                response = await self._send_admitted(target, url, method, body)
+                if not response.is_success:
+                    if says_exists(response):
+                        raise RefusedError(
+                            f"{target.where}: there already", status=500, reason=EXISTS
+                        )
+                    self._accepted(target, response)
+            except AgainError as error:
+                raise RemoteError(
+                    f"{target.where}: {error}, so whether it was done is unknown; list them to see"
+                ) from error.__cause__
+
     async def _attempt(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
         if target.division is None:
             turn: AbstractAsyncContextManager[None] = nullcontext()
         else:
             turn = self._turns[target.division].turn(target.rank)
-        async with turn:  # only for the call: others go on while this one backs off
+        async with turn:  # only during the call: other streams go on while this one backs off
             response = self._accepted(target, await self._send_admitted(target, url), url)
         try:
             return parse(response.content)
@@ -280,7 +281,7 @@ class ExactClient:
         self.limits.spend(target.division, is_billed=target.is_billed)
 
     async def _pause(self, target: Target, seconds: float, why: str) -> None:
-        """Wait in slices; between them ``on_wait`` may raise, because somebody wants to stop."""
+        """Wait in slices; ``on_wait`` is called before each, and raises if the wait has to end."""
         until = self.clock.now() + seconds
         while (left_s := until - self.clock.now()) > 0:
             self.on_wait(target, until, why)
@@ -313,7 +314,7 @@ class ExactClient:
                 f"if Exact Online really sends so much, raise {SECTION}.max_response_mb"
             ) from None
         except (httpx.HTTPError, TimeoutError) as error:
-            # The message of httpx may hold the URL; its class name says enough.
+            # The message may contain the URL; the name of the class is enough.
             raise AgainError(f"no answer ({type(error).__name__})") from None
         took_ms = (time.perf_counter() - sent_at) * 1000
         logger.debug("%s: %d in %.0f ms", target.where, response.status_code, took_ms)
@@ -324,9 +325,10 @@ class ExactClient:
         return response
 
     async def _exchange(self, request: httpx.Request) -> httpx.Response:
-        """The answer with its body; past httpx's own client, whose redirects, cookies and logins are no use.
+        """The reply with its body.
 
-        A login page comes as a redirect, and is to be seen (API 1.5).
+        The transport is used without httpx's client: redirects must not be followed, because a login
+        page may come as one (API 1.5), and cookies are not wanted.
         """
         request.extensions["timeout"] = TIMEOUT.as_dict()
         response = await self._transport.handle_async_request(request)

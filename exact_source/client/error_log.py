@@ -1,7 +1,7 @@
-"""Errors of the past hour, in a file beside dlt's working folder.
+"""Stores the errors of the past hour in a file beside dlt's working folder.
 
-Exact counts errors over all runs, whether they load anything or not (API 2.3), so they are kept
-apart from the state that is committed with a load.
+Exact counts errors over all runs, whether they load anything or not (API 2.3), so they are stored apart from
+the state that is committed with a load.
 """
 
 from __future__ import annotations
@@ -17,22 +17,21 @@ from .limits import Limits
 class ErrorFile:
     """The errors of one pipeline's connection, shared by all commands that make calls for it.
 
-    A file that cannot be read or written is no reason to stop: the state of the loads has most of
-    what it holds.
+    A file that cannot be read or written does not stop a run: the state of the loads has most of its content.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def recall(self, limits: Limits) -> None:
-        """Count what earlier runs met."""
+        """Count the errors of earlier runs."""
         with suppress(OSError, ValueError, TypeError, AttributeError):
             limits.recall_errors(json.loads(self._path.read_text()))
 
     def keep(self, limits: Limits, now: float) -> None:
-        """Keep the errors of the past hour for the next run; without any there is no file.
+        """Store the errors of the past hour for the next run; without errors there is no file.
 
-        What other commands met meanwhile is counted here, too.
+        Errors that other commands have stored meanwhile are counted here as well.
         """
         self.recall(limits)
         errors = limits.errors(now)

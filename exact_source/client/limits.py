@@ -1,8 +1,8 @@
 """Exact's call limits as arithmetic: headers in, seconds to wait out. No I/O, no clock of its own.
 
-Per division Exact counts calls in a clock minute and in a day that ends at 00:00 UTC (API 2.1). The
-headers rule: they know of calls that other users of the app made. All times are seconds since the
-epoch by the *server's* clock, as far as its ``Date`` header tells.
+For each division Exact counts calls in a clock minute and in a day that ends at 00:00 UTC (API 2.1). The headers
+have the last word: they include calls that other users of the app made. All times are seconds since the epoch
+by the *server's* clock, as far as it is known from the ``Date`` header.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ..http_dates import parse_date, parse_retry_after
 
 MINUTE_S = 60
 DAY_S = 86_400
-MINUTE_LIMIT = 60  # until the first header says otherwise: limits have changed often (API 2.1)
+MINUTE_LIMIT = 60  # until the first header says otherwise; limits have changed often (API 2.1)
 DAY_LIMIT = 5000
 # The Date header counts whole seconds, so the server's clock is known to one second only.
 CLOCK_MARGIN_S = 1.0
-# Exact blocks a key after 10 errors an hour per endpoint (API 2.3); staying well below.
+# Well below the 10 errors an hour and endpoint after which Exact blocks a key (API 2.3).
 ERRORS_PER_HOUR = 5
 HOUR_S = 3600
 
@@ -35,13 +35,13 @@ class Window:
     reset_at: float = 0.0
 
     def roll(self, now: float) -> None:
-        """Start a new window once the old one is over for sure."""
+        """Start a new window once the old one is certainly over."""
         if now >= self.reset_at + CLOCK_MARGIN_S:
             self.remaining = self.limit
             self.reset_at = (now // self.length_s + 1) * self.length_s
 
     def observe(self, limit: int | None, remaining: int | None, reset_ms: int | None) -> None:
-        """Take over what the headers say; an absent header keeps the last known value (API 2.2)."""
+        """Take over the headers; an absent header keeps the last known value (API 2.2)."""
         if limit is not None:
             self.limit = limit
         if remaining is not None:
@@ -59,16 +59,16 @@ class DivisionLimits:
     blocked_until: float = 0.0
     blind_refusals: int = 0
     calls: int = 0
-    is_known: bool = False  # whether an answer told of the day
+    is_known: bool = False  # whether a reply has had the headers of the day
 
 
 class Limits:
-    """Who may call when, over all divisions of one app.
+    """Decides when calls are allowed, over all divisions of one app.
 
     Args:
-        reserve: Calls of each division's day that are left to others.
+        reserve: Calls of each division's day that are left to other programs.
         contract_cap: Calls a day over all divisions (API 2.1: fair use 20,000); ``None`` for no cap.
-        max_calls: Calls that this object may admit in all; ``None`` for no cap.
+        max_calls: Calls that this object admits in all; ``None`` for no cap.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Limits:
         state = self.divisions[division]
         state.minute.roll(at)
         state.day.roll(at)
-        # Nobody knows the day's limit before a first answer tells it.
+        # The day's limit is unknown before the first reply.
         if state.day.remaining <= self.reserve and (state.is_known or state.calls):
             resumes_at = state.day.reset_at + CLOCK_MARGIN_S - self._skew_s
             raise self._day_is_over(division, resumes_at)
@@ -110,13 +110,13 @@ class Limits:
         return max(0.0, max(state.blocked_until, reset_at) + CLOCK_MARGIN_S - at)
 
     def note_earlier_calls(self, calls: int, now: float) -> None:
-        """Count what earlier runs of today took of the contract's calls."""
+        """Count the calls that earlier runs made today toward the contract."""
         if self.contract is not None:
             self.contract.roll(self.server_time(now))
             self.contract.remaining -= calls
 
     def spend(self, division: int, *, is_billed: bool = True) -> None:
-        """Count a call that is about to be sent; what Exact does not bill takes its turn, no more."""
+        """Count a call that is about to be sent; one that is not billed counts for its division only."""
         state = self.divisions[division]
         state.minute.remaining -= 1
         state.day.remaining -= 1
@@ -128,7 +128,7 @@ class Limits:
             self.contract.remaining -= 1
 
     def observe(self, division: int, status: int, headers: Mapping[str, str], now: float) -> None:
-        """Learn from an answer. Header names are compared in lower case (API 2.2)."""
+        """Learn from the headers of a reply; their names are compared in lower case (API 2.2)."""
         low = {name.lower(): value for name, value in headers.items()}
         self._observe_date(low.get("date"), now)
         state = self.divisions[division]
@@ -156,7 +156,7 @@ class Limits:
             state.minute.remaining = 0
         elif any(v is not None for v in day):
             state.day.remaining = 0
-        else:  # header-less: to the next minute, then longer and longer
+        else:  # without headers: wait for the next minute, then longer and longer
             state.blind_refusals += 1
             minutes = 2 ** (state.blind_refusals - 1)
             state.blocked_until = (at // MINUTE_S + min(minutes, HOUR_S // MINUTE_S)) * MINUTE_S
@@ -197,7 +197,7 @@ class Limits:
         return None if state is None or not state.day.reset_at else max(0, state.day.remaining)
 
     def calls_left(self, division: int, now: float) -> int | None:
-        """Calls that may still be made today; ``None`` if nothing limits them as far as is known."""
+        """Calls that may still be made today; ``None`` if no limit is known."""
         of_day = self.day_remaining(division)
         left = [] if of_day is None else [of_day - self.reserve]
         if self.max_calls is not None:
@@ -208,7 +208,7 @@ class Limits:
         return max(0, min(left)) if left else None
 
     def most_a_day(self, division: int) -> int:
-        """Calls that may be made on a whole day, if nobody else makes any."""
+        """Calls that may be made on a whole day if no other program makes any."""
         state = self.divisions[division]
         most = [state.day.limit - self.reserve, state.minute.limit * (DAY_S // MINUTE_S)]
         if self.max_calls is not None:
@@ -237,7 +237,7 @@ class Limits:
             mine.extend(at for at in times if at not in mine)
 
     def errors_left(self, division: int, path: str, now: float) -> int:
-        """How many more errors this endpoint may give within the hour."""
+        """Number of errors that this endpoint may still cause within the hour."""
         recent = [at for at in self._errors[division, path] if at > now - HOUR_S]
         self._errors[division, path] = recent
         return ERRORS_PER_HOUR - len(recent)

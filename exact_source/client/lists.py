@@ -1,4 +1,4 @@
-"""A short list, read whole: divisions, tombstones, the user."""
+"""Reads short lists as a whole: divisions, tombstones, the user."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def read_pages(
     schema: PageSchema,
     query: Mapping[str, str] | None = None,
 ) -> list[pa.Table]:
-    """All pages of one collection, one at least.
+    """All pages of one collection, at least one.
 
     Raises:
         ContractError: If the next link repeats itself or leaves the endpoint.
@@ -50,7 +50,7 @@ async def read_pages(
             url,
             lambda body: parse_page(body, schema, division=division, where=target.where),
         )
-        target.may_pause = False  # its pages would have to be read once more
+        target.may_pause = False  # the pages read so far would have to be read again
         tables.append(page.table)
         url = page.next_url and check_next(page.next_url, client.base_url, target.path, division)
     return tables

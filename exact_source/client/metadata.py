@@ -1,4 +1,4 @@
-"""Fetches ``$metadata`` of services of a live company, through the client and within its limits."""
+"""Reads ``$metadata`` of the services of a live company, through the client and within its limits."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ METADATA = "$metadata"
 
 @dataclass
 class Services:
-    """What the services of one company described.
+    """The metadata of the services of one company.
 
     Attributes:
-        found: Service -> name of an endpoint -> what it holds.
-        refused: Service -> why it could not be read.
+        found: Service -> name of an endpoint -> its entity set.
+        refused: Service -> error that kept it from being read.
         calls: Calls that were sent.
     """
 
@@ -31,7 +31,7 @@ class Services:
 
 
 async def read_services(client: ExactClient, division: int, names: Sequence[str]) -> Services:
-    """Read the metadata of some services, one call each; a refusal of one does not stop the others.
+    """Read the metadata of some services, with one call each; a refused service does not stop the others.
 
     Raises:
         LimitError: If the day's calls are used up.

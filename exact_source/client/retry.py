@@ -1,4 +1,4 @@
-"""What an answer that brings no page means, and when to ask again. No I/O."""
+"""Recognises replies that are not pages, and decides when to ask again. No I/O."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     import httpx
     from tenacity import RetryCallState
 
-# A release night answers 503 for minutes (API 6.4); others recover at once or not at all.
+# On release nights 503 lasts for minutes (API 6.4); other errors pass at once or not at all.
 WAITS_S = (2, 5, 15, 60, 300)
 PATIENT_WAITS_S = (30, 60, 300, 600, 900)
 EXISTS = "already exists"
-# What Exact says, with a 500, of a second subscription, in the user's language (API 6.1, 7). In one that
-# is not here it counts as an error of which nobody knows whether it was done.
+# Texts of the 500 with which Exact refuses a second subscription, in the user's language (API 6.1, 7). In other
+# languages it is unknown whether the subscription was made.
 EXISTS_TEXTS = (EXISTS, "bestaat reeds")
 
 
@@ -38,7 +38,7 @@ def wait_s(state: RetryCallState) -> float:
 
 
 def is_rejected_token(response: httpx.Response) -> bool:
-    """A 401, or the login page instead, which comes as a redirect or with a 200 (API 1.5, 6.2)."""
+    """Whether a reply is a 401, or a login page instead, as a redirect or with a 200 (API 1.5, 6.2)."""
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         return True
     if response.is_redirect:
@@ -48,7 +48,7 @@ def is_rejected_token(response: httpx.Response) -> bool:
 
 
 def says_exists(response: httpx.Response) -> bool:
-    """A 500 to a subscription that is there already (API 7)."""
+    """Whether a reply is the 500 to a subscription that exists already (API 7)."""
     return response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and any(
         text in response.text.lower() for text in EXISTS_TEXTS
     )

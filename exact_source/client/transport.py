@@ -76,7 +76,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         try:
             async with self._open().request(
                 request.method,
-                URL(str(request.url), encoded=True),  # else it would be quoted once more
+                URL(str(request.url), encoded=True),  # otherwise it would be quoted again
                 headers=request.headers.items(),
                 data=request.content or None,
                 allow_redirects=False,
@@ -132,15 +132,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 auto_decompress=False,  # aiohttp would decompress without a limit
                 skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             )
-            # A repeated GET would be a call that nobody counts (API 2.1).
+            # A repeated GET would be a call that is not counted here (API 2.1).
             self._session._retry_connection = False  # noqa: SLF001 (there is no public way)
         return self._session
 
 
 def proxy_of(url: str) -> str | None:
-    """The proxy that the environment names for a site (``HTTPS_PROXY``, ``NO_PROXY``).
+    """The proxy for a site according to the environment (``HTTPS_PROXY``, ``NO_PROXY``).
 
-    aiohttp would look it up for each request, and passwords in ``~/.netrc``, too.
+    aiohttp would look it up for each request, and read passwords from ``~/.netrc``.
     """
     parts = urlsplit(url)
     if proxy_bypass(parts.netloc):

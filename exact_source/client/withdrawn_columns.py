@@ -1,4 +1,4 @@
-"""Columns that Exact has withdrawn: a query that names one is refused as a whole (API 3.3)."""
+"""Finds columns that Exact has withdrawn: a query that names one is refused as a whole (API 3.3)."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .metadata import Services, read_services
 
 
 class Asker(Protocol):
-    """What a run offers.
+    """The part of a run's connection that is used here.
 
     Attributes:
-        withdrawn: Path -> fields of a list that it no longer has, as far as is known.
+        withdrawn: Path -> fields of a list that are known to be withdrawn.
     """
 
     withdrawn: MutableMapping[str, tuple[str, ...]]
@@ -34,7 +34,7 @@ class Asker(Protocol):
         """The open client."""
 
     async def once(self, key: object, fetch: Callable[[], Awaitable[Any]]) -> Any:
-        """The value of ``fetch()``, fetched by whoever asks first."""
+        """The value of ``fetch()``, which is called once for each key."""
 
 
 async def read_list(
@@ -46,13 +46,13 @@ async def read_list(
     *,
     needed: Iterable[str] = (),
 ) -> list[pa.Table]:
-    """All pages of a short list, one at least; columns that Exact has withdrawn are empty.
+    """All pages of a short list, at least one; columns that Exact has withdrawn are empty.
 
-    What is withdrawn is noted in ``asker.withdrawn``, so that it is not asked for again. Without
-    its key, its division and what is ``needed`` it is not read.
+    Withdrawn fields are noted in ``asker.withdrawn``, so that they are not selected again. The list is not
+    read without its key, its division and the fields ``needed``.
 
     Raises:
-        RefusedError: If the list cannot be read, or not without what is withdrawn.
+        RefusedError: If the list cannot be read, or only without fields that it needs.
     """
     known = asker.withdrawn.get(feed.path, ())
     try:
@@ -81,7 +81,7 @@ async def _withdrawn_of_list(
 async def _fields_of_row(
     client: ExactClient, target: Target, feed: Feed, fields: Iterable[str]
 ) -> set[str]:
-    """What a row has where there is no metadata; ``$top=1`` does instead of ``$select`` (API 3.3)."""
+    """Fields of a row, for a list without metadata; ``$top=1`` replaces ``$select`` (API 3.3)."""
     url = build_url(feed.path, 0, {"$top": "1"})
     found = await client.get(
         target, url, lambda body: parse_envelope(body, set(fields), target.where)
@@ -111,9 +111,9 @@ def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
 async def withdrawn_fields(
     asker: Asker, target: Target, feed: Feed, fields: Iterable[str]
 ) -> list[str]:
-    """Those of ``fields`` that an endpoint no longer has, as ``$metadata`` of its service says.
+    """Those of ``fields`` that an endpoint no longer has, according to ``$metadata`` of its service.
 
-    The service is asked once a run and division, whatever the answer; that call is counted on
+    The service is asked once for each run and division, whatever it answers; the call is counted on
     ``target``.
 
     Raises:
@@ -129,6 +129,6 @@ async def withdrawn_fields(
     services: Services = await asker.once(("metadata", division, service), fetch)
     found = services.found.get(service, {}).get(feed.path.rpartition("/")[2])
     if found is None:
-        return []  # it cannot be said
+        return []  # unknown
     served = {*found.columns, *found.unknown_types, *found.navigation}
     return [field for field in fields if field not in served]
