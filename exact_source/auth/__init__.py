@@ -1,6 +1,6 @@
 """Tokens that cannot be lost: OAuth2 with Exact Online's single-use refresh tokens.
 
-Nothing here imports dlt, SQLAlchemy or cryptography before a storage that needs it is made.
+Nothing here imports dlt, SQLAlchemy or cryptography before a storage that needs it is created.
 """
 
 from .oauth import OAuth, parse_redirect

@@ -1,4 +1,4 @@
-"""Token requests whose answers are not stored yet; whoever ends the process waits for them."""
+"""Token requests whose replies are not stored yet; a process waits for them before it ends."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Spending:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Around one request and the storing of its answer; never begins once ``close`` was called."""
+        """Enclose one request and the storing of its reply; blocks forever once ``close`` was called."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_closed)  # for ever: the process ends
+            self._changed.wait_for(lambda: not self._is_closed)  # forever: the process ends
             self._count += 1
         try:
             yield
@@ -29,10 +29,10 @@ class Spending:
                 self._changed.notify_all()
 
     def close(self, on_wait: Callable[[], None]) -> None:
-        """Let no request begin any more, and wait for those under way; Ctrl-C interrupts that.
+        """Let no further request begin, and wait for those that are under way; Ctrl-C interrupts the wait.
 
         Args:
-            on_wait: Called before it waits, if it has to.
+            on_wait: Called before the wait, if there is one.
         """
         with self._changed:
             self._is_closed = True

@@ -1,4 +1,4 @@
-"""The ``state`` of a login: random, and recognised by a later process without being stored."""
+"""The ``state`` of a login: random, and recognised by a later process although it is not stored."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ LIFE_S = 15 * 60.0  # a person logs in, with a second factor; the code itself li
 
 
 def new_state(client_secret: str, now: float) -> str:
-    """A text that only a holder of the client secret can make."""
+    """A text that can only be made with the client secret."""
     payload = f"{int(now):x}.{secrets.token_urlsafe(12)}"
     return f"{payload}.{_sign(payload, client_secret)}"
 
 
 def is_own_state(state: str, client_secret: str, now: float) -> bool:
-    """Whether ``new_state`` made it with this secret, not long ago."""
+    """Whether ``new_state`` made the text with this secret in the last ``LIFE_S`` seconds."""
     payload, _, signature = state.rpartition(".")
     if not hmac.compare_digest(signature.encode(), _sign(payload, client_secret).encode()):
         return False

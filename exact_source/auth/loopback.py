@@ -1,4 +1,4 @@
-"""Waits on this machine for the browser that Exact Online sends back."""
+"""Waits on this machine for the browser that Exact Online redirects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGE = "<!doctype html><title>exact-source</title><p>{}</p>"
 
 
 def loopback_address(redirect_uri: str) -> tuple[str, int, str] | None:
-    """Host, port and path to listen on, ``None`` if the redirect goes elsewhere."""
+    """Host, port and path to listen on; ``None`` if the redirect URI is not one of this machine."""
     parts = urlsplit(redirect_uri)
     if parts.scheme != "http" or parts.hostname not in HOSTS:
         return None
@@ -27,8 +27,8 @@ def wait_for_redirect(address: tuple[str, int, str], state: str, timeout_s: floa
     """The path and query of the request that carries the state of this login.
 
     Raises:
-        ConfigurationError: If the port is taken.
-        AuthenticationError: If nobody comes.
+        ConfigurationError: If the port is in use.
+        AuthenticationError: If no browser comes in time.
     """
     host, port, path = address
     found: list[str] = []
@@ -57,7 +57,7 @@ class _Server6(HTTPServer):
 
 def _handler(path: str, state: str, found: list[str]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10.0  # a connection that sends nothing must not keep the browser out
+        timeout = 10.0  # a connection that sends nothing must not block the browser
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
@@ -79,6 +79,6 @@ def _handler(path: str, state: str, found: list[str]) -> type[BaseHTTPRequestHan
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Write nothing: the request line holds the code."""
+            """Log nothing, because the request line contains the code."""
 
     return Handler

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from ..errors import one_line
 
 MASK = "***"
-# A filter on a logger does not see what its children log, so each is named.
+# A filter of a logger does not see records of its children, so each logger is listed.
 LOGGERS = (
     "aiohttp.client",
     "aiohttp.internal",
@@ -41,7 +41,7 @@ LOGGERS = (
     "exact_source.streams",
     "exact_source.webhooks.receiver",
 )
-CAPACITY = 512  # newest kept; an older pair is void anyway (API 1.4)
+CAPACITY = 512  # the newest; older pairs are void (API 1.4)
 SHORTEST = 6  # masking shorter texts would garble every line
 LONGEST_QUOTE = 200  # characters of a text from outside that a message shows
 # A token that is echoed back: after "Bearer", or a long run without a space, a comma or a slash.
@@ -49,7 +49,7 @@ _TOKEN = re.compile(r"(?<=bearer )\S+|[\w+=!%-]{41,}", re.IGNORECASE | re.ASCII)
 
 
 class SecretFilter(logging.Filter):
-    """Replaces known secrets in the message, the arguments and the traceback of a record."""
+    """Masks known secrets in the message, the arguments and the traceback of a record."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class SecretFilter(logging.Filter):
         self._guard = threading.Lock()
 
     def learn(self, *secrets: str) -> None:
-        """Mask these from now on, also in their URL-encoded form."""
+        """Mask these secrets from now on, also in their URL-encoded form."""
         with self._guard:
             for form in _forms(secrets):
                 self._secrets[form] = None
@@ -67,7 +67,7 @@ class SecretFilter(logging.Filter):
 
     @contextmanager
     def knowing(self, *secrets: str) -> Iterator[None]:
-        """Mask these meanwhile; what is typed for one may be a common word."""
+        """Mask these secrets for a while; a user may have typed a common word."""
         with self._guard:
             new = _forms(secrets) - self._secrets.keys()
         self.learn(*new)
@@ -79,7 +79,7 @@ class SecretFilter(logging.Filter):
                     self._secrets.pop(form, None)
 
     def mask(self, text: str) -> str:
-        """The text without the secrets known."""
+        """The text with all known secrets masked."""
         with self._guard:
             secrets = sorted(self._secrets, key=len, reverse=True)
         for secret in secrets:
@@ -87,7 +87,7 @@ class SecretFilter(logging.Filter):
         return text
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass, masked."""
+        """Mask the record, and let it pass."""
         message = record.getMessage()
         masked = self.mask(message)
         if masked != message:
@@ -104,7 +104,7 @@ def _forms(secrets: tuple[str, ...]) -> set[str]:
     return {form for form in forms if len(form) >= SHORTEST}
 
 
-# Logging is one per process, so is what is masked in it.
+# Logging is global in a process, and so are the secrets that are masked.
 SECRETS = SecretFilter()
 
 
@@ -124,6 +124,6 @@ def clean_text(text: object, most: int | None = LONGEST_QUOTE) -> str:
 
 
 def install() -> None:
-    """Mask in the loggers of everything that tokens pass through; harmless to repeat."""
+    """Add the filter to all loggers of code that handles tokens; may be called repeatedly."""
     for name in LOGGERS:
         logging.getLogger(name).addFilter(SECRETS)

@@ -1,4 +1,4 @@
-"""The public face of the connection: authorize URL, code exchange, access tokens."""
+"""The public interface of the connection: authorization URL, code exchange, access tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .token_endpoint import TokenEndpoint
 from .tokens import TokenData
 
 SYSTEM_CLOCK = SystemClock()
-# What runs in an event loop of its own is told the caller's.
+# Gets the caller's event loop if it runs in one of its own.
 Work = Callable[[asyncio.AbstractEventLoop | None], Coroutine[Any, Any, TokenData]]
 
 
@@ -36,16 +36,16 @@ class OAuth:
     await oauth.access_token()  # before every call
     ```
 
-    May be shared by coroutines, threads and event loops. A rotation runs in a thread of its own that
-    no cancellation stops halfway, because a reply that nobody reads is a lost connection. With an
-    async storage or an ``http_client`` it runs in the caller's event loop instead, where only the
-    end of that loop can interrupt it.
+    An object may be shared by coroutines, threads and event loops. A refresh runs in a thread of its own, so
+    that no cancellation stops it halfway: a reply that is not read costs the connection. With an async
+    storage or an ``http_client`` it runs in the caller's event loop instead, where only the end of that
+    loop can interrupt it.
 
     Args:
-        client_id: Of the registered app.
-        client_secret: Of the registered app.
-        redirect_uri: Exactly as registered; needed to log in.
-        token_storage: Where the tokens outlive the process.
+        client_id: Client id of the registered app.
+        client_secret: Client secret of the registered app.
+        redirect_uri: Redirect URI exactly as registered; needed to log in.
+        token_storage: Storage in which the tokens outlive the process.
         base_url: Origin of the country's site.
         http_client: Sends the token requests; its transport must not retry them.
         clock: Time.
@@ -89,11 +89,11 @@ class OAuth:
         return f"OAuth({self._base_url!r}, client_id={self._client_id!r})"
 
     def authorization_url(self, state: str | None = None, force_login: bool = False) -> str:
-        """Where the user's browser must go to give consent (API 1.1).
+        """The address at which the user gives consent in a browser (API 1.1).
 
         Args:
-            state: Comes back unchanged in the redirect; compare it there.
-            force_login: Make the user log in again although the browser still has a session.
+            state: Returned unchanged in the redirect, where it must be compared.
+            force_login: Make the user log in again even if the browser still has a session.
 
         Raises:
             ConfigurationError: If ``redirect_uri`` is empty.
@@ -110,16 +110,16 @@ class OAuth:
         return f"{self._base_url}/api/oauth2/auth?{urlencode(query)}"
 
     async def exchange(self, code: str, *, state: str | None = None) -> TokenData:
-        """Spend an authorization code and store the tokens; within 3 minutes of the redirect.
+        """Exchange an authorization code for tokens and store them, within 3 minutes of the redirect.
 
         Args:
-            code: The code, URL-encoded or not, or the whole address that the user was sent to.
-            state: If given and ``code`` is an address, they must agree.
+            code: The code, URL-encoded or not, or the whole address of the redirect.
+            state: State of the login; if ``code`` is an address, its state must be the same.
 
         Raises:
-            ConfigurationError: If ``code`` holds none, or the app's settings are refused.
+            ConfigurationError: If ``code`` contains no code, or the app's settings are refused.
             AuthenticationError: If consent, the state or the code is refused.
-            RemoteError: If Exact Online could not be reached; the code is still good.
+            RemoteError: If Exact Online could not be reached; the code is still valid.
         """
         plain_code = parse_redirect(code, state)
         redirect_uri = self._need_redirect_uri()
@@ -127,26 +127,27 @@ class OAuth:
         return await asyncio.shield(asyncio.wrap_future(job))
 
     async def access_token(self) -> str:
-        """A token that is good for the next call; refreshes when due.
+        """A token that is valid for the next call; it is refreshed when due.
 
         Raises:
             AuthenticationError: If a person has to log in; the message says why.
-            RemoteError: If a refresh is due and Exact Online did not answer; the tokens are kept.
+            RemoteError: If a refresh is due and Exact Online does not answer or issues no tokens yet; the
+                stored tokens are kept.
             ConfigurationError: If Exact Online refuses the client id or secret.
         """
         tokens = self._rotator.fresh()
         return (tokens or await self._current(None)).access_token
 
     async def report_rejected(self, access_token: str, *, date: str | None = None) -> str:
-        """Say that a data call was answered with 401, and get a token to repeat it with, once.
+        """Report that a data call was answered with 401; returns a token to repeat the call with once.
 
         Args:
-            access_token: The one that was refused.
-            date: The ``Date`` header of the 401, if it had one.
+            access_token: Token that was rejected.
+            date: ``Date`` header of the 401, if it had one.
 
         Raises:
-            AuthenticationError: If there is no newer token and 570 s are not over: then it is not
-                age that Exact Online objects to, and asking again only uses up the error limit.
+            AuthenticationError: If there is no newer token, and this one is too young to be rejected for
+                its age: asking again would only use up the error limit.
             RemoteError: As in ``access_token``.
         """
         self.note_date(date)
@@ -156,14 +157,14 @@ class OAuth:
         return tokens.access_token
 
     def note_date(self, date: str | None) -> None:
-        """Learn Exact Online's clock from the ``Date`` header of any of its replies.
+        """Learn Exact Online's clock from the ``Date`` header of any reply.
 
-        It keeps refreshes on time when this computer's clock is stepped.
+        It keeps refreshes on time when this computer's clock is set.
         """
         self._rotator.note_date(date)
 
     async def _current(self, rejected: str | None) -> TokenData:
-        """Join the rotation that is under way, or start one."""
+        """Join the refresh that is under way, or start one."""
         while True:
             with self._guard:
                 job = self._jobs.get(rejected)
@@ -175,7 +176,7 @@ class OAuth:
             except asyncio.CancelledError:
                 if not job.cancelled():
                     raise
-                # Another event loop ended under the rotation; this one goes on.
+                # Another event loop ended during the refresh; this one goes on.
 
     def _start(self, work: Work) -> Future[TokenData]:
         caller = asyncio.get_running_loop()
@@ -183,7 +184,7 @@ class OAuth:
             return asyncio.run_coroutine_threadsafe(work(None), caller)
         executor = ThreadPoolExecutor(1, "exact-oauth")
         job = executor.submit(lambda: asyncio.run(work(caller)))
-        executor.shutdown(wait=False)  # the thread ends with its work; the interpreter waits for it
+        executor.shutdown(wait=False)  # the thread ends after its work; the interpreter waits for it
         return job
 
     def _need_redirect_uri(self) -> str:
@@ -196,15 +197,15 @@ class OAuth:
 
 
 def parse_redirect(code: str, state: str | None = None) -> str:
-    """The authorization code in what a person pasted or a web framework passed on.
+    """The authorization code in the text that a person pasted or a web framework passed on.
 
     Args:
-        code: The code, URL-encoded or not (it holds a ``!``, API 1.2), or the redirect's address.
-        state: The one sent along; compared if ``code`` is an address.
+        code: The code, URL-encoded or not (it contains a ``!``, API 1.2), or the redirect's address.
+        state: State of the login; compared if ``code`` is an address.
 
     Raises:
-        ConfigurationError: If there is no code in it.
-        AuthenticationError: If the address reports an error, or holds another state.
+        ConfigurationError: If the text contains no code.
+        AuthenticationError: If the address reports an error, or has another state.
     """
     text = code.strip()
     if "code=" not in text and "error=" not in text:
@@ -227,7 +228,7 @@ def parse_redirect(code: str, state: str | None = None) -> str:
 
 
 def redirect_query(address: str) -> dict[str, str]:
-    """Parameters of an address, or of a query alone; a ``+`` in a code stays one."""
+    """Parameters of an address or of a query alone; a ``+`` in a code stays a ``+``."""
     text = urlsplit(address).query if "?" in address else address
     pairs = (pair.partition("=") for pair in text.split("&"))
     return {

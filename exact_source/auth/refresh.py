@@ -1,4 +1,4 @@
-"""The rotation: lock, read the store again, refresh if still needed, save, release, then use."""
+"""Refreshes tokens: lock, read the store again, refresh if still needed, save, release, then use."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ _MEANING = {
 
 
 class Rotator:
-    """Keeps the tokens of one connection fresh.
+    """Refreshes the tokens of one connection when they are due.
 
     Args:
-        app: ``client_id`` and ``client_secret``, as the token endpoint wants them.
-        storage: Where the tokens outlive the process.
-        endpoint: Where they come from.
+        app: ``client_id`` and ``client_secret`` for the token endpoint.
+        storage: Storage in which the tokens outlive the process.
+        endpoint: Source of new tokens.
         clock: Time.
-        own_loop: Whether the coroutines here run in an event loop that serves nobody else.
+        own_loop: Whether these coroutines run in an event loop that runs nothing else.
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class Rotator:
         self.own_loop = own_loop
         self._tokens: TokenData | None = None
         self._offset_s: float | None = None  # Exact's clock minus this host's
-        self._hold: tuple[str, float] | None = None  # fingerprint, not to refresh before
-        # Fingerprint, until when, and what is said meanwhile instead of asking again.
+        self._hold: tuple[str, float] | None = None  # fingerprint, earliest next refresh
+        # Fingerprint, and the error that is raised until a time instead of asking again.
         self._refused: tuple[str, float, ExactError] | None = None
-        self._unsaved: tuple[str | None, TokenData] | None = None  # fingerprint it follows on
+        self._unsaved: tuple[str | None, TokenData] | None = None  # fingerprint of its predecessor
 
     def fresh(self) -> TokenData | None:
-        """The pair in memory if it is good for another call."""
+        """The pair in memory, if it is valid for another call."""
         tokens = self._tokens
         return None if tokens is None or self._is_due(tokens) else tokens
 
@@ -100,11 +100,11 @@ class Rotator:
     async def exchange(
         self, code: str, redirect_uri: str, home: AbstractEventLoop | None
     ) -> TokenData:
-        """Spend an authorization code.
+        """Exchange an authorization code for tokens, and store them.
 
         Args:
-            code: Decoded.
-            redirect_uri: The registered one.
+            code: Decoded code.
+            redirect_uri: Registered redirect URI.
             home: See ``StorageAdapter.locked``.
         """
         with SECRETS.knowing(code):
@@ -114,7 +114,7 @@ class Rotator:
         self, code: str, redirect_uri: str, home: AbstractEventLoop | None
     ) -> TokenData:
         async with self._storage.locked(home) as storage:
-            await storage.get()  # a store that cannot be read must not cost the code
+            await storage.get()  # an unreadable store must not cost the code
             await storage.check_writable()
             with SPENDING.one():
                 answer = await self._endpoint.post(
@@ -133,7 +133,7 @@ class Rotator:
         """The stored pair, refreshed if due.
 
         Args:
-            rejected: An access token that Exact answered with 401.
+            rejected: Access token that Exact answered with 401.
             home: See ``StorageAdapter.locked``.
         """
         async with self._storage.locked(home) as storage:
@@ -155,7 +155,7 @@ class Rotator:
             if followed == (tokens.fingerprint if tokens else None):
                 await self._save(storage, followed, unsaved)
                 return unsaved
-            self._unsaved = None  # somebody logged in since
+            self._unsaved = None  # there was a login since
         if tokens is None:
             raise AuthenticationError(f"no tokens are stored for this connection: {LOGIN}")
         SECRETS.learn(tokens.access_token, tokens.refresh_token)
@@ -163,9 +163,9 @@ class Rotator:
 
     def _check_rejection(self, tokens: TokenData) -> None:
         age_s = tokens.age_s(self._clock.now(), self._offset_s)
-        # Exact counts the lifetime from some moment while the reply was on its way (API 1.2).
+        # Exact counts the life from a moment between request and reply (API 1.2).
         oldest_s = age_s + tokens.way_s + tokens.doubt_s(self._offset_s)
-        # A negative age says that the clock was set back; then only Exact knows.
+        # A negative age means that the clock was set back; then only Exact knows the age.
         if age_s >= 0 and oldest_s < tokens.earliest_refresh_s:
             raise AuthenticationError(
                 f"Exact Online refuses the access token {age_s:.0f} s after it was issued: access "
@@ -198,14 +198,14 @@ class Rotator:
                 lost.detail,
             )
             await self._clock.sleep(PAUSE_AFTER_LOSS_S)
-            # Grace: the old token may live until the new one is used (API 1.4).
+            # The old refresh token may work until the new one is used (API 1.4).
             stored = await storage.get()
             if stored is not None and stored.fingerprint != tokens.fingerprint:
                 return self._use(stored)
             answer = await self._ask(tokens)
         if answer.outcome is TokenOutcome.TOKENS:
             return await self._store(storage, tokens, answer)
-        # Somebody whom the lock does not keep out may have refreshed.
+        # A program that ignores the lock may have refreshed.
         stored = await storage.get()
         if stored is not None and stored.fingerprint != tokens.fingerprint:
             return self._use(stored)
@@ -217,13 +217,13 @@ class Rotator:
         raise error
 
     def _is_usable(self, tokens: TokenData, rejected: str | None, lost: Answer | None) -> bool:
-        """Whether "not expired" can be about this access token and not about one that we miss."""
+        """Whether "not expired" can mean this access token, and not one whose reply was lost."""
         if tokens.access_token == rejected:
             return False
         age_s = tokens.age_s(self._clock.now(), self._offset_s)
         is_expired = age_s - tokens.doubt_s(self._offset_s) >= tokens.lifetime_s
         knows = self._offset_s is not None and tokens.server_offset_s is not None
-        # With neither a lost reply nor Exact's clock, it is this computer's clock that is doubtful.
+        # Without a lost reply and without Exact's clock, this computer's clock is probably off.
         return not is_expired or (lost is None and not knows)
 
     async def _ask(self, tokens: TokenData) -> Answer:
@@ -362,7 +362,7 @@ def _loss(lost: Answer) -> str:
 
 
 def _reason(answer: Answer, lost: Answer | None) -> str:
-    """What Exact Online said of the stored refresh token, and what that means."""
+    """Why the stored refresh token was refused, with Exact's words."""
     meaning = _MEANING.get(answer.outcome, "Exact Online refuses the stored refresh token")
     if lost is not None:
         meaning = f"{_loss(lost)} and the refresh token is spent"
@@ -370,7 +370,7 @@ def _reason(answer: Answer, lost: Answer | None) -> str:
 
 
 def _passing_error(answer: Answer, lost: Answer | None) -> RemoteError:
-    """What kept the refresh from happening, or from being heard of."""
+    """The error of a refresh that failed for now, or whose reply was lost."""
     if lost is None:
         message = f"no token refresh: {_why_not(answer)}; {KEPT}"
     elif answer.outcome is TokenOutcome.LOST:
@@ -385,7 +385,7 @@ def _passing_error(answer: Answer, lost: Answer | None) -> RemoteError:
 
 
 def _newer_tokens_error(answer: Answer, lost: Answer | None) -> RemoteError:
-    """Exact holds a live access token of this connection that is not the stored one (API 1.3)."""
+    """The error if Exact has issued a token of this connection that is not stored here (API 1.3)."""
     if lost is None:
         message = (
             "Exact Online has lately issued newer tokens than the stored ones, to another program "

@@ -1,4 +1,4 @@
-"""Sends token requests, each exactly once; the only module that spends a refresh token."""
+"""Sends token requests, each exactly once; no other module uses up a refresh token."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..http_dates import parse_date, parse_retry_after
 from ..tls import ssl_context
 from .token_response import Answer, TokenOutcome, parse_answer
 
-# Long: giving up while Exact is still at work loses the new pair (API 1.4).
+# Long, because giving up while Exact is still at work loses the new pair (API 1.4).
 TIMEOUT = httpx.Timeout(90.0, connect=15.0, pool=15.0)
-# One connection per request. A kept-alive one may be closed by the other side at the moment of
-# writing, and then nobody knows whether the refresh token was spent.
+# Each request has a connection of its own. The server may close a kept one at the moment of writing, and then it
+# is unknown whether the refresh token was used up.
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
 # A reply with tokens has about 2,000 bytes.
 MAX_BYTES = 1 << 20
-# Nothing has been sent when one of these is raised.
+# Errors that are raised before anything is sent.
 NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -45,7 +45,7 @@ class TokenEndpoint:
         self._clock = clock
 
     async def post(self, form: Mapping[str, str]) -> Answer:
-        """Send one token request, once, and tell the answer apart; never raises for what it is."""
+        """Send one token request once, and classify the reply; no reply raises an error."""
         sent_at = self._clock.now()
         answer = await self._send(form)
         return replace(answer, sent_at=sent_at, received_at=self._clock.now())
@@ -82,7 +82,7 @@ class TokenEndpoint:
         return replace(answer, server_date=date, retry_after_s=retry_after_s)
 
     def _cut_off(self, status: int, body: bytes, date: float | None, cause: str) -> Answer:
-        """The connection broke; if the tokens had come through by then, they count."""
+        """The outcome after a broken connection; tokens that arrived before count."""
         answer = parse_answer(status, "", body)
         if answer.outcome is TokenOutcome.TOKENS:
             return replace(answer, server_date=date)

@@ -1,4 +1,4 @@
-"""What the token endpoint answered, told apart by what has to be done. Pure: no I/O, no clock."""
+"""Classifies replies of the token endpoint by what has to be done. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ class TokenOutcome(Enum):
     """What a reply of the token endpoint means."""
 
     TOKENS = auto()
-    TOO_EARLY = auto()  # 570 s are not over: go on with the token there is (API 1.3)
+    TOO_EARLY = auto()  # 570 s are not over: go on with the present token (API 1.3)
     USED = auto()  # this refresh token was used before (API 1.4)
-    EXPIRED = auto()  # nobody refreshed for 30 days (API 1.2, 1.4)
+    EXPIRED = auto()  # not refreshed for 30 days (API 1.2, 1.4)
     CHAIN_BROKEN = auto()  # parallel use of a code or token (API 1.4)
     CODE_REFUSED = auto()  # older than 3 minutes or used (API 1.2)
     CLIENT_REFUSED = auto()  # client_id, client_secret or redirect_uri
-    GRANT_REFUSED = auto()  # invalid_grant without a word that is known (API 12.16)
+    GRANT_REFUSED = auto()  # invalid_grant with an unknown description (API 12.16)
     REFUSED = auto()  # any other 4xx
-    BUSY = auto()  # 429: refused, nothing spent
-    LOST = auto()  # sent, but no usable answer: the refresh token may be spent
-    UNREACHABLE = auto()  # never sent: nothing spent
+    BUSY = auto()  # 429: refused, nothing used up
+    LOST = auto()  # sent, but no usable reply: the refresh token may be used up
+    UNREACHABLE = auto()  # never sent: nothing used up
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer.
+    """One reply.
 
     Attributes:
         outcome: What it means.
-        detail: What it said, in words fit for an error message.
+        detail: Status and words of the reply, fit for an error message.
         reply: The decoded body, for ``TokenOutcome.TOKENS``.
         server_date: The ``Date`` header, seconds since the epoch.
         retry_after_s: The ``Retry-After`` header, in seconds.
         sent_at: This host's clock before the request was sent.
-        received_at: This host's clock after the answer came.
+        received_at: This host's clock after the reply arrived.
     """
 
     outcome: TokenOutcome
@@ -56,16 +56,16 @@ class Answer:
 
     @property
     def server_offset_s(self) -> float | None:
-        """Exact's clock minus this host's; ``None`` if unknown or if the way was long.
+        """Exact's clock minus this host's; ``None`` if unknown or if the request took long.
 
-        A clock that is stepped while the request is under way shows in the same manner.
+        A clock that is set while the request is under way looks the same.
         """
         if self.server_date is None or not 0 <= self.received_at - self.sent_at <= LONG_WAY_S:
             return None
         return self.server_date - self.received_at
 
 
-# In this order: "Rate limit exceeded: access_token not expired" also holds "expired".
+# The order matters: "Rate limit exceeded: access_token not expired" contains "expired" as well.
 _REFUSALS = (
     (TokenOutcome.TOO_EARLY, re.compile(r"TooEarlyToRefreshTokens|not expired", re.IGNORECASE)),
     (
@@ -84,12 +84,12 @@ _REFUSALS = (
 
 
 def parse_answer(status: int, reason: str, body: bytes) -> Answer:
-    """Tell an answer apart.
+    """Classify a reply.
 
     Args:
         status: HTTP status.
-        reason: The ``Reason`` header, empty if absent.
-        body: As received, possibly cut off, empty or HTML.
+        reason: Value of the ``Reason`` header, empty if absent.
+        body: Body as received, possibly cut off, empty or HTML.
     """
     document = _document(body)
     if status == HTTPStatus.OK and document.get("access_token"):
@@ -97,7 +97,7 @@ def parse_answer(status: int, reason: str, body: bytes) -> Answer:
     words = _words(document, reason) or _shape(body)
     refused = status in range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
     if not refused or status == HTTPStatus.REQUEST_TIMEOUT:
-        # 200 without tokens, a redirect, 5xx at night (API 1.4): nobody knows what was done.
+        # 200 without tokens, a redirect, 5xx at night (API 1.4): it is unknown what was done.
         return Answer(TokenOutcome.LOST, f"HTTP {status} with {words}")
     is_page = _is_page(body)
     text = reason if is_page else f"{reason} {body[:2000].decode(errors='replace')}"
@@ -107,7 +107,7 @@ def parse_answer(status: int, reason: str, body: bytes) -> Answer:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Answer(TokenOutcome.BUSY, f"HTTP {status} {words}")
     if is_page:
-        # A proxy or firewall on the way: Exact answers in JSON, and says nothing about the token.
+        # From a proxy or firewall on the way, as Exact answers in JSON; it says nothing about the token.
         return Answer(TokenOutcome.LOST, f"HTTP {status} with {words}")
     return Answer(TokenOutcome.REFUSED, f"HTTP {status} {words}")
 

@@ -21,23 +21,23 @@ DATE_ROUNDING_S = 1.0
 
 
 class TokenDataError(ConfigurationError, ValueError):
-    """Tokens that cannot be right; they come from a caller or a storage that mixes something up."""
+    """Tokens that cannot be right; a caller or a storage mixed something up."""
 
 
 @dataclass(frozen=True)
 class TokenData:
-    """One access token and the refresh token that works once to get the next pair.
+    """An access token, and the refresh token that can be exchanged once for the next pair.
 
-    A storage that keeps only the first four fields works; the others make timing exact.
+    A storage may keep only the first four fields; the others make the timing exact.
 
     Attributes:
         access_token: Sent with every call as ``Bearer``.
         refresh_token: Works once (API 1.4).
         token_type: ``bearer``.
-        expires_at: Aware and UTC; anything else is refused here, not discovered at the refresh.
+        expires_at: End of the access token's life; aware and in UTC, anything else is refused.
         issued_at: This host's clock before the request was sent. Default: 600 s before ``expires_at``.
-        received_at: This host's clock after the reply came, seconds since the epoch; Exact counts its
-            570 s from no later than this. Not a datetime: microseconds would round it, and a refresh
+        received_at: This host's clock after the reply arrived, seconds since the epoch; Exact counts its
+            570 s from this moment or earlier. Not a datetime, whose microseconds would round it: a refresh
             that is early by one is refused. Default: ``issued_at``.
         server_offset_s: Exact's clock (``Date`` header of the reply) minus this host's clock.
 
@@ -57,7 +57,7 @@ class TokenData:
         for name in ("access_token", "refresh_token"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise TokenDataError(f"TokenData.{name} must be a text that is not empty")
-        set_field = object.__setattr__  # the way to complete a frozen dataclass
+        set_field = object.__setattr__  # how a frozen dataclass is completed
         set_field(self, "expires_at", _utc("expires_at", self.expires_at))
         issued_at = self.issued_at or self.expires_at - timedelta(seconds=LIFETIME_S)
         set_field(self, "issued_at", _utc("issued_at", issued_at))
@@ -65,13 +65,13 @@ class TokenData:
             set_field(self, "received_at", issued_at.timestamp())
 
     def age_s(self, now: float, server_offset_s: float | None = None) -> float:
-        """Seconds since the pair was received; negative if this host's clock was set back unseen.
+        """Seconds since the pair was received; negative if this host's clock was set back unnoticed.
 
         Args:
             now: This host's clock, seconds since the epoch.
-            server_offset_s: What Exact's ``Date`` says now, minus ``now``. If it differs from the
-                offset at the time of receipt, the clock was stepped (or this is another host), and
-                the age is taken from Exact's clock.
+            server_offset_s: Exact's ``Date`` now, minus ``now``. If it differs from the offset at the
+                time of receipt, the clock was set (or this is another host), and the age is measured by
+                Exact's clock.
         """
         assert self.received_at is not None  # noqa: S101  (set in __post_init__)
         return now - self.received_at - self._step_s(server_offset_s)
@@ -80,16 +80,16 @@ class TokenData:
         """How far ``age_s`` may be off, up or down."""
         if self._step_s(server_offset_s):
             return DATE_TOLERANCE_S
-        # A step that is too small to be told from the Date's rounding.
+        # A step that is too small to be distinguished from the rounding of the Date header.
         return max(0.0, self._seen_step_s(server_offset_s) + DATE_ROUNDING_S)
 
     def is_due(self, now: float, server_offset_s: float | None = None) -> bool:
-        """Whether the pair should be refreshed: in its last 30 s, or later if nobody asked then."""
+        """Whether the pair should be refreshed: in its last 30 s or later."""
         age_s = self.age_s(now, server_offset_s) - self.doubt_s(server_offset_s)
         return age_s >= self.earliest_refresh_s
 
     def _step_s(self, server_offset_s: float | None) -> float:
-        """By how much this host's clock was set forward since the pair was received."""
+        """Seconds by which this host's clock was set forward since the pair was received."""
         step = self._seen_step_s(server_offset_s)
         return step if abs(step) > DATE_TOLERANCE_S else 0.0
 
@@ -129,11 +129,11 @@ class TokenData:
 
     @property
     def fingerprint(self) -> str:
-        """Tells refresh tokens apart without showing them."""
+        """A hash that distinguishes refresh tokens without showing them."""
         return hashlib.sha256(self.refresh_token.encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
-        """Every field, the tokens in plain text: encrypt it, or guard the file."""
+        """All fields, with the tokens in plain text: encrypt the text, or protect the file."""
         assert self.issued_at is not None  # noqa: S101  (set in __post_init__)
         return json.dumps(
             {
@@ -152,7 +152,7 @@ class TokenData:
         """The inverse of ``to_json``.
 
         Raises:
-            TokenDataError: If the text is no such document; the message shows nothing of it.
+            TokenDataError: If the text is not such a document; the message repeats nothing of it.
         """
         try:
             document = json.loads(text)
@@ -182,17 +182,17 @@ class TokenData:
         server_offset_s: float | None,
         refresh_token: str | None = None,
     ) -> TokenData:
-        """The pair in an answer of the token endpoint.
+        """The pair in a reply of the token endpoint.
 
-        Nothing but a missing token can make this fail: what is computed beside it (``expires_in``
-        is a JSON string, API 1.2) falls back, so that an odd value cannot cost the pair.
+        Only a missing token makes this fail: an odd ``expires_in`` (a JSON string, API 1.2) counts as the
+        usual life, so that it cannot cost the pair.
 
         Args:
-            reply: The decoded body.
+            reply: Decoded body.
             sent_at: This host's clock before the request was sent.
-            received_at: This host's clock after the answer came.
+            received_at: This host's clock after the reply arrived.
             server_offset_s: Exact's clock minus this host's, ``None`` if unknown.
-            refresh_token: Used if the reply has none, which OAuth2 allows when it stays the same.
+            refresh_token: Used if the reply has none, which OAuth2 allows if it stays the same.
         """
         return cls(
             str(reply["access_token"]),

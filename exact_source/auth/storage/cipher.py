@@ -20,7 +20,7 @@ class Cipher:
         keys: Fernet keys, newest first, separated by commas.
 
     Raises:
-        ConfigurationError: If one is no Fernet key.
+        ConfigurationError: If one is not a Fernet key.
     """
 
     def __init__(self, keys: str) -> None:
@@ -36,7 +36,7 @@ class Cipher:
             ) from None
 
     def encrypt(self, text: str) -> str:
-        """Ciphertext, printable."""
+        """Printable ciphertext."""
         return self._fernet.encrypt(text.encode()).decode()
 
     def decrypt(self, text: str, place: str) -> str:
@@ -44,10 +44,10 @@ class Cipher:
 
         Args:
             text: Ciphertext.
-            place: Where it was found, for the error message.
+            place: Where it is stored, for the error message.
 
         Raises:
-            TokenStoreError: If no key fits, or it was damaged; Fernet cannot tell which.
+            TokenStoreError: If no key fits, or the text is damaged; Fernet cannot tell which.
         """
         from cryptography.fernet import InvalidToken
 
@@ -62,7 +62,7 @@ class Cipher:
 
 
 def need_cipher(key: str | None, storage: str) -> Cipher:
-    """The cipher of a storage that other people can read.
+    """The cipher of a storage that others can read.
 
     Raises:
         ConfigurationError: If there is no key.
@@ -76,7 +76,7 @@ def need_cipher(key: str | None, storage: str) -> Cipher:
 
 
 def new_key() -> str:
-    """A fresh Fernet key."""
+    """A new Fernet key."""
     from cryptography.fernet import Fernet
 
     return Fernet.generate_key().decode()

@@ -1,4 +1,4 @@
-"""Tokens in the destination that dlt loads into, beside its state; for machines without a disk."""
+"""Tokens in the destination into which dlt loads, beside its state; for machines without a disk."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _POSTGRES_LOCK = (
     f"SET LOCAL idle_in_transaction_session_timeout = {int(LOCK_WAIT_S * 1000)}",
     "SET LOCAL synchronous_commit = on",  # a commit that is reported is on disk
 )
-# The last word of dlt's destination type -> its type for text of any length.
+# Last part of dlt's destination type -> type for text of any length.
 _TEXT = {"duckdb": "TEXT", "motherduck": "TEXT", "postgres": "TEXT", "bigquery": "STRING"}
 
 
 class DltStateTokenStorage(JournaledStorage):
     """Tokens in the table ``_exact_oauth`` of a pipeline's dataset, committed at once.
 
-    Never through the running pipeline's state: dlt drops the state of a run that fails, and keeps
-    every former one readable (dlt notes 1.4, 1.5). ``pipeline.sql_client()`` with a commit of its own
-    survives an exception, a kill and an empty machine, also from inside a running extraction.
-    Only the newest pair is kept, encrypted.
+    The tokens are not part of the pipeline's state: dlt drops the state of a failed run, and keeps all earlier
+    ones readable (dlt notes 1.4, 1.5). A commit of its own through ``pipeline.sql_client()`` survives an
+    exception, a kill and an empty machine, also from inside a running extraction. Only the newest pair is
+    kept, encrypted.
 
-    What it covers, by destination:
+    Which processes may share the tokens depends on the destination:
 
     * Postgres: any number of processes and hosts; the row is locked over a refresh.
-    * DuckDB: one process, as DuckDB itself; a second one is told that the database is in use.
+    * DuckDB: one process, as DuckDB itself; a second one gets the error that the database is in use.
     * MotherDuck and BigQuery (one ``MERGE`` statement): the processes of one machine that share
       ``pipelines_dir``. Two machines would break the connection: use ``SqlTokenStorage`` for them.
       BigQuery keeps former rows for its time travel (up to 7 days), encrypted.
@@ -54,10 +54,10 @@ class DltStateTokenStorage(JournaledStorage):
         pipeline_or_destination: The pipeline that loads, or a destination (then with
             ``dataset_name``).
         key: Fernet key(s), newest first, separated by commas.
-        name: Tells connections in one dataset apart.
+        name: Name of the connection in the dataset.
         dataset_name: Dataset for the table if a destination is given.
         journal: File on this host in which a new pair waits for its commit; default: one in
-            ``pipelines_dir``. It matters only if the process is killed in these milliseconds.
+            ``pipelines_dir``. It matters only if the process is killed in those milliseconds.
 
     Raises:
         ConfigurationError: If there is no key, or the destination is another one.
@@ -105,7 +105,7 @@ class DltStateTokenStorage(JournaledStorage):
             yield
         finally:
             self._open.client = None
-            with suppress(Exception):  # closing rolls back; a connection that broke is closed
+            with suppress(Exception):  # closing rolls back; a broken connection is closed already
                 client.close_connection()
 
     def _fetch(self) -> Row | None:
@@ -189,7 +189,7 @@ class DltStateTokenStorage(JournaledStorage):
         values = (self._name, row.generation, row.blob, _now())
         insert = f"INSERT INTO {table} (connection, generation, tokens, saved_at) VALUES (%s, %s, %s, %s)"
         if self._kind == "postgres":
-            # In place: who waits for the lock of a row that is deleted comes away with no row.
+            # In place, because a process that waits for the lock of a deleted row would get no row.
             client.execute_sql(
                 f"{insert} ON CONFLICT (connection) DO UPDATE SET generation = excluded.generation, "
                 "tokens = excluded.tokens, saved_at = excluded.saved_at",
@@ -220,7 +220,7 @@ class DltStateTokenStorage(JournaledStorage):
         )
 
     def _prepare(self, client: SqlClientBase[Any]) -> None:
-        """Make dataset and table, and on Postgres the row, whose absence nothing could lock."""
+        """Make dataset and table, and on Postgres the row, because a missing row cannot be locked."""
         if self._is_ready:
             return
         from dlt.common.exceptions import DltException
@@ -255,7 +255,7 @@ class DltStateTokenStorage(JournaledStorage):
             yield
         except TokenStoreError:
             raise
-        except Exception as error:  # each destination's driver has its own
+        except Exception as error:  # each driver has its own classes
             raise TokenStoreError(f"{self.place}: {first_line(error)}") from error
 
 
@@ -289,7 +289,7 @@ def _pipeline(
     elif dataset_name is None:
         raise ConfigurationError("DltStateTokenStorage needs a dataset_name beside a destination")
     else:
-        # In a thread of its own: a pipeline that is made becomes the active one of its thread.
+        # In a thread of its own, because a new pipeline becomes the active one of its thread.
         with ThreadPoolExecutor(1) as thread:
             making = thread.submit(
                 lambda: dlt.pipeline(
@@ -299,7 +299,7 @@ def _pipeline(
         try:
             pipeline = making.result()
         except UnknownDestinationModule:
-            # It may be a mistyped URL with a password in it, so only its first word is shown.
+            # It may be a mistyped URL with a password, so only its first word is shown.
             word = str(pipeline_or_destination).split(":", 1)[0][:40]
             raise ConfigurationError(
                 f"{SECTION}.token_destination {word!r} is unknown; use duckdb, duckdb:PATH, "

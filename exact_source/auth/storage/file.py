@@ -1,4 +1,4 @@
-"""Tokens in a file: replaced as a whole, on disk before ``save_tokens`` returns, private."""
+"""Tokens in a private file that is replaced as a whole and on disk when ``save_tokens`` returns."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ REMEDY = "restore it or move it away and run `exact-source login`; nothing was c
 class FileTokenStorage:
     """Tokens in one file on a local disk, for processes of one machine.
 
-    After a crash the file holds the old pair or the new one, never a part. It is created with mode
-    0600; beside it stand ``.NAME.lock``, after a refusal ``.NAME.refused`` and, after a crash, a draft
+    After a crash the file holds the old pair or the new one, never a part of one. Its mode is 0600;
+    beside it stand ``.NAME.lock``, after a refusal ``.NAME.refused`` and, after a crash, a draft
     that the next refresh removes.
-    Not covered: several machines on a network file system, whose locks and renames differ.
+    Not covered: several machines on a network file system, where locks and renames work differently.
 
     Args:
-        path: The file; a link is followed. Mount its folder into a container, not the file alone:
-            a mounted file cannot be replaced.
-        key: Fernet key(s), newest first, separated by commas; the file is then encrypted. A plain
-            file, or one with an older key, is read and becomes encrypted with the newest key at the
-            next refresh.
+        path: The file; links are followed. Mount its folder into a container, not the file alone: a
+            mounted file cannot be replaced.
+        key: Fernet key(s), newest first, separated by commas, with which the file is encrypted. A plain
+            file, or one with an older key, can be read; the next refresh encrypts it with the newest
+            key.
 
     Raises:
-        ConfigurationError: If ``key`` is no Fernet key.
+        ConfigurationError: If ``key`` is not a Fernet key.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, key: str | None = None) -> None:
@@ -57,11 +57,11 @@ class FileTokenStorage:
         return target.with_name(f".{target.name}.refused")
 
     def describe(self) -> str:
-        """Kind and place, for people."""
+        """Kind and place of the storage, for users."""
         return f"file {self._path} ({'encrypted' if self._cipher else 'plain text, mode 0600'})"
 
     def get_tokens(self) -> TokenData | None:
-        """The stored pair, ``None`` if there is no file.
+        """The stored pair; ``None`` if there is no file.
 
         Raises:
             TokenStoreError: If the file cannot be read, is damaged, or is open to other users.
@@ -100,7 +100,7 @@ class FileTokenStorage:
         replace_durably(self._target(), text, "token file")
 
     def delete_tokens(self) -> None:
-        """Remove the file and drafts of it, once nobody is about to replace it.
+        """Remove the file and its drafts, while holding the lock.
 
         Raises:
             TokenStoreError: If that fails.
@@ -116,10 +116,10 @@ class FileTokenStorage:
                 ) from error
 
     def check_writable(self) -> None:
-        """Write what is there once more, the way ``save_tokens`` does it.
+        """Write the present content again, in the way of ``save_tokens``.
 
         Raises:
-            TokenStoreError: If a ``save_tokens`` would fail as well: full disk, read-only folder.
+            TokenStoreError: If ``save_tokens`` would fail as well: full disk, read-only folder.
         """
         target = self._target()
         remove_drafts(target)
@@ -131,10 +131,10 @@ class FileTokenStorage:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other threads and processes of this machine out.
+        """Exclude other threads and processes of this machine.
 
         Raises:
-            TokenStoreError: If the lock is not to be had.
+            TokenStoreError: If the lock cannot be taken.
         """
         with file_lock(self._target()):
             yield

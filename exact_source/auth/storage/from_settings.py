@@ -1,4 +1,4 @@
-"""Which storage the settings ask for."""
+"""Makes the token storage that the settings name."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def storage_from_settings(
     """The storage named by ``token_storage``: ``file`` (the default), ``sql`` or ``dlt``.
 
     Args:
-        settings: Of the connection.
-        pipeline: Whose destination keeps the tokens if ``token_storage`` is ``dlt`` and no
-            ``token_destination`` is set; that one serves those with and without a pipeline alike.
+        settings: Settings of the connection.
+        pipeline: Pipeline whose destination stores the tokens if ``token_storage`` is ``dlt`` and
+            ``token_destination`` is not set; commands without a pipeline need ``token_destination``.
 
     Raises:
         ConfigurationError: If a setting that the storage needs is missing or wrong.

@@ -1,7 +1,7 @@
-"""What stores in a database share: encryption, and a local journal that covers the way there.
+"""Token storages in databases: encryption, and a local journal that bridges the time until the commit.
 
-Between the answer of the token endpoint and the database's commit the new pair would exist in memory
-only. So it is first written, encrypted, to a file on this machine (1 ms), then committed.
+Between the reply of the token endpoint and the commit of the database the new pair would exist in memory only.
+So it is first written, encrypted, to a file on this machine (1 ms), and then committed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from .refusal import RefusalFile
 
 @dataclass(frozen=True)
 class Row:
-    """What the database holds for one connection.
+    """The row of one connection in the database.
 
     Attributes:
-        generation: Counts the pairs that were stored.
-        blob: The encrypted pair, ``None`` in a row that only serves as a lock.
+        generation: Number of pairs stored so far.
+        blob: The encrypted pair; ``None`` in a row that only serves as a lock.
     """
 
     generation: int
@@ -36,11 +36,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Entry:
-    """The pair in the journal and what it replaces.
+    """The pair in the journal, and the pair that it replaces.
 
     Attributes:
-        generation: Of the pair.
-        follows: Fingerprint of the pair it replaces; ``None`` for the first.
+        generation: Generation of the pair.
+        follows: Fingerprint of the pair that it replaces; ``None`` for the first.
         tokens: The pair.
     """
 
@@ -50,7 +50,7 @@ class Entry:
 
 
 class Journal:
-    """One encrypted pair in a file, on disk before the database hears of it."""
+    """One encrypted pair in a file, which is on disk before the pair is sent to the database."""
 
     def __init__(self, path: Path, cipher: Cipher) -> None:
         self.path = path.expanduser().absolute()
@@ -70,19 +70,19 @@ class Journal:
         replace_durably(self.path, self._cipher.encrypt(json.dumps(document)), "token journal")
 
     def check_writable(self) -> None:
-        """Show that an entry can be written.
+        """Raise if an entry could not be written.
 
         Raises:
-            TokenStoreError: If not.
+            TokenStoreError: If so.
         """
         remove_drafts(self.path)
         try_writing(self.path, "token journal")
 
     def read(self) -> Entry | None:
-        """The entry, ``None`` if there is none.
+        """The entry; ``None`` if there is none.
 
         Raises:
-            TokenStoreError: If it is damaged; it may hold the only copy of the newest pair.
+            TokenStoreError: If it is damaged; it may be the only copy of the newest pair.
         """
         place = f"token journal {self.path}"
         try:
@@ -100,23 +100,23 @@ class Journal:
             ) from None
 
     def clear(self) -> None:
-        """Forget the entry; one that stays behind does no harm, since it follows on nothing."""
+        """Remove the entry; one that remains does no harm, because it follows no stored pair."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
 
 
 class _Held(threading.local):
-    """What a thread that holds the lock has read under it."""
+    """The row that a thread has read while it holds the lock."""
 
     is_locked = False
     row: Row | None = None
 
 
 class JournaledStorage(ABC):
-    """A token storage in a database; subclasses know how to reach it.
+    """A token storage in a database; subclasses implement the access to it.
 
     Attributes:
-        place: Kind and place, for messages.
+        place: Kind and place of the storage, for messages.
     """
 
     def __init__(self, cipher: Cipher, journal: Path | None, place: str) -> None:
@@ -136,11 +136,11 @@ class JournaledStorage(ABC):
         return self._journal.path.with_name(f"{self._journal.path.name}.refused")
 
     def describe(self) -> str:
-        """Kind and place, for people."""
+        """Kind and place of the storage, for users."""
         return f"{self.place} (encrypted)"
 
     def get_tokens(self) -> TokenData | None:
-        """The newest pair: the database's, or the one that a crash kept from getting there.
+        """The newest pair: that of the database, or one that a crash left in the journal.
 
         Raises:
             TokenStoreError: If it cannot be read.
@@ -155,8 +155,8 @@ class JournaledStorage(ABC):
         Raises:
             TokenStoreError: If that fails; the journal then holds the pair.
         """
-        # The row as it was read under the lock: the database may be gone by now, and the journal
-        # must be written all the same.
+        # The row as it was read under the lock, because the journal must be written even if the database cannot
+        # be reached by now.
         row = self._held.row if self._held.is_locked else self._fetch()
         generation = (row.generation if row else 0) + 1
         stored = self._decrypt(row)
@@ -181,10 +181,10 @@ class JournaledStorage(ABC):
             self._remove()
 
     def check_writable(self) -> None:
-        """Show that a pair can be stored, before a refresh token is spent for one.
+        """Raise if a pair could not be stored, before a refresh token is used up.
 
         Raises:
-            TokenStoreError: If not.
+            TokenStoreError: If so.
         """
         if self._journal is not None:
             self._journal.check_writable()
@@ -192,10 +192,10 @@ class JournaledStorage(ABC):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep everyone else out, as far as the database can.
+        """Exclude all others, as far as the database can.
 
         Raises:
-            TokenStoreError: If the lock is not to be had.
+            TokenStoreError: If the lock cannot be taken.
         """
         caught_up = False
         while not caught_up:
@@ -209,7 +209,7 @@ class JournaledStorage(ABC):
                         self._held.is_locked = False
 
     def _catch_up(self) -> bool:
-        """Bring a pair that a crash left in the journal into the database; its commit ends the lock."""
+        """Store a pair that a crash left in the journal; the commit ends the lock."""
         self._held.row = self._fetch()
         entry = self._successor(self._decrypt(self._held.row))
         if entry is None or self._journal is None:
@@ -225,7 +225,7 @@ class JournaledStorage(ABC):
         return row
 
     def _successor(self, stored: TokenData | None) -> Entry | None:
-        """The journal's entry if it replaces just what the database holds."""
+        """The entry of the journal, if it replaces the pair that is stored in the database."""
         entry = self._journal.read() if self._journal is not None else None
         if entry is None:
             return None
@@ -248,7 +248,7 @@ class JournaledStorage(ABC):
 
     @abstractmethod
     def _fetch(self) -> Row | None:
-        """The row as it is now."""
+        """The row in its present state."""
 
     @abstractmethod
     def _put(self, row: Row) -> None:

@@ -1,4 +1,4 @@
-"""What a token storage is, and how one of any flavour is used."""
+"""The protocol of token storages, and an adapter for plain and async ones."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ T = TypeVar("T")
 
 @runtime_checkable
 class TokenStorage(Protocol):
-    """Where one connection's tokens outlive the process. Both methods may be plain or async.
+    """Storage in which the tokens of one connection outlive the process.
 
-    A storage may also have
+    Both methods may be plain or async. A storage may also have
 
-    * ``lock()``: a context manager, plain or async, that keeps everyone else who shares the tokens
-      out from before ``get_tokens`` until after ``save_tokens``. Without it only one process may
-      use the connection.
-    * ``check_writable()``: raises if a ``save_tokens`` that follows would fail (a full disk, a folder
-      that may not be written). Called before a refresh token is spent.
+    * ``lock()``: a context manager, plain or async, that excludes all others who share the tokens from
+      before ``get_tokens`` until after ``save_tokens``. Without it only one process may use the
+      connection.
+    * ``check_writable()``: raises if a following ``save_tokens`` would fail (full disk, read-only
+      folder). Called before a refresh token is used up.
     * ``refusal_file``: path of a file on this machine that remembers which refresh token Exact Online
       has refused. Without it each process sends a refused one once.
     """
 
     def get_tokens(self) -> TokenData | Awaitable[TokenData | None] | None:
-        """The newest pair, ``None`` before the first login."""
+        """The newest pair; ``None`` before the first login."""
         ...
 
     def save_tokens(self, tokens: TokenData) -> Awaitable[None] | None:
-        """Replace the pair; on return it must survive a crash."""
+        """Replace the pair; it must survive a crash once this returns."""
         ...
 
 
 class StorageAdapter:
-    """A storage of any flavour, as coroutines, and the lock around it.
+    """A plain or async storage as coroutines, with a lock around it.
 
     Args:
-        storage: What the user gave.
+        storage: The user's storage.
 
     Attributes:
-        is_plain: Whether nothing in the storage is async, so that it can be used from a thread.
+        is_plain: Whether nothing in the storage is async, so that a thread can use it.
     """
 
     def __init__(self, storage: TokenStorage) -> None:
@@ -72,14 +72,14 @@ class StorageAdapter:
 
     @asynccontextmanager
     async def locked(self, home: asyncio.AbstractEventLoop | None) -> AsyncIterator[LockedStorage]:
-        """Keep everyone else out as far as the storage can.
+        """Exclude all others, as far as the storage can.
 
         Args:
-            home: The caller's event loop if another one runs here, which serves nobody else and may
-                be blocked; what plain methods return to be awaited belongs to the caller's.
+            home: The caller's event loop, if the running one is another that may be blocked. Awaitables
+                that plain methods return are awaited in the caller's loop.
 
         Raises:
-            TokenStoreError: If the lock is not to be had.
+            TokenStoreError: If the lock cannot be taken.
         """
         self._warn_once()
         self._mutex = _process_lock(self._storage)
@@ -144,10 +144,10 @@ class LockedStorage:
 
 
 class _Caller:
-    """Calls plain and async functions alike.
+    """Calls plain and async functions in the same way.
 
-    Plain ones run inline if the loop is ours alone, else all in one thread, because a plain lock
-    may have to be released by the thread that took it, and the event loop must not be blocked.
+    Plain functions run inline if nothing else uses the event loop. Otherwise they all run in one thread,
+    because they must not block the loop, and the thread that takes a lock may have to release it.
     """
 
     def __init__(self, home: asyncio.AbstractEventLoop | None) -> None:
@@ -174,7 +174,7 @@ class _Caller:
         job = asyncio.run_coroutine_threadsafe(_awaited(result), self._home)
         try:
             return await asyncio.wrap_future(job)
-        except asyncio.CancelledError:  # nobody cancels here; what may come next goes on without it
+        except asyncio.CancelledError:  # only the end of that loop cancels the job
             raise RuntimeError("the event loop of the caller ended") from None
 
 
@@ -207,7 +207,7 @@ def _is_async(storage: TokenStorage) -> bool:
         return False
     context = storage.lock()
     if inspect.iscoroutine(context):
-        context.close()  # else Python warns that nobody awaited it
+        context.close()  # otherwise Python warns that it was never awaited
     return inspect.isawaitable(context) or hasattr(context, "__aenter__")
 
 
@@ -215,7 +215,7 @@ async def _acquire(mutex: threading.Lock, *, may_block: bool) -> None:
     if may_block:
         acquired = mutex.acquire(timeout=LOCK_WAIT_S)
     else:
-        # The holder may be in another event loop, and a thread that waits cannot be cancelled.
+        # The holder may be in another event loop, and a waiting thread cannot be cancelled.
         give_up_at = time.monotonic() + LOCK_WAIT_S
         while not (acquired := mutex.acquire(blocking=False)):
             if time.monotonic() >= give_up_at:
@@ -227,8 +227,8 @@ async def _acquire(mutex: threading.Lock, *, may_block: bool) -> None:
         )
 
 
-# One lock per storage object, shared by all OAuth objects that use it and gone with the last. The
-# process id is part of the key: after a fork the child must not wait for a thread of the parent.
+# One lock for each storage object, shared by all OAuth objects that use it and deleted with the last of them. The
+# process id is part of the key, so that after a fork the child does not wait for a thread of the parent.
 _process_locks: weakref.WeakValueDictionary[tuple[int, int], threading.Lock] = (
     weakref.WeakValueDictionary()
 )

@@ -1,4 +1,4 @@
-"""Tokens in a small table of a database that several hosts share."""
+"""Tokens in a small table of a database that hosts share."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class SqlTokenStorage(JournaledStorage):
     Args:
         url_or_engine: SQLAlchemy URL or engine (not an async one).
         key: Fernet key(s), newest first, separated by commas.
-        name: Tells connections in one table apart.
-        journal: File on this host in which a new pair waits for its commit. Without one, a process
-            that is killed, or a database that goes away, between Exact's answer and the commit
-            costs the pair.
+        name: Name of the connection in the table.
+        journal: File on this host in which a new pair waits for its commit. Without one the pair is lost
+            if the process is killed, or the database cannot be reached, between Exact's reply and the
+            commit.
 
     Raises:
-        ConfigurationError: If there is no key, or the database is of a kind whose locks are not known.
+        ConfigurationError: If there is no key, or the locks of the database are not known.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class SqlTokenStorage(JournaledStorage):
             yield
         finally:
             self._open.connection = None
-            with suppress(SQLAlchemyError):  # a connection that broke has nothing to roll back
+            with suppress(SQLAlchemyError):  # a broken connection has nothing to roll back
                 context.__exit__(None, None, None)
 
     def _fetch(self) -> Row | None:
@@ -131,7 +131,7 @@ class SqlTokenStorage(JournaledStorage):
         return statement.where(self._table.c.name == self._name)
 
     def _prepare(self) -> None:
-        """Make the table and the row, whose absence nothing could lock."""
+        """Make the table and the row, because a missing row cannot be locked."""
         from sqlalchemy.exc import IntegrityError
 
         if self._is_ready:
