@@ -107,6 +107,7 @@ class Bench:
 
 @pytest.fixture
 def bench(make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    spelled()  # imports all modules, before one that they need is uninstalled
     with ExitStack() as stack:
         yield Bench(make_cli(companies=1, invoices=1), monkeypatch, stack)
 
@@ -189,6 +190,11 @@ def change_tokens(**changes: object) -> Arrange:
         bench.tokens.write_text(json.dumps(held | changes))
 
     return arrange
+
+
+def forget(module: str) -> Arrange:
+    """Import a module again, which another test may have done before."""
+    return lambda b: b.patch.delitem(sys.modules, module, raising=False)
 
 
 def uninstall(*modules: str) -> Arrange:
@@ -568,7 +574,7 @@ CASES = [
          lambda b: b.cli.world.box.fault("503", path=SUBSCRIPTIONS, after=1), 3),
     Case("webhook_path must begin with", "webhooks serve", each(webhook_path="x", webhook_secret="some-secret")),
     Case("webhook_secret is not set", "webhooks serve"),
-    Case("the receiver needs ‹name›", "webhooks serve", uninstall("uvicorn")),
+    Case("the receiver needs ‹name›", "webhooks serve", both(uninstall("uvicorn"), forget("exact_source.webhooks.server"))),
     Case("there is no ‹place›, so no receiver writes", f"{SYNC} --changed", each(notices_url="sqlite:///{folder}/n.db")),
     Case("‹place›: ‹…›", f"{SYNC} --changed", each(notices_url="sqlite:////none/n.db"), 1, "NoticesError"),
     Case("table exact_leases in ‹…›: ‹…›", SYNC,
