@@ -1,4 +1,4 @@
-"""Errors of the Exact Online source, cut by what the caller can do about them.
+"""Errors of the Exact Online source, grouped by what the caller can do about them.
 
 * ExactError               -- base, never raised itself
   + ConfigurationError     -- a setting is missing or wrong; nothing was sent or written: exit 2
@@ -115,7 +115,7 @@ def _with_context(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def describe_fault(error: BaseException) -> str:
-    """What an error that nobody expected was, and where; not its message, which may hold a row."""
+    """Class and place of an unexpected error, without its message, which may contain a row."""
     place, trace = "", error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code

@@ -1,6 +1,6 @@
 """Settings from dlt's providers: environment, ``.dlt/secrets.toml``, ``.dlt/config.toml``.
 
-All live in the section ``sources.exact_online``, so ``SOURCES__EXACT_ONLINE__CLIENT_ID`` works.
+All settings are in the section ``sources.exact_online``, so ``SOURCES__EXACT_ONLINE__CLIENT_ID`` works.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REGIONS = {
     "es": "https://start.exactonline.es",
     "fr": "https://start.exactonline.fr",
 }
-# On these sites the wall clock may run behind UTC, as far as is known (API 3.5).
+# Sites whose wall clock may be behind UTC (API 3.5).
 ZONE_SLACK_S = {REGIONS["us"]: 12 * 3600.0}
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 QUOTES = ('""', "''", "``", "“”", "„”", "‘’", "«»", "<>")
@@ -31,20 +31,20 @@ QUOTES = ('""', "''", "``", "“”", "„”", "‘’", "«»", "<>")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is needed to talk to one Exact Online site as one registered app.
+    """Settings of the connection of one registered app to one Exact Online site.
 
     Attributes:
-        base_url: ``https://start.exactonline.nl``, without a slash at the end.
-        client_id: Of the registered app.
-        client_secret: Of the registered app.
-        redirect_uri: Exactly as registered with the app.
-        token_file: Where ``FileTokenStorage`` keeps the tokens.
+        base_url: Origin such as ``https://start.exactonline.nl``, without a slash at the end.
+        client_id: Client id of the registered app.
+        client_secret: Client secret of the registered app.
+        redirect_uri: Redirect URI exactly as registered with the app.
+        token_file: File of ``FileTokenStorage``.
         token_key: Fernet key(s), newest first, separated by commas; ``None`` stores plain text.
         token_storage: ``file``, ``sql`` or ``dlt``.
-        token_name: Tells connections in one token table apart.
-        token_url: Database of ``SqlTokenStorage``.
+        token_name: Name of the connection in a token table.
+        token_url: SQLAlchemy URL of ``SqlTokenStorage``.
         token_destination: Destination of ``DltStateTokenStorage``; ``None`` for the pipeline's.
-        token_dataset: Dataset of the same.
+        token_dataset: Dataset of ``DltStateTokenStorage``.
         leases: Whether workers share divisions by leases in ``token_url``.
         lease_s: Seconds for which a lease outlives its worker.
         max_response_mb: Largest body of a reply in MB (a million bytes), compressed as well as
@@ -68,7 +68,7 @@ class Settings:
 
     @property
     def zone_slack_s(self) -> float:
-        """How far the site's wall clock may run behind UTC."""
+        """Seconds by which the site's wall clock may be behind UTC."""
         return ZONE_SLACK_S.get(self.base_url, 0.0)
 
 
@@ -92,7 +92,7 @@ def resolve_base_url(region: str, base_url: str | None) -> str:
             is accepted for loopback only, because the bearer token is sent there. The message does
             not repeat ``base_url``, which may hold a password.
     """
-    if region not in REGIONS:  # also where base_url comes first: a mistyped country is a mistake
+    if region not in REGIONS:  # also if base_url overrides it
         raise ConfigurationError(
             f"{SECTION}.region is {region!r}; use one of {' '.join(REGIONS)}, or set base_url"
         )

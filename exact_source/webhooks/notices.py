@@ -1,10 +1,10 @@
 """The table in which hints wait: for each entity of each division the mark of its latest webhook.
 
-Receivers write it, syncs only read it. A notice gives its rows a new random mark; a sync takes the marks
-before its first call and keeps, in the load that brings the rows, the mark that they cover (see
-``Cursor.noticed``). A stream has news while the two differ. So nothing is ever cleared and nothing can be
-cleared too early: not by a load that fails, not for a notice that came while the read was under way, not
-by another pipeline that reads the same notices; and a table that is lost starts anew.
+Receivers write it, syncs only read it. A notice gives its rows a new random mark. A sync takes the marks before
+its first call, and stores the mark that the rows cover in the load of these rows (see ``Cursor.noticed``). A
+stream has something to read while the two differ. So nothing is ever cleared, and nothing can be cleared too
+early: not by a failed load, not for a notice that arrives during a read, not by another pipeline that reads the
+same notices. A lost table begins again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TABLE = "exact_notices"
 SETTING = "notices_url"
-# Another receiver may insert the same row first; after that it is there.
+# Another receiver may insert the same row first; the second try finds it.
 TRIES = 2
 LOCK_WAIT_S = 30.0
 
@@ -42,7 +42,7 @@ class Notices:
         url: SQLAlchemy URL; a SQLite file serves one machine.
 
     Raises:
-        ConfigurationError: If it is no address that SQLAlchemy can use.
+        ConfigurationError: If it is not a valid SQLAlchemy URL.
     """
 
     def __init__(self, url: str) -> None:
@@ -54,7 +54,7 @@ class Notices:
         """Make the table.
 
         Raises:
-            NoticesError: If the database does not let it be made.
+            NoticesError: If the database refuses.
         """
         with self._errors():
             self._database.create(self._table)
@@ -63,7 +63,7 @@ class Notices:
         """Give the entities of a division a new mark; durable once this returns.
 
         Raises:
-            NoticesError: If it could not be written.
+            NoticesError: If they could not be written.
         """
         from sqlalchemy.exc import IntegrityError
 
@@ -71,7 +71,7 @@ class Notices:
             "mark": uuid.uuid4().hex,
             "noticed_at": datetime.now(UTC).isoformat("T", "seconds"),
         }
-        names = sorted(set(entities))  # in one order, or two receivers could wait for each other
+        names = sorted(set(entities))  # in one order, so that two receivers cannot block each other
         with self._errors():
             for left in reversed(range(TRIES)):
                 try:
@@ -89,9 +89,9 @@ class Notices:
         """``(entity, division)`` -> mark of its latest notice.
 
         Raises:
-            ConfigurationError: If no receiver ever wrote here: then silence does not mean that
-                nothing changed.
-            NoticesError: If it could not be read.
+            ConfigurationError: If no receiver has ever written here: then a missing notice does not mean
+                that nothing changed.
+            NoticesError: If they could not be read.
         """
         from sqlalchemy import inspect, select
 

@@ -1,7 +1,7 @@
 """The ASGI app that Exact Online posts its webhooks to.
 
-It answers 200 once the notice is durable, so what was answered with anything else may be sent again.
-A webhook that comes twice, or again after days, makes one more read and nothing else.
+It answers 200 once the notice is durable; Exact sends a webhook again after any other answer (API 12.15). A
+webhook that comes twice, or again after days, only makes one more read.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ logger = logging.getLogger(__name__)
 
 
 def make_receiver(secret: str, notices: Notices, path: str) -> Starlette:
-    """An app that takes webhooks at one path.
+    """An app that accepts webhooks at one path.
 
     Args:
-        secret: The app's webhook secret.
-        notices: Where they are recorded; its table is there.
-        path: Behind the host of the callback URL.
+        secret: Webhook secret of the app.
+        notices: Table in which they are recorded; it must exist.
+        path: Path of the callback URL.
     """
 
     async def receive(request: Request) -> Response:
@@ -47,14 +47,14 @@ def make_receiver(secret: str, notices: Notices, path: str) -> Starlette:
         if body is None:
             return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         if not body:
-            return _answer(HTTPStatus.OK)  # Exact tries the address when it is subscribed (API 7)
+            return _answer(HTTPStatus.OK)  # Exact tries the address at the subscription (API 7)
         return _answer(await run_in_threadpool(_note, body, secret, notices))
 
     return Starlette(routes=[Route(path, receive, methods=["POST"])])
 
 
 def _note(body: bytes, secret: str, notices: Notices) -> HTTPStatus:
-    """Record what a webhook says; nothing of it is logged but topic and division."""
+    """Record a webhook; only its topic and division are logged."""
     try:
         notice = read_notice(body, secret)
         entities = entities_of(notice.topic)
@@ -75,10 +75,10 @@ def _note(body: bytes, secret: str, notices: Notices) -> HTTPStatus:
 
 
 def receiver_from_settings() -> Starlette:
-    """The app as configured, for any ASGI server: ``uvicorn --factory`` and this function's name.
+    """The app according to the settings, for any ASGI server: ``uvicorn --factory`` and this function.
 
     Raises:
-        ConfigurationError: If there is no ``webhook_secret``, or ``notices_url`` cannot be used.
+        ConfigurationError: If ``webhook_secret`` is not set, or ``notices_url`` cannot be used.
         NoticesError: If the table cannot be made.
     """
     settings = load_webhook_settings()
@@ -93,7 +93,7 @@ def receiver_from_settings() -> Starlette:
 
 
 async def _body(request: Request) -> bytes | None:
-    """The body; ``None`` as soon as it is longer than any webhook."""
+    """The body; ``None`` if it is longer than any webhook, of which the rest is not read."""
     body = bytearray()
     try:
         async for chunk in request.stream():

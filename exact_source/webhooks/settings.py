@@ -1,4 +1,4 @@
-"""Settings of the receiver; it needs neither the app's client secret nor a token."""
+"""Settings of the receiver, which needs neither the app's client secret nor a token."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ DEFAULT_PATH = "/exact"
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookSettings:
-    """What webhooks need.
+    """Settings of webhooks.
 
     Attributes:
-        secret: The app's webhook secret, of the app centre; ``None`` if it is not set.
+        secret: Webhook secret of the app, from the app centre; ``None`` if it is not set.
         notices_url: SQLAlchemy URL of the database in which notices wait.
-        path: Behind the host of the callback URL.
+        path: Path of the callback URL.
     """
 
     secret: str | None = field(default=None, repr=False)
@@ -30,7 +30,7 @@ def load_webhook_settings() -> WebhookSettings:
     """``webhook_secret``, ``webhook_path`` and ``notices_url`` from dlt's providers.
 
     Raises:
-        ConfigurationError: If the path is none.
+        ConfigurationError: If the path does not begin with a slash.
     """
     import dlt  # seconds to import; --help must not pay them
 

@@ -1,4 +1,4 @@
-"""Reads one webhook: is it Exact's, and what does it say. Bytes in, a value out."""
+"""Verifies and parses one webhook: bytes in, a value out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from ..errors import ContractError, ExactError
 
-# The hash is over these very bytes: another order or spacing of the same JSON has another one (API 7).
+# The hash is over these bytes: another order or spacing of the same JSON has another hash (API 7).
 _BODY = re.compile(rb'\s*\{"Content":(.*),"HashCode":"([0-9A-Fa-f]{64})"\}\s*', re.DOTALL)
 
 
@@ -43,19 +43,19 @@ def sign(content: bytes, secret: str) -> str:
 
 
 def read_notice(body: bytes, secret: str) -> Notice:
-    """What a webhook says, once it is known to be Exact's.
+    """The content of a webhook, after its signature is verified.
 
     Args:
-        body: As it came: ``{"Content":{"Topic":...,"Division":...},"HashCode":"..."}``.
-        secret: The app's webhook secret.
+        body: Body of the request: ``{"Content":{"Topic":...,"Division":...},"HashCode":"..."}``.
+        secret: Webhook secret of the app.
 
     Raises:
-        SignatureError: It has no hash, or that of another secret or content.
-        ContractError: It is signed, but names no topic or division.
+        SignatureError: If the hash is missing, or that of another secret or content.
+        ContractError: If the webhook is signed, but has no topic or division.
     """
     found = _BODY.fullmatch(body)
     content, given = found.groups() if found else (b"", b"")
-    # Compared in constant time also where nothing was found.
+    # Compared in constant time, even if there is no hash.
     if not hmac.compare_digest(sign(content, secret).encode(), given.upper()):
         raise SignatureError("a webhook came without the hash of this app's webhook secret")
     return _parse(content)

@@ -1,4 +1,4 @@
-"""Orders webhooks: one subscription for each topic of each division (API 7)."""
+"""Subscribes to webhooks: one subscription for each topic of each division (API 7)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def check_topic(topic: str) -> str:
 
 
 async def read_subscriptions(client: ExactClient, division: int) -> list[Subscription]:
-    """What the app has subscribed to; a division that refuses is one line that says so."""
+    """The app's subscriptions; one with status ``failed`` if the division refuses the list."""
     schema = PageSchema(
         load_catalogue().entities[ENTITY], load_catalogue().entities[ENTITY].feeds["regular"]
     )
@@ -95,9 +95,9 @@ async def read_subscriptions(client: ExactClient, division: int) -> list[Subscri
 async def subscribe(
     client: ExactClient, division: int, topics: Sequence[str], callback_url: str
 ) -> AsyncIterator[Subscription]:
-    """Order the topics that a division has not yet; gives one line for each.
+    """Subscribe to the topics that a division does not have yet; yields one result for each.
 
-    One that goes to another address is deleted and ordered anew: Exact lets none be changed (API 7).
+    A subscription with another address is deleted and made again, because it cannot be changed (API 7).
     """
     found = await read_subscriptions(client, division)
     if found and found[0].status == "failed":
@@ -118,7 +118,7 @@ async def subscribe(
 
 
 async def unsubscribe(client: ExactClient, subscription: Subscription) -> Subscription:
-    """Delete a subscription; gives what became of it."""
+    """Delete a subscription; returns its new state."""
     division, topic, key = subscription.division, subscription.topic, subscription.id
     url = f"{build_path(PATH, division)}(guid'{key}')"
     try:

@@ -1,7 +1,7 @@
-"""Which entities a topic concerns: a document's topic stands for its lines and postings, too (API 7).
+"""The entities of each topic: a document's topic stands for its lines and postings as well (API 7).
 
-The topics are those that the reference names at its endpoints; of those that it marks without naming a
-topic, the endpoint's own name.
+The topics are those that the reference names at its endpoints. Where it marks an endpoint without naming a
+topic, the topic is the name of the endpoint.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TOPICS: Mapping[str, tuple[str, ...]] = {
     "Subscriptions": ("subscriptions", "subscription_lines"),
     "TimeTransactions": ("project_time_transactions",),
 }  # fmt: skip
-# The older name for all five kinds of entries; its keys lead to any of them.
+# The older name of all five kinds of entries.
 FINANCIAL = "FinancialTransactions"
 _ENTRIES = (
     "BankEntries",
@@ -54,12 +54,12 @@ _ENTRIES = (
 
 
 def entities_of(topic: str) -> tuple[str, ...]:
-    """Entities that a webhook of this topic may have changed; none if nothing here reads any."""
+    """Entities that may have changed if a webhook has this topic; empty for an unknown topic."""
     if topic == FINANCIAL:
         return tuple(dict.fromkeys(name for entry in _ENTRIES for name in TOPICS[entry]))
     return TOPICS.get(topic, ())
 
 
 def topics_for(entities: Collection[str]) -> list[str]:
-    """Topics to subscribe to, so that changes of these entities are heard of."""
+    """Topics whose webhooks report changes of these entities."""
     return [topic for topic, names in TOPICS.items() if set(names) & set(entities)]

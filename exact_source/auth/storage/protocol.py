@@ -137,10 +137,10 @@ class LockedStorage:
             self._refusals.write(refusal)
 
     async def check_writable(self) -> None:
-        """Find out that ``save`` cannot work before it matters."""
-        check_writable = getattr(self._storage, "check_writable", None)
-        if check_writable is not None:
-            await self._call(check_writable)
+        """Raise if ``save`` would fail, as far as the storage can tell."""
+        check = getattr(self._storage, "check_writable", None)
+        if check is not None:
+            await self._call(check)
 
 
 class _Caller:
