@@ -184,7 +184,7 @@ class OAuth:
             return asyncio.run_coroutine_threadsafe(work(None), caller)
         executor = ThreadPoolExecutor(1, "exact-oauth")
         job = executor.submit(lambda: asyncio.run(work(caller)))
-        executor.shutdown(wait=False)  # the thread ends after its work; the interpreter waits for it
+        executor.shutdown(wait=False)  # the thread ends after its work
         return job
 
     def _need_redirect_uri(self) -> str:

@@ -15,8 +15,8 @@ from .token_response import Answer, TokenOutcome, parse_answer
 
 # Long, because giving up while Exact is still at work loses the new pair (API 1.4).
 TIMEOUT = httpx.Timeout(90.0, connect=15.0, pool=15.0)
-# Each request has a connection of its own. The server may close a kept one at the moment of writing, and then it
-# is unknown whether the refresh token was used up.
+# Each request has a connection of its own. The server may close a kept one at the moment of writing, and then
+# it is unknown whether the refresh token was used up.
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
 # A reply with tokens has about 2,000 bytes.
 MAX_BYTES = 1 << 20

@@ -1,7 +1,7 @@
 """Sends one request at a time to Exact Online, within its limits and with a valid token.
 
-Layers, outermost first: retry, wait for the division's turn, wait for its limits, send with a token, check the
-status, parse. A request that can be repeated safely is repeated here: a page, never a stream.
+Layers, outermost first: retry, wait for the division's turn, wait for its limits, send with a token, check
+the status, parse. A request that can be repeated safely is repeated here: a page, never a stream.
 """
 
 from __future__ import annotations

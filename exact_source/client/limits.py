@@ -1,8 +1,8 @@
 """Exact's call limits as arithmetic: headers in, seconds to wait out. No I/O, no clock of its own.
 
-For each division Exact counts calls in a clock minute and in a day that ends at 00:00 UTC (API 2.1). The headers
-have the last word: they include calls that other users of the app made. All times are seconds since the epoch
-by the *server's* clock, as far as it is known from the ``Date`` header.
+For each division Exact counts calls in a clock minute and in a day that ends at 00:00 UTC (API 2.1). The
+headers have the last word: they include calls that other users of the app made. All times are seconds since
+the epoch by the *server's* clock, as far as it is known from the ``Date`` header.
 """
 
 from __future__ import annotations

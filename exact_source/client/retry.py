@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 WAITS_S = (2, 5, 15, 60, 300)
 PATIENT_WAITS_S = (30, 60, 300, 600, 900)
 EXISTS = "already exists"
-# Texts of the 500 with which Exact refuses a second subscription, in the user's language (API 6.1, 7). In other
-# languages it is unknown whether the subscription was made.
+# Texts of the 500 with which Exact refuses a second subscription, in the user's language (API 6.1, 7). In
+# other languages it is unknown whether the subscription was made.
 EXISTS_TEXTS = (EXISTS, "bestaat reeds")
 
 

@@ -1,8 +1,8 @@
 """Converts the columns of a page from the types that Exact sends to those of the tables, with no Python loop.
 
 Each type letter of the catalogue has a type in which ``pyarrow.json`` reads it and a type of the tables. All
-functions work on whole arrays and raise ``pyarrow.ArrowInvalid`` as soon as one value does not fit;
-``lenient`` then converts the values one by one.
+functions here raise ``pyarrow.ArrowInvalid`` as soon as one value does not fit; ``lenient`` then converts the
+values one by one.
 """
 
 from __future__ import annotations

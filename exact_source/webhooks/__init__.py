@@ -1,8 +1,9 @@
 """Exact Online's webhooks: hints that something changed, so that an idle company costs no calls.
 
-``topics`` and ``signed`` are pure, ``notices`` is the table in which hints wait, ``receiver`` the ASGI app that
-accepts them, ``server`` serves it, ``subscriptions`` makes the calls that order them. A webhook has a key and no
-row, and some get lost (API 7): its content is never loaded, it only makes the next sync look sooner.
+``topics`` and ``signed`` are pure, ``notices`` is the table in which hints wait, ``receiver`` the ASGI app
+that accepts them, ``server`` serves it, ``subscriptions`` makes the calls that order them. A webhook has a
+key and no row, and some get lost (API 7): its content is never loaded, it only makes the next sync look
+sooner.
 """
 
 from .notices import Notices

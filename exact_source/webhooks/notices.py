@@ -1,10 +1,10 @@
 """The table in which hints wait: for each entity of each division the mark of its latest webhook.
 
-Receivers write it, syncs only read it. A notice gives its rows a new random mark. A sync takes the marks before
-its first call, and stores the mark that the rows cover in the load of these rows (see ``Cursor.noticed``). A
-stream has something to read while the two differ. So nothing is ever cleared, and nothing can be cleared too
-early: not by a failed load, not for a notice that arrives during a read, not by another pipeline that reads the
-same notices. A lost table begins again.
+Receivers write it, syncs only read it. A notice gives its rows a new random mark. A sync takes the marks
+before its first call, and stores the mark that the rows cover in the load of these rows (see
+``Cursor.noticed``). A stream has something to read while the two differ. So nothing is ever cleared, and
+nothing can be cleared too early: not by a failed load, not for a notice that arrives during a read, not by
+another pipeline that reads the same notices. A lost table begins again.
 """
 
 from __future__ import annotations

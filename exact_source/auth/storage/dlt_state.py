@@ -35,10 +35,10 @@ _TEXT = {"duckdb": "TEXT", "motherduck": "TEXT", "postgres": "TEXT", "bigquery":
 class DltStateTokenStorage(JournaledStorage):
     """Tokens in the table ``_exact_oauth`` of a pipeline's dataset, committed at once.
 
-    The tokens are not part of the pipeline's state: dlt drops the state of a failed run, and keeps all earlier
-    ones readable (dlt notes 1.4, 1.5). A commit of its own through ``pipeline.sql_client()`` survives an
-    exception, a kill and an empty machine, also from inside a running extraction. Only the newest pair is
-    kept, encrypted.
+    The tokens are not part of the pipeline's state: dlt drops the state of a failed run, and keeps all
+    earlier ones readable (dlt notes 1.4, 1.5). A commit of its own through ``pipeline.sql_client()``
+    survives an exception, a kill and an empty machine, also from inside a running extraction. Only the
+    newest pair is kept, encrypted.
 
     Which processes may share the tokens depends on the destination:
 

@@ -1,7 +1,7 @@
 """Token storages in databases: encryption, and a local journal that bridges the time until the commit.
 
-Between the reply of the token endpoint and the commit of the database the new pair would exist in memory only.
-So it is first written, encrypted, to a file on this machine (1 ms), and then committed.
+Between the reply of the token endpoint and the commit of the database the new pair would exist in memory
+only. So it is first written, encrypted, to a file on this machine (1 ms), and then committed.
 """
 
 from __future__ import annotations
@@ -155,8 +155,8 @@ class JournaledStorage(ABC):
         Raises:
             TokenStoreError: If that fails; the journal then holds the pair.
         """
-        # The row as it was read under the lock, because the journal must be written even if the database cannot
-        # be reached by now.
+        # The row as it was read under the lock, because the journal must be written even if the database
+        # cannot be reached by now.
         row = self._held.row if self._held.is_locked else self._fetch()
         generation = (row.generation if row else 0) + 1
         stored = self._decrypt(row)

@@ -227,8 +227,8 @@ async def _acquire(mutex: threading.Lock, *, may_block: bool) -> None:
         )
 
 
-# One lock for each storage object, shared by all OAuth objects that use it and deleted with the last of them. The
-# process id is part of the key, so that after a fork the child does not wait for a thread of the parent.
+# One lock for each storage object, shared by all OAuth objects that use it and deleted with the last of them.
+# The process id is part of the key, so that after a fork the child does not wait for a thread of the parent.
 _process_locks: weakref.WeakValueDictionary[tuple[int, int], threading.Lock] = (
     weakref.WeakValueDictionary()
 )
