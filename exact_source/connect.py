@@ -1,15 +1,15 @@
-"""A run that asks Exact Online and loads nothing: for commands that need no destination."""
+"""From settings to a connection, and runs that ask Exact Online but load nothing."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from .auth import OAuth, TokenStorage
 from .client.client import ExactClient
 from .client.error_log import ErrorFile
 from .client.limits import Limits
-from .clock import Clock
+from .clock import Clock, SystemClock
 from .engine.run import Run
 from .options import Options
 from .settings import Settings
@@ -33,6 +33,43 @@ class AskingRun(Run):
             await self.connection.close()
 
 
+def make_oauth(settings: Settings, storage: TokenStorage, clock: Clock | None = None) -> OAuth:
+    """The OAuth connection that the settings name."""
+    return OAuth(
+        settings.client_id,
+        settings.client_secret,
+        settings.redirect_uri,
+        storage,
+        base_url=settings.base_url,
+        clock=clock or SystemClock(),
+    )
+
+
+def connector(
+    settings: Settings,
+    storage: TokenStorage,
+    *,
+    limits: Limits,
+    clock: Clock,
+    leases: SqlLeases | None = None,
+) -> Callable[[], ExactClient]:
+    """A function that makes a client; its locks and connections belong to one event loop."""
+    # One for all clients: it knows tokens that are not stored yet, and what Exact has refused.
+    oauth = make_oauth(settings, storage, clock)
+
+    def connect() -> ExactClient:
+        return ExactClient(
+            oauth,
+            settings.base_url,
+            limits=limits,
+            clock=clock,
+            max_response_mb=settings.max_response_mb,
+            admission=leases,
+        )
+
+    return connect
+
+
 def make_asking_run(
     options: Options,
     settings: Settings,
@@ -44,25 +81,7 @@ def make_asking_run(
 ) -> AskingRun:
     """A run over a connection; with an ``error_file`` it shares the error limit with syncs."""
     limits = limits or Limits()
-
-    def connect() -> ExactClient:
-        oauth = OAuth(
-            settings.client_id,
-            settings.client_secret,
-            settings.redirect_uri,
-            storage,
-            base_url=settings.base_url,
-            clock=clock,
-        )
-        return ExactClient(
-            oauth,
-            settings.base_url,
-            limits=limits,
-            clock=clock,
-            max_response_mb=settings.max_response_mb,
-            admission=leases,
-        )
-
+    connect = connector(settings, storage, limits=limits, clock=clock, leases=leases)
     run = AskingRun(options, connect, clock=clock, limits=limits)
     run.error_file = error_file
     return run

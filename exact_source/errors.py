@@ -25,7 +25,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from enum import IntEnum
 from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the commands, and of scripts that end with ``run_script``."""
+
+    COMPLETE = 0
+    FAILED = 1
+    USAGE = 2  # or configuration
+    INCOMPLETE = 3  # but safe: the next run continues
+    INTERRUPTED = 130
+
 
 # What a stream can end with although no error of a class below was raised: code -> what it means.
 KEYLESS, PARENT, BLOCKED, EMPTY, UNEXPECTED = (
@@ -130,12 +142,12 @@ class ExactError(Exception):
 
     Attributes:
         code: A word for the kind of error; it stays the same over versions.
-        exit_code: Of a command that ends with it.
+        exit_code: Exit code of a command that ends with it.
         remedy: What to do about the kind; the message says it for the case at hand.
     """
 
     code: ClassVar[str] = ""
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
     remedy: ClassVar[str] = ""
 
 
@@ -143,7 +155,7 @@ class ConfigurationError(ExactError):
     """A setting is missing or wrong; nothing was sent and nothing written."""
 
     code = "configuration"
-    exit_code = 2
+    exit_code = ExitCode.USAGE
     remedy = "Correct the setting or option that the message names, and run again."
 
 
@@ -235,7 +247,7 @@ class LimitError(ExactError):
     """
 
     code = "limit"
-    exit_code = 3
+    exit_code = ExitCode.INCOMPLETE
     remedy = "Run again once calls are allowed; the message or `resumes_at` says when."
 
     def __init__(self, message: str, *, resumes_at: float) -> None:

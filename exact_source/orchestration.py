@@ -18,6 +18,7 @@ from .connect import make_asking_run
 from .errors import (
     ConfigurationError,
     ExactError,
+    ExitCode,
     LeaseStoreError,
     LimitError,
     RemoteError,
@@ -27,7 +28,7 @@ from .loading.warehouse import Warehouse
 from .options import ROUND_ROWS, ROUND_S
 from .settings import load_settings
 from .source import choose_entities, make_options, make_run
-from .sync.runner import EXIT_COMPLETE, EXIT_INCOMPLETE, Outcome, sync
+from .sync.runner import Outcome, sync
 from .workers.leases import leases_from_settings
 
 # A sync costs a call per stream at least, so what failed is not tried again at once.
@@ -75,7 +76,7 @@ def advise(outcome: Outcome, now: float, *, repeats: int = 0) -> Advice:
     lacking = [r for r in outcome.results if r.status not in {"complete", "skipped"}]
     reason = "; ".join(dict.fromkeys(r.error for r in lacking if r.error))
     passing = [r for r in lacking if not r.permanent]
-    if outcome.exit_code in {EXIT_COMPLETE, EXIT_INCOMPLETE}:
+    if outcome.exit_code in {ExitCode.COMPLETE, ExitCode.INCOMPLETE}:
         going_on = [r for r in passing if r.status != "failed" or repeats < MOST_REPEATS]
         if not going_on:
             return Advice("done", reason)

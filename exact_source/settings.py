@@ -1,6 +1,8 @@
 """Settings from dlt's providers: environment, ``.dlt/secrets.toml``, ``.dlt/config.toml``.
 
 All settings are in the section ``sources.exact_online``, so ``SOURCES__EXACT_ONLINE__CLIENT_ID`` works.
+dlt's ``configspec`` is not used, because it would also accept variables outside the section, such as
+``REGION``.
 """
 
 from __future__ import annotations

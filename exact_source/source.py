@@ -13,13 +13,13 @@ from dlt.common.pipeline import PipelineContext
 from dlt.extract.resource import DltResource
 from dlt.extract.source import DltSource
 
-from .auth import OAuth, TokenStorage, storage_from_settings
+from .auth import TokenStorage, storage_from_settings
 from .catalogue import Catalogue, load_catalogue
 from .catalogue.feeds import Route, check_route
 from .catalogue.parameters import check_parameters, reason_not_read
-from .client.client import ExactClient
 from .client.limits import DAY_S, Limits
 from .clock import Clock, SystemClock
+from .connect import connector
 from .engine.run import Run
 from .errors import ConfigurationError
 from .loading.resources import make_log_resource, make_resource, run_behind
@@ -200,28 +200,7 @@ def make_run(
     """A run over a connection; with ``leases`` one of several workers'."""
     clock, limits = clock or SystemClock(), limits or Limits()
     options = replace(options, zone_slack_s=settings.zone_slack_s)
-
-    # One for all rounds: it knows a pair that is not stored yet, and what Exact has refused.
-    oauth = OAuth(
-        settings.client_id,
-        settings.client_secret,
-        settings.redirect_uri,
-        token_storage,
-        base_url=settings.base_url,
-        clock=clock,
-    )
-
-    def connect() -> ExactClient:
-        # Made anew for each event loop: its locks and connections belong to one loop.
-        return ExactClient(
-            oauth,
-            settings.base_url,
-            limits=limits,
-            clock=clock,
-            max_response_mb=settings.max_response_mb,
-            admission=leases,
-        )
-
+    connect = connector(settings, token_storage, limits=limits, clock=clock, leases=leases)
     return Run(options, connect, clock=clock, limits=limits, leases=leases)
 
 

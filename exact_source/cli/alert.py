@@ -8,13 +8,13 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from ..errors import ExitCode
 from ._output.logs import notes
 
 if TYPE_CHECKING:
     from ..sync.runner import Outcome
 
 HOOK = "runtime.slack_incoming_hook"
-EXIT_FAILED, EXIT_USAGE = 1, 2
 MOST_LINES = 10
 PATIENCE_S = 15.0
 
@@ -49,7 +49,7 @@ def alert(pipeline: str, outcome: Outcome) -> None:
 def alert_text(pipeline: str, outcome: Outcome) -> str:
     """What to say: that all failed, or which streams did; nothing of what only waits or is refused."""
     failed = [r.error for r in outcome.results if r.status == "failed"]
-    if outcome.exit_code in {EXIT_FAILED, EXIT_USAGE}:
+    if outcome.exit_code in {ExitCode.FAILED, ExitCode.USAGE}:
         head = f"exact-source sync of {pipeline} failed"
         lines = [str(outcome.error)] if outcome.error else failed
     elif failed:

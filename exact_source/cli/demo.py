@@ -134,7 +134,8 @@ def log_in(box: Sandbox, base_url: str, folder: Path) -> Settings:
     """The authorization-code flow against the sandbox."""
     import asyncio
 
-    from ..auth import FileTokenStorage, OAuth
+    from ..auth import FileTokenStorage
+    from ..connect import make_oauth
     from ..settings import Settings
 
     settings = Settings(
@@ -144,13 +145,7 @@ def log_in(box: Sandbox, base_url: str, folder: Path) -> Settings:
         redirect_uri=box.redirect_uri,
         token_file=str(folder / "tokens.json"),
     )
-    oauth = OAuth(
-        settings.client_id,
-        settings.client_secret,
-        settings.redirect_uri,
-        FileTokenStorage(settings.token_file),
-        base_url=base_url,
-    )
+    oauth = make_oauth(settings, FileTokenStorage(settings.token_file))
     asyncio.run(oauth.exchange(box.login()["redirect_url"]))
     return settings
 

@@ -58,20 +58,13 @@ def login(  # noqa: PLR0913, PLR0917 (each is an option of the command)
     """
     import asyncio
 
-    from ..auth import OAuth
+    from ..connect import make_oauth
     from ._output.tables import print_json
     from .connect import clock_of, make_connection
 
     clock = clock_of(context)
     settings, storage = make_connection(region, base_url)
-    oauth = OAuth(
-        settings.client_id,
-        settings.client_secret,
-        settings.redirect_uri,
-        storage,
-        base_url=settings.base_url,
-        clock=clock,
-    )
+    oauth = make_oauth(settings, storage, clock)
     if code is not None:
         code = without_quotes(code)
         check_foreign_state(code, settings, clock.now())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, ExitCode
 from ._output.logs import notes
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def refresh(
     for why in services.refused.values():
         notes.error("error: %s", why, extra={"facts": {"code": why.code}})
     if services.refused and not services.found:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def make_run(

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from ..engine.cursors import Cursor
     from ._output.stored_syncs import Memory, Stream
     from ._output.streams import Problem
 
@@ -144,7 +143,7 @@ def describe(memory: Memory, divisions: set[int], now: float) -> dict[str, Any]:
 
 
 def _describe_stream(memory: Memory, stream: Stream, now: float) -> dict[str, Any]:
-    from ._output.tables import iso_instant
+    from ._output.tables import format_cursor, iso_instant
 
     division, entity = stream
     cursor, syncs = memory.cursors.get(stream), memory.syncs.get(stream, [])
@@ -157,7 +156,7 @@ def _describe_stream(memory: Memory, stream: Stream, now: float) -> dict[str, An
         "entity": entity,
         "feed": latest.feed if latest else None,
         "cursor_column": cursor.column if cursor else None,
-        "cursor": format_cursor(cursor),
+        "cursor": cursor and format_cursor(cursor.value, is_version=cursor.column != "Modified"),
         "rows": _rows(memory, division, entity),
         "last_success": iso_instant(as_of),
         "lag_s": None if as_of is None else round(max(0.0, now - as_of)),
@@ -173,15 +172,6 @@ def _rows(memory: Memory, division: int, entity: str) -> int:
     if division:
         return memory.rows.get((division, entity), 0)
     return sum(count for (_, name), count in memory.rows.items() if name == entity)
-
-
-def format_cursor(cursor: Cursor | None) -> str | int | None:
-    """A ``Timestamp`` as the number it is, a ``Modified`` as the digits that Exact shows."""
-    from ._output.tables import iso_digits
-
-    if cursor is None or cursor.value is None:
-        return None
-    return iso_digits(cursor.value) if cursor.column == "Modified" else cursor.value
 
 
 def _print(report: dict[str, Any], view: View, *, narrowed: bool) -> None:

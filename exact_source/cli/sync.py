@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ..errors import ExactError, LoadError, is_interrupt, one_line, own_error, root_cause
+from ..errors import ExactError, ExitCode, LoadError, is_interrupt, one_line, own_error, root_cause
 from ._output.logs import is_for_people, notes
 from ._output.options import (
     DATASET,
@@ -39,7 +39,6 @@ from ._output.options import (
     StartBy,
     StartDate,
 )
-from ._output.start import EXIT_INTERRUPTED
 from ._output.view import View
 from .gc_tuning import infrequent_gc
 
@@ -372,7 +371,7 @@ def stop_on_interrupt(run: Run, pipeline: dlt.Pipeline) -> Iterator[None]:
         if own_error(error) is not None or not is_interrupt(error):
             raise
         notes.info("stopped; what was loaded is kept: run again to continue")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

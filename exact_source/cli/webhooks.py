@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, ExitCode
 from ._output.help import HelpGroup
 from ._output.logs import log_as_a_server, notes
 from ._output.options import (
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from ..client.client import ExactClient
     from ..webhooks.subscriptions import ReceiverError, Subscription
 
-EXIT_INCOMPLETE = 3
 COLUMNS = (
     Column("division"),
     Column("name", rank=1),
@@ -282,7 +281,7 @@ def _each(
         raise refused
     show_errors(found)
     if any(line.status == "failed" for line in found):
-        raise typer.Exit(EXIT_INCOMPLETE)
+        raise typer.Exit(ExitCode.INCOMPLETE)
 
 
 def show_errors(found: list[Subscription]) -> None:

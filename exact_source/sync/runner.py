@@ -21,6 +21,7 @@ from ..errors import (
     AuthenticationError,
     ConfigurationError,
     ExactError,
+    ExitCode,
     HeldError,
     LimitError,
     LoadError,
@@ -44,7 +45,6 @@ Loading = Callable[[], AbstractContextManager[None]]  # entered for the duration
 
 CLOCK_TOLERANCE_S = 60.0
 LOAD_PATIENCE_S = 3600.0  # how long a load waits for the loads of other workers
-EXIT_COMPLETE, EXIT_FAILED, EXIT_INCOMPLETE = 0, 1, 3
 # Work on tables that changed, and the note if the database refuses it.
 AFTERWARDS = (
     (write_comments, "the comments of tables and columns were not written"),
@@ -73,17 +73,17 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """0 complete, 1 failed, 2 configuration, 3 incomplete but safe."""
-        if self.error is not None and self.error.exit_code != EXIT_INCOMPLETE:
+        if self.error is not None and self.error.exit_code != ExitCode.INCOMPLETE:
             return self.error.exit_code
         statuses = {r.status for r in self.results}
         left_out = any(r.status == "skipped" and r.permanent for r in self.results)
         if self.error is None and statuses <= {"complete", "skipped"} and not left_out:
-            return EXIT_COMPLETE
+            return ExitCode.COMPLETE
         if statuses and statuses <= {"failed", "refused"}:
-            return EXIT_FAILED  # nothing at all was loaded
-        return EXIT_INCOMPLETE
+            return ExitCode.FAILED  # nothing at all was loaded
+        return ExitCode.INCOMPLETE
 
     def __str__(self) -> str:
         """A summary, and a line for each incomplete stream, note and error."""

@@ -12,12 +12,9 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from ...errors import LimitError, causes, is_interrupt, one_line, own_error, root_cause
+from ...errors import ExitCode, LimitError, causes, is_interrupt, one_line, own_error, root_cause
 from .logs import PACKAGE, logging_to_stderr, notes
-from .start import EXIT_INTERRUPTED
 from .tables import when_allowed
-
-EXIT_FAILED, EXIT_USAGE = 1, 2
 
 
 def run_script(load: Callable[[], int]) -> NoReturn:
@@ -54,7 +51,7 @@ def leave(code: int) -> NoReturn:
     Raises:
         SystemExit: With the code, unless it was stopped.
     """
-    if code != EXIT_INTERRUPTED:
+    if code != ExitCode.INTERRUPTED:
         sys.exit(code)
     with suppress(KeyboardInterrupt), logging_to_stderr(sys.argv[1:]):
         wait_for_tokens()
@@ -71,14 +68,14 @@ def report(error: BaseException) -> int:
         when = when_allowed(own.resumes_at) if isinstance(own, LimitError) else ""
         return say(one_line(own) + when, own.code, own.exit_code)
     if isinstance(error, TyperException):
-        return say(f"{one_line(error.format_message())}; see --help", "usage", EXIT_USAGE)
+        return say(f"{one_line(error.format_message())}; see --help", "usage", ExitCode.USAGE)
     if is_interrupt(error):
         notes.info("stopped")
-        return EXIT_INTERRUPTED
+        return ExitCode.INTERRUPTED
     if any(isinstance(e, typer.Abort) for e in causes(error)):
         notes.info("nothing was done: the answer was no, or there was no answer")
-        return EXIT_FAILED
-    return say(innermost(error), "unexpected", EXIT_FAILED)
+        return ExitCode.FAILED
+    return say(innermost(error), "unexpected", ExitCode.FAILED)
 
 
 def wait_for_tokens() -> None:

@@ -14,8 +14,8 @@ from typing import Annotated, Any, TextIO, cast
 
 import typer
 
+from ...errors import ExitCode
 from .options import OUTPUT
-from .start import EXIT_INTERRUPTED
 from .tables import iso_instant
 
 # Messages to the user; other loggers need -v.
@@ -193,7 +193,7 @@ def with_log_options(command: Callable[..., None]) -> Callable[..., None]:
             command(**arguments)
         except KeyboardInterrupt:  # typer would end without a word
             notes.info("stopped")
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
 
     shape = inspect.signature(command, eval_str=True)
     more = [

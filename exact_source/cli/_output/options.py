@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-EXIT_USAGE = 2
+from ...errors import ExitCode
+
 # Panels of ``--help``.
 WHAT, ROWS, LIMITS, CONNECTION, TARGET, OUTPUT = (
     "What to read",
@@ -45,7 +46,7 @@ def help_without_command(context: typer.Context) -> None:
     """Show the help and exit with 2 if no command is named."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
-        raise typer.Exit(EXIT_USAGE)
+        raise typer.Exit(ExitCode.USAGE)
 
 
 Region = Annotated[

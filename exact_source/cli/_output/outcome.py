@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...errors import ExitCode
 from .streams import Problem, Sums, entity_table, plural, print_problems, show_companies
-from .tables import Column, iso_digits, make_console, print_table, span, styled, when_allowed
+from .tables import Column, format_cursor, make_console, print_table, span, styled, when_allowed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from ...engine.result import StreamResult
     from ...sync.runner import Outcome
 
-EXIT_INCOMPLETE = 3
 FAILED = {"failed", "refused"}
 # Statuses of a stream, the worst first.
 WORST = ("failed", "refused", "incomplete", "skipped", "waiting")
@@ -32,13 +32,6 @@ STREAM_COLUMNS = (
     Column("cursor", rank=4),
     Column("status"),
 )
-
-
-def format_cursor(result: StreamResult) -> str:
-    """A ``Timestamp`` as the number it is, a ``Modified`` as the digits that Exact shows."""
-    if not result.cursor or result.feed == "sync":
-        return result.cursor
-    return iso_digits(int(result.cursor))[: len("2026-01-31T12:00:00")].replace("T", " ")
 
 
 def show_results(
@@ -98,12 +91,20 @@ def print_streams(
             r.calls,
             r.rows,
             r.deleted or None,
-            format_cursor(r),
+            cursor_of(r),
             styled(r.status, COLOURS.get(r.status, "red")),
         ]
         for r in results
     ]
     print_table(console, STREAM_COLUMNS, rows)
+
+
+def cursor_of(result: StreamResult) -> str | None:
+    """How far a stream was read."""
+    if not result.cursor:
+        return None
+    found = format_cursor(int(result.cursor), is_version=result.feed == "sync")
+    return str(found)[: len("2026-01-31T12:00:00")].replace("T", " ")
 
 
 def is_lasting(result: StreamResult) -> bool:
@@ -186,7 +187,7 @@ def closing_line(outcome: Outcome, seconds: float) -> str:
     head = f"{', '.join(did)}, {span(seconds)}"
     if outcome.exit_code == 0:
         return f"complete: {head}"
-    word = "incomplete, but safe" if outcome.exit_code == EXIT_INCOMPLETE else "failed"
+    word = "incomplete, but safe" if outcome.exit_code == ExitCode.INCOMPLETE else "failed"
     left = [r for r in outcome.results if has_problem(r)]
     helps = any(not r.permanent for r in left)
     advice = "run again to continue" if helps else "running again will not help: see the errors"

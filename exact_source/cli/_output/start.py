@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
 
-EXIT_INTERRUPTED = 130
+from ...errors import ExitCode
+
 ERASE = "\r\x1b[K"
 
 
@@ -35,7 +36,7 @@ def stopped_at_once() -> Iterator[None]:
 def _leave(_number: int, _frame: FrameType | None) -> None:
     erase = ERASE if sys.stderr.isatty() else ""
     os.write(2, f"{erase}stopped; nothing was done\n".encode())
-    os._exit(EXIT_INTERRUPTED)
+    os._exit(ExitCode.INTERRUPTED)
 
 
 def start() -> None:

@@ -108,6 +108,11 @@ def parse_instant(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
+def format_cursor(value: int | None, *, is_version: bool) -> str | int | None:
+    """A row version as the number it is, a ``Modified`` as the digits that Exact shows."""
+    return value if value is None or is_version else iso_digits(value)
+
+
 def iso_digits(ms: int) -> str:
     """The digits that Exact Online shows for ``/Date(ms)/``; they have no zone (API 3.5)."""
     moment = datetime.fromtimestamp(ms / 1000, UTC).replace(tzinfo=None)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ...errors import ConfigurationError, ExactError, LimitError
+from ...errors import ConfigurationError, ExactError, ExitCode, LimitError
 from .._output.tables import local_clock
 
 State = Literal["ok", "warning", "failed", "skipped"]
-EXIT_FAILED, EXIT_USAGE, EXIT_INCOMPLETE = 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,10 @@ class Findings:
         return [f for f in self.all if f.state == "failed"]
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """0 if nothing failed, 2 if a setting is at fault, 3 if only calls are lacking, else 1."""
         if any(f.configuration for f in self.failed):
-            return EXIT_USAGE
+            return ExitCode.USAGE
         if self.failed and all(f.resumes_at is not None for f in self.failed):
-            return EXIT_INCOMPLETE
-        return EXIT_FAILED if self.failed else 0
+            return ExitCode.INCOMPLETE
+        return ExitCode.FAILED if self.failed else ExitCode.COMPLETE

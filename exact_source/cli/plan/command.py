@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...errors import ExitCode
 from .._output.options import (
     DATASET,
     PIPELINE,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from .._output.streams import Problem
     from .planner import Planner
 
-EXIT_INCOMPLETE = 3
 STREAM_COLUMNS = (
     Column("division"),
     Column("name", rank=3),
@@ -139,7 +139,7 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     else:
         _print(report, View(every, problems))
     if report["stopped"]:
-        raise typer.Exit(EXIT_INCOMPLETE)
+        raise typer.Exit(ExitCode.INCOMPLETE)
 
 
 def look(planner: Planner, *, count: bool) -> None:
