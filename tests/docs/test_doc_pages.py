@@ -33,7 +33,6 @@ ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 # Pages whose every snippet is run here.
 COVERED = (
-    "README.md",
     *(f"docs/{name}.md" for name in (
         "install", "sandbox", "tokens", "deletes", "how-it-works", "index", "entities", "errors", "dbt",
         "speed",
@@ -45,9 +44,17 @@ SOME, SHELL_TEST = (
     f"{HERE}::test_what_a_shell_block_calls_is_there",
 )
 TOML = f"{HERE}::test_settings_that_a_page_shows_are_read"
+README = "tests/docs/test_readme.py::test_the_commands_print_what_is_shown_and_the_snippets_use_what_they_loaded"
 WEBHOOKS = "tests/cli/test_webhooks.py::test_the_commands_of_the_page_in_their_order"
 # The others: language of their blocks -> the test that runs them.
 OTHERS = {
+    "README.md": {
+        "console": README,
+        "python": README,
+        "sh": "tests/docs/test_readme.py::test_extras_that_are_installed_exist",
+        "sql": README,
+        "text": README,
+    },
     "docs/airflow.md": {
         "": "tests/nightly/test_airflow.py::test_the_commands_of_the_page_bring_all_companies_up_to_date",
     },
@@ -69,7 +76,7 @@ OTHERS = {
         "python": "tests/dlt/test_groups.py::test_the_snippets_of_the_page",
         "toml": "tests/dlt/test_groups.py::test_the_snippets_of_the_page",
     },
-    "docs/queries.md": {"sql": "tests/docs/test_doc_queries.py::test_the_readme_asks_the_same"},
+    "docs/queries.md": {"sql": "tests/docs/test_doc_queries.py::test_there_are_ten"},
     "docs/webhooks.md": {"": WEBHOOKS, "toml": TOML},
 }
 AUTH = "tests/cli/test_auth_cli.py"
