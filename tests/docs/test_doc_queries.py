@@ -29,7 +29,9 @@ REVENUE, VAT, CUSTOMERS, SUPPLIERS = {110}, {24}, {20}, {22}
 @cache
 def queries() -> dict[str, str]:
     """Number of the question -> its SQL."""
-    found = re.findall(r"^## (\d+)\. .*?\n```sql\n(.*?)```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    found = re.findall(
+        r"^## (\d+)\. .*?\n```sql\n(.*?)```", PAGE.read_text(), re.DOTALL | re.MULTILINE
+    )
     return dict(found)
 
 

@@ -72,7 +72,7 @@ def person(make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch) -> Cli
 
 
 @pytest.mark.slow
-def test_the_commands_print_what_is_shown_and_the_snippets_use_what_they_loaded(
+def test_the_commands_and_snippets_do_what_is_shown(
     person: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for command, shown in sessions():
@@ -110,7 +110,8 @@ def answer_init(person: Cli) -> str:
         terminal.expect(question)
         terminal.sendline(answer)
     terminal.expect(r"(http\S+)\s.*Paste that address.*:")
-    terminal.sendline(httpx.get(terminal.match[1], trust_env=False).headers["Location"])
+    assert isinstance(terminal.match, re.Match)
+    terminal.sendline(httpx.get(str(terminal.match[1]), trust_env=False).headers["Location"])
     terminal.expect("Check everything.*: ")
     terminal.sendline("n")
     terminal.expect(pexpect.EOF)
@@ -172,6 +173,8 @@ def test_links_are_absolute_and_lead_to_files_that_are_there() -> None:
     own = [link for link in links if "exact-source" in link]
     assert len(own) > 10
     for link in own:
-        _, _, path = link.partition("/blob/main/" if link.startswith(REPOSITORY) else f"{RAW}/main/")
+        _, _, path = link.partition(
+            "/blob/main/" if link.startswith(REPOSITORY) else f"{RAW}/main/"
+        )
         assert path, link
         assert (ROOT / path.partition("#")[0]).is_file(), link
