@@ -80,7 +80,10 @@ OTHERS = {
         "python": "tests/dlt/test_groups.py::test_the_snippets_of_the_page",
         "toml": "tests/dlt/test_groups.py::test_the_snippets_of_the_page",
     },
-    "docs/queries.md": {"console": SOME, "sql": "tests/docs/test_doc_queries.py::test_there_are_ten"},
+    "docs/queries.md": {
+        "console": SOME,
+        "sql": "tests/docs/test_doc_queries.py::test_there_are_ten",
+    },
     "docs/webhooks.md": {"": WEBHOOKS, "toml": TOML},
 }
 AUTH = "tests/cli/test_auth_cli.py"
