@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from exact_source.engine import page_reader as reading
-from exact_source.engine.run import Run
 from exact_source.odata.page import Page, PageSchema, parse_pages
 from exact_source.sandbox.server import serve
 from tests.conftest import MakeWorld
@@ -124,27 +123,6 @@ def test_so_many_pages_wait_for_each_other_and_no_more(
     world.assert_equal(ENTITY)
 
 
-def test_a_page_of_some_size_is_parsed_by_itself(
-    world: World, together: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reading, "ALONE_BYTES", 1)
-    assert world.sync(ENTITY).exit_code == 0
-
-    assert together == []
-    world.assert_equal(ENTITY)
-
-
-def test_each_row_was_read_when_its_own_page_came(world: World) -> None:
-    with world.watch() as calls:
-        world.sync(ENTITY)
-
-    times = sorted({row["_synced_at"].timestamp() for row in world.table(ENTITY)})
-    asked = [call.at for call in calls.to(LINES)]
-    assert len(times) == len(asked) - 1 > 20
-    for at, since, until in zip(times, asked, asked[1:], strict=False):
-        assert since < at < until
-
-
 def test_a_page_that_does_not_fit_costs_no_call_and_loses_nothing(
     world: World, together: list[int]
 ) -> None:
@@ -227,66 +205,4 @@ def test_a_row_of_another_company_is_refused_without_another_call_for_it(
     with world.watch() as more:
         assert world.sync(ENTITY).exit_code == 0
     assert tokens(more)[0] == tokens(calls)[wrong - 1]
-    world.assert_equal(ENTITY)
-
-
-@pytest.mark.parametrize("round_rows", [None, 6])
-def test_a_refusal_comes_after_the_pages_before_it_and_is_asked_for_once(
-    world: World, round_rows: int | None
-) -> None:
-    world.box.fault("403", path=LINES, after=3)
-    with world.watch() as calls:
-        outcome = world.sync(ENTITY, round_rows=round_rows)
-
-    (result,) = outcome.results
-    assert (result.status, result.rows) == ("refused", 6)
-    assert calls.statuses(LINES) == [200, 200, 200, 403]
-    assert len(world.table(ENTITY)) == 6
-    world.clock.sandbox.advance(3600)
-    world.login()
-    with world.watch() as more:
-        assert world.sync(ENTITY).exit_code == 0
-    assert tokens(more)[0] == tokens(calls)[3]
-    world.assert_equal(ENTITY)
-
-
-def stop_after(run: Run, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    count = run.rounds.count_page
-    seen: list[int] = []
-
-    def counting() -> None:
-        count()
-        seen.append(1)
-        run.rounds.stop_requested = len(seen) >= number
-
-    monkeypatch.setattr(run.rounds, "count_page", counting)
-
-
-def test_who_wants_to_stop_is_heard_after_each_page(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = world.make_run()
-    stop_after(run, 3, monkeypatch)
-    with world.watch() as calls:
-        assert world.sync_with(run, ENTITY).exit_code == 3
-
-    assert len(calls.to(LINES)) == 3
-    assert len(world.table(ENTITY)) == 6
-    with world.watch() as more:
-        assert world.sync(ENTITY).exit_code == 0
-    assert set(tokens(more)) & set(tokens(calls)) == {"None"}  # of what changed since
-    world.assert_equal(ENTITY)
-
-
-@pytest.mark.parametrize("kind", ["foreign-next", "repeat-next"])
-def test_a_link_that_leads_astray_is_not_followed(world: World, kind: str) -> None:
-    world.box.fault(kind, path=LINES, after=3)
-    with world.watch() as calls:
-        outcome = world.sync(ENTITY)
-
-    (result,) = outcome.results
-    assert (result.status, len(calls.to(LINES))) == ("failed", 4)
-    assert "next link" in result.error
-    assert len(world.table(ENTITY)) == 6
-    assert world.sync(ENTITY).exit_code == 0
     world.assert_equal(ENTITY)

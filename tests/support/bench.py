@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
@@ -25,6 +25,7 @@ from exact_source.catalogue.feeds import plan_feeds
 from exact_source.client.client import ExactClient
 from exact_source.client.limits import Limits
 from exact_source.engine.cursors import Cursor
+from exact_source.engine.divisions import Division
 from exact_source.engine.result import StreamResult
 from exact_source.engine.run import EarlierRuns, Run
 from exact_source.engine.shape import Shape
@@ -268,6 +269,37 @@ def shape_of(entity: str, route: str) -> Shape:
     return Shape.of(found, replace(plan, fields=narrow))
 
 
+def make_stream(
+    run: Run, shape: Shape, division: Division, rank_: int, ledger: Ledger, load: Load
+) -> Stream:
+    """A stream that goes on where the ledger's cursor is, and puts what it reads into the load."""
+    entity = shape.entity.name
+
+    async def emit(table: pa.Table | None, cursor: Cursor | None) -> None:
+        if table is not None:
+            load.tables.append((entity, table))
+        if cursor is not None:
+            # As the state is kept: through JSON and back.
+            load.cursors[entity, division.code] = Cursor.from_state(cursor.to_state())
+            load.columns[entity, division.code] = before if cursor.lacks else names
+
+    names = shape.full.arrow.names
+    before = ledger.loaded_with.get((entity, division.code), names)
+    held = ledger.cursors.get((entity, division.code), Cursor(column=None))
+    held = replace(held, lacks=tuple(n for n in names if n not in before))
+    return Stream(run, shape, division, held, rank=rank_, emit=emit)
+
+
+def tombstone_starts(ledger: Ledger, entities: Collection[str]) -> dict[tuple[int, int], int]:
+    """``(division, DivisionMoveDate)`` -> ``Timestamp`` up to which all entities know the tombstones."""
+    starts: dict[tuple[int, int], int] = {}
+    for (entity, code), cursor in ledger.cursors.items():
+        if entity in entities and cursor.tombstones is not None:
+            at = code, cursor.moved or 0
+            starts[at] = min(cursor.tombstones, starts.get(at, cursor.tombstones))
+    return starts
+
+
 class Bench:
     """A sandbox, a ledger, and runs that may stop anywhere."""
 
@@ -331,7 +363,9 @@ class Bench:
         load = Load()
         run.open(self.ledger)
         run.recall(
-            EarlierRuns(selected=frozenset(shapes), tombstones=self._tombstone_starts(shapes))
+            EarlierRuns(
+                selected=frozenset(shapes), tombstones=tombstone_starts(self.ledger, shapes)
+            )
         )
         try:
             divisions = await run.divisions.chosen()
@@ -339,35 +373,11 @@ class Bench:
                 for rank_, (entity, shape) in enumerate(shapes.items()):
                     for division in divisions:
                         if not run.rounds.is_settled(entity, division.code):
-                            group.create_task(self._stream(run, shape, division, rank_, load))
+                            stream = make_stream(run, shape, division, rank_, self.ledger, load)
+                            group.create_task(stream.read())
         finally:
             await run.close()
         return load
-
-    async def _stream(self, run: Run, shape: Shape, division: Any, rank_: int, load: Load) -> None:
-        entity = shape.entity.name
-
-        async def emit(table: pa.Table | None, cursor: Cursor | None) -> None:
-            if table is not None:
-                load.tables.append((entity, table))
-            if cursor is not None:
-                # As the state is kept: through JSON and back.
-                load.cursors[entity, division.code] = Cursor.from_state(cursor.to_state())
-                load.columns[entity, division.code] = before if cursor.lacks else names
-
-        names = shape.full.arrow.names
-        before = self.ledger.loaded_with.get((entity, division.code), names)
-        held = self.ledger.cursors.get((entity, division.code), Cursor(column=None))
-        held = replace(held, lacks=tuple(n for n in names if n not in before))
-        await Stream(run, shape, division, held, rank=rank_, emit=emit).read()
-
-    def _tombstone_starts(self, shapes: dict[str, Shape]) -> dict[tuple[int, int], int]:
-        starts: dict[tuple[int, int], int] = {}
-        for (entity, code), cursor in self.ledger.cursors.items():
-            if entity in shapes and cursor.tombstones is not None:
-                at = code, cursor.moved or 0
-                starts[at] = min(cursor.tombstones, starts.get(at, cursor.tombstones))
-        return starts
 
     def half_read(self) -> set[tuple[str, int]]:
         """Streams whose reading goes on in the next run."""
