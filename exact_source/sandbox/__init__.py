@@ -1,7 +1,8 @@
 """A local Exact Online on loopback that refuses what Exact is known to refuse.
 
 It serves any client: authorize and token endpoint, every readable endpoint of the API in all its forms,
-limits, refusals and, on order, the failures that the real one has. It knows nothing of our own client.
+limits, refusals and, on request, the failures of the real service. It imports nothing of this
+project's client.
 """
 
 from .box import Sandbox

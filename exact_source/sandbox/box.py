@@ -1,4 +1,4 @@
-"""The Python side of the sandbox: create one, serve it, change its data, read the log of its calls."""
+"""The Python interface of the sandbox: create one, serve it, change its data, read the log of its calls."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ class Sandbox:
     def update(self, path: str, division: int, key: Any | Key, changes: Mapping[str, Any]) -> Row:
         """Change a row; ``Modified`` becomes now unless given, ``Timestamp`` goes up.
 
-        ``key`` is the value of the key column, a tuple where there are several.
+        ``key`` is the value of the key column, or a tuple if the key has several columns.
         """
         return dict(self.state.store.update(division, self._stored(path), _key(key), changes))
 
@@ -313,8 +313,8 @@ class Sandbox:
             path: Endpoint or pattern (``sync/*``); ``None`` for all.
             division: ``None`` for all.
             times: How often; ``None`` for once, or without end if a probability is given.
-            after: Matching calls that go well before.
-            probability: Chance of each matching call.
+            after: Number of matching calls that succeed first.
+            probability: Probability that a matching call fails.
             seconds: For ``slow``.
         """
         if times is None and probability is None:

@@ -1,4 +1,4 @@
-"""The sandbox's time: real time plus an offset that tests can move, or a time that stands still."""
+"""The sandbox's time: real time plus an offset that tests can change, or a frozen time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SandboxClock:
     """A clock that can be moved.
 
     Args:
-        start: What the clock shows now, as an aware datetime or in seconds since the epoch (UTC);
+        start: Present time of the clock, as an aware datetime or in seconds since the epoch (UTC);
             ``None`` for the real time.
         frozen: Whether time only passes through ``advance`` and ``set``.
     """
@@ -29,7 +29,7 @@ class SandboxClock:
 
     @property
     def frozen(self) -> bool:
-        """Whether time stands still."""
+        """Whether the clock is frozen."""
         return self._frozen_at is not None
 
     def now(self) -> float:
@@ -43,7 +43,7 @@ class SandboxClock:
         self.set(self.now() + seconds)
 
     def set(self, moment: datetime | float) -> None:
-        """Make the clock show ``moment``."""
+        """Set the clock to ``moment``."""
         at = _seconds(moment)
         if self._frozen_at is not None:
             self._frozen_at = at
@@ -51,11 +51,11 @@ class SandboxClock:
             self._offset_s = at - time.time()
 
     def freeze(self) -> None:
-        """Let time stand still."""
+        """Freeze the clock."""
         self._frozen_at = self.now()
 
     def run(self) -> None:
-        """Let time pass again."""
+        """Let the clock run again."""
         at = self.now()
         self._frozen_at = None
         self.set(at)

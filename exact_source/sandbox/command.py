@@ -47,7 +47,7 @@ def run(
 
 
 def addresses(box: Sandbox, base_url: str) -> dict[str, Any]:
-    """What a program needs to use a running sandbox; its secrets protect nothing."""
+    """The addresses and credentials of a running sandbox, for a program; the secrets protect nothing."""
     return {
         "base_url": base_url,
         "authorize_url": f"{base_url}/api/oauth2/auth",
@@ -62,7 +62,7 @@ def addresses(box: Sandbox, base_url: str) -> dict[str, Any]:
 
 
 def describe(box: Sandbox, base_url: str) -> str:
-    """What a person needs to use a running sandbox."""
+    """The addresses and credentials of a running sandbox, as text."""
     divisions = ", ".join(map(str, box.divisions))
     return (
         f"Exact Online sandbox on {base_url}  (stop with Ctrl-C)\n"

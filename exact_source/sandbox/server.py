@@ -1,4 +1,4 @@
-"""The sandbox on a real socket, in a thread of its own."""
+"""Serves the sandbox on a real socket, in a separate thread."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
 def bind(port: int) -> socket.socket:
     """A socket that listens on loopback; port 0 takes a free port.
 
-    Clients may connect as soon as it is there; they wait until the server runs.
+    Clients may connect as soon as it exists; they wait until the server runs.
 
     Raises:
         OSError: If the port is taken.
@@ -90,8 +90,8 @@ class _ForegroundServer(uvicorn.Server):
 def run_server(app: ASGIApp, bound: socket.socket, on_start: Callable[[], None]) -> None:
     """Serve the app in the foreground until Ctrl-C; only the main thread may call this.
 
-    A Ctrl-C that comes while the server starts takes effect right after, because an event loop that is
-    interrupted at that moment leaves a coroutine behind.
+    A Ctrl-C during the start takes effect right after it, because an event loop that is interrupted at that
+    moment leaves a coroutine behind.
 
     Args:
         app: The app.
@@ -137,7 +137,7 @@ def _run(loop: asyncio.AbstractEventLoop, server: uvicorn.Server, bound: socket.
 
 
 def _stop(loop: asyncio.AbstractEventLoop, server: uvicorn.Server) -> None:
-    """Stop at once; an orderly end polls every tenth of a second, which thousands of tests would feel."""
+    """Stop at once; an orderly shutdown polls every tenth of a second, which slows thousands of tests."""
     for listening in server.servers:
         listening.close()
     for connection in list(server.server_state.connections):

@@ -1,4 +1,4 @@
-"""The state of one sandbox; the HTTP side and the Python side work on the same objects."""
+"""The state of one sandbox, which its HTTP and Python interfaces share."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ FOREIGN_HOST = "http://exact-online.invalid"
 
 @dataclass
 class Settings:
-    """What can be chosen where Exact differs by app, or where nobody knows.
+    """Choices where Exact differs by app, or where its behaviour is unknown.
 
     Attributes:
         page_size: Rows per page of regular feeds and of collections.
         large_page_size: Rows per page of bulk and sync feeds.
         latency: Seconds that every data call takes, of real time.
-        require_select: Which calls must carry ``$select``: ``never``, ``seen`` (those of which a refusal
-            was seen), or ``everywhere``.
-        require_filter: The same for ``$filter``; ``never`` is what a production app met in 2026 (API 12.2).
+        require_select: Which calls must carry ``$select``: ``never``, ``seen`` (those whose refusal was
+            recorded), or ``everywhere``.
+        require_filter: The same for ``$filter``; a production app met ``never`` in 2026 (API 12.2).
         sync_order: Order and skiptoken of sync feeds: their OData key ``Timestamp`` (API 12.6), or ``key``.
         paged_reads: Whether lists of ``read/`` are paged; sources disagree (API 10.16).
         rights_of_feeds: Whether ``UserHasRights`` knows paths such as ``sync/CRM/Accounts``; only the form
             ``CRM/Accounts`` is documented.
         language: ``en`` or ``nl``: the user's language, in which refusals are worded (API 6.1).
         response_limit: Bytes of the largest body (API 2.4: 9.5 MB outside NL and BE).
-        foreign_host: Origin to which faults lead that leave this site.
+        foreign_host: Origin of the links of faults that lead to another host.
     """
 
     page_size: int = 60
@@ -72,7 +72,7 @@ class State:
     errors: ErrorLimit
     random: Random
     divisions: list[int]
-    user: str  # guid of the user who logs in
+    user: str  # guid of the user
     faults: Faults
     webhooks: Webhooks
     rights: Rights = field(default_factory=Rights)

@@ -1,4 +1,4 @@
-"""The endpoints of Exact Online and the rules of each, as the shipped catalogue has them.
+"""The endpoints of Exact Online and the rules of each, according to the shipped catalogue.
 
 ``catalogue/catalogue.json`` is data; this module is the sandbox's own reading of it.
 """
@@ -42,15 +42,15 @@ class Endpoint:
 
     Attributes:
         path: Behind the division, such as ``crm/Accounts``.
-        entity: What the rows are; feeds of the same entity serve the same rows.
+        entity: Entity of the rows; feeds of the same entity serve the same rows.
         key: Columns that identify a row; empty for reports without a key.
         columns: Type letter by column, in the order in which they are served.
         filterable: Columns that ``$filter`` may name; ``None`` for all.
-        mandatory_filter: ``$filter`` has to name one of these, if there are any (API 2.5).
-        parameters: Type letter and whether it is required, by name, of a function (API 8.2).
-        empty_refusal: Text of the 400 in place of an empty list, and where a needed parameter is
-            missing (API 12.10); empty if the endpoint has none.
-        has_sync_sibling: Whether a sync feed shows the same things; these demand a filter (API 2.5).
+        mandatory_filter: ``$filter`` must name one of these, unless there are none (API 2.5).
+        parameters: Parameters of a function: name -> (type letter, required) (API 8.2).
+        empty_refusal: Text of the 400 that replaces an empty list or answers a missing parameter
+            (API 12.10); empty if the endpoint has none.
+        has_sync_sibling: Whether a sync feed has the same rows; such endpoints require a filter (API 2.5).
     """
 
     path: str
@@ -75,7 +75,7 @@ class Endpoint:
 
     @property
     def service(self) -> str:
-        """The path without its last part: the root under which ``$metadata`` is found."""
+        """The path without its last part, below which ``$metadata`` is served."""
         return self.path.rsplit("/", 1)[0]
 
     @cached_property
@@ -86,7 +86,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Entity:
-    """What several feeds have in common: key, all columns, tombstone code (API appendix B)."""
+    """The common properties of several feeds: key, all columns, tombstone code (API appendix B)."""
 
     name: str
     key: tuple[str, ...]
@@ -107,7 +107,7 @@ class Catalogue:
         return iter(self.endpoints.values())
 
     def endpoint(self, path: str) -> Endpoint:
-        """The endpoint at ``path``, as the catalogue spells it."""
+        """The endpoint at ``path``, in the catalogue's spelling."""
         try:
             return self.endpoints[path]
         except KeyError:
@@ -131,20 +131,20 @@ class Catalogue:
         return next(found, None)
 
     def add_column(self, path: str, column: str, letter: str = "s") -> None:
-        """Let Exact publish a new column on one endpoint."""
+        """Add a column to one endpoint, as Exact does."""
         endpoint, entity = self.endpoint(path), self.entity_of(path)
         new = {column: letter}
         self.endpoints[path] = replace(endpoint, columns={**endpoint.columns, **new})
         self.entities[entity.name] = replace(entity, columns={**entity.columns, **new})
 
     def drop_column(self, path: str, column: str) -> None:
-        """Let Exact withdraw a column from one endpoint."""
+        """Remove a column from one endpoint, as Exact does."""
         endpoint = self.endpoint(path)
         rest = {name: letter for name, letter in endpoint.columns.items() if name != column}
         self.endpoints[path] = replace(endpoint, columns=rest)
 
     def drop_endpoint(self, path: str) -> None:
-        """Let Exact retire or rename one endpoint."""
+        """Remove one endpoint, as Exact does when it retires or renames one."""
         del self.endpoints[self.endpoint(path).path]
 
 
@@ -178,7 +178,7 @@ def _with_siblings(endpoints: Iterable[Endpoint]) -> dict[str, Endpoint]:
 
 @cache
 def _shipped() -> tuple[Mapping[str, Entity], Mapping[str, Endpoint]]:
-    """Entities by name and endpoints by path, as they are before a sandbox changes its own."""
+    """Entities by name and endpoints by path, before a sandbox changes its own copy."""
     file = resources.files("exact_source") / "catalogue" / "catalogue.json"
     raw: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["entities"]
     entities = {name: _entity(name, body) for name, body in raw.items()}
@@ -218,7 +218,7 @@ def _endpoints(name: str, body: Mapping[str, Any]) -> Iterator[Endpoint]:
 
 
 def _parameters(feed: Mapping[str, Any]) -> dict[str, tuple[str, bool]]:
-    """All parameters of a function, those that this project sends and those that it does not."""
+    """All parameters of a function, including those that this project does not send."""
     asked = {
         name: (t, bool(required)) for name, (t, required) in feed.get("parameters", {}).items()
     }

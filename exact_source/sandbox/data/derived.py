@@ -23,13 +23,13 @@ Members = Mapping[str, list[Row]]  # the rows of one group, by entity
 
 @dataclass(frozen=True)
 class Derivation:
-    """How a feed comes about.
+    """How a feed is derived.
 
     Attributes:
-        sources: The column that tells which rows belong together, by entity they are taken from.
-        make: The rows of one group. A row taken over from a stored one names it under ``__of``; others
-            name the stored row whose version they begin below under ``__beside``.
-        together: Whether a change of one row bumps all rows of its group.
+        sources: Entity of the source rows -> the column that groups them.
+        make: Returns the rows of one group. A row copied from a stored row names it under ``__of``; others
+            name, under ``__beside``, the stored row below whose version they begin.
+        together: Whether a change of one row gives all rows of its group a new version.
     """
 
     entity: str
@@ -121,7 +121,7 @@ BY_ENTITY = {derivation.entity: derivation for derivation in DERIVATIONS}
 
 
 class _Feed:
-    """One derived feed of one division: which stored rows, and which own rows, each group has."""
+    """One derived feed of one division: the stored rows and the derived rows of each group."""
 
     def __init__(self) -> None:
         self.members: defaultdict[str, dict[tuple[str, Key], Row]] = defaultdict(dict)
@@ -129,14 +129,14 @@ class _Feed:
 
 
 class DerivedFeeds:
-    """Keeps the derived feeds of all divisions in step with the rows they come from."""
+    """Keeps the derived feeds of all divisions in step with their source rows."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._feeds: dict[tuple[int, str], _Feed] = {}
 
     def first_rows(self, division: int, entity: str) -> list[Row] | None:
-        """The rows with which a derived feed starts; ``None`` if the entity is no such feed."""
+        """The first rows of a derived feed; ``None`` if the entity is not such a feed."""
         derivation = BY_ENTITY.get(entity)
         if derivation is None:
             return None
@@ -154,20 +154,20 @@ class DerivedFeeds:
         return rows
 
     def prepare(self, division: int, entity: str) -> None:
-        """Make the feeds that ``entity`` goes into, before one of its rows is written."""
+        """Derive the feeds that contain ``entity``, before one of its rows is written."""
         for derivation in DERIVATIONS:
             if entity in derivation.sources:
                 self._store.table(division, derivation.entity)
 
     def changed(self, division: int, entity: str, row: Row) -> None:
-        """Work out anew the rows that a written row goes into."""
+        """Derive the rows that depend on a written row again."""
         for derivation in DERIVATIONS:
             column = derivation.sources.get(entity)
             if column is not None and row.get(column) is not None:
                 self._rewrite(division, derivation, entity, row)
 
     def forget(self, division: int) -> list[str]:
-        """Drop the feeds of a division, to be made anew; gives their entities."""
+        """Drop the feeds of a division, so that they are derived again; returns their entities."""
         dropped = [entity for at, entity in self._feeds if at == division]
         for entity in dropped:
             del self._feeds[division, entity]
@@ -203,7 +203,7 @@ class DerivedFeeds:
         feed.made[group] = [made["ID"] for made in rows]
 
     def _replace(self, division: int, derivation: Derivation, old: Row | None, new: Row) -> None:
-        """Give a row that was worked out anew its version: a higher one, if it differs."""
+        """Give a row that was derived again its version: a higher one if the row differs."""
         of: Row | None = new.pop("__of", None)
         new.pop("__beside", None)
         new.pop("__below", None)
@@ -216,7 +216,7 @@ class DerivedFeeds:
 
 
 def _with_first_version(row: Row) -> Row:
-    """A row of the start: the version of the stored row, or one just below that of its neighbour."""
+    """A first row, with the version of the stored row or one just below that of its neighbour."""
     of, beside = row.pop("__of", None), row.pop("__beside", None)
     below = row.pop("__below", 0)
     row["Timestamp"] = (of or beside)["Timestamp"] - below

@@ -64,7 +64,7 @@ def division_rows(
 
 
 def division_name(index: int) -> str:
-    """The name of a company; names return with a number when they run out."""
+    """The name of a company; when the names run out, they are reused with a number."""
     lap, place = divmod(index, len(NAMES))
     return NAMES[place] + (f" {lap + 1}" if lap else "")
 
@@ -75,7 +75,7 @@ def all_divisions(state: State, division: int, _: dict[str, Any]) -> list[Row]:
 
 
 def hrm_divisions(state: State, division: int, _: dict[str, Any]) -> list[Row]:
-    """``hrm/Divisions``: the same companies under slightly other names."""
+    """``hrm/Divisions``: the same companies with slightly different column names."""
     return [
         {
             **row,

@@ -1,6 +1,6 @@
-"""A few rows for each endpoint that the bookkeeping of the sandbox does not fill.
+"""A few rows for each endpoint that the generated bookkeeping does not fill.
 
-Values follow the type and the name of their column. The first row has a value in every column, so that
+Values depend on the type and the name of their column. The first row has a value in every column, so that
 every type occurs; the others are sparse, as real rows are.
 """
 
@@ -18,7 +18,7 @@ MOST_ROWS = 7
 LEAST_ROWS = 3
 CHANCE_OF_NULL = 0.4
 LARGE = 10_000_000_000  # an Int64 beyond Int32
-RESERVED_VERSIONS = 64  # row versions set apart for each entity
+RESERVED_VERSIONS = 64  # row versions reserved for each entity
 SUMMER = datetime.fromisoformat(
     "2012-10-26"
 )  # a date in Dutch summer time, seen in captured data (API 3.5)
@@ -67,7 +67,7 @@ class GenericRows:
     """Makes the rows of one entity in one division.
 
     Args:
-        known: Rows that others may refer to, by entity.
+        known: Entity -> rows that other rows may refer to.
         before: The wall-clock time before which all rows were written.
         first_version: The lowest row version that the rows may take.
     """
@@ -104,7 +104,7 @@ class GenericRows:
             if full or column in self._entity.key or self._random.random() > CHANCE_OF_NULL
         }
         self._describe_references(row)
-        row.pop("Division", None)  # every row is of the division in which it is read
+        row.pop("Division", None)  # every row belongs to the division in which it is read
         if "Division" in self._entity.key:
             row["Division"] = self._division
         moment = self._before - timedelta(days=30 * (MOST_ROWS - number) + 1, seconds=number * 97)
@@ -118,12 +118,12 @@ class GenericRows:
             ("itemId", items),
             ("projectId", projects),
         ):
-            if keys:  # what a function without a column for its parameter chooses by
+            if keys:  # by which a function without a column for its parameter chooses
                 row[f"__{parameter}"] = keys[number % len(keys)]
         return row
 
     def _describe_references(self, row: Row) -> None:
-        """Code, description and name of what a row refers to are those of the row referred to."""
+        """Copy code, description and name from the row that is referred to."""
         for column in FOREIGN_KEYS.keys() & row.keys():
             referred = self._referred.get(row[column], {})
             for part in ("Code", "Description", "Name"):

@@ -1,4 +1,4 @@
-"""The rows that an endpoint shows in a division: stored, derived from others, or chosen by a parameter."""
+"""The rows that an endpoint serves in a division: stored, derived, or chosen by a parameter."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PARAMETER_COLUMNS = {
 def table_of(
     state: State, division: int, endpoint: Endpoint, parameters: Mapping[str, Any] | None = None
 ) -> Table:
-    """The rows behind an endpoint, before any ``$filter``; without parameters, all of them.
+    """The rows of an endpoint before any ``$filter``; all of them if there are no parameters.
 
     Raises:
         RefusedError: If the endpoint refuses instead of answering with an empty list (API 12.10).

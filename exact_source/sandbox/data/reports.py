@@ -1,4 +1,4 @@
-"""Endpoints whose rows are worked out from others when they are read."""
+"""Endpoints whose rows are computed from others when they are read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BALANCE_KEY = (
     "FinancialYear", "FinancialPeriod", "GLAccountCode", "CostCenter", "CostUnit", "Type", "Status",
 )  # fmt: skip
 KEY_WIDTH = 12
-# Number, days over the due date, name of the groups by which open items are aged.
+# Age groups of open items: number, days overdue, name.
 AGE_GROUPS = (
     (1, 0, "Niet vervallen"),
     (2, 30, "0 - 30 dagen"),
@@ -56,7 +56,7 @@ def open_items(entity: str) -> Report:
 
 
 def aging_list(entity: str) -> Report:
-    """``AgingReceivablesList`` or ``AgingPayablesList``: a row an account, a column an age group."""
+    """``AgingReceivablesList`` or ``AgingPayablesList``: a row per account, a column per age group."""
 
     def rows(state: State, division: int, parameters: dict[str, Any]) -> list[Row]:
         today, accounts = wall_clock(state.clock.now()), dict[str, Row]()
@@ -123,7 +123,7 @@ def profit_and_loss(state: State, division: int, _: dict[str, Any]) -> list[Row]
 
 
 def revenue(state: State, division: int, parameters: dict[str, Any]) -> list[Row]:
-    """``RevenueList``: revenue a month, of this year or of the year that is asked for."""
+    """``RevenueList``: revenue per month of this year or of the requested year."""
     year = parameters.get("year", wall_clock(state.clock.now()).year)
     sums: defaultdict[int, float] = defaultdict(float)
     for line in _ledger(state, division):
@@ -156,7 +156,7 @@ def reporting_balance(state: State, division: int, parameters: dict[str, Any]) -
 
 
 def journal_status(state: State, division: int, _: dict[str, Any]) -> list[Row]:
-    """``JournalStatusList``: which journals have entries in which periods."""
+    """``JournalStatusList``: the periods in which each journal has entries."""
     found = {
         (line["JournalCode"], line["FinancialYear"], line["FinancialPeriod"]): line
         for line in _ledger(state, division)

@@ -1,4 +1,4 @@
-"""With what rows each table starts: the company's bookkeeping, or a few generic rows."""
+"""The first rows of each table: the company's bookkeeping, or a few generic rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .divisions import division_rows
 from .generic import RESERVED_VERSIONS, GenericRows
 from .store import STRIDES
 
-FIRST_VERSION = 11_386_558_735  # a row version seen in reality (API 0.1 point 6)
+FIRST_VERSION = 11_386_558_735  # a row version of the live service (API 0.1 point 6)
 REFERRED_TO = ("accounts", "contacts", "gl_accounts", "items", "projects", "warehouses")
 ROWS_AT_LEAST, ROWS_PER_INVOICE = 10_000, 40  # more than a company has
 NOT_SEEDED = frozenset({"deleted", "webhook_subscriptions"})
 
 
 def seeded(*parts: object) -> Random:
-    """A source of chance that depends on ``parts`` only."""
+    """A random generator that depends on ``parts`` only."""
     return Random(":".join(map(str, parts)))  # noqa: S311 - made-up data, not secrets
 
 
@@ -30,7 +30,7 @@ class Seeder:
 
     Args:
         before: Wall-clock time of the sandbox when it started; all rows are older.
-        first_version: The lowest row version that is given out.
+        first_version: The lowest row version that is used.
         is_awkward: Whether the divisions are the fixed companies with awkward books.
     """
 
@@ -61,7 +61,7 @@ class Seeder:
         return self._first_version + len(self._divisions) * self._span
 
     def __call__(self, division: int, entity: str) -> Iterable[Row]:
-        """The rows with which the table of an entity starts."""
+        """The first rows of the table of an entity."""
         if entity == "divisions":
             random = seeded(self._seed, entity)
             rows = division_rows(self._divisions, random, self._before, self._first_version)
@@ -95,7 +95,7 @@ class Seeder:
 
     @property
     def _span(self) -> int:
-        """How many row versions are set apart for a division."""
+        """Number of row versions reserved for a division."""
         generic = RESERVED_VERSIONS * len(self._catalogue.entities)
         return generic + (ROWS_AT_LEAST + ROWS_PER_INVOICE * self._invoices) * max(STRIDES)
 

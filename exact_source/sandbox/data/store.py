@@ -1,7 +1,7 @@
-"""The rows of all companies: tables, row versions, tombstones, and what a write does to each.
+"""The rows of all companies: tables, row versions, tombstones, and the effect of a write on each.
 
 An entity has one table per division; its regular, bulk and sync feeds show the same rows. Each row
-carries ``Timestamp`` and ``Modified``, also where no feed of the entity serves them.
+has ``Timestamp`` and ``Modified``, even if no feed of the entity serves them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ..odata.navigation import NAVIGATION, Collection
 from .catalogue import Catalogue, Entity, Key, Row
 
 Order = Literal["key", "Timestamp"]
-STRIDES = (3, 3, 4, 7, 12, 41)  # other tables of the database take versions too; never less than 3
+STRIDES = (3, 3, 4, 7, 12, 41)  # other tables of the database use versions too; never less than 3
 TOMBSTONE_LIFE_S = 61 * 24 * 3600  # API 4.5: kept for two months
-MOVED_DATABASE_START = 2_147_483_700  # lower than where row versions start, yet above Int32
+MOVED_DATABASE_START = 2_147_483_700  # below the first row version, but above Int32
 
 
 class RowVersions:
-    """The row-version counter of one database: unique, and higher with every write (API 4.2)."""
+    """The row-version counter of one database: unique, and increased by every write (API 4.2)."""
 
     def __init__(self, start: int, random: Random) -> None:
         self.last = start
@@ -46,7 +46,7 @@ class Table:
             self.put(row)
 
     def key_of(self, row: Row) -> Key:
-        """The key of a row as a tuple, also where it is a single column."""
+        """The key of a row as a tuple, even if it is a single column."""
         return tuple(row[column] for column in self.key)
 
     def put(self, row: Row) -> None:
@@ -57,12 +57,12 @@ class Table:
         self._sorted.clear()
 
     def remove(self, key: Key) -> Row:
-        """Take a row out."""
+        """Remove a row."""
         self._sorted.clear()
         return self.rows.pop(key)
 
     def written(self) -> None:
-        """Forget what was sorted, because a row got another ``Timestamp``."""
+        """Discard the sorted rows, because a row got another ``Timestamp``."""
         self._sorted.pop("Timestamp", None)
 
     def ordered(self, order: Order) -> tuple[list[Key], list[Row]]:
@@ -75,10 +75,10 @@ class Table:
 
 
 class Listener(Protocol):
-    """Whatever keeps feeds that are made from the rows of other entities."""
+    """Keeps feeds that are derived from the rows of other entities."""
 
     def first_rows(self, division: int, entity: str) -> Iterable[Row] | None:
-        """The rows with which such a feed starts; ``None`` for other entities."""
+        """The first rows of such a feed; ``None`` for other entities."""
 
     def forget(self, division: int) -> list[str]:
         """Drop the feeds of a division, to be made anew; gives their entities."""
@@ -101,9 +101,9 @@ class Store:
     """All tables of all divisions.
 
     Args:
-        seeder: Gives the rows with which the table of an entity starts.
-        first_version: Where the row versions of writes begin, above those of the seeded rows.
-        shared: Entities whose one table is seen from every division, such as the list of divisions.
+        seeder: Returns the first rows of the table of an entity.
+        first_version: First row version of writes, above those of the seeded rows.
+        shared: Entities with one table for all divisions, such as the list of divisions.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Store:
         self._tables: dict[tuple[int, str], Table] = {}
 
     def table(self, division: int, entity: str) -> Table:
-        """The table of an entity, filled when it is first asked for."""
+        """The table of an entity, filled when it is first used."""
         home = 0 if entity in self.shared else division
         with self.lock:
             if (home, entity) not in self._tables:
@@ -149,9 +149,9 @@ class Store:
         return self.versions.get(division, self._common).next()
 
     def insert(self, division: int, entity: str, row: Mapping[str, Any]) -> Row:
-        """Add a row; key, ``Created``, ``Modified`` and ``Timestamp`` are filled in where absent.
+        """Add a row; key, ``Created``, ``Modified`` and ``Timestamp`` are filled in if absent.
 
-        A given ``Timestamp`` is kept, so that a late commit can be shown (API 4.2).
+        A given ``Timestamp`` is kept, so that a test can imitate a late commit (API 4.2).
         """
         rules = self.catalogue.entities[entity]
         _check_columns(rules, row)
@@ -174,7 +174,7 @@ class Store:
             return new
 
     def update(self, division: int, entity: str, key: Key, changes: Mapping[str, Any]) -> Row:
-        """Change a row; ``Modified`` becomes now unless given, ``Timestamp`` goes up."""
+        """Change a row; ``Modified`` becomes the current time unless given, ``Timestamp`` increases."""
         _check_columns(self.catalogue.entities[entity], changes)
         with self.lock:
             self._prepare(division, entity)
@@ -227,19 +227,19 @@ class Store:
         )
 
     def _tombstone(self, division: int) -> Row:
-        """What every row of ``sync/Deleted`` has."""
+        """The columns that every row of ``sync/Deleted`` has."""
         now = self.clock.now()
         return {"Division": division, "DeletedDate": wall_clock(now), "__at": now}
 
     def forget_old_tombstones(self, division: int) -> None:
-        """Drop what ``sync/Deleted`` has kept for two months."""
+        """Remove rows of ``sync/Deleted`` after two months."""
         table, now = self.table(division, "deleted"), self.clock.now()
         for key, row in list(table.rows.items()):
             if row["__at"] + TOMBSTONE_LIFE_S < now:
                 table.remove(key)
 
     def move(self, division: int) -> None:
-        """Restore the division into another database: all row versions start anew, lower (API 4.2)."""
+        """Restore the division into another database: all rows get new, lower versions (API 4.2)."""
         with self.lock:
             for entity in self.catalogue.entities:
                 self.table(division, entity)
@@ -270,13 +270,13 @@ class Store:
 
 
 def guid(random: Random) -> str:
-    """A version-4 guid from a source of chance that can be repeated."""
+    """A version-4 guid from a reproducible random generator."""
     digits = f"{random.getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 def position_after(keys: list[Key], token: Key) -> int:
-    """Where a page begins whose predecessor ended with ``token``; that row may be gone by now."""
+    """Start of the page after the one that ended with ``token``, whose row may be deleted by now."""
     at = bisect_left(keys, token)
     return at + 1 if at < len(keys) and keys[at] == token else at
 

@@ -1,4 +1,4 @@
-"""The type that rows of an endpoint carry in ``__metadata`` and in ``$metadata`` (API 12.8).
+"""The type name of the rows of an endpoint in ``__metadata`` and ``$metadata`` (API 12.8).
 
 The names come from recorded replies and from ``$metadata`` documents of the live service that
 ``alfa1-group/ExactOnline`` publishes (``resources/edmx``, 2025). Types of bulk feeds and of services

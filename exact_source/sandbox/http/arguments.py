@@ -1,4 +1,4 @@
-"""What the actions of ``/_sandbox/`` take: names, kinds and bounds, checked before anything is changed."""
+"""The arguments of the actions of ``/_sandbox/``: names, types and bounds, checked before any change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Arguments = Mapping[str, Any]
 
 
 class Kind(NamedTuple):
-    """What a value must be: in words, and as a test."""
+    """The required form of a value: in words, and as a test."""
 
     words: str
     fits: Callable[[Any], bool]
@@ -44,10 +44,10 @@ KEYS = Kind(
     "a list of keys", lambda v: v is None or (isinstance(v, list) and all(map(KEY.fits, v)))
 )
 STATUS_OR_WORD = Kind("a status or a word", lambda v: TEXT.fits(v) or _is_whole(v))
-ANY = Kind("", lambda _: True)  # the fault itself knows better
+ANY = Kind("", lambda _: True)  # checked by the fault itself
 
 AT = {"path": TEXT, "division": WHOLE}
-# What an action must be given, and what it may be given.
+# Required and optional arguments of each action.
 SHAPES: dict[str, tuple[dict[str, Kind], dict[str, Kind]]] = {
     "insert": ({**AT, "row": ROW}, {}),
     "update": ({**AT, "key": KEY, "changes": ROW}, {}),
@@ -70,10 +70,10 @@ SHAPES: dict[str, tuple[dict[str, Kind], dict[str, Kind]]] = {
 
 
 def check_arguments(action: str, arguments: Any, divisions: Collection[int]) -> None:
-    """Refuse what the action cannot do anything with.
+    """Refuse arguments that the action does not accept.
 
     Raises:
-        ValueError: Naming the member and what it must be.
+        ValueError: The message names the member and its required form.
     """
     if not isinstance(arguments, dict):
         raise ValueError(f"{action} takes a JSON object")  # noqa: TRY004 - all refusals are of one kind

@@ -84,7 +84,7 @@ def render_value(name: str, value: Any, edm: str) -> bytes:
 
 
 def property_xml(column: str, value: Any, letter: str) -> str:
-    """One ``d:`` element; strings carry no type, nulls are marked."""
+    """One ``d:`` element; strings have no type attribute, nulls are marked."""
     edm = EDM_TYPES[letter]
     kind = "" if edm == "Edm.String" else f' m:type="{edm}"'
     if value is None:

@@ -151,10 +151,10 @@ class Control:
         return {"now": datetime.fromtimestamp(clock.now(), UTC).isoformat(), "frozen": clock.frozen}
 
     def _typed(self, path: str, row: Row) -> Row:
-        """A row in which ISO texts of dates have become dates.
+        """A row with ISO dates converted to dates.
 
         Raises:
-            ValueError: If a date or the row version is not valid: rows could not be sorted by it.
+            ValueError: If a date or the row version is not valid, because rows are sorted by them.
         """
         columns = self._box.state.catalogue.entity_of(path).columns
         dates = {"Created", "Modified"} | {

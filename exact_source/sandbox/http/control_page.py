@@ -38,7 +38,7 @@ $('send').onclick=async()=>{
 
 
 def control_page(box: Sandbox, base_url: str, stats: Mapping[str, Any]) -> str:
-    """The page: how to log in, the last calls, and a form that sends any action."""
+    """The page: credentials, the last calls, and a form that sends any action."""
     login = {"client_id": box.client_id, "redirect_uri": box.redirect_uri, "response_type": "code"}
     facts = {
         "Base URL": base_url,

@@ -1,4 +1,4 @@
-"""Data calls: from the request to the reply, refused wherever Exact refuses."""
+"""Data calls: from the request to the reply, with Exact's refusals."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Call:
 
     Attributes:
         options: The decoded query options.
-        rows: How many rows the reply holds.
+        rows: Number of rows in the reply.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Call:
         self._base = str(request.base_url).rstrip("/")
 
     def respond(self) -> Response:
-        """The reply, whatever it is."""
+        """The reply, successful or not."""
         at, target, state = self._state.clock.now(), self._target, self._state
         language = state.settings.language
         with state.store.lock:
@@ -160,7 +160,7 @@ class Call:
         return self._request.headers.get("accept", "*/*").lower()
 
     def _check_form(self) -> None:
-        """Atom unless JSON is asked for; ``application/xml`` names neither (API 3.1)."""
+        """Atom unless JSON is requested; ``application/xml`` counts as neither (API 3.1)."""
         url, accept = self._request.url, self._accept
         self.options = parse_options(url.query)
         if len(str(url)) > LONGEST_URL:

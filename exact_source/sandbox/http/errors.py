@@ -1,4 +1,4 @@
-"""Why the sandbox refuses a request, in the words and statuses of Exact (API section 6)."""
+"""Refusals of the sandbox, with the words and statuses of Exact (API section 6)."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ DUTCH = {
 
 
 class RefusedError(Exception):
-    """The request ends here with a status other than 200.
+    """The request ends with a status other than 200.
 
     Attributes:
         status: The HTTP status.
-        text: What the error body says; empty for an empty body.
-        headers: Sent beside it, such as ``Reason``.
+        text: Message in the error body; empty for an empty body.
+        headers: Further headers, such as ``Reason``.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class RefusedError(Exception):
 
 
 def in_dutch(text: str) -> str:
-    """The text as a Dutch user gets it; what follows after a known beginning stays."""
+    """The text in Dutch; the rest after a known beginning stays unchanged."""
     known = next((start for start in DUTCH if text.startswith(start)), None)
     return text if known is None else DUTCH[known] + text.removeprefix(known)
 

@@ -1,4 +1,4 @@
-"""What the sandbox was asked: a log that tests count calls with."""
+"""The log of received calls, with which tests count them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Request:
-    """A data call and how it was answered.
+    """A data call and its reply.
 
     Attributes:
-        path: Behind the division, such as ``crm/Accounts``.
+        path: Path after the division, such as ``crm/Accounts``.
         division: ``None`` for ``current/Me``.
         query: The decoded options.
-        status: Of the answer; 0 if the connection was dropped.
-        rows: How many the answer held.
+        status: Status of the reply; 0 if the connection was dropped.
+        rows: Number of rows in the reply.
         at: Seconds since the epoch on the sandbox clock.
-        bytes: Length of the answer's body.
+        bytes: Length of the reply's body.
     """
 
     method: str
@@ -43,25 +43,25 @@ class TokenRequest:
 
 
 class InFlight:
-    """How many calls run at once, by division."""
+    """Number of concurrent calls, by division."""
 
     def __init__(self) -> None:
         self._now: defaultdict[int, int] = defaultdict(int)
         self._most: defaultdict[int, int] = defaultdict(int)
 
     def enter(self, division: int) -> None:
-        """A call has come in."""
+        """Count a call that begins."""
         self._now[division] += 1
         self._most[division] = max(self._most[division], self._now[division])
 
     def leave(self, division: int) -> None:
-        """A call has been answered."""
+        """Count a call that has ended."""
         self._now[division] -= 1
 
     def most(self, division: int) -> int:
-        """The largest number of calls that were under way at the same time."""
+        """The largest number of calls that ran at the same time."""
         return self._most[division]
 
     def reset(self) -> None:
-        """Forget the past."""
+        """Forget all counts."""
         self._most.clear()

@@ -1,4 +1,4 @@
-"""Answers beyond the ordinary: with Exact's headers, and ones that break off."""
+"""Replies with Exact's headers, and replies that are cut off."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def reply(
     headers: Mapping[str, str] | None = None,
     status: int = 200,
 ) -> Response:
-    """An answer whose ``Date`` is the sandbox clock's time ``at``."""
+    """A reply whose ``Date`` header is the sandbox clock's time ``at``."""
     date = {"Date": formatdate(at, usegmt=True)}
     response = Response(body, status, date | dict(headers or {}))
     response.headers["Content-Type"] = media_type
@@ -44,7 +44,7 @@ def refusal(
     json: bool,
     language: str = "en",
 ) -> Response:
-    """The answer to a refused request: empty, JSON, or XML for clients that read Atom (API 6.1)."""
+    """The reply to a refused request: empty, JSON, or XML for clients that read Atom (API 6.1)."""
     text = in_dutch(error.text) if language == "nl" else error.text
     headers = {**headers, **error.headers}
     if error.status == 401 and not error.text:  # noqa: PLR2004 - API 1.5: a token that never was
@@ -61,14 +61,14 @@ def refusal(
 
 
 class DroppedResponse(Response):
-    """No answer: the connection is closed."""
+    """No reply: the connection is closed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.status_code = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Close the connection; without a socket, fail as one that was reset."""
+        """Close the connection; without a socket, raise the error of a reset connection."""
         abort = scope.get("extensions", {}).get(ABORT)
         if abort is None:
             raise ConnectionResetError("the sandbox dropped the connection, as ordered")
@@ -77,7 +77,7 @@ class DroppedResponse(Response):
 
 
 class TruncatedResponse(Response):
-    """Half of another answer, under the length of the whole."""
+    """Half of another reply, with the ``Content-Length`` of the whole."""
 
     def __init__(self, whole: Response) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class TruncatedResponse(Response):
         self.body = whole.body[: len(whole.body) // 2]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the half, then close the connection; without a socket the half is all."""
+        """Send the half, then close the connection; without a socket only send the half."""
         start = {"type": "http.response.start", "status": self.status_code}
         await send({**start, "headers": self.raw_headers})
         abort = scope.get("extensions", {}).get(ABORT)
@@ -94,13 +94,13 @@ class TruncatedResponse(Response):
             {"type": "http.response.body", "body": self.body, "more_body": abort is not None}
         )
         if abort is not None:
-            await asyncio.sleep(0.05)  # let the half leave before the connection is closed
+            await asyncio.sleep(0.05)  # send the half before the connection is closed
             abort()
             await _disconnected(receive)
 
 
 async def _disconnected(receive: Receive) -> None:
-    """Return once the server knows that the client is gone; until then it would answer a 500."""
+    """Return once the server knows that the client has disconnected; before, it would send a 500."""
     message: Message = {"type": "http.request"}
     while message["type"] != "http.disconnect":
         message = await receive()

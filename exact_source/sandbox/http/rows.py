@@ -1,4 +1,4 @@
-"""The rows that a call asks for: a page, one row, the collection of one row, or how many there are."""
+"""The rows that a call requests: a page, one row, the collection of one row, or a count."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..odata.query import Demands, Query, parse_query, parse_where
 from ..state import State
 from .errors import NOT_FOUND, RefusedError
 
-# Functions whose lists are paged (API 12.10); of the others sources disagree (API 10.16).
+# Functions whose lists are paged (API 12.10); sources disagree about the others (API 10.16).
 PAGED_FUNCTIONS = frozenset({"item_extra_field"})
 # A `$top` within a page gives a bare list, but not here: `SalesInvoices?$top=60` had `results`, while
 # Contacts, Items, Payments, SalesOrders and VATCodes were bare (API 12.4).
@@ -27,13 +27,13 @@ NEVER_BARE = frozenset({"salesinvoice/SalesInvoices"})
 
 
 class Rows:
-    """The rows of one endpoint in one division, as one call sees them.
+    """The rows of one endpoint in one division for one call.
 
     Args:
         options: Decoded query options.
-        urls: The root of addresses, such as ``http://host/api/v1/123456``, and the call's own address
-            without its query.
-        hidden: Whether the user lacks the right in such a way that the list is empty.
+        urls: Root of all URLs, such as ``http://host/api/v1/123456``, and the URL of the call without
+            its query.
+        hidden: Whether the user lacks the right and therefore gets an empty list.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Rows:
         self._hidden = hidden
 
     def read(self, key: str | None, tail: str | None) -> Answer:
-        """A page; with a key one row, or with a tail behind the key one of its collections.
+        """A page; with a key, one row; with a tail after the key, one of the row's collections.
 
         Raises:
             RefusedError: 404 if there is no such row or collection, 400 for a wrong query.
@@ -64,14 +64,14 @@ class Rows:
         return self._by_key(row) if tail is None else self._collection(row, tail)
 
     def count(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         where = parse_where(self.endpoint, self.options, self._defaults, self._demands)
         rows = table_of(self._state, self.division, self.endpoint).rows.values()
         found = sum(1 for row in rows if where is None or where.matches(row))
         return 0 if self._hidden else found
 
     def query(self) -> Query:
-        """The query options, without demands."""
+        """The query options, without required ones."""
         return parse_query(self.endpoint, self.options, self._defaults)
 
     def single(self, row: Row, query: Query | None = None) -> Answer:
@@ -116,7 +116,7 @@ class Rows:
 
     @property
     def _is_whole(self) -> bool:
-        """Whether a function gives all its rows at once."""
+        """Whether a function returns all its rows at once."""
         is_paged = self._state.settings.paged_reads or self.endpoint.entity in PAGED_FUNCTIONS
         return self.endpoint.kind == "function" and not is_paged
 
@@ -124,7 +124,7 @@ class Rows:
         return self.single(row, self.query())
 
     def _row(self, key: str) -> Row:
-        """The row that the parentheses name: by its key, in sync feeds by its version."""
+        """The row that the parentheses name, by its key or, in sync feeds, by its version."""
         endpoint, columns = self.endpoint, row_columns(self.endpoint)
         letters = [endpoint.columns[column] for column in columns]
         literals = parse_key(key, columns)
@@ -198,7 +198,7 @@ def _columns(endpoint: Endpoint, query: Query) -> Mapping[str, str]:
 
 
 def _is_bare(endpoint: Endpoint, query: Query, size: int) -> bool:
-    """Whether the rows are ``d`` itself: for a ``$top`` within a page, of a query of OData version 1."""
+    """Whether ``d`` is the list of rows itself: for a ``$top`` within a page, with OData version 1."""
     if query.top is None or query.top > size or endpoint.path in NEVER_BARE:
         return False
     return query.skiptoken is None and not query.inlinecount and not query.expand

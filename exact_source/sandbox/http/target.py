@@ -1,4 +1,4 @@
-"""The parts of a URL behind ``/api/v1/``: division, endpoint, key, and what follows the key."""
+"""The parts of a URL after ``/api/v1/``: division, endpoint, key, and the part after the key."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Target:
     """The parts of a path.
 
     Attributes:
-        path: Path of the endpoint, with ``beta/`` in front where it belongs.
+        path: Path of the endpoint, including ``beta/``.
         key: The text between parentheses, ``None`` without them.
-        tail: ``$count``, ``$metadata``, or the name of a collection behind the key.
+        tail: ``$count``, ``$metadata``, or the name of a collection after the key.
     """
 
     division: int | None
@@ -35,7 +35,7 @@ class Target:
 
 
 def parse_target(path: str) -> Target:
-    """Read the decoded path behind ``/api/v1/``; anything is accepted, the catalogue decides.
+    """Parse the decoded path after ``/api/v1/``; any path is accepted, the catalogue decides.
 
     Repeated slashes count as one (API 12.3).
     """

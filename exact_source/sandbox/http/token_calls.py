@@ -20,7 +20,7 @@ from .responses import DroppedResponse, refusal, reply
 HTML_TYPE = "text/html; charset=utf-8"
 FORM_TYPE = "application/x-www-form-urlencoded"  # API 1.1
 ENDPOINT = "oauth2/token"
-# API 1.4: what the gateway in front of the token endpoint says on bad nights.
+# API 1.4: the gateway's reply if the token endpoint is down.
 GATEWAY = (
     b'{"fault":{"faultstring":"Failed to execute the ExtractVariables: ExtractAccessToken",'
     b'"detail":{"errorcode":"steps.extractvariables.ExecutionFailed"}}}'
@@ -34,7 +34,7 @@ class TokenCalls:
         self.state = state
 
     async def authorize(self, request: Request) -> Response:
-        """Send the browser back to the app with a code; the sandbox logs in without asking."""
+        """Redirect the browser to the app with a code; the sandbox logs in without a question."""
         at = self.state.clock.now()
         try:
             location = self.state.oauth.authorize(request.query_params)
@@ -72,16 +72,16 @@ class TokenCalls:
 
 
 def _form(media_type: str, body: bytes) -> dict[str, str]:
-    """The form that was sent; a body of another media type is not read, as if nothing was sent."""
+    """The form in the body; a body of another media type is ignored."""
     if media_type.partition(";")[0].strip().lower() != FORM_TYPE:
         return {}
     return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
 
 
 def _basic_credentials(authorization: str) -> dict[str, str]:
-    """Client id and secret from the header, where RFC 6749 allows them (2.3.1).
+    """Client id and secret from the header, which RFC 6749 allows (2.3.1).
 
-    Clients that authenticate in this way only work with Exact, those of requests-oauthlib among them.
+    Clients that authenticate only in this way work with Exact, such as those of requests-oauthlib.
     """
     scheme, _, encoded = authorization.partition(" ")
     try:

@@ -1,6 +1,6 @@
 """``users/UserHasRights``: whether the user may call an endpoint (KB tips: ``endpoint='Logistics/Items'``).
 
-What it says of a path that it does not know, nobody has shown. It returns a boolean, so the sandbox says
+The reply for an unknown path has not been recorded. The function returns a boolean, so the sandbox returns
 ``false``.
 """
 

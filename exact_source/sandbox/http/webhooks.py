@@ -1,6 +1,6 @@
-"""Webhooks (API 7): what is subscribed to, and the posts that tell of rows that were written.
+"""Webhooks (API 7): subscriptions, and the posts that report written rows.
 
-A thread of its own sends them, in order and once each: how often Exact tries again is not known.
+A separate thread sends each post once, in order: how often Exact tries again is not known.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ TOPICS = {
     "stock_positions": "StockPositions",
     "subscriptions": "Subscriptions",
 }
-# Which entry a posting belongs to, by its Type; postings of other types are general journal entries.
+# Type of a posting -> kind of its entry; postings of other types are general journal entries.
 ENTRY_TOPICS = {
     20: "SalesEntries",
     21: "SalesEntries",
@@ -71,7 +71,7 @@ _OWNERS = {
 
 
 class Written(NamedTuple):
-    """Which row was written, and how."""
+    """A write: the row and the kind of change."""
 
     entity: str
     action: Action
@@ -80,10 +80,10 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True)
 class Sent:
-    """A post and how it was answered.
+    """A post and its reply.
 
     Attributes:
-        body: Empty for the trial at subscription.
+        body: Body of the post; empty for the test at subscription.
         status: 0 if there was no answer.
     """
 
@@ -96,7 +96,7 @@ class Webhooks:
     """Sends the posts of one app.
 
     Args:
-        client_id: Of the app.
+        client_id: Client id of the app.
         secret: The app's webhook secret.
     """
 
@@ -108,7 +108,7 @@ class Webhooks:
         self._thread: threading.Thread | None = None
 
     def tell(self, subscriptions: Iterable[Row], division: int, written: Written, row: Row) -> None:
-        """Post to the subscriptions of a division that a row was written."""
+        """Report a written row to the subscriptions of its division."""
         told = dict(topics_of(written, row))
         for subscription in subscriptions:
             topic = subscription["Topic"]
@@ -131,14 +131,14 @@ class Webhooks:
         return b'{"Content":' + text + b',"HashCode":"' + code.encode() + b'"}'
 
     def post(self, url: str, body: bytes = b"") -> None:
-        """Put a post in the queue; the empty one tries an address."""
+        """Add a post to the queue; an empty one tests an address."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._send_all, daemon=True)
             self._thread.start()
         self._waiting.put((url, body))
 
     def drain(self) -> list[Sent]:
-        """All posts so far, once the last one that waits has been answered."""
+        """All posts so far, once the last queued one has been answered."""
         self._waiting.join()
         return list(self.sent)
 
@@ -150,7 +150,7 @@ class Webhooks:
 
 
 def topics_of(written: Written, row: Row) -> Iterator[tuple[str, Any]]:
-    """Topics that a written row belongs to, each with the key that is told."""
+    """Topics of a written row, each with the reported key."""
     if written.entity == "transaction_lines":
         topic = ENTRY_TOPICS.get(row.get("Type", 0), "GeneralJournalEntries")
         key = row.get("EntryID")

@@ -1,4 +1,4 @@
-"""The rows of a collection that hangs on other rows: page by page, as WCF serves them (API 12.7)."""
+"""The rows of a collection that belongs to other rows, page by page as WCF serves them (API 12.7)."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Expansion:
     """One expanded collection of all rows of a page.
 
     Attributes:
-        endpoint: Where its rows can be read by themselves; ``None`` if the sandbox has no rows for it.
-        columns: Type letter of each column that is served.
-        select: The columns that were asked for; empty for all.
-        pages: By the key of the row that the collection hangs on.
+        endpoint: Endpoint that serves its rows; ``None`` if the sandbox has no rows for it.
+        columns: Type letter of each served column.
+        select: Requested columns; empty for all.
+        pages: Key of the owning row -> page.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Expansion:
 def nested_tables(
     state: State, division: int, endpoint: Endpoint, foreign_key: str, owners: Iterable[Any]
 ) -> dict[Any, Table]:
-    """The rows that hang on each of ``owners``, with the values that stored rows leave out."""
+    """The rows of each of ``owners``, with the values that stored rows omit."""
     defaults = state.defaults(division)
     tables = {owner: Table(endpoint.key) for owner in owners}
     for row in table_of(state, division, endpoint).rows.values():

@@ -1,4 +1,4 @@
-"""``$filter``: from its text to a test of rows (API 3.3).
+"""``$filter``: parses the text into a test of rows (API 3.3).
 
 Supported: eq ne gt ge lt le, and or not, parentheses, and the functions of ``FUNCTIONS``. A comparison
 has a column on one side and a literal on the other; two columns cannot be compared.
@@ -26,7 +26,7 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "lt": operator.lt,
     "le": operator.le,
 }
-# name -> kinds of the arguments, kind of the result, what it does
+# name -> kinds of the arguments, kind of the result, implementation
 FUNCTIONS: dict[str, tuple[str, str, Callable[..., Any]]] = {
     "substringof": ("ss", "b", lambda part, text: part.lower() in text.lower()),
     "startswith": ("ss", "b", lambda text, part: text.lower().startswith(part.lower())),
@@ -66,11 +66,11 @@ def parse_filter(
     Args:
         text: The decoded option.
         columns: Type letter by column of the endpoint.
-        defaults: Values of columns that rows leave out.
+        defaults: Values of columns that rows omit.
         model: Type name of the rows, for the refusal of an unknown column.
 
     Raises:
-        RefusedError: 400, for anything that Exact would not understand.
+        RefusedError: 400, for anything that Exact would refuse.
     """
     parser = _Parser(tokens(text), columns, defaults, model)
     whole = parser.disjunction()
@@ -186,7 +186,7 @@ class _Parser:
 
 
 def comparable(value: Any) -> Any:
-    """A value as SQL Server compares it: without regard to case and to blanks at the end."""
+    """A value as SQL Server compares it: case and trailing blanks are ignored."""
     return value.rstrip(" ").lower() if isinstance(value, str) else value
 
 
@@ -224,7 +224,7 @@ def _compare(name: str, left: Operand, right: Operand) -> Operand:
 
 
 def _ordered(compare: Callable[[Any, Any], bool], left: Any, right: Any) -> bool:
-    """Compare two values; null, or a value of another type, is neither more nor less."""
+    """Compare two values; null, or a value of another type, is neither greater nor less."""
     if left is None or right is None:
         return False
     if isinstance(left, datetime | str) != isinstance(right, datetime | str):

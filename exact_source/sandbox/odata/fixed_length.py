@@ -28,7 +28,7 @@ UNPADDED = frozenset({"me"})  # `Language` was seen as `EN` there
 
 
 def fixed_lengths(endpoint: Endpoint, columns: Mapping[str, str]) -> dict[str, int]:
-    """The length of each served column that is padded."""
+    """The length of each padded column that is served."""
     if endpoint.entity in UNPADDED:
         return {}
     lengths = LENGTHS | OF_ENTITY.get(endpoint.entity, {})

@@ -42,12 +42,12 @@ class Token(NamedTuple):
     at: int = 0
 
     def matches(self, kind: str, value: Any = None) -> bool:
-        """Whether this is the name, mark or end that is expected."""
+        """Whether this is the expected name, mark or end."""
         return (self.kind, self.value) == (kind, value)
 
 
 def tokens(text: str) -> list[Token]:
-    """Cut an expression into tokens; the last one has the kind ``end``.
+    """Split an expression into tokens; the last one has the kind ``end``.
 
     Raises:
         RefusedError: 400, if a part of the text is not a token.
@@ -64,7 +64,7 @@ def tokens(text: str) -> list[Token]:
 
 
 def parse_literals(text: str) -> list[Token]:
-    """Read the literals of a ``$skiptoken``, which are separated by commas.
+    """Parse the literals of a ``$skiptoken``, which are separated by commas.
 
     Raises:
         RefusedError: 400, if the text is anything else.
@@ -76,13 +76,13 @@ def parse_literals(text: str) -> list[Token]:
 
 
 def parse_key(text: str, columns: Sequence[str]) -> list[Token]:
-    """Read the key in the parentheses of a URL, in the order of ``columns``.
+    """Parse the key in the parentheses of a URL, in the order of ``columns``.
 
     A composite key names its columns (``Journal='70',Period=1,Year=2026``), as WCF writes it; a key of
     one column may be named.
 
     Raises:
-        RefusedError: 400, if the columns of the key are others.
+        RefusedError: 400, if the key has other columns.
     """
     parts = _key_parts(text)
     if len(columns) == 1 and len(parts) == 1 and parts[0][0] is None:
@@ -94,7 +94,7 @@ def parse_key(text: str, columns: Sequence[str]) -> list[Token]:
 
 
 def _key_parts(text: str) -> list[tuple[str | None, Token]]:
-    """Literals between commas, each with the name in front of it, if any."""
+    """Literals between commas, each with its name, if any."""
     parts: list[list[Token]] = [[]]
     for token in tokens(text)[:-1]:
         if token.matches("mark", ","):
@@ -114,7 +114,7 @@ def _key_part(part: list[Token]) -> tuple[str | None, Token]:
 
 
 def parse_literal(text: str, letter: str) -> Any:
-    """Read one literal that must fit a column of type ``letter``."""
+    """Parse one literal that must fit a column of type ``letter``."""
     found = parse_literals(text)
     if len(found) != 1:
         raise bad_request()
@@ -130,7 +130,7 @@ def typed(token: Token, letter: str) -> Any:
 
 
 def format_literal(value: Any, letter: str) -> str:
-    """Write a value as it stands in ``$skiptoken`` and in the key of a URL (API 3.2, 12.5)."""
+    """Format a value for a ``$skiptoken`` or the key of a URL (API 3.2, 12.5)."""
     if value is None:
         return "null"
     if letter == "g":
@@ -146,13 +146,13 @@ def format_literal(value: Any, letter: str) -> str:
 
 
 def iso_digits(moment: datetime) -> str:
-    """Write a time as Exact does: without a zone, and with a fraction only if it has one (API 12.5)."""
+    """Format a time as Exact does: without a zone, and with a fraction only if it has one (API 12.5)."""
     fraction = f".{moment.microsecond // 1000:03d}".rstrip("0") if moment.microsecond else ""
     return moment.strftime("%Y-%m-%dT%H:%M:%S") + fraction
 
 
 def parse_datetime(text: str) -> datetime:
-    """Read ``2024-01-31``, ``2024-01-31T12:00``, or the same with seconds and a fraction; no offset.
+    """Parse ``2024-01-31``, ``2024-01-31T12:00``, or the same with seconds and a fraction; no offset.
 
     A ``Z`` marks UTC, so those digits are converted to Dutch time (API 3.5).
     """

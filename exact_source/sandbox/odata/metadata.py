@@ -1,4 +1,4 @@
-"""``$metadata``: the CSDL of one service, in the form in which the live service sends it (API 3.1, 12.8).
+"""``$metadata``: the CSDL of one service, in the form of the live service (API 3.1, 12.8).
 
 One schema per namespace of types, and one with the container. Associations are left out.
 """

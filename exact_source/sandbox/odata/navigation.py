@@ -1,7 +1,7 @@
-"""Collections that hang on a row: its lines, its bank accounts (``$expand``, ``__deferred``, API 3.1).
+"""Collections of a row, such as its lines or bank accounts (``$expand``, ``__deferred``, API 3.1).
 
-The names are those of the reference. Of some collections the sandbox has no rows: they are deferred like
-the others, and empty when they are read.
+The names are those of the reference. The sandbox has no rows for some collections: they are deferred like
+the others, and empty.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ class Collection(NamedTuple):
     """A navigation property.
 
     Attributes:
-        entity: The entity it holds; empty if the sandbox has no rows for it.
-        foreign_key: The column there that names the owner.
+        entity: Entity of its rows; empty if the sandbox has no rows for it.
+        foreign_key: Column of that entity that names the owner.
     """
 
     name: str
@@ -154,7 +154,7 @@ NAVIGATION: dict[str, tuple[Collection, ...]] = {
 }
 
 
-# Sync feeds whose rows have collections (reference of 2025); the others show columns only.
+# Sync feeds whose rows have collections (reference of 2025); the others have columns only.
 SYNC_FEEDS = frozenset(
     {"sync/CRM/Accounts", "sync/HRM/AbsenceRegistrations", "sync/SalesOrder/GoodsDeliveryLines"}
 )

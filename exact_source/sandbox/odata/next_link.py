@@ -1,4 +1,4 @@
-"""``__next``: the address of the following page, as WCF Data Services writes it (API 12.5)."""
+"""``__next``: the URL of the next page, as WCF Data Services writes it (API 12.5)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
-# WCF copies these, in this order; `$skip` has done its work, and unknown options are dropped.
+# WCF copies these, in this order; `$skip` is no longer needed, and unknown options are dropped.
 # `$format` is not among them in WCF, but a second page in another form was never seen.
 COPIED = ("$filter", "$expand", "$orderby", "$inlinecount", "$select", "$format")
 QUOTED = re.compile(r"('(?:[^']|'')*')")
@@ -20,8 +20,8 @@ def next_query(
     Args:
         options: Decoded options of this page.
         parameters: Names of the function's parameters.
-        top: How many rows are still wanted; ``None`` without ``$top``.
-        skiptoken: Where the next page begins.
+        top: Number of rows still to be served; ``None`` without ``$top``.
+        skiptoken: Start of the next page.
     """
     kept = {name: options[name] for name in (*parameters, *COPIED) if options.get(name)}
     if top is not None:
@@ -32,7 +32,7 @@ def next_query(
 
 
 def escaped(text: str) -> str:
-    """Escape a value: everything between quotes, and outside them only what a URL forbids."""
+    """Escape a value: everything between quotes, and outside of them only characters that a URL forbids."""
     return "".join(
         f"'{quote(part[1:-1], safe='')}'"
         if part.startswith("'")

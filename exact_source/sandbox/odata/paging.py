@@ -1,7 +1,7 @@
-"""Server-side paging: which rows a page holds, and the ``$skiptoken`` of the next one (API 3.2).
+"""Server-side paging: the rows of a page, and the ``$skiptoken`` of the next one (API 3.2).
 
-A token names the key after which to continue and nothing else, as the real one does. A row that changes
-between two pages may therefore be missed or come twice, as in a live database.
+As in the live service, a token names only the key after which to continue. A row that changes between two
+pages may therefore be missed or appear twice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .query import Query
 
 
 class Page(NamedTuple):
-    """The rows of an answer, the token of the next page, and how many rows there are in all."""
+    """The rows of a reply, the token of the next page, and the total number of rows."""
 
     rows: list[Row]
     skiptoken: str | None
@@ -26,7 +26,7 @@ class Page(NamedTuple):
 
 
 class Sorted(NamedTuple):
-    """Rows in the order of the pages, with the sort key of each and the columns that make it."""
+    """Rows in the order of the pages, with the sort key of each and the columns of that key."""
 
     keys: list[Key]
     rows: list[Row]
@@ -43,7 +43,7 @@ def read_page(
 ) -> Page:
     """One page of at most ``size`` rows.
 
-    A full page has a successor, which may turn out to be empty; not so if ``$top`` ends within it.
+    A full page has a successor, which may be empty, unless ``$top`` ends within the page.
     """
     if query.filter is not None:
         tests = (*tests, query.filter.matches)
@@ -65,15 +65,15 @@ def read_page(
 
 
 def top_on_page(endpoint: Endpoint, top: int | None, size: int) -> int | None:
-    """The ``$top`` that counts: a sync feed does not limit its total, but obeys it within a page.
+    """The effective ``$top``: a sync feed obeys it within a page, and ignores a larger one.
 
-    ``$top=2000`` gave everything there (picqer#587), ``$top=0`` gave nothing (API 12.4).
+    ``$top=2000`` returned everything there (picqer#587), ``$top=0`` returned nothing (API 12.4).
     """
     return None if endpoint.kind == "sync" and top is not None and top > size else top
 
 
 def sort_rows(table: Table, order: Order, query: Query, defaults: Mapping[str, Any]) -> Sorted:
-    """The rows of a table in the order that the query or the endpoint asks for."""
+    """The rows of a table in the order of the query or the endpoint."""
     if not query.orderby:
         keys, rows = table.ordered(order)
         if order == "key":

@@ -1,4 +1,4 @@
-"""Replies in OData v2 JSON, and the addresses that rows carry."""
+"""Replies in OData v2 JSON, and the URLs in rows."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ JSON_TYPE = "application/json;charset=utf-8"
 EXACT_INTEGERS = 2**53
 EPOCH = datetime.fromisoformat("1970-01-01")
 MILLISECOND = timedelta(milliseconds=1)
-UNEVEN = frozenset("lmf")  # Int64 as a text, doubles without a needless fraction
+UNEVEN = frozenset("lmf")  # Int64 as text, doubles without a needless fraction
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The rows of one reply and the envelope they go into (API 3.1).
+    """The rows of one reply and their envelope (API 3.1).
 
     Attributes:
-        columns: Type letter of each column that is served.
+        columns: Type letter of each served column.
         bare: Whether the rows are ``d`` itself, without ``results`` and ``__next``.
-        single: Whether the reply is one row, asked for by key.
-        deferred: Names of collections to which each row carries a link.
+        single: Whether the reply is one row, requested by key.
+        deferred: Names of collections to which each row has a link.
         references: Names of properties that refer to one row, which are always null.
-        expanded: Collections whose rows each row carries.
+        expanded: Collections whose rows are part of each row.
     """
 
     endpoint: Endpoint
@@ -60,17 +60,17 @@ class Answer:
 
     @cached_property
     def lengths(self) -> dict[str, int]:
-        """The length of each column that is padded with blanks."""
+        """The length of each padded column."""
         return fixed_lengths(self.endpoint, self.columns)
 
     def text(self, column: str, value: Any) -> Any:
-        """A value with the blanks that Exact puts behind it."""
+        """A value with the blanks that Exact appends."""
         is_short = column in self.lengths and isinstance(value, str)
         return value.ljust(self.lengths[column]) if is_short else value
 
 
 def address(root: str, endpoint: Endpoint, row: Row) -> str:
-    """Where a single row can be read; a composite key names its columns, as in WCF."""
+    """The URL of a single row; a composite key names its columns, as in WCF."""
     path = f"{root}/{endpoint.path.removeprefix('beta/')}"
     columns = row_columns(endpoint)
     parts = [format_literal(row.get(c), endpoint.columns.get(c, "s")) for c in columns]
@@ -80,7 +80,7 @@ def address(root: str, endpoint: Endpoint, row: Row) -> str:
 
 
 def row_columns(endpoint: Endpoint) -> tuple[str, ...]:
-    """The columns whose values stand in the address of a row; in a sync feed the row version."""
+    """The columns whose values are in the URL of a row; in a sync feed the row version."""
     return ("Timestamp",) if endpoint.kind == "sync" else endpoint.key
 
 
@@ -90,12 +90,12 @@ def render_json(answer: Answer) -> bytes:
 
 
 def expanded_of(answer: Answer, row: Row) -> list[tuple[str, Answer]]:
-    """The rows that a row carries along, by the name of their collection."""
+    """The rows of the expanded collections of a row, by the name of the collection."""
     found = []
     uri = address(answer.root, answer.endpoint, row) if answer.expanded else ""
     for expansion in answer.expanded:
         page = expansion.pages[row.get(answer.endpoint.key[0])]
-        endpoint = expansion.endpoint or answer.endpoint  # without rows, any will do
+        endpoint = expansion.endpoint or answer.endpoint  # without rows, any column will do
         inner = Answer(endpoint, page.rows, expansion.columns, answer.root)
         if page.skiptoken is not None:
             inner = replace(inner, next_url=_nested_next(uri, expansion, page.skiptoken))
@@ -104,13 +104,13 @@ def expanded_of(answer: Answer, row: Row) -> list[tuple[str, Answer]]:
 
 
 def _nested_next(uri: str, expansion: Expansion, skiptoken: str) -> str:
-    """The address of the next page of one row's collection (API 12.7)."""
+    """The URL of the next page of one row's collection (API 12.7)."""
     select = f"$select={','.join(expansion.select)}&" if expansion.select else ""
     return f"{uri}/{expansion.name}?{select}$skiptoken={escaped(skiptoken)}"
 
 
 def entry(answer: Answer, row: Row) -> dict[str, Any]:
-    """A row with its metadata, the collections it carries, and links to the others."""
+    """A row with its metadata, its expanded collections, and links to the others."""
     uri = address(answer.root, answer.endpoint, row)
     out: dict[str, Any] = {"__metadata": {"uri": uri, "type": answer.endpoint.model}}
     out.update(answer.nulls)
@@ -127,7 +127,7 @@ def entry(answer: Answer, row: Row) -> dict[str, Any]:
 
 
 def json_value(value: Any, letter: str) -> Any:
-    """A value as JSON carries it (API 3.4, 3.5); one that does not fit its column is left as it is."""
+    """A value in JSON (API 3.4, 3.5); one that does not fit its column stays as it is."""
     if isinstance(value, datetime):
         return f"/Date({milliseconds(value)})/"
     if isinstance(value, bool) or value is None:
@@ -140,12 +140,12 @@ def json_value(value: Any, letter: str) -> Any:
 
 
 def milliseconds(moment: datetime) -> int:
-    """Wall-clock digits counted as if they were UTC: what Exact means by "CET time" (API 3.5)."""
+    """Wall-clock digits counted as if they were UTC, which Exact calls "CET time" (API 3.5)."""
     return (moment - EPOCH) // MILLISECOND
 
 
 def dump(body: Any) -> bytes:
-    """JSON in which the slashes of dates are escaped, as .NET writes them."""
+    """JSON with escaped slashes in dates, as .NET writes them."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=_date)
     return text.replace('"/Date(', '"\\/Date(').replace(')/"', ')\\/"').encode()
 

@@ -1,4 +1,4 @@
-"""The query options of a request, read and refused as Exact does (API 3.3, 2.4, 2.5)."""
+"""The query options of a request, parsed and refused as Exact does (API 3.3, 2.4, 2.5)."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ SYSTEM_OPTIONS = {
     "$select", "$filter", "$orderby", "$top", "$skip", "$skiptoken", "$inlinecount", "$format", "$expand",
 }  # fmt: skip
 FORGOTTEN_DOLLAR = {"select", "filter", "top", "orderby"}
-ITEM_EXTRA_FIELD = "item_extra_field"  # takes an item, a date or both (API 12.10)
+ITEM_EXTRA_FIELD = "item_extra_field"  # accepts an item, a date or both (API 12.10)
 
 
 @dataclass(frozen=True)
 class Demands:
-    """How strictly ``$select`` and ``$filter`` are demanded."""
+    """Which calls must carry ``$select`` and ``$filter``."""
 
     select: Demand = "never"
     filter: Demand = "never"
@@ -43,15 +43,15 @@ NOTHING_DEMANDED = Demands()
 
 @dataclass(frozen=True)
 class Query:
-    """What a request asks of an endpoint.
+    """The parsed query of a request.
 
     Attributes:
-        select: The columns to serve; ``None`` for all of them.
+        select: Columns to serve; ``None`` for all.
         orderby: Columns, each with whether it is sorted in descending order.
-        expand: The collections to serve with each row.
-        deferred: The collections to which each row carries a link; ``None`` for all others.
-        nested: The columns to serve of each expanded collection, where not all of them.
-        parameters: The values given to a function, by parameter name.
+        expand: Collections to serve with each row.
+        deferred: Collections to which each row has a link; ``None`` for all others.
+        nested: Columns to serve of each expanded collection, if not all.
+        parameters: Values of the function's parameters, by name.
     """
 
     select: tuple[str, ...] | None = None
@@ -80,7 +80,7 @@ def parse_options(query_string: str) -> dict[str, str]:
     """Decode the options of a URL.
 
     Raises:
-        RefusedError: 400, for a system option that does not exist or is given twice.
+        RefusedError: 400, if a system option does not exist or is given twice.
     """
     options: dict[str, str] = {}
     for part in filter(None, query_string.split("&")):
@@ -98,13 +98,13 @@ def parse_query(
     defaults: Mapping[str, Any],
     demands: Demands = NOTHING_DEMANDED,
 ) -> Query:
-    """Read the options of a call to a collection.
+    """Parse the options of a call to a collection.
 
     Args:
-        endpoint: Which collection.
+        endpoint: The collection.
         options: Decoded options of the URL.
-        defaults: Values that rows leave out.
-        demands: Whether ``$select`` and ``$filter`` must be there.
+        defaults: Values that rows omit.
+        demands: Whether ``$select`` and ``$filter`` are required.
 
     Raises:
         RefusedError: 400, for anything that Exact refuses.
@@ -142,7 +142,7 @@ def parse_where(
     defaults: Mapping[str, Any],
     demands: Demands = NOTHING_DEMANDED,
 ) -> Filter | None:
-    """Read the ``$filter`` of a call, which some endpoints demand and others allow on few columns only."""
+    """Parse the ``$filter`` of a call, which some endpoints require and others allow on few columns only."""
     found = None
     if "$filter" in options:
         found = parse_filter(options["$filter"], endpoint.columns, defaults, endpoint.model)
@@ -159,14 +159,14 @@ def _check_filter_present(endpoint: Endpoint, found: Filter | None, demand: Dema
     wanted = demanded_filter(endpoint, demand)
     if wanted and not (wanted & (found.fields if found else frozenset())):
         fields = endpoint.mandatory_filter or sorted(endpoint.filterable or endpoint.key)
-        raise bad_request(  # no blank behind the colon, as it was seen (picqer#591)
+        raise bad_request(  # no blank after the colon, as recorded (picqer#591)
             f"{MANDATORY_FILTER} A GET request for this endpoint must have"
             f" a $filter parameter with one of the following fields in the url:{','.join(fields)}."
         )
 
 
 def project(row: Row, columns: Mapping[str, str], defaults: Mapping[str, Any]) -> Row:
-    """A row with all of ``columns``, null where it has none."""
+    """A row with all of ``columns``; missing values are null."""
     return {column: row.get(column, defaults.get(column)) for column in columns}
 
 
@@ -189,7 +189,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _select(endpoint: Endpoint, options: Mapping[str, str]) -> Selection:
-    """Read ``$select``: columns, ``*``, collections, and columns of collections (``Lines/Field``)."""
+    """Parse ``$select``: columns, ``*``, collections, and columns of collections (``Lines/Field``)."""
     if "$select" not in options:
         return Selection()
     columns: set[str] = set()

@@ -1,1 +1,1 @@
-"""What Exact Online allows: tokens, limits, rights, and the faults that a test asks for."""
+"""Rules of Exact Online: tokens, limits, rights, and the faults that a test requests."""

@@ -9,8 +9,8 @@ from ..data.catalogue import Endpoint
 Demand = Literal["never", "seen", "everywhere"]
 CLARION = "Arnovda/Clarion f09bf90, c0fd4d7 (production run of May 2026)"
 ISSUES = "picqer#34, #62, #315 and exactonline-api-ruby-client#22"
-# Regular endpoints that refused a call without `$select`, and who saw it. Of 36 entities in that
-# production run, 23 were read with neither `$select` nor `$filter`.
+# Regular endpoints that refused a call without `$select` in a production run, in which 23 of 36 entities
+# were read with neither `$select` nor `$filter`.
 SELECT_SEEN = {
     "cashflow/DirectDebitMandates": "picqer#556",
     "cashflow/Payments": CLARION,
@@ -38,7 +38,7 @@ SELECT_SEEN = {
 
 
 def demands_select(endpoint: Endpoint, demand: Demand) -> bool:
-    """Whether a call must carry ``$select``; bulk feeds demand it of everybody (KB-types)."""
+    """Whether a call must carry ``$select``; bulk feeds always require it (KB-types)."""
     if demand == "never" or endpoint.no_division:
         return False
     if endpoint.kind == "bulk":
@@ -47,11 +47,11 @@ def demands_select(endpoint: Endpoint, demand: Demand) -> bool:
 
 
 def demanded_filter(endpoint: Endpoint, demand: Demand) -> frozenset[str]:
-    """The columns of which ``$filter`` must name one; empty if none is demanded.
+    """The columns of which ``$filter`` must name one; empty if no filter is required.
 
-    Exact says that every endpoint with a sync sibling demands a filter. It was seen of a few, and not for
-    every app: in June 2026 a production app read Accounts, Items, SalesInvoices and TransactionLines
-    without one (API 12.2). Of most endpoints nobody knows the columns, so any filterable one will do.
+    According to Exact, every endpoint with a sync sibling requires a filter. That was observed for a few
+    endpoints, and not for every app: in June 2026 a production app read Accounts, Items, SalesInvoices and
+    TransactionLines without one (API 12.2). For most endpoints the columns are unknown, so any will do.
     """
     if demand == "never":
         return frozenset()

@@ -1,4 +1,4 @@
-"""Faults to order: which calls fail, and how, so that clients can be tried against bad days.
+"""Requested faults: which calls fail, and how, so that clients can be tested against failures.
 
 Kinds of data calls: any status such as ``408 429 500 503 599`` (empty body, no limit headers; ``302`` leads
 to the login page), ``html`` (a page with status 200), ``html-login`` (the login page with status 200),
@@ -9,7 +9,7 @@ to the login page), ``html`` (a page with status 200), ``html-login`` (the login
 to another host). The other host is ``settings.foreign_host``.
 
 Kinds of token requests (API 1.4): ``token-lost`` (rotated, and the connection closed before the answer),
-``token-drop`` (closed before anything was done), ``token-empty``, ``token-html``, and any status such as
+``token-drop`` (closed before any effect), ``token-empty``, ``token-html``, and any status such as
 ``token-500 token-503``; ``token-302`` leads to another host.
 """
 
@@ -40,15 +40,15 @@ MAINTENANCE_PAGE = (
 
 @dataclass
 class Fault:
-    """A rule: which calls go wrong, and how.
+    """A rule: the calls that fail, and the kind of failure.
 
     Attributes:
         path: Endpoint path or a pattern such as ``bulk/*``; ``None`` for every endpoint.
         division: ``None`` for every division.
-        times: How often it still happens; ``None`` for ever.
-        after: Matching calls that still go well.
-        probability: Chance of each matching call; ``None`` for certainty.
-        seconds: How long a ``slow`` call takes.
+        times: Number of failures left; ``None`` for no end.
+        after: Number of matching calls that still succeed.
+        probability: Probability that a matching call fails; ``None`` for certainty.
+        seconds: Duration of a ``slow`` call.
     """
 
     kind: str
@@ -61,23 +61,23 @@ class Fault:
 
     @property
     def for_token(self) -> bool:
-        """Whether it hits the token endpoint."""
+        """Whether it concerns the token endpoint."""
         return self.kind.startswith("token-")
 
     @property
     def status(self) -> int | None:
-        """The status it answers with, if its kind is one."""
+        """The status of the reply, if the kind is a status."""
         digits = self.kind.removeprefix("token-")
         return int(digits) if digits.isdecimal() and len(digits) == STATUS_DIGITS else None
 
     def concerns(self, path: str, division: int | None) -> bool:
-        """Whether a call is of the kind that the rule is about."""
+        """Whether the rule applies to a call."""
         same_path = self.path is None or fnmatchcase(path, self.path)
         return same_path and self.division in {None, division}
 
 
 class Faults:
-    """The rules in force, in the order in which they were made."""
+    """The active rules, in the order of their creation."""
 
     def __init__(self, random: Random) -> None:
         self.rules: list[Fault] = []
@@ -85,10 +85,10 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> Fault:
-        """Put a rule in force.
+        """Add a rule.
 
         Raises:
-            ValueError: If there is no fault of that kind, or a number is none that can be.
+            ValueError: If there is no fault of that kind, or a number is out of range.
         """
         if fault.kind not in DATA_KINDS | TOKEN_KINDS and fault.status is None:
             known = ", ".join(sorted(DATA_KINDS | TOKEN_KINDS))
@@ -99,17 +99,17 @@ class Faults:
         return fault
 
     def clear(self) -> None:
-        """End all rules."""
+        """Remove all rules."""
         with self._lock:
             self.rules.clear()
 
     def for_call(self, path: str, division: int | None) -> list[Fault]:
-        """What befalls a data call: one fault that replaces its answer, or any that spoil it."""
+        """The faults of a data call: one that replaces its reply, or any number that spoil it."""
         with self._lock:
             return [f for f in self.rules if not f.for_token and self._strikes(f, path, division)]
 
     def for_token(self) -> Fault | None:
-        """What befalls a token request."""
+        """The fault of a token request."""
         with self._lock:
             rules = (f for f in self.rules if f.for_token and self._strikes(f, "", None))
             return next(rules, None)
@@ -128,7 +128,7 @@ class Faults:
 
 
 def _check_numbers(fault: Fault) -> None:
-    """Refuse what would fail at the next call instead of now."""
+    """Refuse a rule that would only fail at the next call."""
     for name, least in (("times", 0), ("after", 0), ("division", 1)):
         value = getattr(fault, name)
         if value is not None and (type(value) is not int or value < least):
@@ -142,7 +142,7 @@ def _check_numbers(fault: Fault) -> None:
 
 
 def parse_fault(text: str) -> Fault:
-    """``429:0.01`` or ``slow=2:0.1``: a kind, its seconds, and the chance of each call."""
+    """``429:0.01`` or ``slow=2:0.1``: a kind, its seconds, and the probability per call."""
     kind, _, chance = text.partition(":")
     kind, _, seconds = kind.partition("=")
     try:

@@ -19,7 +19,7 @@ class CallLimits:
     Attributes:
         minute_limit: Calls per minute; may be changed at any time.
         daily_limit: Calls per day; may be changed at any time.
-        silent: Whether a 429 carries no headers at all, as was seen in 2019.
+        silent: Whether a 429 has no headers at all, as recorded in 2019.
     """
 
     def __init__(self, now: Callable[[], float], minute_limit: int, daily_limit: int) -> None:
@@ -31,14 +31,14 @@ class CallLimits:
         self._days: dict[int, tuple[int, int]] = {}
 
     def used(self, division: int) -> tuple[int, int]:
-        """Calls of the running minute and of the running day."""
+        """Calls of the current minute and of the current day."""
         return (
             _count(self._minutes, division, self._window(MINUTE_S)),
             _count(self._days, division, self._window(DAY_S)),
         )
 
     def consume(self, division: int, calls: int = 1) -> None:
-        """Count calls, also those that another client of the same app makes."""
+        """Count calls, including those of another client of the same app."""
         minute, day = self.used(division)
         self._minutes[division] = (self._window(MINUTE_S), minute + calls)
         self._days[division] = (self._window(DAY_S), day + calls)
@@ -47,7 +47,7 @@ class CallLimits:
         """Count one call.
 
         Returns:
-            The headers of its answer.
+            The headers of its reply.
 
         Raises:
             RefusedError: 429, with the headers of the limit that was hit and no others.
@@ -61,7 +61,7 @@ class CallLimits:
         return self.headers(division)
 
     def headers(self, division: int) -> dict[str, str]:
-        """What an answer says about both limits."""
+        """The headers about both limits."""
         return self._daily(division) | self._minutely(division)
 
     def _daily(self, division: int) -> dict[str, str]:
@@ -91,10 +91,10 @@ class ErrorLimit:
     divisions and endpoints, and a call during the block makes it longer.
 
     Attributes:
-        allowed: Errors per hour without consequence.
-        status: Status of a blocked call; unknown in reality (API 10.2).
+        allowed: Number of errors per hour without a block.
+        status: Status of a blocked call; that of the live service is unknown (API 10.2).
         everywhere: Whether token requests and calls without a division count too (picqer#475, API 12.18).
-        blocked_until: When the block ends, in seconds since the epoch.
+        blocked_until: End of the block, in seconds since the epoch.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class ErrorLimit:
         self._errors: defaultdict[tuple[int | None, str], deque[float]] = defaultdict(deque)
 
     def check(self) -> None:
-        """Refuse the call if the key is blocked; the hour then starts again."""
+        """Refuse the call if the key is blocked; the hour then begins again."""
         now = self._now()
         if self.blocked_until > now:
             self.blocked_until = now + HOUR_S

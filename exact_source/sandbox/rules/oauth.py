@@ -22,7 +22,7 @@ TOO_EARLY = "Rate limit exceeded: access_token not expired"
 
 
 class TokenRefusedError(Exception):
-    """The token endpoint says no: a status, an OAuth2 error and its description."""
+    """A refusal of the token endpoint: a status, an OAuth2 error and its description."""
 
     def __init__(
         self, status: int, error: str, description: str, headers: Mapping[str, str] | None = None
@@ -38,7 +38,7 @@ class Connection:
     """One login: the chain of tokens that began with one authorization code.
 
     Attributes:
-        user: Who logged in; all logins of a user share the 570 seconds between tokens (API 2.1).
+        user: The user; all logins of a user share the 570 seconds between tokens (API 2.1).
     """
 
     number: int
@@ -62,7 +62,7 @@ class OAuth:
     """The authorize and the token endpoint of one registered app.
 
     Attributes:
-        early_status: Status of a refusal for an early refresh; 400 was logged, 401 is documented.
+        early_status: Status of the refusal of an early refresh; 400 was recorded, 401 is documented.
         grace: Whether a refresh token works until its successor has been used once (API 1.4).
         access_life_s: Seconds for which an access token works.
         earliest_refresh_s: Seconds after the last pair before which no other is issued.
@@ -87,7 +87,7 @@ class OAuth:
         self._last_token_at: dict[str, float] = {}  # by user
 
     def authorize(self, query: Mapping[str, str], user: str = FIRST_USER) -> str:
-        """Log in at once and give the address to which the browser is sent back.
+        """Log in at once; returns the address to which the browser is redirected.
 
         Raises:
             RefusedError: 400, if the app or its redirect URI is not the registered one.
@@ -118,7 +118,7 @@ class OAuth:
         """Answer a token request.
 
         Raises:
-            TokenRefusedError: With the status and body that Exact gives in each case.
+            TokenRefusedError: With Exact's status and body for the case.
         """
         if "grant_type" not in form:
             raise TokenRefusedError(400, "invalid_request", "The grant_type is missing.")
@@ -138,7 +138,7 @@ class OAuth:
         """The login behind the bearer token of a data call.
 
         Raises:
-            RefusedError: 401; with ``WWW-Authenticate`` if the token was good once.
+            RefusedError: 401; with ``WWW-Authenticate`` if the token was valid once.
         """
         connection, issued_at = self._access_tokens.get(access_token, (None, 0.0))
         if connection is None or connection.revoked:
@@ -152,7 +152,7 @@ class OAuth:
         return connection
 
     def issue(self, connection: Connection) -> dict[str, Any]:
-        """A new pair of tokens; the refresh token before it is void from now on."""
+        """A new pair of tokens; the previous refresh token becomes invalid."""
         access = _token("stampNL001.gAAA", ACCESS_TOKEN_CHARS)
         connection.refresh_token = f"stampNL001.{secrets.token_urlsafe(6)}!IAAA{_token('', 300)}"
         connection.issued_at = self._last_token_at[connection.user] = self._clock.now()
@@ -168,7 +168,7 @@ class OAuth:
         }
 
     def revoke(self) -> None:
-        """End all connections, as a change of the user's password does."""
+        """Invalidate all connections, as a change of the user's password does."""
         for connection in self.connections:
             connection.revoked = True
 

@@ -1,4 +1,4 @@
-"""What the user of the app may read, per division and endpoint (API 5, 6.1, and 0.1 point 9)."""
+"""The user's rights, per division and endpoint (API 5, 6.1, and 0.1 point 9)."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ EVERYTHING = "*"
 
 
 class Rights:
-    """Denials by division and endpoint path; what is not denied is allowed."""
+    """Denials by division and endpoint path; everything else is allowed."""
 
     def __init__(self) -> None:
         self._denied: dict[tuple[int, str], str] = {}
 
     def deny(self, division: int, path: str = EVERYTHING, how: str = "403") -> None:
-        """Refuse a path, or everything in a division.
+        """Deny a path, or everything in a division.
 
         Args:
-            division: Whose rows are meant.
+            division: Code of the division.
             path: Endpoint path, ``*`` for all of them.
-            how: ``403``, ``empty`` (a list without rows), ``module`` (403 with that text), or what the
-                header ``Reason`` of a 403 says, such as ``DivisionBlocked``.
+            how: ``403``, ``empty`` (a list without rows), ``module`` (403 with that text), or the value of
+                the header ``Reason`` of a 403, such as ``DivisionBlocked``.
         """
         if how not in WAYS:
             raise ValueError(f"rights can be denied as {', '.join(sorted(WAYS))}, not {how!r}")
         self._denied[division, path] = how
 
     def allow(self, division: int, path: str = EVERYTHING) -> None:
-        """Take a denial back; ``*`` takes back all denials of the division."""
+        """Remove a denial; ``*`` removes all denials of the division."""
         for at, denied in list(self._denied):
             if at == division and path in {EVERYTHING, denied}:
                 del self._denied[at, denied]
 
     def denial(self, division: int, path: str) -> str | None:
-        """How a path is denied; ``None`` if it is not."""
+        """The kind of denial of a path; ``None`` if it is allowed."""
         return self._denied.get((division, path)) or self._denied.get((division, EVERYTHING))
 
     def check(self, division: int, path: str) -> bool:
-        """Refuse the call if need be.
+        """Refuse the call if it is denied.
 
         Returns:
-            Whether the rows are hidden, so that the answer is an empty list.
+            Whether the rows are hidden, so that the reply is an empty list.
         """
         how = self.denial(division, path)
         if how in {None, "empty"}:

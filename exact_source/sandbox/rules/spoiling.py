@@ -1,4 +1,4 @@
-"""Faults of an answer: another in its place, or rows and links that should not be."""
+"""Faults of a reply: another reply in its place, or wrong rows and links."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PAGES = {
 def replacement(
     at: float, faults: Mapping[str, Fault], headers: Mapping[str, str], elsewhere: str
 ) -> Response | None:
-    """The answer in place of the right one, if a fault asks for it.
+    """The reply that replaces the right one, if a fault requests it.
 
     Args:
         at: Seconds since the epoch.
-        faults: By their kind.
-        headers: What the answer would say of the limits.
-        elsewhere: The call's address on another host.
+        faults: Kind -> fault.
+        headers: Headers about the limits.
+        elsewhere: The call's URL on another host.
     """
     if "drop" in faults:
         return DroppedResponse()
@@ -50,7 +50,7 @@ def replacement(
 
 
 def with_control_character(body: bytes, *, json: bool) -> bytes:
-    """A body with a vertical tab at the start of one text, as people paste it; XML forbids it (API 3.1)."""
+    """A body with a vertical tab at the start of one text, as users paste it; XML forbids it (API 3.1)."""
     text, mark = (JSON_TEXT, rb"\1\\u000b") if json else (ATOM_TEXT, b"\\1\x0b")
     return text.sub(mark, body, count=1)
 
@@ -62,14 +62,14 @@ def spoil(
     urls: tuple[str, str],
     again: int,
 ) -> Answer:
-    """The page with the faults that were ordered for it.
+    """The page with the requested faults.
 
     Args:
-        answer: The page as it should be.
+        answer: The correct page.
         faults: Kinds of faults.
-        division: Whose page it is.
-        urls: What was asked for, and the same on another host.
-        again: A number that no earlier page had.
+        division: Code of the page's division.
+        urls: The requested URL, and the same on another host.
+        again: A number that differs for each page.
     """
     rows, next_url, (url, elsewhere) = list(answer.rows), answer.next_url, urls
     if "wrong-division" in faults and rows:
@@ -77,7 +77,7 @@ def spoil(
         rows[middle] = {**rows[middle], "Division": division + 1}
     if "duplicate-row" in faults:
         rows += rows[:1]
-    if "empty-page" in faults:  # the same place again, under another address
+    if "empty-page" in faults:  # the same page again, under another URL
         rows, next_url = [], f"{url}{'&' if '?' in url else '?'}again={again}"
     if "repeat-next" in faults:
         next_url = url

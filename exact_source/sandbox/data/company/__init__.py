@@ -1,1 +1,1 @@
-"""Made-up bookkeeping of one company: everything adds up, and all of it follows from a seed."""
+"""Generated bookkeeping of one company: it is consistent and reproducible from a seed."""

@@ -1,4 +1,4 @@
-"""The rows of a company while they are being made, and how their moments and guids come about."""
+"""The rows of a company during their generation, with the choice of their times and guids."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Books:
     """Everything of one company, by entity.
 
     Args:
-        random: The only source of chance.
+        random: The only source of randomness.
         before: Wall-clock time before which everything happened.
-        invoices: How many sales invoices there are; the rest grows with it.
+        invoices: Number of sales invoices; the other rows grow with it.
     """
 
     def __init__(self, random: Random, before: datetime, invoices: int) -> None:
@@ -43,7 +43,7 @@ class Books:
         return guid(self.random)
 
     def day(self, index: int, count: int) -> datetime:
-        """The date of the ``index``-th of ``count`` things that follow each other."""
+        """The date of the ``index``-th of ``count`` events that are spread evenly."""
         return self.opened + timedelta(days=(HISTORY_DAYS - 3) * index // max(count, 1) + 1)
 
     def moment(self, day: datetime) -> datetime:
@@ -63,7 +63,7 @@ class Books:
 
     @property
     def last_moment(self) -> datetime:
-        """The latest that anything can have been changed."""
+        """The latest time at which any row can have changed."""
         return self.before - timedelta(hours=1)
 
     def next_entry(self, prefix: int) -> int:
@@ -95,7 +95,7 @@ class Books:
 
 
 def euros(cents: int) -> float:
-    """An amount as Exact keeps it."""
+    """An amount in Exact's form."""
     return cents / 100
 
 

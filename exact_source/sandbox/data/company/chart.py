@@ -54,7 +54,7 @@ GL_ACCOUNTS = (
     GLAccount("9100", "Rentelasten", 120, False),
 )
 BANK, RECEIVABLE, PAYABLE, CAPITAL, STOCK = "1100", "1300", "1600", "0500", "3000"
-# Half of what is bought is sold on.
+# Half of the purchased items are sold on.
 COSTS = ("4100", "4200", "4300", "4400", "4500", "4600", *("7000",) * 6)
 CLAIM = "1520"
 
@@ -137,7 +137,7 @@ LAST_NAMES = (
 )
 TRADES = ("Bouw", "Horeca", "Techniek", "Advies", "Transport", "Zorg", "Media", "Groen")
 FORMS = ("B.V.", "B.V.", "N.V.", "V.O.F.", "& Zn.")
-# Texts that break careless readers: quotes, markup, line ends, blanks at both ends, other scripts.
+# Texts that break careless parsers: quotes, markup, line ends, blanks at both ends, other scripts.
 REMARKS = (
     "Belt altijd voor 10.00 uur",
     'Let op: <b>spoed</b> & "vandaag"',

@@ -11,7 +11,7 @@ from .purchases import add_opening_balance, add_purchases
 from .relations import add_relations, add_small_tables
 from .sales import add_sales
 
-# What the company fills; every other entity gets generic rows.
+# Entities that the company fills; every other entity gets generic rows.
 ENTITIES = frozenset(
     {
         "accounts", "addresses", "bank_entries", "bank_entry_lines", "contacts",

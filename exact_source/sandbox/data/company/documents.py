@@ -1,4 +1,4 @@
-"""Order and invoice documents: what a line costs, and what a document comes to."""
+"""Order and invoice documents: amounts of lines and totals of documents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CENTS = 100
 
 @dataclass(frozen=True)
 class Line:
-    """What is sold or bought: an item, how many, and the amounts in cents."""
+    """A sold or bought item, its quantity, and the amounts in cents."""
 
     item: Row
     quantity: float
@@ -70,7 +70,7 @@ def line_columns(line: Line, number: int) -> dict[str, Any]:
 
 
 def payment_days(account: Row) -> int:
-    """Within how many days an account pays."""
+    """The payment term of an account, in days."""
     code = account["PaymentConditionSales"]
     return next(days for known, _, days in chart.PAYMENT_CONDITIONS if known == code)
 
@@ -85,7 +85,7 @@ def payment_columns(account: Row) -> dict[str, Any]:
 
 
 def due(account: Row, day: datetime) -> datetime:
-    """Until when an invoice of that day may be paid."""
+    """The due date of an invoice of that day."""
     return day + timedelta(days=payment_days(account))
 
 

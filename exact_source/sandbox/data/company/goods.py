@@ -13,7 +13,7 @@ SERVICE_GROUP = len(chart.ITEM_GROUPS) - 1
 
 
 def add_goods(books: Books) -> None:
-    """Everything that can be sold, and where it lies."""
+    """Items for sale, with their groups, warehouses and stock."""
     day = books.opened
     for code, description, kind in chart.UNITS:
         row = {"ID": books.guid(), "Code": code, "Description": description, "Type": kind}
@@ -119,7 +119,7 @@ def _price(books: Books, item: Row) -> Row:
 
 
 def _add_stock(books: Books, item: Row) -> None:
-    """The item's stock in each warehouse, and who supplies it."""
+    """The item's stock in each warehouse, and its supplier."""
     for warehouse in books.tables["warehouses"]:
         stock = float(books.random.randrange(0, 40))
         reserved = float(books.random.randrange(0, 5))

@@ -13,14 +13,14 @@ from .books import Books
 from .relations import NATIONAL_CURRENCY
 
 OPEN, MATCHED, PROCESSED = 20, 50, 50
-PART_EVERY = 4  # every so many payments of late is of one half only
+PART_EVERY = 4  # one in this many recent payments covers only half of the amount
 LATE_DAYS = 25
-PAID, PAID_IN_THE_END = 0.8, 0.99  # share of what was due lately, and of what was due long ago
+PAID, PAID_IN_THE_END = 0.8, 0.99  # share of recent and of older due amounts
 LONG_AGO_DAYS = 60
 
 
 class Amount(NamedTuple):
-    """A line of an entry: ledger account, cents (debit is positive), and what else it says."""
+    """A line of an entry: ledger account, cents (debit is positive), and further columns."""
 
     gl: str
     cents: int
@@ -29,7 +29,7 @@ class Amount(NamedTuple):
 
 @dataclass
 class Entry:
-    """A journal entry while it is being made."""
+    """A journal entry during its generation."""
 
     journal: chart.Journal
     type: int
@@ -43,7 +43,7 @@ def post(books: Books, entry: Entry, amounts: Sequence[Amount]) -> Row:
     """Write an entry into ``TransactionLines``.
 
     Returns:
-        The first line: its entry number, moment and ids are what documents refer to.
+        The first line, whose entry number, time and ids the documents refer to.
     """
     if sum(amount.cents for amount in amounts):
         raise AssertionError(f"{entry.description}: debit and credit differ")
@@ -85,13 +85,13 @@ def header_columns(line: Row) -> dict[str, Any]:
 
 
 def add_open_item(books: Books, entity: str, line: Row, days: int) -> None:
-    """The receivable or payable of an entry; most are paid by bank after a while, some by half.
+    """The receivable or payable of an entry; most are paid by bank later, some only in part.
 
     Args:
-        books: Where to write.
+        books: Books to write to.
         entity: ``receivables`` or ``payments``.
         line: The line of the entry on the account of debtors or creditors.
-        days: Within how many days it has to be paid.
+        days: Payment term in days.
     """
     cents = round(line["AmountDC"] * 100)
     paid_on = line["Date"] + timedelta(days=days + books.random.randint(-days, LATE_DAYS))
@@ -165,7 +165,7 @@ def _open_item(books: Books, line: Row, cents: int, is_paid: bool) -> Row:
 
 
 def _pay(books: Books, line: Row, cents: int, day: datetime) -> None:
-    """The bank entry of a payment that is received (positive) or made."""
+    """The bank entry of a received (positive) or outgoing payment."""
     account = {"ID": line["Account"], "Code": line["AccountCode"], "Name": line["AccountName"]}
     invoice = {"InvoiceNumber": line["InvoiceNumber"]}
     text = f"Betaling {line['InvoiceNumber']}"

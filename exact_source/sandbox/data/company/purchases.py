@@ -21,7 +21,7 @@ from .ledger import Amount, Entry, add_open_item, header_columns, post
 from .relations import suppliers
 
 FIRST_INVOICE, FIRST_ORDER = 60_200_001, 50_200_001
-INVOICES_EACH, ORDERS_EACH = 3, 4  # one for so many sales invoices
+INVOICES_EACH, ORDERS_EACH = 3, 4  # one for this many sales invoices
 RECEIVED_AFTER_DAYS = 10
 CAPITAL_CENTS = 7_500_000
 RECEIVED, OPEN = 30, 10
@@ -34,7 +34,7 @@ def add_opening_balance(books: Books) -> None:
 
 
 def add_purchases(books: Books) -> None:
-    """What was bought in two years: orders of goods, invoices of goods and of costs."""
+    """The purchases of two years: orders for goods, invoices for goods and for costs."""
     sellers = suppliers(books)
     goods = [item for item in books.tables["items"] if item["IsPurchaseItem"]]
     orders = books.invoices // ORDERS_EACH + 1
@@ -101,7 +101,7 @@ def _add_order(books: Books, seller: Row, lines: list[Line], day: datetime) -> N
 def _add_invoice(
     books: Books, number: int, seller: Row, gl: str, cents: int, day: datetime
 ) -> None:
-    """Costs and VAT to claim against the payable."""
+    """Costs and deductible VAT against the payable."""
     vat = chart.PURCHASE_VAT
     tax = round(cents * vat.percent / 100)
     text = f"Inkoopfactuur {number}"

@@ -42,7 +42,7 @@ def add_small_tables(books: Books) -> None:
 
 
 def add_relations(books: Books) -> None:
-    """Customers, suppliers, the people who work there, and where they are."""
+    """Customers and suppliers with their contacts and addresses."""
     customers = max(5, min(400, books.invoices // 6))
     suppliers = max(3, customers // SUPPLIER_EVERY)
     for number in range(1, customers + suppliers + 1):
@@ -50,12 +50,12 @@ def add_relations(books: Books) -> None:
 
 
 def customers(books: Books) -> list[Row]:
-    """The accounts that buy."""
+    """The customers."""
     return [row for row in books.tables["accounts"] if row["IsSales"]]
 
 
 def suppliers(books: Books) -> list[Row]:
-    """The accounts that sell."""
+    """The suppliers."""
     return [row for row in books.tables["accounts"] if row["IsSupplier"]]
 
 

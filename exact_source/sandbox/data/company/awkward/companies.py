@@ -23,7 +23,7 @@ JOURNALS = (
     Journal("90", "Memoriaal", 90, "1450"),
 )
 SCHEME = {"GLSchemeCode": "RGS", "GLSchemeDescription": "Referentie Grootboekschema"}
-# What these companies fill, be it with nothing; every other entity gets generic rows.
+# Entities that these companies fill, possibly with no rows; every other entity gets generic rows.
 ENTITIES = frozenset(
     {
         "accounts", "budgets", "costcenters", "costunits", "exchange_rates", "financial_periods",
@@ -190,7 +190,7 @@ def _add_items(books: Books, name: str) -> dict[str, Row]:
 
 
 def _add_dimensions(books: Books, name: str) -> dict[str, dict[str, Row]]:
-    """Cost centres, cost units and projects: those that the ledger names."""
+    """The cost centres, cost units and projects that the ledger names."""
     found: dict[str, dict[str, Row]] = {"costcenters": {}, "costunits": {}, "projects": {}}
     for record in of("ledger", name):
         more = dict(part.split("=") for part in record["more"].split(";") if part)
@@ -221,7 +221,7 @@ def _add_budgets(books: Books, name: str) -> None:
 
 
 def _add_classifications(books: Books, name: str) -> None:
-    """The part of the Dutch reference scheme that a company maps its accounts to."""
+    """The part of the Dutch reference scheme to which a company maps its accounts."""
     if name != "dimensions":
         return
     scheme, keys = {"GLSchemeID": books.guid(), **SCHEME}, dict[str, str]()

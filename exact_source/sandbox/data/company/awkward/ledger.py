@@ -24,7 +24,7 @@ MONTHS_A_QUARTER = 3
 
 
 class Line(NamedTuple):
-    """A line of the ledger: the row as Exact has it, and the open item that it belongs to."""
+    """A line of the ledger: the row in Exact's form, and the open item to which it belongs."""
 
     row: Row
     settles: str
@@ -53,13 +53,13 @@ def add_ledger(
         row |= _links(record, known)
         lines.append(Line(books.add("transaction_lines", row, row["Date"]), record["settles"]))
     for record, line in zip(of("ledger", name), lines, strict=True):
-        if record["match"]:  # of a line that may come later
+        if record["match"]:  # the line may come later
             line.row["OffsetID"] = keys.get(record["match"], NO_GUID)
     return lines
 
 
 def add_open_items(books: Books, lines: Sequence[Line]) -> None:
-    """Write ``Receivables`` and ``Payments``: what is open with status 20, what is matched with 50."""
+    """Write ``Receivables`` and ``Payments``: open items with status 20, matched ones with 50."""
     for entity, account, sign in (("receivables", RECEIVABLE, 1), ("payments", PAYABLE, -1)):
         items: defaultdict[str, list[Row]] = defaultdict(list)
         for line in lines:
@@ -70,7 +70,7 @@ def add_open_items(books: Books, lines: Sequence[Line]) -> None:
 
 
 def add_returns(books: Books, lines: Sequence[Line]) -> None:
-    """Write ``read/financial/Returns``: one for each entry of type 50, of the quarter before its day."""
+    """Write ``read/financial/Returns``: one for each entry of type 50, about the quarter before its date."""
     for row, _ in lines:
         if row["Type"] != VAT_RETURN or row["GLAccountCode"] != VAT_TO_REMIT:
             continue
@@ -112,7 +112,7 @@ def _header(
 
 
 def _line(books: Books, record: Record, number: int, currency: str) -> dict[str, Any]:
-    """What a line has of its own; the debtor, the creditor and the bank are line 0, VAT is 9999."""
+    """The columns of a single line; the debtor, the creditor and the bank are line 0, VAT is 9999."""
     more, kind = _more(record), int(record["type"])
     amount = cents(record["amount"]) / 100
     row: dict[str, Any] = {
@@ -140,7 +140,7 @@ def _line(books: Books, record: Record, number: int, currency: str) -> dict[str,
 
 
 def _vat(more: Mapping[str, str], kind: int, amount: float) -> dict[str, Any]:
-    """The tax has a base, and what is taxed has a tax."""
+    """A tax line has a base amount, and a taxed line has a tax amount."""
     if "vat" not in more:
         return {}
     code = {"VATCode": more["vat"].ljust(3)}
