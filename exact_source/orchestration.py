@@ -171,7 +171,7 @@ def sync_divisions(
         leases=leases_from_settings(settings),
     )
     if max_minutes is not None:
-        run.rounds.stop_at = run.clock.now() + max_minutes * 60
+        run.rounds.stop_by(run.clock.now() + max_minutes * 60)
 
     def begin(round_number: int) -> None:
         if round_number == 1 and not regroup:

@@ -74,8 +74,9 @@ class Estimate:
             return None  # no call is allowed at all; the sync itself reports that
         by_pace = (now - run.started_at) / limits.calls * sum(calls.values())
         seconds = max(by_limits.ends_at - now, by_pace)
-        if run.rounds.stop_at is not None and seconds >= run.rounds.stop_at - now:
-            return TimeLeft(max(0.0, run.rounds.stop_at - now))
+        deadline = run.rounds.deadline
+        if deadline is not None and seconds >= deadline - now:
+            return TimeLeft(max(0.0, deadline - now))
         return TimeLeft(seconds, max(1, by_limits.days), at_least=bool(unknown))
 
     def _calls_left(self) -> tuple[Counter[int], int, int]:

@@ -205,7 +205,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         clock = clock_of(context)
         run = make_run(options, settings, storage, clock=clock, limits=limits, leases=leases)
         if max_minutes is not None:
-            run.rounds.stop_at = run.clock.now() + max_minutes * 60
+            run.rounds.stop_by(run.clock.now() + max_minutes * 60)
     display = Display(Console(stderr=True))
     earlier = partial(recall, pipeline, now=clock.now(), entities=chosen, count_rows=False)
     with (
@@ -355,11 +355,11 @@ def stop_on_interrupt(run: Run, pipeline: dlt.Pipeline) -> Iterator[None]:
     """
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        if run.rounds.stop_requested:
+        if run.rounds.is_stop_requested:
             # asyncio would report each stream that is torn down.
             logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
             raise KeyboardInterrupt
-        run.rounds.stop_requested = True
+        run.rounds.request_stop()
         notes.info("loading what was read, then stopping; press Ctrl-C again to stop at once")
 
     # dlt would drop the round at the first signal.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass
-class Target:
+class Call:
     """The calls of one stream: endpoint, division and priority.
 
     Attributes:
@@ -30,7 +30,7 @@ class Target:
     name: str
     rank: int = 0
     calls: int = 0
-    before_call: Callable[[Target], None] = lambda _target: None
+    before_call: Callable[[Call], None] = lambda _call: None
     may_pause: bool = False
     is_billed: bool = True
 
@@ -41,10 +41,10 @@ class Target:
 
 
 # Called during a wait with the stream, the end of the wait (seconds since the epoch) and the reason.
-OnWait = Callable[[Target, float, str], None]
+OnWait = Callable[[Call, float, str], None]
 
 
-class Turnstile:
+class PriorityLock:
     """Lets one stream of a division through at a time, the lowest rank first (API 2.4)."""
 
     def __init__(self) -> None:

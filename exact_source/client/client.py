@@ -25,7 +25,7 @@ from ..errors import AuthenticationError, ContractError, LimitError, RefusedErro
 from ..http_dates import parse_retry_after
 from ..odata.query import build_url
 from ..settings import SECTION, Settings
-from .call import OnWait, Target, Turnstile
+from .call import Call, OnWait, PriorityLock
 from .limits import MINUTE_S, Limits
 from .refusal import hint, mask_values, stated_reason
 from .retry import EXISTS, AgainError, is_rejected_token, says_exists, wait_s
@@ -94,11 +94,11 @@ class ExactClient:
         self.base_url = base_url
         self.limits = limits or Limits()
         self.clock = clock or SystemClock()
-        self.on_wait: OnWait = lambda _target, _until, _why: None
+        self.on_wait: OnWait = lambda _call, _until, _why: None
         self.on_error: Callable[[], None] = lambda: None
         self._tokens = tokens
         self._admission = admission
-        self._turns: dict[int, Turnstile] = defaultdict(Turnstile)
+        self._turns: dict[int, PriorityLock] = defaultdict(PriorityLock)
         self._transport = transport or AiohttpTransport(base_url, int(max_response_mb * MB))
         self._max_response_mb = max_response_mb
 
@@ -106,11 +106,11 @@ class ExactClient:
         """Close the connections; calls that are under way end with a ``LimitError``."""
         await self._transport.aclose()
 
-    async def get(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
+    async def get(self, call: Call, url: str, parse: Callable[[bytes], T]) -> T:
         """The parsed body of one reply.
 
         Args:
-            target: Stream that the call belongs to; its division's limits and error budget apply.
+            call: Stream that the call belongs to; its division's limits and error budget apply.
             url: Path and query, from ``build_url`` or ``check_next``.
             parse: Converts the body; a broken body (truncated, HTML, empty) is requested again, any
                 other ``ContractError`` ends the stream.
@@ -129,7 +129,7 @@ class ExactClient:
             why = f"{state.outcome and state.outcome.exception()}, try {state.attempt_number}"
 
         retrying = AsyncRetrying(
-            sleep=lambda seconds: self._pause(target, seconds, why),
+            sleep=lambda seconds: self._pause(call, seconds, why),
             before_sleep=note,
             stop=stop_after_attempt(ATTEMPTS),
             wait=wait_s,
@@ -137,21 +137,21 @@ class ExactClient:
             reraise=True,
         )
         try:
-            return await retrying(self._attempt, target, url, parse)
+            return await retrying(self._attempt, call, url, parse)
         except AgainError as error:
             raise RemoteError(
-                f"{target.where}: {error} after {ATTEMPTS} tries; run again later"
+                f"{call.where}: {error} after {ATTEMPTS} tries; run again later"
             ) from error.__cause__
 
     async def has_rights(self, division: int, path: str) -> bool:
         """Whether the user may read an endpoint; Exact does not bill this call (API 2.1, 5)."""
-        target = Target(division, "users/UserHasRights", "user_has_rights", is_billed=False)
+        call = Call(division, "users/UserHasRights", "user_has_rights", is_billed=False)
         query = {"endpoint": f"'{path}'", "action": "'GET'"}
-        answer = await self.get(target, build_url(target.path, division, query), bytes)
+        answer = await self.get(call, build_url(call.path, division, query), bytes)
         return b"true" in answer.lower()
 
     async def change(
-        self, target: Target, method: str, url: str, body: Mapping[str, str] | None = None
+        self, call: Call, method: str, url: str, body: Mapping[str, str] | None = None
     ) -> None:
         """Send a POST or a DELETE once, because a second one would be another change.
 
@@ -161,27 +161,27 @@ class ExactClient:
             LimitError: If the day's calls are used up.
             AuthenticationError: If a person must log in again.
         """
-        async with self._turns[target.division or 0].turn(target.rank):
+        async with self._turns[call.division or 0].turn(call.rank):
             try:
-                response = await self._send_admitted(target, url, method, body)
+                response = await self._send_admitted(call, url, method, body)
                 if not response.is_success:
                     if says_exists(response):
                         raise RefusedError(
-                            f"{target.where}: there already", status=500, reason=EXISTS
+                            f"{call.where}: there already", status=500, reason=EXISTS
                         )
-                    self._accepted(target, response)
+                    self._accepted(call, response)
             except AgainError as error:
                 raise RemoteError(
-                    f"{target.where}: {error}, so whether it was done is unknown; list them to see"
+                    f"{call.where}: {error}, so whether it was done is unknown; list them to see"
                 ) from error.__cause__
 
-    async def _attempt(self, target: Target, url: str, parse: Callable[[bytes], T]) -> T:
-        if target.division is None:
+    async def _attempt(self, call: Call, url: str, parse: Callable[[bytes], T]) -> T:
+        if call.division is None:
             turn: AbstractAsyncContextManager[None] = nullcontext()
         else:
-            turn = self._turns[target.division].turn(target.rank)
+            turn = self._turns[call.division].turn(call.rank)
         async with turn:  # only during the call: other streams go on while this one backs off
-            response = self._accepted(target, await self._send_admitted(target, url), url)
+            response = self._accepted(call, await self._send_admitted(call, url), url)
         try:
             return parse(response.content)
         except ContractError as error:
@@ -190,7 +190,7 @@ class ExactClient:
             raise
 
     async def _send_admitted(
-        self, target: Target, url: str, method: str = "GET", body: Mapping[str, str] | None = None
+        self, call: Call, url: str, method: str = "GET", body: Mapping[str, str] | None = None
     ) -> httpx.Response:
         """Send until the reply is neither a 429 nor a first rejection of the token.
 
@@ -199,21 +199,21 @@ class ExactClient:
         rejection: AuthenticationError | None = None
         refused_since: float | None = None
         while True:
-            await self._admit(target)
-            token = await self._access_token(target)
-            response = await self._send(target, url, token, method, body)
+            await self._admit(call)
+            token = await self._access_token(call)
+            response = await self._send(call, url, token, method, body)
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 refused_since = refused_since or self.clock.now()
-                await self._wait_out_429(target, refused_since)
+                await self._wait_out_429(call, refused_since)
             elif is_rejected_token(response):
-                self._note_error(target)
+                self._note_error(call)
                 if rejection is not None:
                     raise rejection
-                rejection = await self._report_rejected(target, token, response)
+                rejection = await self._report_rejected(call, token, response)
             else:
                 return response
 
-    async def _access_token(self, target: Target) -> str:
+    async def _access_token(self, call: Call) -> str:
         """A token that is good now; waits for up to an hour where no new one is issued yet (API 1.3)."""
         give_up_at = self.clock.now() + TOKEN_PATIENCE_S
         while True:
@@ -223,9 +223,9 @@ class ExactClient:
                 until = error.resumes_at
                 if until is None or until > give_up_at:
                     raise
-                await self._pause(target, until - self.clock.now(), "no new token is issued yet")
+                await self._pause(call, until - self.clock.now(), "no new token is issued yet")
 
-    async def _wait_out_429(self, target: Target, refused_since: float) -> None:
+    async def _wait_out_429(self, call: Call, refused_since: float) -> None:
         """Wait until calls are allowed, because others share the limit (API 2.2).
 
         Raises:
@@ -234,15 +234,15 @@ class ExactClient:
         now = self.clock.now()
         if now - refused_since > LIMIT_PATIENCE_S:
             raise LimitError(
-                f"{target.where}: refused with 429 for an hour, as others take all calls; "
+                f"{call.where}: refused with 429 for an hour, as others take all calls; "
                 "run again later",
                 resumes_at=now,
             )
-        if target.division is None:  # these calls have no known limit (API 2.1)
-            await self._pause(target, MINUTE_S, "Exact refuses calls for now")
+        if call.division is None:  # these calls have no known limit (API 2.1)
+            await self._pause(call, MINUTE_S, "Exact refuses calls for now")
 
     async def _report_rejected(
-        self, target: Target, token: str, response: httpx.Response
+        self, call: Call, token: str, response: httpx.Response
     ) -> AuthenticationError:
         """Have the token checked, and refreshed if it is old; gives the error of a second rejection.
 
@@ -261,30 +261,30 @@ class ExactClient:
             if error.resumes_at is None:  # else the next call waits for a new token
                 raise
         return AuthenticationError(
-            f"{target.where}: Exact Online rejects a fresh access token; run `exact-source login`"
+            f"{call.where}: Exact Online rejects a fresh access token; run `exact-source login`"
         )
 
-    async def _admit(self, target: Target) -> None:
-        target.before_call(target)
-        if target.division is None:
-            target.calls += 1
+    async def _admit(self, call: Call) -> None:
+        call.before_call(call)
+        if call.division is None:
+            call.calls += 1
             return
-        if self.limits.errors_left(target.division, target.path, self.clock.now()) <= 0:
+        if self.limits.errors_left(call.division, call.path, self.clock.now()) <= 0:
             raise RefusedError(
-                f"{target.where}: Exact refused too often within the hour, so it is not asked again "
+                f"{call.where}: Exact refused too often within the hour, so it is not asked again "
                 "until then (error limit)",
                 status=HTTPStatus.TOO_MANY_REQUESTS,
             )
-        while (wait_s := await self._wait_s(target.division)) > 0:
-            await self._pause(target, wait_s, "the calls of this minute are used up")
-        target.calls += 1
-        self.limits.spend(target.division, is_billed=target.is_billed)
+        while (wait_s := await self._wait_s(call.division)) > 0:
+            await self._pause(call, wait_s, "the calls of this minute are used up")
+        call.calls += 1
+        self.limits.spend(call.division, is_billed=call.is_billed)
 
-    async def _pause(self, target: Target, seconds: float, why: str) -> None:
+    async def _pause(self, call: Call, seconds: float, why: str) -> None:
         """Wait in slices; ``on_wait`` is called before each, and raises if the wait has to end."""
         until = self.clock.now() + seconds
         while (left_s := until - self.clock.now()) > 0:
-            self.on_wait(target, until, why)
+            self.on_wait(call, until, why)
             await self.clock.sleep(min(left_s, SLICE_S))
 
     async def _wait_s(self, division: int) -> float:
@@ -293,7 +293,7 @@ class ExactClient:
         return self.limits.wait_s(division, self.clock.now())
 
     async def _send(
-        self, target: Target, url: str, token: str, method: str, body: Mapping[str, str] | None
+        self, call: Call, url: str, token: str, method: str, body: Mapping[str, str] | None
     ) -> httpx.Response:
         # Atom is the default (API 3.1); metadata is XML only, and refused if JSON is asked for.
         accept = "*/*" if url.endswith("/$metadata") else "application/json"
@@ -306,21 +306,21 @@ class ExactClient:
                 )
         except ClosedError:
             raise LimitError(
-                f"{target.where}: stopped, because the run ended", resumes_at=self.clock.now()
+                f"{call.where}: stopped, because the run ended", resumes_at=self.clock.now()
             ) from None
         except TooLargeError:
             raise ContractError(
-                f"{target.where}: the reply is larger than {self._max_response_mb:g} MB and was not read; "
+                f"{call.where}: the reply is larger than {self._max_response_mb:g} MB and was not read; "
                 f"if Exact Online really sends so much, raise {SECTION}.max_response_mb"
             ) from None
         except (httpx.HTTPError, TimeoutError) as error:
             # The message may contain the URL; the name of the class is enough.
             raise AgainError(f"no answer ({type(error).__name__})") from None
         took_ms = (time.perf_counter() - sent_at) * 1000
-        logger.debug("%s: %d in %.0f ms", target.where, response.status_code, took_ms)
-        if target.division is not None:
+        logger.debug("%s: %d in %.0f ms", call.where, response.status_code, took_ms)
+        if call.division is not None:
             self.limits.observe(
-                target.division, response.status_code, response.headers, self.clock.now()
+                call.division, response.status_code, response.headers, self.clock.now()
             )
         return response
 
@@ -335,11 +335,11 @@ class ExactClient:
         await response.aread()
         return response
 
-    def _accepted(self, target: Target, response: httpx.Response, url: str = "") -> httpx.Response:
+    def _accepted(self, call: Call, response: httpx.Response, url: str = "") -> httpx.Response:
         """The reply if its status is 200.
 
         Args:
-            target: Whose call it was.
+            call: Whose call it was.
             response: The reply.
             url: Path and query of a read; what Exact says about a change may repeat its values.
 
@@ -358,21 +358,21 @@ class ExactClient:
                 least_s=parse_retry_after(response.headers.get("Retry-After"), now),
             )
         if status in {400, 403, 404, 414}:
-            self._note_error(target)
+            self._note_error(call)
         reason = clean_text(response.headers.get("Reason", ""))
         answer = " ".join(filter(None, [str(status), reason]))
         stated = stated_reason(response.content)
         if url and stated:
-            logger.debug("%s: %s: %s", target.where, answer, clean_text(stated, None))
+            logger.debug("%s: %s: %s", call.where, answer, clean_text(stated, None))
             answer = f"{answer}: {clean_text(mask_values(stated, url)).rstrip('.')}"
         raise RefusedError(
-            f"{target.where}: Exact Online answered {answer}; {hint(status, reason, target.path)}",
+            f"{call.where}: Exact Online answered {answer}; {hint(status, reason, call.path)}",
             status=status,
             reason=reason,
             words=stated,
         )
 
-    def _note_error(self, target: Target) -> None:
-        if target.division is not None:
-            self.limits.note_error(target.division, target.path, self.clock.now())
+    def _note_error(self, call: Call) -> None:
+        if call.division is not None:
+            self.limits.note_error(call.division, call.path, self.clock.now())
             self.on_error()

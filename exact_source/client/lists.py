@@ -9,25 +9,25 @@ import pyarrow as pa
 from ..errors import ContractError
 from ..odata.page import PageSchema, parse_page
 from ..odata.query import build_url, check_next
-from .call import Target
+from .call import Call
 from .client import ExactClient
 
 
 async def read_all(
     client: ExactClient,
-    target: Target,
+    call: Call,
     schema: PageSchema,
     query: Mapping[str, str] | None = None,
 ) -> pa.Table:
     """All pages of one collection as one table; see ``read_pages``."""
     return pa.concat_tables(
-        await read_pages(client, target, schema, query), promote_options="default"
+        await read_pages(client, call, schema, query), promote_options="default"
     )
 
 
 async def read_pages(
     client: ExactClient,
-    target: Target,
+    call: Call,
     schema: PageSchema,
     query: Mapping[str, str] | None = None,
 ) -> list[pa.Table]:
@@ -36,21 +36,21 @@ async def read_pages(
     Raises:
         ContractError: If the next link repeats itself or leaves the endpoint.
     """
-    division = target.division or 0
+    division = call.division or 0
     url: str | None = build_url(
-        target.path, division, {"$select": ",".join(schema.columns), **(query or {})}
+        call.path, division, {"$select": ",".join(schema.columns), **(query or {})}
     )
     tables, seen = [], set[str]()
     while url is not None:
         if url in seen:
-            raise ContractError(f"{target.where}: the next link repeats itself")
+            raise ContractError(f"{call.where}: the next link repeats itself")
         seen.add(url)
         page = await client.get(
-            target,
+            call,
             url,
-            lambda body: parse_page(body, schema, division=division, where=target.where),
+            lambda body: parse_page(body, schema, division=division, where=call.where),
         )
-        target.may_pause = False  # the pages read so far would have to be read again
+        call.may_pause = False  # the pages read so far would have to be read again
         tables.append(page.table)
-        url = page.next_url and check_next(page.next_url, client.base_url, target.path, division)
+        url = page.next_url and check_next(page.next_url, client.base_url, call.path, division)
     return tables

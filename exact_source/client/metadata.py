@@ -9,7 +9,7 @@ from functools import partial
 from ..errors import StreamError
 from ..odata.csdl import EntitySet, parse_csdl
 from ..odata.query import build_url
-from .call import Target
+from .call import Call
 from .client import ExactClient
 
 METADATA = "$metadata"
@@ -39,13 +39,13 @@ async def read_services(client: ExactClient, division: int, names: Sequence[str]
     """
     services = Services()
     for name in names:
-        target = Target(division, f"{name}/{METADATA}", f"{METADATA} of {name}")
-        url = build_url(target.path, division, {})
+        call = Call(division, f"{name}/{METADATA}", f"{METADATA} of {name}")
+        url = build_url(call.path, division, {})
         try:
             services.found[name] = await client.get(
-                target, url, partial(parse_csdl, where=target.where)
+                call, url, partial(parse_csdl, where=call.where)
             )
         except StreamError as error:
             services.refused[name] = error
-        services.calls += target.calls
+        services.calls += call.calls
     return services

@@ -14,7 +14,7 @@ from ..odata.drift import service_of
 from ..odata.envelope import parse_envelope
 from ..odata.page import PageSchema
 from ..odata.query import build_url
-from .call import Target
+from .call import Call
 from .client import ExactClient
 from .lists import read_pages
 from .metadata import Services, read_services
@@ -39,7 +39,7 @@ class Asker(Protocol):
 
 async def read_list(
     asker: Asker,
-    target: Target,
+    call: Call,
     schema: PageSchema,
     feed: Feed,
     query: Mapping[str, str] | None = None,
@@ -56,36 +56,34 @@ async def read_list(
     """
     known = asker.withdrawn.get(feed.path, ())
     try:
-        pages = await read_pages(asker.client, target, _without(schema, feed, known), query)
+        pages = await read_pages(asker.client, call, _without(schema, feed, known), query)
     except RefusedError as error:
         asked = [field for field in schema.columns if field not in known]
-        gone = await _withdrawn_of_list(asker, target, feed, asked, error)
+        gone = await _withdrawn_of_list(asker, call, feed, asked, error)
         if not gone or {*_identifying(schema), *needed}.intersection(gone):
             raise
         known = asker.withdrawn[feed.path] = (*known, *gone)
-        pages = await read_pages(asker.client, target, _without(schema, feed, known), query)
+        pages = await read_pages(asker.client, call, _without(schema, feed, known), query)
     return [_completed(page, schema.arrow) for page in pages]
 
 
 async def _withdrawn_of_list(
-    asker: Asker, target: Target, feed: Feed, fields: Sequence[str], error: RefusedError
+    asker: Asker, call: Call, feed: Feed, fields: Sequence[str], error: RefusedError
 ) -> list[str]:
     if error.status != HTTPStatus.BAD_REQUEST:
         return []
     if feed.no_division:
-        served = await _fields_of_row(asker.client, target, feed, fields)
+        served = await _fields_of_row(asker.client, call, feed, fields)
         return [field for field in fields if served and field not in served]
-    return await withdrawn_fields(asker, target, feed, fields)
+    return await withdrawn_fields(asker, call, feed, fields)
 
 
 async def _fields_of_row(
-    client: ExactClient, target: Target, feed: Feed, fields: Iterable[str]
+    client: ExactClient, call: Call, feed: Feed, fields: Iterable[str]
 ) -> set[str]:
     """Fields of a row, for a list without metadata; ``$top=1`` replaces ``$select`` (API 3.3)."""
     url = build_url(feed.path, 0, {"$top": "1"})
-    found = await client.get(
-        target, url, lambda body: parse_envelope(body, set(fields), target.where)
-    )
+    found = await client.get(call, url, lambda body: parse_envelope(body, set(fields), call.where))
     return {field for row in found.rows for field in row}
 
 
@@ -109,21 +107,21 @@ def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 async def withdrawn_fields(
-    asker: Asker, target: Target, feed: Feed, fields: Iterable[str]
+    asker: Asker, call: Call, feed: Feed, fields: Iterable[str]
 ) -> list[str]:
     """Those of ``fields`` that an endpoint no longer has, according to ``$metadata`` of its service.
 
     The service is asked once for each run and division, whatever it answers; the call is counted on
-    ``target``.
+    ``call``.
 
     Raises:
         LimitError: If the day's calls are used up.
     """
-    service, division = service_of(feed.path), target.division or 0
+    service, division = service_of(feed.path), call.division or 0
 
     async def fetch() -> Services:
         answer = await read_services(asker.client, division, [service])
-        target.calls += answer.calls
+        call.calls += answer.calls
         return answer
 
     services: Services = await asker.once(("metadata", division, service), fetch)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..client.call import Target
+from ..client.call import Call
 from .cursors import Cursor
 from .deletes import DeletedKeys, DeletedRows
 from .key_sync import begins_at, calls_for, is_due, read_keys, why_postponed
@@ -33,7 +33,7 @@ class Deletions:
         code: Kind of that error.
     """
 
-    def __init__(self, run: Run, shape: Shape, call: Target, output: StreamOutput) -> None:
+    def __init__(self, run: Run, shape: Shape, call: Call, output: StreamOutput) -> None:
         self.error = self.code = ""
         self._run = run
         self._shape = shape
@@ -145,7 +145,7 @@ class Deletions:
             missing, replace(self._output.cursor, pages=len(seen), reconciled_at=now)
         )
 
-    def _report_and_raise_if_stopped(self, call: Target) -> None:
+    def _report_and_raise_if_stopped(self, call: Call) -> None:
         """Keys bring no rows, so nothing else reports these calls before the last one."""
         self._output.report()
         self._run.rounds.raise_if_stopped(call)

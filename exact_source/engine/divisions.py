@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ..auth.masking import clean_text
 from ..catalogue import load_catalogue
-from ..client.call import Target
+from ..client.call import Call
 from ..client.lists import read_all
 from ..client.withdrawn_columns import read_list
 from ..errors import ConfigurationError, LimitError, RefusedError
@@ -65,7 +65,7 @@ class Divisions:
         selection: Selection,
         connection: Connection,
         *,
-        before_call: Callable[[Target], None],
+        before_call: Callable[[Call], None],
         leases: SqlLeases | None,
     ) -> None:
         self.known: Sequence[int] = ()
@@ -123,15 +123,15 @@ class Divisions:
         failures: list[RefusedError | LimitError] = []
         calls = 0
         async for start in self._starts():
-            target = Target(start, feed.path, "divisions", before_call=self._before_call)
+            call = Call(start, feed.path, "divisions", before_call=self._before_call)
             try:
-                table = rows.concat(await read_list(self._connection, target, schema, feed))
-                return table, calls + target.calls
+                table = rows.concat(await read_list(self._connection, call, schema, feed))
+                return table, calls + call.calls
             except (RefusedError, LimitError) as error:
                 failures.append(error)
             finally:
-                self._selection.note_overhead("divisions", start, target.calls)
-            calls += target.calls
+                self._selection.note_overhead("divisions", start, call.calls)
+            calls += call.calls
             if sum(isinstance(f, RefusedError) for f in failures) == DIVISION_TRIES:
                 break
         if named and isinstance(failures[0], RefusedError):
@@ -152,8 +152,8 @@ class Divisions:
     async def _current(self) -> int:
         entity = load_catalogue().entities["me"]
         schema = PageSchema(entity, entity.feeds["regular"], ["UserID", "CurrentDivision"])
-        target = Target(None, "current/Me", "me", before_call=self._before_call)
-        table = await read_all(self._connection.client, target, schema)
+        call = Call(None, "current/Me", "me", before_call=self._before_call)
+        table = await read_all(self._connection.client, call, schema)
         codes = table.column("division").to_pylist()
         if not codes or codes[0] is None:
             raise ConfigurationError(

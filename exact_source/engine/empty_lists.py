@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..catalogue import Feed
-from ..client.call import Target
+from ..client.call import Call
 from ..client.client import ExactClient
 from ..errors import ContractError, StreamError
 from ..odata.query import build_url
@@ -42,7 +42,7 @@ class Verdict:
 
 
 async def judge_empty(
-    connection: Connection, call: Target, feed: Feed, cursor: Cursor, *, now: float
+    connection: Connection, call: Call, feed: Feed, cursor: Cursor, *, now: float
 ) -> Verdict:
     """Apply points 2 and 3 of the rule.
 
@@ -74,7 +74,7 @@ async def judge_empty(
     return Verdict(False, replace(cursor, empty_at=first), why=why)
 
 
-async def _count(client: ExactClient, call: Target, feed: Feed) -> int | None:
+async def _count(client: ExactClient, call: Call, feed: Feed) -> int | None:
     """Rows of an endpoint as ``$count`` says; ``None`` if it does not answer."""
     url = build_url(f"{feed.path}/$count", call.division or 0, {})
     try:

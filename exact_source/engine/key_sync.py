@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ..catalogue import Feed
 from ..catalogue.feeds import harmless_filter
-from ..client.call import Target
+from ..client.call import Call
 from ..client.client import ExactClient
 from ..client.lists import read_pages
 from ..odata.page import PageSchema
@@ -90,7 +90,7 @@ def begins_at(feed: Feed, options: Options) -> int | None:
 
 
 async def read_keys(
-    client: ExactClient, target: Target, shape: Shape, since_ms: int | None
+    client: ExactClient, call: Call, shape: Shape, since_ms: int | None
 ) -> Sequence[pa.Table]:
     """The keys of all rows of a division, as pages; see ``begins_at``.
 
@@ -106,6 +106,6 @@ async def read_keys(
         text = build_filter("Timestamp", 1)
     elif since_ms is not None:
         text = build_filter("Modified", since_ms)
-    target.path = feed.path
-    pages = await read_pages(client, target, schema, {"$filter": text} if text else None)
+    call.path = feed.path
+    pages = await read_pages(client, call, schema, {"$filter": text} if text else None)
     return [page.select(shape.keys) for page in pages]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..client.call import Target
+from ..client.call import Call
 from .cursors import Cursor
 from .deletes import DeletedKeys, DeletedRows
 from .ports import Emit
@@ -33,7 +33,7 @@ class StreamOutput:
     """
 
     def __init__(
-        self, run: Run, call: Target, result: StreamResult, cursor: Cursor, emit: Emit
+        self, run: Run, call: Call, result: StreamResult, cursor: Cursor, emit: Emit
     ) -> None:
         self.cursor = cursor
         self.result = result

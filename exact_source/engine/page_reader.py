@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..catalogue import Feed
-from ..client.call import Target
+from ..client.call import Call
 from ..errors import ContractError
 from ..odata.arrow_json import link_of
 from ..odata.page import BrokenPageError, Page, PageSchema, parse_page, parse_pages
@@ -45,7 +45,7 @@ class PageReader:
 
     Args:
         run: What all streams share.
-        target: Whose calls they are.
+        call: Whose calls they are.
         division: Its code.
         on_call: Is told of each answer.
 
@@ -54,13 +54,11 @@ class PageReader:
         error: Of a page further on than those that were read last, until its turn comes.
     """
 
-    def __init__(
-        self, run: Run, target: Target, division: int, on_call: Callable[[], None]
-    ) -> None:
+    def __init__(self, run: Run, call: Call, division: int, on_call: Callable[[], None]) -> None:
         self.together = True
         self.error: Exception | None = None
         self._run = run
-        self._target = target
+        self._call = call
         self._division = division
         self._on_call = on_call
         self._error_at = ""
@@ -77,7 +75,7 @@ class PageReader:
         late, self.error = self.error, None
         if late is not None and url == self._error_at:
             raise late
-        self._target.path = feed.path
+        self._call.path = feed.path
         unread: list[_Unread] = []
         try:
             last = await self._gather(unread, url, feed, schema)
@@ -113,7 +111,7 @@ class PageReader:
 
     async def _get(self, url: str, schema: PageSchema) -> Arrived | _Unread:
         answer = await self._run.connection.client.get(
-            self._target, url, lambda body: self._maybe_parsed(url, body, schema)
+            self._call, url, lambda body: self._maybe_parsed(url, body, schema)
         )
         self._run.rounds.count_page()
         self._on_call()
@@ -126,7 +124,7 @@ class PageReader:
         return Arrived(self._page(body, schema), now)
 
     def _page(self, body: bytes, schema: PageSchema) -> Page:
-        return parse_page(body, schema, division=self._division, where=self._target.where)
+        return parse_page(body, schema, division=self._division, where=self._call.where)
 
     def _following(self, unread: Sequence[_Unread], feed: Feed) -> str | None:
         """The link to go on with at once; ``None``: first read what is there."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..client.call import OnWait, Target
+from ..client.call import Call, OnWait
 from ..clock import Clock
 from ..errors import ExactError, LimitError
 from ..options import Options
@@ -28,8 +28,6 @@ class Rounds:
     Attributes:
         number: Number of the round, from 1; 0 for a run of one round that somebody else repeats.
         began_at: Start of the round in seconds since the epoch, UTC.
-        stop_at: Deadline in epoch seconds; ``None`` for no deadline.
-        stop_requested: Whether the run must stop; the pages that were read are loaded.
         fatal: An error that concerns all streams and ends the run.
         on_wait: Called before each wait.
     """
@@ -37,13 +35,13 @@ class Rounds:
     def __init__(self, options: Options, clock: Clock) -> None:
         self.number = 0
         self.began_at = clock.now()
-        self.stop_at: float | None = None
-        self.stop_requested = False
         self.fatal: ExactError | None = None
         self.on_wait: OnWait = lambda _call, _until, _why: None
         self._options = options
         self._clock = clock
         self._pages = self._rows = self._history_rows = 0
+        self._deadline: float | None = None
+        self._stop_requested = False
         self._settled: set[tuple[str, int]] = set()
         self._changed: dict[str, set[int]] = {}
 
@@ -90,10 +88,28 @@ class Rounds:
 
     # -- their end -----------------------------------------------------------------------------
 
+    @property
+    def deadline(self) -> float | None:
+        """When the run must stop; seconds since the epoch, UTC. ``None`` for no deadline."""
+        return self._deadline
+
+    def stop_by(self, deadline: float) -> None:
+        """Let the run stop at a moment; seconds since the epoch, UTC."""
+        self._deadline = deadline
+
+    @property
+    def is_stop_requested(self) -> bool:
+        """Whether ``request_stop`` was called."""
+        return self._stop_requested
+
+    def request_stop(self) -> None:
+        """Let the run stop before its next call; the pages that were read are loaded."""
+        self._stop_requested = True
+
     def is_stopped(self) -> bool:
         """Whether the run must stop, by request or by its deadline."""
-        return self.stop_requested or (
-            self.stop_at is not None and self._clock.now() >= self.stop_at
+        return self._stop_requested or (
+            self._deadline is not None and self._clock.now() >= self._deadline
         )
 
     def must_stop(self) -> bool:
@@ -108,7 +124,7 @@ class Rounds:
             or _reached(self._clock.now() - self.began_at, options.round_s)
         )
 
-    def wait_or_stop(self, call: Target, until: float, why: str) -> None:
+    def wait_or_stop(self, call: Call, until: float, why: str) -> None:
         """Report a wait.
 
         Raises:
@@ -120,7 +136,7 @@ class Rounds:
         self._pause_if_over(call)
         self.on_wait(call, until, why)
 
-    def raise_if_round_over(self, call: Target) -> None:
+    def raise_if_round_over(self, call: Call) -> None:
         """Called before each request of a list that streams share.
 
         Raises:
@@ -130,7 +146,7 @@ class Rounds:
         self.raise_if_stopped(call)
         self._pause_if_over(call)
 
-    def raise_if_stopped(self, call: Target) -> None:
+    def raise_if_stopped(self, call: Call) -> None:
         """Called before each request.
 
         Raises:
@@ -149,7 +165,7 @@ class Rounds:
             raise error
         self.fatal = self.fatal or error
 
-    def _pause_if_over(self, call: Target) -> None:
+    def _pause_if_over(self, call: Call) -> None:
         if call.may_pause and self._pages and self.must_stop():
             raise PausedError
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from ..catalogue import Feed
 from ..catalogue.feeds import harmless_filter
 from ..catalogue.parameters import means_empty
-from ..client.call import Target
+from ..client.call import Call
 from ..client.withdrawn_columns import withdrawn_fields
 from ..errors import ContractError, RefusedError
 from ..odata.page import Page, PageSchema
@@ -164,7 +164,7 @@ class Scanner:
         self,
         run: Run,
         shape: Shape,
-        call: Target,
+        call: Call,
         urls: Urls,
         *,
         on_call: Callable[[], None],

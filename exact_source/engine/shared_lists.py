@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..client.call import Target
+from ..client.call import Call
 from ..client.withdrawn_columns import read_list
 from ..errors import KEYLESS
 from . import rows
@@ -92,7 +92,7 @@ class SharedList:
         path = self._shape.plan.full.path
         divisions = [] if path == "current/Me" else await self._run.divisions.chosen()
         code = divisions[0].code if divisions else None
-        call = Target(code, path, self._name, before_call=self._run.rounds.raise_if_stopped)
+        call = Call(code, path, self._name, before_call=self._run.rounds.raise_if_stopped)
         pages = await read_list(self._run.connection, call, self._shape.full, self._shape.plan.full)
         return Listed(rows.concat(pages), call.calls)
 

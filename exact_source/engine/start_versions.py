@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from ..catalogue import Feed, load_catalogue
-from ..client.call import Target
+from ..client.call import Call
 from ..client.client import ExactClient
 from ..errors import RefusedError, StreamError
 from ..odata.page import PageSchema, max_of, parse_page
@@ -21,14 +21,14 @@ class StartVersions:
         self._connection = connection
         self._refused: set[int] = set()  # divisions that say it of no entity
 
-    async def of(self, target: Target, feed: Feed, start_ms: int) -> tuple[int | None, str]:
-        """The version, or why there is none; the call is counted on ``target``."""
-        code = target.division or 0
+    async def of(self, call: Call, feed: Feed, start_ms: int) -> tuple[int | None, str]:
+        """The version, or why there is none; the call is counted on ``call``."""
+        code = call.division or 0
         async with self._connection.lock(("start version", code)):
             if code in self._refused:
                 return None, "SyncTimestamp is refused in this division"
             try:
-                since = await ask_start_version(self._connection.client, target, feed, start_ms)
+                since = await ask_start_version(self._connection.client, call, feed, start_ms)
             except StreamError as error:
                 # Of all but a 400, which may be about this entity, the others would get the same.
                 if isinstance(error, RefusedError) and error.status != HTTPStatus.BAD_REQUEST:
@@ -38,16 +38,16 @@ class StartVersions:
 
 
 async def ask_start_version(
-    client: ExactClient, target: Target, feed: Feed, start_ms: int
+    client: ExactClient, call: Call, feed: Feed, start_ms: int
 ) -> int | None:
-    """The ``Timestamp`` above which a read from a start date begins; one call, counted on ``target``.
+    """The ``Timestamp`` above which a read from a start date begins; one call, counted on ``call``.
 
     Exact names the row that was changed first at the date or later. Versions are in the order in which
     rows were written, so the overlap goes off as for a cursor.
 
     Args:
         client: The open client.
-        target: The stream that wants to know.
+        call: The stream that wants to know.
         feed: A sync feed that ``SyncTimestamp`` knows.
         start_ms: The date: ``Modified`` digits in milliseconds.
 
@@ -60,16 +60,16 @@ async def ask_start_version(
     """
     entity = load_catalogue().entities["sync_timestamp"]
     asked = entity.feeds["function"]
-    schema, where = PageSchema(entity, asked), target.where
+    schema, where = PageSchema(entity, asked), call.where
     query = {
         "modified": format_datetime(start_ms),
         "endPoint": format_literal("s", feed.path.rpartition("/")[2]),
         "$select": ",".join(schema.columns),
     }
-    division = target.division or 0
-    target.path = asked.path
+    division = call.division or 0
+    call.path = asked.path
     page = await client.get(
-        target,
+        call,
         build_url(asked.path, division, query),
         lambda body: parse_page(body, schema, division=division, where=where),
     )

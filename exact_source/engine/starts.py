@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..catalogue.feeds import starts_by_version
-from ..client.call import Target
+from ..client.call import Call
 from ..errors import BLOCKED, RefusedError
 from ..options import Options
 from .cursors import Cursor
@@ -159,7 +159,7 @@ def known_version(run: Run, shape: Shape, division: int) -> int | None:
 
 
 async def start_version(
-    run: Run, shape: Shape, call: Target, cursor: Cursor, start_ms: int
+    run: Run, shape: Shape, call: Call, cursor: Cursor, start_ms: int
 ) -> tuple[int | None, str]:
     """The ``Timestamp`` at which the first read begins, and a note.
 

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 import pyarrow as pa
 
-from ..client.call import Target
+from ..client.call import Call
 from ..errors import EMPTY, KEYLESS, ContractError, RefusedError
 from . import cursors, rows
 from .cursors import MANY, Cursor
@@ -58,7 +58,7 @@ class Stream:
         self._entity = shape.entity
         self._division = division
         self._destination = run.destination
-        self._call = Target(
+        self._call = Call(
             division.code,
             "",
             self._entity.name,

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..catalogue import load_catalogue
-from ..client.call import Target
+from ..client.call import Call
 from ..client.withdrawn_columns import Asker, read_list
 from ..errors import StreamError
 from ..odata.page import PageSchema
@@ -83,7 +83,7 @@ class TombstoneLists:
         divisions: Divisions,
         now: Callable[[], float],
         *,
-        before_call: Callable[[Target], None],
+        before_call: Callable[[Call], None],
     ) -> None:
         self._since: dict[tuple[int, int], int] = {}
         self._unknown: list[pa.Table] = []
@@ -113,7 +113,7 @@ class TombstoneLists:
         since = self._since.get((division, self.last_move(division, moved)))
 
         async def read() -> Tombstones:
-            call = Target(
+            call = Call(
                 division,
                 "sync/Deleted",
                 "deleted",
@@ -173,7 +173,7 @@ def _key(division: int, *, whole: bool) -> object:
 
 
 async def read_tombstones(
-    asker: Asker, read_at: float, call: Target, since: int | None, *, whole: bool
+    asker: Asker, read_at: float, call: Call, since: int | None, *, whole: bool
 ) -> Tombstones:
     """All tombstones of a division that are newer than ``since``; ``whole``: with all columns."""
     entity = load_catalogue().entities["deleted"]

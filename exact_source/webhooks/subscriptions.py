@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from ..catalogue import load_catalogue
-from ..client.call import Target
+from ..client.call import Call
 from ..client.client import ExactClient
 from ..client.lists import read_all
 from ..client.retry import EXISTS
@@ -83,7 +83,7 @@ async def read_subscriptions(client: ExactClient, division: int) -> list[Subscri
         load_catalogue().entities[ENTITY], load_catalogue().entities[ENTITY].feeds["regular"]
     )
     try:
-        table = await read_all(client, _target(division), schema)
+        table = await read_all(client, _call(division), schema)
     except (StreamError, LimitError) as error:
         return [_failed(division, error)]
     return [
@@ -122,7 +122,7 @@ async def unsubscribe(client: ExactClient, subscription: Subscription) -> Subscr
     division, topic, key = subscription.division, subscription.topic, subscription.id
     url = f"{build_path(PATH, division)}(guid'{key}')"
     try:
-        await client.change(_target(division), "DELETE", url)
+        await client.change(_call(division), "DELETE", url)
     except (StreamError, LimitError) as error:
         return _failed(division, error, topic, key, subscription.callback_url)
     return Subscription(division, topic, key, subscription.callback_url, "deleted")
@@ -131,7 +131,7 @@ async def unsubscribe(client: ExactClient, subscription: Subscription) -> Subscr
 async def _order(client: ExactClient, division: int, topic: str, callback_url: str) -> Subscription:
     body = {"CallbackURL": callback_url, "Topic": topic}
     try:
-        await client.change(_target(division), "POST", build_path(PATH, division), body)
+        await client.change(_call(division), "POST", build_path(PATH, division), body)
     except RefusedError as error:
         if error.reason == EXISTS:  # of another user; its webhooks arrive all the same
             return Subscription(division, topic)
@@ -153,5 +153,5 @@ def _failed(
     return Subscription(division, topic, key, callback_url, "failed", str(error), error.code)
 
 
-def _target(division: int) -> Target:
-    return Target(division, PATH, ENTITY)
+def _call(division: int) -> Call:
+    return Call(division, PATH, ENTITY)

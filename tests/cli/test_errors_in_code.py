@@ -23,7 +23,7 @@ from exact_source.auth.loopback import wait_for_redirect
 from exact_source.auth.storage.protocol import _process_lock
 from exact_source.cli._output.exit import run_script
 from exact_source.cli.divisions import read_list
-from exact_source.client.call import Target
+from exact_source.client.call import Call
 from exact_source.client.client import ExactClient
 from exact_source.connect import make_asking_run
 from exact_source.database import Database
@@ -127,8 +127,8 @@ class Tokens:
 def call_with_rejected_tokens(coder: Coder) -> None:
     async def ask() -> None:
         client = ExactClient(Tokens(), coder.world.base_url, clock=coder.world.clock)
-        target = Target(coder.world.division, "crm/Accounts", "accounts")
-        await client.get(target, build_url(target.path, coder.world.division, {}), bytes)
+        call = Call(coder.world.division, "crm/Accounts", "accounts")
+        await client.get(call, build_url(call.path, coder.world.division, {}), bytes)
 
     asyncio.run(ask())
 
@@ -144,16 +144,16 @@ def call_with_a_closed_client(coder: Coder) -> None:
     async def ask() -> None:
         client = ExactClient(Tokens(), coder.world.base_url, clock=coder.world.clock)
         await client.close()
-        target = Target(coder.world.division, "crm/Accounts", "accounts")
-        await client.get(target, build_url(target.path, coder.world.division, {}), bytes)
+        call = Call(coder.world.division, "crm/Accounts", "accounts")
+        await client.get(call, build_url(call.path, coder.world.division, {}), bytes)
 
     asyncio.run(ask())
 
 
 def stop_a_call(coder: Coder) -> None:
     run = coder.world.make_run()
-    run.rounds.stop_requested = True
-    run.rounds.raise_if_stopped(Target(coder.world.division, "crm/Accounts", "accounts"))
+    run.rounds.request_stop()
+    run.rounds.raise_if_stopped(Call(coder.world.division, "crm/Accounts", "accounts"))
 
 
 def refuse_list_of_named_divisions(coder: Coder) -> None:
@@ -173,8 +173,8 @@ def subscribe_twice(coder: Coder) -> None:
         async with run.asking() as client:
             for _ in range(2):
                 body = {"CallbackURL": "https://x.example/", "Topic": "Items"}
-                target = Target(world.division, PATH, "webhook_subscriptions")
-                await client.change(target, "POST", build_url(PATH, world.division, {}), body)
+                call = Call(world.division, PATH, "webhook_subscriptions")
+                await client.change(call, "POST", build_url(PATH, world.division, {}), body)
 
     asyncio.run(ask())
 

@@ -18,7 +18,7 @@ import pytest
 
 from exact_source.catalogue import load_catalogue
 from exact_source.catalogue.feeds import harmless_filter, plan_feeds
-from exact_source.client.call import Target
+from exact_source.client.call import Call
 from exact_source.client.client import ExactClient
 from exact_source.client.limits import Limits
 from exact_source.client.lists import read_all
@@ -110,7 +110,7 @@ async def read_company(client: ExactClient, division: int) -> None:
         query = {"$filter": "Timestamp gt 1L" if feed.kind == "sync" else harmless_filter(feed)}
         await read_all(
             client,
-            Target(division, feed.path, name, rank),
+            Call(division, feed.path, name, rank),
             PageSchema(entity, feed),
             {k: v for k, v in query.items() if v},
         )

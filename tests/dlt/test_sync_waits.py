@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from exact_source.client.call import Target
+from exact_source.client.call import Call
 from exact_source.engine.run import Run
 from exact_source.sync.runner import sync
 from tests.support.cli_fixtures import Cli, cli, make_cli
@@ -33,11 +33,11 @@ class Wait:
 def stop_in_first_wait(world: World, run: Run, path: str) -> Wait:
     wait = Wait()
 
-    def on_wait(target: Target, until: float, why: str) -> None:
-        if target.path == path and not run.rounds.stop_requested:
-            wait.who, wait.until, wait.why = target.name, until, why
+    def on_wait(call: Call, until: float, why: str) -> None:
+        if call.path == path and not run.rounds.is_stop_requested:
+            wait.who, wait.until, wait.why = call.name, until, why
             wait.calls = len(world.box.requests)
-            run.rounds.stop_requested = True
+            run.rounds.request_stop()
 
     run.rounds.on_wait = on_wait
     return wait

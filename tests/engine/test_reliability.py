@@ -252,7 +252,7 @@ def test_no_call_follows_a_stop_request() -> None:
 
     def stop_at_the_tenth_call() -> None:
         if len(bench.box.requests) == 9:
-            runs[-1].rounds.stop_requested = True
+            runs[-1].rounds.request_stop()
 
     bench.make_run = keep_run  # type: ignore[method-assign]
     results = bench.sync(["accounts", "journals", "units"], during=stop_at_the_tenth_call)

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from exact_source.client.call import Target
+from exact_source.client.call import Call
 from exact_source.client.client import ANSWER_S, ATTEMPTS, ExactClient, TokenSource
 from exact_source.errors import AuthenticationError, LimitError, RefusedError, RemoteError
 from exact_source.odata.envelope import BrokenPageError
@@ -97,7 +97,7 @@ def ask(
     async def everything() -> list[Any]:
         client = make_client(loop, server, tokens)
         gets = [
-            client.get(Target(DIVISION, name, name, rank), f"/{name}", parse)
+            client.get(Call(DIVISION, name, name, rank), f"/{name}", parse)
             for rank, name in enumerate(names or ("a",))
         ]
         try:
@@ -242,7 +242,7 @@ def test_a_refused_change_repeats_nothing_of_what_was_sent(loop: JumpingLoop) ->
 
     async def change() -> None:
         client = make_client(loop, server)
-        await client.change(Target(DIVISION, "a", "a"), "POST", "/a", {"Topic": "Items"})
+        await client.change(Call(DIVISION, "a", "a"), "POST", "/a", {"Topic": "Items"})
 
     with pytest.raises(RefusedError) as caught:
         loop.run_until_complete(change())

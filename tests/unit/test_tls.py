@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from exact_source.auth.token_endpoint import TokenEndpoint
 from exact_source.auth.token_response import TokenOutcome
-from exact_source.client.call import Target
+from exact_source.client.call import Call
 from exact_source.client.client import ExactClient
 from exact_source.clock import SystemClock
 from exact_source.errors import RemoteError
@@ -117,7 +117,7 @@ async def call(url: str) -> bytes:
     client = ExactClient(Token(), url, clock=Clock(make_box().clock))
     try:
         return await client.get(
-            Target(1, "crm/Accounts", "accounts"), "/api/v1/1/crm/Accounts", bytes
+            Call(1, "crm/Accounts", "accounts"), "/api/v1/1/crm/Accounts", bytes
         )
     finally:
         await client.close()

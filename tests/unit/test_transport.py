@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from exact_source.client.call import Target
+from exact_source.client.call import Call
 from exact_source.client.client import ExactClient
 from exact_source.client.transport import MB, AiohttpTransport, TooLargeError
 from exact_source.errors import LimitError
@@ -162,7 +162,7 @@ def test_a_client_that_is_closed_ends_its_calls_and_makes_no_other(reading: bool
     async def close_while_reading() -> BaseException | None:
         async with server.asked() as reached:
             client = ExactClient(Token(), str(reached.base_url))
-            get = asyncio.create_task(client.get(Target(7, "a", "a"), "/a", bytes))
+            get = asyncio.create_task(client.get(Call(7, "a", "a"), "/a", bytes))
             if reading:
                 await arrived.wait()
             await client.close()

@@ -18,7 +18,7 @@ from .logs import is_for_people, notes
 from .streams import value_range
 
 if TYPE_CHECKING:
-    from ...client.call import Target
+    from ...client.call import Call
     from ...engine.result import StreamResult
     from ...engine.run import Run
     from .stored_syncs import Memory
@@ -138,7 +138,7 @@ class Display:
     @contextmanager
     def _shown(self, run: Run, idle: str) -> Iterator[Line]:
         line = Line(run, idle)
-        run.rounds.on_wait = lambda target, until, why: self._wait(line, target, until, why)
+        run.rounds.on_wait = lambda call, until, why: self._wait(line, call, until, why)
         if not self.console.is_terminal or not is_for_people():
             yield line
             return
@@ -147,10 +147,10 @@ class Display:
             status.update(spinner="dots")  # shows the line at once, not a twelfth of a second later
             yield line
 
-    def _wait(self, line: Line, target: Target, until: float, why: str) -> None:
+    def _wait(self, line: Line, call: Call, until: float, why: str) -> None:
         """Note a wait; elsewhere than on a terminal it takes one line for each moment."""
         at, moment = datetime.fromtimestamp(until, UTC).astimezone(), round(until)
-        text = f"{target.where} waits until {at:%H:%M:%S}: {why}"
+        text = f"{call.where} waits until {at:%H:%M:%S}: {why}"
         line.wait = (text, until)
         if moment not in self._waits:  # others that wait for the same minute are not listed
             self._waits.add(moment)

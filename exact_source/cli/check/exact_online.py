@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...catalogue import load_catalogue
 from ...catalogue.feeds import plan_feeds
 from ...catalogue.parameters import reason_not_read
-from ...client.call import Target
+from ...client.call import Call
 from ...client.lists import read_all
 from ...engine.divisions import Division
 from ...errors import ConfigurationError, ExactError, LimitError, RefusedError
@@ -55,7 +55,7 @@ async def check_me(findings: Findings, run: AskingRun) -> bool:
     fields = ["UserID", "FullName", "CurrentDivision", "UserName"]
     schema = PageSchema(entity, entity.feeds["regular"], fields)
     try:
-        table = await read_all(run.connection.client, Target(None, "current/Me", "me"), schema)
+        table = await read_all(run.connection.client, Call(None, "current/Me", "me"), schema)
     except ExactError as error:
         findings.fail("connection", error)
         return False

@@ -9,7 +9,7 @@ from functools import partial
 
 from ...catalogue import Entity, Feed
 from ...catalogue.feeds import Plan, harmless_filter
-from ...client.call import Target
+from ...client.call import Call
 from ...client.client import ExactClient
 from ...engine.start_versions import ask_start_version
 from ...errors import ContractError, LimitError, StreamError
@@ -101,29 +101,29 @@ async def gather(jobs: Sequence[Awaitable[None]]) -> None:
 
 async def _ask(client: ExactClient, question: Question, counts: Counts) -> None:
     key = question.division, question.entity.name
-    target = Target(question.division, "", question.entity.name)
+    call = Call(question.division, "", question.entity.name)
     try:
         if question.asks_version:
-            question = await _with_version(client, target, question)
+            question = await _with_version(client, call, question)
             counts.versions[key] = question.version
         feed = count_feed(question)
-        target.path = feed.path
+        call.path = feed.path
         url = build_url(feed.path, question.division, count_query(question, feed))
-        counts.rows[key] = await client.get(target, url, partial(parse_count, where=target.where))
+        counts.rows[key] = await client.get(call, url, partial(parse_count, where=call.where))
     except LimitError as error:
         counts.limit = error
         counts.unasked.add(key)
     except StreamError as error:
         counts.refused[key] = str(error)
     finally:
-        counts.calls += target.calls if key not in counts.unasked else 0
+        counts.calls += call.calls if key not in counts.unasked else 0
 
 
-async def _with_version(client: ExactClient, target: Target, question: Question) -> Question:
+async def _with_version(client: ExactClient, call: Call, question: Question) -> Question:
     """The question with the version that its read will begin at, if Exact tells one."""
     feed = question.plan.full
     try:
-        version = await ask_start_version(client, target, feed, question.since or 0)
+        version = await ask_start_version(client, call, feed, question.since or 0)
     except StreamError:
         return question  # the read falls back to all rows, too
     return replace(question, version=version)

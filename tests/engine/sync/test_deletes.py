@@ -688,7 +688,7 @@ def test_a_comparison_of_keys_heeds_a_stop(make_world: MakeWorld) -> None:
     world.login()
     world.box.state.limits.minute_limit = 2
     run = world.make_run(reconcile=["journals"])
-    run.rounds.stop_at = run.clock.now() + 150
+    run.rounds.stop_by(run.clock.now() + 150)
     with world.watch() as calls:
         outcome = world.sync_with(run, "journals")
 

@@ -130,7 +130,7 @@ def test_a_cap_for_the_contract_counts_all_divisions(make_world: MakeWorld) -> N
 def test_the_end_of_a_runs_minutes_stops_it_safely(make_world: MakeWorld) -> None:
     world = make_world(minute_limit=2, companies=1, large_page_size=1)
     run = world.make_run()
-    run.rounds.stop_at = run.clock.now() + 150
+    run.rounds.stop_by(run.clock.now() + 150)
     outcome = world.sync_with(run, "transaction_lines")
 
     assert outcome.exit_code == 3

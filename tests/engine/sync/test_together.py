@@ -130,7 +130,8 @@ def stop_after(run: Run, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def counting() -> None:
         count()
         seen.append(1)
-        run.rounds.stop_requested = len(seen) >= number
+        if len(seen) >= number:
+            run.rounds.request_stop()
 
     monkeypatch.setattr(run.rounds, "count_page", counting)
 
