@@ -45,7 +45,7 @@ OnWait = Callable[[Call, float, str], None]
 
 
 class PriorityLock:
-    """Lets one stream of a division through at a time, the lowest rank first (API 2.4)."""
+    """A lock that goes to the stream with the lowest rank: one call of a division at a time (API 2.4)."""
 
     def __init__(self) -> None:
         self._busy = False
@@ -53,8 +53,8 @@ class PriorityLock:
         self._order = itertools.count()
 
     @asynccontextmanager
-    async def turn(self, rank: int) -> AsyncIterator[None]:
-        """Wait for the turn, and hold it."""
+    async def hold(self, rank: int) -> AsyncIterator[None]:
+        """Wait for the lock, and hold it."""
         if self._busy:
             mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             heapq.heappush(self._waiting, (rank, next(self._order), mine))

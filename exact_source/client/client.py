@@ -1,7 +1,7 @@
 """Sends one request at a time to Exact Online, within its limits and with a valid token.
 
-Layers, outermost first: retry, wait for the division's turn, wait for its limits, send with a token, check
-the status, parse. A request that can be repeated safely is repeated here: a page, never a stream.
+``get`` waits for the division's turn, parses the reply and repeats what can be repeated safely: a page, never
+a stream. ``_send_admitted`` waits for the limits and sends with a valid token, ``_send`` sends once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from http import HTTPStatus
 from typing import Protocol, TypeVar
 
 import httpx
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 
 from .._version import __version__
 from ..auth.masking import clean_text
@@ -28,15 +27,16 @@ from ..settings import SECTION, Settings
 from .call import Call, OnWait, PriorityLock
 from .limits import MINUTE_S, Limits
 from .refusal import hint, mask_values, stated_reason
+from .request import ExactRequest
 from .retry import EXISTS, AgainError, is_rejected_token, says_exists, wait_s
 from .transport import MB, AiohttpTransport, ClosedError, TooLargeError
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-ATTEMPTS = 6
 HEADERS = {"Accept-Encoding": "gzip", "User-Agent": f"exact-source/{__version__}"}
-TIMEOUT = httpx.Timeout(120.0, connect=20.0)  # heavy endpoints take long to answer with 408
+# Heavy endpoints take long to answer with 408.
+TIMEOUT = {"timeout": httpx.Timeout(120.0, connect=20.0).as_dict()}
 ANSWER_S = 600.0  # for a whole reply: one that arrives in drips never exceeds the timeout of a read
 LIMIT_PATIENCE_S = 3600.0
 TOKEN_PATIENCE_S = 3600.0
@@ -92,6 +92,7 @@ class ExactClient:
         admission: Admission | None = None,
     ) -> None:
         self.base_url = base_url
+        self._origin = httpx.URL(base_url)
         self.limits = limits or Limits()
         self.clock = clock or SystemClock()
         self.on_wait: OnWait = lambda _call, _until, _why: None
@@ -122,26 +123,21 @@ class ExactClient:
             ContractError: If the reply does not fit the documented contract, or is too large.
             AuthenticationError: If a person must log in again.
         """
-        why = ""
-
-        def note(state: RetryCallState) -> None:
-            nonlocal why
-            why = f"{state.outcome and state.outcome.exception()}, try {state.attempt_number}"
-
-        retrying = AsyncRetrying(
-            sleep=lambda seconds: self._pause(call, seconds, why),
-            before_sleep=note,
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_s,
-            retry=retry_if_exception_type(AgainError),
-            reraise=True,
-        )
-        try:
-            return await retrying(self._attempt, call, url, parse)
-        except AgainError as error:
-            raise RemoteError(
-                f"{call.where}: {error} after {ATTEMPTS} tries; run again later"
-            ) from error.__cause__
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                async with self._turn(call):  # other streams go on while this one backs off
+                    response = await self._send_admitted(call, url)
+                return _parsed(parse, self._accepted(call, response, url))
+            except AgainError as error:
+                seconds = wait_s(error, tries)
+                if seconds is None:
+                    raise RemoteError(
+                        f"{call.where}: {error} after {tries} tries; run again later"
+                    ) from error.__cause__
+                why = f"{error}, try {tries}"
+            await self._pause(call, seconds, why)
 
     async def has_rights(self, division: int, path: str) -> bool:
         """Whether the user may read an endpoint; Exact does not bill this call (API 2.1, 5)."""
@@ -161,7 +157,7 @@ class ExactClient:
             LimitError: If the day's calls are used up.
             AuthenticationError: If a person must log in again.
         """
-        async with self._turns[call.division or 0].turn(call.rank):
+        async with self._turns[call.division or 0].hold(call.rank):
             try:
                 response = await self._send_admitted(call, url, method, body)
                 if not response.is_success:
@@ -175,19 +171,10 @@ class ExactClient:
                     f"{call.where}: {error}, so whether it was done is unknown; list them to see"
                 ) from error.__cause__
 
-    async def _attempt(self, call: Call, url: str, parse: Callable[[bytes], T]) -> T:
+    def _turn(self, call: Call) -> AbstractAsyncContextManager[None]:
         if call.division is None:
-            turn: AbstractAsyncContextManager[None] = nullcontext()
-        else:
-            turn = self._turns[call.division].turn(call.rank)
-        async with turn:  # only during the call: other streams go on while this one backs off
-            response = self._accepted(call, await self._send_admitted(call, url), url)
-        try:
-            return parse(response.content)
-        except ContractError as error:
-            if getattr(error, "broken", False):
-                raise AgainError(f"broken answer ({error})") from error
-            raise
+            return nullcontext()
+        return self._turns[call.division].hold(call.rank)
 
     async def _send_admitted(
         self, call: Call, url: str, method: str = "GET", body: Mapping[str, str] | None = None
@@ -298,12 +285,15 @@ class ExactClient:
         # Atom is the default (API 3.1); metadata is XML only, and refused if JSON is asked for.
         accept = "*/*" if url.endswith("/$metadata") else "application/json"
         headers = {**HEADERS, "Accept": accept, "Authorization": f"Bearer {token}"}
+        request = ExactRequest(method, self._origin, url, headers=headers, json=body)
+        request.extensions.update(TIMEOUT)
         sent_at = time.perf_counter()
         try:
             async with asyncio.timeout(ANSWER_S):
-                response = await self._exchange(
-                    httpx.Request(method, self.base_url + url, headers=headers, json=body)
-                )
+                # Without httpx's client: redirects must not be followed, because a login page may come as
+                # one (API 1.5), and cookies are not wanted.
+                response = await self._transport.handle_async_request(request)
+                await response.aread()
         except ClosedError:
             raise LimitError(
                 f"{call.where}: stopped, because the run ended", resumes_at=self.clock.now()
@@ -322,17 +312,6 @@ class ExactClient:
             self.limits.observe(
                 call.division, response.status_code, response.headers, self.clock.now()
             )
-        return response
-
-    async def _exchange(self, request: httpx.Request) -> httpx.Response:
-        """The reply with its body.
-
-        The transport is used without httpx's client: redirects must not be followed, because a login
-        page may come as one (API 1.5), and cookies are not wanted.
-        """
-        request.extensions["timeout"] = TIMEOUT.as_dict()
-        response = await self._transport.handle_async_request(request)
-        await response.aread()
         return response
 
     def _accepted(self, call: Call, response: httpx.Response, url: str = "") -> httpx.Response:
@@ -376,3 +355,17 @@ class ExactClient:
         if call.division is not None:
             self.limits.note_error(call.division, call.path, self.clock.now())
             self.on_error()
+
+
+def _parsed(parse: Callable[[bytes], T], response: httpx.Response) -> T:
+    """The parsed body.
+
+    Raises:
+        AgainError: If the body is broken, so that another reply may be better.
+    """
+    try:
+        return parse(response.content)
+    except ContractError as error:
+        if getattr(error, "broken", False):
+            raise AgainError(f"broken answer ({error})") from error
+        raise

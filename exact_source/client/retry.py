@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import httpx
-    from tenacity import RetryCallState
 
 # On release nights 503 lasts for minutes (API 6.4); other errors pass at once or not at all.
 WAITS_S = (2, 5, 15, 60, 300)
 PATIENT_WAITS_S = (30, 60, 300, 600, 900)
+ATTEMPTS = len(WAITS_S) + 1
 EXISTS = "already exists"
 # Texts of the 500 with which Exact refuses a second subscription, in the user's language (API 6.1, 7). In
 # other languages it is unknown whether the subscription was made.
@@ -29,12 +29,12 @@ class AgainError(Exception):
         self.least_s = least_s
 
 
-def wait_s(state: RetryCallState) -> float:
-    """Seconds until the next try."""
-    error = state.outcome.exception() if state.outcome else None
-    waits = PATIENT_WAITS_S if getattr(error, "patient", False) else WAITS_S
-    usual = waits[min(state.attempt_number, len(waits)) - 1]
-    return max(float(usual), getattr(error, "least_s", None) or 0.0)
+def wait_s(error: AgainError, tries: int) -> float | None:
+    """Seconds until the next try after so many tries; ``None`` if there is no other one."""
+    if tries >= ATTEMPTS:
+        return None
+    waits = PATIENT_WAITS_S if error.patient else WAITS_S
+    return max(float(waits[tries - 1]), error.least_s or 0.0)
 
 
 def is_rejected_token(response: httpx.Response) -> bool:

@@ -17,6 +17,7 @@ import httpx
 from yarl import URL
 
 from ..tls import ssl_context
+from .request import ExactRequest
 
 # Divisions are read side by side, with one call of each at a time (API 2.4).
 CONNECTIONS = 192
@@ -76,7 +77,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         try:
             async with self._open().request(
                 request.method,
-                URL(str(request.url), encoded=True),  # otherwise it would be quoted again
+                URL(url_of(request), encoded=True),  # otherwise it would be quoted again
                 headers=request.headers.items(),
                 data=request.content or None,
                 allow_redirects=False,
@@ -135,6 +136,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             # A repeated GET would be a call that is not counted here (API 2.1).
             self._session._retry_connection = False  # noqa: SLF001 (there is no public way)
         return self._session
+
+
+def url_of(request: httpx.Request) -> str:
+    """The URL of a request, encoded."""
+    return request.full_url if isinstance(request, ExactRequest) else str(request.url)
 
 
 def proxy_of(url: str) -> str | None:

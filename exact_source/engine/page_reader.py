@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..catalogue import Feed
 from ..client.call import Call
@@ -77,45 +78,43 @@ class PageReader:
             raise late
         self._call.path = feed.path
         unread: list[_Unread] = []
+        last: list[Arrived] = []
+        following: str | None = url
+        client, parse = self._run.connection.client, partial(self._maybe_parsed, schema=schema)
         try:
-            last = await self._gather(unread, url, feed, schema)
+            while following is not None:
+                try:
+                    answer = await client.get(self._call, following, partial(parse, following))
+                except Exception as error:
+                    if not unread:
+                        raise
+                    self._keep(error, following)
+                    break
+                self._run.rounds.count_page()
+                self._on_call()
+                following = self._add(answer, unread, last, feed)
         finally:
             self._run.unread_bytes.add(-sum(len(one.body) for one in unread))
         read = self._parsed(unread, schema)
-        if len(read) == len(unread):
-            read += last
-        return read
+        return read + last if len(read) == len(unread) else read
 
-    async def _gather(
-        self, unread: list[_Unread], url: str, feed: Feed, schema: PageSchema
-    ) -> list[Arrived]:
-        """Add to ``unread`` while pages are small and lead on; gives the page that is not, if one came."""
-        following: str | None = url
-        while following is not None:
-            try:
-                answer = await self._get(following, schema)
-            except Exception as error:
-                if not unread:
-                    raise
-                self._keep(error, following)
-                return []
-            if isinstance(answer, Arrived):
-                return [answer]
-            unread.append(answer)
-            self._run.unread_bytes.add(len(answer.body))
-            following = self._following(unread, feed)
-        return []
+    def _add(
+        self, answer: Arrived | _Unread, unread: list[_Unread], last: list[Arrived], feed: Feed
+    ) -> str | None:
+        """Add a page to ``unread`` while pages are small and lead on, else to ``last``.
+
+        Returns:
+            The link to go on with at once; ``None`` if what is there must be parsed first.
+        """
+        if isinstance(answer, Arrived):
+            last.append(answer)
+            return None
+        unread.append(answer)
+        self._run.unread_bytes.add(len(answer.body))
+        return self._following(unread, feed)
 
     def _keep(self, error: Exception, url: str) -> None:
         self.error, self._error_at = error, url
-
-    async def _get(self, url: str, schema: PageSchema) -> Arrived | _Unread:
-        answer = await self._run.connection.client.get(
-            self._call, url, lambda body: self._maybe_parsed(url, body, schema)
-        )
-        self._run.rounds.count_page()
-        self._on_call()
-        return answer
 
     def _maybe_parsed(self, url: str, body: bytes, schema: PageSchema) -> Arrived | _Unread:
         now = self._run.now()

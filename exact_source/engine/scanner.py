@@ -205,27 +205,33 @@ class Scanner:
             # The error of a page that was asked for ahead takes no call now, and would take one later.
             if self._reader.error is None and self._run.rounds.must_stop():
                 return
-            for arrived in await self._arrived(self._url):
+            try:
+                feed, schema = feed_of(self.shape, self.cursor.scan)
+                pages = await self._reader.read(self._url, feed, schema)
+            except RefusedError as error:
+                pages = await self._after_refusal(self._url, error)
+            for arrived in pages:
                 self._is_resumed, self._before = False, None
                 yield self._scanned(arrived)
 
-    async def _arrived(self, url: str) -> list[Arrived]:
-        """The page of a link, and maybe some that follow; none if another link must be read instead."""
-        try:
-            return await self._reader.read(url, *feed_of(self.shape, self.cursor.scan))
-        except RefusedError as error:
-            feed, _ = feed_of(self.shape, self.cursor.scan)
-            if skiptoken(url) is None and means_empty(feed, error.status, error.words):
-                return [Arrived(self._empty_page(), self._run.now())]
-            if await self._leaves_out_withdrawn(error):
-                return []
-            if not self._is_resumed or error.status not in STALE:
-                self._keep_place()
-                raise
-            # A skiptoken that Exact no longer accepts: the scan begins again where it began.
-            self._restart()
-            self._is_resumed = False
+    async def _after_refusal(self, url: str, error: RefusedError) -> list[Arrived]:
+        """An empty page if the refusal means that; none if another link must be read instead.
+
+        Raises:
+            RefusedError: If the stream must end.
+        """
+        feed, _ = feed_of(self.shape, self.cursor.scan)
+        if skiptoken(url) is None and means_empty(feed, error.status, error.words):
+            return [Arrived(self._empty_page(), self._run.now())]
+        if await self._leaves_out_withdrawn(error):
             return []
+        if not self._is_resumed or error.status not in STALE:
+            self._keep_place()
+            raise error
+        # A skiptoken that Exact no longer accepts: the scan begins again where it began.
+        self._restart()
+        self._is_resumed = False
+        return []
 
     # -- one page ------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from exact_source.client.call import Call
-from exact_source.client.client import ANSWER_S, ATTEMPTS, ExactClient, TokenSource
+from exact_source.client.client import ANSWER_S, ExactClient, TokenSource
+from exact_source.client.retry import ATTEMPTS
 from exact_source.errors import AuthenticationError, LimitError, RefusedError, RemoteError
 from exact_source.odata.envelope import BrokenPageError
 from exact_source.sandbox.rules.faults import LOGIN_PAGE

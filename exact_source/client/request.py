@@ -1,0 +1,56 @@
+"""A request whose URL httpx parses only if it is asked for.
+
+httpx looks at a URL character by character: 0.4 ms for a ``$select`` of a hundred fields, more than all other
+work for a reply without rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import httpx
+
+# What httpx would send as it is.
+_PLAIN = re.compile(r"/(?:[A-Za-z0-9_~/?&=$,()':;@!*+-]|\.(?![./])|%[0-9A-Fa-f]{2})*")
+
+
+class ExactRequest(httpx.Request):
+    """A request to the origin of a site.
+
+    Args:
+        method: HTTP method.
+        origin: The site, parsed once.
+        target: Path and query, encoded.
+        headers: Headers.
+        json: Body.
+
+    Attributes:
+        full_url: Origin, path and query as they are sent.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        origin: httpx.URL,
+        target: str,
+        *,
+        headers: Mapping[str, str],
+        json: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(method, origin, headers=headers, json=json)
+        self.full_url = str(origin).rstrip("/") + target
+        self._parsed: httpx.URL | None = None
+        if not _PLAIN.fullmatch(target):
+            self.full_url = str(self.url)
+
+    @property
+    def url(self) -> httpx.URL:
+        """The URL, parsed at the first use."""
+        if self._parsed is None:
+            self._parsed = httpx.URL(self.full_url)
+        return self._parsed
+
+    @url.setter
+    def url(self, value: httpx.URL) -> None:
+        self._parsed = value
