@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection
 
 # Entities that are read once, for all others.
 LISTS = ("divisions", "deleted", "me")
@@ -18,7 +18,8 @@ class Selection:
 
     def __init__(self) -> None:
         self.names: frozenset[str] = frozenset()
-        self._overhead: Counter[int] = Counter()
+        self._of_lists: Counter[int] = Counter()
+        self._of_divisions: Counter[int] = Counter()
 
     def choose(self, names: frozenset[str]) -> None:
         """Set the selected entities."""
@@ -30,11 +31,15 @@ class Selection:
 
     def note_overhead(self, entity: str, division: int | None, calls: int) -> None:
         """Calls for a list that is no table of this run; they belong to the first stream that ends."""
-        if entity not in self.names:
-            self._overhead[division or 0] += calls
+        if entity in self.names:
+            return
+        if entity == "deleted":  # one for each division, so they are not searched
+            self._of_divisions[division or 0] += calls
+        else:
+            self._of_lists[division or 0] += calls
 
-    def take_overhead(self, division: int, read: Iterable[int]) -> int:
-        """Calls that nobody has counted: the division's, and those of divisions that are not read."""
-        others = set(read) - {division}
-        mine = [code for code in self._overhead if code not in others]
-        return sum(self._overhead.pop(code) for code in mine)
+    def take_overhead(self, division: int, read: Collection[int]) -> int:
+        """Calls that no stream has counted: the division's, and those by divisions that are not read."""
+        mine = [code for code in self._of_lists if code == division or code not in read]
+        of_lists = sum(self._of_lists.pop(code) for code in mine)
+        return of_lists + self._of_divisions.pop(division, 0)

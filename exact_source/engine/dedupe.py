@@ -49,6 +49,8 @@ def new_rows(
 
     ``deleted``: first key column of rows that tombstones have just deleted; they are loaded even if known.
     """
+    if not table.num_rows:
+        return table
     version, scan = shape.version, before.scan
     may_know = version is not None and bool(before.recent)
     may_know = may_know and scan is not None and scan.since is not None
@@ -82,9 +84,11 @@ def with_withdrawn(
 
     ``dropped``: withdrawn fields that the catalogue still has.
     """
+    if not table.num_rows:
+        return table
     name, keys = shape.entity.name, shape.keys or ["division"]
     kept = destination.kept_columns(name, [*dropped, *shape.plan.withdrawn], table.column_names)
-    if not kept.names or not table.num_rows:
+    if not kept.names:
         return table
     values = pc.unique(table.column(keys[0])).to_pylist()
     held = list(destination.rows(name, division, keys[0], values))

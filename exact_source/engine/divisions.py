@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -76,7 +76,7 @@ class Divisions:
         self._leases = leases
         self._listed: tuple[pa.Table | None, int] = (None, 0)
         self._is_whole = False
-        self._chosen: list[Division] | None = None  # until the list was read
+        self._chosen: dict[int, Division] | None = None  # until the list was read
 
     def recall(self, codes: Sequence[int]) -> None:
         """Take over the codes of earlier runs."""
@@ -90,7 +90,18 @@ class Divisions:
     @property
     def chosen_so_far(self) -> list[Division]:
         """The divisions to read, open or not; none until the list was read."""
-        return list(self._chosen or ())
+        return list((self._chosen or {}).values())
+
+    @property
+    def codes(self) -> Collection[int]:
+        """Codes of ``chosen_so_far``."""
+        return self._chosen.keys() if self._chosen else ()
+
+    async def moved(self, code: int) -> int | None:
+        """``DivisionMoveDate`` of a division that is read, as ``Division.moved``."""
+        if self._chosen is None:
+            await self.chosen()
+        return (self._chosen or {})[code].moved
 
     async def listed(self, *, whole: bool = True) -> tuple[pa.Table | None, int]:
         """All rows of ``system/Divisions``, ``None`` if the app may not read it; and the calls.
@@ -101,7 +112,8 @@ class Divisions:
             if self._chosen is None or whole > self._is_whole:
                 self._listed = await self._read(None if whole else DIVISION_FIELDS)
                 self._is_whole = whole
-                self._chosen = chosen = self._choose(self._listed[0])
+                chosen = self._choose(self._listed[0])
+                self._chosen = {division.code: division for division in chosen}
                 if not self._options.divisions:
                     await self._leased([d.code for d in chosen if not d.blocked])
         return self._listed

@@ -96,10 +96,12 @@ class RoundLog:
         self.results: list[StreamResult] = []
         self.on_progress: Callable[[StreamResult], None] = lambda _result: None
         self._begun: set[tuple[str, int]] = set()
+        self._latest: dict[tuple[str, int], StreamResult] = {}
 
     def begin(self, result: StreamResult) -> StreamResult:
         """Add a stream."""
         self.results.append(result)
+        self._latest[result.entity, result.division] = result
         return result
 
     def step(self, result: StreamResult) -> None:
@@ -116,9 +118,7 @@ class RoundLog:
 
     def latest(self, entity: str, division: int) -> StreamResult | None:
         """The last result of a stream; ``None`` if it has not begun."""
-        wanted = (entity, division)
-        found = (r for r in reversed(self.results) if (r.entity, r.division) == wanted)
-        return next(found, None)
+        return self._latest.get((entity, division))
 
 
 class GivesUp(Protocol):

@@ -100,6 +100,8 @@ def drop_known(
 
 def with_key(table: pa.Table, keys: Sequence[str]) -> tuple[pa.Table, pa.Table]:
     """The rows that have a key, and those that lack a part of it."""
+    if not table.num_rows:
+        return table, table
     if not any(table.column(name).null_count for name in keys):
         return table, table.slice(0, 0)
     has_key = pa.repeat(True, table.num_rows)

@@ -434,8 +434,7 @@ class Stream:
 
     def _count_shared_calls(self) -> None:
         """Calls that no stream has counted yet belong to this one, because it came first."""
-        read = [division.code for division in self._run.divisions.chosen_so_far]
-        calls = self._run.selection.take_overhead(self._division.code, read)
+        calls = self._run.selection.take_overhead(self._division.code, self._run.divisions.codes)
         self.result.shared_calls += calls
 
     # -- outcome -------------------------------------------------------------------------------

@@ -68,7 +68,9 @@ class DivisionStates:
         """How far a division was read, by loads that arrived."""
         entry = self._arrived.get(str(division)) or {}
         before = self._sets.get(entry.get("columns", ""), self._columns)
-        lacks = tuple(name for name in self._columns if name not in before)
+        lacks = (
+            () if before == self._columns else tuple(sorted(set(self._columns).difference(before)))
+        )
         return stored_cursor(entry, lacks)
 
     def store(self, division: int, cursor: Cursor) -> None:

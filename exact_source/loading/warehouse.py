@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
@@ -45,6 +46,22 @@ LETTERS: Mapping[tuple[str | None, int | None], str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """The rows of one division in a table.
+
+    Attributes:
+        count: Their number, deleted ones included.
+        last_synced: Their highest ``_synced_at``; ``None`` without rows.
+    """
+
+    count: int = 0
+    last_synced: datetime | None = None
+
+
+NOTHING_STORED = StoredRows()
+
+
 class Warehouse:
     """Reads from the destination of a pipeline, over one connection that the first read opens.
 
@@ -55,12 +72,14 @@ class Warehouse:
     def __init__(self, pipeline: dlt.Pipeline) -> None:
         self._pipeline = pipeline
         self.failures: tuple[type[Exception], ...] = (DestinationException,)
+        self._known_rows: dict[str, Mapping[int, StoredRows]] = {}
         self._opened = ExitStack()
         self._sql_client: SqlClientBase[Any] | None = None
 
     def close(self) -> None:
         """Close the connection, if one was opened."""
         self._sql_client = None
+        self._known_rows.clear()
         self._opened.close()
 
     def check(self) -> None:
@@ -216,14 +235,21 @@ class Warehouse:
 
     def counts(self, table: str) -> Mapping[int, int] | None:
         """Division -> number of rows, deleted ones included; empty if the table does not exist."""
-        sql = "SELECT division, COUNT(*) FROM {table} GROUP BY division"
-        return {int(code): int(number) for code, number in self._rows(table, sql, [])}
+        return {code: stored.count for code, stored in self._stored(table).items()}
 
     def last_synced(self, table: str, division: int) -> datetime | None:
         """The highest ``_synced_at`` of a division; ``None`` without rows."""
-        sql = "SELECT MAX(_synced_at) FROM {table} WHERE division = %s"
-        found = self._rows(table, sql, [division])
-        return as_instant(found[0][0]) if found else None
+        return self._stored(table).get(division, NOTHING_STORED).last_synced
+
+    def _stored(self, table: str) -> Mapping[int, StoredRows]:
+        """The rows of each division; asked once for each extraction, during which nothing is loaded."""
+        if table not in self._known_rows:
+            sql = "SELECT division, COUNT(*), MAX(_synced_at) FROM {table} GROUP BY division"
+            self._known_rows[table] = {
+                int(code): StoredRows(int(count), as_instant(last))
+                for code, count, last in self._rows(table, sql, [])
+            }
+        return self._known_rows[table]
 
     def repeated(self, table: str, keys: Sequence[str]) -> pa.Table | None:
         """Keys that a table holds more than once; ``None`` if there is no such table."""
@@ -239,8 +265,7 @@ class Warehouse:
 
     def has_rows(self, table: str, division: int) -> bool:
         """Whether the destination holds any row of a division."""
-        sql = "SELECT 1 FROM {table} WHERE division = %s LIMIT 1"
-        return bool(self._rows(table, sql, [division]))
+        return division in self._stored(table)
 
     @property
     def _client(self) -> SqlClientBase[Any]:

@@ -21,6 +21,8 @@ from .parsed_page import Extras, PageMeta, Parsed, Surprise
 
 # Up to the first row. Names before "results", such as __next and __count, have plain values.
 _COLLECTION = re.compile(rb'\s*\{\s*"d"\s*:\s*(?:(\[)|\{[^][{}]*?"results"\s*:\s*\[)\s*')
+# A reply without rows, in either form.
+EMPTY = re.compile(rb'\s*\{\s*"d"\s*:\s*(?:\[\s*\]|\{\s*"results"\s*:\s*\[\s*\]\s*\})\s*\}\s*')
 # From the end of the last row. No text in a row can look like it, because its quotes are escaped.
 _LINK = re.compile(rb'\}\s*\]\s*,\s*"__next"\s*:\s*"([!#-\[\]-~]+)"\s*\}\s*\}\s*\Z')
 _LINK_BYTES = 1 << 13

@@ -71,6 +71,8 @@ def parse_page(body: bytes, schema: PageSchema, *, division: int, where: str) ->
         ContractError: If the reply is not a page of this entity and division.
         BrokenPageError: The same, but asking again may help (empty, cut off, HTML).
     """
+    if arrow_json.EMPTY.fullmatch(body):
+        return Page(schema.no_rows, None, None, ())
     try:
         found = arrow_json.read([body], schema) or _parse_slow(body, schema, where)
         (page,) = _pages(found, schema, division, where)

@@ -74,6 +74,7 @@ class PageSchema:
         )
         self.groups = self._groups()
         self.arrow = self._arrow()
+        self.no_rows = self.arrow.empty_table()
         self._options: dict[tuple[object, bool], pj.ParseOptions] = {}
 
     def of_feed(
