@@ -1,13 +1,13 @@
-"""A server of canned pages: what a division with many transaction lines answers, as fast as it can.
+"""A server of prepared pages: the replies of a division with many transaction lines, as fast as possible.
 
     python benchmarks/canned.py FOLDER ROWS PAGE_SIZE [CHANGED]
 
-Who asks for all rows gets ROWS of them; who asks for changes gets CHANGED rows with keys all over the table (none
-if it is not given). Other endpoints are empty.
+A request for all rows gets ROWS rows; a request for changes gets CHANGED rows (default: none) with keys spread
+over the table. Other endpoints are empty.
 
-It runs in a process of its own, and all pages are made and lie in files before it says that it is there: a core
-that makes pages would slow the one that is measured. They are made from a template and differ in keys, numbers and
-dates; limits are announced as wide open. Prints its address on stdout.
+It runs in a separate process and writes all pages to files before it reports that it is ready, so that making
+pages does not slow the measured process. The pages come from a template and differ in keys, numbers and dates;
+the announced limits are very high. Prints its address on stdout.
 """
 
 from __future__ import annotations
@@ -84,12 +84,12 @@ def page(first: int, size: int, link: str | None) -> bytes:
 
 @lru_cache(maxsize=1)
 def template(size: int) -> tuple[bytes, ...]:
-    """Eight different pages, to be renumbered: making every row anew would be the slowest part."""
+    """Eight different pages that are renumbered, because making every row would be the slowest part."""
     return tuple(page(n * size, size, None) for n in range(8))
 
 
 def body(first: int, total: int, size: int, base: str, stride: int = 1) -> bytes:
-    """A page whose keys are its own: the template's keys shifted to ``first``, ``stride`` apart."""
+    """A page with its own keys: the template's keys shifted to ``first``, ``stride`` apart."""
     which = (first // size) % 8
     text = template(size)[which]
     # Keys are hex numbers with a fixed width, so a page is moved by rewriting them.
@@ -113,7 +113,7 @@ def body(first: int, total: int, size: int, base: str, stride: int = 1) -> bytes
 
 
 def write_pages(folder: Path, total: int, size: int, base: str, stride: int = 1) -> None:
-    """A file for each page, called like the number of its first row."""
+    """A file for each page, named after the number of its first row."""
     folder.mkdir()
     for first in range(0, total, size):
         (folder / str(first)).write_bytes(body(first, total, size, base, stride))
@@ -129,7 +129,7 @@ SHORT_ANSWERS = {
 
 
 def file_for(folder: Path, query: dict[str, list[str]]) -> Path:
-    """Of the page that is asked for; of the first one, if all rows or what changed is."""
+    """Number of the requested page; the first one for all rows or for changes."""
     first = query.get("$skiptoken", ["0"])[0]
     text = query.get("$filter", [""])[0]
     asks_for_all = "changes" not in query and ("1900" in text or not text)

@@ -80,7 +80,7 @@ def slow(body: bytes) -> Any:
 
 
 def bare_read(body: bytes) -> Any:
-    """What ``pyarrow.json`` takes by itself: the floor of this way."""
+    """``pyarrow.json`` alone: the floor of this route."""
     return pj.read_json(
         pa.BufferReader(body),
         read_options=pj.ReadOptions(use_threads=False, block_size=len(body) + 1),
@@ -96,7 +96,7 @@ CONVERT: dict[str, Callable[[Any], Any]] = {
 
 
 def by_columns(loads: Callable[[bytes], Any]) -> Callable[[bytes], pa.Table]:
-    """Python objects, one array a column: what most connectors do."""
+    """Python objects, one array per column, as in most connectors."""
 
     def parse(body: bytes) -> pa.Table:
         rows = loads(body)["d"]["results"]

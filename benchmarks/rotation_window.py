@@ -1,10 +1,10 @@
-"""How long a new pair exists in memory only: the window that docs/tokens.md tells of.
+"""Measures how long a new pair exists in memory only, for docs/tokens.md.
 
     python -m benchmarks.rotation_window [--times 30] [--stores file,sqlite,...]
 
-For each store so many rotations against a token endpoint on loopback. The window begins when the
-endpoint has handed its answer to the network and ends when the pair is on this machine's disk: the
-file's, or the journal's of a store in a database. A kill -9 in between loses the pair.
+Rotates the tokens of each store several times against a token endpoint on loopback. The window begins when
+the endpoint has handed its reply to the network, and ends when the pair is on this machine's disk: in the
+file, or in the journal of a store in a database. A kill -9 in between loses the pair.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tests.support.postgres import fresh_database
 
 @dataclass
 class Measured:
-    """Seconds, one of each kind for each rotation."""
+    """Seconds of each kind for each rotation."""
 
     windows: list[float] = field(default_factory=list)
     rotations: list[float] = field(default_factory=list)
@@ -64,7 +64,7 @@ def main() -> None:
 
 @contextmanager
 def store(kind: str) -> Iterator[StoreSpec]:
-    """A store of its own."""
+    """A new store."""
     with tempfile.TemporaryDirectory() as folder:
         if kind not in POSTGRES_STORES:
             yield StoreSpec(kind, folder)
@@ -74,7 +74,7 @@ def store(kind: str) -> Iterator[StoreSpec]:
 
 
 def measure(spec: StoreSpec, times: int) -> Measured:
-    """Rotate so often; the first time, which makes tables, is not counted."""
+    """Rotate ``times`` times; the first rotation, which makes tables, is not counted."""
     found, storage = Measured(), spec.open()
     storage.save_tokens(tokens())
     clock = SharedClock(Path(spec.folder) / "clock")
@@ -93,7 +93,7 @@ def measure(spec: StoreSpec, times: int) -> Measured:
 
 
 def note_writes(storage: BuiltIn) -> list[float]:
-    """When a pair was on disk, from now on."""
+    """Record the time at which each pair is on disk."""
     moments: list[float] = []
 
     def noted(write: Callable[[Any], None]) -> Callable[[Any], None]:

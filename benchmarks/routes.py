@@ -1,4 +1,4 @@
-"""One route of the benchmark in a process of its own: ``routes.py ROUTE BASE FOLDER DESTINATION``."""
+"""One route of the benchmark in a separate process: ``routes.py ROUTE BASE FOLDER DESTINATION``."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def cpu() -> float:
 
 
 def started() -> dict[str, float]:
-    """Imports are start-up, not work."""
+    """Import everything first: imports count as start-up, not as work."""
     return {"start_cpu_s": cpu(), "start_wall_s": time.perf_counter() - T0}
 
 
 def arrow_peak() -> int:
-    """The most that Arrow held at once: rows on their way through this project."""
+    """Peak memory of Arrow: the rows in transit."""
     import pyarrow as pa
 
     return pa.default_memory_pool().max_memory()
@@ -66,7 +66,7 @@ def ours(base: str, folder: str, destination: str):
 
 
 def change(base: str, folder: str, destination: str):
-    """Into a table that an earlier process has filled."""
+    """Load into a table that an earlier process has filled."""
     p = pipeline(folder, destination)
     import_ours()
     start = started()
@@ -75,7 +75,7 @@ def change(base: str, folder: str, destination: str):
 
 
 def empty(base: str, folder: str, destination: str):
-    """The second sync of fifty entities, of which none has a row; what counts are the calls."""
+    """The second sync of fifty entities without rows; only the calls count."""
     from exact_source.catalogue import load_catalogue
 
     found = load_catalogue().entities.items()
@@ -89,7 +89,7 @@ def empty(base: str, folder: str, destination: str):
 
 
 def import_ours() -> None:
-    """What ``synced`` imports, and what dlt does once it opens a database."""
+    """Do the imports of ``synced``, and dlt's work when it opens a database."""
     import dlt.common.libs.pyarrow
     import dlt.destinations.impl.duckdb.duck
     import httpx
@@ -102,7 +102,7 @@ def import_ours() -> None:
 
 
 def synced(p, base: str, entities: list[str]):
-    """What a sync of one division without limits did."""
+    """The result of a sync of one division without limits."""
     from exact_source.cli.gc_tuning import infrequent_gc
     from exact_source.client.client import ExactClient
     from exact_source.client.limits import Limits
@@ -169,7 +169,7 @@ def rest_api(base: str, folder: str, destination: str):
 
 
 def floor(base: str, folder: str, destination: str):
-    """DuckDB reads the bodies with every type given, and makes dates of the dates."""
+    """DuckDB reads the bodies with all types given, and converts the dates."""
     import duckdb
 
     from benchmarks.canned import ENTITY, FIELDS

@@ -1,10 +1,10 @@
-"""How long many companies take, and what holds them up: ``python benchmarks/scale.py``.
+"""Models the time that many companies take, and its causes: ``python benchmarks/scale.py``.
 
     python benchmarks/scale.py [--divisions 1,50,500,5000] [--json FILE] [--picture FILE]
 
-Time is moved, not waited for. Calls of every company go through the real ``Limits``; how many there are comes
-from the real planner and feeds; what a row, a call and a load cost is measured in the same run. First the model
-is held against the real client and the real sandbox, on companies few enough for them.
+The clock is moved; nothing waits. The calls of every company go through the real ``Limits``, their number comes
+from the real planner and feeds, and the cost of a row, a call and a load is measured in the same run. First the
+model is compared with the real client and the sandbox, with a small number of companies.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SIZES = (0.1, 0.1, 0.1, 0.3, 0.3, 0.3, 1, 1, 1, 10)  # of ten companies
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one processor that work takes."""
+    """CPU seconds per unit of work."""
 
     row: float = 0.0
     call: float = 0.0
@@ -56,7 +56,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Pages:
-    """Calls that bring so many rows each."""
+    """A number of calls with this many rows each."""
 
     calls: int
     rows: int
@@ -64,7 +64,7 @@ class Pages:
 
 @dataclass(frozen=True)
 class Result:
-    """How one simulation ended: seconds it took, calls, and division-seconds spent by cause."""
+    """The result of one simulation: duration in seconds, calls, and division-seconds by cause."""
 
     divisions: int
     what: str
@@ -89,13 +89,13 @@ def first_load(position: int) -> list[Pages]:
 
 
 def update(position: int) -> list[Pages]:
-    """What changed since yesterday: a page of each entity."""
+    """The changes since yesterday: a page of each entity."""
     size = SIZES[position % len(SIZES)]
     return [Pages(1 + len(ROWS), int(20 * size))]
 
 
 class Companies:
-    """Companies that call whenever they may; one processor answers, and a load stops all of them."""
+    """Companies that call as soon as they may; one processor handles replies, and a load stops all of them."""
 
     def __init__(
         self,
@@ -122,10 +122,10 @@ class Companies:
                 heapq.heappush(self._due, (again_at, division))
 
     def _turn(self, at: float, division: int) -> float | None:
-        """When a company is due again; ``None``: it has read everything."""
+        """Time at which a company is due again; ``None`` if it has read everything."""
         if at - self._round_began >= ROUND_S and self._cost.load:
             self._free_at = self._round_began = max(at, self._free_at) + self._cost.load
-        if at < self._round_began:  # the load that ends a round is under way
+        if at < self._round_began:  # the load at the end of a round is running
             return self._wait("load", at, self._round_began)
         try:
             wait_s = self._limits.wait_s(division, at)
@@ -160,7 +160,7 @@ def simulate(
     start: float = START,
     latency_s: float = LATENCY_S,
 ) -> Result:
-    """Let all companies read what there is, side by side."""
+    """Let all companies read everything concurrently."""
     limits = Limits(contract_cap=cap)
     companies = Companies(work, cost, limits, start, latency_s)
     companies.run()
@@ -174,7 +174,7 @@ def rows_of_calls(pages: Sequence[Pages]) -> Iterator[int]:
 
 
 def calibrate() -> Cost:
-    """What this project takes on this machine, end to end into DuckDB."""
+    """The costs of this project on this machine, end to end into DuckDB."""
     large = measure("ours", 100_000, 1000, "duckdb")
     small = measure("ours", 12_000, 60, "duckdb")
     tiny = measure("ours", 1_000, 1000, "duckdb")
@@ -184,7 +184,7 @@ def calibrate() -> Cost:
 
 
 def held_against_the_real_ones(companies: int) -> tuple[float, float]:
-    """Seconds that the real client takes of the real sandbox in moved time, and the model's."""
+    """Seconds that the real client takes against the sandbox in moved time, and those of the model."""
     from tests.cli import test_pace
 
     jumps = test_pace.Jumps()
@@ -207,7 +207,7 @@ def text_of(seconds: float) -> str:
 
 
 def picture(results: Sequence[Result]) -> str:
-    """A bar for each result: where the companies' time went."""
+    """A bar for each result that shows the causes of the time."""
     colours = {
         "one call at a time": "#9aa5b1", "minute": "#2f6f9f", "day": "#d98b2b", "contract": "#b5413b",
         "processor": "#6a4c93", "load": "#4f9d69",

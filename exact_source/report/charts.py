@@ -13,7 +13,7 @@ STEPS = (1, 2, 2.5, 5, 10)
 
 @dataclass(frozen=True)
 class Bar:
-    """A rectangle; ``series`` chooses its colour, ``title`` is what a pointer shows.
+    """A rectangle; ``series`` chooses its colour, ``title`` is its tooltip.
 
     Attributes:
         faint: The value is not final.
@@ -39,15 +39,15 @@ class Label:
 
 @dataclass(frozen=True)
 class Chart:
-    """Columns over a scale.
+    """A column chart.
 
     Attributes:
-        width: Of the drawing; the page scales it.
-        height: Of the drawing.
-        base: Where zero is.
+        width: Width of the drawing; the page scales it.
+        height: Height of the drawing.
+        base: Vertical position of zero.
         bars: The columns, from the bottom up.
         lines: The scale.
-        ticks: What stands below the columns.
+        ticks: Labels below the columns.
     """
 
     width: float
@@ -59,18 +59,18 @@ class Chart:
 
     @property
     def left(self) -> float:
-        """Where the columns begin."""
+        """Left edge of the columns."""
         return LEFT
 
     @property
     def right(self) -> float:
-        """Where they end."""
+        """Right edge of the columns."""
         return self.width - RIGHT
 
 
 @dataclass(frozen=True)
 class Column:
-    """What one column shows: a value per series, what it says of each, and two lines below it."""
+    """The content of one column: a value and a tooltip per series, and two lines below the column."""
 
     label: str
     below: str
@@ -80,12 +80,12 @@ class Column:
 
 
 def columns_chart(columns: Sequence[Column], *, width: float, height: float) -> Chart:
-    """Stacked columns; what is negative hangs below the line.
+    """Stacked columns; negative values are below the zero line.
 
     Args:
-        columns: From left to right.
-        width: Of the drawing.
-        height: Of the drawing.
+        columns: Columns from left to right.
+        width: Width of the drawing.
+        height: Height of the drawing.
     """
     highest = max((sum(v for v in c.values if v > 0) for c in columns), default=Decimal(0))
     lowest = min((sum(v for v in c.values if v < 0) for c in columns), default=Decimal(0))
@@ -153,7 +153,7 @@ def short(value: float) -> str:
 
 @dataclass(frozen=True)
 class Share:
-    """A part of a bar: from where, how wide (percent), its colour and its text."""
+    """A part of a bar: start and width in percent, colour and text."""
 
     start: float
     width: float
@@ -162,7 +162,7 @@ class Share:
 
 
 def shares(values: Sequence[Decimal], titles: Sequence[str]) -> list[Share]:
-    """Parts of one bar; credits are not drawn, the table beside it has them."""
+    """Parts of one bar; credits are not drawn, because the table beside it has them."""
     total = sum((value for value in values if value > 0), Decimal(0))
     found, start = [], 0.0
     for series, (value, title) in enumerate(zip(values, titles, strict=True)):

@@ -1,4 +1,4 @@
-"""The figures of the report, asked of the database."""
+"""The figures of the report, queried from the database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 Rows = Sequence[Sequence[Any]]
 BUCKETS = ("Not due", "1–30 days", "31–60 days", "61–90 days", "Over 90 days")
-MONTHS = 24  # whole ones
+MONTHS = 24  # whole months
 ZERO = Decimal(0)
 
 
@@ -26,7 +26,7 @@ class Company:
 
 @dataclass(frozen=True)
 class Account:
-    """A ledger account in the profit and loss account: amounts of this year, last year, all of last."""
+    """A ledger account in the profit and loss account: this year, last year to date, all of last year."""
 
     code: str
     name: str
@@ -57,7 +57,7 @@ class Ageing:
 
     @property
     def overdue(self) -> Decimal:
-        """What is past its due date."""
+        """The overdue amount."""
         return sum(self.buckets[1:], ZERO)
 
 
@@ -72,7 +72,7 @@ class Customer:
 
 @dataclass(frozen=True)
 class Debtor:
-    """Somebody who is late."""
+    """A customer with overdue items."""
 
     name: str
     open: Decimal
@@ -92,7 +92,7 @@ class BalanceLine:
 
 @dataclass
 class Books:
-    """The figures of all companies that keep their books in one currency."""
+    """The figures of all companies with books in one currency."""
 
     currency: str
     companies: list[Company]
@@ -117,7 +117,7 @@ class Books:
 
     @property
     def result(self) -> tuple[Decimal, Decimal, Decimal]:
-        """What all sections come to."""
+        """The total of all sections."""
         return total_of(section.amounts for section in self.sections)
 
     def section_balance(self, section: str) -> Decimal:
@@ -131,7 +131,7 @@ class Books:
 
 @dataclass(frozen=True)
 class Stream:
-    """One entity of one company, as the last sync left it."""
+    """One entity of one company after the last sync."""
 
     division: int
     entity: str
@@ -145,7 +145,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class SyncRun:
-    """Streams that were read side by side."""
+    """Streams of one run."""
 
     started_at: datetime
     ended_at: datetime
@@ -161,13 +161,13 @@ class Figures:
     """Everything on the page.
 
     Attributes:
-        day: Day for which the report is made.
-        made_at: When it was made, UTC.
+        day: Day of the report.
+        made_at: Time at which it was made, in UTC.
         month: First day of the last calendar month with an entry up to the day.
-        books: One for each currency.
-        streams: By company and entity.
-        runs: The latest first.
-        calls_today: By company, since 00:00 UTC.
+        books: Figures of each currency.
+        streams: Streams by company and entity.
+        runs: Runs, the latest first.
+        calls_today: Calls by company since 00:00 UTC.
         built: Whether the figures came from tables that dbt built.
     """
 
@@ -196,19 +196,19 @@ class Figures:
         return (self.day + timedelta(days=1)).day == 1
 
     def whole_months(self, count: int) -> list[date]:
-        """The last months that are over, the oldest first; a half one compares with nothing."""
+        """The last complete months, the oldest first; an incomplete month cannot be compared."""
         months = self.months_back(count + 1)
         return months[1:] if self.month_is_over else months[:-1]
 
 
 class Reader:
-    """Fills the figures, a query each.
+    """Fills the figures, with one query for each.
 
     Args:
-        ask: Gives the rows of one of the queries by its name and the values for its template.
-        ask_optional: The same, and ``None`` if a table is missing.
-        divisions: Companies to tell of; empty for all.
-        figures: With the day; to be filled.
+        ask: Returns the rows of a query, given its name and the values for its template.
+        ask_optional: The same, but returns ``None`` if a table is missing.
+        divisions: Companies to report; empty for all.
+        figures: Figures to fill; the day is set.
     """
 
     def __init__(
@@ -232,7 +232,7 @@ class Reader:
         self._ask, self._ask_optional = ask, ask_optional
 
     def read(self) -> Figures:
-        """Ask everything."""
+        """Run all queries."""
         figures = self._figures
         found: dict[str, Books] = {}
         for division, name, currency in self._rows("companies"):
@@ -342,10 +342,10 @@ def literal(day: date) -> str:
 
 
 def exact(amount: Any) -> Decimal:
-    """An amount as a decimal, whatever the driver made of it."""
+    """An amount as a decimal, whatever type the driver returned."""
     return Decimal(str(amount or 0))
 
 
 def instant(moment: datetime) -> datetime:
-    """A moment in UTC; drivers give them with the zone of the session or with none."""
+    """A time in UTC; drivers return it with the zone of the session or without a zone."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

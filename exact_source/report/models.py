@@ -1,6 +1,6 @@
 """Renders the models of the dbt package without dbt, so that one SQL serves both.
 
-The models use few of dbt's words: ``ref``, ``source``, ``var``, ``config``, ``adapter.dispatch`` and
+The models use few of dbt's functions: ``ref``, ``source``, ``var``, ``config``, ``adapter.dispatch`` and
 ``adapter.quote``. Here ``ref`` is a common table expression, or the table that dbt built.
 """
 
@@ -26,10 +26,10 @@ DEFAULTS: Mapping[str, Any] = {"exact_as_of": ""}
 
 
 def models_folder() -> Path:
-    """Where the dbt package lies.
+    """The folder of the dbt package.
 
     Raises:
-        ConfigurationError: If it is not there.
+        ConfigurationError: If it does not exist.
     """
     for folder in PLACES:
         if (folder / "dbt_project.yml").is_file():
@@ -46,7 +46,7 @@ class Models:
         folder: The dbt package.
         dialect: dbt's name for the database: duckdb, postgres or bigquery.
         source: Qualified name of a loaded table.
-        built: Qualified name of a table that dbt built; ``None`` to work everything out anew.
+        built: Qualified name of a table that dbt built; ``None`` to compute all figures.
         variables: Values that differ from the defaults in the models.
         quote: Quotes a column name.
         is_loaded: Whether a loaded table can be read.
@@ -82,7 +82,7 @@ class Models:
 
         Args:
             name: File name in ``queries`` without its suffix.
-            values: What its template needs.
+            values: Values for its template.
         """
         return self.render((QUERIES / f"{name}.sql").read_text("utf-8"), **values)
 
@@ -107,7 +107,7 @@ class Models:
 
     @cached_property
     def _environment(self) -> Environment:
-        # SQL, not HTML: nothing is to be escaped.
+        # SQL, not HTML: nothing must be escaped.
         environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701
         environment.globals |= {
             "adapter": self,
@@ -130,5 +130,5 @@ class Models:
         if name not in self._needed:
             template = self._environment.from_string(self._files[name].read_text("utf-8"))
             sql = template.render(**self._macros).strip()
-            self._needed[name] = sql  # after those that it names itself
+            self._needed[name] = sql  # after the models that it names itself
         return name

@@ -1,4 +1,4 @@
-"""The page: one HTML file that asks nothing of a network."""
+"""The page: one HTML file that needs no network."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$"}
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 WIDE, NARROW, HEIGHT = 960.0, 400.0, 250.0
 NARROW_MONTHS, RUNS = 12, 10
-ROOM_FOR_YEAR = 4  # columns that a year takes up
+ROOM_FOR_YEAR = 4  # columns of a year
 SERIES = 6  # colours; further companies share the last one
 STALE = timedelta(hours=36)
 DAY_LIMIT = 5_000
 TEN_MILLION = 10_000_000
 FAULTS = {"failed", "refused", "incomplete", "waiting"}
-# Subtotals of the profit and loss account: after which section, what they are called.
+# Subtotals of the profit and loss account: section -> name of the subtotal after it.
 SUBTOTALS = {"cost_of_goods": "Gross margin", "depreciation": "Operating result"}
 
 
@@ -57,7 +57,7 @@ def render_page(figures: Figures) -> str:
 
 
 class Block:
-    """What the page shows of the companies with one currency."""
+    """The part of the page about the companies with one currency."""
 
     def __init__(self, figures: Figures, books: Books) -> None:
         self.books = books
@@ -81,7 +81,7 @@ class Block:
 
     @property
     def revenue_change(self) -> Decimal | None:
-        """Against the twelve months before, if all of them are known."""
+        """Change from the twelve months before, if all of them are known."""
         if not self.books.months or self.books.months[0] > self._before[0]:
             return None
         return change(self.revenue, self.books.revenue_over(self._before))
@@ -92,7 +92,7 @@ class Block:
         return f"{month_name(self._last[0])} – {month_name(self._last[-1])}"
 
     def revenue_chart(self, *, narrow: bool = False) -> Chart:
-        """Revenue by month, companies on top of each other."""
+        """Revenue by month, stacked by company."""
         books = self.books
         months = books.months[-NARROW_MONTHS:] if narrow else books.months
         columns = []
@@ -145,12 +145,12 @@ class Block:
         return [(c, float(c.revenue / longest) * 100) for c in self.books.customers]
 
     def share(self, amount: Decimal) -> Decimal | None:
-        """Part of the revenue of twelve months."""
+        """Share of the revenue of twelve months."""
         return amount / self.revenue if self.revenue > 0 else None
 
 
 class SyncBlock:
-    """How fresh the tables are and what the syncs spent."""
+    """The age of the tables and the calls of the syncs."""
 
     def __init__(self, figures: Figures) -> None:
         self.figures = figures
@@ -214,7 +214,7 @@ def month_name(month: date) -> str:
 
 
 def month_ticks(month: date, months: Sequence[date]) -> tuple[str, str]:
-    """What stands below a month: its letter, and the year where it begins or the chart does."""
+    """The label below a month: its letter, and the year at its start and at the start of the chart."""
     index = months.index(month)
     room = all(m.month != 1 for m in months[1:ROOM_FOR_YEAR])
     year = month.month == 1 or (index == 0 and room)
@@ -222,7 +222,7 @@ def month_ticks(month: date, months: Sequence[date]) -> tuple[str, str]:
 
 
 def change(now: Decimal, before: Decimal) -> Decimal | None:
-    """Growth as a fraction; ``None`` where it says nothing."""
+    """Growth as a fraction; ``None`` if it is not meaningful."""
     return (now - before) / before if before > 0 else None
 
 
@@ -253,12 +253,12 @@ def percent(fraction: Decimal, *, sign: bool = False) -> str:
 
 
 def moment(at: datetime) -> str:
-    """A moment in UTC, to the minute."""
+    """A time in UTC, to the minute."""
     return at.strftime("%d %b %Y %H:%M UTC").lstrip("0")
 
 
 def span(length: timedelta) -> str:
-    """A length of time: ``45 s``, ``3 min``, ``2 h 5 min``."""
+    """A duration: ``45 s``, ``3 min``, ``2 h 5 min``."""
     seconds = max(0, round(length.total_seconds()))
     if seconds < 60:  # noqa: PLR2004 (a minute)
         return f"{seconds} s"
@@ -267,7 +267,7 @@ def span(length: timedelta) -> str:
 
 
 def ago(age: timedelta) -> str:
-    """A length of time in its largest unit."""
+    """A duration in its largest unit."""
     seconds = max(0.0, age.total_seconds())
     for size, name in ((86_400, "day"), (3_600, "hour")):
         count = int(seconds // size)

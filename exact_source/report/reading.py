@@ -1,4 +1,4 @@
-"""From a pipeline to the figures: which tables to read, and what to say if they are missing."""
+"""Reads the figures through a pipeline: finds the tables, and reports missing ones."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def read_figures(
     """The figures of the report.
 
     Args:
-        pipeline: Names the destination and the dataset of the loaded tables.
-        day: Day for which open items are aged, and the last whose entries count.
-        made_at: Now.
-        divisions: Companies to tell of; empty for all.
-        marts: Schema of the tables that dbt built. They are read only if they show the same day,
-            all entries up to it and all that was loaded; otherwise, and if ``None``, everything is worked out
-            from the loaded tables.
+        pipeline: Pipeline with the destination and the dataset of the loaded tables.
+        day: Day for which open items are aged, and the last day whose entries count.
+        made_at: The present time.
+        divisions: Companies to report; empty for all.
+        marts: Schema of the tables that dbt built. They are read only if they cover the same day, all
+            entries up to it and the latest load. Otherwise, and if ``None``, everything is computed from
+            the loaded tables.
 
     Raises:
-        ConfigurationError: If nothing was loaded, or not what the report needs.
+        ConfigurationError: If the tables that the report needs are not loaded.
     """
     dialect = str(pipeline.destination.destination_type).rsplit(".", 1)[-1]
     with pipeline.sql_client() as client:
@@ -50,11 +50,11 @@ def read_figures(
 
 
 class Database:
-    """Asks one database.
+    """Queries one database.
 
     Args:
-        client: Open.
-        dialect: Which SQL it speaks.
+        client: Open SQL client.
+        dialect: dbt's name for the database.
         day: Day of the report.
     """
 
@@ -65,9 +65,9 @@ class Database:
         self._loaded: dict[str, bool] = {}
 
     def shows_marts(self, marts: str) -> bool:
-        """Whether dbt built its tables for this day, from all that is loaded, with its own settings.
+        """Whether dbt built its tables for this day, from the latest load, with the default settings.
 
-        What it built holds all entries, so an entry after the day makes it another report.
+        The tables that it built contain all entries, so they do not fit if there are entries after the day.
         """
         from dlt.destinations.exceptions import DatabaseException
 
@@ -82,10 +82,10 @@ class Database:
             return False
 
     def asker(self, marts: str | None) -> Callable[[bool], Callable[..., Any]]:
-        """Makes functions that ask one of the report's queries.
+        """Makes functions that run a query of the report.
 
         Args:
-            marts: Schema of what dbt built; ``None`` to work it out.
+            marts: Schema of the tables that dbt built; ``None`` to compute them.
         """
         built = None if marts is None else self._built(marts)
         models = self._models(built, exact_entries_until=self._day.isoformat())
@@ -135,7 +135,7 @@ class Database:
         from dlt.common.destination.exceptions import DestinationUndefinedEntity
         from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
-        # Without arguments the drivers take a percent sign for what it is.
+        # Without arguments the drivers do not interpret percent signs.
         try:
             return list(self._client.execute_sql(sql) or ())
         except (DatabaseUndefinedRelation, DestinationUndefinedEntity):

@@ -25,7 +25,7 @@ ADDITIONS = Path(__file__).with_name("additions.json")
 
 
 def read_additions() -> Mapping[str, Any]:
-    """The file as it stands in the repository."""
+    """The file in the repository."""
     found: Mapping[str, Any] = json.loads(ADDITIONS.read_text(encoding="utf-8"))
     return found
 

@@ -21,7 +21,7 @@ WIDTH = 108
 
 
 def main() -> None:
-    """Run the demo in a folder of its own and draw what it says."""
+    """Run the demo in a temporary folder and draw its output."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "exact_source", "demo", "--folder", f"{folder}/demo"]
         said = subprocess.run(  # noqa: S603 (this very program)
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def shown(said: str) -> list[str]:
-    """The lines that the picture has of what the demo said: all before the way on, long tables cut."""
+    """The lines of the demo's output before the next steps, with long tables cut."""
     lines = [
         line[:WIDTH].rstrip()
         for line in said.split("What next", maxsplit=1)[0].rstrip().splitlines()
@@ -52,7 +52,7 @@ def shown(said: str) -> list[str]:
 
 
 def drawn(svg: str) -> list[str]:
-    """The lines that a picture has, behind the one with the command."""
+    """The lines of a picture after the one with the command."""
     lines: dict[int, str] = {}
     for number, text in re.findall(r'<text [^>]*-line-(\d+)\)">([^<]*)</text>', svg):
         lines[int(number)] = lines.get(int(number), "") + unescape(text).replace("\xa0", " ")
@@ -60,7 +60,7 @@ def drawn(svg: str) -> list[str]:
 
 
 def _is_inside(lines: list[str], number: int) -> bool:
-    """Whether a line stands in the middle of a long table."""
+    """Whether a line is in the middle of a long table."""
     rows = [bool(re.match(r"\d{7} ", line)) for line in lines]
     return all(rows[n] if 0 <= n < len(rows) else False for n in range(number - 3, number + 4))
 

@@ -1,8 +1,8 @@
-"""Writes ``docs/speed.md`` and its picture from what ``make bench`` measured.
+"""Writes ``docs/speed.md`` and its picture from the results of ``make bench``.
 
     python -m tools.docs.speed_page
 
-A test fails if the page that is committed is not the one that this makes.
+A test fails if the committed page differs from the output of this script.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ of an app (`--contract-cap`).
 
 
 def main() -> None:
-    """Write both."""
+    """Write the page and the picture."""
     measured, scaled = (json.loads(path.read_text()) for path in (MEASURED, SCALED))
     PAGE.write_text(page(measured, scaled))
     PICTURE.write_text(drawing(scaled))
 
 
 def page(measured: dict[str, Any], scaled: dict[str, Any]) -> str:
-    """The page of both measurements."""
+    """The page with both measurements."""
     found = measured["results"]
     parts = [HEAD.format(machine=measured["machine"]), ROUTES.format(columns=measured["columns"])]
     for name, title in PARTS.items():
@@ -93,7 +93,7 @@ def page(measured: dict[str, Any], scaled: dict[str, Any]) -> str:
 
 
 def drawing(scaled: dict[str, Any]) -> str:
-    """Where the time of many companies goes."""
+    """The picture of the time that many companies take."""
     return picture([_result(one) for one in scaled["results"]])
 
 
@@ -120,7 +120,7 @@ def _text(value: Any) -> str:
 
 
 def _ratios(found: Sequence[dict[str, Any]]) -> list[str]:
-    """What the lines of a part say of each other."""
+    """Ratios between the lines of a part."""
     by = {one["route"]: one for one in found}
     said = []
     if {"floor", "ours"} <= by.keys():

@@ -12,12 +12,12 @@ from ...atomic_file import replace_file
 
 @dataclass(frozen=True)
 class Refusal:
-    """A refresh token that works no more.
+    """A refresh token that no longer works.
 
     Attributes:
-        fingerprint: Of the pair that holds it, see ``TokenData.fingerprint``.
-        reason: What Exact Online said of it and what that means, without a secret.
-        at: When, seconds since the epoch (UTC).
+        fingerprint: Fingerprint of its pair; see ``TokenData.fingerprint``.
+        reason: Exact Online's message and its meaning, without a secret.
+        at: Time of the refusal, seconds since the epoch (UTC).
     """
 
     fingerprint: str
