@@ -27,7 +27,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m tools.docs.speed_page
 
 docs: $(BIN)/uv
-	$(BIN)/uv run --no-project --isolated --with 'zensical>=0.0.50,<0.1' zensical build --clean
+	$(BIN)/uv run --no-project --isolated --with 'zensical>=0.0.50,<0.1' zensical build --clean --strict
 
 # Hours: each extra and the lowest and newest dependencies, the image of the Containerfile (where root has
 # buildah, crun and debootstrap), two hundred companies by four workers of Airflow (with Redis, which is

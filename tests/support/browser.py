@@ -63,6 +63,10 @@ class Browser:
         """Open a page and stay until it is loaded."""
         self._run(url, "--dump-dom")
 
+    def dump(self, url: str) -> str:
+        """The page at an address after its scripts have run."""
+        return self._run(url, "--dump-dom", "--virtual-time-budget=600000")
+
     def measure(self, page: Path, width: int) -> str:
         """What ``MEASURE`` found, as JSON.
 
@@ -84,7 +88,7 @@ class Browser:
         command = [
             self.program, *FLAGS, f"--user-data-dir={profile}", *arguments, url,
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
         return done.stdout
 
 
