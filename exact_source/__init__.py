@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     )
     from .catalogue.names import EntityName
     from .cli._output.exit import run_script
+    from .loading.entity_resource import by_row
     from .source import exact_online
     from .sync.runner import run_to_end
 
 _HOMES = {
     "EntityName": ".catalogue.names",
+    "by_row": ".loading.entity_resource",
     "exact_online": ".source",
     "run_script": ".cli._output.exit",
     "run_to_end": ".sync.runner",
@@ -46,6 +48,7 @@ __all__ = [
     "TokenData",
     "TokenStorage",
     "__version__",
+    "by_row",
     "exact_online",
     "run_script",
     "run_to_end",

@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+import pendulum
+
 from .catalogue.feeds import Route
 from .errors import ConfigurationError
 
@@ -114,6 +116,8 @@ class Options:
         route: Feed for all entities, or per entity.
         deletes: What becomes of rows that are gone.
         start_ms: Rows older than this are not loaded: ``Modified`` digits in milliseconds.
+        end_ms: With ``start_ms`` the end of a window: rows changed at it or later are left out. The window is
+            read beside the cursors, and deletes nothing; ``None``: no window.
         start_by: Whether ``start_ms`` counts by ``Modified`` alone, or sync feeds that can begin at a
             ``Timestamp`` for it, so that what lies below is not read.
         full_refresh: Entities to read anew, whatever their cursor says.
@@ -137,6 +141,7 @@ class Options:
     route: Route = "auto"
     deletes: Deletes = "hard"
     start_ms: int | None = None
+    end_ms: int | None = None
     start_by: StartBy = "modified"
     full_refresh: frozenset[str] = frozenset()
     reconcile: frozenset[str] = frozenset()
@@ -151,3 +156,11 @@ class Options:
     round_rows: int | None = None
     notices: Mapping[tuple[str, int], str] | None = None
     trust_empty: frozenset[str] = frozenset()
+
+    @property
+    def window(self) -> str:
+        """Name of the window that is read, for the state; empty without one."""
+        if self.end_ms is None:
+            return ""
+        ends = (self.start_ms or 0, self.end_ms)
+        return "/".join(pendulum.from_timestamp(ms / 1000).to_datetime_string() for ms in ends)

@@ -78,6 +78,25 @@ def plan_feeds(entity: Entity, route: Route = "auto") -> Plan:
     return _cheapest(entity)
 
 
+def plan_window(entity: Entity, route: Route = "auto") -> Plan:
+    """The feeds by which rows changed between two dates are read.
+
+    A feed that filters by ``Modified`` returns only those, if it has all fields of the usual feed but
+    the row version, so that no stored row loses a column. Else all rows are read and the others dropped.
+
+    Raises:
+        ConfigurationError: As ``plan_feeds``.
+    """
+    usual = plan_feeds(entity, route)
+    wanted = set(usual.fields) - {"Timestamp"}
+    for kind in ("bulk", "regular"):
+        feed = entity.feeds.get(kind)
+        if feed is not None and feed.cursor == "Modified" and wanted <= set(feed.columns):
+            fields = tuple(name for name in usual.fields if name in feed.columns)
+            return Plan(full=feed, increment=feed, column=feed.cursor, fields=fields)
+    return usual
+
+
 def _cheapest(entity: Entity) -> Plan:
     feeds = entity.feeds
     sync, bulk, regular = feeds.get("sync"), feeds.get("bulk"), feeds.get("regular")

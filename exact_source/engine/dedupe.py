@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..options import Options
 from . import cursors, rows
 from .cursors import Cursor, PageFacts
 from .ports import Destination
@@ -43,9 +44,9 @@ def facts_of(shape: Shape, before: Cursor, table: pa.Table, link: str | None) ->
 
 
 def new_rows(
-    shape: Shape, before: Cursor, table: pa.Table, start_ms: int | None, deleted: Collection[Any]
+    shape: Shape, before: Cursor, table: pa.Table, options: Options, deleted: Collection[Any]
 ) -> pa.Table:
-    """The rows to load: one for each key, not loaded by an earlier scan, not older than the start date.
+    """The rows to load: one for each key, not loaded by an earlier scan, changed between both dates.
 
     ``deleted``: first key column of rows that tombstones have just deleted; they are loaded even if known.
     """
@@ -66,9 +67,17 @@ def new_rows(
             ceiling=before.ceiling or 0,
             except_for=(shape.keys[0], deleted) if deleted else None,
         )
-    if start_ms is not None and "modified" in table.column_names:
-        at = rows.versions(table, "modified")
-        table = table.filter(pc.fill_null(pc.greater_equal(at, start_ms), True))
+    if "modified" in table.column_names:
+        table = _in_window(table, options)
+    return table
+
+
+def _in_window(table: pa.Table, options: Options) -> pa.Table:
+    """The rows that changed between the start and the end date; those without a date stay."""
+    for limit, compare in ((options.start_ms, pc.greater_equal), (options.end_ms, pc.less)):
+        if limit is not None:
+            at = rows.versions(table, "modified")
+            table = table.filter(pc.fill_null(compare(at, limit), True))
     return table
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from .cursors import Cursor
 
+WINDOW = ", window "  # in the feed of a stream that was read between two dates
 # Takes rows of one stream and the cursor that covers them; both are committed together. Either may be None.
 Emit = Callable[[pa.Table | None, Cursor | None], Awaitable[None]]
 
@@ -40,6 +41,10 @@ class Destination(Protocol):
 
     def counts(self, table: str) -> Mapping[int, int] | None:
         """Division -> number of rows, deleted ones included; ``None`` if that cannot be said now."""
+        ...
+
+    def window_rows(self, table: str, division: int, since: float) -> int:
+        """Rows that windows have loaded since a moment (seconds since the epoch), at most."""
         ...
 
     def last_synced(self, table: str, division: int) -> datetime | None:

@@ -30,12 +30,14 @@ class Rounds:
         began_at: Start of the round in seconds since the epoch, UTC.
         fatal: An error that concerns all streams and ends the run.
         on_wait: Called before each wait.
+        by_page: Entities that are read one page at a time, because the reader may want no more.
     """
 
     def __init__(self, options: Options, clock: Clock) -> None:
         self.number = 0
         self.began_at = clock.now()
         self.fatal: ExactError | None = None
+        self.by_page: set[str] = set()
         self.on_wait: OnWait = lambda _call, _until, _why: None
         self._options = options
         self._clock = clock

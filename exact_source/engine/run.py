@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..client.client import ExactClient
 from ..client.limits import Limits
@@ -84,6 +84,7 @@ class Run:
         self.options = options
         self.clock = clock
         self.limits = limits
+        self._connect = connect
         self.leases = leases
         self.log = RoundLog()
         self.rounds = Rounds(options, clock)
@@ -111,6 +112,11 @@ class Run:
         self._destination: Destination | None = None
         self._counts: dict[str, Mapping[int, int] | None] = {}
         self._last_stamp = 0.0
+
+    def preview(self) -> Run:
+        """A run of its own that reads the same and knows no earlier run, so that nothing is deleted."""
+        options = replace(self.options, deletes="ignore", history=frozenset(), notices=None)
+        return Run(options, self._connect, clock=self.clock, limits=self.limits)
 
     # -- time ----------------------------------------------------------------------------------
 

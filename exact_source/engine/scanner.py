@@ -20,7 +20,7 @@ from ..client.call import Call
 from ..client.withdrawn_columns import withdrawn_fields
 from ..errors import ContractError, RefusedError
 from ..odata.page import Page, PageSchema
-from ..odata.query import build_filter, build_url, check_next, skiptoken
+from ..odata.query import build_filter, build_url, build_window, check_next, skiptoken
 from . import cursors, rows
 from .cursors import Cursor, Scan
 from .dedupe import facts_of, new_rows
@@ -91,11 +91,13 @@ class FeedUrls:
 
     Args:
         division: Code.
+        end_ms: Rows changed at it or later are not asked for: ``Modified`` digits in milliseconds.
     """
 
-    def __init__(self, shape: Shape, division: int) -> None:
+    def __init__(self, shape: Shape, division: int, end_ms: int | None = None) -> None:
         self._shape = shape
         self._division = division
+        self._end_ms = end_ms
 
     @property
     def reads_ahead(self) -> bool:
@@ -110,7 +112,7 @@ class FeedUrls:
         """The query from ``scan.since`` on."""
         feed, schema = feed_of(shape, scan)
         query = {"$select": ",".join(schema.columns)}
-        if text := _filter(feed, scan.since):
+        if text := _filter(feed, scan.since, self._end_ms):
             query["$filter"] = text
         return build_url(feed.path, self._division, query)
 
@@ -134,9 +136,11 @@ def feed_of(shape: Shape, scan: Scan | None) -> tuple[Feed, PageSchema]:
     return plan.full, shape.full
 
 
-def _filter(feed: Feed, since: int | None) -> str | None:
+def _filter(feed: Feed, since: int | None, end_ms: int | None) -> str | None:
     if feed.cursor == "Timestamp":
         return build_filter("Timestamp", 1 if since is None else since)
+    if feed.cursor == "Modified" and end_ms is not None:
+        return build_window(feed.cursor, since or 0, end_ms)
     if since is not None and feed.cursor:
         return build_filter(feed.cursor, since)
     return harmless_filter(feed)
@@ -195,7 +199,8 @@ class Scanner:
         self.cursor = self._before = cursor
         if cursor.scan is None:
             return
-        self._reader.together = self._urls.reads_ahead and not cursor.scan.failures
+        by_page = self._call.name in self._run.rounds.by_page
+        self._reader.together = self._urls.reads_ahead and not cursor.scan.failures and not by_page
         self._url = self._urls.begin(cursor.scan)
         if self._url is None:
             yield self._scanned(Arrived(self._empty_page(), self._run.now()))
@@ -251,7 +256,7 @@ class Scanner:
             self.shape,
             before,
             kept,
-            self._run.options.start_ms,
+            self._run.options,
             self.deleted,
         )
         surprises = [f"{s.column}: {s.kind}" for s in page.surprises]

@@ -20,7 +20,7 @@ from .full_pass import FullPass
 from .functions import FunctionShape, FunctionUrls, Parents, was_refused_as_empty
 from .key_sync import reads_whole
 from .output import StreamOutput
-from .ports import Emit
+from .ports import WINDOW, Emit
 from .result import NEXT_ROUND, StreamResult, recording
 from .run import STEP_S, Run
 from .scanner import FeedUrls, ScannedPage, Scanner, Urls, notes_on
@@ -51,7 +51,12 @@ class Stream:
         emit: Emit,
     ) -> None:
         self.result = StreamResult(
-            division.code, shape.entity.name, shape.plan.label, started_at=run.now()
+            division.code,
+            shape.entity.name,
+            f"{shape.plan.label}{WINDOW}{run.options.window}"
+            if run.options.window
+            else shape.plan.label,
+            started_at=run.now(),
         )
         self._run = run
         self._shape = shape
@@ -98,8 +103,7 @@ class Stream:
             return
         if not self._may_start():
             return
-        if self._run.options.start_ms is not None and not self._start.has_dates:
-            self.result.note("start_date leaves out nothing: its rows have no Modified")
+        self._note_dates()
         self._resume()
         await self._deletions.settle_marks()
         await self._deletions.apply_tombstones(self._start)
@@ -115,6 +119,12 @@ class Stream:
         elif self.result.status == "running":
             await self._deletions.compare_keys(self._may_be_empty)
             await self._end_read()
+
+    def _note_dates(self) -> None:
+        options = self._run.options
+        for setting, limit in (("start_date", options.start_ms), ("end_date", options.end_ms)):
+            if limit is not None and not self._start.has_dates:
+                self.result.note(f"{setting} leaves out nothing: its rows have no Modified")
 
     def _began_earlier(self) -> bool:
         """Whether the scan began in an earlier run, so that it ends with the state of that time."""
@@ -150,8 +160,14 @@ class Stream:
         entity, division = self.result.entity, self.result.division
         if self._run.log.latest(entity, division) is not None:
             return None
-        self.result.rows_stored = self._run.rows_stored(entity, division)
-        return self.result.rows_stored
+        self.result.rows_stored = stored = self._run.rows_stored(entity, division)
+        if self._run.options.window:  # its cursor knows nothing of the rows outside of it
+            return None
+        most = self._output.cursor.stored_max
+        if stored is None or most is None or stored <= most:
+            return stored
+        added = self._destination.window_rows(entity, division, self._output.cursor.read_at)
+        return max(most, stored - added)
 
     def _may_start(self) -> bool:
         refused_at = recent_refusals(self._output.cursor, self._run.now())
@@ -169,7 +185,7 @@ class Stream:
         self._output.cursor, note = self._start.resume(self._output.cursor)
         if note:
             self.result.note(note)
-        self._output.count_from(self.result.rows_stored)
+        self._output.count_from(None if self._run.options.window else self.result.rows_stored)
 
     async def _begin(self) -> None:
         run, cursor, now = self._run, self._output.cursor, self._run.now()
@@ -260,7 +276,7 @@ class Stream:
 
     def _scanner(self) -> Scanner:
         division = self._division.code
-        urls: Urls = FeedUrls(self._shape, division)
+        urls: Urls = FeedUrls(self._shape, division, self._run.options.end_ms)
         if isinstance(self._shape, FunctionShape):
             urls = FunctionUrls(self._run, self._shape, division, self.result)
         scanner = Scanner(
@@ -287,12 +303,13 @@ class Stream:
         is_silent = self._deletions.rows.are_silent or self._shape.plan.increment is None
         is_first = scan is not None and scan.pages == 0
         is_list = is_whole and is_silent and scan is not None and scan.since is None
+        by_page = self._run.rounds.by_page
         # Where too many rows of the overlap are known to remember each, the overlap is held as a whole.
         is_lag = not is_whole and cursor.recent == MANY
         return FullPass(
             self._shape,
             finds_deleted=finds_deleted,
-            may_hold=is_first and (is_list or is_lag),
+            may_hold=is_first and (is_list or is_lag) and self._entity.name not in by_page,
             held_rows=self._run.held_rows,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from dlt.common.schema import Schema
 from dlt.extract.resource import DltResource
 
 from ..catalogue import Entity
-from ..catalogue.feeds import plan_feeds
+from ..catalogue.feeds import plan_feeds, plan_window
 from ..engine import rows
 from ..engine.cursors import Cursor
 from ..engine.functions import shape_of
@@ -22,13 +23,14 @@ from ..engine.run import Run
 from ..engine.shape import Shape
 from ..engine.shared_lists import SharedList
 from ..engine.stream import Stream
-from ..errors import ConfigurationError, ExactError
+from ..errors import ConfigurationError, ExactError, StreamError
 from ..odata.page import EXTRA
 from .batches import Item, batches
+from .entity_resource import EntityResource, refuse_other_key, table_names
 from .first_load import FirstLoad, repeated_rows
 from .history import History
 from .session import Session
-from .state import LOG_RESOURCE, DivisionStates, remember
+from .state import LOG_RESOURCE, DivisionStates, is_extracting, remember
 from .sync_log import log_entries, rejected_item, unknown_tombstones_item
 from .tables import (
     ALL_ROWS,
@@ -44,6 +46,7 @@ from .warehouse import SYNCS_TABLE, Warehouse
 logger = logging.getLogger(__name__)
 
 QUEUE_ITEMS = 16
+PREVIEWED = {"complete", "running", "incomplete"}
 
 
 def make_resource(session: Session, entity: Entity, *, rank: int, selected: bool) -> DltResource:
@@ -55,7 +58,7 @@ def make_resource(session: Session, entity: Entity, *, rank: int, selected: bool
     options = session.run.options
     shape = shape_of(
         entity,
-        plan_feeds(entity, options.route),
+        (plan_window if options.window else plan_feeds)(entity, options.route),
         utc_instants=options.utc_instants,
         raw_codes=options.raw_codes,
     )
@@ -71,6 +74,7 @@ def make_resource(session: Session, entity: Entity, *, rank: int, selected: bool
         write_disposition=DELETE_INSERT,
         file_format="parquet",  # the default of DuckDB and Postgres is INSERT statements
         selected=selected,
+        _impl_cls=EntityResource,
     )
     resource.add_map(Declaration(reader))
     return resource
@@ -91,6 +95,7 @@ def make_log_resource(session: Session) -> DltResource:
             yield unknown_tombstones_item(unknown)
         if rejected := run.rejected.take():
             yield rejected_item(rejected, run.now())
+        _end_limited(run)
         if results := session.take_results():
             yield log_entries(results, session.run_id)
 
@@ -103,6 +108,13 @@ def make_log_resource(session: Session) -> DltResource:
         schema_contract=ALL_ROWS,
     )
     return resource
+
+
+def _end_limited(run: Run) -> None:
+    for result in run.log.results:
+        if result.status == "running":
+            result.end("incomplete", "ended by add_limit; the next run goes on")
+            run.rounds.settle(result.entity, result.division)
 
 
 def _is_read(session: Session, resource: DltResource) -> bool:
@@ -128,27 +140,16 @@ def run_behind(resource: DltResource) -> Run | None:
     return None if declaration is None else declaration.reader.session.run
 
 
-def refuse_other_key(resource: DltResource | None, keys: set[str]) -> None:
-    """See that rows are still merged by their own key, whatever a script has adapted.
-
-    By another one, rows that are different would replace each other.
+def refuse_other_keys(resource: DltResource, keys: set[str]) -> None:
+    """Make sure that rows are still merged by their own key, whatever a script has adapted.
 
     Raises:
         ConfigurationError: If they are not.
     """
-    if resource is None:  # renamed
-        return
     hints: Any = resource._hints or {}  # noqa: SLF001 (dlt has no other way to ask)
     for name in ("primary_key", "merge_key"):
-        chosen = hints.get(name)
-        if not chosen or callable(chosen):
-            continue
-        found = {chosen} if isinstance(chosen, str) else set(chosen)
-        if found != keys:
-            raise ConfigurationError(
-                f"{resource.name}: {name} is {', '.join(sorted(found))}, but rows are told apart by "
-                f"{', '.join(sorted(keys))}; leave it to the source"
-            )
+        if hints.get(name):
+            refuse_other_key(resource.name, name, hints[name], keys)
 
 
 class Declaration:
@@ -163,18 +164,27 @@ class Declaration:
 
     def __call__(self, item: Any) -> Any:
         """Let the item through."""
+        if not is_extracting():
+            return item
         schema, run = dlt.current.source_schema(), self.reader.session.run
         if schema is not self._schema:
-            declare_table(schema, self.reader.shape, run.options.deletes, run.selection.names)
+            declare_table(
+                schema,
+                self.reader.shape,
+                run.options.deletes,
+                run.selection.names,
+                self.reader.table,
+            )
             self._schema = schema
         if isinstance(item, pa.Table) and EXTRA in item.column_names:
-            declare_column(schema, self.reader.name, item.schema.field(EXTRA))
+            field = item.schema.field(EXTRA)
+            declare_column(schema, self.reader.table, field, self.reader.name)
         return item
 
     def append_if_new(self) -> None:
         """Let the rows of this load be appended if all of them turned out to be new to their table."""
         if self.reader.appends:
-            append_only(dlt.current.source_schema(), self.reader.name)
+            append_only(dlt.current.source_schema(), self.reader.table)
             self._schema = None  # a source may serve another round
 
 
@@ -185,19 +195,30 @@ class EntityReader:
         session: The run and what its resources share.
         shape: Shape of the entity's rows.
         name: Entity name.
+        table: Name of its table.
         appends: Whether the rows of this load are new to the table, so that they are appended.
     """
 
     def __init__(self, session: Session, shape: Shape, rank: int) -> None:
         self.session = session
         self.shape = shape
-        self.name = shape.entity.name
+        self.name = self.table = shape.entity.name
         self.appends = False
         self._rank = rank
+        self._is_adapted = False
         self._keys = {"division", *shape.keys}
 
     async def tables(self) -> AsyncIterator[pa.Table]:
-        """Arrow batches; dlt's state is written just before the batch that it covers."""
+        """Arrow batches; dlt's state is written just before the batch that it covers.
+
+        A resource that is iterated by itself returns pages, from the beginning, and leaves no trace.
+        """
+        if not is_extracting():
+            preview = EntityReader(Session(self.session.run.preview()), self.shape, self._rank)
+            async with preview.session.connected() as nothing:
+                async for table in preview._preview(nothing):
+                    yield table
+            return
         try:
             async with self.session.connected() as warehouse:
                 async for table in self._tables(warehouse):
@@ -205,14 +226,32 @@ class EntityReader:
         finally:
             self.session.end(self)
 
+    async def _preview(self, warehouse: Warehouse) -> AsyncIterator[pa.Table]:
+        resource = self._resource()
+        states = self._begin(warehouse, resource)
+        self.session.run.rounds.by_page.add(self.name)
+        async for page in self._pages(states, warehouse, resource.pages):
+            yield page
+        failed = [r for r in self.session.run.log.results if r.status not in PREVIEWED]
+        if failed:  # there is no sync log that could say it
+            raise StreamError(f"{failed[0].where}: {failed[0].status}: {failed[0].error}")
+
+    def _resource(self) -> EntityResource:
+        """The resource that is read, as a script has adapted it."""
+        for resource in dlt.current.source().resources.values():
+            if isinstance(resource, EntityResource) and resource.entity == self.name:
+                return resource
+        raise ConfigurationError(f"{self.name} is not read by a resource of this source")
+
     async def _tables(self, warehouse: Warehouse) -> AsyncIterator[pa.Table]:
         run, self.appends = self.session.run, False
         before = len(run.log.results)
-        states = self._begin(warehouse)
+        resource = self._resource()
+        states = self._begin(warehouse, resource)
         history = History(self.shape) if self.name in run.options.history else None
         first_load = self._first_load(states, warehouse)
         yielded = False
-        async for batch in self._batches(states, warehouse):
+        async for batch in self._items(states, warehouse, resource):
             yielded = True
             first_load.take(batch)
             if history is not None:
@@ -230,12 +269,24 @@ class EntityReader:
         if not run.rounds.number and any(r.status == "incomplete" for r in mine):
             logger.warning("%s: not read to the end; run again, or see run_to_end", self.name)
 
-    def _begin(self, warehouse: Warehouse) -> DivisionStates:
+    def _begin(self, warehouse: Warehouse, resource: EntityResource) -> DivisionStates:
         """The entity's cursors; the first entity of a load looks up what concerns all of them."""
-        refuse_other_key(dlt.current.source().resources.get(self.name), self._keys)
+        refuse_other_keys(resource, self._keys)
+        self.table = table_names().get(self.name, self.name)
+        self._is_adapted = resource.is_adapted
+        if self._is_adapted and self.name in self.session.run.options.history:
+            raise ConfigurationError(
+                f"{self.name}: history keeps rows as Exact sends them, which add_map and add_filter would "
+                "not reach; leave out one of them"
+            )
         self.session.recall(warehouse)
         self.shape = as_loaded(self.shape, warehouse.columns(self.name))
-        return DivisionStates(self.name, self.session.arrived, self.shape.full.arrow.names)
+        return DivisionStates(
+            self.name,
+            self.session.arrived,
+            self.shape.full.arrow.names,
+            self.session.run.options.window,
+        )
 
     # -- first loads ---------------------------------------------------------------------------
 
@@ -268,6 +319,53 @@ class EntityReader:
         keys = {f.name: [rows.zero(f.type)] for f in self.shape.arrow if f.name in self._keys}
         return rows.deletions(self.shape.arrow, keys, at=self.session.run.next_stamp())
 
+    # -- pages, one at a time ------------------------------------------------------------------
+
+    async def _items(
+        self, states: DivisionStates, warehouse: Warehouse, resource: EntityResource
+    ) -> AsyncIterator[pa.Table]:
+        """Batches of pages, or pages where ``add_limit`` counts what is yielded."""
+        run = self.session.run
+        run.rounds.by_page.discard(self.name)
+        if resource.limit is None:
+            async for batch in self._batches(states, warehouse):
+                yield batch
+            return
+        run.rounds.by_page.add(self.name)
+        async for page in self._pages(states, warehouse, resource.pages):
+            yield page
+
+    async def _pages(
+        self, states: DivisionStates, warehouse: Warehouse, most: int | None
+    ) -> AsyncIterator[pa.Table]:
+        """Page after page, one company after the other: no call is made before a page is wanted.
+
+        Args:
+            states: Take the cursors.
+            warehouse: The destination.
+            most: Number of pages; ``None`` for all.
+        """
+        if most == 0:
+            return
+        queue: asyncio.Queue[Item | None] = asyncio.Queue(1)
+        reading = asyncio.create_task(self._read_all(states, queue))
+        count = 0
+        try:
+            for table in self._loaded_twice(warehouse):
+                yield rows.with_required(table, self._keys)
+            while (item := await queue.get()) is not None:
+                if item.cursor is not None:
+                    states.store(item.division, item.cursor)
+                if item.table is not None:
+                    count += 1
+                    yield rows.with_required(item.table, self._keys)
+                if count == most:
+                    return
+                queue.task_done()
+            await reading
+        finally:
+            reading.cancel()
+
     # -- streams -------------------------------------------------------------------------------
 
     async def _batches(
@@ -286,8 +384,13 @@ class EntityReader:
 
     async def _read_all(self, states: DivisionStates, queue: asyncio.Queue[Item | None]) -> None:
         try:
+            streams = await self._streams(states, queue)
+            if self.name in self.session.run.rounds.by_page:
+                for read in streams:
+                    await read
+                return
             async with asyncio.TaskGroup() as group:
-                for read in await self._streams(states, queue):
+                for read in streams:
                     group.create_task(read)
         except* ExactError as errors:
             # Errors of several divisions concern the whole connection; the first one is raised.
@@ -299,12 +402,7 @@ class EntityReader:
         self, states: DivisionStates, queue: asyncio.Queue[Item | None]
     ) -> list[Coroutine[Any, Any, None]]:
         """The streams to read, a coroutine for each division."""
-
-        async def put(division: int, table: pa.Table | None, cursor: Cursor | None) -> None:
-            if table is not None and self.name in run.options.history:
-                run.rounds.count_history_rows(table.num_rows)
-            await queue.put(Item(division, table, cursor))
-
+        put = partial(self._put, queue)
         run, entity = self.session.run, self.shape.entity
         changed = self._changed(states)
         if changed is not None:
@@ -325,6 +423,22 @@ class EntityReader:
             for division in divisions
             if not run.rounds.is_settled(self.name, division.code)
         ]  # fmt: skip
+
+    async def _put(
+        self,
+        queue: asyncio.Queue[Item | None],
+        division: int,
+        table: pa.Table | None,
+        cursor: Cursor | None,
+    ) -> None:
+        run = self.session.run
+        if table is not None and self.name in run.options.history:
+            run.rounds.count_history_rows(table.num_rows)
+        if cursor is not None and self._is_adapted:  # rows may not arrive
+            cursor = replace(cursor, stored_min=0)
+        await queue.put(Item(division, table, cursor))
+        if self.name in run.rounds.by_page:
+            await queue.join()
 
     def _changed(self, states: DivisionStates) -> set[int] | None:
         """Divisions with webhooks that the rows do not cover; ``None`` if webhooks do not matter."""

@@ -17,14 +17,19 @@ from ..engine import rows
 from ..engine.dedupe import Total
 from ..engine.result import StreamResult
 from ..engine.run import Run
+from .entity_resource import table_names
 from .first_load import FirstLoad
 from .state import (
     all_entries,
     earlier_runs,
+    is_extracting,
+    load_id,
     load_ids,
 )
-from .warehouse import Warehouse
+from .warehouse import NoTables, Warehouse
 from .writer_lock import lock_until_loaded
+
+PATIENCE_S = 3600.0  # how long a window waits for the loads of others
 
 
 class Session:
@@ -65,7 +70,7 @@ class Session:
     ) -> AsyncIterator[Warehouse]:
         """Both ends, opened by the first resource in this event loop and closed by the last."""
         if self._warehouse is None:
-            self._warehouse = self._open(pipeline())
+            self._warehouse = self._open(pipeline()) if is_extracting() else self._open_nothing()
         self._users += 1
         try:
             yield self._warehouse
@@ -75,13 +80,20 @@ class Session:
                 await self._close()
 
     def _open(self, pipeline: dlt.Pipeline) -> Warehouse:
-        warehouse = Warehouse(pipeline)
+        warehouse = Warehouse(pipeline, table_names())
         warehouse.check()
         if self.run.leases is None:
-            lock_until_loaded(pipeline, self.run.clock.now())
+            # Windows can be read by several pipelines that are started together: each waits for its turn.
+            wait_s = PATIENCE_S if self.run.options.window else 0.0
+            lock_until_loaded(pipeline, self.run.clock.now(), wait_s)
         self.run.open(warehouse)
         self.run.connection.share_errors(error_file(pipeline))
         self._count_earlier_calls(warehouse)
+        return warehouse
+
+    def _open_nothing(self) -> Warehouse:
+        warehouse = NoTables()
+        self.run.open(warehouse)
         return warehouse
 
     async def _close(self) -> None:
@@ -141,11 +153,6 @@ class Session:
         taken = self.run.log.results[self._logged :]
         self._logged = len(self.run.log.results)
         return taken
-
-
-def load_id() -> str:
-    """Id of the load package that is being extracted."""
-    return str(dlt.current.load_package_state()["load_id"])
 
 
 def error_file(pipeline: dlt.Pipeline) -> ErrorFile:

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import dlt
+from dlt.common.configuration.container import Container
+from dlt.common.storages.load_package import LoadPackageStateInjectableContext
 
 from ..engine.cursors import Cursor
 from ..engine.run import EarlierRuns, Run
+from .entity_resource import table_names
 
 # The resource of the sync log; every other one is an entity.
 LOG_RESOURCE = "exact_syncs"
@@ -30,13 +33,18 @@ class DivisionStates:
         name: Of the entity.
         arrived: Load packages that the destination lists as loaded.
         columns: That rows are loaded with now.
+        window: Name of a window, which has cursors of its own; empty for the entity's.
     """
 
-    def __init__(self, name: str, arrived: set[str], columns: Iterable[str]) -> None:
+    def __init__(
+        self, name: str, arrived: set[str], columns: Iterable[str], window: str = ""
+    ) -> None:
         state: MutableMapping[str, Any] = dlt.current.resource_state(name)
+        if window:
+            state = state.setdefault("windows", {}).setdefault(window, {})
         self._name = name
         self._state: MutableMapping[str, Any] = state.setdefault("divisions", {})
-        self._load_id: str = dlt.current.load_package_state()["load_id"]
+        self._load_id = load_id()
         self._arrived = {code: arrived_entry(e, arrived) for code, e in self._state.items()}
         self._sets: MutableMapping[str, list[str]] = state.setdefault("columns", {})
         self._columns = sorted(columns)
@@ -120,7 +128,7 @@ def tombstone_starts(arrived: set[str]) -> dict[tuple[int, int], int]:
 
 def selected_entities() -> frozenset[str]:
     """Entities that are extracted now."""
-    return frozenset(dlt.current.source().selected_resources) - {LOG_RESOURCE}
+    return frozenset(table_names())
 
 
 def earlier_runs(arrived: set[str], full_refresh: Iterable[str]) -> EarlierRuns:
@@ -172,10 +180,21 @@ def known_divisions() -> list[int]:
     return sorted({int(code) for state in states for code in state.get("divisions", {})})
 
 
+def load_id() -> str:
+    """Id of the load package that is being extracted; empty if a resource is iterated by itself."""
+    return str(dlt.current.load_package_state()["load_id"]) if is_extracting() else ""
+
+
+def is_extracting() -> bool:
+    """Whether a pipeline extracts, and not a script that iterates a resource."""
+    return LoadPackageStateInjectableContext in Container()
+
+
 def all_entries() -> Iterator[Mapping[str, Any]]:
     """The state entries of all entities and divisions."""
     for state in dlt.current.source_state().get("resources", {}).values():
-        yield from state.get("divisions", {}).values()
+        for held in (state, *state.get("windows", {}).values()):
+            yield from held.get("divisions", {}).values()
 
 
 def load_ids(entries: Iterable[Mapping[str, Any]]) -> set[str]:

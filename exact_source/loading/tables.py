@@ -31,7 +31,9 @@ ALL_ROWS: TSchemaContract = "evolve"
 CLUSTER_COLUMNS_MAX = 4  # BigQuery takes no more
 
 
-def declare_table(schema: Schema, shape: Shape, deletes: str, selected: Iterable[str]) -> None:
+def declare_table(
+    schema: Schema, shape: Shape, deletes: str, selected: Iterable[str], name: str = ""
+) -> None:
     """Put the entity's columns into the dlt schema.
 
     Once here, instead of as resource hints: dlt would validate and merge those at every yield.
@@ -41,6 +43,7 @@ def declare_table(schema: Schema, shape: Shape, deletes: str, selected: Iterable
         shape: Of the entity's rows.
         deletes: What becomes of rows that are gone.
         selected: Tables that are loaded in this run.
+        name: Name of the table, if it is not that of the entity.
     """
     texts = describe_columns(shape.entity.name, shape.arrow.names)
     columns = [column_hint(field, texts.get(field.name)) for field in shape.arrow]
@@ -54,7 +57,7 @@ def declare_table(schema: Schema, shape: Shape, deletes: str, selected: Iterable
             shape.version if shape.version == "timestamp" else rows.SYNCED_AT.name
         ):
             column["dedup_sort"] = "desc"
-    name = shape.entity.name
+    name = name or shape.entity.name
     stored = schema.tables.get(name, {}).get("columns", {})
     for column in stored.values():  # hints of an earlier route or delete mode
         column.pop("dedup_sort", None)
@@ -62,19 +65,23 @@ def declare_table(schema: Schema, shape: Shape, deletes: str, selected: Iterable
     references = table_references(shape, {*schema.tables, *selected})
     # Said here too, because a load without rows would leave the table with dlt's own defaults.
     table = new_table(
-        name, write_disposition="merge", columns=columns, resource=name, references=references
+        name,
+        write_disposition="merge",
+        columns=columns,
+        resource=shape.entity.name,
+        references=references,
     )
-    if text := describe_table(name):
+    if text := describe_table(shape.entity.name):
         table["description"] = text
     schema.update_table(with_bigquery_hints(table, ["division", *shape.keys]))
 
 
-def declare_column(schema: Schema, name: str, field: pa.Field) -> None:
+def declare_column(schema: Schema, name: str, field: pa.Field, resource: str) -> None:
     """Put a column of an entity's table into the dlt schema, where no contract can drop its rows."""
     if field.name not in schema.tables[name]["columns"]:
         columns = [column_hint(field)]
         schema.update_table(
-            new_table(name, columns=columns, write_disposition="merge", resource=name)
+            new_table(name, columns=columns, write_disposition="merge", resource=resource)
         )
 
 

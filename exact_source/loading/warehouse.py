@@ -21,6 +21,7 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 
 from ..catalogue import snake
+from ..engine.ports import WINDOW
 from ..errors import ConfigurationError
 from ..odata.columns import INSTANT, KEPT
 from ..odata.page_schema import COMPANIONS
@@ -67,10 +68,12 @@ class Warehouse:
 
     Args:
         pipeline: The pipeline whose run is extracting.
+        names: Entity -> name of its table, where it is another one.
     """
 
-    def __init__(self, pipeline: dlt.Pipeline) -> None:
+    def __init__(self, pipeline: dlt.Pipeline, names: Mapping[str, str] | None = None) -> None:
         self._pipeline = pipeline
+        self._names = names or {}
         self.failures: tuple[type[Exception], ...] = (DestinationException,)
         self._known_rows: dict[str, Mapping[int, StoredRows]] = {}
         self._opened = ExitStack()
@@ -190,7 +193,7 @@ class Warehouse:
 
     def columns(self, table: str) -> Mapping[str, TColumnSchema]:
         """What dlt was told of a table's columns by earlier loads; empty if there were none."""
-        return self._tables.get(table, {}).get("columns", {})
+        return self._tables.get(self._names.get(table, table), {}).get("columns", {})
 
     @cached_property
     def _tables(self) -> TSchemaTables:
@@ -237,6 +240,16 @@ class Warehouse:
         """Division -> number of rows, deleted ones included; empty if the table does not exist."""
         return {code: stored.count for code, stored in self._stored(table).items()}
 
+    def window_rows(self, table: str, division: int, since: float) -> int:
+        """Rows that windows have loaded since a moment (seconds since the epoch), at most."""
+        sql = (
+            f"SELECT SUM({self._quote('rows')}) FROM {{table}} WHERE entity = %s AND division = %s "
+            "AND feed LIKE %s AND ended_at >= %s"
+        )
+        values = [table, division, f"%{WINDOW}%", datetime.fromtimestamp(since, UTC)]
+        found = self._rows(SYNCS_TABLE, sql, values)
+        return int(found[0][0] or 0) if found else 0
+
     def last_synced(self, table: str, division: int) -> datetime | None:
         """The highest ``_synced_at`` of a division; ``None`` without rows."""
         return self._stored(table).get(division, NOTHING_STORED).last_synced
@@ -278,19 +291,20 @@ class Warehouse:
     def _quote(self, name: str) -> str:
         return self._client.escape_column_name(name)
 
+    def _table(self, name: str) -> str:
+        return self._client.make_qualified_table_name(self._names.get(name, name))
+
     def _rows(self, table: str, sql: str, params: Sequence[Any]) -> Sequence[Sequence[Any]]:
         client = self._client
         try:
-            found: Any = client.execute_sql(
-                sql.format(table=client.make_qualified_table_name(table)), *params
-            )
+            found: Any = client.execute_sql(sql.format(table=self._table(table)), *params)
         except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
             return []
         return list(found) if found else []
 
     def _arrow(self, table: str, sql: str, params: Sequence[Any]) -> pa.Table | None:
         client = self._client
-        text = sql.format(table=client.make_qualified_table_name(table))
+        text = sql.format(table=self._table(table))
         try:
             with client.execute_query(text, *params) as cursor:
                 # All of it: BigQuery gives a piece for each page of the answer.
@@ -298,6 +312,35 @@ class Warehouse:
                 return whole(cursor.iter_arrow(chunk_size=everything))
         except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
             return None
+
+
+class NoTables(Warehouse):
+    """What a resource finds that is iterated without a pipeline: nothing was ever loaded."""
+
+    def __init__(self) -> None:
+        self._names: Mapping[str, str] = {}
+        self._known_rows: dict[str, Mapping[int, StoredRows]] = {}
+        self.failures = ()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def completed_loads(self, load_ids: Iterable[str]) -> set[str]:  # noqa: ARG002
+        """None, so that reading begins anew."""
+        return set()
+
+    def columns(self, table: str) -> Mapping[str, TColumnSchema]:  # noqa: ARG002
+        """None."""
+        return {}
+
+    def _quote(self, name: str) -> str:
+        return name
+
+    def _rows(self, table: str, sql: str, params: Sequence[Any]) -> Sequence[Sequence[Any]]:  # noqa: ARG002
+        return []
+
+    def _arrow(self, table: str, sql: str, params: Sequence[Any]) -> pa.Table | None:  # noqa: ARG002
+        return None
 
 
 def as_instant(value: datetime | str | None) -> datetime | None:

@@ -177,7 +177,7 @@ def is_writing(pipeline: dlt.Pipeline) -> bool:
 _UNTIL_LOADED: WeakKeyDictionary[dlt.Pipeline, ExitStack] = WeakKeyDictionary()
 
 
-def lock_until_loaded(pipeline: dlt.Pipeline, now: float) -> None:
+def lock_until_loaded(pipeline: dlt.Pipeline, now: float, wait_s: float = 0.0) -> None:
     """Take the lock while ``pipeline.run`` extracts; it is released when that call returns.
 
     dlt announces the end of each call to the modules that trace it, whatever ended it. Steps that a
@@ -194,7 +194,7 @@ def lock_until_loaded(pipeline: dlt.Pipeline, now: float) -> None:
     if _RELEASE not in trace.TRACKING_MODULES:
         trace.TRACKING_MODULES.append(_RELEASE)
     with ExitStack() as opened:
-        opened.enter_context(sole_writer(pipeline, now))
+        opened.enter_context(sole_writer(pipeline, now, wait_s=wait_s))
         _UNTIL_LOADED[pipeline] = opened.pop_all()
 
 

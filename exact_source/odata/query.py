@@ -55,6 +55,18 @@ def build_filter(column: str, since: int) -> str:
     return f"{column} ge {format_datetime(since)}"
 
 
+def build_window(column: str, since: int, end_ms: int) -> str:
+    """The filter of a window by a date: ``Modified ge datetime'…' and Modified lt datetime'…'``.
+
+    Args:
+        column: Name of the date.
+        since: Where the window begins: digits in milliseconds.
+        end_ms: Where it ends, rounded up to whole seconds; rows beyond it are left out later.
+    """
+    end = format_datetime(-(-end_ms // 1000) * 1000)
+    return f"{column} ge {format_datetime(since)} and {column} lt {end}"
+
+
 def build_path(path: str, division: int) -> str:
     """``/api/v1/{division}/crm/Accounts``; in beta endpoints the division follows ``beta`` (API 1.1)."""
     if path == "current/Me":

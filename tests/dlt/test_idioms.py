@@ -1,0 +1,459 @@
+"""What dlt's users do with a source, one idiom a test; docs/dlt.md states the results."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pyarrow as pa
+import pytest
+from dlt.extract.reference import SourceReference
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from exact_source import by_row, exact_online, run_to_end
+from exact_source.errors import ConfigurationError
+from tests.support.world import MIDDAY, World, billed, digits
+
+ACCOUNTS, JOURNALS = "sync/CRM/Accounts", "financial/Journals"
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def make(world: World) -> Make:
+    """The source, as a script makes it."""
+
+    def source(**options: Any) -> Any:
+        world.clock.sandbox.advance(120)
+        return exact_online(
+            base_url=world.base_url,
+            client_id=world.box.client_id,
+            client_secret=world.box.client_secret,
+            token_storage=world.storage,
+            clock=world.clock,
+            **{"entities": ["accounts"], **options},
+        )
+
+    return source
+
+
+def rows_of(world: World, path: str = ACCOUNTS) -> int:
+    return sum(len(world.box.rows(path, d)) for d in world.box.divisions)
+
+
+def columns(tables: list[pa.Table]) -> set[str]:
+    return {name for table in tables for name in table.column_names}
+
+
+def command(world: World, *words: str) -> str:
+    """What the command ``dlt pipeline`` prints."""
+    tool = Path(sys.executable).with_name("dlt")
+    place = str(world.folder / "pipelines")
+    done = subprocess.run(
+        [tool, "--non-interactive", "pipeline", "--pipelines-dir", place, "exact_online", *words],
+        cwd=world.folder,
+        env=os.environ | {"DESTINATION__DUCKDB__CREDENTIALS": str(world.folder / "exact.duckdb")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def from_the_beginning(calls: Any) -> list[Any]:
+    return [c for c in calls.to(ACCOUNTS) if "Timestamp gt 1L" in c.query.get("$filter", "")]
+
+
+# -- without a pipeline ------------------------------------------------------------------------
+
+
+def test_a_resource_is_iterated_without_a_pipeline_page_by_page(world: World, make: Make) -> None:
+    with world.watch() as calls:
+        pages = list(make().accounts.add_limit(2))
+
+    assert [page.num_rows for page in pages] == [6, 2]
+    assert {"id", "name", "division", "_synced_at"} <= columns(pages)
+    assert len(billed(calls.to(ACCOUNTS))) == 2
+    assert not (world.folder / "exact.duckdb").exists()
+
+
+def test_a_loop_that_ends_early_makes_no_further_call(world: World, make: Make) -> None:
+    with world.watch() as calls:
+        for _page in make().accounts:
+            break
+
+    assert len(calls.to(ACCOUNTS)) <= 2  # dlt asks for the next page while it hands over this one
+
+
+def test_without_a_limit_all_rows_come_and_none_of_the_sources_own(
+    world: World, make: Make
+) -> None:
+    source = make(entities=["accounts", "journals"])
+    pages = list(source.accounts)
+    assert sum(page.num_rows for page in pages) == rows_of(world)
+    assert sum(page.num_rows for page in source.journals) == rows_of(world, JOURNALS)
+
+    world.pipeline.run(source)  # which the loops before have not disturbed
+    assert len(world.table("accounts")) == rows_of(world)
+    assert list(make().accounts) == pages or sum(p.num_rows for p in pages) == rows_of(world)
+
+
+def test_iterating_tells_of_a_refused_entity(world: World, make: Make) -> None:
+    world.box.deny(world.division, ACCOUNTS)
+    with pytest.raises(Exception, match=r"accounts of division .*: refused"):
+        list(make().accounts)
+
+
+# -- add_limit, add_map, add_filter ------------------------------------------------------------
+
+
+def test_a_limit_counts_pages_stops_calls_and_the_next_run_goes_on(
+    world: World, make: Make
+) -> None:
+    limited = make()
+    limited.accounts.add_limit(1)
+    with world.watch() as calls:
+        world.pipeline.run(limited)
+    assert len(calls.to(ACCOUNTS)) == 1
+    assert len(world.table("accounts")) == 6
+    (outcome,) = world.outcomes()
+    assert (outcome["status"], outcome["rows"]) == ("incomplete", 6)
+
+    run_to_end(world.pipeline, make())
+    world.assert_equal("accounts")
+
+
+def test_run_to_end_of_a_limited_source_ends(world: World, make: Make) -> None:
+    limited = make()
+    limited.accounts.add_limit(1)
+    outcome = run_to_end(world.pipeline, limited)
+    assert outcome.exit_code == 3
+    assert len(world.table("accounts")) == 6
+
+
+def test_a_limit_by_time_or_rows_loads_whole_pages(world: World, make: Make) -> None:
+    limited = make()
+    limited.accounts.add_limit(7, count_rows=True)
+    world.pipeline.run(limited)
+    assert 8 <= len(world.table("accounts")) < rows_of(world)
+
+
+def test_maps_and_filters_get_the_tables_of_their_entity(world: World, make: Make) -> None:
+    source = make(entities=["accounts", "journals"])
+    seen: list[pa.Table] = []
+    source.accounts.add_map(lambda table: table.drop_columns(["email"]))
+
+    def look(table: pa.Table) -> bool:
+        seen.append(table)
+        return True
+
+    source.accounts.add_filter(look)
+    world.pipeline.run(source)
+
+    assert "name" in columns(seen)
+    assert "email" not in columns(seen)
+    assert {row["email"] for row in world.table("accounts")} == {None}
+    assert len(world.table("journals")) == rows_of(world, JOURNALS)
+
+
+def test_a_function_of_one_row_changes_adds_and_leaves_out(world: World, make: Make) -> None:
+    source = make()
+    first = world.box.rows(ACCOUNTS, world.division)[0]["Name"]
+
+    def change(row: dict[str, Any]) -> dict[str, Any] | None:
+        if row["name"] == first:
+            return None
+        return {**row, "name": row["name"].upper(), "letters": len(row["name"])}
+
+    source.accounts.add_map(by_row(change))
+    world.pipeline.run(source)
+    rows = world.table("accounts")
+
+    assert rows
+    assert first.upper() not in {row["name"] for row in rows}
+    assert all(row["name"].isupper() and row["letters"] == len(row["name"]) for row in rows)
+    again = make()
+    again.accounts.add_map(by_row(change))
+    with world.watch() as calls:
+        outcome = run_to_end(world.pipeline, again)
+    assert outcome.exit_code == 0
+    assert not [r for r in outcome.results if r.rows], "what a filter drops is not read again"
+    assert not from_the_beginning(calls)
+
+
+def test_rows_that_a_filter_drops_altogether_are_not_read_again(world: World, make: Make) -> None:
+    for _ in range(2):
+        source = make()
+        source.accounts.add_map(by_row(lambda _row: None))
+        with world.watch() as calls:
+            run_to_end(world.pipeline, source)
+    assert not from_the_beginning(calls)
+
+
+def test_history_and_a_map_are_refused_together(world: World, make: Make) -> None:
+    source = make(history="accounts")
+    source.accounts.add_map(lambda table: table)
+    with world.watch() as calls, pytest.raises(PipelineStepFailed, match="history"):
+        world.pipeline.run(source)
+    assert not len(calls)
+
+
+# -- hints -------------------------------------------------------------------------------------
+
+
+def test_hints_of_columns_reach_the_schema(world: World, make: Make) -> None:
+    source = make()
+    source.accounts.apply_hints(columns={"email": {"description": "hashed", "x-pii": True}})
+    world.pipeline.run(source)
+    column: Any = world.pipeline.default_schema.tables["accounts"]["columns"]["email"]
+    assert column["description"] == "hashed"
+    assert column["x-pii"] is True
+    world.assert_equal("accounts")
+
+
+def test_another_table_gets_changes_and_deletions(world: World, make: Make) -> None:
+    def source() -> Any:
+        made = make()
+        made.accounts.apply_hints(table_name="klanten")
+        return made
+
+    world.pipeline.run(source())
+    keys = world.keys(ACCOUNTS)
+    world.box.update(ACCOUNTS, world.division, keys[0], {"Name": "Renamed"})
+    world.box.delete(ACCOUNTS, world.division, keys[1])
+    outcome = run_to_end(world.pipeline, source())
+
+    held = {row["id"]: row["name"] for row in world.table("klanten", world.division)}
+    assert outcome.exit_code == 0
+    assert held == {r["ID"]: r["Name"] for r in world.box.rows(ACCOUNTS, world.division)}
+    assert "accounts" not in {t["name"] for t in world.pipeline.default_schema.data_tables()}
+
+
+def test_another_key_is_refused_before_any_call(world: World, make: Make) -> None:
+    with world.watch() as calls:
+        for hints in ({"primary_key": "code"}, {"merge_key": ["division", "code"]}):
+            with pytest.raises(ConfigurationError, match="told apart by division, id"):
+                make().accounts.apply_hints(**hints)
+    make().accounts.apply_hints(primary_key=["division", "id"])
+    assert not len(calls)
+
+
+def test_a_cursor_of_dlt_is_refused_and_the_window_is_named(world: World, make: Make) -> None:
+    cursor = dlt.sources.incremental("modified", initial_value=MIDDAY)
+    with pytest.raises(ConfigurationError, match=r"start_date=.*end_date="):
+        make().accounts.apply_hints(incremental=cursor)
+
+
+def test_a_copy_under_another_name_gets_changes_and_deletions(world: World, make: Make) -> None:
+    world.pipeline.run(make().accounts.with_name("klanten"))
+    world.box.delete(ACCOUNTS, world.division, world.keys(ACCOUNTS)[1])
+    world.pipeline.run(make().accounts.with_name("klanten"))
+    held = {row["id"] for row in world.table("klanten", world.division)}
+    assert held == set(world.keys(ACCOUNTS))
+
+
+def test_one_entity_is_not_read_twice_by_one_source(world: World, make: Make) -> None:
+    source = make()
+    with world.watch() as calls, pytest.raises(PipelineStepFailed, match="two resources"):
+        world.pipeline.run([source.accounts, source.accounts.with_name("klanten")])
+    assert not len(calls)
+
+
+def test_replace_reads_everything_anew(world: World, make: Make) -> None:
+    world.pipeline.run(make())
+    world.box.update(ACCOUNTS, world.division, world.keys(ACCOUNTS)[0], {"Name": "Renamed"})
+    source = make(full_refresh=True)
+    source.accounts.apply_hints(write_disposition="replace")
+    world.pipeline.run(source)
+    world.assert_equal("accounts")
+
+
+# -- windows -----------------------------------------------------------------------------------
+
+
+def modified(world: World, division: int) -> list[datetime]:
+    return sorted(row["Modified"] for row in world.box.rows("crm/Accounts", division))
+
+
+def spread(world: World) -> None:
+    """Let every account have been changed on a day of its own."""
+    for division in world.box.divisions:
+        for n, key in enumerate(world.keys("crm/Accounts", division)):
+            world.box.update(
+                "crm/Accounts", division, key, {"Modified": digits(f"2024-01-{1 + n:02} 12:00")}
+            )
+
+
+def in_window(world: World, start: str, end: str) -> set[str]:
+    limits = [datetime.fromisoformat(text) for text in (start, end)]
+    return {
+        row["ID"]
+        for division in world.box.divisions
+        for row in world.box.rows("crm/Accounts", division)
+        if limits[0] <= row["Modified"] < limits[1]
+    }
+
+
+def test_a_window_asks_for_its_rows_only_and_keeps_the_cursor(world: World, make: Make) -> None:
+    spread(world)
+    run_to_end(world.pipeline, make(start_date="2024-01-05"))
+    before = world.pipeline.state["sources"]["exact_online"]["resources"]["accounts"]["divisions"]
+    recent = {row["id"] for row in world.table("accounts")}
+
+    window = make(start_date="2024-01-02", end_date="2024-01-04")
+    with world.watch() as calls:
+        outcome = run_to_end(world.pipeline, window)
+    assert outcome.exit_code == 0
+    assert {c.path for c in billed(calls.all)} <= {
+        "bulk/CRM/Accounts",
+        "hrm/Divisions",
+        "system/Divisions",
+    }
+    assert {row["id"] for row in world.table("accounts")} == recent | in_window(
+        world, "2024-01-02", "2024-01-04"
+    )
+    after = world.pipeline.state["sources"]["exact_online"]["resources"]["accounts"]["divisions"]
+    assert after == before
+
+    with world.watch() as calls:
+        outcome = run_to_end(world.pipeline, make(start_date="2024-01-05"))
+    assert outcome.exit_code == 0
+    assert not [r for r in outcome.results if r.rows]
+    assert not from_the_beginning(calls)
+
+
+def test_windows_of_other_pipelines_meet_in_one_table(world: World, make: Make) -> None:
+    spread(world)
+    windows = [("2024-01-01", "2024-01-03"), ("2024-01-03", "2024-01-06")]
+    for n, (start, end) in enumerate(windows):
+        pipeline = dlt.pipeline(
+            f"backfill_{n}",
+            destination=dlt.destinations.duckdb(str(world.folder / "exact.duckdb")),
+            dataset_name=world.dataset,
+            pipelines_dir=str(world.folder / "pipelines"),
+        )
+        assert run_to_end(pipeline, make(start_date=start, end_date=end)).exit_code == 0
+    found = {row["id"] for row in world.table("accounts")}
+    assert found == in_window(world, "2024-01-01", "2024-01-06")
+
+
+def test_a_window_that_was_cut_off_goes_on(world: World, make: Make) -> None:
+    spread(world)
+    window = {"start_date": "2024-01-01", "end_date": "2024-02-01", "max_pages": 1}
+    world.pipeline.run(make(**window))
+    assert len(world.table("accounts")) < rows_of(world)
+    assert run_to_end(world.pipeline, make(**window)).exit_code == 0
+    assert {r["id"] for r in world.table("accounts")} == in_window(
+        world, "2024-01-01", "2024-02-01"
+    )
+
+
+def test_a_window_deletes_nothing(world: World, make: Make) -> None:
+    run_to_end(world.pipeline, make())
+    kept = len(world.table("accounts"))
+    world.box.delete(ACCOUNTS, world.division, world.keys(ACCOUNTS)[0])
+    run_to_end(world.pipeline, make(start_date="2000-01-01", end_date="2001-01-01"))
+    assert len(world.table("accounts")) == kept
+    run_to_end(world.pipeline, make())
+    world.assert_equal("accounts")
+
+
+@pytest.mark.parametrize("window", [("2024-02-01", "2024-01-01"), (None, "soon")])
+def test_a_window_that_cannot_be_is_refused(make: Make, window: tuple[Any, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="end_date"):
+        make(start_date=window[0], end_date=window[1])
+
+
+# -- whole sources -----------------------------------------------------------------------------
+
+
+def test_clones_and_arguments_of_dlt(world: World) -> None:
+    renamed = exact_online.clone(name="exact_nl", section="exact_online")
+    source = renamed(
+        base_url=world.base_url,
+        client_id=world.box.client_id,
+        client_secret=world.box.client_secret,
+        token_storage=world.storage,
+        clock=world.clock,
+        entities=["journals"],
+    )
+    world.pipeline.run(source.clone())
+    assert source.name == "exact_nl"
+    assert len(world.table("journals")) == rows_of(world, JOURNALS)
+
+
+def test_the_source_is_found_by_its_name() -> None:
+    assert SourceReference.find("exact_source.exact_online").ref.ref.endswith("exact_online")
+
+
+def test_two_sources_in_one_run(world: World, make: Make) -> None:
+    other = dlt.resource([{"id": 1}], name="budget")
+    world.pipeline.run([make(), other, make(entities=["journals"])])
+    assert len(world.table("accounts")) == rows_of(world)
+    assert len(world.table("journals")) == rows_of(world, JOURNALS)
+    assert len(world.table("budget")) == 1
+
+
+def test_a_parallel_resource_is_read_as_before(world: World, make: Make) -> None:
+    source = make().parallelize()
+    world.pipeline.run(source)
+    world.assert_equal("accounts")
+
+
+def test_dev_mode_begins_in_a_dataset_of_its_own(world: World, make: Make) -> None:
+    world.pipeline.run(make())
+    again = dlt.pipeline(
+        "exact_dev",
+        destination=dlt.destinations.duckdb(str(world.folder / "exact.duckdb")),
+        dataset_name=world.dataset,
+        pipelines_dir=str(world.folder / "pipelines"),
+        dev_mode=True,
+    )
+    again.run(make())
+    assert again.dataset_name != world.dataset
+    with again.sql_client() as client:
+        (found,) = client.execute_sql("SELECT count(*) FROM accounts") or ()
+    assert found[0] == rows_of(world)
+
+
+@pytest.mark.parametrize("refresh", ["drop_sources", "drop_resources", "drop_data"])
+def test_a_refresh_loads_everything_again(world: World, make: Make, refresh: Any) -> None:
+    world.pipeline.run(make())
+    world.pipeline.run(make(), refresh=refresh)
+    world.assert_equal("accounts")
+
+
+def test_relations_of_the_dataset(world: World, make: Make) -> None:
+    world.pipeline.run(make())
+    accounts = world.pipeline.dataset().accounts
+    assert len(accounts.select("id", "name").arrow()) == rows_of(world)
+    assert accounts.where(f"division = {world.division}").arrow().num_rows == len(
+        world.box.rows(ACCOUNTS, world.division)
+    )
+
+
+def test_a_table_that_was_dropped_with_dlt_is_loaded_again(world: World, make: Make) -> None:
+    world.pipeline.run(make(entities=["accounts", "journals"]))
+    command(world, "drop", "accounts")
+    assert "_exact_syncs" in {t["name"] for t in world.pipeline.default_schema.data_tables()}
+    world.pipeline = world.new_pipeline()
+    run_to_end(world.pipeline, make(entities=["accounts", "journals"]))
+    world.assert_equal("accounts")
+    assert len(world.table("journals")) == rows_of(world, JOURNALS)
+
+
+def test_the_command_of_dlt_tells_of_the_pipeline_and_restores_it(world: World, make: Make) -> None:
+    world.pipeline.run(make())
+    assert "accounts" in command(world, "info")
+    assert "exact_online" in command(world, "trace")
+    command(world, "sync")
+    world.pipeline = world.new_pipeline()
+    with world.watch() as calls:
+        run_to_end(world.pipeline, make())
+    assert not from_the_beginning(calls)
