@@ -94,7 +94,7 @@ columns of [any other entity](entities.md), and `exact-source schema` prints tab
 Types are those of DuckDB; see [types](entities.md#types) for Postgres and BigQuery. The primary key is
 `division` and the columns marked *key*.
 
-![The core tables and the references between them](images/tables.svg)
+[![The core tables and the references between them](images/tables.svg)](images/tables.svg)
 
 Every table has `division`, the code of the company, so join on `division` and the id. The diagram leaves it
 out, and shows one reference between two tables.
