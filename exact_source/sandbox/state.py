@@ -35,8 +35,6 @@ class Settings:
         require_filter: The same for ``$filter``; a production app met ``never`` in 2026 (API 12.2).
         sync_order: Order and skiptoken of sync feeds: their OData key ``Timestamp`` (API 12.6), or ``key``.
         paged_reads: Whether lists of ``read/`` are paged; sources disagree (API 10.16).
-        rights_of_feeds: Whether ``UserHasRights`` knows paths such as ``sync/CRM/Accounts``; only the form
-            ``CRM/Accounts`` is documented.
         language: ``en`` or ``nl``: the user's language, in which refusals are worded (API 6.1).
         response_limit: Bytes of the largest body (API 2.4: 9.5 MB outside NL and BE).
         foreign_host: Origin of the links of faults that lead to another host.
@@ -49,7 +47,6 @@ class Settings:
     require_filter: Demand = "never"
     sync_order: Order = "Timestamp"
     paged_reads: bool = False
-    rights_of_feeds: bool = True
     language: Language = "en"
     response_limit: int = LARGEST_RESPONSE
     foreign_host: str = FOREIGN_HOST

@@ -99,7 +99,6 @@ def test_rights_are_known_of_endpoints_and_actions_that_exist(
     endpoint: str, action: str, known: bool
 ) -> None:
     box = new_box()
-    box.settings.rights_of_feeds = False
     caller = Caller(box)
     question = {"endpoint": f"'{endpoint}'", "action": f"'{action}'"}
     assert caller.get("users/UserHasRights", question).json() == {"d": {"UserHasRights": known}}
