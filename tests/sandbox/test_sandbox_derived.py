@@ -116,6 +116,49 @@ def test_purchase_orders_mix_headers_and_lines(box: Sandbox, division: int) -> N
     assert 9999 not in {r["LineNumber"] for r in fed}
 
 
+@pytest.mark.parametrize("side", ["sales", "purchase"])
+def test_entries_mix_headers_and_lines_of_the_ledger(
+    box: Sandbox, division: int, side: str
+) -> None:
+    name = side.capitalize()
+    headers, lines = f"{side}entry/{name}Entries", f"{side}entry/{name}EntryLines"
+    feed = f"sync/Financial/{name}Entries"
+    ledger = box.rows(ENTRIES, division)
+    for entry in box.rows(headers, division):
+        rows = of(box.rows(feed, division), "EntryID", entry["EntryID"])
+        stored = of(box.rows(lines, division), "EntryID", entry["EntryID"])
+        assert [row["ID"] for row in rows] == [entry["EntryID"], *(row["ID"] for row in stored)]
+        assert [row["LineNumber"] for row in rows] == list(range(len(rows)))
+        net = round(sum(row["AmountDC"] for row in rows[1:]), 2)
+        assert rows[0]["AmountDC"] == round(net + entry["VATAmountDC"], 2)
+        posted = [row for row in of(ledger, "EntryID", entry["EntryID"]) if row["VATType"] is None]
+        assert sorted(row["GLAccountCode"] for row in rows[1:]) == sorted(
+            row["GLAccountCode"] for row in posted[1:]
+        )
+        assert {row["FinancialYear"] for row in rows} == {posted[0]["FinancialYear"]}
+    assert len(box.rows(feed, division)) == sum(
+        len(box.rows(path, division)) for path in (headers, lines)
+    )
+
+
+@pytest.mark.parametrize("side", ["sales", "purchase"])
+def test_change_of_an_entry_line_bumps_its_entry_and_deletion_takes_it_out(
+    box: Sandbox, division: int, side: str
+) -> None:
+    name = side.capitalize()
+    headers, lines = f"{side}entry/{name}Entries", f"{side}entry/{name}EntryLines"
+    feed = f"sync/Financial/{name}Entries"
+    before = {row["ID"]: row["Timestamp"] for row in box.rows(feed, division)}
+    line = box.rows(lines, division)[0]
+    box.update(lines, division, line["ID"], {"Notes": "gezien"})
+    after = {row["ID"]: row for row in box.rows(feed, division)}
+    bumped = {key for key, row in after.items() if row["Timestamp"] != before[key]}
+    assert bumped == {k for k, row in after.items() if row["EntryID"] == line["EntryID"]}
+    box.delete(headers, division, line["EntryID"])
+    left = {row["ID"] for row in box.rows(feed, division)}
+    assert before.keys() - left == bumped
+
+
 def test_payment_terms_are_receivables_and_payments(box: Sandbox, division: int) -> None:
     both = [*box.rows("cashflow/Receivables", division), *box.rows("cashflow/Payments", division)]
     terms = box.rows("sync/Cashflow/PaymentTerms", division)

@@ -3,6 +3,10 @@
 ``sync/SalesInvoice/SalesInvoices`` and ``sync/PurchaseOrder/PurchaseOrders`` hold headers (``LineNumber`` 0)
 and lines, and a change of either bumps both. ``sync/Financial/TransactionLines`` and the invoices have extra
 lines 9999. Amounts follow the one case that was published: an invoice of 600 shows as 600, -500 and -100.
+
+``sync/Financial/SalesEntries`` and ``sync/Financial/PurchaseEntries`` (API 12.11) hold headers and lines too.
+Their columns are documented; that a change bumps the whole entry, that amounts have the signs of
+``salesentry`` and ``purchaseentry``, and that there is no line 9999, is a guess.
 """
 
 from __future__ import annotations
@@ -73,6 +77,23 @@ def _purchase_orders(members: Members) -> Iterable[Row]:
         yield {**(header or {}), **line, "__of": line}
 
 
+def _entries(headers: str, lines: str) -> Callable[[Members], Iterable[Row]]:
+    def make(members: Members) -> Iterable[Row]:
+        header = next(iter(members[headers]), None)
+        if header is None:
+            return  # lines without an entry are in no feed
+        common = header | {
+            "FinancialYear": header.get("ReportingYear"),
+            "FinancialPeriod": header.get("ReportingPeriod"),
+            "ExchangeRate": header.get("Rate"),
+        }
+        yield {**common, "ID": header["EntryID"], "LineNumber": HEADER, "__of": header}
+        for line in members[lines]:
+            yield {**common, **line, "__of": line}
+
+    return make
+
+
 def _payment_terms(members: Members) -> Iterable[Row]:
     for entity, kind in (("receivables", RECEIVABLE_LINE), ("payments", PAYABLE_LINE)):
         for row in members[entity]:
@@ -107,6 +128,18 @@ DERIVATIONS = (
         "sync_purchase_orders",
         {"purchase_orders": "PurchaseOrderID", "purchase_order_lines": "PurchaseOrderID"},
         _purchase_orders,
+        together=True,
+    ),
+    Derivation(
+        "sync_sales_entries",
+        {"sales_entries": "EntryID", "sales_entry_lines": "EntryID"},
+        _entries("sales_entries", "sales_entry_lines"),
+        together=True,
+    ),
+    Derivation(
+        "sync_purchase_entries",
+        {"purchase_entries": "EntryID", "purchase_entry_lines": "EntryID"},
+        _entries("purchase_entries", "purchase_entry_lines"),
         together=True,
     ),
     Derivation("payment_terms", {"receivables": "ID", "payments": "ID"}, _payment_terms),
