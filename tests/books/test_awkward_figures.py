@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.support.awkward import (
     read,
 )
 from tests.support.books import Dbt, dbt
+from tests.support.world import DATASET
 
 __all__ = ["dbt"]
 
@@ -86,3 +88,31 @@ def test_dbt_builds_them_with_all_its_tests_passed(kind: str, dbt: Dbt) -> None:
     assert made.with_status("error", "fail", "skipped") == set()
     assert made.with_status("warn") == {"no_entry_is_quarantined"}
     assert not list(differences(built(books, kind), books.box.divisions))
+
+
+@pytest.mark.nightly
+@pytest.mark.xdist_group("awkward on duckdb")
+def test_differences_from_exact_are_warnings_unless_they_must_be_errors(
+    dbt: Dbt, tmp_path: Path
+) -> None:
+    books = awkward_books("duckdb").copy(tmp_path)
+    tables = [("reporting_balance", "amount", "status = 50"), ("payments", "amount_dc", "status < 50")]
+    tables += [("receivables", "amount_dc", "status < 50"), ("returns", "amount", "amount <> 0")]
+    for table, column, where in tables:
+        books.run("duckdb", [f"UPDATE {DATASET}.{table} SET {column} = {column} + 1 WHERE {where}"])
+    models = ["reconciliation", "open_receivables", "open_payables"]
+    select = ["--indirect-selection", "cautious"]
+    select += ["--select", *(f"+exact_online__{model}" for model in models)]
+    differ = {
+        "figures_are_those_of_exact",
+        "open_payables_of_exact_equal_the_ledger",
+        "open_receivables_of_exact_equal_the_ledger",
+    }
+    lenient = dbt(books, "duckdb", "build", *select, exact_as_of=AS_OF)
+    assert lenient.code == 0, lenient.output
+    assert lenient.with_status("warn") - {"no_entry_is_quarantined"} == differ
+    rows = built(books, "duckdb")("exact_online__reconciliation")
+    assert {row["compared"] for row in rows if row["difference_amount"]} == {t for t, *_ in tables}
+    strict = dbt(books, "duckdb", "test", *select, exact_as_of=AS_OF, exact_strict=True)
+    assert strict.code == 1
+    assert strict.with_status("fail") == differ
