@@ -26,6 +26,8 @@ NEWER = {
     "CostcenterDescription", "CostunitCode", "CostunitDescription", "InvoiceStatusInformation",
     "IsMarkAsPaidEditable", "MarkAsPaid", "ServicePoint",
 }  # fmt: skip
+# Undocumented, but it answers (API 12.16); left out because its rows repeat those of TransactionLines.
+LEFT_OUT = {"financialtransaction/Transactions"}
 Row = dict[str, Any]
 
 
@@ -113,13 +115,9 @@ def assert_rows(rows: list[Row], shape: Row, *, is_old: bool) -> None:
             )
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", [n for n, s in SHAPES.items() if s["path"] not in LEFT_OUT])
 def test_reply_has_the_shape_of_the_recorded_one(box: Sandbox, name: str) -> None:
     shape = SHAPES[name]
-    if shape["path"] not in box.state.catalogue.endpoints:
-        pytest.skip(
-            f"the catalogue lacks {shape['path']}"
-        )  # undocumented, but it answers (API 12.16)
     body = ask(box, shape)
     if shape["envelope"] == "bare":
         assert isinstance(body, list)
@@ -136,3 +134,11 @@ def test_reply_has_the_shape_of_the_recorded_one(box: Sandbox, name: str) -> Non
     if "type" in shape:
         assert rows
         assert_rows(rows, shape, is_old=shape["year"] < 2026)
+
+
+def test_only_an_undocumented_endpoint_is_left_out(box: Sandbox) -> None:
+    recorded = {shape["path"] for shape in SHAPES.values()}
+    assert recorded - box.state.catalogue.endpoints.keys() == LEFT_OUT
+    columns = box.state.catalogue.endpoint("financialtransaction/TransactionLines").columns
+    shape = next(s for s in SHAPES.values() if s["path"] in LEFT_OUT)
+    assert kinds(shape).keys() - columns.keys() == {"TypeDescription"}
