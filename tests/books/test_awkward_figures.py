@@ -96,7 +96,10 @@ def test_differences_from_exact_are_warnings_unless_they_must_be_errors(
     dbt: Dbt, tmp_path: Path
 ) -> None:
     books = awkward_books("duckdb").copy(tmp_path)
-    tables = [("reporting_balance", "amount", "status = 50"), ("payments", "amount_dc", "status < 50")]
+    tables = [
+        ("reporting_balance", "amount", "status = 50"),
+        ("payments", "amount_dc", "status < 50"),
+    ]
     tables += [("receivables", "amount_dc", "status < 50"), ("returns", "amount", "amount <> 0")]
     for table, column, where in tables:
         books.run("duckdb", [f"UPDATE {DATASET}.{table} SET {column} = {column} + 1 WHERE {where}"])

@@ -192,6 +192,8 @@ def test_rights_can_be_denied_and_given_back(box: Sandbox, caller: Caller) -> No
     box.deny(caller.division, "crm/Contacts", "empty")
     assert caller.get("crm/Contacts", options).json() == {"d": {"results": []}}
     assert caller.get("crm/Contacts/$count", headers={"Accept": "*/*"}).text == "0"
+    key = box.rows("crm/Contacts", caller.division)[0]["ID"]
+    assert caller.get(f"crm/Contacts(guid'{key}')").status_code == 404
     box.deny(caller.division, "crm/Contacts", "module")
     assert "module" in error_text(caller.get("crm/Contacts", options))
     box.allow(caller.division, "crm/Contacts")

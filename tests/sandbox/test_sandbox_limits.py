@@ -273,6 +273,23 @@ def test_calls_at_once_are_counted_by_division(parallel: int) -> None:
     assert box.max_in_flight(box.divisions[1]) == 0
 
 
+def test_a_reply_that_is_too_large_is_refused() -> None:
+    box = new_box()
+    caller = Caller(box)
+    box.settings.response_limit = len(caller.get(PATH, QUERY).content)
+    assert caller.get(PATH, QUERY).status_code == 200
+    box.settings.response_limit -= 1
+    answer = caller.get(PATH, QUERY)
+    assert (answer.status_code, box.requests[-1].rows) == (500, 0)
+
+
+def test_paths_with_and_without_a_division_are_different_ones() -> None:
+    caller = Caller(new_box())
+    assert caller.follow("/api/v1/current/Me").status_code == 200
+    assert caller.get("current/Me").status_code == 404
+    assert caller.follow("/api/v1/crm/Contacts?$select=ID").status_code == 404
+
+
 def test_unknown_division_is_out_of_scope() -> None:
     answer = Caller(new_box()).get(PATH, QUERY, division=42)
     assert answer.status_code == 403

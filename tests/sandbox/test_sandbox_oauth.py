@@ -216,6 +216,12 @@ def test_token_that_never_was_gets_the_login_page(caller: Caller, token: str | N
     assert answer.headers["content-type"].startswith("text/html")
 
 
+def test_token_counts_behind_the_word_bearer_only(caller: Caller) -> None:
+    for scheme, status in (("Basic", 401), ("Token", 401), ("bearer", 200)):
+        header = {"Authorization": f"{scheme} {caller.token}"}
+        assert caller.send("GET", "/api/v1/current/Me", header).status_code == status
+
+
 def test_grace_lets_the_old_token_work_until_the_new_pair_was_used(
     box: Sandbox, caller: Caller
 ) -> None:

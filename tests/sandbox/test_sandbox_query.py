@@ -159,6 +159,7 @@ REFUSED = [
     ("crm/Contacts", {"$select": "ID", "$apply": "x"}, "query syntax"),
     ("crm/Contacts", {"$select": "ID", "$skiptoken": "12"}, "query syntax"),
     ("crm/Contacts", {"$select": "ID", "$skiptoken": "guid'x'"}, "query syntax"),
+    ("crm/Contacts", {"$select": "ID", "$skiptoken": f"{NO_GUID},{NO_GUID}"}, "query syntax"),
     ("crm/Contacts", {"$select": "ID", "$inlinecount": "some"}, "query syntax"),
     ("crm/Contacts", {"$select": "ID", "$expand": "Account"}, "query syntax"),
     ("read/logistics/StockPosition", {}, "The parameter itemId is missing."),
