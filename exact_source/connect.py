@@ -9,6 +9,7 @@ from .auth import OAuth, TokenStorage
 from .client.client import ExactClient
 from .client.error_log import ErrorFile
 from .client.limits import Limits
+from .client.observing import Observer, observed_transport
 from .clock import Clock, SystemClock
 from .engine.run import Run
 from .options import Options
@@ -52,8 +53,12 @@ def connector(
     limits: Limits,
     clock: Clock,
     leases: SqlLeases | None = None,
+    observe: Observer | None = None,
 ) -> Callable[[], ExactClient]:
-    """A function that makes a client; its locks and connections belong to one event loop."""
+    """A function that makes a client; its locks and connections belong to one event loop.
+
+    ``observe`` sees each reply.
+    """
     # One for all clients: it knows tokens that are not stored yet, and what Exact has refused.
     oauth = make_oauth(settings, storage, clock)
 
@@ -64,13 +69,14 @@ def connector(
             limits=limits,
             clock=clock,
             max_response_mb=settings.max_response_mb,
+            transport=observed_transport(settings.base_url, settings.max_response_mb, observe),
             admission=leases,
         )
 
     return connect
 
 
-def make_asking_run(
+def make_asking_run(  # noqa: PLR0913, PLR0917 (the parts of a run)
     options: Options,
     settings: Settings,
     storage: TokenStorage,
@@ -78,10 +84,13 @@ def make_asking_run(
     limits: Limits | None = None,
     leases: SqlLeases | None = None,
     error_file: ErrorFile | None = None,
+    observe: Observer | None = None,
 ) -> AskingRun:
     """A run over a connection; with an ``error_file`` it shares the error limit with syncs."""
     limits = limits or Limits()
-    connect = connector(settings, storage, limits=limits, clock=clock, leases=leases)
+    connect = connector(
+        settings, storage, limits=limits, clock=clock, leases=leases, observe=observe
+    )
     run = AskingRun(options, connect, clock=clock, limits=limits)
     run.error_file = error_file
     return run

@@ -18,6 +18,7 @@ from .catalogue import Catalogue, load_catalogue
 from .catalogue.feeds import Route, check_route
 from .catalogue.parameters import check_parameters, reason_not_read
 from .client.limits import DAY_S, Limits
+from .client.observing import Observer
 from .clock import Clock, SystemClock
 from .connect import connector
 from .engine.run import Run
@@ -216,11 +217,14 @@ def make_run(
     clock: Clock | None = None,
     limits: Limits | None = None,
     leases: SqlLeases | None = None,
+    observe: Observer | None = None,
 ) -> Run:
-    """A run over a connection; with ``leases`` one of several workers'."""
+    """A run over a connection; with ``leases`` one of several workers'. ``observe`` sees each reply."""
     clock, limits = clock or SystemClock(), limits or Limits()
     options = replace(options, zone_slack_s=settings.zone_slack_s)
-    connect = connector(settings, token_storage, limits=limits, clock=clock, leases=leases)
+    connect = connector(
+        settings, token_storage, limits=limits, clock=clock, leases=leases, observe=observe
+    )
     return Run(options, connect, clock=clock, limits=limits, leases=leases)
 
 

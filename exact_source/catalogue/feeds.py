@@ -189,15 +189,17 @@ _BY_KEY = frozenset(
 )
 
 
-def harmless_filter(feed: Feed) -> str | None:
+def harmless_filter(feed: Feed, *, by_key: bool = True) -> str | None:
     """A ``$filter`` that every row passes; ``None`` if no filter is needed or none is certain to work.
 
     Exact requires a filter on more endpoints than it lists, but not of every app (API 2.5, 12.2). A
-    needless filter costs nothing; a missing one costs the stream.
+    needless filter costs nothing; a missing one costs the stream. Without ``by_key`` no filter compares a
+    key with the empty one, because the site refuses that.
     """
     if feed.kind not in {"regular", "bulk"}:
         return None
     allowed = feed.mandatory_filter or feed.filterable
     if allowed is None:
         allowed = feed.columns if feed.path in _BY_KEY else (feed.cursor or "",)
-    return next((text for field, text in _TRUE_FOR_ALL.items() if field in allowed), None)
+    fitting = (text for field, text in _TRUE_FOR_ALL.items() if field in allowed)
+    return next((text for text in fitting if by_key or _NO_GUID not in text), None)

@@ -282,8 +282,9 @@ class ExactClient:
     async def _send(
         self, call: Call, url: str, token: str, method: str, body: Mapping[str, str] | None
     ) -> httpx.Response:
-        # Atom is the default (API 3.1); metadata is XML only, and refused if JSON is asked for.
-        accept = "*/*" if url.endswith("/$metadata") else "application/json"
+        # Atom is the default (API 3.1); metadata and $count are refused if JSON is asked for.
+        is_text = url.partition("?")[0].endswith(("/$metadata", "/$count"))
+        accept = "*/*" if is_text else "application/json"
         headers = {**HEADERS, "Accept": accept, "Authorization": f"Bearer {token}"}
         request = ExactRequest(method, self._origin, url, headers=headers, json=body)
         request.extensions.update(TIMEOUT)

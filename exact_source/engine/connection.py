@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMap
 from typing import Any
 
 from ..catalogue import load_catalogue
+from ..client.adaptations import Adaptations
 from ..client.call import OnWait
 from ..client.client import ExactClient
 from ..client.error_log import ErrorFile
@@ -26,10 +27,12 @@ class Connection:
 
     Attributes:
         withdrawn: Path -> fields of a list that it no longer has, as far as is known.
+        adaptations: How the site differs from what is assumed, according to ``verify``.
     """
 
     def __init__(self, connect: Callable[[], ExactClient], clock: Clock, limits: Limits) -> None:
         self.withdrawn: MutableMapping[str, tuple[str, ...]] = {}
+        self.adaptations = Adaptations()
         self._connect = connect
         self._clock = clock
         self._limits = limits
@@ -99,7 +102,7 @@ class Connection:
         Raises:
             StreamError: If Exact does not say.
         """
-        name = rights_name(path)
+        name = path if self.adaptations.rights_by_path else rights_name(path)
 
         async def ask() -> bool:
             return await self.client.has_rights(division, name)

@@ -136,7 +136,7 @@ class Deletions:
         # All keys or none: a part of them is of no use in another round.
         self._call.may_pause = False
         self._call.before_call = self._report_and_raise_if_stopped
-        seen = await read_keys(run.connection.client, self._call, self._shape, since_ms)
+        seen = await read_keys(run.connection, self._call, self._shape, since_ms)
         if not any(page.num_rows for page in seen) and not await judge():
             await self._output.move(None, self._output.cursor)
             return

@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..catalogue import Feed
+from ..catalogue.feeds import harmless_filter
 from ..client.call import Call
-from ..client.client import ExactClient
 from ..errors import ContractError, StreamError
 from ..odata.query import build_url
 from .connection import Connection
@@ -64,7 +64,7 @@ async def judge_empty(
     except StreamError as error:
         unknown = error
     first = cursor.empty_at or now
-    if now - first >= CONFIRM_S and await _count(connection.client, call, feed) in {0, None}:
+    if now - first >= CONFIRM_S and await _count(connection, call, feed) in {0, None}:
         return Verdict(True, replace(cursor, empty_at=0.0))
     why = (
         f"{call.where}: the answer is empty, and whether the user may read it is unknown ({unknown}); rows "
@@ -74,11 +74,13 @@ async def judge_empty(
     return Verdict(False, replace(cursor, empty_at=first), why=why)
 
 
-async def _count(client: ExactClient, call: Call, feed: Feed) -> int | None:
+async def _count(connection: Connection, call: Call, feed: Feed) -> int | None:
     """Rows of an endpoint as ``$count`` says; ``None`` if it does not answer."""
-    url = build_url(f"{feed.path}/$count", call.division or 0, {})
+    text = harmless_filter(feed, by_key=connection.adaptations.key_filters)
+    query = {"$filter": text} if text else {}
+    url = build_url(f"{feed.path}/$count", call.division or 0, query)
     try:
-        return await client.get(call, url, lambda body: _parse_count(body, call.where))
+        return await connection.client.get(call, url, lambda body: _parse_count(body, call.where))
     except StreamError:
         return None
 

@@ -14,11 +14,11 @@ import pyarrow as pa
 from ..catalogue import Feed
 from ..catalogue.feeds import harmless_filter
 from ..client.call import Call
-from ..client.client import ExactClient
 from ..client.lists import read_pages
 from ..odata.page import PageSchema
 from ..odata.query import build_filter
 from ..options import Options
+from .connection import Connection
 from .cursors import Cursor
 from .deletes import DeletedRows
 from .shape import Shape
@@ -90,7 +90,7 @@ def begins_at(feed: Feed, options: Options) -> int | None:
 
 
 async def read_keys(
-    client: ExactClient, call: Call, shape: Shape, since_ms: int | None
+    connection: Connection, call: Call, shape: Shape, since_ms: int | None
 ) -> Sequence[pa.Table]:
     """The keys of all rows of a division, as pages; see ``begins_at``.
 
@@ -101,11 +101,11 @@ async def read_keys(
     feed, entity = shape.plan.full, shape.entity
     keys = [f for f in shape.full.columns if f == "Division" or f in entity.key]
     schema = PageSchema(entity, feed, keys)
-    text = harmless_filter(feed)
+    text = harmless_filter(feed, by_key=connection.adaptations.key_filters)
     if feed.cursor == "Timestamp":
         text = build_filter("Timestamp", 1)
     elif since_ms is not None:
         text = build_filter("Modified", since_ms)
     call.path = feed.path
-    pages = await read_pages(client, call, schema, {"$filter": text} if text else None)
+    pages = await read_pages(connection.client, call, schema, {"$filter": text} if text else None)
     return [page.select(shape.keys) for page in pages]

@@ -92,12 +92,16 @@ class FeedUrls:
     Args:
         division: Code.
         end_ms: Rows changed at it or later are not asked for: ``Modified`` digits in milliseconds.
+        key_filters: Whether the site takes filters that compare a key with the empty one.
     """
 
-    def __init__(self, shape: Shape, division: int, end_ms: int | None = None) -> None:
+    def __init__(
+        self, shape: Shape, division: int, end_ms: int | None = None, *, key_filters: bool = True
+    ) -> None:
         self._shape = shape
         self._division = division
         self._end_ms = end_ms
+        self._key_filters = key_filters
 
     @property
     def reads_ahead(self) -> bool:
@@ -112,7 +116,7 @@ class FeedUrls:
         """The query from ``scan.since`` on."""
         feed, schema = feed_of(shape, scan)
         query = {"$select": ",".join(schema.columns)}
-        if text := _filter(feed, scan.since, self._end_ms):
+        if text := _filter(feed, scan.since, self._end_ms, by_key=self._key_filters):
             query["$filter"] = text
         return build_url(feed.path, self._division, query)
 
@@ -136,14 +140,14 @@ def feed_of(shape: Shape, scan: Scan | None) -> tuple[Feed, PageSchema]:
     return plan.full, shape.full
 
 
-def _filter(feed: Feed, since: int | None, end_ms: int | None) -> str | None:
+def _filter(feed: Feed, since: int | None, end_ms: int | None, *, by_key: bool) -> str | None:
     if feed.cursor == "Timestamp":
         return build_filter("Timestamp", 1 if since is None else since)
     if feed.cursor == "Modified" and end_ms is not None:
         return build_window(feed.cursor, since or 0, end_ms)
     if since is not None and feed.cursor:
         return build_filter(feed.cursor, since)
-    return harmless_filter(feed)
+    return harmless_filter(feed, by_key=by_key)
 
 
 class Scanner:

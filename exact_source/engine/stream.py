@@ -276,7 +276,9 @@ class Stream:
 
     def _scanner(self) -> Scanner:
         division = self._division.code
-        urls: Urls = FeedUrls(self._shape, division, self._run.options.end_ms)
+        key_filters = self._run.connection.adaptations.key_filters
+        end_ms = self._run.options.end_ms
+        urls: Urls = FeedUrls(self._shape, division, end_ms, key_filters=key_filters)
         if isinstance(self._shape, FunctionShape):
             urls = FunctionUrls(self._run, self._shape, division, self.result)
         scanner = Scanner(

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import dlt
 
+from ..client.adaptations import AdaptationFile
 from ..client.error_log import ErrorFile
 from ..client.limits import DAY_S
 from ..engine import rows
@@ -87,7 +88,9 @@ class Session:
             wait_s = PATIENCE_S if self.run.options.window else 0.0
             lock_until_loaded(pipeline, self.run.clock.now(), wait_s)
         self.run.open(warehouse)
-        self.run.connection.share_errors(error_file(pipeline))
+        connection = self.run.connection
+        connection.share_errors(error_file(pipeline))
+        connection.adaptations = adaptation_file(pipeline).load(connection.client.base_url)
         self._count_earlier_calls(warehouse)
         return warehouse
 
@@ -159,3 +162,9 @@ def error_file(pipeline: dlt.Pipeline) -> ErrorFile:
     """The file of a pipeline's errors; it outlives the working folder, which may be dropped."""
     name = f"{pipeline.pipeline_name}.exact-errors.json"
     return ErrorFile(Path(pipeline.pipelines_dir) / name)
+
+
+def adaptation_file(pipeline: dlt.Pipeline) -> AdaptationFile:
+    """The file of what ``verify`` found about a pipeline's connection."""
+    name = f"{pipeline.pipeline_name}.exact-adaptations.json"
+    return AdaptationFile(Path(pipeline.pipelines_dir) / name)
