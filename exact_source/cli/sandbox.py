@@ -72,6 +72,13 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
     language: Annotated[
         str, typer.Option(metavar="en|nl", help="Language of the error messages.")
     ] = "en",
+    deviate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Be wrong on purpose in this way, so that verify finds it; may be repeated.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a local Exact Online, to try commands and to test programs.
@@ -82,10 +89,15 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
     """
     try:
         from ..sandbox.command import run
+        from ..sandbox.deviations import check_deviations
     except ImportError as error:
         raise ConfigurationError(
             f"the sandbox needs {error.name}; install it with: pip install 'exact-source[sandbox]'"
         ) from None
+    try:
+        deviations = check_deviations(deviate or [])
+    except ValueError as error:
+        raise ConfigurationError(f"--deviate: {error}") from None
     _check_choice("--language", language, LANGUAGES)
     _check_choice("--require-select", require_select, DEMANDS)
     _check_choice("--require-filter", require_filter, DEMANDS)
@@ -114,6 +126,7 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
             language=language,
             minute_limit=minute_limit,
             daily_limit=daily_limit,
+            deviations=deviations,
         )
     except ValueError as error:
         raise ConfigurationError(f"--fault: {error}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ from .data.reading import table_of
 from .data.reports import REPORTS
 from .data.seeding import FIRST_VERSION, Seeder, seeded
 from .data.store import Action, Order, Store, guid
+from .deviations import check_deviations
 from .http.control import Control
 from .http.data import DataCalls
 from .http.requests import Request, TokenRequest
@@ -64,6 +65,7 @@ class Sandbox:
         first_version: The first row version; above 2**53 they no longer fit a double.
         language: ``en`` or ``nl``: the user's language, in which refusals are worded.
         errors_everywhere: Whether token requests and calls without a division count as errors, too.
+        deviations: Names of ``DEVIATIONS``: where the sandbox is wrong on purpose.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting with a default, given by name
@@ -86,6 +88,7 @@ class Sandbox:
         first_version: int = FIRST_VERSION,
         language: Language = "en",
         errors_everywhere: bool = True,
+        deviations: Iterable[str] = (),
     ) -> None:
         self.clock = clock or SandboxClock()
         if lenient or strict:
@@ -98,6 +101,7 @@ class Sandbox:
             require_filter=require_filter,
             sync_order=sync_order,
             language=language,
+            deviations=check_deviations(deviations),
         )
         self._seed, self._invoices, self._first_version = seed, invoices, first_version
         self._is_awkward = companies == AWKWARD

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Literal
 
-from .clock import SandboxClock
+from .clock import AMSTERDAM, SandboxClock
 from .data.catalogue import Catalogue, Endpoint
 from .data.store import Order, Store
+from .deviations.sizes import page_size
 from .http.requests import InFlight, Request, TokenRequest
 from .http.webhooks import Webhooks
 from .rules.demands import Demand
@@ -38,6 +40,7 @@ class Settings:
         language: ``en`` or ``nl``: the user's language, in which refusals are worded (API 6.1).
         response_limit: Bytes of the largest body (API 2.4: 9.5 MB outside NL and BE).
         foreign_host: Origin of the links of faults that lead to another host.
+        deviations: Names of ``DEVIATIONS``: where the sandbox is wrong on purpose.
     """
 
     page_size: int = 60
@@ -50,10 +53,12 @@ class Settings:
     language: Language = "en"
     response_limit: int = LARGEST_RESPONSE
     foreign_host: str = FOREIGN_HOST
+    deviations: set[str] = field(default_factory=set)
 
     def page(self, endpoint: Endpoint) -> int:
         """Rows per page of an endpoint."""
-        return self.large_page_size if endpoint.kind in {"bulk", "sync"} else self.page_size
+        size = self.large_page_size if endpoint.kind in {"bulk", "sync"} else self.page_size
+        return page_size(self.deviations, endpoint, size)
 
 
 @dataclass
@@ -76,6 +81,12 @@ class State:
     in_flight: InFlight = field(default_factory=InFlight)
     requests: list[Request] = field(default_factory=list)
     token_requests: list[TokenRequest] = field(default_factory=list)
+
+    @property
+    def utc_offset(self) -> timedelta:
+        """How far the site's wall clock is ahead of UTC."""
+        local = datetime.fromtimestamp(self.clock.now(), UTC).astimezone(AMSTERDAM)
+        return local.utcoffset() or timedelta()
 
     def defaults(self, division: int | None) -> dict[str, object]:
         """Values of columns that stored rows omit because they are always the same."""

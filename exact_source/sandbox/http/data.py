@@ -8,6 +8,9 @@ from dataclasses import replace
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from ..deviations.bodies import changed_body
+from ..deviations.headers import changed_headers
+from ..deviations.queries import refuse_call
 from ..odata.metadata import render_metadata
 from ..odata.payload import JSON_TYPE, Answer, render_json
 from ..odata.query import parse_options
@@ -106,7 +109,17 @@ class Call:
             except RefusedError as error:
                 response = refusal(at, error, self._headers, json=self._json, language=language)
             state.errors.note(target.division, target.path, response.status_code)
+        if state.settings.deviations:
+            self._deviate(response)
         return TruncatedResponse(response) if "truncate" in self._faults else response
+
+    def _deviate(self, response: Response) -> None:
+        """Change the headers; their names are in lower case."""
+        state, before = self._state, dict(response.headers)
+        after = changed_headers(state.settings.deviations, before, state.utc_offset)
+        for name in before:
+            del response.headers[name]
+        response.headers.update(after)
 
     def _answer(self, at: float) -> Response:
         self._json = "json" in self._accept
@@ -116,9 +129,11 @@ class Call:
         replaced = replacement(at, self._faults, self._headers, self._elsewhere)
         if replaced is not None:
             return replaced
+        refuse_call(self._state.settings.deviations, self._target.path, self._target.tail)
         hidden = self._check_rights()
         if self._target.tail == "$metadata":
-            text = render_metadata(self._state.catalogue, self._target.path)
+            active = self._state.settings.deviations
+            text = render_metadata(self._state.catalogue, self._target.path, active)
             return reply(at, text, XML_TYPE, self._headers | DATA_HEADERS)
         rows = self._find_rows(hidden)
         if self._request.method != "GET":
@@ -151,6 +166,10 @@ class Call:
 
     def _body(self, answer: Answer, at: float) -> bytes:
         body = render_json(answer) if self._json else render_atom(answer, at)
+        if self._state.settings.deviations and self._json:
+            columns = answer.endpoint.columns
+            active, offset = self._state.settings.deviations, self._state.utc_offset
+            body = changed_body(active, answer.endpoint.path, columns, body, offset)
         if "control-character" in self._faults:
             body = with_control_character(body, json=self._json)
         return BYTE_ORDER_MARK + body if "bom" in self._faults else body
@@ -184,11 +203,16 @@ class Call:
     def _check_limits(self) -> None:
         division, path = self._target.division, self._target.path
         self._state.errors.check()
+        active = self._state.settings.deviations
         if division is None:
+            if "me-is-counted" in active:
+                self._headers = self._state.limits.headers(self._state.divisions[0])
             return
         if division not in self._state.divisions:
             raise RefusedError(403, NOT_IN_SCOPE, {"Reason": "NoDivisionAccess"})
-        if path not in UNBILLED:
+        if "double-cost" in active and path not in UNBILLED:
+            self._state.limits.consume(division)
+        if path not in UNBILLED or "rights-are-counted" in active:
             self._headers = self._state.limits.take(division)
 
     def _check_rights(self) -> bool:

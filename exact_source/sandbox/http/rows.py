@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 from ..data.catalogue import Endpoint, Row
 from ..data.reading import row_tests, table_of
+from ..deviations.answers import changed_answer, hides_row
+from ..deviations.queries import changed_options
 from ..odata.expansion import expand, nested_tables
 from ..odata.literals import parse_key, typed
 from ..odata.navigation import collection_of, collections_of, references_of
@@ -47,7 +49,11 @@ class Rows:
     ) -> None:
         self.division = division
         self.endpoint = endpoint
+        active = state.settings.deviations
+        if active:
+            options = changed_options(active, endpoint, options, state.utc_offset)
         self.options = options
+        self._active = active
         self._state = state
         self._root, self._url = urls
         self._hidden = hidden
@@ -89,8 +95,11 @@ class Rows:
 
     @property
     def _demands(self) -> Demands:
-        settings = self._state.settings
-        return Demands(settings.require_select, settings.require_filter)
+        settings, active = self._state.settings, self._active
+        return Demands(
+            "everywhere" if "select-everywhere" in active else settings.require_select,
+            "everywhere" if "filter-everywhere" in active else settings.require_filter,
+        )
 
     def _page(self) -> Answer:
         endpoint, settings, defaults = self.endpoint, self._state.settings, self._defaults
@@ -100,9 +109,14 @@ class Rows:
         size = len(table.rows) + 1 if whole else settings.page(endpoint)
         query = replace(query, top=top_on_page(endpoint, query.top, size))
         order = settings.sync_order if endpoint.kind == "sync" else "key"
+        if "sync-by-key" in self._active:
+            order = "key"
         tests = row_tests(endpoint, query.parameters, self._state.user)
         tests = (_nothing,) if self._hidden else tests
-        page = read_page(endpoint, query, sort_rows(table, order, query, defaults), size, tests)
+        if test := hides_row(self._active, endpoint):
+            tests = (*tests, test)
+        source, overlaps = sort_rows(table, order, query, defaults), self._overlaps
+        page = read_page(endpoint, query, source, size, tests, overlaps=overlaps)
         answer = Answer(
             endpoint=endpoint,
             rows=[{**defaults, **row} for row in page.rows],
@@ -112,12 +126,18 @@ class Rows:
             count=page.total,
             bare=whole or _is_bare(endpoint, query, size),
         )
+        answer = changed_answer(self._active, answer) if self._active else answer
         return self._with_collections(answer, query)
+
+    @property
+    def _overlaps(self) -> bool:
+        return "overlapping-pages" in self._active
 
     @property
     def _is_whole(self) -> bool:
         """Whether a function returns all its rows at once."""
-        is_paged = self._state.settings.paged_reads or self.endpoint.entity in PAGED_FUNCTIONS
+        is_paged = self._state.settings.paged_reads or "paged-reads" in self._active
+        is_paged = is_paged or self.endpoint.entity in PAGED_FUNCTIONS
         return self.endpoint.kind == "function" and not is_paged
 
     def _by_key(self, row: Row) -> Answer:

@@ -9,6 +9,7 @@ SHAPE = re.compile(
     r"(?P<beta>beta/)?(?:(?P<division>\d+)/)?(?P<path>[^()$]*[^()$/])"
     r"(?:\((?P<key>.*)\))?(?:/(?P<tail>\$?[A-Za-z]\w*))?/?"
 )
+WHOLE = re.compile(r"(\d+)/\$metadata")
 SLASHES = re.compile("/{2,}")
 
 
@@ -41,6 +42,8 @@ def parse_target(path: str) -> Target:
     """
     head, bracket, rest = path.partition("(")
     path = SLASHES.sub("/", head).lstrip("/") + bracket + rest
+    if whole := WHOLE.fullmatch(path):
+        return Target(int(whole[1]), "", tail="$metadata")
     match = SHAPE.fullmatch(path)
     if match is None:
         return Target(None, path)

@@ -21,8 +21,9 @@ def answer_right(state: State, rows: Rows, *, json: bool) -> tuple[bytes, str]:
     """The body of the reply, and its media type."""
     asked = rows.query().parameters
     right = has_right(state, rows.division, str(asked["endpoint"]), str(asked["action"]))
+    as_number = "rights-as-numbers" in state.settings.deviations
     if json:
-        return dump({"d": {NAME: right}}), JSON_TYPE
+        return dump({"d": {NAME: int(right) if as_number else right}}), JSON_TYPE
     return render_value(NAME, right, "Edm.Boolean"), XML_TYPE
 
 
@@ -32,7 +33,8 @@ def has_right(state: State, division: int, path: str, action: str) -> bool:
     The right covers all feeds of that name; the service may be in upper or lower case. Paths of single
     feeds, such as ``sync/CRM/Accounts``, are unknown: no source documents them.
     """
-    feeds = [e for e in state.catalogue if _is_named(e, path)]
+    by_path = "rights-by-path" in state.settings.deviations
+    feeds = [e for e in state.catalogue if (e.path == path if by_path else _is_named(e, path))]
     if not feeds or action not in ACTIONS:
         return False
     return not any(state.rights.denial(division, feed.path) for feed in feeds)

@@ -6,9 +6,11 @@ One schema per namespace of types, and one with the container. Associations are 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 
 from ..data.catalogue import EDM_TYPES, Catalogue, Endpoint
 from ..data.type_names import namespace
+from ..deviations.schema import changed_endpoint
 from ..http.errors import NOT_FOUND, RefusedError
 from .navigation import collections_of
 
@@ -16,13 +18,17 @@ EDM = "http://schemas.microsoft.com/ado/2006/04/edm"
 METADATA = "http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"
 
 
-def render_metadata(catalogue: Catalogue, service: str) -> str:
+def render_metadata(catalogue: Catalogue, service: str, active: Collection[str] = ()) -> str:
     """The entity types and sets of the endpoints directly under ``service``, such as ``crm``.
+
+    With the deviation ``one-metadata``, those of all services if ``service`` is empty.
 
     Raises:
         RefusedError: 404, if there is no such service.
     """
-    endpoints = [e for e in catalogue if e.service.lower() == service.lower()]
+    whole = not service and "one-metadata" in active
+    known = [e for e in catalogue if whole or e.service.lower() == service.lower()]
+    endpoints = [e for one in known if (e := changed_endpoint(active, one)) is not None]
     if not endpoints:
         raise RefusedError(404, NOT_FOUND)
     sets = "".join(

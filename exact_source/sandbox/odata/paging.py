@@ -40,14 +40,17 @@ def read_page(
     source: Sorted,
     size: int,
     tests: tuple[Callable[[Row], bool], ...] = (),
+    *,
+    overlaps: bool = False,
 ) -> Page:
-    """One page of at most ``size`` rows.
+    """One page of at most ``size`` rows; if pages overlap, with the row before as well.
 
     A full page has a successor, which may be empty, unless ``$top`` ends within the page.
     """
     if query.filter is not None:
         tests = (*tests, query.filter.matches)
     start = 0 if query.skiptoken is None else _position(endpoint, query.skiptoken, source)
+    start = max(0, start - overlaps)
     limit = size if query.top is None else min(size, query.top)
     rows = _take(source.rows, start, query.skip if query.skiptoken is None else 0, limit, tests)
     token = None

@@ -1,0 +1,43 @@
+"""Headers that are missing or mean something else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+
+from ..rules.limits import DAY_S
+
+DAY, MINUTE = "x-ratelimit-", "x-ratelimit-minutely-"
+LATER_S = 37
+OTHER_LIMIT = 300
+
+
+def changed_headers(
+    active: Collection[str], headers: Mapping[str, str], offset: timedelta
+) -> dict[str, str]:
+    """The headers as the active deviations have them; names are in lower case."""
+    found = dict(headers)
+    for name, value in headers.items():
+        if name.endswith("-reset"):
+            found[name] = str(_reset(active, name, int(value), offset))
+    if "other-limits" in active and f"{MINUTE}limit" in found:
+        found[f"{MINUTE}limit"] = str(OTHER_LIMIT)
+    if "odata-3" in active and "dataserviceversion" in found:
+        found["dataserviceversion"] = "3.0;"
+    return {name: value for name, value in found.items() if not _is_left_out(active, name)}
+
+
+def _reset(active: Collection[str], name: str, ms: int, offset: timedelta) -> int:
+    if "sliding-minute" in active and name.startswith(MINUTE):
+        ms += LATER_S * 1000
+    if "local-day" in active and not name.startswith(MINUTE):
+        ms += DAY_S * 1000 - int(offset.total_seconds()) * 1000
+    return ms // 1000 if "reset-in-seconds" in active else ms
+
+
+def _is_left_out(active: Collection[str], name: str) -> bool:
+    if name == "date":
+        return "no-date-header" in active
+    if name.startswith(MINUTE):
+        return "no-minute-headers" in active
+    return name.startswith(DAY) and "no-day-headers" in active

@@ -1,0 +1,20 @@
+"""Pages of another size."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ..data.catalogue import Endpoint
+
+SMALL_PAGES = {
+    "regular": ("small-pages", 50),
+    "bulk": ("small-bulk-pages", 500),
+    "sync": ("small-sync-pages", 500),
+    "function": ("paged-reads", 5),
+}
+
+
+def page_size(active: Collection[str], endpoint: Endpoint, size: int) -> int:
+    """Rows on a page, if not the usual number."""
+    name, small = SMALL_PAGES.get(endpoint.kind, ("", size))
+    return min(size, small) if name in active else size
