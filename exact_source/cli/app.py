@@ -26,6 +26,7 @@ from .sandbox import sandbox
 from .schema import schema
 from .status import status
 from .sync import sync
+from .verify import verify
 from .webhooks import webhooks
 
 app = typer.Typer(
@@ -58,8 +59,8 @@ def options(
 
 
 COMMANDS = (
-    demo, init, login, check, divisions, entities, plan, sync, status, report_page, schema, tokens,
-    logout, sandbox,
+    demo, init, login, check, divisions, entities, plan, sync, status, verify, report_page, schema,
+    tokens, logout, sandbox,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(cls=HelpCommand)(with_log_options(prepared(command)))

@@ -62,6 +62,9 @@ OTHERS = {
     "docs/airflow.md": {
         "": "tests/nightly/test_airflow.py::test_the_commands_of_the_page_bring_all_companies_up_to_date",
     },
+    "docs/verify.md": {
+        "": "tests/cli/test_verify.py::test_the_report_holds_no_value_of_a_row",
+    },
     "docs/cron.md": {
         "": "tests/cli/test_cron.py::test_the_crontab_line_and_the_units_command_do_their_work",
         "ini": "tests/cli/test_cron.py::test_systemd_accepts_the_units",

@@ -11,6 +11,7 @@ from ...auth.storage.protocol import StorageAdapter
 from ...auth.tokens import UNUSED_LIFE_S
 from ...connect import make_asking_run
 from ...errors import AuthenticationError, ConfigurationError, ExactError
+from ...loading.session import adaptation_file
 from ...settings import SECTION, load_settings
 from ...source import make_options
 from .._output.tables import span
@@ -63,7 +64,10 @@ def check_connection(
         findings.add("connection", "skipped", "not tried without tokens")
         return None
     # The list is asked through the user's current division, so that a chosen one may be blocked.
-    return make_asking_run(make_options(), settings, storage, clock)
+    run = make_asking_run(make_options(), settings, storage, clock)
+    if pipeline is not None:
+        run.connection.adaptations = adaptation_file(pipeline).load(settings.base_url)
+    return run
 
 
 def check_settings(findings: Findings, region: str | None, base_url: str | None) -> Settings | None:

@@ -1,0 +1,243 @@
+"""``exact-source verify``: what this program assumes about Exact Online, measured at a live company."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import ConfigurationError
+from ._output.logs import notes
+from ._output.options import (
+    DATASET,
+    OUTPUT,
+    PIPELINE,
+    WHAT,
+    AsJson,
+    BaseUrl,
+    Dataset,
+    Destination,
+    PipelineName,
+    Region,
+)
+from ._output.tables import Column, print_json
+
+if TYPE_CHECKING:
+    from ..connect import AskingRun
+    from ..verify import Verification
+
+STYLES = {"holds": "green", "differs": "red", "not measured": "dim"}
+COLUMNS = (Column("verdict"), Column("check"), Column("seen", wraps=True), Column("effect", rank=1))
+MOST_LISTED = 20  # companies that are offered
+
+
+def verify(  # noqa: PLR0913, PLR0917 (options of a command)
+    context: typer.Context,
+    division: Annotated[
+        int | None,
+        typer.Option(metavar="CODE", help="The company that is asked about.", rich_help_panel=WHAT),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before the calls.", rich_help_panel=WHAT)
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a Markdown report without any value of a row.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    books: Annotated[
+        bool,
+        typer.Option(
+            "--books",
+            help="Compare the loaded tables with Exact's own figures instead.",
+            rich_help_panel=WHAT,
+        ),
+    ] = False,
+    destination: Destination = "",
+    dataset: Dataset = DATASET,
+    region: Region = None,
+    base_url: BaseUrl = None,
+    pipeline_name: PipelineName = PIPELINE,
+    as_json: AsJson = False,
+) -> None:
+    """Measure whether Exact Online behaves as this program assumes.
+
+    Makes at most 80 read-only calls on one company and stops after two refusals. The exit code is 0
+    if every assumption holds or the program adapts, 1 if a difference should be reported, 3 if
+    today's calls were used up first.
+
+    Example: exact-source verify --division 123456 --yes --report verify.md
+    """
+    import asyncio
+
+    from ..client.limits import Limits
+    from ..connect import make_asking_run
+    from ..loading.session import adaptation_file, error_file
+    from ..source import make_options
+    from ..verify.adapting import adaptations_of
+    from .books import verify_books
+    from .connect import clock_of, make_connection, make_pipeline
+
+    _check_answerable(division, yes=yes)
+    pipeline = make_pipeline(destination, dataset, pipeline_name)
+    settings, storage = make_connection(region, base_url, pipeline)
+    watch = Watch()
+    run = make_asking_run(
+        make_options(divisions="all" if division is None else [division]),
+        settings,
+        storage,
+        clock_of(context),
+        Limits(),
+        error_file=error_file(pipeline),
+        observe=watch.observe,
+    )
+    chosen = division if division is not None else _choose(run)
+    if books:
+        verify_books(run, pipeline, chosen, as_json=as_json, yes=yes)
+        return
+    _agree(chosen, yes=yes)
+    found = asyncio.run(_verify(run, chosen, watch))
+    kept = adaptation_file(pipeline)
+    kept.save(adaptations_of(found, kept.load(settings.base_url)), settings.base_url)
+    tell(found, report, as_json=as_json)
+
+
+def tell(found: Verification, report: Path | None, *, as_json: bool) -> None:
+    """Write the report, show the findings, and leave with the exit code.
+
+    Raises:
+        typer.Exit: If it is not 0.
+    """
+    from ..verify.report import document, markdown
+
+    if report is not None:
+        report.write_text(markdown(found), encoding="utf-8")
+        notes.info("the report is in %s; it holds no value of a row", report)
+    if as_json:
+        print_json(document(found))
+    else:
+        show(found)
+    if found.exit_code:
+        raise typer.Exit(found.exit_code)
+
+
+class Watch:
+    """Hands each reply to whoever listens."""
+
+    def __init__(self) -> None:
+        self.listeners: list[object] = []
+
+    def observe(self, request: object, response: object) -> None:
+        """Pass a reply on."""
+        for listener in self.listeners:
+            listener.observe(request, response)  # type: ignore[attr-defined]
+
+
+async def _verify(run: AskingRun, division: int, watch: Watch) -> Verification:
+    from ..verify import verify as verify_company
+    from ._output.display import asking
+
+    with asking(run) as line:
+
+        def note(name: str) -> None:
+            line.idle = f"asked: {name}"
+
+        async with run.asking() as client:
+            return await verify_company(client, division, watch.listeners.append, note)
+
+
+def _check_answerable(division: int | None, *, yes: bool) -> None:
+    """Refuse what cannot be asked where nobody answers.
+
+    Raises:
+        ConfigurationError: If an option is missing.
+    """
+    if sys.stdin.isatty():
+        return
+    missing = [
+        name
+        for name, is_there in (("--division CODE", division), ("--yes", yes or None))
+        if is_there is None
+    ]
+    if missing:
+        raise ConfigurationError(
+            f"verify asks which company and whether it may call; without a terminal add "
+            f"{' and '.join(missing)}"
+        )
+
+
+def _choose(run: AskingRun) -> int:
+    """The company that a person names; the list takes two calls."""
+    import asyncio
+
+    from .divisions import read_list
+
+    found = [row for row in asyncio.run(read_list(run)) if row["blocking_status"] == 0]
+    for row in found[:MOST_LISTED]:
+        notes.info("%s  %s", row["code"], row["name"])
+    if len(found) > MOST_LISTED:
+        notes.info("and %d more; see `exact-source divisions`", len(found) - MOST_LISTED)
+    codes = {row["code"] for row in found}
+    code: int = typer.prompt("Which company", type=int, err=True)
+    if code not in codes:
+        raise ConfigurationError(
+            f"--division {code} is not a company that can be read; see `exact-source divisions`"
+        )
+    return code
+
+
+def _agree(division: int, *, yes: bool) -> None:
+    """Say the cost, and ask whether to go on.
+
+    Raises:
+        typer.Abort: If the answer is no.
+    """
+    from ..verify import MOST_CALLS, MOST_REFUSALS
+
+    notes.info(
+        "verify makes at most %d read-only calls on company %d, of its 5,000 a day, and stops "
+        "after %d refusals; it changes nothing and keeps no rows",
+        MOST_CALLS,
+        division,
+        MOST_REFUSALS,
+    )
+    if not yes:
+        typer.confirm("Go on", abort=True, err=True)
+
+
+def show(found: Verification) -> None:
+    """The table, differences first, and a closing line."""
+    from ._output.tables import make_console, print_table, styled
+
+    order = ("differs", "not measured", "holds")
+    ranked = sorted(found.findings, key=lambda f: order.index(f.seen.verdict))
+    rows = [
+        [styled(f.seen.verdict, STYLES[f.seen.verdict]), f.check.name, _sentence(f), f.effect]
+        for f in ranked
+    ]
+    print_table(make_console(), COLUMNS, rows)
+    numbers = Counter(f.seen.verdict for f in found.findings)
+    notes.info(
+        "%d assumptions hold, %d differ, %d could not be measured; %d calls, %d refusals",
+        numbers["holds"],
+        numbers["differs"],
+        numbers["not measured"],
+        found.calls,
+        found.refusals,
+    )
+    if found.stopped:
+        notes.info("stopped early: %s", found.stopped)
+    if any(f.is_report for f in found.findings):
+        notes.info("please report the differences: `--report FILE` writes a report to paste")
+
+
+def _sentence(finding: object) -> str:
+    """What was seen; of a difference, what was assumed as well."""
+    seen, check = finding.seen, finding.check  # type: ignore[attr-defined]
+    return f"{seen.text} (assumed: {check.assumption})" if seen.verdict == "differs" else seen.text

@@ -1,0 +1,161 @@
+"""Replies as they came, for checks that look at their form."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ..http_dates import parse_date
+from .checks import UnmeasuredError
+
+OK = 200
+DATE = re.compile(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One reply.
+
+    Attributes:
+        headers: By name, in lower case.
+    """
+
+    path: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @cached_property
+    def document(self) -> Any:
+        """The JSON document.
+
+        Raises:
+            UnmeasuredError: If it is not JSON.
+        """
+        try:
+            return json.loads(self.body.decode("utf-8-sig"))
+        except ValueError:
+            raise UnmeasuredError(f"the answer of {self.path} is not JSON") from None
+
+    @cached_property
+    def content(self) -> Any:
+        """What ``d`` holds."""
+        document = self.document
+        if not isinstance(document, dict) or "d" not in document:
+            raise UnmeasuredError(f"the answer of {self.path} has no d")
+        return document["d"]
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether the rows are ``d`` itself."""
+        return isinstance(self.content, list)
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows."""
+        found = self.content if self.is_bare else self.content.get("results")
+        if not isinstance(found, list):
+            raise UnmeasuredError(f"the answer of {self.path} has no list of rows")
+        return found
+
+    @property
+    def next(self) -> str | None:
+        """The next link as it was sent."""
+        return None if self.is_bare else self.content.get("__next")
+
+    @property
+    def count(self) -> Any:
+        """``__count`` as it was sent; ``None`` if absent."""
+        return None if self.is_bare else self.content.get("__count")
+
+    def column(self, name: str) -> list[Any]:
+        """The values of a column that are there."""
+        return [row[name] for row in self.rows if row.get(name) is not None]
+
+    def some(self, name: str) -> list[Any]:
+        """The values of a column, at least one.
+
+        Raises:
+            UnmeasuredError: If no row has one.
+        """
+        values = self.column(name)
+        if not values:
+            raise UnmeasuredError(f"no row of {self.path} has a value in {name}")
+        return values
+
+    def digits(self, name: str) -> list[int]:
+        """The milliseconds in a column of dates, at least one."""
+        found = [DATE.fullmatch(str(value)) for value in self.some(name)]
+        if not all(found):
+            raise UnmeasuredError(f"{name} of {self.path} is not in the form /Date(ms)/")
+        return [int(match[1]) for match in found if match]
+
+    def number(self, header: str) -> int | None:
+        """A header that is a whole number."""
+        text = self.headers.get(header, "").strip()
+        return int(text) if text.lstrip("-").isdigit() else None
+
+    @property
+    def server_time(self) -> float:
+        """The header ``Date``, seconds since the epoch."""
+        found = parse_date(self.headers.get("date"))
+        if found is None:
+            raise UnmeasuredError("the answer has no Date header")
+        return found
+
+
+@dataclass
+class Answers:
+    """All answers, by the name of the question.
+
+    Attributes:
+        log: All replies, in the order of the calls.
+        missing: Why a question has no answer.
+        accepted: Properties of queries that were accepted, such as ``$orderby of crm/Accounts``.
+        refused: Properties of queries that were refused.
+        derived: What several checks work out of the answers.
+        site: Origin of the site.
+        division: Code of the company.
+    """
+
+    site: str
+    division: int
+    got: dict[str, Answer] = field(default_factory=dict)
+    log: list[Answer] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+    accepted: set[str] = field(default_factory=set)
+    refused: dict[str, int] = field(default_factory=dict)
+    derived: dict[str, Any] = field(default_factory=dict)
+
+    def any_status(self, name: str) -> Answer:
+        """An answer, also a refusal.
+
+        Raises:
+            UnmeasuredError: If there is none; says why.
+        """
+        if name not in self.got:
+            raise UnmeasuredError(self.missing.get(name, "not asked"))
+        return self.got[name]
+
+    def __getitem__(self, name: str) -> Answer:
+        """An answer with status 200.
+
+        Raises:
+            UnmeasuredError: If there is none; says why.
+        """
+        answer = self.any_status(name)
+        if answer.status != OK:
+            raise UnmeasuredError(f"{answer.path} was refused with {answer.status}")
+        return answer
+
+    def has(self, name: str) -> bool:
+        """Whether there is an answer with status 200."""
+        return name in self.got and self.got[name].status == OK
+
+    def good(self) -> list[Answer]:
+        """All answers of the company with status 200, in their order."""
+        return [a for a in self.log if a.status == OK and a.path != "current/Me"]

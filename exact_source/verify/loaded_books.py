@@ -1,0 +1,116 @@
+"""Figures of one company from the tables that syncs have filled; sums are made by the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
+
+if TYPE_CHECKING:
+    from dlt.destinations.sql_client import SqlClientBase
+
+Rows = list[dict[str, Any]]
+LINES, GL_ACCOUNTS = "transaction_lines", "gl_accounts"
+# What a line needs to count, as in the dbt package; its entry counts with it or not at all.
+BAD_LINE = (
+    "status IS NULL OR status NOT IN (20, 50) OR gl_account IS NULL OR {date} IS NULL "
+    "OR financial_year IS NULL OR financial_period IS NULL OR amount_dc IS NULL"
+)
+LINE_SUMS = """
+SELECT financial_year, financial_period, gl_account, account, type, status,
+  CASE WHEN entry_id IN (SELECT entry_id FROM {lines} WHERE division = %s AND _deleted_at IS NULL
+    AND ({bad})) THEN 1 ELSE 0 END AS is_bad,
+  CASE WHEN {date} > %s THEN 1 ELSE 0 END AS is_later,
+  CAST(SUM(amount_dc) AS DECIMAL(38, 9)) AS amount_dc,
+  CAST(SUM(amount_fc) AS DECIMAL(38, 9)) AS amount_fc,
+  MAX({date}) AS last_day
+FROM {lines}
+WHERE division = %s AND _deleted_at IS NULL
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+"""
+ENTRY_SUMS = """
+SELECT entry_id, CAST(SUM(amount_dc) AS DECIMAL(38, 9)) AS amount
+FROM {lines}
+WHERE division = %s AND _deleted_at IS NULL
+  AND entry_id NOT IN (SELECT entry_id FROM {lines} WHERE division = %s AND _deleted_at IS NULL
+    AND entry_id IS NOT NULL AND ({bad}))
+GROUP BY entry_id
+"""
+DOCUMENT_SUMS = """
+SELECT CAST(h.amount_fc_excl_vat AS DECIMAL(38, 9)) AS theirs,
+  CAST(COALESCE(SUM(l.amount_fc), 0) AS DECIMAL(38, 9)) AS ours
+FROM {headers} AS h
+LEFT JOIN {lines} AS l
+  ON l.division = h.division AND l.{key} = h.{key} AND l._deleted_at IS NULL
+WHERE h.division = %s AND h._deleted_at IS NULL AND h.amount_fc_excl_vat IS NOT NULL
+GROUP BY h.{key}, h.amount_fc_excl_vat
+"""
+
+
+class LoadedBooks:
+    """The tables of one company.
+
+    Args:
+        client: An open client of the destination.
+        division: Code of the company.
+        today: The day by the site's clock.
+    """
+
+    def __init__(self, client: SqlClientBase[Any], division: int, today: date) -> None:
+        self.division = division
+        self.today = today
+        self._client = client
+
+    def count(self, table: str) -> int | None:
+        """Rows that are not deleted; ``None`` if there is no such table."""
+        sql = "SELECT COUNT(*) AS n FROM {lines} WHERE division = %s AND _deleted_at IS NULL"
+        found = self._rows(sql, {"lines": table}, [self.division])
+        return int(found[0]["n"]) if found else None
+
+    def newest_ms(self) -> int | None:
+        """The digits of the newest ``Modified`` of a transaction line, in milliseconds."""
+        sql = "SELECT MAX(modified) AS newest FROM {lines} WHERE division = %s"
+        found = self._rows(sql, {"lines": LINES}, [self.division])
+        newest = found[0]["newest"] if found else None
+        return None if newest is None else int(newest.replace(tzinfo=UTC).timestamp() * 1000)
+
+    def line_sums(self) -> Rows | None:
+        """Sums of transaction lines by period, ledger account, account, type and status."""
+        # Bound as text: the drivers of the destinations differ about dates.
+        until = datetime.combine(self.today, datetime.max.time()).isoformat(sep=" ")
+        return self._rows(
+            LINE_SUMS, {"lines": LINES}, [self.division, until, self.division], date="date"
+        )
+
+    def entry_sums(self) -> Rows | None:
+        """The sum of each entry that counts."""
+        return self._rows(ENTRY_SUMS, {"lines": LINES}, [self.division, self.division], date="date")
+
+    def document_sums(self, headers: str, lines: str, key: str) -> Rows | None:
+        """Total and lines of each document, without VAT, in its currency."""
+        tables = {"headers": headers, "lines": lines}
+        return self._rows(DOCUMENT_SUMS, tables, [self.division], key=key)
+
+    def ledgers(self, gl_type: int) -> set[str] | None:
+        """Keys of the ledger accounts of a type."""
+        sql = "SELECT id FROM {lines} WHERE division = %s AND _deleted_at IS NULL AND type = %s"
+        found = self._rows(sql, {"lines": GL_ACCOUNTS}, [self.division, gl_type])
+        return None if found is None else {str(row["id"]).lower() for row in found}
+
+    def _rows(
+        self, sql: str, tables: Mapping[str, str], params: Sequence[Any], **names: str
+    ) -> Rows | None:
+        """The rows of a query; ``None`` if a table or column was not loaded."""
+        client = self._client
+        quoted = {k: client.make_qualified_table_name(t) for k, t in tables.items()}
+        words = {k: client.escape_column_name(name) for k, name in names.items()}
+        text = sql.replace("{bad}", BAD_LINE).format(**quoted, **words)
+        try:
+            with client.execute_query(text, *params) as cursor:
+                columns = [column[0] for column in cursor.description or ()]
+                return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+        except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
+            return None

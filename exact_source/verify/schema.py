@@ -1,0 +1,124 @@
+"""Checks of ``$metadata`` against the catalogue."""
+
+from __future__ import annotations
+
+from ..catalogue import load_catalogue
+from ..errors import ContractError
+from ..odata.csdl import EntitySet, parse_csdl
+from ..odata.drift import Drift, compare, service_of
+from .answers import OK, Answers
+from .checks import Check, Seen, UnmeasuredError, differs, holds, holds_if
+
+MOST_NAMED = 12
+START = "metadata "
+Services = dict[str, dict[str, EntitySet]]
+
+
+def _services(answers: Answers) -> Services:
+    """The services whose ``$metadata`` was answered; parsed once."""
+    if "services" not in answers.derived:
+        answers.derived["services"] = _parsed(answers)
+    found: Services = answers.derived["services"]
+    if not found:
+        raise UnmeasuredError("no $metadata of a service was answered")
+    return found
+
+
+def _parsed(answers: Answers) -> Services:
+    found: Services = {}
+    for name, answer in answers.got.items():
+        if name.startswith(START) and answer.status == OK and answer.path:
+            try:
+                found[answer.path] = parse_csdl(answer.body, answer.path)
+            except ContractError:
+                continue
+    return found
+
+
+def _drift(answers: Answers) -> tuple[Drift, int]:
+    services = _services(answers)
+    if "drift" not in answers.derived:
+        answers.derived["drift"] = compare(load_catalogue(), services)
+    return answers.derived["drift"], len(services)
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMED])
+    return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED} more"
+
+
+def documents(answers: Answers) -> Seen:
+    """Where ``$metadata`` is."""
+    first = next((n for n in answers.got if n.startswith(START) and n != "metadata all"), None)
+    if first is None:
+        raise UnmeasuredError("$metadata was not asked for")
+    if answers.got[first].status == OK:
+        return holds("each service has a document of its own")
+    if answers.has("metadata all"):
+        return differs("there is one document for all services")
+    return differs(f"it is refused with {answers.got[first].status}")
+
+
+def endpoints(answers: Answers) -> Seen:
+    """Whether the endpoints are there."""
+    drift, services = _drift(answers)
+    gone = [change.path for change in drift.changes if change.missing]
+    return holds_if(
+        not gone, f"all endpoints of {services} services are there", f"not there: {_listed(gone)}"
+    )
+
+
+def withdrawn(answers: Answers) -> Seen:
+    """Whether the fields are there."""
+    drift, services = _drift(answers)
+    gone = [f"{c.path} {field}" for c in drift.changes for field in c.gone if not c.missing]
+    return holds_if(
+        not gone, f"all fields of {services} services are there", f"not there: {_listed(gone)}"
+    )
+
+
+def new_fields(answers: Answers) -> Seen:
+    """Whether there are fields that the catalogue lacks."""
+    drift, services = _drift(answers)
+    new = [
+        f"{c.path} {field}"
+        for c in drift.changes
+        for field in (*c.added, *c.unreadable, *c.clashing)
+    ]
+    return holds_if(not new, f"none in {services} services", _listed(new))
+
+
+def types(answers: Answers) -> Seen:
+    """Whether fields have the catalogue's types."""
+    services = _services(answers)
+    feeds = [(e, f) for e in load_catalogue().entities.values() for f in e.feeds.values()]
+    wrong = []
+    for entity, feed in feeds:
+        found = services.get(service_of(feed.path), {}).get(feed.path.rpartition("/")[2])
+        for field in feed.columns if found is not None else ():
+            letter = found.columns.get(field) if found is not None else None
+            if letter is not None and not _fits(letter, entity.columns[field].letter):
+                wrong.append(f"{feed.path} {field}")
+    return holds_if(
+        not wrong,
+        f"the types in {len(services)} services are as expected",
+        f"another type: {_listed(wrong)}",
+    )
+
+
+def _fits(found: str, expected: str) -> bool:
+    """Whether a type is the same; money is a matter of the field's name."""
+    return found == expected or {found, expected} == {"m", "f"}
+
+
+CHECKS = (
+    Check("metadata", "Each service has $metadata of its own", "3.1, 12.17", ("metadata",),
+          "nothing", documents),
+    Check("endpoints", "The endpoints of the core set exist", "12.11", ("metadata",), "adapts",
+          endpoints),
+    Check("fields", "The fields that are asked for exist", "3.3", ("metadata",), "adapts",
+          withdrawn),
+    Check("new-fields", "There are no fields that the catalogue lacks", "3.3, 12.12",
+          ("metadata",), "nothing", new_fields),
+    Check("types", "Fields have the types of the catalogue", "3.4", ("metadata",), "report", types),
+)  # fmt: skip

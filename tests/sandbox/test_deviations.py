@@ -1,0 +1,93 @@
+"""``verify`` finds every way in which the sandbox can be wrong on purpose, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from random import Random
+
+import pytest
+
+from exact_source.sandbox.deviations import DEVIATIONS
+from exact_source.verify import CHECKS, Verification
+from tests.support.verify_kit import ALSO, FOUND_BY, large_world, names, verified
+from tests.support.world import World
+
+PAIRS = list(combinations(DEVIATIONS, 2))
+SAMPLE = Random(23).sample(PAIRS, 8)  # by default; all of them in the nightly tier
+NEEDS_A_LARGE_COMPANY = {"whole-list"}
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with large_world(tmp_path_factory.mktemp("verify")) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, Verification]:
+    """What was found with each deviation alone, as far as it was asked for."""
+    return {}
+
+
+def found_alone(large: World, alone: dict[str, Verification], name: str) -> Verification:
+    if name not in alone:
+        alone[name] = verified(large, name)
+    return alone[name]
+
+
+def test_every_deviation_has_a_check_and_every_check_a_deviation() -> None:
+    assert len(DEVIATIONS) >= 25
+    assert FOUND_BY.keys() == DEVIATIONS.keys()
+    assert set(FOUND_BY.values()) == {check.name for check in CHECKS}
+
+
+def test_nothing_is_found_where_nothing_is_wrong(large: World) -> None:
+    found = verified(large)
+
+    assert names(found, "differs") == set()
+    assert names(found, "not measured") == NEEDS_A_LARGE_COMPANY
+    assert (found.refusals, found.exit_code, found.stopped) == (0, 0, "")
+
+
+@pytest.mark.parametrize("name", DEVIATIONS)
+def test_each_deviation_is_found_alone(
+    large: World, alone: dict[str, Verification], name: str
+) -> None:
+    found = found_alone(large, alone, name)
+
+    assert names(found, "differs") == {FOUND_BY[name]} | ALSO.get(name, set())
+    must_report = any(f.is_report for f in found.findings)
+    assert found.exit_code == (1 if must_report else 0)
+
+
+def check_pair(
+    large: World, alone: dict[str, Verification], pair: tuple[str, str]
+) -> tuple[str, ...]:
+    """The deviations of a pair that were not found, though neither hides the other."""
+    differs = names(verified(large, *pair), "differs")
+    hidden = set[str]()
+    for one, other in (pair, pair[::-1]):
+        if FOUND_BY[one] in names(found_alone(large, alone, other), "not measured"):
+            hidden.add(one)
+    missed = {name for name in pair if FOUND_BY[name] not in differs}
+    assert len(missed) < 2, pair
+    return tuple(missed - hidden)
+
+
+@pytest.mark.parametrize("pair", SAMPLE, ids="+".join)
+def test_two_deviations_are_found_together(
+    large: World, alone: dict[str, Verification], pair: tuple[str, str]
+) -> None:
+    assert check_pair(large, alone, pair) == ()
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+@pytest.mark.parametrize("first", list(DEVIATIONS)[:-1])
+def test_all_pairs_are_found_together(
+    large: World, alone: dict[str, Verification], first: str
+) -> None:
+    mine = [pair for pair in PAIRS if pair[0] == first]
+    missed = {pair: lost for pair in mine if (lost := check_pair(large, alone, pair))}
+    assert missed == {}
