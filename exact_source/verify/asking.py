@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from ..client.call import Target
+from ..client.call import Call
 from ..client.client import ExactClient
 from ..engine.connection import rights_name
 from ..errors import ContractError, LimitError, RefusedError, StreamError
@@ -166,7 +166,7 @@ class Asking:
 
     async def _call(self, question: Question, url: str) -> Answer | None:
         division = None if question.path == ME else self.answers.division
-        target = Target(
+        target = Call(
             division,
             question.path,
             question.name,
@@ -188,7 +188,7 @@ class Asking:
         headers = {name.lower(): text for name, text in last.headers.items()}
         return Answer(question.path, last.status_code, headers, last.content)
 
-    def _before_call(self, _target: Target) -> None:
+    def _before_call(self, _target: Call) -> None:
         if self.calls >= MOST_CALLS:
             now = self._client.clock.now()
             raise LimitError(f"the {MOST_CALLS} calls of a verification are made", resumes_at=now)

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..catalogue import Catalogue, Entity, load_catalogue
 from ..catalogue.feeds import harmless_filter, plan_feeds
-from ..client.call import Target
+from ..client.call import Call
 from ..client.client import ExactClient
 from ..client.lists import read_all
 from ..errors import ContractError, StreamError
@@ -129,7 +129,7 @@ class _Asking:
         """All rows of a feed; ``None`` if Exact refuses, which is noted."""
         known = load_catalogue().entities[entity]
         feed = known.feeds[kind]  # type: ignore[index]
-        target = Target(self.found.division, feed.path, entity)
+        target = Call(self.found.division, feed.path, entity)
         schema = PageSchema(known, feed, fields)
         try:
             table = await read_all(self._client, target, schema, {"$filter": where})
@@ -149,7 +149,7 @@ class _Asking:
         text = build_filter("Timestamp", 1) if feed.kind == "sync" else harmless_filter(feed)
         if where or text:
             query["$filter"] = where or text or ""
-        target = Target(self.found.division, feed.path, entity.name)
+        target = Call(self.found.division, feed.path, entity.name)
         url = build_url(feed.path, self.found.division, query)
         try:
             return await self._client.get(target, url, partial(_parse_count, where=target.where))
