@@ -17,9 +17,11 @@ which are wall-clock digits (API 3.5) and never converted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import blake2b
 from typing import Any
+
+from .records import replace
 
 # Read again below the cursor. Row versions are given at write, not at commit (API 4.2); Modified
 # repeats an hour in October and has late commits too (API 3.5).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +12,7 @@ from .cursors import Cursor
 from .deletes import DeletedKeys, DeletedRows
 from .key_sync import begins_at, calls_for, is_due, read_keys, why_postponed
 from .output import StreamOutput
+from .records import replace
 from .run import Run
 from .shape import Shape
 from .starts import Start

@@ -11,7 +11,7 @@ nothing. The rule, in this order:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..catalogue import Feed
 from ..catalogue.feeds import harmless_filter
@@ -20,6 +20,7 @@ from ..errors import ContractError, StreamError
 from ..odata.query import build_url
 from .connection import Connection
 from .cursors import Cursor
+from .records import replace
 
 CONFIRM_S = 6 * 3600.0
 

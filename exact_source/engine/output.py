@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +10,7 @@ from ..client.call import Call
 from .cursors import Cursor
 from .deletes import DeletedKeys, DeletedRows
 from .ports import Emit
+from .records import replace
 from .result import StreamResult
 from .run import STEP_S, Run
 

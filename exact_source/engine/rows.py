@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -133,6 +134,15 @@ def key_tuples(table: pa.Table, keys: Sequence[str]) -> list[tuple[Any, ...]]:
 def digest(tables: Sequence[pa.Table]) -> str:
     """A mark of the rows' content, whenever they were read."""
     table = concat(tables).drop_columns([SYNCED_AT.name])
+    return _digest_of(table) if table.num_rows else _digest_of_no_rows(table.schema)
+
+
+@lru_cache(maxsize=512)
+def _digest_of_no_rows(schema: pa.Schema) -> str:
+    return _digest_of(schema.empty_table())
+
+
+def _digest_of(table: pa.Table) -> str:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

@@ -7,7 +7,7 @@ and end in a later one. ``Urls`` says where its pages are; ``stream`` decides wh
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from . import cursors, rows
 from .cursors import Cursor, Scan
 from .dedupe import facts_of, new_rows
 from .page_reader import Arrived, PageReader
+from .records import replace
 from .run import Run
 from .shape import Shape
 

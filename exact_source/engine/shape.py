@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import pyarrow as pa
@@ -67,7 +68,7 @@ class Shape:
             increment = full.of_feed(plan.increment, fields)
         return replace(self, entity=entity, full=full, increment=increment)
 
-    @property
+    @cached_property
     def needed(self) -> set[str]:
         """Fields that the rows cannot be read without."""
         return {*self.entity.key, "Division"} | ({self.plan.column} if self.plan.column else set())
@@ -79,14 +80,14 @@ class Shape:
         read = {*self.full.columns, *self.withdrawn}
         return [f for f in self.plan.fields if letters[f] != "x" and f not in read]
 
-    @property
+    @cached_property
     def version(self) -> str | None:
         """Column that tells how new a row is."""
         if self.plan.column and self.plan.column in self.full.columns:
             return self.entity.columns[self.plan.column].name
         return None
 
-    @property
+    @cached_property
     def keys(self) -> list[str]:
         """Key columns beside ``division``."""
         names = [self.entity.columns[f].name for f in self.entity.key if f != "Division"]
@@ -94,7 +95,7 @@ class Shape:
             [] if self.entity.key == ("Division",) else [rows.ROW.name]
         )
 
-    @property
+    @cached_property
     def arrow(self) -> pa.Schema:
         """Schema of the rows that are loaded."""
         row = [rows.ROW] if self.keys == [rows.ROW.name] else []

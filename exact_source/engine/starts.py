@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..catalogue.feeds import starts_by_version
 from ..client.call import Call
@@ -10,6 +10,7 @@ from ..errors import BLOCKED, RefusedError
 from ..options import Options
 from .cursors import Cursor
 from .divisions import Division
+from .records import replace
 from .result import StreamResult
 from .run import Run
 from .shape import Shape

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import replace
 from http import HTTPStatus
 
 import pyarrow as pa
@@ -21,6 +20,7 @@ from .functions import FunctionShape, FunctionUrls, Parents, was_refused_as_empt
 from .key_sync import reads_whole
 from .output import StreamOutput
 from .ports import WINDOW, Emit
+from .records import replace
 from .result import NEXT_ROUND, StreamResult, recording
 from .run import STEP_S, Run
 from .scanner import FeedUrls, ScannedPage, Scanner, Urls, notes_on
@@ -265,7 +265,7 @@ class Stream:
                         last = page
                         break
                     self._output.cursor = page.after
-                    await self._load(self._loadable(page), full_pass)
+                    await self._load(self._loadable(page, full_pass), full_pass)
         finally:
             self._output.cursor = scanner.cursor if last is None else last.before
             self._shape = scanner.shape
@@ -328,8 +328,10 @@ class Stream:
         if self._shape.version == "timestamp" and page.high is not None:
             run.tombstones.note_version(self._division.code, page.high)
 
-    def _loadable(self, page: ScannedPage) -> pa.Table:
+    def _loadable(self, page: ScannedPage, full_pass: FullPass) -> pa.Table:
         """The new rows of a page, stamped, with the stored values of withdrawn columns."""
+        if not page.new.num_rows and not full_pass.is_held:
+            return page.new
         table = with_withdrawn(
             self._shape,
             self._division.code,
@@ -364,7 +366,7 @@ class Stream:
             await self._output.move(None, replace(self._output.cursor, scan=None))
             return
         after = replace(after, empty_at=0.0, behind=self._is_old)
-        table = self._loadable(last)
+        table = self._loadable(last, full_pass)
         if scan is not None and (scan.since is None or before.value is None):
             after = replace(after, pages=scan.pages + 1, reconciled_at=after.read_at)
         if full_pass.is_held:

@@ -8,7 +8,7 @@ version is not newer than its tombstone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from .call_accounting import Selection
 from .connection import Connection
 from .cursors import RECENT_MAX, TIMESTAMP_OVERLAP, Cursor
 from .divisions import Divisions
+from .records import replace
 
 # Exact keeps tombstones for two months (API 4.5); a day's margin for late runs.
 RETENTION_S = 58 * 86_400
