@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -79,6 +80,12 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
             help="Be wrong on purpose in this way, so that verify finds it; may be repeated.",
         ),
     ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Serve the replies that sync --record or verify --record kept."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a local Exact Online, to try commands and to test programs.
@@ -98,6 +105,8 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
         deviations = check_deviations(deviate or [])
     except ValueError as error:
         raise ConfigurationError(f"--deviate: {error}") from None
+    if replay is not None:
+        _check_recording(replay)
     _check_choice("--language", language, LANGUAGES)
     _check_choice("--require-select", require_select, DEMANDS)
     _check_choice("--require-filter", require_filter, DEMANDS)
@@ -127,11 +136,21 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
             minute_limit=minute_limit,
             daily_limit=daily_limit,
             deviations=deviations,
+            replay=replay,
         )
     except ValueError as error:
         raise ConfigurationError(f"--fault: {error}") from None
     except OSError as error:
         raise ConfigurationError(f"--port {port}: {error.strerror}; choose another") from None
+
+
+def _check_recording(folder: Path) -> None:
+    from ..sandbox.replay import Replay
+
+    try:
+        Replay(folder)
+    except ValueError as error:
+        raise ConfigurationError(f"--replay: {error}") from None
 
 
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

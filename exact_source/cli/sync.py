@@ -41,6 +41,7 @@ from ._output.options import (
 )
 from ._output.view import View
 from .gc_tuning import infrequent_gc
+from .recording import Record, checked, observer_of, start_recording
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -154,6 +155,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     region: Region = None,
     base_url: BaseUrl = None,
     pipeline_name: PipelineName = PIPELINE,
+    record: Record = None,
     every: AllStreams = False,
     problems: OnlyProblems = False,
     as_json: AsJson = False,
@@ -176,7 +178,8 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     from ._output.stored_syncs import place_of, recall
     from .connect import clock_of, make_connection, make_pipeline
 
-    started, view = time.monotonic(), View(every, problems, as_json)
+    display, started = Display(Console(stderr=True)), time.monotonic()
+    view = View(every, problems, as_json)
     with early_errors(pipeline_name, view):
         chosen = choose_entities(entities, load_catalogue())
         options = make_options(
@@ -203,15 +206,24 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         limits = Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls)
         leases = leases_from_settings(settings)
         clock = clock_of(context)
-        run = make_run(options, settings, storage, clock=clock, limits=limits, leases=leases)
+        recorder = start_recording(record, settings.base_url)
+        run = make_run(
+            options,
+            settings,
+            storage,
+            clock=clock,
+            limits=limits,
+            leases=leases,
+            observe=observer_of(recorder),
+        )
         if max_minutes is not None:
             run.rounds.stop_by(run.clock.now() + max_minutes * 60)
-    display = Display(Console(stderr=True))
     earlier = partial(recall, pipeline, now=clock.now(), entities=chosen, count_rows=False)
     with (
         stop_on_interrupt(run, pipeline),
         display.follow(run, earlier) as on_round,
         infrequent_gc(),
+        checked(recorder),
     ):
         outcome = loaded(pipeline, run, chosen, on_round)
     names = {d.code: d.name for d in run.divisions.chosen_so_far}

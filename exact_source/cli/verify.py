@@ -24,6 +24,7 @@ from ._output.options import (
     Region,
 )
 from ._output.tables import Column, print_json
+from .recording import Record, checked, start_recording
 
 if TYPE_CHECKING:
     from ..connect import AskingRun
@@ -64,6 +65,7 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     region: Region = None,
     base_url: BaseUrl = None,
     pipeline_name: PipelineName = PIPELINE,
+    record: Record = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure whether Exact Online behaves as this program assumes.
@@ -87,7 +89,9 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     _check_answerable(division, yes=yes)
     pipeline = make_pipeline(destination, dataset, pipeline_name)
     settings, storage = make_connection(region, base_url, pipeline)
-    watch = Watch()
+    recorder, watch = start_recording(record, settings.base_url), Watch()
+    if recorder is not None:
+        watch.listeners.append(recorder)
     run = make_asking_run(
         make_options(divisions="all" if division is None else [division]),
         settings,
@@ -102,7 +106,8 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
         verify_books(run, pipeline, chosen, as_json=as_json, yes=yes)
         return
     _agree(chosen, yes=yes)
-    found = asyncio.run(_verify(run, chosen, watch))
+    with checked(recorder):
+        found = asyncio.run(_verify(run, chosen, watch))
     kept = adaptation_file(pipeline)
     kept.save(adaptations_of(found, kept.load(settings.base_url)), settings.base_url)
     tell(found, report, as_json=as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -26,6 +27,7 @@ from .http.requests import Request, TokenRequest
 from .http.token_calls import TokenCalls
 from .http.webhooks import SUBSCRIPTIONS, Webhooks, Written
 from .odata.query import project
+from .replay import Replay
 from .rules.demands import Demand
 from .rules.faults import Fault, Faults
 from .rules.limits import CallLimits, ErrorLimit
@@ -66,6 +68,7 @@ class Sandbox:
         language: ``en`` or ``nl``: the user's language, in which refusals are worded.
         errors_everywhere: Whether token requests and calls without a division count as errors, too.
         deviations: Names of ``DEVIATIONS``: where the sandbox is wrong on purpose.
+        replay: A recording whose replies are served in place of companies.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting with a default, given by name
@@ -89,6 +92,7 @@ class Sandbox:
         language: Language = "en",
         errors_everywhere: bool = True,
         deviations: Iterable[str] = (),
+        replay: Path | None = None,
     ) -> None:
         self.clock = clock or SandboxClock()
         if lenient or strict:
@@ -107,6 +111,9 @@ class Sandbox:
         self._is_awkward = companies == AWKWARD
         count = len(COMPANIES) if self._is_awkward else int(companies)
         self.divisions = [FIRST_DIVISION + n * DIVISION_STRIDE for n in range(count)]
+        self._replay = None if replay is None else Replay(replay)
+        if self._replay is not None:
+            self.divisions = self._replay.divisions or self.divisions
         oauth = OAuth(self.clock, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI)
         now = self.clock.now
         self.state = self._new_state(
@@ -157,6 +164,7 @@ class Sandbox:
             user=guid(seeded(self._seed, "user")),
             faults=Faults(seeded(self._seed, "faults")),
             webhooks=webhooks,
+            replay=self._replay,
         )
 
     def _routes(self) -> list[Route]:

@@ -13,6 +13,7 @@ from .data.store import Order, Store
 from .deviations.sizes import page_size
 from .http.requests import InFlight, Request, TokenRequest
 from .http.webhooks import Webhooks
+from .replay import Replay
 from .rules.demands import Demand
 from .rules.faults import Faults
 from .rules.limits import CallLimits, ErrorLimit
@@ -78,6 +79,7 @@ class State:
     faults: Faults
     webhooks: Webhooks
     rights: Rights = field(default_factory=Rights)
+    replay: Replay | None = None  # answers all data calls, if there is one
     in_flight: InFlight = field(default_factory=InFlight)
     requests: list[Request] = field(default_factory=list)
     token_requests: list[TokenRequest] = field(default_factory=list)

@@ -161,7 +161,12 @@ class World:
         )
 
     def make_run(
-        self, *, limits: Limits | None = None, leases: SqlLeases | None = None, **options: Any
+        self,
+        *,
+        limits: Limits | None = None,
+        leases: SqlLeases | None = None,
+        observe: Any = None,
+        **options: Any,
     ) -> Run:
         """A run as a new process would make it, some time after the last one."""
         self.clock.sandbox.advance(BETWEEN_SYNCS_S)
@@ -172,6 +177,7 @@ class World:
             clock=self.clock,
             limits=limits,
             leases=leases,
+            observe=observe,
         )
 
     def sync(self, *entities: str, limits: Limits | None = None, **options: Any) -> Outcome:

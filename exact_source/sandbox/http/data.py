@@ -14,6 +14,7 @@ from ..deviations.queries import refuse_call
 from ..odata.metadata import render_metadata
 from ..odata.payload import JSON_TYPE, Answer, render_json
 from ..odata.query import parse_options
+from ..replay import Replay
 from ..rules.faults import Fault
 from ..rules.spoiling import replacement, spoil, with_control_character
 from ..state import State
@@ -105,7 +106,8 @@ class Call:
         language = state.settings.language
         with state.store.lock:
             try:
-                response = self._answer(at)
+                replay = state.replay
+                response = self._replayed(at, replay) if replay else self._answer(at)
             except RefusedError as error:
                 response = refusal(at, error, self._headers, json=self._json, language=language)
             state.errors.note(target.division, target.path, response.status_code)
@@ -120,6 +122,16 @@ class Call:
         for name in before:
             del response.headers[name]
         response.headers.update(after)
+
+    def _replayed(self, at: float, replay: Replay) -> Response:
+        """The recorded reply, whatever the sandbox would answer itself."""
+        self._json = "json" in self._accept
+        self._check_bearer()
+        url = self._request.url
+        self.options = parse_options(url.query)
+        one = replay.find(url.path, url.query, self._base)
+        kind = one.headers.pop("content-type", JSON_TYPE)
+        return reply(at, one.body, kind, one.headers, one.status)
 
     def _answer(self, at: float) -> Response:
         self._json = "json" in self._accept
