@@ -1,4 +1,4 @@
-"""From settings to a connection, and runs that ask Exact Online but load nothing."""
+"""Makes a connection from the settings, and runs that make calls but load nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AskingRun(Run):
 
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[ExactClient]:
-        """The client, open meanwhile."""
+        """The client, open until the block ends."""
         client = self.connection.open(self.rounds.on_wait)
         if self.error_file is not None:
             self.connection.share_errors(self.error_file)
@@ -59,7 +59,7 @@ def connector(
 
     ``observe`` sees each reply.
     """
-    # One for all clients: it knows tokens that are not stored yet, and what Exact has refused.
+    # One for all clients: it knows tokens that are not stored yet, and refused ones.
     oauth = make_oauth(settings, storage, clock)
 
     def connect() -> ExactClient:

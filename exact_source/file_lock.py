@@ -1,7 +1,7 @@
 """An exclusive lock on a file that names its holder; the operating system ends it with the process.
 
-``filelock`` would do, but it truncates or removes the file, and who waits wants to read whom for. Over NFS
-the kernel passes ``flock`` on to the server, so hosts that share a folder exclude each other as well.
+``filelock`` truncates or removes the file, but a waiting process must be able to read the holder's name. Over
+NFS the kernel passes ``flock`` on to the server, so hosts that share a folder exclude each other as well.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LockedError(Exception):
 
 @contextmanager
 def locked(path: Path, note: str) -> Iterator[None]:
-    """Hold the lock; the file stays behind, and its note is worth nothing once the lock is free.
+    """Hold the lock; the file remains, and its note is obsolete once the lock is free.
 
     Args:
         path: Lock file in an existing folder; it is created if it does not exist.

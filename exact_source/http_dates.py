@@ -1,4 +1,4 @@
-"""Times in HTTP headers, read without ever failing: anything may stand in a header."""
+"""Times in HTTP headers, parsed without ever failing, because a header may contain anything."""
 
 from __future__ import annotations
 

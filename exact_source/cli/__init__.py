@@ -1,7 +1,7 @@
 """The command ``exact-source``.
 
 A command is a module here, or a package if it has more than one subject: then ``command.py`` has its
-options and what a person sees, and the modules beside it do the work.
+options and output, and the other modules do the work.
 
 A module with the options of a command imports only typer and the standard library at the top, and the
 rest when it runs: dlt takes seconds to import, and ``--help`` must not pay them.

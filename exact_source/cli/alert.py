@@ -1,4 +1,4 @@
-"""Says on a Slack channel, or to anything that takes such a hook, that a sync failed.
+"""Reports a failed sync to a Slack channel, or to anything that accepts such a hook.
 
 The hook is dlt's own setting ``runtime.slack_incoming_hook``, and dlt sends it.
 """
@@ -20,7 +20,7 @@ PATIENCE_S = 15.0
 
 
 def alert(pipeline: str, outcome: Outcome) -> None:
-    """Tell of a failure, if somebody wants to hear; whatever the hook does, the outcome stays."""
+    """Report a failure if a hook is set; errors of the hook do not change the outcome."""
     import dlt
     from dlt.common.runtime.slack import send_slack_message
 
@@ -36,18 +36,18 @@ def alert(pipeline: str, outcome: Outcome) -> None:
         except Exception as error:  # noqa: BLE001 (an alert that fails must not hide what it tells)
             failure.append(error)
 
-    # dlt would wait for ever for a hook that does not answer.
+    # dlt would wait forever for a hook that does not answer.
     thread = threading.Thread(target=send, daemon=True)
     thread.start()
     thread.join(PATIENCE_S)
     if failure or thread.is_alive():
-        # Only the kind: the message of the error holds the address, which is a secret.
+        # Only the kind: the message of the error contains the address, which is a secret.
         kind = type(failure[0]).__name__ if failure else "no answer"
         notes.warning("the alert could not be sent (%s)", kind)
 
 
 def alert_text(pipeline: str, outcome: Outcome) -> str:
-    """What to say: that all failed, or which streams did; nothing of what only waits or is refused."""
+    """The message: the error of the sync, or the failed streams; not those that wait or are refused."""
     failed = [r.error for r in outcome.results if r.status == "failed"]
     if outcome.exit_code in {ExitCode.FAILED, ExitCode.USAGE}:
         head = f"exact-source sync of {pipeline} failed"

@@ -100,7 +100,7 @@ def demo(
 
 
 def print_result(folder: Path, loads: list[dict[str, Any]], tables: dict[str, int]) -> None:
-    """Print one document: where the tables are, what both syncs did, and queries."""
+    """Print one document: the place of the tables, the results of both syncs, and queries."""
     from ._output.tables import print_json
 
     print_json(
@@ -115,7 +115,7 @@ def print_result(folder: Path, loads: list[dict[str, Any]], tables: dict[str, in
 
 
 def prepare(folder: Path) -> None:
-    """An empty folder; only one that an earlier demo made is emptied.
+    """An empty folder; only a folder of an earlier demo is emptied.
 
     Raises:
         ConfigurationError: If the folder holds something else.
@@ -166,7 +166,7 @@ def make_pipeline(folder: Path) -> dlt.Pipeline:
 
 
 def load(pipeline: dlt.Pipeline, settings: Settings, *, as_json: bool = False) -> dict[str, Any]:
-    """One sync of the core entities; gives what ``sync --json`` prints, or shows its summary."""
+    """One sync of the core entities; returns the document of ``sync --json``, or prints a summary."""
     from rich.console import Console
 
     from ..auth import FileTokenStorage
@@ -190,7 +190,7 @@ def load(pipeline: dlt.Pipeline, settings: Settings, *, as_json: bool = False) -
 
 
 def show_changed(outcome: Outcome) -> None:
-    """The entities of which rows came or went; the others are up to date."""
+    """The entities with new or deleted rows; the others are up to date."""
     from ._output.streams import Sums, entity_table
     from ._output.tables import make_console
 
@@ -208,10 +208,10 @@ class Change:
     """A row that the demo changes in Exact Online.
 
     Attributes:
-        table: Where it is loaded.
-        column: The column to look at.
-        key: Its ``id``.
-        value: What the column must hold afterwards; ``None`` if the row is deleted.
+        table: Table of the row.
+        column: Changed column.
+        key: ``id`` of the row.
+        value: Value of the column after the change; ``None`` if the row is deleted.
     """
 
     table: str
@@ -239,7 +239,7 @@ def change(box: Sandbox) -> tuple[Change, ...]:
 
 
 def look_at(pipeline: dlt.Pipeline, changes: Sequence[Change]) -> list[Any]:
-    """What the tables hold of each changed row now; ``None`` where there is no row."""
+    """The present value of each changed row in the tables; ``None`` if there is no row."""
     found: list[Any] = []
     with pipeline.sql_client() as client:
         for c in changes:
@@ -249,7 +249,7 @@ def look_at(pipeline: dlt.Pipeline, changes: Sequence[Change]) -> list[Any]:
 
 
 def count_lines(pipeline: dlt.Pipeline) -> dict[str, int]:
-    """How many transaction lines of how many companies the tables hold."""
+    """The number of transaction lines and of their companies in the tables."""
     sql = "SELECT count(*), count(DISTINCT division) FROM transaction_lines"
     with pipeline.sql_client() as client:
         lines, companies = (client.execute_sql(sql) or [(0, 0)])[0]
@@ -291,7 +291,7 @@ def show_answer(pipeline: dlt.Pipeline) -> None:
 
 
 def what_next(folder: Path) -> None:
-    """Where the file is, how to query it, and how to connect real companies."""
+    """Print the place of the file, example queries, and the steps to connect real companies."""
     database, python = folder / "exact.duckdb", from_here(Path(sys.executable))
     typer.echo(f"\nWhat next\n\nThe database: {database}\nQuery it, for example:")
     first = "SELECT name, city, country FROM exact_online.accounts LIMIT 5"

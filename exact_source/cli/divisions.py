@@ -84,7 +84,7 @@ def divisions(
 
 
 def show(found: Sequence[Mapping[str, Any]], *, every: bool) -> None:
-    """Print the list; of a long one, the blocked companies and the first others."""
+    """Print the list; if it is long, the blocked companies and the first others."""
     from ._output.tables import make_console, print_table, styled
 
     console = make_console()
@@ -145,7 +145,7 @@ def describe(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def status_text(blocking_status: int) -> str:
-    """What a ``BlockingStatus`` means: ``open``, or why the division is blocked."""
+    """The meaning of a ``BlockingStatus``: ``open``, or the reason why the division is blocked."""
     if blocking_status == 0:
         return "open"
     return f"blocked: {BLOCKING.get(blocking_status, f'BlockingStatus {blocking_status}')}"

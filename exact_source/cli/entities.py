@@ -1,4 +1,4 @@
-"""``exact-source entities``: what can be read and how; and what a live company has beyond it."""
+"""``exact-source entities``: the entities and their feeds, and the differences of a live company."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REFRESH = "refresh"
 WITH_REFRESH = "With refresh"
 
-# Type letter -> what it is in the destination.
+# Type letter -> type in the destination.
 TYPES = {
     "g": "text (guid)",
     "s": "text",
@@ -140,7 +140,7 @@ def show_list(chosen: str | None, *, core: bool | None, as_json: bool) -> None:
 
 
 def show_one(name: str, *, as_json: bool) -> None:
-    """All there is to know of one entity.
+    """Print all facts about one entity.
 
     Raises:
         ConfigurationError: If there is no such entity.
@@ -180,7 +180,7 @@ def _print_one(document: dict[str, Any]) -> None:
 
 
 def show_unread(*, as_json: bool) -> None:
-    """What is not read, and why."""
+    """Print the endpoints that are not read, and the reasons."""
     from ..catalogue import load_catalogue
     from ..catalogue.parameters import reason_not_read
     from ._output.tables import make_console, print_json, print_table
@@ -200,7 +200,7 @@ def show_unread(*, as_json: bool) -> None:
 
 
 def summarise(catalogue: Catalogue, entity: Entity) -> dict[str, Any]:
-    """How an entity is read, in plain values."""
+    """The facts about an entity, as plain values."""
     from ..catalogue.feeds import deletes_of, plan_feeds, start_date_of
 
     plan = plan_feeds(entity)
@@ -228,7 +228,7 @@ def summarise(catalogue: Catalogue, entity: Entity) -> dict[str, Any]:
 
 
 def needs_parameters(entity: Entity) -> str | None:
-    """What a function is asked with, or why it is not read; ``None`` if nothing."""
+    """The parameters of a function, or the reason why it is not read; ``None`` without parameters."""
     from ..catalogue.parameters import reason_not_read, sources_of
 
     if reason := reason_not_read(entity):

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """What a running sync still takes.
+    """The time that a running sync still takes.
 
     Attributes:
-        seconds: Until it ends.
+        seconds: Seconds until the end.
         days: Days on which it makes calls; 1 if it ends today.
         at_least: Whether it may take longer, because the calls of some streams are unknown.
     """
@@ -44,7 +44,7 @@ class Estimate:
 
     Attributes:
         run: The sync.
-        memory: What the destination and earlier plans told before its first round was loaded.
+        memory: State of the destination and earlier plans before the first round was loaded.
     """
 
     run: Run
@@ -140,7 +140,7 @@ class Estimate:
 
 
 def in_words(left: TimeLeft | None) -> str:
-    """The time left for people; empty if it is unknown, or less than a minute may be too little."""
+    """The time left as text; empty if it is unknown or under a minute and uncertain."""
     if left is None:
         return ""
     least = "at least" if left.at_least else "about"
@@ -153,7 +153,7 @@ def in_words(left: TimeLeft | None) -> str:
 
 
 def as_facts(left: TimeLeft | None) -> dict[str, Any]:
-    """The time left for machines; empty if it is unknown."""
+    """The time left as values for JSON; empty if it is unknown."""
     if left is None:
         return {}
     return {"left_s": round(left.seconds), "left_days": left.days, "left_at_least": left.at_least}

@@ -1,4 +1,4 @@
-"""Python's garbage collector during a command: it runs seldom, because it visits everything imported.
+"""Runs Python's garbage collector rarely during a command, because it visits all imported objects.
 
 Only the owner of a process may set its thresholds, so the library leaves them alone.
 """
@@ -15,7 +15,7 @@ INFREQUENT = (10_000, 10, 10)
 
 @contextmanager
 def infrequent_gc() -> Iterator[None]:
-    """Let the whole process collect garbage seldom until the block ends."""
+    """Collect garbage rarely in the whole process until the block ends."""
     before = gc.get_threshold()
     gc.set_threshold(*INFREQUENT)
     try:

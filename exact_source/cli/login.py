@@ -203,7 +203,7 @@ def ask(
 
 
 def ask_for_code(state: str) -> str:
-    """Ask for the address or the code until there is a code in the answer.
+    """Ask for the address or the code until the answer contains a code.
 
     Raises:
         ConfigurationError: If the input ends before.

@@ -1,10 +1,10 @@
-"""The project that a command works for: the folder of its settings, and of its working files.
+"""The project of a command: the folder of its settings and working files.
 
-As git does, a command looks for its project upward from the current folder: the project is the nearest
-folder with ``.dlt`` in it. dlt keeps the working folder of a pipeline by the pipeline's name alone, in
-one place for all projects of a user, so that two projects would share cursors, packages that wait to be
-loaded, and a lock. Here each project has a place of its own. In a dlt workspace, which is such a place
-already, dlt's rule holds.
+Like git, a command looks for its project upward from the current folder: the project is the nearest folder
+with ``.dlt`` in it. dlt names the working folder of a pipeline after the pipeline only, in one place for
+all projects of a user, so two projects would share cursors, packages that wait to be loaded, and a lock.
+Here each project has its own place. In a dlt workspace, which has its own place already, dlt's rule
+applies.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def project_folder() -> Path:
 
 @contextmanager
 def in_project() -> Iterator[Path]:
-    """Work in the folder of the project meanwhile; gives the folder in which the user is."""
+    """Work in the folder of the project until the block ends; yields the user's folder."""
     here = Path.cwd()
     with chdir(here if os.environ.get(GIVEN) else project_folder()):
         yield here
@@ -67,7 +67,7 @@ def prepared(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def seen_from(here: Path, name: str, value: Any) -> Any:
-    """The value of an option, its relative path seen from the folder in which the user is."""
+    """The value of an option, with a relative path based on the user's folder."""
     if isinstance(value, Path):
         return here / value.expanduser()
     if name == "destination" and isinstance(value, str) and value.startswith("duckdb:"):
@@ -77,10 +77,9 @@ def seen_from(here: Path, name: str, value: Any) -> Any:
 
 
 def pipelines_folder(name: str) -> str:
-    """Where the working folder of a pipeline belongs.
+    """The place of the working folder of a pipeline.
 
-    A working folder that this project made in dlt's own place, before it had one of its own, stays
-    in use.
+    A working folder that this project made in dlt's own place earlier stays in use.
     """
     import dlt
     from dlt.common.configuration.specs.pluggable_run_context import ProfilesRunContext
@@ -96,12 +95,12 @@ def pipelines_folder(name: str) -> str:
 
 
 def label_of(project: Path) -> str:
-    """A folder name that tells projects apart: ``books-1a2b3c4d``."""
+    """A folder name that is unique to the project: ``books-1a2b3c4d``."""
     return f"{project.name}-{sha256(str(project).encode()).hexdigest()[:8]}"
 
 
 def first_folder(working_folder: Path) -> Path | None:
-    """The folder in which a pipeline ran first, as dlt noted it; ``None`` if there is no such note."""
+    """The folder in which a pipeline ran first, according to dlt; ``None`` if dlt has no record."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         state = json.loads((working_folder / "state.json").read_bytes())
         return Path(state["_local"]["initial_cwd"])

@@ -1,4 +1,4 @@
-"""``exact-source entities refresh``: the catalogue beside ``$metadata`` of a live company."""
+"""``exact-source entities refresh``: compares the catalogue with ``$metadata`` of a live company."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def refresh(
     base_url: str | None,
     as_json: bool,
 ) -> None:
-    """Report what a company has that the catalogue does not know, and the other way round.
+    """Report the differences between the catalogue and a company.
 
     One call for each service of the chosen entities.
     """
@@ -40,7 +40,7 @@ def refresh(
     from ._output.tables import iso_instant, print_json
     from .files import replace_file
 
-    # The overlay is made against what is shipped: it replaces an earlier one, it adds nothing to it.
+    # The overlay is made from the shipped catalogue: it replaces an earlier one and adds nothing to it.
     catalogue = read_catalogue()
     names = choose_entities(entities, catalogue)
     if write is not None and not write.absolute().parent.is_dir():
@@ -92,7 +92,7 @@ async def _read(run: AskingRun, division: int | None, names: Sequence[str]) -> t
 
 
 def describe(drift: Drift, services: Services) -> dict[str, Any]:
-    """The report in plain values."""
+    """The report as plain values."""
     return {
         "services": sorted(services.found),
         "refused": {name: str(why) for name, why in services.refused.items()},

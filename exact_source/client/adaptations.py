@@ -1,7 +1,7 @@
-"""What ``verify`` found about a connection and later syncs act on, in a small file.
+"""Findings of ``verify`` that later syncs use, in a small file.
 
-The file stands beside dlt's working folder, as that of the errors does. It holds forms and option names, no
-value of a row.
+The file is beside dlt's working folder, like that of the errors. It holds forms and option names, no value of
+a row.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Order = Literal["Timestamp", "other"]
 
 @dataclass(frozen=True)
 class Adaptations:
-    """How a site differs from what is assumed.
+    """Differences of a site from the assumptions.
 
     Attributes:
         rights_by_path: ``UserHasRights`` understands paths (``crm/Accounts``), not names (``CRM/Accounts``).
         key_filters: Whether ``ID ne guid'0...'`` is accepted; without it, endpoints whose only harmless
             filter it is are read without a filter.
-        filter_demanded: Whether endpoints with a sync feed demand a filter; ``None`` if unknown.
+        filter_demanded: Whether endpoints with a sync feed require a filter; ``None`` if unknown.
         sync_order: Order of the rows of sync feeds; ``None`` if unknown. No sync relies on one.
     """
 
@@ -40,7 +40,7 @@ class Adaptations:
 class AdaptationFile:
     """The adaptations of one pipeline's connection.
 
-    A file that cannot be read counts as none, and one of another site or version too.
+    A file that cannot be read, or belongs to another site or version, counts as no file.
 
     Args:
         path: The file.
@@ -50,13 +50,13 @@ class AdaptationFile:
         self._path = path
 
     def load(self, site: str) -> Adaptations:
-        """What is known about a site."""
+        """The findings about a site."""
         with suppress(OSError, ValueError, TypeError, AttributeError):
             return parse_adaptations(json.loads(self._path.read_text("utf-8")), site)
         return Adaptations()
 
     def save(self, found: Adaptations, site: str) -> None:
-        """Store what is known; without any difference there is no file.
+        """Store the findings; without differences there is no file.
 
         Raises:
             OSError: If that fails.

@@ -1,4 +1,4 @@
-"""Which entities a run loads, and which stream counts the calls for lists that are not loaded."""
+"""The entities that a run loads, and the stream that counts the calls for lists that are not loaded."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Selection:
         self.names = names
 
     def loads(self, entity: str) -> bool:
-        """Whether a list is wanted for itself, so that all of its columns are."""
+        """Whether a list is loaded itself, with all of its columns."""
         return not self.names or entity in self.names
 
     def note_overhead(self, entity: str, division: int | None, calls: int) -> None:
-        """Calls for a list that is no table of this run; they belong to the first stream that ends."""
+        """Calls for a list that is not a table of this run; they belong to the first stream that ends."""
         if entity in self.names:
             return
         if entity == "deleted":  # one for each division, so they are not searched
@@ -39,7 +39,7 @@ class Selection:
             self._of_lists[division or 0] += calls
 
     def take_overhead(self, division: int, read: Collection[int]) -> int:
-        """Calls that no stream has counted: the division's, and those by divisions that are not read."""
+        """Calls that no stream has counted: those of the division, and of divisions that are not read."""
         mine = [code for code in self._of_lists if code == division or code not in read]
         of_lists = sum(self._of_lists.pop(code) for code in mine)
         return of_lists + self._of_divisions.pop(division, 0)

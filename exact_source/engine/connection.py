@@ -1,4 +1,4 @@
-"""The connection of a run: its client, a new one each round, and answers that are fetched once a run."""
+"""The connection of a run: its client, which is new in each round, and replies that are fetched once."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Connection:
         limits: Survives the rounds.
 
     Attributes:
-        withdrawn: Path -> fields of a list that it no longer has, as far as is known.
-        adaptations: How the site differs from what is assumed, according to ``verify``.
+        withdrawn: Path -> fields of a list that Exact is known to have withdrawn.
+        adaptations: Differences of the site from the assumptions, according to ``verify``.
     """
 
     def __init__(self, connect: Callable[[], ExactClient], clock: Clock, limits: Limits) -> None:
@@ -56,7 +56,7 @@ class Connection:
         return self._client
 
     def open(self, on_wait: OnWait) -> ExactClient:
-        """A client for the running event loop; ``on_wait`` is told of its waits."""
+        """A client for the running event loop; ``on_wait`` is called for each of its waits."""
         self._client = client = self._connect()
         client.on_wait = on_wait
         client.on_error = self._keep_errors
@@ -64,7 +64,7 @@ class Connection:
         return client
 
     def share_errors(self, file: ErrorFile) -> None:
-        """Count errors together with all who keep theirs in the same file."""
+        """Share the count of errors with all processes that use the same file."""
         self._error_file = file
         file.recall(self._limits)
 
@@ -75,32 +75,32 @@ class Connection:
         await client.close()
 
     def _keep_errors(self) -> None:
-        """At each error, because a process may be killed and Exact's count goes on (API 2.3)."""
+        """Store the error at once: a process may be killed, and Exact's count continues (API 2.3)."""
         if self._error_file is not None:
             self._error_file.keep(self._limits, self._clock.now())
 
-    # -- what is fetched once a run ------------------------------------------------------------
+    # -- replies that are fetched once -----------------------------------------------------------
 
     def lock(self, key: object) -> asyncio.Lock:
-        """Lets one stream at a time do something."""
+        """Makes streams take turns."""
         return self._locks[key]
 
     async def once(self, key: object, fetch: Callable[[], Awaitable[Any]]) -> Any:
-        """The value of ``fetch()``, fetched by whoever asks first."""
+        """The value of ``fetch()``, which the first caller fetches."""
         async with self.lock(key):
             if key not in self._answers:
                 self._answers[key] = await fetch()
         return self._answers[key]
 
     def forget(self, key: object) -> None:
-        """Fetch it again when somebody asks."""
+        """Fetch it again at the next call."""
         self._answers.pop(key, None)
 
     async def has_rights(self, division: int, path: str) -> bool:
         """Whether the user may read an endpoint, or the regular one of a sync or bulk feed.
 
         Raises:
-            StreamError: If Exact does not say.
+            StreamError: If Exact does not answer.
         """
         name = path if self.adaptations.rights_by_path else rights_name(path)
 
@@ -112,9 +112,9 @@ class Connection:
     def recall_withdrawn(
         self, known: Mapping[str, Sequence[str]], full_refresh: Collection[str]
     ) -> None:
-        """Go on without the columns of lists that earlier runs found withdrawn.
+        """Read lists without the columns that earlier runs found withdrawn.
 
-        A full refresh of a list looks whether they are back.
+        A full refresh of a list tries them again.
         """
         entities = load_catalogue().entities
         anew = {
@@ -127,7 +127,7 @@ class Connection:
 
 
 def rights_name(path: str) -> str:
-    """An endpoint as ``users/UserHasRights`` is documented to be asked: ``CRM/Accounts`` (API 5)."""
+    """An endpoint in the documented form of ``users/UserHasRights``: ``CRM/Accounts`` (API 5)."""
     parts = path.split("/")
     service, name = parts[-2:] if len(parts) > 1 else ("", path)
     service = (

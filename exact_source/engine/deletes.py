@@ -1,4 +1,4 @@
-"""Which stored rows of one entity and division are deleted, and the rows that delete them."""
+"""Finds the stored rows of one entity and division to delete, and makes the rows that delete them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DeletedKeys:
     """Keys of stored rows that are deleted.
 
     Attributes:
-        keys: In the order of ``Shape.keys``.
+        keys: Key columns, in the order of ``Shape.keys``.
         versions: The tombstones' ``Timestamp``, in the same order; empty without tombstones.
     """
 
@@ -40,7 +40,7 @@ class DeletedRows:
         shape: Shape of the entity's rows.
         division: Code.
         destination: The destination.
-        options: What happens to deleted rows.
+        options: Options, such as the treatment of deleted rows.
     """
 
     def __init__(
@@ -87,13 +87,13 @@ class DeletedRows:
     ) -> DeletedKeys:
         """Stored rows that are not newer than their tombstone (API 4.5).
 
-        ``comparable``: whether the ``Timestamp`` of stored rows and of tombstones are certainly from
-        one database; else only dates are compared.
+        ``comparable``: whether the ``Timestamp`` of stored rows and of tombstones certainly come from the
+        same database; otherwise only dates are compared.
 
         Rows that came by a feed without ``Timestamp`` are compared by ``Modified`` and
         ``DeletedDate``: digits of the same wall clock. That clock repeats an hour in October, so a
-        row may come back with digits from before its end. A tombstone is therefore compared once: the
-        row that is stored later was alive when the tombstone was known.
+        row may be created again with digits from before its deletion. A tombstone is therefore applied
+        only once: a row that is stored later existed when the tombstone was known.
         """
         code = self._shape.entity.deleted_code
         listed = latest(found.of(code)) if code is not None else {}
@@ -131,7 +131,7 @@ class DeletedRows:
         )
 
     def with_tombstones(self, cursor: Cursor, found: Tombstones, *, all_read_anew: bool) -> Cursor:
-        """The cursor after the ``tombstoned`` rows are deleted, or are left to a pass over all rows."""
+        """The cursor after the ``tombstoned`` rows are deleted, or left to a pass over all rows."""
         code = self._shape.entity.deleted_code or 0
         has_versions = self._shape.version == "timestamp" and not all_read_anew
         return with_applied(cursor, found, code, has_versions=has_versions)
@@ -184,7 +184,7 @@ class DeletedRows:
         return DeletedKeys(() if held is None else rows.key_tuples(held, keys))
 
     def tables(self, deleted: DeletedKeys, *, at: float) -> Iterator[pa.Table]:
-        """The rows that carry the deletion to the destination."""
+        """The rows that delete these rows in the destination."""
         if not deleted.keys:
             return
         keys = self._shape.keys

@@ -1,4 +1,4 @@
-"""How the deletions of one stream reach the destination: by tombstones, by marks, and by comparing keys."""
+"""Applies the deletions of one stream: by tombstones, by marks, and by comparing keys."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Deletions:
     """Deletes stored rows of one stream that were deleted at Exact.
 
     Args:
-        run: What all streams share.
+        run: The run.
         shape: Shape of the rows.
         call: The stream's calls.
         output: Takes the deletions.
 
     Attributes:
-        error: Why deletions are unknown; empty if they are known.
+        error: Reason why deletions are unknown; empty if they are known.
         code: Kind of that error.
     """
 
@@ -49,7 +49,7 @@ class Deletions:
         return self._rows
 
     async def settle_marks(self) -> None:
-        """Delete rows that were marked while deletes were soft, once they are hard."""
+        """Delete rows that were marked by soft deletes, once deletes are hard."""
         deletes = self._run.options.deletes
         if deletes == "soft":
             self._output.cursor = replace(self._output.cursor, soft=True)
@@ -85,7 +85,7 @@ class Deletions:
         await self._delete(deleted, cursor)
 
     def _start_over_if_never_applied(self, start: Start) -> None:
-        """Only a pass over all rows shows which were deleted and created again before a move."""
+        """Only a pass over all rows shows the rows that were deleted and created again before a move."""
         cursor = self._output.cursor
         if cursor.tombstones is None and (cursor.value is not None or cursor.scan is not None):
             self._output.result.note(
@@ -105,7 +105,7 @@ class Deletions:
             return
         self._output.result.note(*describe_unknown(unknown))
         ids = unknown.column("id")
-        # Those that are stored may be stored with all columns.
+        # Stored tombstones may have all columns.
         held = self._run.destination.versions(
             "deleted", code, "id", ids.to_pylist(), "timestamp", marked=True
         )
@@ -114,10 +114,10 @@ class Deletions:
             run.tombstones.keep_unknown(new, run.next_stamp())
 
     async def compare_keys(self, judge: Callable[[], Awaitable[bool]]) -> None:
-        """Compare all keys, where no feed shows deletions and it is time.
+        """Compare all keys if no feed shows deletions and the comparison is due.
 
         Args:
-            judge: Called if no key was returned; whether the empty answer is believed.
+            judge: Called if no key was returned; returns whether the empty answer is believed.
         """
         run, options, code = self._run, self._run.options, self._division
         now = run.now()
@@ -133,7 +133,7 @@ class Deletions:
         if why := why_postponed(needed, limits.calls_left(code, host_now), limits.most_a_day(code)):
             self._output.result.note(why)
             return
-        # All keys or none: a part of them is of no use in another round.
+        # All keys or none: a part of them is useless in another round.
         self._call.may_pause = False
         self._call.before_call = self._report_and_raise_if_stopped
         seen = await read_keys(run.connection, self._call, self._shape, since_ms)

@@ -1,11 +1,11 @@
-"""When an empty answer is believed although the destination has rows of the division.
+"""Decides whether an empty answer is believed although the destination has rows of the division.
 
 Exact answers a user without rights with an empty list (API 0.1, 6.2), so one empty answer proves
 nothing. The rule, in this order:
 
 1. The user named the entity in ``trust_empty``: believed.
 2. ``users/UserHasRights`` says that the user may read the endpoint: believed; may not: rows are kept.
-3. The question itself failed: rows are kept, and the moment is noted. A second empty answer at least
+3. That call failed: rows are kept, and the time is noted. A second empty answer at least
    ``CONFIRM_S`` later is believed, unless ``$count`` counts rows.
 """
 
@@ -32,8 +32,8 @@ class Verdict:
     Attributes:
         is_believed: Whether the division has no rows.
         is_refused: Whether the user may not read the endpoint.
-        cursor: The cursor with the moment of the first empty answer.
-        why: Why it is not believed.
+        cursor: The cursor with the time of the first empty answer.
+        why: Reason why it is not believed.
     """
 
     is_believed: bool
@@ -76,7 +76,7 @@ async def judge_empty(
 
 
 async def _count(connection: Connection, call: Call, feed: Feed) -> int | None:
-    """Rows of an endpoint as ``$count`` says; ``None`` if it does not answer."""
+    """Number of rows of an endpoint, according to ``$count``; ``None`` without an answer."""
     text = harmless_filter(feed, by_key=connection.adaptations.key_filters)
     query = {"$filter": text} if text else {}
     url = build_url(f"{feed.path}/$count", call.division or 0, query)

@@ -1,4 +1,4 @@
-"""A pass over all rows of a stream: which rows it returned, and whether anything changed."""
+"""A pass over all rows of a stream: collects its keys, and holds the pages of a short list."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .shape import Shape
 
 
 class FullPass:
-    """Collects what a pass over all rows returns.
+    """Collects the keys and pages of a pass over all rows.
 
     Args:
         shape: Shape of the rows.

@@ -1,8 +1,8 @@
-"""Deletions that no feed shows: found by reading all keys, and nothing but keys.
+"""Finds deletions that no feed shows, by reading all keys and nothing else.
 
-Most entities have no tombstones (API 4.5), and those that are read by ``Modified`` show only what
-changed. A list of one page is simply read whole each time, which costs the same one call; of longer
-ones all keys are read now and then.
+Most entities have no tombstones (API 4.5), and a feed by ``Modified`` shows only changes. A list of one
+page is read in full each time, which takes one call in any case. For longer lists, all keys are read from
+time to time.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from .shape import Shape
 
 
 def reads_whole(cursor: Cursor, deletes: DeletedRows, options: Options) -> bool:
-    """Whether a list is so short that reading it whole takes no more calls than asking for changes."""
+    """Whether a list is so short that reading it in full takes no more calls than reading changes."""
     return cursor.pages == 1 and deletes.are_silent and options.start_ms is None
 
 
 def is_due(
     entity: str, cursor: Cursor, deletes: DeletedRows, options: Options, *, now: float
 ) -> bool:
-    """Whether the keys of a stream that was read to its end are to be compared now.
+    """Whether the keys of a stream that was read to its end must be compared now.
 
     Args:
         entity: Entity name.
@@ -44,7 +44,7 @@ def is_due(
     if cursor.column is None or options.deletes == "ignore":
         return False
     if cursor.reconciled_at >= cursor.read_at:
-        return False  # what was just read was everything
+        return False  # all rows were just read
     if entity in options.reconcile:
         return True
     every = options.reconcile_s
@@ -61,14 +61,14 @@ def calls_for(rows: int, page_size: int) -> int:
 
 
 def why_postponed(needed: int, left: int | None, most: int) -> str:
-    """Why so many calls cannot be made today, and what to do if they never can; empty if they can.
+    """Reason why so many calls cannot be made today, with a remedy if they never can; empty if they can.
 
-    Keys are compared all at once: what was read of them is of no use on another day.
+    Keys are compared all at once, because a part of them is useless on another day.
 
     Args:
-        needed: Calls.
-        left: Of today; ``None`` if nothing limits them as far as is known.
-        most: That a whole day allows.
+        needed: Number of calls.
+        left: Calls left today; ``None`` if no limit is known.
+        most: Calls that a whole day allows.
     """
     if needed > most:
         return (
@@ -82,9 +82,9 @@ def why_postponed(needed: int, left: int | None, most: int) -> str:
 
 
 def begins_at(feed: Feed, options: Options) -> int | None:
-    """From which ``Modified`` on keys are compared; ``None`` for all.
+    """The first ``Modified`` whose keys are compared; ``None`` for all.
 
-    Of what is older than the start date no row was loaded, so its keys tell nothing.
+    No rows older than the start date were loaded, so their keys are not needed.
     """
     return options.start_ms if feed.cursor == "Modified" else None
 
@@ -95,7 +95,7 @@ async def read_keys(
     """The keys of all rows of a division, as pages; see ``begins_at``.
 
     Raises:
-        StreamError: If a page cannot be had.
+        StreamError: If a page cannot be read.
         LimitError: If the calls do not suffice.
     """
     feed, entity = shape.plan.full, shape.entity

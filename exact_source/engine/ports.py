@@ -1,4 +1,4 @@
-"""What the engine needs from outside: a destination to ask, and a function that takes its rows."""
+"""The ports of the engine: a destination to query, and a function that takes rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Emit = Callable[[pa.Table | None, Cursor | None], Awaitable[None]]
 
 
 class Destination(Protocol):
-    """Reads of the tables that earlier loads filled.
+    """Queries on the tables of earlier loads.
 
     Deletions need them: a tombstone counts only for a row that is not newer, and a stored row that a
     full pass does not return is deleted.
@@ -40,11 +40,11 @@ class Destination(Protocol):
         ...
 
     def counts(self, table: str) -> Mapping[int, int] | None:
-        """Division -> number of rows, deleted ones included; ``None`` if that cannot be said now."""
+        """Division -> number of rows, including deleted ones; ``None`` if it is not known now."""
         ...
 
     def window_rows(self, table: str, division: int, since: float) -> int:
-        """Rows that windows have loaded since a moment (seconds since the epoch), at most."""
+        """Upper bound of the rows that windows have loaded since a time (seconds since the epoch)."""
         ...
 
     def last_synced(self, table: str, division: int) -> datetime | None:
@@ -94,7 +94,7 @@ class Destination(Protocol):
     def rows(
         self, table: str, division: int, key: str, values: Sequence[str | int]
     ) -> Iterator[pa.Table]:
-        """Whole rows of a division by their keys, some at a time."""
+        """Whole rows of a division by their keys, in chunks."""
         ...
 
     def kept_columns(self, table: str, fields: Iterable[str], live: Collection[str]) -> pa.Schema:

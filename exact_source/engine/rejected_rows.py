@@ -12,7 +12,7 @@ from ..errors import ContractError
 from . import rows
 from .result import StreamResult
 
-# Rows of a stream without a key that are kept; more is no oversight but another API.
+# Most rows without a key that a stream keeps; more means that the API has changed.
 KEYLESS_ROWS = 1_000
 
 

@@ -1,4 +1,4 @@
-"""The row version at which a date begins, as ``SyncTimestamp`` says for some sync feeds (API 4.3)."""
+"""The row version at which a date begins, according to ``SyncTimestamp`` (API 4.3)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .cursors import TIMESTAMP_OVERLAP
 
 
 class StartVersions:
-    """Asks for all streams of a run, one of a division at a time."""
+    """Calls ``SyncTimestamp`` for all streams of a run, one stream of a division at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._refused: set[int] = set()  # divisions that say it of no entity
+        self._refused: set[int] = set()  # divisions without an answer for any entity
 
     async def of(self, call: Call, feed: Feed, start_ms: int) -> tuple[int | None, str]:
-        """The version, or why there is none; the call is counted on ``call``."""
+        """The version, or the reason why there is none; the call is counted on ``call``."""
         code = call.division or 0
         async with self._connection.lock(("start version", code)):
             if code in self._refused:
@@ -30,7 +30,7 @@ class StartVersions:
             try:
                 since = await ask_start_version(self._connection.client, call, feed, start_ms)
             except StreamError as error:
-                # Of all but a 400, which may be about this entity, the others would get the same.
+                # Except for a 400, which may concern this entity only, the other entities would get the same.
                 if isinstance(error, RefusedError) and error.status != HTTPStatus.BAD_REQUEST:
                     self._refused.add(code)
                 return None, str(error)
@@ -43,19 +43,19 @@ async def ask_start_version(
     """The ``Timestamp`` above which a read from a start date begins; one call, counted on ``call``.
 
     Exact names the row that was changed first at the date or later. Versions are in the order in which
-    rows were written, so the overlap goes off as for a cursor.
+    rows were written, so the overlap is subtracted as for a cursor.
 
     Args:
         client: The open client.
-        call: The stream that wants to know.
+        call: Calls of the stream.
         feed: A sync feed that ``SyncTimestamp`` knows.
         start_ms: The date: ``Modified`` digits in milliseconds.
 
     Returns:
-        ``None`` if Exact names no row; nobody knows what it says if there is none (API 10).
+        ``None`` if Exact names no row; its reply without such a row is unknown (API 10).
 
     Raises:
-        StreamError: If the question is refused or not answered.
+        StreamError: If the call is refused or not answered.
         LimitError: If the day's calls are used up.
     """
     entity = load_catalogue().entities["sync_timestamp"]

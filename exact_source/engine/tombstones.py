@@ -43,9 +43,9 @@ class Tombstones:
     Attributes:
         table: ``sync/Deleted``, all columns or ``READ``.
         top: All tombstones up to this ``Timestamp`` were read.
-        read_at: Seconds since the epoch, UTC.
-        calls: Calls it took.
-        error: Why it could not be read; ``None`` if it was.
+        read_at: Time of the read; seconds since the epoch, UTC.
+        calls: Number of calls.
+        error: Reason why it could not be read; ``None`` if it was.
     """
 
     table: pa.Table
@@ -97,7 +97,7 @@ class TombstoneLists:
         self._versions: dict[int, int] = {}
 
     def recall(self, since: Mapping[tuple[int, int], int]) -> None:
-        """Take over the ``Timestamp`` up to which all entities know a division's tombstones.
+        """Set the ``Timestamp`` up to which all entities have applied a division's tombstones.
 
         Args:
             since: ``(division, DivisionMoveDate)`` -> ``Timestamp``.
@@ -105,7 +105,7 @@ class TombstoneLists:
         self._since = dict(since)
 
     async def of(self, division: int, *, whole: bool | None = None) -> Tombstones:
-        """The tombstones of a division that not all entities know.
+        """The tombstones of a division that some entities have not applied.
 
         ``whole``: with all columns; default: if they are loaded.
         """
@@ -215,9 +215,9 @@ def with_applied(cursor: Cursor, found: Tombstones, code: int, *, has_versions: 
     """The cursor once all tombstones of an entity are applied.
 
     Args:
-        cursor: Of the entity.
-        found: What was applied.
-        code: Of the entity in ``sync/Deleted``.
+        cursor: Cursor of the entity.
+        found: Applied tombstones.
+        code: Code of the entity in ``sync/Deleted``.
         has_versions: Whether its rows come with ``Timestamp``, which says by itself what is newer.
     """
     cursor = replace(cursor, tombstones=found.top, tombstones_at=found.read_at)
@@ -229,7 +229,7 @@ def with_applied(cursor: Cursor, found: Tombstones, code: int, *, has_versions: 
 
 
 class Tombstone(NamedTuple):
-    """When a row was deleted: as a row version, and in digits of Exact's wall clock."""
+    """The deletion of a row as a row version, and in digits of Exact's wall clock."""
 
     timestamp: int
     deleted_date: datetime

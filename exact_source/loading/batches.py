@@ -1,4 +1,4 @@
-"""Gathers what streams hand over into Arrow batches; a cursor is stored with the rows that it covers."""
+"""Gathers the output of streams into Arrow batches; a cursor is stored with the rows that it covers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..engine.cursors import Cursor
 from ..engine.dedupe import Total
 from .state import DivisionStates
 
-# A batch is a row group of a parquet file: each costs dlt, the file and the database something, so large
-# ones cost less a row. Where many entities have many rows at once, each is content with less.
+# A batch is a row group of a parquet file. Each has a fixed cost in dlt, the file and the database, so large
+# ones cost less per row. If many entities have many rows at once, each uses smaller batches.
 BATCH_ROWS, BATCH_TABLES = 60_000, 400
 CROWDED_ROWS, ROWS_OF_ALL = 20_000, 120_000
 SMALL_ROWS = 500  # of a page: parquet is written piece by piece, a column at a time
@@ -29,10 +29,10 @@ class Item:
 
 
 class Batch:
-    """Items of one entity that wait to be handed on.
+    """Items of one entity that wait to be emitted.
 
     Args:
-        states: Takes their cursors.
+        states: Stores their cursors.
         of_all: Counts their rows together with those of other entities.
     """
 
@@ -44,7 +44,7 @@ class Batch:
         self._rows = 0
 
     def add(self, item: Item) -> bool:
-        """Take an item; ``True`` once there is enough to hand on."""
+        """Take an item; ``True`` once there is enough for a batch."""
         self._items.append(item)
         if item.table is not None:
             self._tables.append(item.table)
@@ -62,7 +62,7 @@ class Batch:
         return _joined(tables) if tables else None
 
     def drop(self) -> None:
-        """Forget the items: what was not handed on is read again."""
+        """Drop the items; they are read again."""
         self._items, self._tables = [], []
         self._count(-self._rows)
 
@@ -72,7 +72,7 @@ class Batch:
 
 
 def _joined(tables: list[pa.Table]) -> pa.Table:
-    """One table, in the pieces in which it came: a copy would cost more, unless they are small."""
+    """One table in its original pieces, unless they are small: a copy would cost more."""
     table = pa.concat_tables(tables, promote_options="default")
     is_small = table.num_rows < SMALL_ROWS * len(tables)
     return table.combine_chunks() if is_small else table

@@ -11,7 +11,7 @@ from typing import Any
 import dlt
 from dlt.destinations.sql_client import SqlClientBase
 
-# Table, column ("" for the table itself) and comment of all that a dataset holds.
+# Table, column ("" for the table itself) and comment of everything in a dataset.
 _HELD = {
     "duckdb": """
         SELECT table_name, '', comment FROM duckdb_tables()
@@ -34,16 +34,16 @@ Place = tuple[str, str]
 
 
 def schema_version(pipeline: dlt.Pipeline) -> str:
-    """What changes whenever a table does; empty before the first load."""
+    """A value that changes with every table; empty before the first load."""
     name = str(pipeline.default_schema_name)  # "None" before the first run
     return str(pipeline.schemas[name].version_hash) if name in pipeline.schemas else ""
 
 
 def write_comments(pipeline: dlt.Pipeline) -> int:
-    """Write the descriptions of all tables and columns that are there and say something else.
+    """Write the descriptions of all existing tables and columns whose comments differ.
 
     Returns:
-        How many were written; 0 on a destination that is neither DuckDB nor Postgres.
+        Number of written comments; 0 on a destination that is neither DuckDB nor Postgres.
 
     Raises:
         DatabaseException: If the database refuses, because the user does not own the tables.

@@ -1,4 +1,4 @@
-"""Full disks: noticed before a round is read, and told from other failures of a load."""
+"""Full disks: found before a round is read, and distinguished from other failures of a load."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def refuse_full_disk(
     pipeline: dlt.Pipeline,
     free: Callable[[Path], int] = lambda place: shutil.disk_usage(place).free,
 ) -> None:
-    """Stop before the first call if there is no room for what would be read.
+    """Stop before the first call if there is no space for the rows of a round.
 
     Args:
-        pipeline: Its working folder and, if that is on this machine, its database are looked at.
-        free: Free bytes of the disk of a folder.
+        pipeline: Pipeline whose working folder and, if on this machine, database are checked.
+        free: Returns the free bytes of the disk of a folder.
 
     Raises:
         LoadError: If less than ``LEAST_FREE`` bytes are free.
@@ -41,7 +41,7 @@ def refuse_full_disk(
 
 
 def full_disk_error(error: BaseException, dataset: str | None) -> LoadError | None:
-    """The error for people if a load failed for lack of space, else ``None``."""
+    """The error if a load failed for lack of space, otherwise ``None``."""
     if not any(_is_full(cause) for cause in causes(error)):
         return None
     return LoadError(
@@ -54,7 +54,7 @@ def _is_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in FULL:
         return True
     codes = {getattr(error, name, None) for name in ("pgcode", "sqlstate")}
-    # dlt keeps the text only of an error that it has met in several tries.
+    # dlt keeps only the text of an error that it has met in several tries.
     text = str(error).lower()
     return POSTGRES_FULL in codes or any(word in text for word in WORDS)
 

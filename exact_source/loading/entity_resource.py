@@ -1,4 +1,4 @@
-"""The dlt resource of an entity: what users adapt works, or is refused with the name of what does it."""
+"""The dlt resource of an entity: adaptations by users work, or are refused with an alternative."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def refuse_other_key(resource: str, hint: str, chosen: Any, keys: set[str]) -> N
     """Make sure that rows are merged by their own key: by another one, rows would replace each other.
 
     Args:
-        resource: Its name.
+        resource: Name of the resource.
         hint: ``primary_key`` or ``merge_key``.
         chosen: The value of the hint.
         keys: The key columns of the rows.
@@ -81,10 +81,10 @@ def refuse_other_key(resource: str, hint: str, chosen: Any, keys: set[str]) -> N
 
 
 def by_row(change: Callable[[Row], Row | None]) -> Callable[[pa.Table], pa.Table]:
-    """Make a function of one row fit for ``add_map``, which passes whole Arrow tables.
+    """Adapt a function of one row to ``add_map``, which passes whole Arrow tables.
 
     ``source.accounts.add_map(by_row(function))`` calls it with each row as a dictionary. Functions on
-    whole tables are some twenty times faster.
+    whole tables are about twenty times faster.
 
     Args:
         change: Returns the row, changed or not, or ``None`` to leave it out.
@@ -106,7 +106,7 @@ def _field(schema: pa.Schema, name: str, kind: pa.DataType) -> pa.Field:
 
 
 def table_names() -> dict[str, str]:
-    """Entity -> name of its table, of the resources that are read now.
+    """Entity -> name of its table, for the resources that are read now.
 
     Raises:
         ConfigurationError: If an entity is read twice: both copies would share a cursor.

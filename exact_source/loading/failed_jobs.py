@@ -31,7 +31,7 @@ class JobSettings(BaseConfiguration):
 def refuse_silent_failures(pipeline: dlt.Pipeline) -> None:
     """Require dlt to fail a package when one of its jobs fails.
 
-    It could not be repaired afterwards: the rows would be missing, while their cursor is stored.
+    A failed job could not be repaired later: its rows would be missing, but their cursor is stored.
 
     Raises:
         ConfigurationError: If dlt is set to ignore failed jobs.
@@ -52,10 +52,10 @@ def refuse_silent_failures(pipeline: dlt.Pipeline) -> None:
 
 
 def with_failed_jobs(pipeline: dlt.Pipeline, load_ids: Iterable[str]) -> set[str]:
-    """The load ids whose package has a failed job in the working folder.
+    """The load ids of packages with a failed job in the working folder.
 
-    The destination does not show it: dlt lists such a package as loaded if it was told to ignore failed
-    jobs, or if a job was given up by hand.
+    The destination does not show them: dlt lists such a package as loaded if it is set to ignore failed
+    jobs, or if a job was abandoned by hand.
     """
     loaded = Path(pipeline.working_dir) / "load" / LoadStorage.LOADED_FOLDER
     failed = PackageStorage.FAILED_JOBS_FOLDER

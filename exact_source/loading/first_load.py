@@ -1,13 +1,13 @@
 """Rows that are new to the destination are appended to their table; a merge would cost three times as much.
 
-A merge writes every row twice, to a staging table and from there to the table itself. In a first load, of
-a new table or of a company that is new in it, there is nothing to merge with, as long as no row comes
-twice. So the keys of such a load are remembered, as hashes, over all rounds of a process; its package
-becomes an append only once all its rows are known to be new.
+A merge writes every row twice, to a staging table and from there to the table itself. A first load of a
+table or of a company has nothing to merge with, as long as no row appears twice. The keys of such a load
+are therefore kept as hashes over all rounds of a process, and a package is appended only once all its rows
+are known to be new.
 
-dlt repeats the load of a file if the process was killed between the destination's commit and dlt's own note
-of it. A merge makes that harmless, an append does not. So a package that was appended leaves a mark in the
-state, and the next extraction looks for rows that are there twice and merges them with themselves.
+dlt repeats the load of a file if the process was killed between the destination's commit and dlt's own record
+of it. A merge makes that harmless, an append does not. A package that was appended therefore leaves a mark in
+the state, and the next extraction finds rows that are stored twice and merges them with themselves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from ..engine import rows
 from .warehouse import Warehouse
 
-# Hashes that are remembered, 8 bytes each; after that many rows a load goes on with merges.
+# Largest number of hashes, 8 bytes each; after this many rows a load continues with merges.
 KEYS_MAX = 20_000_000
 
 
@@ -31,8 +31,8 @@ class FirstLoad:
     Args:
         keys: Key columns, ``division`` among them.
         read_before: Divisions that were read before this process began.
-        stored: Gives the divisions that have rows in the table; asked at most once, and only if
-            rows of a division come that was not read before.
+        stored: Returns the divisions that have rows in the table; called at most once, and only if
+            there are rows of a division that was not read before.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class FirstLoad:
         self._seen: duckdb.DuckDBPyConnection | None = None
 
     def take(self, batch: pa.Table) -> None:
-        """Look at a batch that is going to be loaded; the first row that is not new ends it all."""
+        """Check a batch that will be loaded; the first row that is not new ends the appends."""
         if not self.is_over and not self._is_new(batch):
             self.end()
 
     def end(self) -> None:
-        """What follows is merged."""
+        """Merge from here on."""
         self.is_over = True
         if self._seen is not None:
             self._seen.close()
@@ -75,7 +75,7 @@ class FirstLoad:
         return self._remember(batch)
 
     def _remember(self, batch: pa.Table) -> bool:
-        """Keep the keys; whether none of them came before. Two keys of one hash cost a merge, no more."""
+        """Keep the keys; returns whether all are new. Two keys with the same hash only cost a merge."""
         if self._seen is None:
             self._seen = duckdb.connect(":memory:", config={"threads": 1})
             self._seen.execute("CREATE TABLE seen (key UBIGINT)")
@@ -92,12 +92,12 @@ class FirstLoad:
 
 
 def repeated_rows(stored: Warehouse, table: str, keys: Sequence[str]) -> Iterator[pa.Table]:
-    """Rows of which the destination holds more than one copy, each once or more; to be merged again.
+    """Rows with more than one copy in the destination, each once or more; they must be merged again.
 
     Args:
         stored: The destination.
         table: Name of the table.
-        keys: Its key columns, ``division`` first.
+        keys: Key columns, ``division`` first.
     """
     found = stored.repeated(table, keys)
     if found is None or not found.num_rows:

@@ -1,7 +1,7 @@
-"""Every version of a row, with the time in which it held: dlt's ``scd2`` beside the table itself.
+"""Every state of a row with its period of validity: dlt's ``scd2`` beside the table itself.
 
-``accounts_history`` gets what ``accounts`` gets, in the same load. It is a table of its own, so that
-nobody's sum over ``accounts`` counts a customer twice.
+``accounts_history`` gets the rows of ``accounts`` in the same load. It is a separate table, so that a sum
+over ``accounts`` does not count a customer twice.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from ..engine.shape import Shape
 from .tables import ALL_ROWS
 
 SUFFIX = "_history"
-# What tells rows apart, and what tells their states apart, each in one column: dlt compares those.
+# Identity of a row and of its state, each in one column, which dlt compares.
 KEY, VERSION = "_key", "_version"
-# A state is what a person would see: neither when it was read, nor Exact's own count of changes.
+# A state has the visible values only: neither the time of the read, nor Exact's own count of changes.
 _NO_STATE = {
     "timestamp", "created_utc", "modified_utc", rows.SYNCED_AT.name, rows.DELETED_AT.name,
 }  # fmt: skip
@@ -39,7 +39,7 @@ class History:
     ``Rounds.must_stop`` ends a round before they are too many.
 
     Args:
-        shape: Of the entity's rows.
+        shape: Shape of the entity's rows.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -47,11 +47,11 @@ class History:
         self._held: list[pa.Table] = []
 
     def hold(self, batch: pa.Table) -> None:
-        """Take rows and deletions as they go to the entity's own table."""
+        """Take rows and deletions of the entity's own table."""
         self._held.append(batch)
 
     def item(self, hint: Any) -> Any | None:
-        """All of it as an item for dlt, ``None`` if there was nothing.
+        """All rows as an item for dlt; ``None`` if there are none.
 
         Args:
             hint: Makes dlt's column hint of an Arrow field.
@@ -70,7 +70,7 @@ class History:
             columns=columns,
             file_format="parquet",
             schema_contract=ALL_ROWS,
-            # On BigQuery a company's rows lie together, as those of the entity's own table do.
+            # On BigQuery a company's rows are clustered, as in the entity's own table.
             additional_table_hints={CLUSTER_COLUMNS_HINT: keys},
         )
         return dlt.mark.with_hints(table, hints, create_table_variant=True)
@@ -81,16 +81,16 @@ def last_states(tables: Iterable[pa.Table], keys: Sequence[str], by: str) -> pa.
 
     Args:
         tables: Rows and deletions, in any order.
-        keys: Columns that tell rows apart.
-        by: The row with the highest value here is the last.
+        keys: Columns that identify a row.
+        by: Column whose highest value marks the last state.
 
     Returns:
-        The rows with ``_key`` and ``_version``; a column without a value has no part in the version,
-        so that a new column makes no new state of rows that have nothing in it. The order of columns
-        has none either: a column that Exact withdrew comes back from the destination, as the last.
+        The rows with ``_key`` and ``_version``. A column without a value does not affect the version, so
+        that a new column makes no new state of rows without a value in it. The order of columns does
+        not matter either, because a withdrawn column comes back from the destination as the last one.
     """
     held = rows.concat(list(tables))
-    # By name: a column that Exact withdraws moves to the end, and that changes no row.
+    # By name, because a column that Exact withdraws moves to the end, which changes no row.
     state = [f"'{c}=' || \"{c}\"" for c in sorted({*held.column_names} - _NO_STATE)]
     deleted = f"CASE WHEN \"{rows.DELETED_AT.name}\" IS NOT NULL THEN 'gone' END"
     named = ", ".join(f'"{k}"' for k in keys)
@@ -103,7 +103,7 @@ def last_states(tables: Iterable[pa.Table], keys: Sequence[str], by: str) -> pa.
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("held", held)
         found: pa.Table = connection.sql(sql).to_arrow_table()
-    # DuckDB keeps the values and forgets what was declared of the columns.
+    # DuckDB keeps the values but not the declarations of the columns.
     return found.cast(
         pa.schema(
             [*held.schema, pa.field(KEY, pa.string(), False), pa.field(VERSION, pa.string(), False)]

@@ -38,9 +38,9 @@ STATE_FILE, SCHEMAS = dlt.Pipeline.STATE_FILE, "schemas"
 
 
 def make_private(pipeline: dlt.Pipeline) -> None:
-    """Let nobody but the owner read the working folder, which holds rows that wait to be loaded.
+    """Make the working folder private, because it contains rows that wait to be loaded.
 
-    The folder comes first, so that files that dlt adds to it later are out of reach as well.
+    The folder comes first, so that files that dlt adds later are private as well.
     """
     folder = Path(pipeline.working_dir)
     for path in (folder, *folder.rglob("*")):
@@ -57,7 +57,7 @@ class PackageSettings(BaseConfiguration):
 
 
 def remove_loaded_packages(pipeline: dlt.Pipeline) -> None:
-    """Remove the rows of completed loads, and all of a load but the last one.
+    """Remove the rows of completed loads, and all completed loads except the last one.
 
     Packages with failed jobs stay, because ``with_failed_jobs`` looks for them. Nothing is removed if dlt's
     ``load.delete_completed_jobs`` is set to false.
@@ -95,8 +95,8 @@ def _are_removed(pipeline: dlt.Pipeline) -> bool:
 def remove_damaged_folder(name: str, pipelines_dir: str | None = None) -> None:
     """Remove a working folder with an unreadable state or schema, because ``dlt.pipeline`` fails on it.
 
-    A power cut leaves files of length zero. Call this before ``dlt.pipeline``; the next sync restores
-    what counts from the destination. Nothing happens while a sync of the pipeline is under way.
+    A power cut leaves files of length zero. Call this before ``dlt.pipeline``; the next sync restores the
+    state from the destination. Nothing happens while a sync of the pipeline is running.
 
     Args:
         name: Pipeline name.

@@ -1,9 +1,9 @@
 """The lock of a dataset where the database has none of its own: rows that claim it, with an expiry.
 
 Warehouses have no unique keys, so two claims can be inserted at once. A writer therefore inserts its claim
-first and looks for others afterwards: of two that do so at once at least one sees the other. Whoever sees a
-claim beside its own takes its own back. If the other one is as young, both have done so, and each tries
-again after a pause of random length.
+first and looks for others afterwards: of two concurrent writers at least one sees the other. A writer that
+sees another claim withdraws its own. If the other claim is as young, both have done so, and each tries
+again after a random pause.
 
 A holder extends its claim in the background. After a kill -9 the claim expires by the database's clock;
 until then the next sync ends with exit code 3 and says whose claim it is. The holder counts with its own

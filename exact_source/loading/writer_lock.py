@@ -1,9 +1,9 @@
-"""One writer per dataset: whoever loads into a dataset holds its lock, whatever the pipeline or host.
+"""One writer per dataset: each load into a dataset holds its lock, whatever the pipeline or host.
 
-dlt keeps one set of staging tables per dataset and empties it before each load. Two loads at once lose rows
-or double them, and both report success. So a sync holds the lock from before its first read until after its
-last load; a second one ends with a ``HeldError`` that names the first. With leases several workers read at
-once by design, and each of them holds the lock for the duration of a load.
+dlt keeps one set of staging tables per dataset and empties it before each load. Two concurrent loads lose
+rows or store them twice, and both report success. So a sync holds the lock from before its first read until
+after its last load; a second one ends with a ``HeldError`` that names the first. With leases several
+workers read at once by design, and each of them holds the lock for the duration of a load.
 
 The kind of lock depends on the destination:
 
@@ -39,10 +39,10 @@ from dlt.pipeline import trace
 from ..errors import ExactError, HeldError, LoadError, causes
 from ..file_lock import LockedError, locked
 
-POLL_S = 0.5  # between two tries while another holds the lock
+POLL_S = 0.5  # between two tries while another process holds the lock
 FOLDERS = {"duckdb", "sqlalchemy", "filesystem"}
 WITH_ROWS = {"bigquery", "databricks", "motherduck", "mssql", "redshift", "snowflake", "sqlalchemy"}
-# Seconds after which the server looks whether an idle holder still lives, and drops a dead one.
+# Seconds after which the server checks whether an idle holder is alive, and drops a dead one.
 KEEPALIVE = (
     "SET LOCAL tcp_keepalives_idle = 30",
     "SET LOCAL tcp_keepalives_interval = 15",
@@ -106,7 +106,7 @@ class Lock(Protocol):
 
 
 class TakenError(Exception):
-    """Somebody else holds the lock.
+    """Another process holds the lock.
 
     Attributes:
         writer: The holder, ``None`` if unknown.
@@ -121,7 +121,7 @@ class Unlocked:
     """For a destination that no other process can reach."""
 
     def confirm(self) -> None:
-        """Nobody else can have taken it."""
+        """Do nothing, because no other process can take it."""
 
 
 _WRITING: WeakSet[dlt.Pipeline] = WeakSet()

@@ -1,4 +1,4 @@
-"""How far a sync is, counted in companies."""
+"""The progress of a sync, counted in companies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns what dlt, a driver or the disk raises about a destination into one error with a remedy."""
+"""Turns an error of dlt, a driver or the disk about a destination into one error with a remedy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LONGEST = 300  # characters of a driver's message
 LOCKED = r"could not set lock"
 FULL = "no space left"
-# What to do -> words in the driver's message; the first match counts.
+# Remedy -> words in the driver's message; the first match counts.
 REMEDIES = {
     "the disk is full: make room": (FULL, "disk ?full", "could not extend file"),
     "give the user of this process the right to write the file and its folder": (
@@ -61,7 +61,7 @@ class DestinationError(ExactError):
 
 @contextmanager
 def reaching(pipeline: dlt.Pipeline) -> Iterator[None]:
-    """Turn any error of a destination into one of ours.
+    """Turn any error of a destination into an error of this package.
 
     Raises:
         ConfigurationError: If its credentials are missing.
@@ -85,7 +85,7 @@ def reaching(pipeline: dlt.Pipeline) -> Iterator[None]:
 
 
 def explain(pipeline: dlt.Pipeline, error: BaseException) -> ExactError:
-    """The error that a person reads: what the driver says, and what to do."""
+    """The error for the user: the driver's message and a remedy."""
     name = pipeline.destination.destination_name
     said = first_line(driver_error(error))
     if re.search(LOCKED, said, re.IGNORECASE):
@@ -100,7 +100,7 @@ def explain(pipeline: dlt.Pipeline, error: BaseException) -> ExactError:
 
 
 def remedy_for(said: str) -> str:
-    """What to do about a driver's message; empty if it is not known."""
+    """The remedy for a driver's message; empty if it is not known."""
     for remedy, patterns in REMEDIES.items():
         if any(re.search(pattern, said, re.IGNORECASE) for pattern in patterns):
             return remedy
@@ -108,7 +108,7 @@ def remedy_for(said: str) -> str:
 
 
 def is_known(error: BaseException) -> bool:
-    """Whether an error is about reaching or filling the destination, not about what was loaded."""
+    """Whether an error concerns the connection to the destination or its space, not the loaded rows."""
     said = first_line(driver_error(error))
     return bool(re.search(LOCKED, said, re.IGNORECASE) or remedy_for(said))
 

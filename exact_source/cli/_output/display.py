@@ -1,4 +1,4 @@
-"""What a person sees while a sync works: a moving line on a terminal, plain lines elsewhere."""
+"""The progress of a sync: a moving line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Line:
 
     Args:
         run: The sync, or the run of a command that only asks.
-        idle: What goes on while no stream is read.
+        idle: Activity while no stream is read.
     """
 
     def __init__(self, run: Run, idle: str) -> None:
@@ -49,10 +49,10 @@ class Line:
         self._looked_at = 0.0
 
     def look_back(self) -> None:
-        """Ask the destination for earlier syncs, once."""
+        """Read earlier syncs from the destination, once."""
         recall, self.recall = self.recall, None
         if recall is not None:
-            with suppress(ExactError):  # the time left is not worth a failure
+            with suppress(ExactError):  # a missing time left must not fail the sync
                 self.estimate = Estimate(self._run, recall())
 
     def look(self, *, at_once: bool = False) -> None:
@@ -91,7 +91,7 @@ class Line:
         return [text for _, text in ordered]
 
     def doing(self) -> str:
-        """Who waits for what, which stream was read last, or what else goes on."""
+        """The present wait, the stream that was read last, or another activity."""
         if self.wait is not None and (left_s := self.wait[1] - self._run.clock.now()) > 0:
             return f"{self.wait[0]} · {left_s:.0f} s"
         is_reading = any(result.status == "running" for result in self._run.log.results)
@@ -102,7 +102,7 @@ class Display:
     """Follows a run: one moving line on a terminal, elsewhere a line for each event worth one.
 
     Args:
-        console: Where to; stderr, so that stdout stays a result.
+        console: Console on stderr, so that stdout contains only the result.
     """
 
     def __init__(self, console: Console) -> None:
@@ -115,9 +115,9 @@ class Display:
     def follow(
         self, run: Run, recall: Callable[[], Memory] | None = None
     ) -> Iterator[Callable[[int], None]]:
-        """Show the progress of a sync; gives the callback for rounds.
+        """Show the progress of a sync; yields the callback for rounds.
 
-        ``recall`` asks the destination for earlier syncs.
+        ``recall`` reads earlier syncs from the destination.
         """
         with self._shown(run, "connecting") as line:
             run.log.on_progress = lambda result: self._progress(line, result)
@@ -148,7 +148,7 @@ class Display:
             yield line
 
     def _wait(self, line: Line, call: Call, until: float, why: str) -> None:
-        """Note a wait; elsewhere than on a terminal it takes one line for each moment."""
+        """Show a wait; without a terminal, print one line for each end of a wait."""
         at, moment = datetime.fromtimestamp(until, UTC).astimezone(), round(until)
         text = f"{call.where} waits until {at:%H:%M:%S}: {why}"
         line.wait = (text, until)
@@ -165,7 +165,7 @@ class Display:
             self._say(line, f"round {number}")
 
     def _say(self, line: Line, text: str) -> None:
-        """Print an event where no line moves."""
+        """Print an event if there is no moving line."""
         line.look(at_once=True)
         if self._line is None:
             said = filter(None, (text, line.companies.in_words(), in_words(line.left)))
@@ -189,7 +189,7 @@ def asking(run: Run) -> Iterator[Line]:
 
 
 def calls_left(run: Run) -> str:
-    """The range of what the companies' days still allow, according to the last headers."""
+    """The range of calls left today over the companies, according to the last headers."""
     left = [run.limits.day_remaining(code) for code in list(run.limits.divisions) if code]
     known = [calls for calls in left if calls is not None]
     return f"{value_range(known)} calls left today" if known else ""

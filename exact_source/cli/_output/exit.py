@@ -1,4 +1,4 @@
-"""How a command ends, or a script that people run: one line about an error, and an exit code."""
+"""Ends a command or a script: one line about an error, and an exit code."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .tables import when_allowed
 
 
 def run_script(load: Callable[[], int]) -> NoReturn:
-    """Run a script's function and leave with its exit code; ours of an error is one line on stderr.
+    """Run a script's function and exit with its code; an error of this package is one line on stderr.
 
-    What is not ours, such as a mistake in the script, keeps its traceback. SIGTERM stops as Ctrl-C does.
+    Other errors, such as a mistake in the script, keep their traceback. SIGTERM works like Ctrl-C.
 
     Args:
-        load: Gives an exit code, such as that of an ``Outcome``.
+        load: Returns an exit code, such as that of an ``Outcome``.
 
     Raises:
         SystemExit: Always, with the exit code: 0 complete, 1 failed, 2 a wrong setting, 3 incomplete
@@ -41,12 +41,12 @@ def run_script(load: Callable[[], int]) -> NoReturn:
 
 
 def stop_like_ctrl_c() -> None:
-    """Let SIGTERM, which is what stops a container, do what Ctrl-C does."""
+    """Let SIGTERM, which stops a container, work like Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def leave(code: int) -> NoReturn:
-    """End the process; after a stop it waits for tokens that are under way, and for nothing else.
+    """End the process; after an interrupt it waits only for token requests that are in progress.
 
     Raises:
         SystemExit: With the code, unless it was stopped.
@@ -62,7 +62,7 @@ def leave(code: int) -> NoReturn:
 
 
 def report(error: BaseException) -> int:
-    """Print one line about an error; gives the exit code."""
+    """Print one line about an error; returns the exit code."""
     own = own_error(error)
     if own is not None:
         when = when_allowed(own.resumes_at) if isinstance(own, LimitError) else ""
@@ -79,8 +79,8 @@ def report(error: BaseException) -> int:
 
 
 def wait_for_tokens() -> None:
-    """Wait until no token request is under way: tokens that are not stored are lost."""
-    # A module that is not there, or only half imported, has sent nothing.
+    """Wait until no token request is in progress, because tokens that are not stored are lost."""
+    # A module that is not imported, or only in part, has sent nothing.
     spending = getattr(sys.modules.get(f"{PACKAGE}.auth.in_flight"), "SPENDING", None)
     if spending is not None:
         spending.close(
@@ -92,7 +92,7 @@ def wait_for_tokens() -> None:
 
 
 def say(message: str, code: str, exit_code: int) -> int:
-    """One line about an error; gives the exit code."""
+    """Log one line about an error; returns the exit code."""
     notes.error("error: %s", message, extra={"facts": {"code": code, "exit_code": exit_code}})
     return exit_code
 

@@ -51,7 +51,7 @@ def write_options(command: Any, ctx: Any, formatter: Any) -> None:
 
 
 def panel_of(param: Any) -> str:
-    """The section of a parameter; ``--help`` goes with what concerns the output."""
+    """The section of a parameter; ``--help`` belongs to the output."""
     if param.param_type_name == "argument":
         return ARGUMENTS
     if param.name == "help":

@@ -1,4 +1,4 @@
-"""Lays out tables for a width: as lines, or as a block for each row. No value is ever cut."""
+"""Lays out tables for a width: as lines, or as a block for each row. Values are never cut."""
 
 from __future__ import annotations
 

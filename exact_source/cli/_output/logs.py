@@ -58,7 +58,7 @@ class TextFormatter(logging.Formatter):
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to what stderr is now: a progress display replaces it for a while."""
+    """Writes to the present stderr, which a progress display replaces temporarily."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -70,7 +70,7 @@ class StderrHandler(logging.StreamHandler[TextIO]):
 
 
 def is_worth_saying(record: logging.LogRecord) -> bool:
-    """Leave out asyncio's reports on streams that an error tears down; the error is reported itself."""
+    """Drop asyncio's reports on streams that an error closes; the error itself is reported."""
     return record.name != "asyncio" or logging.getLogger(PACKAGE).level == logging.DEBUG
 
 
@@ -102,17 +102,17 @@ class Forwarding(logging.Handler):
 
 
 def is_job_report(record: logging.LogRecord) -> bool:
-    """Whether dlt reports, with tracebacks, on a load job; a sync says once why its load failed."""
+    """Whether it is dlt's report on a load job with a traceback; a sync reports the cause itself."""
     is_detail = record.module == "load" or bool(record.exc_info)
     return is_detail and logging.getLogger(PACKAGE).level != logging.DEBUG
 
 
 @contextmanager
 def logging_to_stderr(arguments: Sequence[str]) -> Iterator[None]:
-    """Log there, warnings and what commands say, until an option asks for more.
+    """Log warnings and the messages of commands to stderr, until an option requests more.
 
     Args:
-        arguments: The command line; its form counts from the start, for it may be wrong elsewhere.
+        arguments: The command line, whose log format applies even if other options are wrong.
     """
     package, root, of_dlt = (logging.getLogger(name) for name in (PACKAGE, None, "dlt"))
     as_json = "--log-format=json" in "=".join(arguments)
@@ -138,7 +138,7 @@ def set_verbosity(count: int) -> None:
 
 
 def log_as_a_server() -> None:
-    """Log what all libraries say from now on, with the time in front."""
+    """Log the messages of all libraries from now on, with the time."""
     for logger in (logging.getLogger(PACKAGE), logging.getLogger()):
         logger.setLevel(logging.INFO)
     if is_for_people():
@@ -151,7 +151,7 @@ def is_for_people() -> bool:
 
 
 def ask_for(text: str, end: str = "\n") -> None:
-    """Ask a person to do something; for machines it is a line like any other."""
+    """Ask the user to do something; in JSON it is an ordinary line."""
     if is_for_people():
         typer.echo(text + end, nl=False, err=True)
     else:
@@ -191,7 +191,7 @@ def with_log_options(command: Callable[..., None]) -> Callable[..., None]:
         del arguments["verbose"], arguments["log_format"]
         try:
             command(**arguments)
-        except KeyboardInterrupt:  # typer would end without a word
+        except KeyboardInterrupt:  # typer would exit without a message
             notes.info("stopped")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
 

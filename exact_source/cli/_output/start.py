@@ -1,4 +1,4 @@
-"""The first moments of a command: a sign of life on a terminal, and Ctrl-C while modules are imported."""
+"""The start of a command: a sign of life on a terminal, and Ctrl-C while modules are imported."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ ERASE = "\r\x1b[K"
 
 @contextmanager
 def stopped_at_once() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the process at once, while nothing has been done yet.
+    """Let Ctrl-C and SIGTERM end the process at once, before it has done anything.
 
-    An exception inside an import would leave modules half made, and a traceback on the screen.
+    An exception during an import would leave modules incomplete, and a traceback on the screen.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -40,7 +40,7 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 
 
 def start() -> None:
-    """Import dlt, which takes seconds on a slow disk, and show meanwhile that the command works."""
+    """Import dlt, which takes seconds on a slow disk, and show that the command works."""
     if "dlt" in sys.modules:
         return
     is_seen = sys.stderr.isatty()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...engine.cursors import Cursor
 
 SYNCS = "_exact_syncs"
-HISTORY = 20  # earlier syncs of a stream that an estimate looks at
+HISTORY = 20  # earlier syncs of a stream that an estimate uses
 Stream = tuple[int, str]
 
 
@@ -41,12 +41,12 @@ class SyncRow:
 
 @dataclass
 class Memory:
-    """What the destination and this machine know of earlier syncs.
+    """Earlier syncs, according to the destination and this machine.
 
     Attributes:
-        cursors: How far each stream was read, by loads that arrived.
+        cursors: Cursor of each stream, according to completed loads.
         syncs: The latest outcomes of each stream, the newest first.
-        successes: When each stream was last complete: start of that read.
+        successes: Start of the last complete read of each stream.
         calls_today: Calls since 00:00 UTC, by division.
         rows: Rows that the tables hold, by stream.
         names: Company names by division, if the table ``divisions`` is loaded.
@@ -68,12 +68,12 @@ class Memory:
 
     @property
     def streams(self) -> list[Stream]:
-        """Everything that was ever tried."""
+        """All streams that were ever read."""
         return sorted({*self.cursors, *self.syncs})
 
 
 def syncs_of_changes(syncs: Sequence[SyncRow]) -> list[SyncRow]:
-    """Those that were completed, without the first load; as ``Memory.syncs`` has them."""
+    """The completed syncs without the first load, in the form of ``Memory.syncs``."""
     done = [sync for sync in syncs if sync.status == "complete"]
     return done if len(done) >= HISTORY else done[:-1]
 
@@ -81,7 +81,7 @@ def syncs_of_changes(syncs: Sequence[SyncRow]) -> list[SyncRow]:
 def database_file(pipeline: dlt.Pipeline) -> Path | None:
     """The file of a DuckDB destination; ``None`` for others.
 
-    Connecting would create it, so a command that only reads looks here first.
+    Connecting would create it, so a command that only reads checks the file first.
     """
     if pipeline.destination.destination_name != "duckdb":
         return None
@@ -92,7 +92,7 @@ def database_file(pipeline: dlt.Pipeline) -> Path | None:
 
 
 def place_of(pipeline: dlt.Pipeline) -> str:
-    """Where the tables are, for people: the file or server, and the schema.
+    """The place of the tables, for messages: the file or server, and the schema.
 
     Raises:
         ConfigurationError: If the destination's credentials are missing or wrong.
@@ -116,12 +116,12 @@ def recall(
     entities: Collection[str] | None = None,
     count_rows: bool = True,
 ) -> Memory:
-    """What the destination knows; an empty memory if nothing was ever loaded.
+    """The syncs in the destination; an empty memory if nothing was ever loaded.
 
     Args:
-        pipeline: Names the destination and the cursors.
+        pipeline: Pipeline with the destination and the cursors.
         now: Seconds since the epoch, UTC.
-        entities: The only ones to tell of; ``None`` for all.
+        entities: Entities to report; ``None`` for all.
         count_rows: Also count the rows of the tables.
 
     Raises:
@@ -194,7 +194,7 @@ def _read_cursors(pipeline: dlt.Pipeline, memory: Memory, wanted: set[str] | Non
 
 
 def stored_state(pipeline: dlt.Pipeline) -> dict[str, Any]:
-    """Resource -> its state, as the destination has it; the local copy may be older or lost."""
+    """Resource -> its state in the destination; the local copy may be older or lost."""
     from dlt.common.destination.client import WithStateSync
     from dlt.common.destination.exceptions import DestinationUndefinedEntity
     from dlt.destinations.exceptions import DatabaseUndefinedRelation
@@ -247,7 +247,7 @@ def _records(
 
 
 def _epoch(moment: datetime) -> float:
-    # Drivers give them with the zone of the session or with none; dlt stores UTC.
+    # Drivers return times with the zone of the session or without one; dlt stores UTC.
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return moment.timestamp()

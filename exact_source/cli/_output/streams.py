@@ -34,12 +34,12 @@ PROBLEM_COLUMNS = (
 
 @dataclass(frozen=True)
 class Problem:
-    """A stream that a person should look at.
+    """A stream that needs attention.
 
     Attributes:
-        division: Code; 0 for what is read once for all companies.
+        division: Code; 0 for entities that are read once for all companies.
         entity: Name.
-        status: How its last sync ended.
+        status: Status of its last sync.
         code: Kind of the error, as on the page of errors; empty if there is none.
         error: The message.
     """
@@ -65,7 +65,7 @@ class Sums:
 
 @dataclass
 class Total:
-    """What the streams of some entities did together."""
+    """The totals of the streams of some entities."""
 
     companies: set[int] = field(default_factory=set)
     rows: int = 0
@@ -83,7 +83,7 @@ class Total:
 
 
 def entity_table(console: Console, streams: Sequence[Sums]) -> None:
-    """Print a line for each entity; of many entities, those with problems and with most rows."""
+    """Print a line for each entity; if there are many, those with problems and with most rows."""
     totals: defaultdict[str, Total] = defaultdict(Total)
     for sums in streams:
         totals[sums.entity].add(sums)
@@ -103,7 +103,7 @@ def entity_table(console: Console, streams: Sequence[Sums]) -> None:
 
 
 def row_of(name: str, total: Total) -> list[object]:
-    """Values of a line; nothing where nothing is to be said."""
+    """Values of a line; absent values are ``None``."""
     return [
         name,
         len(total.companies) or None,
@@ -115,7 +115,7 @@ def row_of(name: str, total: Total) -> list[object]:
 
 
 def show_companies(console: Console, problems: Sequence[Problem], names: Mapping[int, str]) -> None:
-    """Print the companies with a problem: code, name, and what is wrong."""
+    """Print the companies with a problem: code, name, and problem."""
     by_company: defaultdict[int, list[Problem]] = defaultdict(list)
     for problem in problems:
         by_company[problem.division].append(problem)
@@ -139,7 +139,7 @@ def show_companies(console: Console, problems: Sequence[Problem], names: Mapping
 
 
 def in_words(problems: Sequence[Problem]) -> str:
-    """What is wrong with a company: ``2 refused (journals, items), 1 failed (accounts)``."""
+    """The problems of a company: ``2 refused (journals, items), 1 failed (accounts)``."""
     by_status: defaultdict[str, list[str]] = defaultdict(list)
     for problem in problems:
         by_status[problem.status].append(problem.entity)
@@ -150,7 +150,7 @@ def in_words(problems: Sequence[Problem]) -> str:
 
 
 def some(names: Sequence[str], most: int = 2) -> str:
-    """The first names, and how many more there are."""
+    """The first names, and the number of others."""
     if len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most} more"

@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-# A pipe has no width, and a line that is broken at 80 characters is of no use to grep.
+# A pipe has no width, and a line that is broken at 80 characters is useless for grep.
 PIPE_WIDTH = 10_000
 
 
@@ -42,7 +42,7 @@ class Column:
         right: Whether it holds numbers, which are aligned to the right.
         rank: If the terminal is too narrow, the column of the highest rank is left out first; a
             column of rank 0 never is.
-        wraps: Whether it holds sentences, which may go on in the next line.
+        wraps: Whether it contains sentences, which may continue on the next line.
     """
 
     name: str
@@ -56,11 +56,11 @@ def print_table(
 ) -> None:
     """Print a plain table in which every value is whole.
 
-    Where the terminal is too narrow, columns are left out by rank; where even that does not help,
-    each row becomes a block with a line for each value. Columns without a value are not shown.
+    If the terminal is too narrow, columns are left out by rank; if that does not suffice, each row becomes
+    a block with a line for each value. Columns without a value are not shown.
 
     Args:
-        console: Its width counts.
+        console: Console whose width is used.
         columns: Headings, or columns with a rank; no heading is shown if all are empty.
         rows: Values; ``None`` is shown as nothing, and markup in a value as it is.
     """
@@ -74,7 +74,7 @@ def print_table(
 
 
 def cell_of(value: object) -> Any:
-    """A coloured text as it is, any other value as text."""
+    """A coloured text unchanged, any other value as text."""
     return value if hasattr(value, "plain") else show(value)
 
 
@@ -97,7 +97,7 @@ def styled(text: str, style: str) -> Any:
 
 
 def iso_instant(at: float | None) -> str | None:
-    """A moment, UTC, to the second."""
+    """A time in UTC, to the second."""
     if at is None:
         return None
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -109,7 +109,7 @@ def parse_instant(text: str) -> float:
 
 
 def format_cursor(value: int | None, *, is_version: bool) -> str | int | None:
-    """A row version as the number it is, a ``Modified`` as the digits that Exact shows."""
+    """A row version as a number, a ``Modified`` as the digits that Exact shows."""
     return value if value is None or is_version else iso_digits(value)
 
 
@@ -120,19 +120,19 @@ def iso_digits(ms: int) -> str:
 
 
 def local_clock(at: float) -> str:
-    """A moment in the reader's own time zone."""
+    """A time in the local time zone."""
     return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def when_allowed(resumes_at: float | None) -> str:
-    """When calls are allowed again, if that is to come; behind a sentence."""
+    """The time at which calls are allowed again, if it is in the future, as the end of a sentence."""
     if resumes_at is None or resumes_at <= time.time():
         return ""
     return f"; calls are allowed again at {local_clock(resumes_at)}"
 
 
 def span(seconds: float) -> str:
-    """A length of time in its two largest units: ``2 d 3 h``, ``5 min``, ``12 s``."""
+    """A duration in its two largest units: ``2 d 3 h``, ``5 min``, ``12 s``."""
     total = max(0, round(seconds))
     parts: list[tuple[int, str]] = []
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):

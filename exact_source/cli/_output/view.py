@@ -1,4 +1,4 @@
-"""How much of a result a person wants to see."""
+"""How much of a result is shown."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class View:
-    """How much of a result a person wants to see.
+    """How much of a result is shown.
 
     Attributes:
         every: A line for each stream instead of one for each entity.
         problems: Only the streams with a problem.
-        as_json: One document for machines.
+        as_json: One JSON document.
     """
 
     every: bool = False

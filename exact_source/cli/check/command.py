@@ -1,4 +1,4 @@
-"""Options of ``exact-source check``, the order of the checks, and what is shown of them."""
+"""Options of ``exact-source check``, the order of the checks, and the output."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def say_first(findings: Findings) -> None:
 
 
 def shortened(found: list[Finding]) -> list[Finding]:
-    """The findings, the rights that are there as one."""
+    """The findings, with all granted rights as one."""
     rights = [f for f in found if (f.check, f.state) == ("rights", "ok")]
     if len(rights) <= 1:
         return found

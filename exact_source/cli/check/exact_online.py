@@ -1,4 +1,4 @@
-"""Checks by asking Exact Online: the connection, the divisions, the rights."""
+"""Checks with calls to Exact Online: the connection, the divisions, the rights."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def check_me(findings: Findings, run: AskingRun) -> bool:
 async def check_divisions(
     findings: Findings, run: AskingRun, codes: tuple[int, ...]
 ) -> list[Division]:
-    """The divisions that can be read, of all or of those that were chosen."""
+    """The divisions that can be read, of all or of the chosen ones."""
     wanted = await seen_divisions(findings, run, codes)
     found = [d for d in wanted if not d.blocked]
     for division in wanted:
@@ -88,7 +88,7 @@ async def check_divisions(
 async def seen_divisions(
     findings: Findings, run: AskingRun, codes: tuple[int, ...]
 ) -> list[Division]:
-    """The divisions that exist, of all or of those that were chosen."""
+    """The divisions that exist, of all or of the chosen ones."""
     try:
         visible = {d.code: d for d in await run.divisions.chosen()}
     except RefusedError as error:

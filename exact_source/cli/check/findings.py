@@ -1,4 +1,4 @@
-"""What the checks found, and the exit code that follows from it."""
+"""The findings of the checks, and their exit code."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ State = Literal["ok", "warning", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """The finding of one check.
 
     Attributes:
-        check: What was looked at.
-        state: How it is.
-        found: What was seen.
+        check: Subject of the check.
+        state: Result of the check.
+        found: Details.
         remedy: What to do; empty if nothing.
-        configuration: Whether a setting is at fault.
-        code: Of an error, as on the page of errors; empty if there is none.
-        resumes_at: When calls are allowed again, seconds since the epoch, UTC.
+        configuration: Whether a setting is wrong.
+        code: Code of the error, as on the page of errors; empty if there is none.
+        resumes_at: Time at which calls are allowed again, seconds since the epoch, UTC.
     """
 
     check: str
@@ -41,11 +41,11 @@ class Findings:
     all: list[Finding] = field(default_factory=list)
 
     def add(self, check: str, state: State, found: str, remedy: str = "", code: str = "") -> None:
-        """Note how a check ended."""
+        """Add the result of a check."""
         self.all.append(Finding(check, state, found, remedy, code=code))
 
     def fail(self, check: str, error: ExactError) -> None:
-        """Note an error; its message says what to do behind a semicolon or colon."""
+        """Add an error; the remedy follows a semicolon or colon in its message."""
         found, _, remedy = str(error).partition("; ")
         resumes_at = None
         if isinstance(error, LimitError):
@@ -56,12 +56,12 @@ class Findings:
 
     @property
     def failed(self) -> list[Finding]:
-        """What a sync cannot run without."""
+        """The failed checks without which a sync cannot run."""
         return [f for f in self.all if f.state == "failed"]
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 if nothing failed, 2 if a setting is at fault, 3 if only calls are lacking, else 1."""
+        """0 if nothing failed, 2 if a setting is wrong, 3 if only calls are missing, otherwise 1."""
         if any(f.configuration for f in self.failed):
             return ExitCode.USAGE
         if self.failed and all(f.resumes_at is not None for f in self.failed):

@@ -1,4 +1,4 @@
-"""What can be told before Exact Online is asked: the pipeline, the settings, the tokens."""
+"""Checks without calls: the pipeline, the settings, the tokens."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def check_connection(
     pipeline: dlt.Pipeline | None,
     clock: Clock,
 ) -> AskingRun | None:
-    """A run to ask Exact Online with; ``None`` if settings or tokens do not allow it."""
+    """A run for calls to Exact Online; ``None`` if settings or tokens do not allow it."""
     settings = check_settings(findings, region, base_url)
     if settings is None:
         findings.add("tokens", "skipped", "not looked at before the settings are complete")
@@ -63,7 +63,7 @@ def check_connection(
     if not check_tokens(findings, storage, clock):
         findings.add("connection", "skipped", "not tried without tokens")
         return None
-    # The list is asked through the user's current division, so that a chosen one may be blocked.
+    # The list is read through the user's current division, so that a chosen one may be blocked.
     run = make_asking_run(make_options(), settings, storage, clock)
     if pipeline is not None:
         run.connection.adaptations = adaptation_file(pipeline).load(settings.base_url)
@@ -99,7 +99,7 @@ def _setting_errors(region: str | None, base_url: str | None) -> Iterator[Config
             yield error
             if not name or f"{SECTION}.{name} " not in str(error):
                 return
-        given[name] = "x"  # the next look is about the others
+        given[name] = "x"  # the next iteration finds the other ones
 
 
 def check_tokens(findings: Findings, storage: BuiltInStorage, clock: Clock) -> bool:

@@ -1,4 +1,4 @@
-"""Options of ``exact-source init``, what is shown of the files, and the steps that may follow."""
+"""Options of ``exact-source init``, its output, and the steps that may follow."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def write_settings(
     asks: bool,
     replace: bool,
 ) -> tuple[str, dict[str, list[str]]]:
-    """Write the files; gives the destination, and the names of the new settings by file."""
+    """Write the files; returns the destination, and the names of the new settings by file."""
     from .destination import where_to
     from .git import is_tracked
     from .settings import Answers
@@ -159,7 +159,7 @@ class Steps:
         return True
 
     def check(self) -> bool:
-        """Check all that a sync needs."""
+        """Check everything that a sync needs."""
         from ..check import check
 
         self._run(check, destination=self._destination)

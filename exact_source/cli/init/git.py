@@ -19,13 +19,13 @@ def is_tracked(path: Path) -> bool:
 
 
 def keep_out_of_git(settings: Path) -> None:
-    """Let git ignore secrets and data files, without a change to a file that it tracks."""
+    """Make git ignore secrets and data files, without changing a file that it tracks."""
     ignore(settings, SECRETS)
     ignore(settings.absolute().parent, DATA)
 
 
 def ignore(folder: Path, patterns: Sequence[str]) -> None:
-    """Add the patterns that git does not follow yet to ``.gitignore``, or to the clone's own list."""
+    """Add missing patterns to ``.gitignore``, or to the clone's own list."""
     missing = [p for p in patterns if not is_ignored(folder, p.replace("*", "x"))]
     file = folder / ".gitignore"
     if is_tracked(file):
@@ -43,7 +43,7 @@ def is_ignored(folder: Path, name: str) -> bool:
 
 
 def git(folder: Path, *arguments: str) -> str | None:
-    """What git prints; ``None`` if it fails, is not installed, or the folder is in no repository."""
+    """The output of git; ``None`` if it fails, is not installed, or there is no repository."""
     command = ["git", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(  # noqa: S603 (no shell, fixed words and names of files)

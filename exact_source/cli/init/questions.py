@@ -1,4 +1,4 @@
-"""Questions to a person at a terminal."""
+"""Questions at a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...settings import without_quotes
 def prompt(
     question: str, default: str | None, check: Callable[[str], Any], *, secret: bool = False
 ) -> str:
-    """Ask on stderr until the answer is valid; spaces and quotes around it do not count."""
+    """Ask on stderr until the answer is valid; spaces and quotes around it are removed."""
 
     def convert(text: str) -> str:
         try:
@@ -31,7 +31,7 @@ def prompt(
 
 
 def wanted(flag: bool | None, question: str, *, asks: bool) -> bool:
-    """The option, else the answer, else no."""
+    """The option, or the answer, or no."""
     if flag is None and asks:
         return typer.confirm(question, default=True, err=True)
     return bool(flag)

@@ -66,13 +66,13 @@ def check_region(text: str) -> str:
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting that is asked for.
+    """A setting of ``init``.
 
     Attributes:
-        name: In the section ``sources.exact_online``.
+        name: Name in the section ``sources.exact_online``.
         file: ``config`` or ``secrets``.
-        question: Question to a person.
-        check: Gives the value as it is written, or raises ``ConfigurationError``.
+        question: Question at the terminal.
+        check: Returns the value for the file, or raises ``ConfigurationError``.
         default: Value if none is given; ``None`` if it must be given.
     """
 
@@ -106,9 +106,9 @@ class Answers:
 
     Args:
         given: Options of the command line.
-        before: The settings files as they are.
-        config: The file for what is not secret: ``config``, or ``secrets`` if git tracks that one.
-        asks: Whether there is a person to ask.
+        before: The present settings files.
+        config: The file for values that are not secret: ``config``, or ``secrets`` if git tracks that one.
+        asks: Whether there is a terminal to ask at.
         replace: Whether an option may change an existing value.
     """
 

@@ -1,4 +1,4 @@
-"""The settings files: read, changed in place and written; what else is in them stays as it is."""
+"""Reads, changes and writes the settings files; other settings in them stay unchanged."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ..files import PRIVATE, PUBLIC, replace_file
 from .git import keep_out_of_git
 
 FILES = ("config", "secrets")
-# Where a setting goes: file, tables, name.
+# Place of a setting: file, tables, name.
 Entries = dict[tuple[str, ...], str]
 
 
 def settings_folder() -> Path:
-    """Where dlt looks for settings."""
+    """The folder in which dlt looks for settings."""
     return Path(dlt.current.run_context().settings_dir)
 
 
 def read_toml(path: Path) -> TOMLDocument:
-    """A settings file, which was found to be TOML before; empty if there is none."""
+    """A settings file that is known to be valid TOML; empty if there is none."""
     return tomlkit.parse(path.read_text("utf-8")) if path.exists() else tomlkit.document()
 
 
@@ -54,7 +54,7 @@ def refuse_other(documents: Mapping[str, TOMLDocument], entries: Entries) -> Non
 
 
 def merge(documents: Mapping[str, TOMLDocument], entries: Entries) -> dict[str, list[str]]:
-    """Put values into the documents; gives the names of the new values by file."""
+    """Put values into the documents; returns the names of the new values by file."""
     changed: dict[str, list[str]] = {file: [] for file in FILES}
     for (file, *tables, name), value in entries.items():
         if put(documents[file], tables, name, value):
@@ -63,10 +63,10 @@ def merge(documents: Mapping[str, TOMLDocument], entries: Entries) -> dict[str, 
 
 
 def put(document: TOMLDocument, tables: list[str], name: str, value: str) -> bool:
-    """Set one value, making the tables above it; whether it was another before."""
+    """Set one value and make its tables; returns whether the value changed."""
     table: Any = document
     for position, part in enumerate(tables):
-        if not isinstance(table.get(part), Mapping):  # another form of the credentials, perhaps
+        if not isinstance(table.get(part), Mapping):  # perhaps another form of the credentials
             table[part] = tomlkit.table(is_super_table=position < len(tables) - 1)
         table = table[part]
     if str(table.get(name, "")) == value:
@@ -78,7 +78,7 @@ def put(document: TOMLDocument, tables: list[str], name: str, value: str) -> boo
 def write(
     folder: Path, documents: Mapping[str, TOMLDocument], changed: Mapping[str, list[str]]
 ) -> None:
-    """Write the files that changed; before any secret is written, git is told to ignore it."""
+    """Write the files that changed; before any secret is written, git is set to ignore it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Options of ``exact-source plan``, and what is shown of it."""
+"""Options and output of ``exact-source plan``."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def _print_entities(console: Console, streams: Sequence[Mapping[str, Any]]) -> N
 def _print_companies(
     console: Console, divisions: Sequence[Mapping[str, Any]], *, every: bool
 ) -> None:
-    """A line for each company; of many, those that are blocked and those with most calls."""
+    """A line for each company; if there are many, the blocked ones and those with most calls."""
     from .._output.streams import MOST_COMPANIES, plural
     from .._output.tables import print_table
 

@@ -16,7 +16,7 @@ from ...errors import ContractError, LimitError, StreamError
 from ...odata.envelope import parse_envelope
 from ...odata.query import build_filter, build_url
 
-# Divisions that are asked at the same time.
+# Number of divisions that are counted at the same time.
 SIDE_BY_SIDE = 50
 
 
@@ -26,11 +26,11 @@ class Question:
 
     Attributes:
         division: Code.
-        entity: Whose rows.
-        plan: How it will be read.
+        entity: Entity of the rows.
+        plan: Feeds that will be read.
         since: Only rows from here on, ``Modified`` digits in milliseconds; ``None`` for all.
-        asks_version: Whether the first read will ask ``SyncTimestamp`` where ``since`` begins.
-        version: Where a read that is under way began, by that answer.
+        asks_version: Whether the first read will call ``SyncTimestamp`` for ``since``.
+        version: Start of a read that has begun, according to ``SyncTimestamp``.
     """
 
     division: int
@@ -43,15 +43,15 @@ class Question:
 
 @dataclass
 class Counts:
-    """What came of the questions.
+    """The results of the counts.
 
     Attributes:
-        rows: By (division, entity).
-        versions: Where streams will begin that ask for it, by the same; ``None``: at the beginning.
-        refused: Why a stream cannot be counted, by the same.
-        unasked: Streams that were not asked because the day's calls were used up.
+        rows: (division, entity) -> number of rows.
+        versions: (division, entity) -> row version at which the stream begins; ``None`` for the beginning.
+        refused: (division, entity) -> reason why the stream cannot be counted.
+        unasked: Streams that were not counted because the day's calls were used up.
         calls: Calls that were sent.
-        limit: What stopped it; ``None`` if nothing did.
+        limit: Error that stopped the counts; ``None`` if there was none.
     """
 
     rows: dict[tuple[int, str], int] = field(default_factory=dict)
@@ -67,7 +67,7 @@ async def count_rows(
     questions: Sequence[Question],
     on_answer: Callable[[], None] = lambda: None,
 ) -> Counts:
-    """Ask all questions: divisions side by side, one call at a time in each.
+    """Count all streams: divisions concurrently, with one call at a time in each.
 
     Raises:
         AuthenticationError: If a person must log in again.
@@ -120,7 +120,7 @@ async def _ask(client: ExactClient, question: Question, counts: Counts) -> None:
 
 
 async def _with_version(client: ExactClient, call: Call, question: Question) -> Question:
-    """The question with the version that its read will begin at, if Exact tells one."""
+    """The question with the version at which its read begins, if Exact names one."""
     feed = question.plan.full
     try:
         version = await ask_start_version(client, call, feed, question.since or 0)
@@ -130,10 +130,10 @@ async def _with_version(client: ExactClient, call: Call, question: Question) -> 
 
 
 def count_feed(question: Question) -> Feed:
-    """The endpoint that is asked: the plain one, where ``$inlinecount`` is sure to work.
+    """The endpoint of the count: the plain one, where ``$inlinecount`` is certain to work.
 
-    Sync feeds ignore ``$top`` (API 3.2) and would answer with a page of 1,000 rows; but only they tell
-    how many rows there are above a version.
+    Sync feeds ignore ``$top`` (API 3.2) and would return a page of 1,000 rows, but only they can count the
+    rows above a version.
     """
     full = question.plan.full
     return full if question.version is not None else question.entity.feeds.get("regular", full)
