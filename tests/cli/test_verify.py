@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -74,6 +75,29 @@ def test_without_a_terminal_it_asks_for_options(cli: Cli) -> None:
     assert "--division" in result.err
     assert "--yes" in result.err
     assert len(calls) == 0
+
+
+class Terminal(io.StringIO):
+    """A person's answers."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("answers", "code"), [("1001434\ny\n", 0), ("1001434\nn\n", 1), ("7\n", 2)]
+)
+def test_on_a_terminal_it_asks_which_company_and_whether_to_go_on(
+    make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch, answers: str, code: int
+) -> None:
+    cli = make_cli(page_size=60, large_page_size=1000)
+    monkeypatch.setattr("sys.stdin", Terminal(answers))
+    with cli.world.watch() as calls:
+        result = cli("verify", cli.destination, "--json")
+
+    assert result.code == code
+    asked = {c.division for c in calls.all if c.path not in {"current/Me", "system/Divisions"}}
+    assert asked == ({1001434} if code == 0 else set())
 
 
 def test_used_up_calls_end_it_with_3(make_cli: Callable[..., Cli]) -> None:

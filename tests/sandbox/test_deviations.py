@@ -61,6 +61,34 @@ def test_each_deviation_is_found_alone(
     assert found.exit_code == (1 if must_report else 0)
 
 
+# Each of these is refused; together they would be refused more often than is allowed.
+REFUSED = (
+    "no-modified-filter", "no-bulk-modified-filter", "no-key-filter", "no-count-path",
+    "no-version-zero", "no-start-version", "select-everywhere", "no-rights-question",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("chosen", [REFUSED, REFUSED[::-1][:4], REFUSED[3:7]])
+def test_it_stops_after_two_refusals(large: World, chosen: tuple[str, ...]) -> None:
+    found = verified(large, *chosen)
+
+    assert found.refusals == 2
+    assert len(names(found, "differs") & {FOUND_BY[name] for name in chosen}) == 2
+
+
+def test_it_makes_at_most_eighty_calls(large: World) -> None:
+    large.box.fault("503", path="sync/*", times=10_000)
+    large.box.fault("503", path="crm/*", times=10_000)
+    try:
+        found = verified(large)
+    finally:
+        large.box.state.faults.clear()
+
+    assert found.calls == 80
+    assert found.stopped
+    assert found.exit_code == 3
+
+
 def check_pair(
     large: World, alone: dict[str, Verification], pair: tuple[str, str]
 ) -> tuple[str, ...]:
