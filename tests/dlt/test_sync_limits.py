@@ -5,8 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
+from exact_source.source import make_options, make_run
 from exact_source.sync.runner import sync
 from tests.conftest import MakeWorld
+from tests.support.bench import HostClock
+from tests.support.world import World
 
 
 def test_a_load_over_many_minutes_is_never_refused(make_world: MakeWorld) -> None:
@@ -47,3 +52,13 @@ def test_a_round_ends_after_its_minutes_even_while_streams_wait(make_world: Make
     assert outcome.rounds >= 3
     assert all(130 <= b - a <= 135 for a, b in pairwise(began))
     world.assert_equal("transaction_lines")
+
+
+@pytest.mark.parametrize("ahead_s", [-7200.0, 0.0, 7200.0])
+def test_a_clock_that_is_off_is_compensated_and_reported(world: World, ahead_s: float) -> None:
+    clock = HostClock(world.box.clock, ahead_s)
+    run = make_run(make_options(), world.settings, world.storage, clock=clock)
+    outcome = sync(world.pipeline, run, ["accounts"])
+
+    assert outcome.exit_code == 0
+    assert bool(outcome.notes) == bool(ahead_s)

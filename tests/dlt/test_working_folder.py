@@ -12,6 +12,7 @@ import psycopg2
 import pytest
 
 from exact_source.errors import LoadError
+from exact_source.loading import disk_space
 from exact_source.loading.disk_space import LEAST_FREE, full_disk_error, refuse_full_disk
 from exact_source.loading.session import Session
 from exact_source.loading.working_folder import remove_damaged_folder
@@ -58,8 +59,7 @@ def _umask() -> int:
     return int(probe.split("Umask:")[1].split()[0], 8)
 
 
-def test_rows_that_wait_to_be_loaded_are_out_of_reach(world: World) -> None:
-    world.sync("accounts")
+def test_the_folder_is_private_before_rows_are_in_it(world: World) -> None:
     folder = Path(world.pipeline.working_dir)
     seen: list[int] = []
     run = world.make_run()
@@ -188,6 +188,16 @@ def test_a_nearly_full_disk_of_this_machine_is_refused_before_a_call(world: Worl
     assert places == [Path(world.pipeline.working_dir), world.folder]
     assert str(world.folder) in str(refused.value)
     refuse_full_disk(world.pipeline, lambda _place: LEAST_FREE)
+
+
+def test_a_sync_without_room_makes_no_call(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_space, "LEAST_FREE", 1 << 60)
+    with world.watch() as calls:
+        outcome = world.sync("accounts")
+
+    assert outcome.exit_code == 1
+    assert isinstance(outcome.error, LoadError)
+    assert len(calls) == 0
 
 
 def test_a_package_that_fails_for_another_reason_is_dropped_and_read_again(world: World) -> None:

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.support.company_machine import Company
+from tests.support.company_machine import CLASSES, Company
 
 SEQUENCES = int(os.environ.get("EXACT_CONVERGENCE_SEQUENCES", "250"))
 FIRST_SEED = int(os.environ.get("EXACT_CONVERGENCE_SEED", "0"))
@@ -82,4 +82,6 @@ def test_a_sync_that_ends_well_holds_the_truth(number: int) -> None:
     assert did["ends"] >= count
     assert did["syncs"] >= 5 * count
     assert did["complete"] >= 5 * count
-    assert did["compared"] >= 3 * count
+    assert did["compared"] >= 2 * count
+    if count == SHARD and not FIRST_SEED:  # other numbers than these may miss one by chance
+        assert {name for name in CLASSES if not did[name]} == set()

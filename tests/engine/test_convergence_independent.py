@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.independent.bench import IndependentBench, drop_table, share_rows
+from tests.support.independent.bench import IndependentBench
 from tests.support.independent.clocks import HostClock
 from tests.support.independent.history import COLUMNS, ENTITIES, HOUR_S, SEASONS, History
 from tests.support.independent_server import IndependentServer, Rules
@@ -135,7 +135,7 @@ def a_clock_is_ahead_in_the_hour_that_comes_twice() -> None:
 
 def a_table_is_dropped() -> None:
     company = Company("accounts")
-    drop_table(company.bench.ledger, "accounts")
+    company.bench.ledger.drop("accounts")
     company.rename(0, "x")
     company.sync()
     company.assert_equal()
@@ -174,7 +174,7 @@ def a_row_is_recreated_in_a_step_while_it_is_read(entity: str, at_call: int) -> 
 def a_second_writer_has_cursors_of_its_own() -> None:
     company = Company("accounts")
     other = IndependentBench(
-        company.server, HostClock(company.server.clock), share_rows(company.bench.ledger)
+        company.server, HostClock(company.server.clock), company.bench.ledger.shared()
     )
     for name in ("x", "y"):
         company.rename(0, name)

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from exact_source.engine.cursors import Cursor, Scan
+from exact_source.engine.cursors import RECENT_MAX, Cursor, Scan
 from exact_source.engine.empty_lists import CONFIRM_S
-from exact_source.sandbox import SandboxClock
 from exact_source.sandbox.clock import wall_clock
-from tests.support.bench import Bench, small_box
-from tests.support.world import Clock
+from tests.support.bench import Bench, HostClock, small_box
 
 DAY_S = 86_400
 HOUR_S = 3_600
@@ -23,17 +21,6 @@ PATHS = {
     "units": "logistics/Units",
     "transaction_lines": "financialtransaction/TransactionLines",
 }
-
-
-class HostClock(Clock):
-    """The clock of a host that differs from Exact's."""
-
-    def __init__(self, clock: SandboxClock) -> None:
-        super().__init__(clock)
-        self.ahead_s = 0.0
-
-    def now(self) -> float:
-        return super().now() + self.ahead_s
 
 
 class Company(Bench):
@@ -83,6 +70,21 @@ def test_rows_stamped_in_the_future_by_another_host_are_deleted(company: Company
     (result,) = company.sync(["units"])
 
     assert (result.status, result.deleted) == ("complete", 1)
+    company.compare("units")
+
+
+def test_rows_that_were_read_again_stay_although_another_host_was_ahead(company: Company) -> None:
+    """A pass over several runs knows the rows of its earlier rounds by their stamps alone."""
+    for key in company.ids("units"):
+        company.box.insert("logistics/Units", company.division, {"ID": f"1{key[1:]}", "Code": "x"})
+    company.box.state.page_size = 2
+    company.sync(["units"])
+    for row in company.ledger.rows_of["units"].values():
+        row["_synced_at"] += timedelta(days=2)
+    company.box.update("logistics/Units", company.division, company.ids("units")[0], {"Code": "y"})
+    (result,) = company.sync(["units"], round_pages=1, full_refresh=["units"])
+
+    assert (result.status, result.deleted) == ("complete", 0)
     company.compare("units")
 
 
@@ -200,6 +202,31 @@ def test_an_empty_answer_is_believed_at_once_if_the_user_says_so(company: Compan
 
     assert result.status == "complete"
     assert company.keys("units", company.division) == set()
+
+
+# -- rows that are read again (D6) -----------------------------------------------------------------
+
+
+def test_a_large_overlap_is_loaded_once_if_nothing_changed() -> None:
+    """A first load of hours ago has more rows in its overlap than are remembered one by one."""
+    company = Company()
+    path = PATHS["transaction_lines"]
+    for number in range(2 * RECENT_MAX):
+        key = f"11111111-0000-4000-8000-{number:012x}"
+        line = {"ID": key, "EntryID": key, "LineNumber": 1, "Notes": str(number)}
+        company.box.insert(path, company.division, line)
+    names, rows = ["transaction_lines"], []
+    for change in (False, False, False, True, False, False):
+        if change:
+            company.box.update(path, company.division, key, {"Notes": "changed"})
+        (result,) = company.sync(names, route="bulk")
+        rows.append(result.rows)
+        company.compare("transaction_lines", "bulk")
+        company.box.clock.advance(60)
+
+    assert rows[0] > 2 * RECENT_MAX
+    assert rows[2] == rows[5] == 0
+    assert rows[3] > 0
 
 
 # -- rows in two states (D11) ----------------------------------------------------------------------

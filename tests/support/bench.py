@@ -8,11 +8,16 @@ with a load is tested by ``tests/dlt``.
 from __future__ import annotations
 
 import asyncio
+import gzip
+import itertools
+import json
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -24,6 +29,7 @@ from exact_source.catalogue import load_catalogue
 from exact_source.catalogue.feeds import plan_feeds
 from exact_source.client.client import ExactClient
 from exact_source.client.limits import Limits
+from exact_source.client.transport import AiohttpTransport
 from exact_source.engine.cursors import Cursor
 from exact_source.engine.divisions import Division
 from exact_source.engine.result import StreamResult
@@ -33,7 +39,7 @@ from exact_source.engine.stream import Stream
 from exact_source.errors import ExactError
 from exact_source.loading.tables import column_hint
 from exact_source.loading.warehouse import Warehouse
-from exact_source.sandbox import Sandbox
+from exact_source.sandbox import Sandbox, SandboxClock
 from exact_source.sandbox.http.data import DataCalls
 from exact_source.source import make_options
 from tests.support.world import Clock, assert_same_rows, expected_rows, make_box
@@ -45,6 +51,21 @@ Row = dict[str, Any]
 
 class Stopped(OSError):  # noqa: N818 (no error: it is ordered, and as little a stream's as a disk)
     """The process is gone."""
+
+
+class HostClock(Clock):
+    """The clock of a host, which may differ from Exact's.
+
+    Attributes:
+        ahead_s: Seconds that it is ahead; negative: behind.
+    """
+
+    def __init__(self, clock: SandboxClock, ahead_s: float = 0.0) -> None:
+        super().__init__(clock)
+        self.ahead_s = ahead_s
+
+    def now(self) -> float:
+        return super().now() + self.ahead_s
 
 
 class Tokens:
@@ -62,12 +83,29 @@ class Tokens:
         raise AssertionError("a token was rejected")
 
 
+TWINS = ("old-then-new", "new-then-old")
+SIZES = ("huge", "bomb")
+MOST_BYTES = 1 << 20  # that a reply on the wire may have
+
+
 class Wire(httpx.AsyncBaseTransport):
-    """The sandbox without a socket: what would break a connection breaks it here."""
+    """The sandbox without a socket: what would break a connection breaks it here.
+
+    Attributes:
+        before_call: Called before each call.
+        trouble: What the next replies with rows get: one of ``TWINS``, which shows rows that have changed
+            in their older state as well, or one of ``SIZES``, a reply that is too large.
+        did: Counts of the trouble that was made.
+    """
 
     def __init__(self, box: Sandbox) -> None:
         self._calls = DataCalls(box.state)
         self.before_call: Callable[[], None] = lambda: None
+        self.trouble: list[str] = []
+        self.did: Counter[str] = Counter()
+        self._shown: dict[tuple[str, str], Row] = {}
+        self._older: dict[tuple[str, str], Row] = {}
+        self._limit = AiohttpTransport(BASE_URL, MOST_BYTES)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.before_call()
@@ -81,8 +119,66 @@ class Wire(httpx.AsyncBaseTransport):
         answer = await self._calls(Request(scope, _nothing_sent))
         if not answer.status_code:
             raise httpx.RemoteProtocolError("dropped")
-        body = httpx.ByteStream(bytes(answer.body))
-        return httpx.Response(answer.status_code, headers=answer.raw_headers, stream=body)
+        content = bytes(answer.body)
+        if answer.status_code == HTTPStatus.OK and b'"results"' in content:
+            content = await self._with_trouble(url.path, content)
+        headers = [pair for pair in answer.raw_headers if pair[0].lower() != b"content-length"]
+        body = httpx.ByteStream(content)
+        return httpx.Response(answer.status_code, headers=headers, stream=body)
+
+    async def _with_trouble(self, path: str, content: bytes) -> bytes:
+        kind = self.trouble[0] if self.trouble else ""
+        if kind in SIZES:
+            self.trouble.pop(0)
+            self.did[kind] += 1
+            await self._be_too_large(kind)
+        try:
+            document = json.loads(content)
+            rows = document["d"]["results"]
+        except (ValueError, TypeError, KeyError):  # spoilt already
+            return content
+        older = self._older_states(path, rows)
+        if not older or kind not in TWINS:
+            return content
+        self.trouble.pop(0)
+        self.did[kind] += 1
+        rows[:] = [*older, *rows] if kind == "old-then-new" else [*rows, *older]
+        return json.dumps(document).encode()
+
+    async def _be_too_large(self, kind: str) -> None:
+        """What the transport does with such a reply."""
+        if kind == "bomb":
+            self._limit._unpack(gzip.compress(bytes(MOST_BYTES + 1)))
+        await self._limit._read(Flood())  # type: ignore[arg-type]  # as much of a stream as is read
+
+    def _older_states(self, path: str, rows: Sequence[Row]) -> list[Row]:
+        """The states that rows of a page had before, where their versions tell which is newer."""
+        found = []
+        for row in rows:
+            at = path, str(row.get("ID"))
+            before = self._shown.get(at)
+            if before is not None and before != row:
+                self._older[at] = before
+            self._shown[at] = row
+            older = self._older.get(at)
+            if older is not None and older.keys() == row.keys() and is_older(older, row):
+                found.append(dict(older))
+        return found
+
+
+class Flood:
+    """The content of a reply that does not end."""
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(MOST_BYTES // 2)
+
+
+def is_older(older: Row, newer: Row) -> bool:
+    """Whether the version of a row in a reply is lower."""
+    name = "Timestamp" if "Timestamp" in newer else "Modified"
+    low, high = (re.sub(r"\D", "", str(row.get(name) or "")) for row in (older, newer))
+    return bool(low and high) and int(low) < int(high)
 
 
 async def _nothing_sent() -> dict[str, Any]:
@@ -211,6 +307,20 @@ class Ledger(Warehouse):
     def has_rows(self, table: str, division: int) -> bool:
         return bool(self._of(table, division))
 
+    # -- what others do to it ------------------------------------------------------------------
+
+    def shared(self) -> Ledger:
+        """The ledger of a second writer: it fills the same tables and keeps its own cursors."""
+        other = Ledger()
+        other.rows_of, other.known, other.schemas = self.rows_of, self.known, self.schemas
+        return other
+
+    def drop(self, entity: str) -> None:
+        """Remove a table, as ``DROP TABLE`` does. The cursors stay."""
+        self.rows_of.pop(entity, None)
+        self.known.pop(entity, None)
+        self.schemas.pop(entity, None)
+
     # -- loading -------------------------------------------------------------------------------
 
     def commit(self, load: Load, shapes: dict[str, Shape], deletes: str) -> None:
@@ -303,19 +413,86 @@ def tombstone_starts(ledger: Ledger, entities: Collection[str]) -> dict[tuple[in
 class Bench:
     """A sandbox, a ledger, and runs that may stop anywhere."""
 
-    def __init__(self, box: Sandbox) -> None:
+    def __init__(self, box: Sandbox, ahead_s: float = 0.0, ledger: Ledger | None = None) -> None:
         self.box = box
-        self.clock = Clock(box.clock)
-        self.ledger = Ledger()
+        self.clock = HostClock(box.clock, ahead_s)
+        self.ledger = ledger or Ledger()
+        self.wire = Wire(box)
         self._tokens = Tokens(box)
-        self._wire = Wire(box)
+        self._backups: dict[str, Any] = {}
+
+    # -- others who load, and what they do to the tables ---------------------------------------
+
+    @property
+    def owner(self) -> object:
+        """Whose cursors it goes on from; hosts with the same pipeline have one."""
+        return id(self.ledger)
+
+    def host(self, ahead_s: float) -> Bench:
+        """Another host with the same pipeline."""
+        return Bench(self.box, ahead_s, self.ledger)
+
+    def writer(self, ahead_s: float) -> Bench:
+        """Another pipeline into the same tables."""
+        return Bench(self.box, ahead_s, self.ledger.shared())
+
+    def drop(self, entity: str) -> None:
+        """Drop a table, as a person does; it has rows."""
+        self.ledger.drop(entity)
+
+    def truncate(self, entity: str) -> None:
+        """Remove all rows of a table."""
+        self.ledger.rows_of[entity].clear()
+
+    def back_up(self, entity: str) -> None:
+        """Copy a table, for ``restore``."""
+        self._backups[entity] = dict(self.ledger.rows_of[entity])
+
+    def restore(self, entity: str) -> None:
+        """Put the copy in the place of the rows."""
+        self.ledger.rows_of[entity].clear()
+        self.ledger.rows_of[entity].update(self._backups[entity])
+
+    def backed_up(self, entity: str) -> Counter[int] | None:
+        """Number of rows of each division in the copy; ``None`` without one."""
+        rows = self._backups.get(entity)
+        return None if rows is None else Counter(row["division"] for row in rows.values())
+
+    def bounds(self, entity: str, division: int) -> tuple[int, int] | None:
+        """Fewest and most rows that the stream expects; ``None`` if it reads everything anyway."""
+        cursor = self.ledger.cursors.get((entity, division))
+        if cursor is None or cursor.stored_min is None or cursor.stored_max is None:
+            return None
+        return cursor.stored_min, cursor.stored_max
+
+    def kill(self, entities: Sequence[str], step: int, **options: Any) -> bool:
+        """Sync in a process that is killed at a step; whether it came that far."""
+        steps = itertools.count(1)
+
+        def during() -> None:
+            if next(steps) == step:
+                raise Stopped
+
+        try:
+            self.sync(entities, during=during, **options)
+        except Stopped:
+            return True
+        except BaseExceptionGroup as group:
+            if group.split((Stopped, ExactError))[1]:
+                raise
+            return group.split(Stopped)[0] is not None
+        except ExactError:
+            pass
+        return False
+
+    # -- loads ---------------------------------------------------------------------------------
 
     def make_run(self, **options: Any) -> Run:
         limits = Limits()
 
         def connect() -> ExactClient:
             return ExactClient(
-                self._tokens, BASE_URL, limits=limits, clock=self.clock, transport=self._wire
+                self._tokens, BASE_URL, limits=limits, clock=self.clock, transport=self.wire
             )
 
         return Run(make_options(**options), connect, clock=self.clock, limits=limits)
@@ -342,7 +519,7 @@ class Bench:
         """
         run = self.make_run(**options)
         run.log.on_progress = lambda _result: during()
-        self._wire.before_call = during
+        self.wire.before_call = during
         shapes = {e: shape_of(e, str(options.get("route", "auto"))) for e in entities}
         for _ in range(rounds):
             run.begin_round()

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
@@ -27,7 +27,8 @@ from exact_source.engine.result import StreamResult
 from exact_source.errors import ExactError
 from exact_source.sandbox import Sandbox
 from exact_source.sandbox.clock import wall_clock
-from tests.support.bench import Bench, Stopped, shape_of, small_box
+from tests.support.bench import SIZES, TWINS, Bench, Stopped, shape_of, small_box
+from tests.support.world import MIDDAY
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 # Entity -> where it is written, and a column to change. By sync, bulk and regular feeds, by bulk and
@@ -51,6 +52,20 @@ FAULTS = [
     "wrong-division", "foreign-next", "repeat-next", "empty-page", "duplicate-row", "400", "403",
 ]  # fmt: skip
 SYNC_EVERY = 3  # steps
+MOST_HOSTS = 3
+# Shortly before the clocks are changed, and a day far from it.
+SEASONS = {
+    "plain": MIDDAY,
+    "march": datetime(2026, 3, 29, 0, 10, tzinfo=UTC),
+    "october": datetime(2026, 10, 24, 23, 40, tzinfo=UTC),
+}
+# Seconds that a host's clock is ahead.
+AHEAD_S = [0.0, 0.0, 120.0, -120.0, HOUR_S, -HOUR_S, 5 * HOUR_S, DAY_S, -DAY_S]
+# What a run of many sequences must have met; ``tally`` counts it.
+CLASSES = (
+    "skewed clock", "jumping clock", "two hosts", "second writer", "march", "october", "drop",
+    "truncate", "restore", *TWINS, *SIZES, "killed", "stopped", "load fails", "load in part",
+)  # fmt: skip
 
 entities = st.sampled_from(sorted(ENTITIES))
 companies = st.integers(0, 1)
@@ -80,6 +95,8 @@ class Company(RuleBasedStateMachine):
         chosen=st.sets(entities, min_size=1, max_size=3),
         route=st.sampled_from(ROUTES),
         busy=st.booleans(),
+        season=st.sampled_from(["plain", "plain", *SEASONS]),
+        ahead_s=st.sampled_from([0.0, 0.0, *AHEAD_S]),
     )
     def begin(
         self,
@@ -89,24 +106,40 @@ class Company(RuleBasedStateMachine):
         chosen: set[str],
         route: str,
         busy: bool,
+        season: str,
+        ahead_s: float,
     ) -> None:
         self.box = small_box(
             {entity: path for entity, (path, _) in ENTITIES.items()},
             companies=count, sync_order=order, page_size=sizes[0], large_page_size=sizes[1],
             minute_limit=10_000, daily_limit=1_000_000,
         )  # fmt: skip
-        self.bench = type(self).make_bench(self.box)
+        self.box.clock.set(SEASONS[season])
+        self.benches = [type(self).make_bench(self.box)]
+        self.at = 0
+        self.has_second_writer = False
+        self.set_clock(ahead_s)
+        self.tally[season] += 1
         names, self.route = self.only or (sorted(chosen), route)
         self.chosen = list(names)
         self.graves: dict[Stream, list[str]] = {}
         self.names = map(str, itertools.count())
         self.denied: set[Stream] = set()
-        self.half_read: set[Stream] = set()
+        self.half_read: dict[object, set[Stream]] = {}  # by pipeline
         self.pending: list[Change] = []
         self.steps = 0
         if busy:
             self.be_busy(self.chosen[0], 0, "8")
         self.sync_well()
+
+    @property
+    def bench(self) -> Bench:
+        """The host or writer whose turn it is."""
+        return self.benches[self.at]
+
+    def set_clock(self, ahead_s: float) -> None:
+        self.bench.clock.ahead_s = ahead_s
+        self.tally["skewed clock"] += bool(ahead_s)
 
     # -- what is there -----------------------------------------------------------------------------
 
@@ -319,6 +352,86 @@ class Company(RuleBasedStateMachine):
     def fault(self, kind: str, times: int, after: int, company: int) -> None:
         self.box.fault(kind, times=times, after=after, division=self.division(company))
 
+    @rule(
+        kind=st.sampled_from([*TWINS, *TWINS, *SIZES]),
+        times=st.integers(1, 3),
+        entity=entities,
+        company=companies,
+        place=places,
+        between=st.booleans(),
+    )
+    def trouble(
+        self, kind: str, times: int, entity: str, company: int, place: int, between: bool
+    ) -> None:
+        """Replies show rows in two states, or are too large."""
+        for _ in range(2):
+            self.update(entity, company, place, False)
+            if between:
+                self.sync_well()
+        for bench in self.benches:
+            bench.wire.trouble = [kind] * times
+
+    @rule(ahead_s=st.sampled_from(AHEAD_S))
+    def jump(self, ahead_s: float) -> None:
+        """The clock of a host is set."""
+        self.tally["jumping clock"] += self.bench.clock.ahead_s != ahead_s
+        self.set_clock(ahead_s)
+
+    @rule(ahead_s=st.sampled_from(AHEAD_S), second_writer=st.booleans())
+    @precondition(lambda self: len(self.benches) < MOST_HOSTS)
+    def join(self, ahead_s: float, second_writer: bool) -> None:
+        """Another host with the same pipeline, or another pipeline into the same tables."""
+        make = self.bench.writer if second_writer else self.bench.host
+        self.benches.append(make(ahead_s))
+        self.has_second_writer |= second_writer
+        self.take_turns(len(self.benches) - 1)
+        self.set_clock(ahead_s)
+        self.tally["second writer" if second_writer else "two hosts"] += 1
+
+    @rule(place=places)
+    @precondition(lambda self: len(self.benches) > 1)
+    def take_turns(self, place: int) -> None:
+        self.at = place % len(self.benches)
+
+    @rule(entity=entities, how=st.sampled_from(["drop", "truncate", "back_up", "restore"]))
+    def lose(self, entity: str, how: str) -> None:
+        """A table is dropped, emptied or restored from a backup, by somebody else."""
+        entity = self.mine(entity)
+        left = self.bench.backed_up(entity) if how == "restore" else Counter[int]()
+        if how == "back_up" or (left is not None and self.is_loss(entity, left)):
+            getattr(self.bench, how)(entity)
+            self.tally[how] += 1
+
+    @rule(entity=entities, end=ends)
+    def go_back(self, entity: str, end: str) -> None:
+        """A table is restored from a backup of before some rows."""
+        entity = self.mine(entity)
+        self.lose(entity, "back_up")
+        for company in range(len(self.box.divisions)):
+            self.insert(entity, company, end, False)
+        self.sync_well()
+        self.lose(entity, "restore")
+
+    def is_loss(self, entity: str, left: Counter[int]) -> bool:
+        """Whether all who load can see that rows are gone, by their number."""
+        for bench, division in itertools.product(self.benches, self.box.divisions):
+            expected, held = bench.bounds(entity, division), len(self.bench.keys(entity, division))
+            if expected is None or not held:
+                return False
+            if expected[0] <= left[division] <= expected[1]:
+                return False
+        return True
+
+    @rule(step=st.integers(1, 30), pages=st.sampled_from([None, 1, 2]))
+    def be_killed(self, step: int, pages: int | None) -> None:
+        """The process is killed at a step of a sync."""
+        names = self.chosen
+        self.tally["killed"] += self.bench.kill(
+            names, step, route=self.route, round_pages=pages, reconcile_days=7
+        )
+        self.note_half_read()
+        self.pass_time(60)
+
     @rule(route=st.sampled_from(ROUTES))
     def switch(self, route: str) -> None:
         if self.only is None:
@@ -348,9 +461,19 @@ class Company(RuleBasedStateMachine):
         """A sync that stops, does not arrive, or sees the company change meanwhile."""
         names = [only] if only in self.chosen else self.chosen
         self.sync(
-            names, raises=raises, every=every, rounds=rounds, loads=iter(fails),
-            round_pages=pages, deletes=deletes,
+            names, raises=raises, every=every, rounds=rounds, loads=self.counted(fails),
+            round_pages=pages, deletes=self.may_keep(deletes),
         )  # fmt: skip
+
+    def counted(self, fails: Sequence[str]) -> Iterator[str]:
+        """What becomes of each load."""
+        for how in fails:
+            self.tally[f"load {how}"] += 1
+            yield how
+
+    def may_keep(self, deletes: str) -> str:
+        """How deletions are applied: one way where two pipelines share the tables."""
+        return "hard" if self.has_second_writer else deletes
 
     @rule(entity=entities, company=companies, place=places)
     def break_off(self, entity: str, company: int, place: int) -> None:
@@ -363,13 +486,13 @@ class Company(RuleBasedStateMachine):
     def soften(self, entity: str, company: int, place: int) -> None:
         """A row that is gone is only marked."""
         self._delete(self.mine(entity), company, place)
-        self.sync(self.chosen, every=1, deletes="soft")
+        self.sync(self.chosen, every=1, deletes=self.may_keep("soft"))
 
     @rule(entity=entities, company=companies, place=places)
     def look_away(self, entity: str, company: int, place: int) -> None:
         """A row goes and comes back while nobody asks for what went."""
         self.replace(entity, company, place, 60.0)
-        self.sync(self.chosen, every=1, deletes="ignore")
+        self.sync(self.chosen, every=1, deletes=self.may_keep("ignore"))
 
     @rule(entity=entities, company=companies, place=places)
     def repeat_an_hour(self, entity: str, company: int, place: int) -> None:
@@ -418,9 +541,13 @@ class Company(RuleBasedStateMachine):
             assert not any(lost.values()), f"rows that live were removed: {lost}"
             if options.get("deletes", "hard") == "hard":
                 self.compare_complete(results, reconciled=options.get("reconcile_days") == 0)
-        self.half_read = self.bench.half_read()
+        self.note_half_read()
         self.pass_time(60)
         return results
+
+    def note_half_read(self) -> None:
+        """Hosts go on where another one of the same pipeline stopped; a writer has its own place."""
+        self.half_read[self.bench.owner] = self.bench.half_read()
 
     def results(
         self, names: Sequence[str], during: Change, options: Mapping[str, Any]
@@ -429,10 +556,11 @@ class Company(RuleBasedStateMachine):
         try:
             return self.bench.sync(names, during=during, route=self.route, **options)
         except Stopped:
-            pass
+            self.tally["stopped"] += 1
         except BaseExceptionGroup as group:
             if group.split(Stopped)[1]:
                 raise
+            self.tally["stopped"] += 1
         except ExactError:
             pass  # the list of divisions was not to be had
         return []
@@ -465,7 +593,8 @@ class Company(RuleBasedStateMachine):
             denied = any((feed, result.division) in self.denied for feed in FEED_PATHS)
             # A list without cursor holds what was true when its reading began, and where nothing tells
             # of deletions there may be too many rows until keys are compared.
-            unsure = stream in self.half_read if plan.column is None else not (
+            half_read = self.half_read.get(self.bench.owner, set())
+            unsure = stream in half_read if plan.column is None else not (
                 reconciled or result.entity in {"accounts", "transaction_lines"}
             )  # fmt: skip
             if not denied and not unsure:
@@ -479,11 +608,15 @@ class Company(RuleBasedStateMachine):
             change()
         self.pending.clear()
         self.box.state.faults.clear()
+        for bench in self.benches:
+            self.tally.update(bench.wire.did)
+            bench.wire.trouble.clear()
         for division in self.box.divisions:
             self.box.allow(division)
             self.box.block_division(division, 0)
         self.pass_time(2 * HOUR_S)
-        if any(shape_of(e, self.route).plan.column is None for e, _ in self.half_read):
+        half_read = self.half_read.get(self.bench.owner, set())
+        if any(shape_of(e, self.route).plan.column is None for e, _ in half_read):
             self.bench.sync(self.chosen, route=self.route)
             self.pass_time(60)
         results = self.bench.sync(self.chosen, route=self.route, reconcile_days=0)

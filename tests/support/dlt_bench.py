@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import mmap
+import os
+import signal
+import struct
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dlt
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source.engine.result import StreamResult
@@ -14,7 +24,9 @@ from exact_source.errors import ExactError, causes
 from exact_source.sandbox import Sandbox
 from exact_source.sync.runner import sync
 from tests.support.bench import Bench, Stopped, shape_of
-from tests.support.world import World, assert_same_rows, expected_rows, key_fields
+from tests.support.world import World, assert_same_rows, expected_rows, key_fields, sql_client
+
+KILL_PATIENCE_S = 120.0  # for a process that should be killed by itself
 
 
 class NotLoadedError(Exception):
@@ -29,22 +41,158 @@ class DltBench(Bench):
         folder: For dlt's working folders.
         destination: Of dlt.
         dataset: Its schema in the destination.
+        name: Pipeline name.
+        ahead_s: Seconds that the host's clock is ahead.
     """
 
-    def __init__(self, box: Sandbox, folder: Path, destination: Any, dataset: str) -> None:
-        super().__init__(box)
+    def __init__(
+        self,
+        box: Sandbox,
+        folder: Path,
+        destination: Any,
+        dataset: str,
+        *,
+        name: str = "exact_online",
+        ahead_s: float = 0.0,
+    ) -> None:
+        super().__init__(box, ahead_s)
         self._folder = folder
         self._destination = destination
         self._dataset = dataset
+        self._name = name
+        self._others = itertools.count(1)
         self.pipeline = self._new_pipeline()
 
     def _new_pipeline(self) -> dlt.Pipeline:
         return dlt.pipeline(
-            "exact_online",
+            self._name,
             destination=self._destination,
             dataset_name=self._dataset,
             pipelines_dir=str(self._folder / self._dataset),
         )
+
+    # -- others who load, and what they do to the tables ---------------------------------------
+
+    @property
+    def owner(self) -> object:
+        """The name of the pipeline."""
+        return self._name
+
+    def host(self, ahead_s: float) -> DltBench:
+        """Another host with the same pipeline, and a working folder of its own."""
+        return self._other(ahead_s, self._name)
+
+    def writer(self, ahead_s: float) -> DltBench:
+        """Another pipeline into the same dataset."""
+        return self._other(ahead_s, f"{self._name}_{next(self._others)}")
+
+    def _other(self, ahead_s: float, name: str) -> DltBench:
+        folder = self._folder / f"{self._dataset}_{uuid4().hex[:8]}"
+        return DltBench(
+            self.box, folder, self._destination, self._dataset, name=name, ahead_s=ahead_s
+        )
+
+    def drop(self, entity: str) -> None:
+        """Drop a table."""
+        self._execute(f"DROP TABLE {self._qualified(entity)}")
+
+    def truncate(self, entity: str) -> None:
+        """Remove all rows of a table."""
+        self._execute(f"DELETE FROM {self._qualified(entity)}")
+
+    def back_up(self, entity: str) -> None:
+        """Copy a table; its copy goes with the rest of the database."""
+        copy, table = self._qualified(f"copy_of_{entity}"), self._qualified(entity)
+        with suppress(DatabaseUndefinedRelation):
+            self._execute(f"DROP TABLE IF EXISTS {copy}")
+            self._execute(f"CREATE TABLE {copy} AS SELECT * FROM {table}")
+            found = self._execute(f"SELECT division, COUNT(*) FROM {copy} GROUP BY division")
+            self._backups[entity] = Counter({int(code): int(n) for code, n in found})
+
+    def restore(self, entity: str) -> None:
+        """Put the copy in the place of the rows."""
+        self.truncate(entity)
+        copy, table = self._qualified(f"copy_of_{entity}"), self._qualified(entity)
+        self._execute(f"INSERT INTO {table} SELECT * FROM {copy}")
+
+    def backed_up(self, entity: str) -> Counter[int] | None:
+        """Number of rows of each division in the copy; ``None`` without one."""
+        found: Counter[int] | None = self._backups.get(entity)
+        return found
+
+    def _qualified(self, table: str) -> str:
+        return str(sql_client(self.pipeline).make_qualified_table_name(table))
+
+    def _execute(self, statement: str) -> list[Any]:
+        with sql_client(self.pipeline) as client:
+            return list(client.execute_sql(statement) or ())
+
+    def bounds(self, entity: str, division: int) -> tuple[int, int] | None:
+        """Fewest and most rows that the stream expects; ``None`` if it reads everything anyway."""
+        entry = self._entries().get(entity, {}).get(str(division), {})
+        # The load of the newest entry may not have arrived.
+        entries = [entry, *([entry["before"]] if "before" in entry else [])]
+        if self.pipeline.has_pending_data or any("stored_max" not in found for found in entries):
+            return None
+        return (
+            min(found.get("stored_min", 0) for found in entries),
+            max(found["stored_max"] for found in entries),
+        )
+
+    def _entries(self) -> dict[str, dict[str, Any]]:
+        sources: Any = self.pipeline.state.get("sources", {})
+        resources = sources.get("exact_online", {}).get("resources", {})
+        return {entity: state.get("divisions", {}) for entity, state in resources.items()}
+
+    def kill(self, entities: Sequence[str], step: int, **options: Any) -> bool:
+        """Sync in a process that is killed at a step, or while it loads; whether it came that far.
+
+        The process is a copy of this one. What passed of its time comes back, and nothing else.
+        """
+        time_of_child = mmap.mmap(-1, 8)
+        child = os.fork()
+        if not child:
+            self._sync_until_killed(entities, step, options, time_of_child)
+        deadline = time.monotonic() + KILL_PATIENCE_S
+        ended, status = os.waitpid(child, os.WNOHANG)
+        while not ended and time.monotonic() < deadline:
+            time.sleep(0.01)
+            ended, status = os.waitpid(child, os.WNOHANG)
+        if not ended:
+            os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+        (now,) = struct.unpack("d", time_of_child)
+        self.box.clock.set(max(self.box.clock.now(), now))
+        self.pipeline = self._new_pipeline()
+        return os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+
+    def _sync_until_killed(
+        self, entities: Sequence[str], step: int, options: dict[str, Any], time_of_child: mmap.mmap
+    ) -> None:
+        steps = itertools.count(1)
+
+        def during() -> None:
+            time_of_child[:] = struct.pack("d", self.box.clock.now())
+            if next(steps) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        load = dlt.Pipeline.load
+
+        def load_half(*args: Any, **more: Any) -> Any:
+            if step % 3 == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            info = load(*args, **more)
+            if step % 3 == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return info
+
+        try:
+            dlt.Pipeline.load = load_half  # type: ignore[method-assign]
+            self.sync(entities, during=during, **options)
+        finally:
+            os._exit(0)
+
+    # -- loads ---------------------------------------------------------------------------------
 
     def sync(
         self,
@@ -58,7 +206,7 @@ class DltBench(Bench):
         """As ``Bench.sync``; a load that ``fails`` waits for the next sync, ``in part`` is dropped."""
         run = self.make_run(**options)
         run.log.on_progress = lambda _result: during()
-        self._wire.before_call = during
+        self.wire.before_call = during
         self.pipeline = self._new_pipeline()
         fate = "arrives"
 
@@ -93,12 +241,10 @@ class DltBench(Bench):
         pipeline.load = load_or_fail
 
     def half_read(self) -> set[tuple[str, int]]:
-        sources: Any = self.pipeline.state.get("sources", {})
-        resources = sources.get("exact_online", {}).get("resources", {})
         return {
             (entity, int(code))
-            for entity, state in resources.items()
-            for code, entry in state.get("divisions", {}).items()
+            for entity, entries in self._entries().items()
+            for code, entry in entries.items()
             if "scan" in entry or "scan" in entry.get("before", {})
         }
 
@@ -108,7 +254,10 @@ class DltBench(Bench):
         name: Any = self.pipeline.default_schema_name
         if name is None or entity not in schemas[name].tables:
             return []
-        return World.table(me, entity, division)
+        try:
+            return World.table(me, entity, division)
+        except DatabaseUndefinedRelation:
+            return []
 
     def keys(self, entity: str, division: int) -> set[tuple[Any, ...]]:
         (key,) = key_fields(entity)

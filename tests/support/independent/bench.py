@@ -59,7 +59,7 @@ class IndependentBench(Bench):
         self.clock = clock  # type: ignore[assignment]  # another clock than the sandbox's
         self.ledger = Ledger() if ledger is None else ledger
         self._tokens = GoodToken(server)  # type: ignore[assignment]
-        self._wire = Line(server)  # type: ignore[assignment]
+        self.wire = Line(server)  # type: ignore[assignment]
 
     def assert_equal(self, entity: str, route: str, divisions: Iterable[int]) -> None:
         """The rows that were loaded by a route are those of the company."""
@@ -81,20 +81,6 @@ class IndependentBench(Bench):
                 {**row, "_extra": None} for row in self.ledger._of(entity, division, marked=False)
             ]
             assert_same_rows(entity, held, wanted)
-
-
-def share_rows(ledger: Ledger) -> Ledger:
-    """A second writer: it fills the same tables and keeps its own cursors."""
-    other = Ledger()
-    other.rows_of, other.known, other.schemas = ledger.rows_of, ledger.known, ledger.schemas
-    return other
-
-
-def drop_table(ledger: Ledger, entity: str) -> None:
-    """Remove a table, as ``DROP TABLE`` does. The cursors stay."""
-    ledger.rows_of.pop(entity, None)
-    ledger.known.pop(entity, None)
-    ledger.schemas.pop(entity, None)
 
 
 def as_stored(name: str, letter: str, value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 from exact_source.engine.result import StreamResult
 from exact_source.errors import ExactError
 from tests.support.bench import Ledger, Stopped, shape_of
-from tests.support.independent.bench import IndependentBench, drop_table, share_rows
+from tests.support.independent.bench import IndependentBench
 from tests.support.independent.clocks import HostClock
 from tests.support.independent.company import Company
 from tests.support.independent.faults import LINE_FAULTS, PAGE_FAULTS, REFUSALS, STATUS_FAULTS
@@ -125,7 +125,7 @@ class History:
         if "two hosts" in self.classes:
             self.benches.append(self._bench(error_s + self.rng.choice([-120.0, 120.0]), ledger))
         if "second writer" in self.classes:
-            self.benches.append(self._bench(error_s, share_rows(ledger)))
+            self.benches.append(self._bench(error_s, ledger.shared()))
 
     def _bench(self, ahead: float, ledger: Ledger) -> IndependentBench:
         self.note(f"host {ahead:+.0f} s")
@@ -370,7 +370,7 @@ class History:
     def drop_table(self) -> None:
         entity = self.rng.choice(self.chosen)
         for bench in self.benches:
-            drop_table(bench.ledger, entity)
+            bench.ledger.drop(entity)
         self.note(f"drop table {entity}")
 
     def be_hostile(self) -> None:

@@ -1,0 +1,55 @@
+"""A table that was dropped, truncated or restored from a backup is noticed and read again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import dlt
+import pytest
+
+from tests.support.world import World, feed_path
+
+TABLE = "exact_online.accounts"
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def loaded(request: pytest.FixtureRequest, world: World) -> World:
+    """Two syncs, because the first load of a table is not merged."""
+    if request.param == "postgres":
+        pytest.importorskip("adbc_driver_postgresql")
+        world.destination = dlt.destinations.postgres(request.getfixturevalue("postgres"))
+        world.pipeline = world.new_pipeline()
+    for _ in range(2):
+        assert world.sync("accounts", "journals").exit_code == 0
+    return world
+
+
+def drop(world: World) -> None:
+    world.sql(f"DROP TABLE {TABLE}")
+
+
+def truncate(world: World) -> None:
+    world.sql(f"DELETE FROM {TABLE}")
+
+
+def restore(world: World) -> None:
+    """The backup is from before two rows."""
+    world.sql(f"CREATE TABLE exact_online.backup AS SELECT * FROM {TABLE}")
+    for name in ("one", "two"):
+        world.box.insert(feed_path("accounts"), world.division, {"Name": name, "Code": name})
+    assert world.sync("accounts", "journals").exit_code == 0
+    world.sql(f"DELETE FROM {TABLE}")
+    world.sql(f"INSERT INTO {TABLE} SELECT * FROM exact_online.backup")
+    world.sql("DROP TABLE exact_online.backup")
+
+
+@pytest.mark.parametrize("lose", [drop, truncate, restore])
+def test_a_table_that_lost_rows_is_read_again(loaded: World, lose: Callable[[World], None]) -> None:
+    lose(loaded)
+    outcome = loaded.sync("accounts", "journals")
+
+    assert outcome.exit_code == 0
+    assert {r.rows for r in outcome.results if r.entity == "journals"} == {0}
+    assert any(r.notes for r in outcome.results if r.entity == "accounts")
+    loaded.assert_equal("accounts")
+    assert {r.rows for r in loaded.sync("accounts", "journals").results} == {0}
