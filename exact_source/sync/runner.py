@@ -300,12 +300,19 @@ def sole_worker(pipeline: dlt.Pipeline, leases: SqlLeases) -> Iterator[None]:
 def restore_state(pipeline: dlt.Pipeline) -> None:
     """Take over the state of the destination if it is newer, as ``pipeline.run`` does.
 
+    If it is, another host went on. Packages that wait here were read before that, and would overwrite
+    newer rows; they are dropped, and the cursors of the destination lead to what changed since.
+
     Raises:
         PipelineStepFailed: If the destination cannot be read.
     """
     pipeline.activate()
-    if pipeline.config.restore_from_destination and not pipeline.dev_mode:
-        pipeline.sync_destination()
+    if not pipeline.config.restore_from_destination or pipeline.dev_mode:
+        return
+    before = pipeline.state.get("_version_hash")
+    pipeline.sync_destination()
+    if pipeline.has_pending_data and pipeline.state.get("_version_hash") != before:
+        pipeline.abort_packages()
 
 
 @contextmanager

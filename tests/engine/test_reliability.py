@@ -77,7 +77,7 @@ def test_rows_that_were_read_again_stay_although_another_host_was_ahead(company:
     """A pass over several runs knows the rows of its earlier rounds by their stamps alone."""
     for key in company.ids("units"):
         company.box.insert("logistics/Units", company.division, {"ID": f"1{key[1:]}", "Code": "x"})
-    company.box.state.page_size = 2
+    company.box.state.settings.page_size = 2
     company.sync(["units"])
     for row in company.ledger.rows_of["units"].values():
         row["_synced_at"] += timedelta(days=2)

@@ -1,8 +1,9 @@
 """Makes mutants of the source: one comparison, constant, condition or statement changed in each.
 
 Texts of messages, log calls, annotations and docstrings are left alone, because no test asserts on them by
-design. A mutant is named by its file, its function, what stood there and what stands there now, so that its
-name survives changes elsewhere in the file.
+design. So are defaults of arguments and of fields, which are made at an import. A mutant is named by its
+file, its function, the line, what stood there and what stands there now, so that its name survives changes
+elsewhere in the file.
 """
 
 from __future__ import annotations
@@ -124,9 +125,6 @@ class _Finder(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self._names.append(node.name)
-        for default in [*node.args.defaults, *node.args.kw_defaults]:
-            if default is not None:
-                self.visit(default)
         for part in _without_docstring(node.body):
             self.visit(part)
         self._names.pop()
@@ -138,7 +136,8 @@ class _Finder(ast.NodeVisitor):
             return
         self._names.append(node.name)
         for part in _without_docstring(node.body):
-            self.visit(part)
+            if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                self.visit(part)
         self._names.pop()
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:

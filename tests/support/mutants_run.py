@@ -1,37 +1,48 @@
-"""Tries made mutants: each in a copy of the tree, with the tests that reach the changed statement.
+"""Tries made mutants: a plugin of pytest (``-p tests.support.mutants_run``) that runs tests once for each.
 
-    EXACT_REACH=FOLDER python -m pytest -p tests.support.mutants_reach tests/unit tests/engine ...
-    python -m tests.support.mutants_run --reach FOLDER --count 320 --seed 1 --out results.jsonl
+After pytest has collected the tests, it forks for each mutant. In the fork the mutant's function gets its
+changed code, and the tests that reach the changed lines run, the quickest first, until one fails. So a mutant
+costs neither an import nor a collection. Environment:
 
-The first command records which tests run which lines. The second forks for each mutant a process in which
-dlt and the other packages are imported already; importing them takes longer than most tests do.
+    EXACT_REACH         folder that ``mutants_reach`` wrote to; it must be of the same source
+    EXACT_MUTANTS       how many, default 320
+    EXACT_MUTANTS_SEED  which ones, default 1
+    EXACT_MUTANTS_SHARD which part of them, such as 0/2
+    EXACT_MUTANTS_OUT   file to which a line of JSON is added for each
 """
 
 from __future__ import annotations
 
-import argparse
+import gc
+import importlib
+import inspect
 import json
 import os
+import shutil
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
 
 import coverage
+import pytest
 
-from tests.support.mutants import ROOT, copy_tree
+from tests.support.mutants import ROOT
 from tests.support.mutants_made import Made, sample
 
 PACKAGES = ("auth", "engine", "loading")
-LONGEST_TEST_S = 60.0  # slower tests are left out
-TESTS, TESTS_S = 120, 90.0  # most tests for a mutant, and most seconds that they took without it
+TESTS, TESTS_S = 80, 60.0  # most tests for a mutant, and most seconds that they took without it
+SURVIVED, KILLED, NOT_TRIED = 0, 1, 3  # exit codes of a fork
+# dlt imports them at their first use.
 HEAVY = (
-    "duckdb", "dlt", "dlt.destinations", "dlt.pipeline.pipeline", "hypothesis", "hypothesis.stateful",
-    "pyarrow.compute", "pyarrow.parquet", "httpx", "aiohttp", "starlette.applications", "uvicorn",
-    "sqlalchemy", "pendulum", "cryptography.fernet", "typer", "rich.console", "psycopg2", "numpy",
+    "dlt.destinations.impl.duckdb.duck", "dlt.pipeline.pipeline", "dlt.extract.extract",
+    "dlt.normalize.normalize", "dlt.load.load", "pyarrow.parquet", "pyarrow.compute", "sqlalchemy",
+    "exact_source.sync.runner", "exact_source.sandbox.server",
 )  # fmt: skip
 
 
@@ -48,159 +59,195 @@ class Reach:
     seconds: dict[str, float]
 
     @classmethod
-    def read(cls, folder: Path, root: Path = ROOT) -> Reach:
-        """What the plugin ``mutants_reach`` recorded."""
+    def read(cls, folder: Path) -> Reach:
+        """What ``mutants_reach`` recorded in a folder or in folders below."""
         lines: dict[str, dict[int, set[str]]] = {}
         seconds: dict[str, float] = {}
-        for path in folder.glob("lines.*"):
+        for path in folder.rglob("lines.*"):
             data = coverage.CoverageData(str(path))
             data.read()
             for file in data.measured_files():
-                found = lines.setdefault(Path(file).relative_to(root).as_posix(), {})
+                name = "exact_source/" + file.rpartition("/exact_source/")[2]
+                found = lines.setdefault(name, {})
                 for line, contexts in data.contexts_by_lineno(file).items():
                     found.setdefault(line, set()).update(filter(None, contexts))
-        for path in folder.glob("seconds.*.json"):
+        for path in folder.rglob("seconds.*.json"):
             seconds |= json.loads(path.read_text("utf-8"))
         return cls(lines, seconds)
 
-    def tests_of(self, made: Made, *, everything: bool = False) -> list[str]:
+    def tests_of(self, made: Made) -> list[str]:
         """The tests that run the changed statement, the quickest first.
 
         What runs at the import of its module has no test of its own; then it is all tests of the module.
         """
         found = self.lines.get(made.file, {})
-        tests = set().union(*(found.get(n, set()) for n in range(made.first, made.last + 1)))
-        tests = tests or (
-            set() if made.function and "." in made.function else set().union(*found.values())
-        )
-        known = {test: self.seconds[test] for test in tests if test in self.seconds}
-        quick = sorted((s, test) for test, s in known.items() if s < LONGEST_TEST_S)
-        if everything:
-            return [test for _, test in quick]
-        total, chosen = 0.0, []
-        for seconds, test in quick[:TESTS]:
+        lines = range(made.first, made.last + 1) if made.function else list(found)
+        tests = set().union(*(found.get(line, set()) for line in lines))
+        # A test that failed took for ever.
+        timed = sorted((self.seconds.get(test, float("inf")), test) for test in tests)
+        total = 0.0
+        chosen: list[str] = []
+        for seconds, test in timed[:TESTS]:
             total += seconds
-            if total > TESTS_S and chosen:
+            if total == float("inf") or (total > TESTS_S and chosen):
                 break
             chosen.append(test)
         return chosen
 
 
-class Bench:
-    """A copy of the tree in which one mutant after the other is tried."""
+def put_in(made: Made) -> bool:
+    """Change this process as the mutant says; ``False`` if that is not possible without a new import."""
+    module = importlib.import_module(made.file.removesuffix(".py").replace("/", "."))
+    text = (ROOT / made.file).read_text("utf-8")
+    changed = compile(made.applied_to(text), str(ROOT / made.file), "exec", dont_inherit=True)
+    if not made.function:
+        return _put_constants(module, made, text)
+    place: Any = module
+    for name in made.function.split("."):
+        place = vars(place).get(name)
+        function = _function_of(place)
+        if function is not None:
+            found = _code_of(
+                changed, function.__code__.co_qualname, function.__code__.co_firstlineno
+            )
+            if found is None or found.co_freevars != function.__code__.co_freevars:
+                return False
+            function.__code__ = found
+            if hasattr(place, "cache_clear"):
+                place.cache_clear()
+            return True
+        if place is None:
+            return False
+    return False
 
-    def __init__(self, root: Path) -> None:
-        self.root = copy_tree(root)
 
-    def survives(self, made: Made, tests: Sequence[str], limit_s: float) -> tuple[str, str]:
-        """``killed``, ``survived`` or ``unreached``, and the last lines of what pytest printed."""
-        if not tests:
-            return "unreached", ""
-        path = self.root / made.file
-        kept = path.read_text("utf-8")
-        path.write_text(made.applied_to(kept), "utf-8")
-        try:
-            code, printed = self._run(tests, limit_s)
-        finally:
-            path.write_text(kept, "utf-8")
-        return ("survived" if code == 0 else "killed"), printed
+def _function_of(place: Any) -> FunctionType | None:
+    """The function behind a method, a property or a decorator."""
+    if isinstance(place, property):
+        place = place.fget
+    elif isinstance(place, cached_property):
+        place = place.func
+    elif isinstance(place, classmethod | staticmethod):
+        place = place.__func__
+    place = inspect.unwrap(place) if callable(place) else place
+    return place if isinstance(place, FunctionType) else None
 
-    def _run(self, tests: Sequence[str], limit_s: float) -> tuple[int, str]:
-        output = self.root / "output.txt"
+
+def _code_of(code: CodeType, name: str, line: int) -> CodeType | None:
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            if part.co_qualname == name and part.co_firstlineno == line:
+                return part
+            if found := _code_of(part, name, line):
+                return found
+    return None
+
+
+def _put_constants(module: Any, made: Made, text: str) -> bool:
+    """Replace a constant in all modules that have imported it."""
+    name, _, _ = made.line.partition("=")
+    name = name.partition(":")[0].strip()
+    if not name.isidentifier() or name not in vars(module):
+        return False
+    line = text[made.start : made.start + len(made.old)]
+    assert line == made.old
+    statement = made.line.partition("=")[2].partition("#")[0].replace(made.old, made.new, 1)
+    before, after = vars(module)[name], eval(statement, dict(vars(module)))
+    for other in [m for n, m in sys.modules.items() if n.startswith("exact_source")]:
+        if vars(other).get(name) is before or vars(other).get(name) == before:
+            setattr(other, name, after)
+    return True
+
+
+class Campaign:
+    """One run over a sample of mutants."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        get = os.environ.get
+        number, shards = map(int, get("EXACT_MUTANTS_SHARD", "0/1").split("/"))
+        made = sample(
+            ROOT, PACKAGES, int(get("EXACT_MUTANTS", "320")), int(get("EXACT_MUTANTS_SEED", "1"))
+        )
+        self._mutants = made[number::shards]
+        self._out = Path(os.environ["EXACT_MUTANTS_OUT"])
+        self._reach = Reach.read(Path(os.environ["EXACT_REACH"]))
+        self._session = session
+        self._items = {item.nodeid: item for item in session.items}
+        self._temp: Path = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+
+    def run(self) -> None:
+        """Try each mutant, and write down what became of it."""
+        done = self._done()
+        for name in HEAVY:
+            importlib.import_module(name)
+        gc.collect()
+        gc.freeze()
+        for made in self._mutants:
+            if made.name in done:
+                continue
+            tests = [t for t in self._reach.tests_of(made) if t in self._items]
+            outcome, by = self._try(made, tests) if tests else ("unreached", "")
+            line = {"name": made.name, "outcome": outcome, "tests": len(tests), "by": by}
+            with self._out.open("a") as out:
+                out.write(json.dumps(line) + "\n")
+
+    def _done(self) -> set[str]:
+        if not self._out.exists():
+            return set()
+        return {json.loads(line)["name"] for line in self._out.read_text("utf-8").splitlines()}
+
+    def _try(self, made: Made, tests: Sequence[str]) -> tuple[str, str]:
+        """What became of a mutant, and the test that noticed."""
+        note = self._temp / "noticed"
+        note.unlink(missing_ok=True)
         child = os.fork()
         if not child:
-            self._be_pytest(tests, output)
-        give_up_at = time.monotonic() + limit_s
-        while time.monotonic() < give_up_at:
-            ended, status = os.waitpid(child, os.WNOHANG)
-            if ended:
-                lines = output.read_text("utf-8", "replace").splitlines()
-                return os.waitstatus_to_exitcode(status), "\n".join(lines[-4:])
-            time.sleep(0.02)
-        os.killpg(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return 1, "not done in time"
+            self._be_mutant(made, tests, note)
+        limit_s = 120 + 8 * sum(self._reach.seconds[test] for test in tests)
+        code = wait_for(child, limit_s)
+        by = note.read_text("utf-8") if note.exists() else ""
+        for left in self._temp.glob("test_*"):
+            shutil.rmtree(left, ignore_errors=True)
+        outcomes = {SURVIVED: "survived", NOT_TRIED: "not tried"}
+        return ("killed", "time") if code is None else (outcomes.get(code, "killed"), by)
 
-    def _be_pytest(self, tests: Sequence[str], output: Path) -> None:
+    def _be_mutant(self, made: Made, tests: Sequence[str], note: Path) -> None:
         """Become the process that runs the tests, and end."""
-        code = 99
+        code = NOT_TRIED
         try:
             os.setsid()
-            sink = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            sink = os.open(os.devnull, os.O_WRONLY)
             os.dup2(sink, 1)
             os.dup2(sink, 2)
-            os.chdir(self.root)
-            os.environ["PYTHONPATH"] = str(self.root)
-            sys.path.insert(0, str(self.root))
-            sys.dont_write_bytecode = True
-            for name in [n for n in sys.modules if n.split(".")[0] in {"tests", "exact_source"}]:
-                del sys.modules[name]
-            import pytest
-
-            options = [
-                "-q",
-                "-x",
-                "-m",
-                "",
-                "-p",
-                "no:cacheprovider",
-                "--timeout=120",
-                "--rootdir=.",
-            ]
-            code = int(pytest.main([*options, *tests]))
+            if not put_in(made):
+                return
+            code = KILLED
+            items = [self._items[test] for test in tests]
+            for item, following in zip(items, [*items[1:], None], strict=True):
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                if self._session.testsfailed:
+                    note.write_text(item.nodeid, "utf-8")
+                    return
+            code = SURVIVED
         finally:
-            sys.stdout.flush()
             os._exit(code)
 
 
-def import_heavy() -> None:
-    """Import what every process would, as ``conftest.py`` would have it."""
-    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
-    os.environ["RUNTIME__LOG_LEVEL"] = "CRITICAL"
-    for name in HEAVY:
-        __import__(name)
+def wait_for(child: int, limit_s: float) -> int | None:
+    """The exit code of a process; ``None`` if it had to be ended."""
+    give_up_at = time.monotonic() + limit_s
+    while time.monotonic() < give_up_at:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
 
 
-def run(
-    reach: Reach, mutants: Sequence[Made], root: Path, *, thorough: bool
-) -> Iterator[tuple[Made, str, int, str]]:
-    """Mutant, outcome, number of tests, and what pytest said last."""
-    bench = Bench(root)
-    for made in mutants:
-        tests = reach.tests_of(made, everything=thorough)
-        took_s = sum(reach.seconds[test] for test in tests)
-        outcome, printed = bench.survives(made, tests, 240 + 6 * took_s)
-        yield made, outcome, len(tests), printed
-
-
-def main() -> None:
-    """Try mutants and write a line of JSON for each."""
-    asked = argparse.ArgumentParser()
-    asked.add_argument("--reach", type=Path, required=True)
-    asked.add_argument("--out", type=Path, required=True)
-    asked.add_argument("--count", type=int, default=320)
-    asked.add_argument("--seed", type=int, default=1)
-    asked.add_argument("--shard", default="0/1", help="NUMBER/OF_HOW_MANY")
-    asked.add_argument(
-        "--only", type=Path, help="file of names, one a line; with all tests that reach them"
-    )
-    given = asked.parse_args()
-    number, shards = map(int, given.shard.split("/"))
-    mutants = sample(ROOT, PACKAGES, given.count, given.seed)
-    if given.only:
-        names = set(given.only.read_text("utf-8").splitlines())
-        mutants = [made for made in mutants if made.name in names]
-    import_heavy()
-    with tempfile.TemporaryDirectory() as folder, given.out.open("a") as out:
-        ended = run(
-            Reach.read(given.reach), mutants[number::shards], Path(folder) / "tree",
-            thorough=given.only is not None,
-        )  # fmt: skip
-        for made, outcome, tests, printed in ended:
-            line = {"name": made.name, "outcome": outcome, "tests": tests, "printed": printed}
-            out.write(json.dumps(line) + "\n")
-            out.flush()
-
-
-if __name__ == "__main__":
-    main()
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool:
+    """Run the campaign in the place of the tests."""
+    Campaign(session).run()
+    return True

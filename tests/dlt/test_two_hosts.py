@@ -1,0 +1,67 @@
+"""Two hosts with one pipeline, each with a working folder of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dlt
+import pytest
+
+from tests.support.world import World
+
+ACCOUNTS = "crm/Accounts"
+
+
+def fail_to_load(world: World, *entities: str) -> None:
+    """Read on this host, and leave the rows in its working folder."""
+
+    def away(*_args: Any, **_more: Any) -> Any:
+        raise ConnectionError("the destination is away")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.pipeline, "load", away)
+        with pytest.raises(ConnectionError):
+            world.sync(*entities)
+    assert world.pipeline.has_pending_data
+
+
+def take_over(world: World, folder: str) -> dlt.Pipeline:
+    """Go on as a host with this working folder."""
+    before = world.pipeline
+    world.pipeline = world.new_pipeline(folder)
+    return before
+
+
+@pytest.mark.parametrize("change", ["update", "delete"])
+def test_rows_that_waited_while_another_host_went_on_are_not_loaded(
+    world: World, change: str
+) -> None:
+    for _ in range(2):
+        world.sync("accounts")
+    key = world.keys(ACCOUNTS)[0]
+    world.box.update(ACCOUNTS, world.division, key, {"Name": "older"})
+    fail_to_load(world, "accounts")
+
+    first = take_over(world, "another")
+    if change == "update":
+        world.box.update(ACCOUNTS, world.division, key, {"Name": "newer"})
+    else:
+        world.box.delete(ACCOUNTS, world.division, key)
+    assert world.sync("accounts").exit_code == 0
+    world.assert_equal("accounts")
+
+    world.pipeline = first
+    assert world.sync("accounts").exit_code == 0
+    world.assert_equal("accounts")
+
+
+def test_rows_that_waited_while_nobody_went_on_are_not_read_again(world: World) -> None:
+    for _ in range(2):
+        world.sync("accounts")
+    world.box.update(ACCOUNTS, world.division, world.keys(ACCOUNTS)[0], {"Name": "changed"})
+    fail_to_load(world, "accounts")
+
+    outcome = world.sync("accounts")
+    assert outcome.exit_code == 0
+    assert sum(result.rows for result in outcome.results) == 0
+    world.assert_equal("accounts")
