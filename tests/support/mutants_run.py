@@ -8,7 +8,9 @@ costs neither an import nor a collection. Environment:
     EXACT_MUTANTS       how many, default 320
     EXACT_MUTANTS_SEED  which ones, default 1
     EXACT_MUTANTS_SHARD which part of them, such as 0/2
+    EXACT_MUTANTS_OF    packages, default all three
     EXACT_MUTANTS_OUT   file to which a line of JSON is added for each
+    EXACT_GUARDS        a file of guards, to be tried instead of made mutants
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import shutil
 import signal
 import sys
 import time
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,10 +35,11 @@ from typing import Any
 import coverage
 import pytest
 
-from tests.support.mutants import ROOT
+from tests.support.mutants import ROOT, Mutant
 from tests.support.mutants_made import Made, sample
 
 PACKAGES = ("auth", "engine", "loading")
+GUARD_S = 900.0  # for the test of a guard
 TESTS, TESTS_S = 80, 60.0  # most tests for a mutant, and most seconds that they took without it
 SURVIVED, KILLED, NOT_TRIED = 0, 1, 3  # exit codes of a fork
 # dlt imports them at their first use.
@@ -95,34 +99,53 @@ class Reach:
         return chosen
 
 
-def put_in(made: Made) -> bool:
-    """Change this process as the mutant says; ``False`` if that is not possible without a new import."""
-    module = importlib.import_module(made.file.removesuffix(".py").replace("/", "."))
-    text = (ROOT / made.file).read_text("utf-8")
-    changed = compile(made.applied_to(text), str(ROOT / made.file), "exec", dont_inherit=True)
-    if not made.function:
-        return _put_constants(module, made, text)
-    place: Any = module
-    for name in made.function.split("."):
-        place = vars(place).get(name)
-        function = _function_of(place)
-        if function is not None:
-            found = _code_of(
-                changed, function.__code__.co_qualname, function.__code__.co_firstlineno
-            )
-            if found is None or found.co_freevars != function.__code__.co_freevars:
-                return False
-            function.__code__ = found
-            if hasattr(place, "cache_clear"):
-                place.cache_clear()
-            return True
-        if place is None:
-            return False
-    return False
+def put_in(file: str, changed: str) -> bool:
+    """Change this process to what it would be with another text of a module.
+
+    Functions get the code of the new text, whoever has imported them; constants are replaced in every
+    module of the package that has imported them.
+
+    Args:
+        file: Path of the module below the root.
+        changed: Its new text.
+
+    Returns:
+        Whether that is possible without a new import.
+    """
+    module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+    path = ROOT / file
+    before = _functions_in(compile(path.read_text("utf-8"), path, "exec", dont_inherit=True))
+    program = compile(changed, path, "exec", dont_inherit=True)
+    differing = [
+        (name, code) for name, code in _functions_in(program).items() if code != before.get(name)
+    ]
+    found = [(_function_at(module, name), code) for name, code in differing]
+    if any(f is None or f.__code__.co_freevars != code.co_freevars for f, code in found):
+        return False
+    for function, code in found:
+        assert function is not None
+        function.__code__ = code
+    return bool(found) or _put_constants(module, program)
 
 
-def _function_of(place: Any) -> FunctionType | None:
+def _functions_in(code: CodeType) -> dict[str, CodeType]:
+    """Qualified name -> code, of the functions of a module and the methods of its classes."""
+    found: dict[str, CodeType] = {}
+    for part in code.co_consts:
+        if isinstance(part, CodeType) and part.co_flags & inspect.CO_NEWLOCALS:
+            found[part.co_qualname] = part
+        elif isinstance(part, CodeType):  # the body of a class
+            found |= _functions_in(part)
+    return found
+
+
+def _function_at(module: Any, name: str) -> FunctionType | None:
     """The function behind a method, a property or a decorator."""
+    place: Any = module
+    for part in name.split("."):
+        place = vars(place).get(part)
+    if hasattr(place, "cache_clear"):
+        place.cache_clear()
     if isinstance(place, property):
         place = place.fget
     elif isinstance(place, cached_property):
@@ -133,77 +156,48 @@ def _function_of(place: Any) -> FunctionType | None:
     return place if isinstance(place, FunctionType) else None
 
 
-def _code_of(code: CodeType, name: str, line: int) -> CodeType | None:
-    for part in code.co_consts:
-        if isinstance(part, CodeType):
-            if part.co_qualname == name and part.co_firstlineno == line:
-                return part
-            if found := _code_of(part, name, line):
-                return found
-    return None
+def _put_constants(module: Any, program: CodeType) -> bool:
+    fresh = {**vars(module)}
+    exec(program, fresh)
+    changed = [name for name, value in vars(module).items() if repr(value) != repr(fresh[name])]
+    # Classes and functions of the new text look the same and are not changed.
+    changed = [name for name in changed if not callable(fresh[name]) and not name.startswith("__")]
+    for name in changed:
+        before = vars(module)[name]
+        for other in [m for n, m in sys.modules.items() if n.startswith("exact_source")]:
+            if vars(other).get(name) is before:
+                setattr(other, name, fresh[name])
+    return bool(changed)
 
 
-def _put_constants(module: Any, made: Made, text: str) -> bool:
-    """Replace a constant in all modules that have imported it."""
-    name, _, _ = made.line.partition("=")
-    name = name.partition(":")[0].strip()
-    if not name.isidentifier() or name not in vars(module):
-        return False
-    line = text[made.start : made.start + len(made.old)]
-    assert line == made.old
-    statement = made.line.partition("=")[2].partition("#")[0].replace(made.old, made.new, 1)
-    before, after = vars(module)[name], eval(statement, dict(vars(module)))
-    for other in [m for n, m in sys.modules.items() if n.startswith("exact_source")]:
-        if vars(other).get(name) is before or vars(other).get(name) == before:
-            setattr(other, name, after)
-    return True
-
-
-class Campaign:
-    """One run over a sample of mutants."""
+class Forks:
+    """Tries changes of modules in forks of a process that has collected the tests."""
 
     def __init__(self, session: pytest.Session) -> None:
-        get = os.environ.get
-        number, shards = map(int, get("EXACT_MUTANTS_SHARD", "0/1").split("/"))
-        made = sample(
-            ROOT, PACKAGES, int(get("EXACT_MUTANTS", "320")), int(get("EXACT_MUTANTS_SEED", "1"))
-        )
-        self._mutants = made[number::shards]
-        self._out = Path(os.environ["EXACT_MUTANTS_OUT"])
-        self._reach = Reach.read(Path(os.environ["EXACT_REACH"]))
         self._session = session
-        self._items = {item.nodeid: item for item in session.items}
+        self.items = {item.nodeid: item for item in session.items}
         self._temp: Path = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
-
-    def run(self) -> None:
-        """Try each mutant, and write down what became of it."""
-        done = self._done()
         for name in HEAVY:
             importlib.import_module(name)
         gc.collect()
         gc.freeze()
-        for made in self._mutants:
-            if made.name in done:
-                continue
-            tests = [t for t in self._reach.tests_of(made) if t in self._items]
-            outcome, by = self._try(made, tests) if tests else ("unreached", "")
-            line = {"name": made.name, "outcome": outcome, "tests": len(tests), "by": by}
-            with self._out.open("a") as out:
-                out.write(json.dumps(line) + "\n")
 
-    def _done(self) -> set[str]:
-        if not self._out.exists():
-            return set()
-        return {json.loads(line)["name"] for line in self._out.read_text("utf-8").splitlines()}
+    def outcome(
+        self, file: str, changed: str | None, tests: Sequence[str], limit_s: float
+    ) -> tuple[str, str]:
+        """What becomes of a change, and the test that noticed.
 
-    def _try(self, made: Made, tests: Sequence[str]) -> tuple[str, str]:
-        """What became of a mutant, and the test that noticed."""
+        Args:
+            file: Path of a module below the root.
+            changed: Its new text; ``None`` for no change.
+            tests: Ids of the tests to run, until one fails.
+            limit_s: Seconds after which the change counts as noticed.
+        """
         note = self._temp / "noticed"
         note.unlink(missing_ok=True)
         child = os.fork()
         if not child:
-            self._be_mutant(made, tests, note)
-        limit_s = 120 + 8 * sum(self._reach.seconds[test] for test in tests)
+            self._be_changed(file, changed, tests, note)
         code = wait_for(child, limit_s)
         by = note.read_text("utf-8") if note.exists() else ""
         for left in self._temp.glob("test_*"):
@@ -211,7 +205,7 @@ class Campaign:
         outcomes = {SURVIVED: "survived", NOT_TRIED: "not tried"}
         return ("killed", "time") if code is None else (outcomes.get(code, "killed"), by)
 
-    def _be_mutant(self, made: Made, tests: Sequence[str], note: Path) -> None:
+    def _be_changed(self, file: str, changed: str | None, tests: Sequence[str], note: Path) -> None:
         """Become the process that runs the tests, and end."""
         code = NOT_TRIED
         try:
@@ -219,10 +213,10 @@ class Campaign:
             sink = os.open(os.devnull, os.O_WRONLY)
             os.dup2(sink, 1)
             os.dup2(sink, 2)
-            if not put_in(made):
+            if changed is not None and not put_in(file, changed):
                 return
             code = KILLED
-            items = [self._items[test] for test in tests]
+            items = [self.items[test] for test in tests]
             for item, following in zip(items, [*items[1:], None], strict=True):
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                 if self._session.testsfailed:
@@ -231,6 +225,53 @@ class Campaign:
             code = SURVIVED
         finally:
             os._exit(code)
+
+
+class Log:
+    """A file with a line of JSON for each change that was tried; a second run goes on behind it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        self.done = {json.loads(line)["name"] for line in lines}
+
+    def add(self, name: str, outcome: str, tests: int, by: str) -> None:
+        """Write a line."""
+        line = {"name": name, "outcome": outcome, "tests": tests, "by": by}
+        with self._path.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(line) + "\n")
+
+
+def try_sample(forks: Forks, log: Log) -> None:
+    """Try the mutants of a sample, each with the tests that reach it."""
+    get = os.environ.get
+    number, shards = map(int, get("EXACT_MUTANTS_SHARD", "0/1").split("/"))
+    reach = Reach.read(Path(os.environ["EXACT_REACH"]))
+    packages = get("EXACT_MUTANTS_OF", " ".join(PACKAGES)).split()
+    count, seed = int(get("EXACT_MUTANTS", "320")), int(get("EXACT_MUTANTS_SEED", "1"))
+    for made in sample(ROOT, packages, count, seed)[number::shards]:
+        if made.name in log.done:
+            continue
+        tests = [test for test in reach.tests_of(made) if test in forks.items]
+        limit_s = 120 + 8 * sum(reach.seconds[test] for test in tests)
+        changed = made.applied_to((ROOT / made.file).read_text("utf-8"))
+        found = forks.outcome(made.file, changed, tests, limit_s) if tests else ("unreached", "")
+        log.add(made.name, found[0], len(tests), found[1])
+
+
+def try_guards(forks: Forks, log: Log, path: Path) -> None:
+    """Take out each guard of a file, and run the test that holds it with the guard and without."""
+    for guard in tomllib.loads(path.read_text("utf-8"))["guard"]:
+        name = f"{guard['defect']} {guard['what']}"
+        if name in log.done:
+            continue
+        tests = [item for item in forks.items if item.partition("[")[0] == guard["test"]]
+        tests = [guard["test"]] if guard["test"] in forks.items else tests
+        mutant = Mutant(guard["file"], guard["old"], guard["new"])
+        changed = mutant.applied_to((ROOT / guard["file"]).read_text("utf-8"))
+        with_it = forks.outcome(guard["file"], None, tests, GUARD_S)[0] if tests else "no test"
+        without, by = forks.outcome(guard["file"], changed, tests, GUARD_S)
+        log.add(name, without if with_it == "survived" else f"{with_it} with it", len(tests), by)
 
 
 def wait_for(child: int, limit_s: float) -> int | None:
@@ -248,6 +289,11 @@ def wait_for(child: int, limit_s: float) -> int | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool:
-    """Run the campaign in the place of the tests."""
-    Campaign(session).run()
+    """Try changes in the place of the tests."""
+    log = Log(Path(os.environ["EXACT_MUTANTS_OUT"]))
+    guards = os.environ.get("EXACT_GUARDS")
+    if guards:
+        try_guards(Forks(session), log, Path(guards))
+    else:
+        try_sample(Forks(session), log)
     return True

@@ -83,6 +83,7 @@ def test_an_error_inside_a_sync_has_nothing_to_do_with_telemetry(
     with pytest.raises(MemoryError) as caught, traced_sync():
         raise MemoryError("cannot start new thread")
 
+    assert caught.value.__context__ is None
     assert report(caught.value) == 1
     assert "MemoryError" in caplog.text
     assert "opentelemetry" not in caplog.text
