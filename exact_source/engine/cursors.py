@@ -119,6 +119,8 @@ class Cursor:
         stored_min: Fewest rows that the destination can hold after the loads so far; ``None`` if that is
             not known.
         stored_max: Most rows that it can hold, likewise.
+        stored_until: Highest ``_synced_at`` of the loaded rows, which the destination must hold; 0 if that
+            is not known; seconds since the epoch, UTC.
         empty_at: When a pass over all rows was empty for the first time, although rows are stored and
             the user's right could not be checked; seconds since the epoch, UTC.
         behind: Whether the last scan began in an earlier run, so that the changes since must be read.
@@ -152,6 +154,7 @@ class Cursor:
     refreshed_for: float = 0.0
     stored_min: int | None = None
     stored_max: int | None = None
+    stored_until: float = 0.0
     empty_at: float = 0.0
     behind: bool = False
     lag_digest: str = ""

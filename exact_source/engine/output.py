@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..client.call import Call
+from . import rows
 from .cursors import Cursor
 from .deletes import DeletedKeys, DeletedRows
 from .ports import Emit
@@ -43,6 +44,8 @@ class StreamOutput:
         self._call = call
         self._emit = emit
         self._fewest, self._most = cursor.stored_min, cursor.stored_max
+        self._until = cursor.stored_until
+        self._has_loaded = False
         self._last_stamp = 0.0
 
     def next_stamp(self, at: float | None = None) -> float:
@@ -55,6 +58,7 @@ class StreamOutput:
 
     def count_from(self, rows: int | None) -> None:
         """Count the rows that can be stored from here on; ``None`` goes on from the last load."""
+        self._until = self.cursor.stored_until
         if rows is None:
             self._fewest, self._most = self.cursor.stored_min, self.cursor.stored_max
         else:
@@ -70,18 +74,28 @@ class StreamOutput:
         """
         if table is not None:
             self._count(table.num_rows - deleted, deleted)
+            if table.num_rows > deleted:
+                self._until = max(self._until, rows.last_stamp(table))
+                self._has_loaded = True
         if table is not None or cursor is not None:
             kept = cursor or self.cursor
-            self.cursor = cursor = replace(kept, stored_min=self._fewest, stored_max=self._most)
+            self.cursor = cursor = replace(
+                kept,
+                stored_min=self._fewest,
+                stored_max=self._most,
+                stored_until=self._until,
+            )
         await self._emit(table, cursor)
         self.report()
 
-    async def delete(self, keys: DeletedKeys, rows: DeletedRows, cursor: Cursor | None) -> None:
+    async def delete(self, keys: DeletedKeys, found: DeletedRows, cursor: Cursor | None) -> None:
         """Emit deletions and the cursor that covers them."""
         self.deleted += len(keys.keys)
+        if keys.keys and not self._has_loaded:  # the newest row may be among them
+            self._until = 0.0
         self.deleted_keys.update(key[0] for key in keys.keys if key)
         self.result.deleted += len(keys.keys)
-        for table in rows.tables(keys, at=self.next_stamp()):
+        for table in found.tables(keys, at=self.next_stamp()):
             await self.move(table, None, deleted=table.num_rows)
         await self.move(None, cursor)
 

@@ -35,6 +35,12 @@ def stamp(table: pa.Table, at: float) -> pa.Table:
     return table.append_column(SYNCED_AT, synced).append_column(DELETED_AT, pa.nulls(size, INSTANT))
 
 
+def last_stamp(table: pa.Table) -> float:
+    """The highest ``_synced_at`` of stamped rows, in seconds since the epoch, UTC."""
+    found: datetime = pc.max(table.column(SYNCED_AT.name)).as_py()
+    return found.timestamp()
+
+
 def number(table: pa.Table, first: int) -> pa.Table:
     """The rows with ``_row`` counted from ``first``."""
     positions = pa.array(range(first, first + table.num_rows), ROW.type)

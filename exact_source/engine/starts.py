@@ -17,6 +17,7 @@ from .shape import Shape
 from .tombstones import RETENTION_S
 
 HOUR_S = 3600
+STAMP_SLACK_S = 0.001  # destinations differ in what they keep of a microsecond
 # Refusals within an hour after which a stream is not even tried (API 2.3: the 11th blocks the key).
 REFUSALS_PER_HOUR = 3
 
@@ -32,6 +33,7 @@ class Start:
         now: Seconds since the epoch, UTC.
         refresh_asked_at: When this run's full refresh was asked for, likewise.
         rows_stored: Rows that the destination holds; ``None`` if they cannot be counted.
+        stored_until: Their highest ``_synced_at``, seconds since the epoch, UTC; 0 without rows.
     """
 
     shape: Shape
@@ -40,6 +42,7 @@ class Start:
     now: float
     refresh_asked_at: float
     rows_stored: int | None
+    stored_until: float
 
     @property
     def _entity(self) -> str:
@@ -128,7 +131,8 @@ class Start:
         """Whether the table was dropped, truncated or restored since the last load."""
         if self.rows_stored is None or cursor.stored_min is None or cursor.stored_max is None:
             return False
-        return not cursor.stored_min <= self.rows_stored <= cursor.stored_max
+        is_older = self.stored_until < cursor.stored_until - STAMP_SLACK_S
+        return is_older or not cursor.stored_min <= self.rows_stored <= cursor.stored_max
 
     def _must_refresh(self, cursor: Cursor) -> bool:
         """Whether the user asked for all rows again, and that has neither begun nor been done."""

@@ -80,6 +80,7 @@ class Stream:
             now=run.now(),
             refresh_asked_at=run.refresh_asked_at,
             rows_stored=self._count_stored(),
+            stored_until=self._last_stored(),
         )
         self._is_old = False
 
@@ -212,12 +213,14 @@ class Stream:
             synced_from=self._later_than_stored(),
         )
 
+    def _last_stored(self) -> float:
+        """The highest ``_synced_at`` that is stored; 0 without rows."""
+        last = self._destination.last_synced(self._entity.name, self._division.code)
+        return 0.0 if last is None else last.timestamp()
+
     def _later_than_stored(self) -> float:
         """A moment after every ``_synced_at`` that is stored, whatever the clocks of earlier hosts said."""
-        last = self._destination.last_synced(self._entity.name, self._division.code)
-        return max(
-            self._output.next_stamp(), 0.0 if last is None else last.timestamp() + 2 * STEP_S
-        )
+        return max(self._output.next_stamp(), self._last_stored() + 2 * STEP_S)
 
     async def _start_version(self, cursor: Cursor, start_ms: int) -> int | None:
         """Where the first read begins if the user asked for ``start_by="timestamp"``."""

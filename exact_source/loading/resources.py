@@ -435,7 +435,7 @@ class EntityReader:
         if table is not None and self.name in run.options.history:
             run.rounds.count_history_rows(table.num_rows)
         if cursor is not None and self._is_adapted:  # rows may not arrive
-            cursor = replace(cursor, stored_min=0)
+            cursor = replace(cursor, stored_min=0, stored_until=0.0)
         await queue.put(Item(division, table, cursor))
         if self.name in run.rounds.by_page:
             await queue.join()

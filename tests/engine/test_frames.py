@@ -33,7 +33,7 @@ def test_few_frames_lie_between_a_resource_and_the_transport(
 ) -> None:
     found: list[list[str]] = []
     bench = Bench(small_box({"journals": "financial/Journals"}))
-    send: Callable[..., Any] = bench._wire.handle_async_request
+    send: Callable[..., Any] = bench.wire.handle_async_request
 
     async def counted(request: httpx.Request) -> httpx.Response:
         if "/financial/Journals" in str(request.url):
@@ -41,7 +41,7 @@ def test_few_frames_lie_between_a_resource_and_the_transport(
         response: httpx.Response = await send(request)
         return response
 
-    monkeypatch.setattr(bench._wire, "handle_async_request", counted)
+    monkeypatch.setattr(bench.wire, "handle_async_request", counted)
     bench.sync(["journals"])
     assert found
     for names in found:
