@@ -154,6 +154,25 @@ def test_a_table_that_lost_rows_is_read_again(
     assert company.sync([entity])[0].rows == 0
 
 
+@pytest.mark.parametrize("entity", ["accounts", "journals", "transaction_lines", "units"])
+def test_a_table_that_was_restored_with_as_many_rows_is_read_again(
+    company: Company, entity: str
+) -> None:
+    company.sync([entity])
+    backup = dict(company.ledger.rows_of[entity])
+    column = "Notes" if entity == "transaction_lines" else "Description"
+    column = "Name" if entity == "accounts" else column
+    company.box.update(PATHS[entity], company.division, company.ids(entity)[0], {column: "new"})
+    company.sync([entity])
+    company.ledger.rows_of[entity] = backup
+    (result,) = company.sync([entity])
+
+    assert result.status == "complete"
+    assert result.notes
+    company.compare(entity)
+    assert company.sync([entity])[0].rows == 0
+
+
 def test_a_table_whose_rows_are_all_there_is_not_read_again(company: Company) -> None:
     names = ["accounts", "journals"]
     company.sync(names)

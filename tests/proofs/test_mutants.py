@@ -1,0 +1,60 @@
+"""Mutants of ``auth/``, the engine and the loading code: whether some test notices each of them.
+
+``survivors.toml`` lists those that none noticed, and why. EXACT_MUTANTS sets how many there are,
+EXACT_MUTANTS_SEED which ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.support.mutants import ROOT
+
+FILE = Path(__file__).parent / "survivors.toml"
+LEAST = 300
+OPTIONS = ["-q", "-k", "not postgres", "-p"]
+# Quick tests; those of processes and hosts say nothing about a line of code.
+TESTS = [
+    *(f"tests/unit/test_{name}.py" for name in (
+        "auth_answers", "auth_imports", "auth_masking", "auth_redirect", "auth_tokens", "batches",
+        "companies", "cursors", "feeds", "news", "planning", "refusals", "rows", "selection",
+    )),
+    *(f"tests/auth/test_{name}.py" for name in (
+        "auth_callback", "auth_database", "auth_dlt", "auth_endpoint", "auth_files", "auth_oauth",
+        "auth_rounds", "auth_stores", "token_life", "token_origin",
+    )),
+    "tests/engine/sync", "tests/engine/test_reliability.py", "tests/engine/test_convergence_directed.py",
+    "tests/engine/test_convergence_independent.py",
+    *(f"tests/dlt/test_{name}.py" for name in (
+        "comments", "duplicates", "failed_jobs", "first_load", "history", "indexes", "lost_tables",
+        "schema_changes", "sync_first_and_second", "two_hosts", "working_folder", "writer_claims",
+        "writer_lock",
+    )),
+]  # fmt: skip
+
+
+@pytest.mark.proofs
+@pytest.mark.timeout(6 * 3600)
+def test_every_mutant_is_noticed_or_explained(tmp_path: Path) -> None:
+    out = tmp_path / "mutants.jsonl"
+    environment = os.environ | {
+        "EXACT_REACH": str(tmp_path / "reach"),
+        "EXACT_MUTANTS_OUT": str(out),
+    }
+    for plugin in ("tests.support.mutants_reach", "tests.support.mutants_run"):
+        command = [sys.executable, "-m", "pytest", *OPTIONS, plugin, *TESTS]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True)
+
+    tried = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    tried = [one for one in tried if one["outcome"] != "not tried"]
+    explained = {one["name"] for one in tomllib.loads(FILE.read_text("utf-8")).get("survivor", [])}
+    left = [one["name"] for one in tried if one["outcome"] != "killed"]
+    assert len(tried) >= LEAST
+    assert sorted(set(left) - explained) == []
