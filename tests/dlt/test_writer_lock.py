@@ -294,3 +294,21 @@ def test_a_run_of_dlt_holds_the_lock_until_its_load_ends(world: World, destinati
         mine.run(locking_source(fail))
     with sole_writer(other, 0.0):
         pass
+
+
+def test_a_source_that_dlt_runs_makes_no_call_while_another_loads(
+    world: World, destination: Any
+) -> None:
+    world.pipeline = pipeline_in(world, destination, "mine", "pipelines")
+    other = pipeline_in(world, destination, "other", "pipelines")
+    with (
+        world.watch() as calls,
+        sole_writer(other, 0.0),
+        pytest.raises(PipelineStepFailed) as failed,
+    ):
+        world.one_round("accounts")
+
+    assert isinstance(own_error(failed.value), HeldError)
+    assert len(calls) == 0
+    world.one_round("accounts")
+    world.assert_equal("accounts")
