@@ -221,6 +221,7 @@ class Forks:
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                 if self._session.testsfailed:
                     note.write_text(item.nodeid, "utf-8")
+                    self._session._setupstate.teardown_exact(None)  # servers would go on
                     return
             code = SURVIVED
         finally:
