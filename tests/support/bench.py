@@ -309,6 +309,9 @@ class Ledger(Warehouse):
     def counts(self, table: str) -> Mapping[int, int] | None:
         return Counter(row["division"] for row in self.rows_of[table].values())
 
+    def window_rows(self, table: str, division: int, since: float) -> int:
+        return 0  # no window is read
+
     def last_synced(self, table: str, division: int) -> datetime | None:
         return max((row["_synced_at"] for row in self._of(table, division)), default=None)
 
