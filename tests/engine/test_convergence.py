@@ -83,5 +83,5 @@ def test_a_sync_that_ends_well_holds_the_truth(number: int) -> None:
     assert did["syncs"] >= 5 * count
     assert did["complete"] >= 5 * count
     assert did["compared"] >= 2 * count
-    if count == SHARD and not FIRST_SEED:  # other numbers than these may miss one by chance
-        assert {name for name in CLASSES if not did[name]} == set()
+    missed = [name for name in CLASSES if not did[name]]
+    assert count < SHARD or len(missed) < len(CLASSES) // 3, missed  # one or two by chance

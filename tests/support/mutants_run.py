@@ -39,7 +39,7 @@ from tests.support.mutants import ROOT, Mutant
 from tests.support.mutants_made import Made, sample
 
 PACKAGES = ("auth", "engine", "loading")
-GUARD_S = 900.0  # for the test of a guard
+GUARD_S = 300.0  # for the test of a guard
 TESTS, TESTS_S = 80, 60.0  # most tests for a mutant, and most seconds that they took without it
 SURVIVED, KILLED, NOT_TRIED = 0, 1, 3  # exit codes of a fork
 # dlt imports them at their first use.
