@@ -121,7 +121,7 @@ def _print(report: dict[str, Any]) -> None:
     console = make_console()
     rows = []
     for change in report["changes"]:
-        what = ["the endpoint is gone"] if change["endpoint_gone"] else []
+        what = ["the endpoint no longer exists"] if change["endpoint_gone"] else []
         new = {**change["new_columns"], **change["new_columns_of_unknown_type"]}
         what += [f"+ {', '.join(new)}"] if new else []
         what += [f"- {', '.join(change['gone_columns'])}"] if change["gone_columns"] else []

@@ -21,7 +21,10 @@ class SignatureError(ExactError):
     """The webhook was not signed with this app's webhook secret."""
 
     code = "signature"
-    remedy = "Compare `webhook_secret` with the app's page in the app centre; else somebody else sent it."
+    remedy = (
+        "Compare `webhook_secret` with the app's page in the app centre; if they agree, the sender is "
+        "not Exact."
+    )
 
 
 @dataclass(frozen=True)

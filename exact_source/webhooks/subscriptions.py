@@ -73,7 +73,7 @@ def check_topic(topic: str) -> str:
         ConfigurationError: If it is no word.
     """
     if not topic.isalnum() or len(topic) > LONGEST_TOPIC:
-        raise ConfigurationError(f"--topics: {topic[:40]!r} is no topic such as Accounts")
+        raise ConfigurationError(f"--topics: {topic[:40]!r} is not a topic such as Accounts")
     return topic
 
 

@@ -470,7 +470,7 @@ CASES = [
     Case("token_storage is ‹token storage›", "sync", each(token_storage="cloud")),
     Case('token_url is not set; token_storage = "sql"', "sync", each(token_storage="sql")),
     Case("token_destination is not set", "tokens", each(**DLT)),
-    Case("token_key is no Fernet key", "sync", each(token_key="short")),
+    Case("token_key is not a Fernet key", "sync", each(token_key="short")),
     Case("needs a key, because", "sync", sql_tokens(token_url="sqlite:///{folder}/t.db")),
     Case("‹user› needs SQLAlchemy", "sync", both(sql_tokens(token_url="sqlite:///{folder}/t.db", token_key=KEY), uninstall("sqlalchemy"))),
     Case("is not a valid SQLAlchemy URL", "sync", sql_tokens(token_url="nope", token_key=KEY)),
@@ -569,7 +569,7 @@ CASES = [
          lambda b: b.answer("system/Divisions", b'{"d": {"results": []}}')),
     # -- webhooks and leases --------------------------------------------------------------------
     Case("--callback-url must be the https", "webhooks subscribe --callback-url=http://x.example/"),
-    Case("--topics: ‹…› is no topic", "webhooks subscribe --callback-url=https://x.example/ --topics=a-b"),
+    Case("--topics: ‹…› is not a topic", "webhooks subscribe --callback-url=https://x.example/ --topics=a-b"),
     Case("so whether it was done is unknown", "webhooks subscribe --callback-url=https://x.example/ --topics=Items",
          lambda b: b.cli.world.box.fault("503", path=SUBSCRIPTIONS, after=1), 3),
     Case("webhook_path must begin with", "webhooks serve", each(webhook_path="x", webhook_secret="some-secret")),

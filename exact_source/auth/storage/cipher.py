@@ -31,7 +31,7 @@ class Cipher:
             self._fernet: MultiFernet = MultiFernet(fernets)
         except ValueError:
             raise ConfigurationError(
-                f"{SECTION}.token_key is no Fernet key (or a comma separated list of them): make "
+                f"{SECTION}.token_key is not a Fernet key (or a comma-separated list of them): make "
                 "one with `exact-source tokens --new-key`"
             ) from None
 
