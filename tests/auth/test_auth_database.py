@@ -97,7 +97,7 @@ def test_a_database_that_stays_away_leaves_the_pair_in_the_journal(
 
 
 class Broken(Counted):
-    """A storage whose table is gone from the moment that Exact has answered."""
+    """A storage whose table is dropped once Exact has answered."""
 
     def __init__(self, store: StoreSpec, table: str) -> None:
         super().__init__(store.open())

@@ -146,7 +146,7 @@ def test_a_lost_reply_and_then_too_early_waits_for_a_new_pair_if_the_old_one_has
     memory, clock = Memory(tokens()), Standing(AT + 2 * 86400)
     with Wire(Reply(200), EARLY, Reply(body=pair_body())) as wire:
         oauth = OAuth("id", "the-secret", "", memory, base_url=wire.base_url, clock=clock)
-        for _ in range(2):  # the second time nobody is asked
+        for _ in range(2):  # the second time without a request
             with pytest.raises(
                 RemoteError,
                 match=r"of 2023-11-16 \S+ UTC was lost \(HTTP 200 with an empty body\); Exact Online "
@@ -160,7 +160,7 @@ def test_a_lost_reply_and_then_too_early_waits_for_a_new_pair_if_the_old_one_has
 
 
 def test_too_early_for_a_token_that_exact_rejects_is_not_a_login_for_ever() -> None:
-    """Somebody else holds the newest pair; whether the stored one still works is seen later."""
+    """Another program has the newest pair; whether the stored one still works shows later."""
     memory, clock = Memory(tokens()), Standing(AT + 580)
     with Wire(EARLY, Reply(body=pair_body())) as wire:
         oauth = OAuth("id", "the-secret", "", memory, base_url=wire.base_url, clock=clock)
@@ -274,7 +274,7 @@ def test_an_old_refresh_token_is_an_error_that_is_not_asked_twice(
 
 
 def test_a_storage_that_another_host_wrote_meanwhile_is_read_again(exact: Exact) -> None:
-    """Without a lock across processes somebody else may be faster; their pair is as good."""
+    """Without a lock across processes another one may be faster; its pair is used."""
 
     class Overtaken(Memory):
         def __init__(self) -> None:
@@ -487,7 +487,7 @@ def test_a_store_that_cannot_be_written_is_found_out_before_the_token_is_spent(
 
 
 class Standing:
-    """A clock that stands still."""
+    """A frozen clock."""
 
     def __init__(self, at: float) -> None:
         self.at = at

@@ -195,7 +195,7 @@ def test_the_event_loop_goes_on_while_the_lock_is_taken(
 def test_a_rotation_survives_the_cancellation_of_who_asked(
     exact: Exact, file: FileTokenStorage, own_client: bool
 ) -> None:
-    """Streams are cancelled when another fails; a reply that nobody reads is a lost connection."""
+    """Streams are cancelled when another fails; an unread reply would lose the connection."""
     exact.clock.advance(575)
     arrived, go_on = threading.Event(), threading.Event()
 

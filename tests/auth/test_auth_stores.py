@@ -1,4 +1,4 @@
-"""One suite for every store: what is saved is found again, whoever asks, and only one at a time."""
+"""One suite for every store: saved tokens are found again by every process, one process at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lease has one holder at a time, whoever dies, sleeps or has a wrong clock."""
+"""A lease has one holder at a time, even if a holder dies, sleeps or has a wrong clock."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_a_token_that_may_be_renewed_only_at_its_end_is_used_until_then(
 def test_an_endpoint_that_allows_no_renewal_yet_is_asked_when_it_does(
     exact: Exact, storage: FileTokenStorage, rejected: bool
 ) -> None:
-    """Exact issues a pair each 570 s, however short a token lives; so nobody has to log in."""
+    """Exact issues a pair each 570 s, however short a token lives, so no login is needed."""
     exact.box.state.oauth.earliest_refresh_s = 570
     oauth, began = exact.oauth(storage), exact.clock.now()
     first = access_token(oauth)

@@ -21,7 +21,7 @@ BALANCES, PERIODS = MIDDLE.format("balances"), LEDGER.format("periods")
 RESULT, DIMENSIONS = LEDGER.format("profit_and_loss"), LEDGER.format("profit_and_loss_by_dimension")
 CASH = LEDGER.format("cash_flow_statement")
 SALES = "models/marts/sales/exact_online__{}.sql"
-# File, what stands there once, and what it is broken into.
+# File, a text that occurs once in it, and its broken replacement.
 MUTANTS = [
     (MIDDLE.format("checked_lines"), "when status = 5", "when status = 4"),
     (MIDDLE.format("checked_lines"), "not in (20, 50)", "not in (20, 30, 50)"),

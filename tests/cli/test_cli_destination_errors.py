@@ -23,7 +23,7 @@ SOME = "--entities=journals"
 
 
 def assert_one_line(result: Result, code: int, *words: str) -> None:
-    """Without what was printed to stdout before."""
+    """Drop the earlier output."""
     assert result.code == code, result.err
     (line,) = result.err.splitlines()
     assert line.startswith("error: ")

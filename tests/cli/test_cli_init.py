@@ -34,7 +34,7 @@ FLAGS = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The project's settings folder, with nobody at the keyboard."""
+    """The project's settings folder, without a terminal."""
     monkeypatch.chdir(tmp_path / "project")
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     for name in [n for n in os.environ if n.startswith("SOURCES__EXACT_ONLINE__")]:

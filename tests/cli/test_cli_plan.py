@@ -186,7 +186,7 @@ def test_keys_that_no_day_has_calls_for_are_told_of(make_cli: Callable[..., Cli]
 
     assert notes[0]["journals"] == ""
     assert notes[1]["journals"].startswith("keys can never be compared: that takes ")
-    assert notes[1]["accounts"] == ""  # Exact tells which are gone
+    assert notes[1]["accounts"] == ""  # Exact lists deleted rows
 
 
 def test_a_refused_count_is_asked_for_a_few_times_an_hour(cli: Cli) -> None:

@@ -244,7 +244,7 @@ def count(cli: Cli, table: str, division: int | None = None) -> int:
 
 
 def test_on_a_terminal_one_line_tells_how_far_it_is(make_cli: Callable[..., Cli]) -> None:
-    """A moving line on stderr, gone at the end; the summary stays."""
+    """A moving line on stderr that disappears at the end; the summary stays."""
     cli = make_cli(latency=0.05)
     cli.world.box.clock.set(time.time())
     cli.world.box.clock.run()

@@ -111,7 +111,7 @@ def test_what_nobody_expected_is_named_so(world: World) -> None:
 
 
 def test_a_login_that_is_gone_is_named_with_the_streams_that_it_ended(world: World) -> None:
-    """Revoked once pages are there: what was read is loaded, and says why there is no more."""
+    """Access is revoked after the first pages: they are loaded, and the result says why it stopped."""
     run = world.make_run()
     world.box.fault("401", path=ACCOUNTS, times=99, after=1)
 

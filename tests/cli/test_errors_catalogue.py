@@ -56,7 +56,7 @@ ALL_PAGES = "sync/CRM/Accounts"
 
 @dataclass
 class Bench:
-    """Somebody with a sandbox, who does something wrong."""
+    """A user with a sandbox who makes a mistake."""
 
     cli: Cli
     patch: pytest.MonkeyPatch
@@ -117,7 +117,7 @@ Arrange = Callable[[Bench], object]
 
 @dataclass(frozen=True)
 class Case:
-    """What is done, and how it ends.
+    """A mistake and its result.
 
     Attributes:
         message: A part of it that no other message has.
@@ -264,7 +264,7 @@ def journal_of(bench: Bench) -> Path:
 
 
 def store_no_pair(bench: Bench) -> None:
-    """Let the database hold what is encrypted with the right key, and no pair."""
+    """Store a value in the database that is encrypted with the right key but is not a pair."""
     url = f"sqlite:///{bench.cli.world.folder}/t.db"
     SqlTokenStorage(url, key=KEY).get_tokens()
     with sqlite3.connect(bench.cli.world.folder / "t.db") as database:
@@ -280,7 +280,7 @@ def replies(*given: Reply) -> Arrange:
 
 
 def leave_after(reply: Reply) -> Arrange:
-    """A token endpoint that answers so and is gone before it is asked again."""
+    """A token endpoint that answers once and is then down."""
 
     def arrange(bench: Bench) -> None:
         wire = bench.stack.enter_context(Wire(reply))

@@ -48,7 +48,7 @@ NOW = datetime(2026, 3, 10, tzinfo=UTC)
 
 @dataclass
 class Coder:
-    """Somebody who writes Python."""
+    """A user's Python script."""
 
     world: World
     patch: pytest.MonkeyPatch

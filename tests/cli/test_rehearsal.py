@@ -1,4 +1,4 @@
-"""The setup of ``docs/sandbox.md``, word for word, by somebody who opens the address in a browser."""
+"""The setup of ``docs/sandbox.md``, word for word, with a browser that opens the address."""
 
 from __future__ import annotations
 

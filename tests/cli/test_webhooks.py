@@ -55,7 +55,7 @@ def receiving(world: World) -> Iterator[tuple[str, Notices]]:
 
 
 def subscribe(world: World, url: str, *topics: str) -> None:
-    """Order webhooks as if somebody had done so before."""
+    """Subscribe to webhooks, as in an earlier run."""
     for division in world.box.divisions:
         for topic in topics:
             row = {"Topic": topic, "CallbackURL": url}

@@ -141,7 +141,7 @@ def test_what_an_earlier_process_left_is_not_loaded_under_it(
     world.pipeline.normalize()
     monkeypatch.setenv(PLACES[0], "false")
     assert world.sync("accounts").exit_code == 2
-    assert failing  # nobody has tried
+    assert failing  # no load was tried
     assert world.pipeline.has_pending_data
 
     monkeypatch.delenv(PLACES[0])

@@ -102,7 +102,7 @@ def test_a_load_that_dlt_repeated_is_mended_by_the_next(destination: str, tmp_pa
         outcome = world.sync("accounts", "journals")
 
         assert outcome.exit_code == 0
-        assert {r.rows for r in outcome.results} == {0}  # mended without reading them anew
+        assert {r.rows for r in outcome.results} == {0}  # repaired without reading them again
         world.assert_equal("accounts")
         world.assert_equal("journals")
 

@@ -183,7 +183,7 @@ def test_the_source_takes_parameters_from_everywhere(
 
 @contextmanager
 def isolated_providers() -> Iterator[None]:
-    """Settings read anew: dlt reads its files once a process."""
+    """Read the settings again: dlt reads its files once per process."""
     context = Container()[PluggableRunContext]
     context.reload_providers()
     try:

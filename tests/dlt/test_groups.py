@@ -23,7 +23,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "many-companies.md").read_text()
 BLOCKS = dict(re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 MINUTES = pytest.mark.proofs
 ENTITIES = ("accounts", "items", "journals")
-# A file of rows for each table that has some, whoever they are of, and one merge for all of them.
+# One file for each table with rows of any company, and one merge for all of them.
 JOBS = ["_dlt_pipeline_state", "_exact_syncs", "accounts", "accounts"]
 
 
@@ -123,7 +123,7 @@ def test_another_number_of_groups_is_refused_before_a_call_is_spent(loaded: Worl
 
 
 def test_what_another_number_of_groups_reads_anew_is_what_there_is(loaded: World) -> None:
-    """There and back: nothing is lost, nothing is there twice, and what was deleted meanwhile goes."""
+    """There and back: nothing is lost or stored twice, and rows deleted meanwhile are deleted."""
     for number, options in ((12, {"regroup": True}), (12, {}), (2, {})):
         change(loaded, f"by {number}")
         assert {outcome.exit_code for outcome in sync_in_groups(loaded, number, **options)} == {0}

@@ -1,4 +1,4 @@
-"""What the README and the pages show is run against a sandbox; their links lead somewhere."""
+"""Runs the snippets of the pages against a sandbox, and checks their links."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def snippets(page: str) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def person(make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Somebody who follows a page, logged in, in an empty folder."""
+    """A logged-in user who follows a page in an empty folder."""
     cli = make_cli()
     cli.world.box.state.limits.minute_limit = 1_000_000
     cli.world.box.clock.set(time.time())

@@ -147,7 +147,7 @@ def due_dates(books: Books, types: set[int]) -> dict[tuple[int, int], date]:
 
 
 def names(books: Books) -> dict[str, set[str]]:
-    """Name -> accounts, as they are called now; as the postings called those that are gone."""
+    """Name -> accounts: the present name, or for deleted accounts the name in the postings."""
     found: dict[str, set[str]] = {}
     for division in books.box.divisions:
         now = {row["ID"]: row["Name"] for row in books.box.rows("crm/Accounts", division)}

@@ -49,7 +49,7 @@ def shape(line: str) -> str:
 
 
 def assert_shows(shown: list[str], printed: str) -> None:
-    """The shown lines are printed in this order; a line of three dots stands for any number of lines."""
+    """The shown lines are printed in this order; a line of three dots matches any number of lines."""
     pattern = ""
     for line in shown:
         words = re.escape(shape(line)).replace(re.escape("..."), ".*")
@@ -61,7 +61,7 @@ def assert_shows(shown: list[str], printed: str) -> None:
 
 @pytest.fixture
 def person(make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Somebody in an empty folder, with an Exact Online that is only a sandbox."""
+    """A user in an empty folder, with a sandbox in the place of Exact Online."""
     cli = make_cli()
     cli.world.box.state.limits.minute_limit = 1_000_000
     cli.world.box.clock.set(time.time())

@@ -1,4 +1,4 @@
-"""What one answer may look like, and what is done then; by a server that follows a script."""
+"""Replies of all kinds and the reaction to them, with a server that follows a script."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Tokens:
 
 
 class Script:
-    """Answers one call after the other with what is written; with empty lists once that is used up."""
+    """Answers calls one after the other from a script; with empty lists after its end."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)

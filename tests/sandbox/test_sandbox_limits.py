@@ -92,7 +92,7 @@ def test_rights_question_is_not_billed() -> None:
         ("non/Sense", "GET", False),
         ("Items", "GET", False),
         ("Logistics/Items", "FLY", False),
-        ("sync/Logistics/Items", "GET", False),  # the form in which nobody documents it
+        ("sync/Logistics/Items", "GET", False),  # an undocumented form
     ],
 )
 def test_rights_are_known_of_endpoints_and_actions_that_exist(

@@ -43,7 +43,7 @@ def test_default_sizes_are_60_and_1000() -> None:
 
 
 def test_next_is_written_as_the_real_one() -> None:
-    """Options in WCF's order, ``$`` and quotes as they are, and what stands in quotes escaped."""
+    """Options in WCF's order, ``$`` and quotes unchanged, and the text in quotes escaped."""
     _, caller = small()
     options = {"$select": "ID,Name", "$orderby": "Modified asc", "$filter": ALL_ACCOUNTS}
     body = caller.get("crm/Accounts", {**options, "x": "y", "$skip": "0"}).json()["d"]

@@ -43,7 +43,7 @@ def listener(status: int = 200) -> Iterator[str]:
 
 
 class Client:
-    """Somebody's client of the sandbox."""
+    """A client of the sandbox."""
 
     def __init__(self, box: Sandbox, base_url: str) -> None:
         token = box.issue_tokens()["access_token"]
@@ -71,7 +71,7 @@ def client(box: Sandbox) -> Iterator[Client]:
 
 
 def contents(box: Sandbox) -> list[dict[str, Any]]:
-    """What was told, each with a hash that is right."""
+    """The received notices, each with a valid hash."""
     found = []
     for sent in box.webhooks.drain():
         if not sent.body:

@@ -1,4 +1,4 @@
-"""Small books in which an accountant can see what is right, by the SQL of the marts, in memory.
+"""Small books whose right figures an accountant can see, with the SQL of the marts, in memory.
 
 The first company closes its year as Exact can (types 322 to 328), pays out of its reserves, sells in
 dollars and loses on the rate, and owes a credit note. The second keeps its books in dollars, the third

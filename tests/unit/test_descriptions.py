@@ -1,4 +1,4 @@
-"""What is said of tables and columns is said of ones that exist; references fit."""
+"""Descriptions belong to tables and columns that exist; references fit."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Server:
 
 @dataclass
 class Caller:
-    """Somebody with work left, whose clock is ``skew_s`` behind the server's."""
+    """A client with work left, whose clock is ``skew_s`` behind the server's."""
 
     server: Server
     limits: Limits = field(default_factory=Limits)

@@ -89,14 +89,14 @@ def test_who_found_the_pipeline_held_has_spent_nothing_and_comes_back_soon() -> 
 
 
 def test_nobody_comes_back_at_once() -> None:
-    """Who holds an item renews it, so what is said of its end is about now, again and again."""
+    """A holder renews its lease, so the named end is always near."""
     held = HeldError("x", resumes_at=NOW)
     assert advise(outcome(error=held, rounds=0), NOW).at == NOW + HELD_PAUSE_S
     assert advise_error(held, NOW).at == NOW + HELD_PAUSE_S
 
 
 def test_what_failed_is_tried_again_once_and_what_waits_for_as_long_as_it_takes() -> None:
-    """Each time the whole group is read anew, and what fails may fail for months."""
+    """Each time the whole group is read again, and a stream may fail for months."""
     first, second = (advise(outcome(COMPLETE, FAILED), NOW, repeats=n) for n in (0, 1))
     assert (first.action, second.action, second.reason) == ("again", "done", FAILED.error)
     waits = stream("waiting", at=NOW + 9000)

@@ -37,7 +37,7 @@ def test_is_sql_of_each_database(name: str, dialect: str) -> None:
     (statement,) = sqlglot.parse(sql, read=dialect)
     assert statement is not None
     assert statement.key == "select"
-    # dbt's words are all resolved, and every model stands before those that read it.
+    # All of dbt's functions are resolved, and every model comes before those that read it.
     assert "{{" not in sql
     assert "{%" not in sql
     known: set[str] = set()

@@ -1,4 +1,4 @@
-"""Each call for a list that all streams need is counted once, with whoever it belongs to."""
+"""Each call for a list that all streams need is counted once, with the stream to which it belongs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of measured figures says what was measured, and nothing else."""
+"""The page about speed shows the measured figures and nothing else."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A token goes to nobody whose certificate no authority vouches for."""
+"""A token is sent only to servers with a certificate from a trusted authority."""
 
 from __future__ import annotations
 

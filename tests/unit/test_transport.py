@@ -249,7 +249,7 @@ def test_the_proxy_of_the_environment_is_used(
             async with httpx.AsyncClient(transport=AiohttpTransport(site)) as client:
                 try:
                     await client.get(f"{site}/a")
-                except httpx.ConnectError:  # nobody has that name
+                except httpx.ConnectError:  # the name does not exist
                     return None
         return server.heads[0]
 

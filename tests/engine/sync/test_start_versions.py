@@ -169,7 +169,7 @@ def test_a_question_that_is_refused_reads_all_and_says_so(aged: World, fault: st
     assert len(notes) == 2
     assert all(note.endswith(": all rows are read") for note in notes)
     assert any(("6 tries" if fault == "html" else fault) in note for note in notes)
-    # Who may not ask is not asked for each entity anew; a 400 may be about one of them.
+    # A refused call is not repeated for each entity; a 400 may concern one of them only.
     assert len(calls.to(ASKED)) == {"400": 2, "403": 1, "404": 1, "html": 12}[fault]
     for path in (PATH, feed_path("projects")):
         assert began_at(calls.to(path)) == ["Timestamp gt 1L"]
