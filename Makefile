@@ -72,11 +72,11 @@ $(BIN)/uv:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/uv
-	$(UV) --editable '.[sandbox]'
+	$(UV) --editable '.[report,sandbox]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/uv
-	$(UV) --editable '.[sandbox,postgres,bigquery]' --group dev
+	$(UV) --editable '.[report,sandbox,postgres,bigquery]' --group dev
 	touch $@ $(VENV)/.demo
 
 clean:

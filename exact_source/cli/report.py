@@ -47,13 +47,18 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
 
     Example: exact-source report --destination duckdb --output books.html
     """
+    from .connect import clock_of, is_installed, make_pipeline
+
+    if not is_installed("jinja2"):
+        raise ConfigurationError(
+            'the report needs jinja2; install it with: pip install "exact-source[report]"'
+        )
     from ..report.page import render_page
     from ..report.reading import read_figures
     from ..source import parse_divisions
     from ._output.database_errors import reaching
     from ._output.stored_syncs import database_file
     from ._output.tables import print_json
-    from .connect import clock_of, make_pipeline
     from .files import replace_file
 
     made_at = datetime.fromtimestamp(clock_of(context).now(), UTC)

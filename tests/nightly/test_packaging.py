@@ -12,11 +12,13 @@ import tarfile
 import tomllib
 import zipfile
 from dataclasses import dataclass
+from importlib.metadata import requires
 from pathlib import Path
 
 import duckdb
 import psycopg2
 import pytest
+from packaging.requirements import Requirement
 
 from tests.support.airflow_kit import tell_real_time
 from tests.support.world import World
@@ -31,6 +33,7 @@ EXTRAS = {
     "sandbox": "from exact_source.sandbox import Sandbox; Sandbox().app",
     "webhooks": "from exact_source.webhooks.receiver import *; import uvicorn",
     "postgres": "from exact_source.cli.connect import need_extra; need_extra('postgres'); import sqlalchemy",
+    "report": "import exact_source.report.page",
     "bigquery": "from exact_source.cli.connect import need_extra; need_extra('bigquery')",
     "otel": "import opentelemetry.trace",
     "airflow": "import airflow.sdk",
@@ -177,6 +180,24 @@ def test_the_sdist_holds_what_builds_and_tests_it(built: Path) -> None:
     assert [n for n in names if KEPT_OUT.search(n)] == []
 
 
+def test_only_the_extra_report_brings_jinja2() -> None:
+    """None of the own dependencies needs it, nor does anything that they need."""
+    needed, names = set[str](), ["exact-source"]
+    while names:
+        name = names.pop()
+        for text in requires(name) or ():
+            requirement = Requirement(text)
+            if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+                continue
+            if requirement.name.lower() not in needed:
+                needed.add(requirement.name.lower())
+                names.append(requirement.name)
+
+    assert "dlt" in needed
+    assert "jinja2" not in needed
+    assert any("jinja2" in text for text in PROJECT["optional-dependencies"]["report"])
+
+
 def test_every_extra_is_proven() -> None:
     assert set(PROJECT["optional-dependencies"]) == set(EXTRAS) - {""}
 
@@ -250,6 +271,13 @@ def test_the_wheel_works_in_a_clean_environment(built: Path, tmp_path: Path, ext
     install(python, f"{wheel}[{extra}]" if extra else str(wheel))
 
     assert "Commands:" in run(python.with_name("exact-source"), "--help", cwd=tmp_path)
+    if extra == "":
+        refused = subprocess.run(
+            [python.with_name("exact-source"), "report"], cwd=tmp_path, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert refused.returncode == 2
+        assert "exact-source[report]" in refused.stderr
     run(python, "-c", EXTRAS[extra], cwd=tmp_path)
     if extra == "sandbox":
         assert "only what changed" in run(python.with_name("exact-source"), "demo", cwd=tmp_path)
@@ -331,7 +359,7 @@ def loaded(folder: Path, postgres: str | None) -> dict[int, int]:
 def test_the_bounds_of_the_dependencies_hold(built: Path, tmp_path: Path, resolution: str) -> None:
     (wheel,) = built.glob("*.whl")
     python = clean_environment(tmp_path / "venv")
-    install(python, f"{wheel}[sandbox,postgres,webhooks]", "--resolution", resolution)
+    install(python, f"{wheel}[report,sandbox,postgres,webhooks]", "--resolution", resolution)
     # What the tests need must not move what is tested.
     held = tmp_path / "held.txt"
     held.write_text(run(UV, "pip", "freeze", "--python", python, "--exclude", "exact-source"))
