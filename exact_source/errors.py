@@ -26,6 +26,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from enum import IntEnum
+from http import HTTPStatus
 from typing import ClassVar
 
 
@@ -40,11 +41,12 @@ class ExitCode(IntEnum):
 
 
 # What a stream can end with although no error of a class below was raised: code -> what it means.
-KEYLESS, PARENT, BLOCKED, EMPTY, UNEXPECTED = (
+KEYLESS, PARENT, BLOCKED, EMPTY, UNAVAILABLE, UNEXPECTED = (
     "keyless",
     "parent",
     "blocked",
     "empty",
+    "unavailable",
     "unexpected",
 )
 STREAM_CODES = {
@@ -52,6 +54,9 @@ STREAM_CODES = {
     PARENT: "The entity whose rows it is asked for was not loaded: load it as well, or run again.",
     BLOCKED: "The company is blocked at Exact Online; it is skipped.",
     EMPTY: "The answer is empty, rows are stored, and the right to read it is unknown; rows were kept.",
+    UNAVAILABLE: (
+        "Module, right or scope is missing; not asked for again for 7 days, or with `--retry-refused`."
+    ),
     UNEXPECTED: "Something that nobody expected; report it with the message.",
 }
 
@@ -63,6 +68,10 @@ _ESCAPE = re.compile(
 # Unicode categories that must not reach a terminal: controls, half characters, line separators.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 CUT = "..."
+# Values of the ``Reason`` header that concern all streams (API 6.1).
+WHOLE_ACCOUNT = frozenset({"BlockedUser", "InactiveUser", "BlockedCustomer", "LicenseExpired"})
+# Codes of streams that Exact does not offer; they do not change the exit code.
+EXCLUDED = frozenset({UNAVAILABLE, BLOCKED})
 LONGEST_MESSAGE = 300  # characters of the message of a driver that ours show
 
 
@@ -207,6 +216,14 @@ class RefusedError(StreamError):
         self.status = status
         self.reason = reason
         self.words = words
+
+    @property
+    def lacks_access(self) -> bool:
+        """Whether the company lacks the module, the user the right or the app the scope.
+
+        A blocked user or contract concerns every stream, so that is not meant.
+        """
+        return self.status == HTTPStatus.FORBIDDEN and self.reason not in WHOLE_ACCOUNT
 
 
 class ContractError(StreamError):

@@ -134,6 +134,8 @@ class Options:
         notices: ``(entity, division)`` -> mark of the last webhook that said it changed: only streams
             whose rows do not cover theirs are read; ``None``: all are.
         trust_empty: Entities whose empty answer is believed without a check.
+        retry_refused: Ask for streams again that were refused for lack of a module, right or scope.
+        strict: Whether such streams change the exit code.
     """
 
     divisions: tuple[int, ...] = ()
@@ -156,6 +158,8 @@ class Options:
     round_rows: int | None = None
     notices: Mapping[tuple[str, int], str] | None = None
     trust_empty: frozenset[str] = frozenset()
+    retry_refused: bool = False
+    strict: bool = False
 
     @property
     def window(self) -> str:

@@ -15,6 +15,7 @@ from .auth import storage_from_settings
 from .catalogue import load_catalogue
 from .clock import Clock, SystemClock
 from .connect import make_asking_run
+from .engine.result import describe_excluded
 from .errors import (
     ConfigurationError,
     ExactError,
@@ -74,7 +75,8 @@ def advise(outcome: Outcome, now: float, *, repeats: int = 0) -> Advice:
             outcome.error, now, resumes_at=outcome.resumes_at, loaded=outcome.rounds
         )
     lacking = [r for r in outcome.results if r.status not in {"complete", "skipped"}]
-    reason = "; ".join(dict.fromkeys(r.error for r in lacking if r.error))
+    reasons = [r.error for r in lacking if r.error and not r.is_excluded]
+    reason = "; ".join(dict.fromkeys([*reasons, *describe_excluded(lacking)]))
     passing = [r for r in lacking if not r.permanent]
     if outcome.exit_code in {ExitCode.COMPLETE, ExitCode.INCOMPLETE}:
         going_on = [r for r in passing if r.status != "failed" or repeats < MOST_REPEATS]

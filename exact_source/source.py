@@ -277,6 +277,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     trust_empty: Any = False,
     history: Any = False,
     exclude_divisions: Any = (),
+    retry_refused: bool = False,
+    strict: bool = False,
     region: str | None = None,
     base_url: str | None = None,
     client_id: str | None = None,
@@ -317,6 +319,9 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         history: Entities whose earlier states are kept, in ``accounts_history`` and the like; see
             docs/history.md.
         exclude_divisions: Codes and names of companies that are left out.
+        retry_refused: Ask again now for streams that were refused in the last 7 days because a module,
+            right or scope is missing.
+        strict: Let such streams, and blocked companies, change the exit code of ``run_to_end``.
         region: nl be de uk us es fr.
         base_url: Overrides the region; plain http for loopback only.
         client_id: Of the registered app.
@@ -367,6 +372,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         utc_instants=utc_instants,
         raw_codes=raw_codes,
         parameters=parameters,
+        retry_refused=retry_refused,
+        strict=strict,
     )
     selected = choose_entities(entities, load_catalogue())
     limits = Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls)

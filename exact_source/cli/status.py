@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import EXCLUDED
 from ._output.options import (
     DATASET,
     OUTPUT,
@@ -184,7 +185,7 @@ def _print(report: dict[str, Any], view: View, *, narrowed: bool) -> None:
         console.print(nothing_loaded(report["place"], narrowed=narrowed), markup=False)
         return
     names = {d["division"]: d["name"] or "" for d in report["divisions"]}
-    found = [_problem(stream) for stream in streams if stream["status"] != "complete"]
+    found = [_problem(stream) for stream in streams if has_problem(stream)]
     if view.problems:
         print_problems(console, found, names)
         return
@@ -205,6 +206,11 @@ def nothing_loaded(place: str, *, narrowed: bool) -> str:
             "without these options shows all that was loaded"
         )
     return f"nothing has been loaded into {place}; run `exact-source sync`"
+
+
+def has_problem(stream: Mapping[str, Any]) -> bool:
+    """Whether a person should look at a stream; not if Exact does not offer it."""
+    return stream["status"] != "complete" and stream["code"] not in EXCLUDED
 
 
 def _problem(stream: Mapping[str, Any]) -> Problem:
@@ -253,7 +259,7 @@ def _print_entities(console: Console, streams: Sequence[Mapping[str, Any]]) -> N
         oldest = min((s["last_success"] for s in mine if s["last_success"]), default=None)
         lag = max((s["lag_s"] for s in mine if s["lag_s"] is not None), default=None)
         companies = sum(s["division"] is not None for s in mine)
-        problems = sum(s["status"] != "complete" for s in mine)
+        problems = sum(has_problem(s) for s in mine)
         rows.append(
             [
                 entity,
@@ -273,12 +279,22 @@ def _local(instant: str | None) -> str | None:
     return None if instant is None else local_clock(parse_instant(instant))
 
 
+def excluded_lines(streams: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for the streams that Exact does not offer, if there are any."""
+    from ..engine.result import StreamResult, describe_excluded
+
+    return describe_excluded(
+        [StreamResult(s["division"] or 0, s["entity"], "", 0.0, code=s["code"]) for s in streams]
+    )
+
+
 def closing_lines(report: Mapping[str, Any]) -> list[str]:
     """Where the tables are, and how many calls today's syncs made."""
     from ._output.streams import plural, value_range
 
     divisions = report["divisions"]
-    lines = ["", f"the tables are in {report['place']}"]
+    excluded = [s for s in report["streams"] if s["code"] in EXCLUDED]
+    lines = ["", *excluded_lines(excluded), f"the tables are in {report['place']}"]
     if divisions:
         calls = sum(d["calls_today"] for d in divisions)
         left = value_range(d["calls_left_today_at_most"] for d in divisions)

@@ -19,6 +19,7 @@ from ._output.logs import is_for_people, notes
 from ._output.options import (
     DATASET,
     LIMITS,
+    OUTPUT,
     PIPELINE,
     ROWS,
     WHAT,
@@ -105,6 +106,22 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         bool,
         typer.Option(
             "--changed", help="Read only the streams that webhooks named.", rich_help_panel=WHAT
+        ),
+    ] = False,
+    retry_refused: Annotated[
+        bool,
+        typer.Option(
+            "--retry-refused",
+            help="Ask again now for what a missing module, right or scope refused before.",
+            rich_help_panel=WHAT,
+        ),
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Exit with 1 or 3 if a module, right or scope is missing, or a company is blocked.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     history: Annotated[
@@ -199,6 +216,8 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
             utc_instants=utc_instants,
             raw_codes=raw_codes,
             notices=read_notices() if changed else None,
+            retry_refused=retry_refused,
+            strict=strict,
         )
         pipeline = make_pipeline(destination, dataset, pipeline_name)
         place = place_of(pipeline)

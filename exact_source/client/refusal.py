@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ..auth.masking import MASK
 from ..catalogue import load_catalogue
+from ..errors import WHOLE_ACCOUNT
 
 TYPE_PREFIX = "Exact.Web.Api.Models."
 # An apostrophe within a word opens no literal, but the one behind guid or datetime does.
@@ -82,7 +83,7 @@ def hint(status: int, reason: str, path: str) -> str:
         reason: Value of the ``Reason`` header, empty if absent (API 6.1).
         path: Path of the endpoint, as in the catalogue.
     """
-    if reason in {"BlockedUser", "InactiveUser", "BlockedCustomer", "LicenseExpired"}:
+    if reason in WHOLE_ACCOUNT:
         return "the user or the contract is blocked at Exact Online"
     if reason in {"DivisionBlocked", "NoDivisionAccess"}:
         return "the division is blocked or outside the app's scope; see `exact-source divisions`"

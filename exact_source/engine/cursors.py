@@ -126,6 +126,9 @@ class Cursor:
         behind: Whether the last scan began in an earlier run, so that the changes since must be read.
         lag_digest: Mark of the rows that the last scan of changes read.
         lag_since: Where the filter of that scan began.
+        denied_since: When Exact first refused the stream because a module, right or scope is missing, if
+            every answer since was the same; seconds since the epoch, UTC; 0 if it is not refused.
+        denied_at: When it last did so, likewise.
         unknown: Fields written by a newer version; they are kept and ignored.
     """
 
@@ -159,6 +162,8 @@ class Cursor:
     behind: bool = False
     lag_digest: str = ""
     lag_since: int | None = None
+    denied_since: float = 0.0
+    denied_at: float = 0.0
     unknown: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def to_state(self) -> dict[str, Any]:

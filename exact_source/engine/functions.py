@@ -108,7 +108,7 @@ class Parents:
             return _refrain(
                 result, "failed", f"its parent {parent} was never loaded: load it as well"
             )
-        if run.rounds.number:
+        if run.rounds.number or (found is not None and found.is_excluded):
             return _refrain(result, "skipped", f"its parent {parent} was not loaded")
         why = f"its parent {parent} was not loaded yet: run again when it is"
         return _refrain(result, "incomplete", why)

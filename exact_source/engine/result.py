@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from ..errors import (
+    BLOCKED,
+    EXCLUDED,
+    UNAVAILABLE,
     UNEXPECTED,
     AuthenticationError,
     ConfigurationError,
@@ -74,6 +77,11 @@ class StreamResult:
         """Entity and division, for messages."""
         return f"{self.entity} of division {self.division}" if self.division else self.entity
 
+    @property
+    def is_excluded(self) -> bool:
+        """Whether Exact does not offer the stream: no module, right or scope, or a blocked company."""
+        return self.code in EXCLUDED
+
     def end(self, status: Status, error: str = "", code: str = "") -> None:
         """Set the outcome; the first error of a stream stays."""
         if self.status in {"running", "complete"}:
@@ -82,6 +90,28 @@ class StreamResult:
     def note(self, *texts: str) -> None:
         """Add notes, each once."""
         self.notes = list(dict.fromkeys([*self.notes, *texts]))
+
+
+def describe_excluded(results: Sequence[StreamResult]) -> list[str]:
+    """A line for the streams that Exact does not offer, and one for blocked companies, if there are any."""
+    denied = [r for r in results if r.code == UNAVAILABLE]
+    blocked = sorted({r.division for r in results if r.code == BLOCKED})
+    lines = []
+    if denied:
+        names, codes = sorted({r.entity for r in denied}), {r.division for r in denied}
+        where = f"division {denied[0].division}" if len(codes) == 1 else f"{len(codes)} companies"
+        lines.append(
+            f"not available (no module, right or scope): {_some(names)} of {where}; asked for again "
+            "after 7 days or with --retry-refused"
+        )
+    if blocked:
+        lines.append(f"blocked at Exact Online: division {_some([str(code) for code in blocked])}")
+    return lines
+
+
+def _some(names: Sequence[str], most: int = 6) -> str:
+    more = len(names) - most
+    return ", ".join(names if more <= 1 else [*names[:most], f"and {more} more"])
 
 
 class RoundLog:

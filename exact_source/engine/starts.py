@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from http import HTTPStatus
 
 from ..catalogue.feeds import starts_by_version
 from ..client.call import Call
-from ..errors import BLOCKED, RefusedError
+from ..errors import BLOCKED, UNAVAILABLE, RefusedError
 from ..options import Options
 from .cursors import Cursor
 from .divisions import Division
@@ -20,6 +22,10 @@ HOUR_S = 3600
 STAMP_SLACK_S = 0.001  # destinations differ in what they keep of a microsecond
 # Refusals within an hour after which a stream is not even tried (API 2.3: the 11th blocks the key).
 REFUSALS_PER_HOUR = 3
+# How long a stream is not asked for after it was refused for lack of a module, right or scope.
+DENIED_S = 7 * 86_400
+# A stream that was read before is believed to be lost if it is refused for this long.
+PROOF_S = 86_400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +67,43 @@ class Start:
             # A division that the user names is wanted, so that leaving it out is not a success.
             result.permanent = bool(self.options.divisions)
             return False
+        if cursor.denied_at and not self._asks_again(cursor):
+            day = datetime.fromtimestamp(cursor.denied_at, UTC).date()
+            why = f"{result.where}: refused on {day} (no module, right or scope), so not asked for"
+            result.end("refused", why, UNAVAILABLE)
+            result.permanent = True
+            return False
         if (refusals := len(recent_refusals(cursor, self.now))) >= REFUSALS_PER_HOUR:
             why = f"refused {refusals} times within the hour; asked again later"
             result.end("refused", why, RefusedError.code)
             result.permanent = True
             return False
         return True
+
+    def _asks_again(self, cursor: Cursor) -> bool:
+        """Whether a stream is asked for that Exact does not offer."""
+        is_due = self.options.retry_refused or self.now - cursor.denied_at >= DENIED_S
+        return is_due and len(recent_refusals(cursor, self.now)) < REFUSALS_PER_HOUR
+
+    def denied(self, before: Cursor, cursor: Cursor, error: RefusedError) -> Cursor:
+        """The cursor after a refusal, which says whether Exact offers the stream at all.
+
+        A stream without a module, right or scope is remembered at once if it was never read. If it was,
+        only after the refusals have lasted a day, so that rows do not become stale unnoticed. An
+        endpoint that vanished under loaded rows is never taken for granted.
+
+        Args:
+            before: Cursor with which the stream began.
+            cursor: Present cursor.
+            error: The refusal.
+        """
+        was_read = bool(self.rows_stored or before.read_at or (before.scan and before.scan.pages))
+        cursor = replace(cursor, refused_at=(*cursor.refused_at, self.now))
+        if not (error.lacks_access or (error.status == HTTPStatus.NOT_FOUND and not was_read)):
+            return cursor
+        since = before.denied_since or self.now
+        is_lasting = not was_read or self.now - since >= PROOF_S
+        return replace(cursor, denied_since=since, denied_at=self.now if is_lasting else 0.0)
 
     def fresh(self, before: Cursor) -> Cursor:
         """The cursor of a stream of which nothing was read."""

@@ -8,7 +8,7 @@ from http import HTTPStatus
 import pyarrow as pa
 
 from ..client.call import Call
-from ..errors import EMPTY, KEYLESS, ContractError, RefusedError
+from ..errors import EMPTY, KEYLESS, UNAVAILABLE, ContractError, RefusedError
 from . import cursors, rows
 from .cursors import MANY, Cursor
 from .dedupe import with_withdrawn
@@ -83,6 +83,7 @@ class Stream:
             stored_until=self._last_stored(),
         )
         self._is_old = False
+        self._before = cursor
 
     async def read(self) -> None:
         """Read until the end, a limit or the end of the round; ``result`` has the outcome."""
@@ -92,7 +93,10 @@ class Stream:
                 await self._read()
             except RefusedError as error:
                 await self._note_refusal(error)
-                raise
+                if not self._output.cursor.denied_at:
+                    raise
+                self.result.end("refused", str(error), UNAVAILABLE)
+                self.result.permanent = True
             except ContractError:
                 await self._output.move(None, cursors.failed(self._output.cursor))
                 raise
@@ -175,6 +179,7 @@ class Stream:
         self._output.cursor = replace(self._output.cursor, refused_at=refused_at)
         if not self._start.may_read(self._output.cursor, self.result):
             return False
+        self._output.cursor = replace(self._output.cursor, denied_since=0.0, denied_at=0.0)
         if not isinstance(self._shape, FunctionShape):
             return True
         if was_refused_as_empty(self._run, self._shape, self._division.code, self._output.cursor):
@@ -468,10 +473,8 @@ class Stream:
             self.result.note(
                 "rows that were loaded stay; leave it out with --entities if it is gone for good"
             )
-        now = self._run.now()
-        await self._output.move(
-            None, replace(self._output.cursor, refused_at=(*self._output.cursor.refused_at, now))
-        )
+        cursor = self._start.denied(self._before, self._output.cursor, error)
+        await self._output.move(None, cursor)
 
     def _end(self) -> None:
         self.result.ended_at = self._run.now()

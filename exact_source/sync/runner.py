@@ -15,7 +15,7 @@ from dlt.destinations.exceptions import DatabaseException
 from dlt.extract.source import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from ..engine.result import StreamResult
+from ..engine.result import StreamResult, describe_excluded
 from ..engine.run import Run
 from ..errors import (
     AuthenticationError,
@@ -63,6 +63,7 @@ class Outcome:
         error: The error that ended the sync early, or ``None``.
         resumes_at: Seconds since the epoch (UTC) from which calls are allowed again; ``None`` for now.
         notes: Remarks that do not concern a single stream.
+        strict: Whether streams that Exact does not offer count as well.
     """
 
     results: list[StreamResult]
@@ -71,14 +72,23 @@ class Outcome:
     error: ExactError | None = None
     resumes_at: float | None = None
     notes: tuple[str, ...] = ()
+    strict: bool = False
+
+    def counts(self, result: StreamResult) -> bool:
+        """Whether a stream matters for the exit code: not if Exact does not offer it.
+
+        If Exact offers none of the streams, that is no success, so then all of them count.
+        """
+        return self.strict or not result.is_excluded or all(r.is_excluded for r in self.results)
 
     @property
     def exit_code(self) -> ExitCode:
         """0 complete, 1 failed, 2 configuration, 3 incomplete but safe."""
         if self.error is not None and self.error.exit_code != ExitCode.INCOMPLETE:
             return self.error.exit_code
-        statuses = {r.status for r in self.results}
-        left_out = any(r.status == "skipped" and r.permanent for r in self.results)
+        counted = [r for r in self.results if self.counts(r)]
+        statuses = {r.status for r in counted}
+        left_out = any(r.status == "skipped" and r.permanent for r in counted)
         if self.error is None and statuses <= {"complete", "skipped"} and not left_out:
             return ExitCode.COMPLETE
         if statuses and statuses <= {"failed", "refused"}:
@@ -95,10 +105,14 @@ class Outcome:
         others = [
             f"{r.entity}{f' of division {r.division}' if r.division else ''}: {r.status}: {r.error}"
             for r in self.results
-            if r.status != "complete"
+            if r.status != "complete" and not r.is_excluded
         ]
-        errors = [str(self.error)] if self.error else []
-        return "\n".join([summary, *others, *self.notes, *errors])
+        last = [
+            *describe_excluded(self.results),
+            *self.notes,
+            *([self.error] if self.error else ()),
+        ]
+        return "\n".join([summary, *others, *map(str, last)])
 
 
 def run_to_end(pipeline: dlt.Pipeline, source: DltSource) -> Outcome:
@@ -184,6 +198,7 @@ def _sync(
         error,
         min(resumes, default=None),
         tuple(notes),
+        run.options.strict,
     )
 
 

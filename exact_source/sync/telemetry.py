@@ -66,7 +66,7 @@ def _make_note() -> Note:
                 start_time=int(result.started_at * NS),
                 attributes=_attributes(result, loaded),
             )
-            if result.status in FAILED:
+            if result.status in FAILED and not result.is_excluded:
                 span.set_status(trace.StatusCode.ERROR, result.error)
             elif not loaded:
                 span.set_status(trace.StatusCode.ERROR, "read, and not loaded")

@@ -231,7 +231,7 @@ def test_with_log_format_json_a_login_asks_in_objects(
 
 def test_what_a_stream_ended_with_is_said_once_and_named_for_machines(cli: Cli) -> None:
     box = cli.world.box
-    box.deny(cli.world.division, "sync/CRM/Accounts")
+    box.deny(cli.world.division, "sync/CRM/Accounts", "LicenseExpired")
     arguments = ("sync", cli.destination, "--entities=accounts,journals")
 
     plain = cli(*arguments).err.splitlines()

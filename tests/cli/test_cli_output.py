@@ -225,7 +225,7 @@ def test_each_command_has_a_summary_and_all_of_it(make_cli: Callable[..., Cli]) 
     """One line for each entity; with ``--all`` one for each of each company, named."""
     cli = make_cli()
     world = cli.world
-    world.box.deny(world.division, "financial/Journals")
+    world.box.deny(world.division, "financial/Journals", "LicenseExpired")
     some = (cli.destination, "--entities=divisions,accounts,journals")
     listed = cli("divisions", "--json").json["divisions"]
     name = next(d["name"] for d in listed if d["code"] == world.division)

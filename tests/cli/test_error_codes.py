@@ -48,7 +48,12 @@ def fault(kind: str) -> Callable[[World], object]:
 
 
 CASES = {
-    "a right that lacks": Case("refused", lambda w: w.box.deny(w.other, ACCOUNTS), "refused"),
+    "a right that lacks": Case(
+        "unavailable", lambda w: w.box.deny(w.other, ACCOUNTS), "refused", said=None
+    ),
+    "a licence that has ended": Case(
+        "refused", lambda w: w.box.deny(w.other, ACCOUNTS, "LicenseExpired"), "refused"
+    ),
     "deletions that cannot be had": Case(
         "remote",
         lambda w: w.box.fault("503", path="sync/Deleted", division=w.other, times=99),
@@ -138,7 +143,7 @@ def test_the_worst_of_several_kinds_is_that_of_the_whole(cli: Cli) -> None:
     result = cli("sync", cli.destination, "--entities=accounts,journals,contacts", "--json")
 
     codes = {s["code"] for s in result.json["streams"]}
-    assert (codes, result.json["code"]) == ({None, "refused", "remote"}, "remote")
+    assert (codes, result.json["code"]) == ({None, "unavailable", "remote"}, "remote")
 
 
 def test_outcomes_of_before_there_was_a_code_are_still_told(cli: Cli) -> None:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...engine.result import StreamResult, describe_excluded
 from ...errors import ExitCode
 from .streams import Problem, Sums, entity_table, plural, print_problems, show_companies
 from .tables import Column, format_cursor, make_console, print_table, span, styled, when_allowed
@@ -13,7 +14,6 @@ from .tables import Column, format_cursor, make_console, print_table, span, styl
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ...engine.result import StreamResult
     from ...sync.runner import Outcome
 
 FAILED = {"failed", "refused"}
@@ -46,7 +46,7 @@ def show_results(
         problems: Print the streams with a problem only.
     """
     console = make_console()
-    found = [problem_of(r) for r in ended(outcome) if has_problem(r)]
+    found = [problem_of(r) for r in ended(outcome) if has_problem(r, outcome)]
     if problems:
         print_problems(console, found, names)
         return
@@ -54,7 +54,7 @@ def show_results(
         print_streams(console, ended(outcome), names)
     else:
         sums = [
-            Sums(r.entity, r.division, r.rows, r.calls, r.deleted, has_problem(r))
+            Sums(r.entity, r.division, r.rows, r.calls, r.deleted, has_problem(r, outcome))
             for r in ended(outcome)
         ]
         entity_table(console, sums)
@@ -67,10 +67,10 @@ def ended(outcome: Outcome) -> list[StreamResult]:
     return sorted(found, key=lambda r: (r.division, r.entity))
 
 
-def has_problem(result: StreamResult) -> bool:
+def has_problem(result: StreamResult, outcome: Outcome) -> bool:
     """Whether a person should know how a stream ended."""
     is_left_out = result.status == "skipped" and not result.permanent
-    return result.status != "complete" and not is_left_out
+    return result.status != "complete" and not is_left_out and outcome.counts(result)
 
 
 def problem_of(result: StreamResult) -> Problem:
@@ -115,7 +115,7 @@ def is_lasting(result: StreamResult) -> bool:
 def is_failure(result: StreamResult, outcome: Outcome) -> bool:
     """Whether a stream ended with an error that is not the error of the whole sync."""
     is_error = result.status in FAILED or is_lasting(result)
-    return is_error and result.error != str(outcome.error)
+    return is_error and outcome.counts(result) and result.error != str(outcome.error)
 
 
 def facts_of(result: StreamResult) -> dict[str, Any]:
@@ -133,10 +133,13 @@ def remarks(outcome: Outcome, names: Mapping[int, str]) -> list[str]:
     waits = [
         (r, f"{r.status}: {r.error}")
         for r in outcome.results
-        if has_problem(r) and not is_failure(r, outcome) and r.error not in {"", str(outcome.error)}
+        if has_problem(r, outcome)
+        and not is_failure(r, outcome)
+        and r.error not in {"", str(outcome.error)}
     ]
     said = [(r, f"{where_of(r)}: {note}") for r in outcome.results for note in r.notes]
-    return [*outcome.notes, *grouped(waits, names), *grouped(said, names)]
+    excluded = describe_excluded(outcome.results)
+    return [*outcome.notes, *excluded, *grouped(waits, names), *grouped(said, names)]
 
 
 def where_of(result: StreamResult) -> str:
@@ -188,7 +191,7 @@ def closing_line(outcome: Outcome, seconds: float) -> str:
     if outcome.exit_code == 0:
         return f"complete: {head}"
     word = "incomplete, but safe" if outcome.exit_code == ExitCode.INCOMPLETE else "failed"
-    left = [r for r in outcome.results if has_problem(r)]
+    left = [r for r in outcome.results if has_problem(r, outcome)]
     helps = any(not r.permanent for r in left)
     advice = "run again to continue" if helps else "running again will not help: see the errors"
     return f"{word}: {head}{when_allowed(outcome.resumes_at)}; {advice}"

@@ -68,7 +68,15 @@ def _by_division(planner: Planner) -> Iterator[StreamPlan]:
             note = "tombstones, for all entities"
             yield StreamPlan(division.code, "deleted", "sync", 1000, None, 1, "unknown", note)
         for entity, plan in planner.entities():
-            yield _stream(planner, division.code, entity, plan)
+            if planner.is_denied(division.code, entity.name):
+                yield _denied(division.code, entity, plan)
+            else:
+                yield _stream(planner, division.code, entity, plan)
+
+
+def _denied(division: int, entity: Entity, plan: Plan) -> StreamPlan:
+    note, size = "no module, right or scope; not asked for", plan.full.page_size
+    return StreamPlan(division, entity.name, plan.label, size, None, 0, "not available", note)
 
 
 def _stream(planner: Planner, division: int, entity: Entity, plan: Plan) -> StreamPlan:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...catalogue.feeds import plan_feeds, starts_by_version
 from ...catalogue.parameters import all_sources
+from ...engine.starts import DENIED_S
 from .._output.stored_syncs import recall
 from .row_counts import Counts, Question, count_rows
 
@@ -84,13 +85,20 @@ class Planner:
             cursor is None or cursor.scan is None or cursor.scan.since is not None
         )
 
+    def is_denied(self, division: int, entity: str) -> bool:
+        """Whether the next sync will not ask for a stream, because Exact does not offer it."""
+        cursor, now = self.memory.cursors.get((division, entity)), self.run.clock.now()
+        return cursor is not None and bool(cursor.denied_at) and now - cursor.denied_at < DENIED_S
+
     def questions(self) -> list[Question]:
         """Streams that only a count can tell of."""
         return [
             self._question(division.code, entity, plan)
             for division in self.open_divisions
             for entity, plan in self.entities()
-            if plan.full.kind != "function" and not self.is_known(division.code, entity.name)
+            if plan.full.kind != "function"
+            and not self.is_known(division.code, entity.name)
+            and not self.is_denied(division.code, entity.name)
         ]
 
     def _question(self, division: int, entity: Entity, plan: Plan) -> Question:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from ...client.limits import DAY_LIMIT, DAY_S, MINUTE_LIMIT, MINUTE_S, Limits
 
-Basis = Literal["count", "history", "one call", "unknown", "refused"]
+Basis = Literal["count", "history", "one call", "unknown", "refused", "not available"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class StreamPlan:
         feed: The feed that will read it, for people.
         page_size: Rows that a call brings.
         rows: Rows to read; ``None`` if nobody knows.
-        calls: Calls; at least one.
+        calls: Calls; at least one, or none for what Exact does not offer.
         basis: Where the number comes from: counted now, earlier syncs, an endpoint that gives all
             in one call, nothing (then ``calls`` is the least it can be), or a refusal.
         note: What a person should know of it.
