@@ -51,6 +51,8 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No settings, tokens or pipelines but those of the test."""
     for name in ("home", "project"):
         (tmp_path / name).mkdir()
+    for name in ("COLUMNS", "LINES"):  # pytest-xdist sets them, and they overrule a terminal's own
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "home" / ".dlt"))
     monkeypatch.setenv("DLT_PROJECT_DIR", str(tmp_path / "project"))

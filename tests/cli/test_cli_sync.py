@@ -256,7 +256,9 @@ def test_on_a_terminal_one_line_tells_how_far_it_is(make_cli: Callable[..., Cli]
     person.logfile_read = io.StringIO()
 
     person.expect("connecting")
-    person.expect(r"company \d of 2 · [1-9]\d* calls · [\d,]+ rows · \w+ of \d+")
+    person.expect(
+        r"company \d of 2 · [1-9]\d* calls · [\d,]+ rows · \w+ of \d+ · [\d,]+.* calls left"
+    )
     person.expect(pexpect.EOF)
     person.close()
 
