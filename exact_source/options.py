@@ -12,6 +12,7 @@ import pendulum
 
 from .catalogue.feeds import Route
 from .errors import ConfigurationError
+from .personal_data import NO_CHOICE, PersonalData
 
 Deletes = Literal["hard", "soft", "ignore"]
 StartBy = Literal["modified", "timestamp"]
@@ -134,6 +135,7 @@ class Options:
         notices: ``(entity, division)`` -> mark of the last webhook that said it changed: only streams
             whose rows do not cover theirs are read; ``None``: all are.
         trust_empty: Entities whose empty answer is believed without a check.
+        personal_data: Columns that are left out or hashed.
         retry_refused: Ask for streams again that were refused for lack of a module, right or scope.
         strict: Whether such streams change the exit code.
     """
@@ -158,6 +160,7 @@ class Options:
     round_rows: int | None = None
     notices: Mapping[tuple[str, int], str] | None = None
     trust_empty: frozenset[str] = frozenset()
+    personal_data: PersonalData = NO_CHOICE
     retry_refused: bool = False
     strict: bool = False
 

@@ -51,6 +51,7 @@ class Settings:
         lease_s: Seconds for which a lease outlives its worker.
         max_response_mb: Largest body of a reply in MB (a million bytes), compressed as well as
             decompressed; a larger one ends the stream that it belongs to.
+        hash_key: Key with which ``hash_columns`` are hashed.
     """
 
     base_url: str
@@ -67,6 +68,7 @@ class Settings:
     leases: bool = False
     lease_s: float = 60.0
     max_response_mb: float = 64.0
+    hash_key: str | None = field(default=None, repr=False)
 
     @property
     def zone_slack_s(self) -> float:
@@ -173,6 +175,7 @@ def load_settings(**overrides: str | None) -> Settings:
         leases=_parse_flag("leases", read("leases", "false")),
         lease_s=number("lease_s", "seconds"),
         max_response_mb=number("max_response_mb", "megabytes"),
+        hash_key=read("hash_key"),
     )
 
 

@@ -27,6 +27,7 @@ from .loading.resources import make_log_resource, make_resource, run_behind
 from .loading.session import Session
 from .loading.state import LOG_RESOURCE
 from .options import ROUND_ROWS, ROUND_S, Deletes, Options, StartBy, parse_companies
+from .personal_data import parse_personal_data
 from .settings import Settings, load_settings
 from .workers.leases import SqlLeases
 
@@ -42,6 +43,8 @@ else:
 RECONCILE_DAYS = 7.0
 PARAMETERS = "sources.exact_online.parameters"
 START_BY = "sources.exact_online.start_by"
+EXCLUDE_COLUMNS = "sources.exact_online.exclude_columns"
+HASH_COLUMNS = "sources.exact_online.hash_columns"
 
 
 def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
@@ -59,6 +62,8 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
     trust_empty: bool | Iterable[str] = False,
     history: str | bool | Iterable[str] = False,
     parameters: Mapping[str, Any] | None = None,
+    exclude_columns: Any = None,
+    hash_columns: Any = None,
     **more: Any,
 ) -> Options:
     """Checked options.
@@ -96,6 +101,11 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
         reconcile_s=None if reconcile_days is None else reconcile_days * DAY_S,
         parameters=check_parameters(
             dlt.config.get(PARAMETERS, dict) if parameters is None else parameters
+        ),
+        personal_data=parse_personal_data(
+            dlt.config.get(EXCLUDE_COLUMNS) if exclude_columns is None else exclude_columns,
+            dlt.config.get(HASH_COLUMNS) if hash_columns is None else hash_columns,
+            catalogue,
         ),
         **more,
     )
@@ -221,7 +231,11 @@ def make_run(
 ) -> Run:
     """A run over a connection; with ``leases`` one of several workers'. ``observe`` sees each reply."""
     clock, limits = clock or SystemClock(), limits or Limits()
-    options = replace(options, zone_slack_s=settings.zone_slack_s)
+    options = replace(
+        options,
+        zone_slack_s=settings.zone_slack_s,
+        personal_data=options.personal_data.with_key(settings.hash_key or ""),
+    )
     connect = connector(
         settings, token_storage, limits=limits, clock=clock, leases=leases, observe=observe
     )
@@ -279,6 +293,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     exclude_divisions: Any = (),
     retry_refused: bool = False,
     strict: bool = False,
+    exclude_columns: Any = None,
+    hash_columns: Any = None,
     region: str | None = None,
     base_url: str | None = None,
     client_id: str | None = None,
@@ -321,6 +337,9 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         exclude_divisions: Codes and names of companies that are left out.
         retry_refused: Ask again now for streams that were refused in the last 7 days because a module,
             right or scope is missing.
+        exclude_columns: Columns that are never requested, such as ``["accounts.email"]``, or
+            "personal"; see docs/personal-data.md.
+        hash_columns: Columns that are loaded as keyed hashes; the key is the setting ``hash_key``.
         strict: Let such streams, and blocked companies, change the exit code of ``run_to_end``.
         region: nl be de uk us es fr.
         base_url: Overrides the region; plain http for loopback only.
@@ -374,6 +393,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         parameters=parameters,
         retry_refused=retry_refused,
         strict=strict,
+        exclude_columns=exclude_columns,
+        hash_columns=hash_columns,
     )
     selected = choose_entities(entities, load_catalogue())
     limits = Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls)

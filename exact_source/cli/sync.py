@@ -132,6 +132,22 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
             rich_help_panel=ROWS,
         ),
     ] = None,
+    exclude_columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMNS",
+            help="Never request these: accounts.email, *.phone, or the preset personal.",
+            rich_help_panel=ROWS,
+        ),
+    ] = None,
+    hash_columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMNS",
+            help="Load keyed hashes of these, with the key of the setting hash_key.",
+            rich_help_panel=ROWS,
+        ),
+    ] = None,
     max_calls: Annotated[
         int | None,
         typer.Option(
@@ -216,6 +232,8 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
             utc_instants=utc_instants,
             raw_codes=raw_codes,
             notices=read_notices() if changed else None,
+            exclude_columns=exclude_columns,
+            hash_columns=hash_columns,
             retry_refused=retry_refused,
             strict=strict,
         )

@@ -96,7 +96,8 @@ def with_withdrawn(
     if not table.num_rows:
         return table
     name, keys = shape.entity.name, shape.keys or ["division"]
-    kept = destination.kept_columns(name, [*dropped, *shape.plan.withdrawn], table.column_names)
+    fields = [f for f in (*dropped, *shape.plan.withdrawn) if f not in shape.guard.fields]
+    kept = destination.kept_columns(name, fields, table.column_names)
     if not kept.names:
         return table
     values = pc.unique(table.column(keys[0])).to_pylist()

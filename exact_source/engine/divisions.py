@@ -128,6 +128,7 @@ class Divisions:
             entity,
             feed,
             fields,
+            guard=self._options.personal_data.guard(entity),
             raw_codes=self._options.raw_codes,
             utc_instants=("Created", "Modified") if self._options.utc_instants else (),
         )

@@ -29,6 +29,7 @@ from ..catalogue.parameters import (
 )
 from ..errors import PARENT
 from ..odata.columns import KEPT
+from ..odata.guard import NO_GUARD, Guard
 from ..odata.query import build_url, format_literal, skiptoken
 from . import rows
 from .cursors import Cursor, Scan
@@ -66,11 +67,16 @@ class FunctionShape(Shape):
 
 
 def shape_of(
-    entity: Entity, plan: Plan, *, utc_instants: bool = False, raw_codes: bool = False
+    entity: Entity,
+    plan: Plan,
+    *,
+    utc_instants: bool = False,
+    raw_codes: bool = False,
+    guard: Guard = NO_GUARD,
 ) -> Shape:
     """The shape of an entity read by a plan."""
     kind = FunctionShape if sends_parameters(plan.full) else Shape
-    return kind.of(entity, plan, utc_instants=utc_instants, raw_codes=raw_codes)
+    return kind.of(entity, plan, utc_instants=utc_instants, raw_codes=raw_codes, guard=guard)
 
 
 class Parents:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ..catalogue import Entity
 from ..catalogue.feeds import Plan
+from ..odata.guard import NO_GUARD, Guard
 from ..odata.page import PageSchema
 from ..odata.query import fit_select
 from . import rows
@@ -36,13 +37,23 @@ class Shape:
 
     @classmethod
     def of(
-        cls, entity: Entity, plan: Plan, *, utc_instants: bool = False, raw_codes: bool = False
+        cls,
+        entity: Entity,
+        plan: Plan,
+        *,
+        utc_instants: bool = False,
+        raw_codes: bool = False,
+        guard: Guard = NO_GUARD,
     ) -> Shape:
-        """The shape of an entity read by a plan."""
+        """The shape of an entity read by a plan, without the columns that a guard leaves out."""
         utc = ("Created", "Modified") if utc_instants else ()
-        wanted = [f for f in plan.fields if entity.columns[f].letter != "x"]
+        wanted = [
+            f for f in plan.fields if entity.columns[f].letter != "x" and f not in guard.excluded
+        ]
         fields = fit_select(wanted, {*entity.key, "Division", "Timestamp", "Modified"})
-        full = PageSchema(entity, plan.full, fields, utc_instants=utc, raw_codes=raw_codes)
+        full = PageSchema(
+            entity, plan.full, fields, utc_instants=utc, raw_codes=raw_codes, guard=guard
+        )
         if plan.increment is None or plan.increment is plan.full:
             return cls(entity, plan, full, full if plan.increment else None)
         increment = full.of_feed(plan.increment, fields)
@@ -68,6 +79,19 @@ class Shape:
             increment = full.of_feed(plan.increment, fields)
         return replace(self, entity=entity, full=full, increment=increment)
 
+    @property
+    def guard(self) -> Guard:
+        """Columns that are left out or hashed."""
+        return self.full.guard
+
+    @property
+    def content(self) -> list[str]:
+        """Columns that are read, and how; if one is added, rows that are stored lack it."""
+        names = {f: column.name for f, column in self.entity.columns.items()}
+        hashed = {names[f] for f in self.guard.hashed if f in names}
+        plain = [name for name in self.full.arrow.names if name not in hashed]
+        return [*plain, *self.guard.marks(names.items())]
+
     @cached_property
     def needed(self) -> set[str]:
         """Fields that the rows cannot be read without."""
@@ -77,7 +101,7 @@ class Shape:
     def too_long(self) -> list[str]:
         """Fields that a URL has no room for (API 2.4)."""
         letters = {f: self.entity.columns[f].letter for f in self.plan.fields}
-        read = {*self.full.columns, *self.withdrawn}
+        read = {*self.full.columns, *self.withdrawn, *self.guard.excluded}
         return [f for f in self.plan.fields if letters[f] != "x" and f not in read]
 
     @cached_property

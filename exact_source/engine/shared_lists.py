@@ -124,7 +124,8 @@ class SharedList:
         """Rows with the stored values of columns that Exact has withdrawn; a merge would empty them."""
         shape, keys, destination = self._shape, self._shape.keys, self._run.destination
         live = shape.without(withdrawn).full.arrow.names
-        kept = destination.kept_columns(self._name, (*withdrawn, *shape.plan.withdrawn), live)
+        fields = [f for f in (*withdrawn, *shape.plan.withdrawn) if f not in shape.guard.fields]
+        kept = destination.kept_columns(self._name, fields, live)
         if not kept.names:
             return table
         stored = [

@@ -61,6 +61,7 @@ def make_resource(session: Session, entity: Entity, *, rank: int, selected: bool
         (plan_window if options.window else plan_feeds)(entity, options.route),
         utc_instants=options.utc_instants,
         raw_codes=options.raw_codes,
+        guard=options.personal_data.guard(entity),
     )
     reader = EntityReader(session, shape, rank)
 
@@ -284,7 +285,7 @@ class EntityReader:
         return DivisionStates(
             self.name,
             self.session.arrived,
-            self.shape.full.arrow.names,
+            self.shape.content,
             self.session.run.options.window,
         )
 

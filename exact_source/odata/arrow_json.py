@@ -44,6 +44,8 @@ def is_left(field: str, value: Any, schema: PageSchema) -> bool:
     """Whether a field belongs into ``_extra``: it has no column, and is not one of OData's own."""
     if field in schema.columns or field.startswith("__") or field in schema.dropped:
         return False
+    if schema.guard.keeps_out(field, value):
+        return False
     return not (isinstance(value, dict) and "__deferred" in value)
 
 

@@ -100,6 +100,8 @@ def parse_pages(bodies: Sequence[bytes], schema: PageSchema, *, division: int) -
 def _pages(found: Parsed, schema: PageSchema, division: int, where: str) -> list[Page]:
     extra = _format(found)
     divisions = _divisions(found, schema, division, where)
+    for field in schema.hashed:
+        found.arrays[field] = schema.guard.hash(found.arrays[field])
     kept = [array for field, array in found.arrays.items() if field != "Division"]
     utc = [columns.instants(found.arrays[field]) for field in schema.utc]
     raw = [found.raw[field] for field in schema.raw]
@@ -135,7 +137,7 @@ def _parse_slow(body: bytes, schema: PageSchema, where: str) -> Parsed:
         array, lost = lenient.fitted(column.letter, values)
         arrays[field] = columns.codes(array) if field in schema.codes else array
         raw |= {field: array} if field in schema.raw else {}
-        for row in lost:
+        for row in () if field in schema.guard.fields else lost:
             extras.setdefault(row, {})[field] = values[row]
         empty = sum(array[row].as_py() is None for row in lost)
         surprises += counted([("misfit", field, empty), ("rounded", field, len(lost) - empty)])
@@ -156,7 +158,9 @@ def _leftovers(rows: Rows, schema: PageSchema) -> tuple[Extras, list[Surprise]]:
         left = {f: v for f, v in row.items() if v is not None and arrow_json.is_left(f, v, schema)}
         unknown.update(left.keys())
         repeated.update(twice.keys())
-        left |= {f: v for f, v in twice.items() if f in schema.columns}
+        left |= {
+            f: v for f, v in twice.items() if f in schema.columns and f not in schema.guard.fields
+        }
         if left:
             extras[number] = left
     return extras, [

@@ -11,6 +11,7 @@ import pyarrow.json as pj
 
 from ..catalogue import Column, Entity, Feed
 from .columns import INSTANT, KEPT, RAW
+from .guard import NO_GUARD, Guard
 
 # Fields that Exact pads with spaces. Some hold a code without being named so (API 3.3, 12.13): a unit, a
 # cost center, a country. They are trimmed like the code that they refer to, so that joins find it.
@@ -35,6 +36,7 @@ class PageSchema:
         fields: Selected fields; by default all fields of the feed except the binary ones.
         raw_codes: Add a column ``..._raw`` for each code, with the spaces that Exact pads it with.
         utc_instants: Datetime fields that get a second column ``..._utc`` with the true instant.
+        guard: Fields that are left out or hashed; left-out ones must not be among ``fields``.
 
     Attributes:
         arrow: Schema of the tables: ``division`` first, ``_extra`` not included.
@@ -51,10 +53,11 @@ class PageSchema:
         *,
         raw_codes: bool = False,
         utc_instants: Sequence[str] = (),
+        guard: Guard = NO_GUARD,
     ) -> None:
         known = entity.columns
         if fields is None:
-            fields = [f for f in feed.columns if known[f].letter != "x"]
+            fields = [f for f in feed.columns if known[f].letter != "x" and f not in guard.excluded]
         if unknown := set(fields) - known.keys():
             raise ValueError(f"{entity.name} has no {', '.join(sorted(unknown))}")
         self.entity = entity
@@ -66,12 +69,20 @@ class PageSchema:
         if self.own_division is not None and self.own_division not in self.columns:
             raise ValueError(f"{entity.name} cannot be read without {self.own_division}")
         self.codes = frozenset(f for f in self.columns if is_code(self.columns[f]))
-        self.raw = tuple(f for f in self.columns if raw_codes and f in self.codes)
+        self.guard = guard
+        self.hashed = tuple(f for f in self.columns if f in guard.hashed)
+        self.raw = tuple(
+            f for f in self.columns if raw_codes and f in self.codes and f not in guard.hashed
+        )
         self.utc = tuple(f for f in utc_instants if f in self.columns)
         self._beside: dict[str, Any] = {"raw_codes": raw_codes, "utc_instants": tuple(utc_instants)}
-        self.dropped = frozenset(
-            f for f, c in known.items() if c.letter == "x" and f not in self.columns
-        )
+        self._beside["guard"] = guard
+        # Known fields that are ignored if they are sent.
+        self.dropped = {
+            f: RAW[c.letter]
+            for f, c in known.items()
+            if f not in self.columns and (c.letter == "x" or f in guard.excluded)
+        }
         self.groups = self._groups()
         self.arrow = self._arrow()
         self.no_rows = self.arrow.empty_table()
@@ -113,7 +124,7 @@ class PageSchema:
         return self._options[key]
 
     def _type_around(self, field: str, value: Any) -> pa.DataType:
-        return pa.string() if field in self.dropped else pa.scalar(value).type
+        return self.dropped[field] if field in self.dropped else pa.scalar(value).type
 
 
 def _form(value: object) -> object:

@@ -87,6 +87,10 @@ OTHERS = {
         "console": SOME,
         "sql": "tests/docs/test_doc_queries.py::test_there_are_ten",
     },
+    "docs/personal-data.md": {
+        "": "tests/dlt/test_personal_data.py::test_settings_and_options_say_it",
+        "toml": "tests/dlt/test_personal_data.py::test_settings_and_options_say_it",
+    },
     "docs/webhooks.md": {"": WEBHOOKS, "toml": TOML},
 }
 AUTH = "tests/cli/test_auth_cli.py"

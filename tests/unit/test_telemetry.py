@@ -37,7 +37,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> InMemoryMetricReader:
 def test_a_sync_is_a_span_with_one_for_each_stream(
     world: World, spans: InMemorySpanExporter, reader: InMemoryMetricReader
 ) -> None:
-    world.box.deny(world.division, "financial/Journals", "403", "LicenseExpired")
+    world.box.deny(world.division, "financial/Journals", "LicenseExpired")
 
     outcome = world.sync("journals")
 
