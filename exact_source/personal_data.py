@@ -205,7 +205,7 @@ def parse_choice(setting: str, value: object, catalogue: Catalogue) -> Choice:
     Raises:
         ConfigurationError: If one is unknown, or needed to read rows.
     """
-    texts = _texts(setting, value)
+    texts = _texts(value)
     presets = frozenset(texts) & PRESETS.keys()
     columns = {
         _column(setting, text, catalogue) for text in dict.fromkeys(texts) if text not in presets
@@ -213,18 +213,14 @@ def parse_choice(setting: str, value: object, catalogue: Catalogue) -> Choice:
     return Choice(presets, frozenset(columns))
 
 
-def _texts(setting: str, value: object) -> list[str]:
+def _texts(value: object) -> list[str]:
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     if isinstance(value, Mapping):
-        return [
-            f"{entity}.{name}" for entity, names in value.items() for name in _texts(setting, names)
-        ]
-    if isinstance(value, Iterable):
-        return [str(part).strip() for part in value]
+        return [f"{entity}.{name}" for entity, names in value.items() for name in _texts(names)]
     if value is None:
         return []
-    raise ConfigurationError(f'{setting} must be names such as "personal" or "accounts.email"')
+    return [str(part).strip() for part in value] if isinstance(value, Iterable) else [str(value)]
 
 
 def _column(setting: str, text: str, catalogue: Catalogue) -> tuple[str, str]:
@@ -254,5 +250,5 @@ def _entities(setting: str, name: str, catalogue: Catalogue) -> list[Entity]:
     if name not in catalogue.entities:
         near = get_close_matches(name, list(catalogue.entities), n=1)
         hint = f"did you mean {near[0]}?" if near else "see `exact-source entities`"
-        raise ConfigurationError(f"{setting}: {name!r} is unknown; {hint}")
+        raise ConfigurationError(f"{setting}: no entity is called {name!r}; {hint}")
     return [catalogue.entities[name]]

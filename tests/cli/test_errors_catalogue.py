@@ -226,6 +226,7 @@ UNREAD = next(n for n, e in read_catalogue().entities.items() if reason_not_read
 KEY = Fernet.generate_key().decode()
 INIT = "init --client-id=x --client-secret=y --redirect-uri=https://x.example/"
 SYNC = f"sync --destination=duckdb:{{folder}}/x.duckdb {ACCOUNTS}"
+EXCLUDE, HASH = "--exclude-columns=", "--hash-columns="
 DLT = {"token_storage": "dlt", "token_key": KEY}
 
 
@@ -394,6 +395,15 @@ def spend_errors(bench: Bench) -> None:
 CASES = [
     # -- options ------------------------------------------------------------------------------
     Case("--as-of is", "report --as-of=soon"),
+    Case("--language is", "report --language=de"),
+    Case("the report needs jinja2", "report", hide_spec("jinja2")),
+    Case("is in exclude_columns and in hash_columns", f"{SYNC} {EXCLUDE}accounts.email {HASH}accounts.email"),
+    Case("is no text, so it cannot be hashed", f"{SYNC} {HASH}contacts.birth_date"),
+    Case("is unknown; use ‹…›, or ENTITY.COLUMN", f"{SYNC} {EXCLUDE}email"),
+    Case("has no column", f"{SYNC} {EXCLUDE}accounts.emial"),
+    Case("no entity is called", f"{SYNC} {EXCLUDE}acounts.email"),
+    Case("is needed to read or merge rows", f"{SYNC} {HASH}accounts.id"),
+    Case("hash_columns needs", f"{SYNC} {HASH}accounts.email"),
     Case("--destination ‹kind› needs ‹…›; install", "sync --destination=postgres", hide_spec("psycopg2")),
     Case("; put the credentials into .dlt/secrets.toml under", "status --destination=postgres"),
     Case("; put the credentials into .dlt/secrets.toml under", "sync --destination=postgres"),
