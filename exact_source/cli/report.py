@@ -9,7 +9,14 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigurationError
-from ._output.options import AsJson, Dataset, Destination, Divisions, PipelineName
+from ._output.options import (
+    AsJson,
+    Dataset,
+    Destination,
+    Divisions,
+    ExcludeDivisions,
+    PipelineName,
+)
 
 OUTPUT = Path("exact-online.html")
 MARTS = "exact_finance"
@@ -21,6 +28,11 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
     dataset: Dataset = "exact_online",
     pipeline_name: PipelineName = "exact_online",
     divisions: Divisions = "all",
+    exclude_divisions: ExcludeDivisions = "",
+    language: Annotated[
+        str,
+        typer.Option(metavar="en|nl", help="Language of the page, its dates and numbers."),
+    ] = "en",
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="HTML file to write.")
     ] = OUTPUT,
@@ -47,35 +59,62 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
 
     Example: exact-source report --destination duckdb --output books.html
     """
-    from .connect import clock_of, is_installed, make_pipeline
+    from .connect import clock_of, make_pipeline
 
-    if not is_installed("jinja2"):
-        raise ConfigurationError(
-            'the report needs jinja2; install it with: pip install "exact-source[report]"'
-        )
+    need_jinja2()
+    from ..options import parse_companies
+    from ..report.language import LANGUAGES
     from ..report.page import render_page
     from ..report.reading import read_figures
-    from ..source import parse_divisions
     from ._output.database_errors import reaching
     from ._output.stored_syncs import database_file
+    from ._output.streams import plural
     from ._output.tables import print_json
     from .files import replace_file
 
     made_at = datetime.fromtimestamp(clock_of(context).now(), UTC)
     day = made_at.astimezone().date() if as_of is None else parse_day(as_of)
-    codes = parse_divisions(divisions)
+    check_language(language)
+    companies = parse_companies(divisions, exclude_divisions)
     pipeline = make_pipeline(destination, dataset, pipeline_name, read_only=True)
     file = database_file(pipeline)
     if file is not None and not file.exists():
         raise ConfigurationError(f"--destination duckdb: there is no {file}; run a sync first")
     with reaching(pipeline):
-        figures = read_figures(pipeline, day=day, made_at=made_at, divisions=codes, marts=marts)
-    replace_file(output, render_page(figures), "--output")
+        figures = read_figures(pipeline, day=day, made_at=made_at, companies=companies, marts=marts)
+    replace_file(output, render_page(figures, LANGUAGES[language]), "--output")
     if as_json:
-        companies = len(figures.companies)
-        print_json({"file": str(output), "companies": companies, "as_of": day.isoformat()})
+        count = len(figures.companies)
+        print_json({"file": str(output), "companies": count, "as_of": day.isoformat()})
     else:
-        typer.echo(f"{output}: {len(figures.companies)} companies, {day.isoformat()}")
+        shown = plural(len(figures.companies), "company", "companies")
+        typer.echo(f"{output}: {shown}, {day.isoformat()}")
+
+
+def need_jinja2() -> None:
+    """Make sure that the extra of the report is installed.
+
+    Raises:
+        ConfigurationError: If it is not; the message names it.
+    """
+    from .connect import is_installed
+
+    if not is_installed("jinja2"):
+        raise ConfigurationError(
+            'the report needs jinja2; install it with: pip install "exact-source[report]"'
+        )
+
+
+def check_language(code: str) -> None:
+    """Refuse a language that the page is not written in.
+
+    Raises:
+        ConfigurationError: If it is one.
+    """
+    from ..report.language import LANGUAGES
+
+    if code not in LANGUAGES:
+        raise ConfigurationError(f"--language is {code!r}; use {' or '.join(LANGUAGES)}")
 
 
 def parse_day(text: str) -> date:

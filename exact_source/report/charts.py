@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+
+from .language import ENGLISH
 
 TOP, BOTTOM, LEFT, RIGHT = 14.0, 38.0, 46.0, 4.0
 LINES = 4
@@ -79,13 +81,20 @@ class Column:
     faint: bool = False
 
 
-def columns_chart(columns: Sequence[Column], *, width: float, height: float) -> Chart:
+def columns_chart(
+    columns: Sequence[Column],
+    *,
+    width: float,
+    height: float,
+    short: Callable[[float], str] = ENGLISH.short,
+) -> Chart:
     """Stacked columns; negative values are below the zero line.
 
     Args:
         columns: Columns from left to right.
         width: Width of the drawing.
-        height: Height of the drawing.
+        height: Of the drawing.
+        short: Writes the numbers of the scale.
     """
     highest = max((sum(v for v in c.values if v > 0) for c in columns), default=Decimal(0))
     lowest = min((sum(v for v in c.values if v < 0) for c in columns), default=Decimal(0))
@@ -141,14 +150,6 @@ def _ceil(value: float, step: float) -> float:
     steps = value / step
     whole = int(steps)
     return step * (whole + (steps - whole > 1e-9))  # noqa: PLR2004 (what floats leave over)
-
-
-def short(value: float) -> str:
-    """A number for a scale: ``1.5M``, ``20k``, ``300``."""
-    for size, suffix in ((1e9, "bn"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.4g}{suffix}".replace("-", "−")
-    return f"{value:.4g}".replace("-", "−")
 
 
 @dataclass(frozen=True)

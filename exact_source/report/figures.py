@@ -68,6 +68,7 @@ class Customer:
     name: str
     revenue: Decimal
     invoices: int
+    company: tuple[int, int]  # code of one company, and the number of companies
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Debtor:
     open: Decimal
     overdue: Decimal
     days: int
+    company: tuple[int, int]  # likewise
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,14 @@ class Books:
     receivables: Ageing = field(default_factory=Ageing)
     payables: Ageing = field(default_factory=Ageing)
     debtors: list[Debtor] = field(default_factory=list)
+    owed: dict[int, tuple[Decimal, Decimal]] = field(default_factory=dict)
     backlog: tuple[Decimal, int, Decimal] | None = None
     stock: tuple[Decimal, int] | None = None
+
+    def revenue_of_company(self, division: int, months: Iterable[date]) -> Decimal:
+        """Revenue of one company in some months."""
+        by_month = self.revenue.get(division, {})
+        return sum((by_month.get(month, ZERO) for month in months), ZERO)
 
     def revenue_of(self, month: date) -> Decimal:
         """Revenue of all companies in a month."""
@@ -145,11 +153,12 @@ class Stream:
 
 @dataclass(frozen=True)
 class SyncRun:
-    """Streams of one run."""
+    """One sync."""
 
     started_at: datetime
     ended_at: datetime
     streams: int
+    companies: int
     calls: int
     rows: int
     deleted: int
@@ -231,6 +240,10 @@ class Reader:
         }
         self._ask, self._ask_optional = ask, ask_optional
 
+    def names(self) -> dict[int, str]:
+        """Division -> name of the company."""
+        return {division: name for division, name, _ in self._rows("companies")}
+
     def read(self) -> Figures:
         """Run all queries."""
         figures = self._figures
@@ -273,8 +286,9 @@ class Reader:
             seen = [month for by_month in books.revenue.values() for month in by_month]
             first = min(seen, default=months[-1])
             books.months = [month for month in months if month >= first]
-        for currency, name, revenue, invoices in self._rows("customers"):
-            found[currency].customers.append(Customer(name, exact(revenue), int(invoices)))
+        for currency, name, revenue, invoices, *company in self._rows("customers"):
+            customer = Customer(name, exact(revenue), int(invoices), pair(company))
+            found[currency].customers.append(customer)
 
     def _read_statements(self, found: dict[str, Books]) -> None:
         month = self._figures.month
@@ -300,8 +314,12 @@ class Reader:
                 *buckets, items = rest
                 ageing = Ageing(exact(total), tuple(map(exact, buckets)), int(items))
                 setattr(found[currency], kind, ageing)
-        for currency, name, amount, overdue, days in self._rows("overdue"):
-            found[currency].debtors.append(Debtor(name, exact(amount), exact(overdue), int(days)))
+        for currency, name, amount, overdue, days, *company in self._rows("overdue"):
+            debtor = Debtor(name, exact(amount), exact(overdue), int(days), pair(company))
+            found[currency].debtors.append(debtor)
+        owed = {d: (exact(amount), exact(late)) for d, amount, late in self._rows("receivables")}
+        for books in found.values():
+            books.owed = {c.division: owed.get(c.division, (ZERO, ZERO)) for c in books.companies}
 
     def _read_syncs(self) -> None:
         figures = self._figures
@@ -319,9 +337,8 @@ class Reader:
                 )
             )
         for started, ended, *counts in self._rows("runs"):
-            streams, calls, rows, deleted, failed = (int(count or 0) for count in counts)
             figures.runs.append(
-                SyncRun(instant(started), instant(ended), streams, calls, rows, deleted, failed)
+                SyncRun(instant(started), instant(ended), *(int(count or 0) for count in counts))
             )
         figures.calls_today = {code: int(calls or 0) for code, calls in self._rows("calls")}
 
@@ -334,6 +351,12 @@ def total_of(
     for first, second, third in amounts:
         now, before, all_before = now + first, before + second, all_before + third
     return now, before, all_before
+
+
+def pair(values: Sequence[Any]) -> tuple[int, int]:
+    """Two counts."""
+    first, second = values
+    return int(first), int(second)
 
 
 def literal(day: date) -> str:

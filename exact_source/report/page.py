@@ -1,10 +1,11 @@
-"""The page: one HTML file that needs no network."""
+"""The page: one HTML file that asks nothing of a network."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,23 +14,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .charts import Chart, Column, columns_chart, shares
-from .figures import BUCKETS, Books, Figures, Section, Stream, SyncRun, total_of
+from .figures import BUCKETS, ZERO, Books, Company, Figures, Section, Stream, SyncRun, total_of
+from .language import ENGLISH, Language
 
 SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$"}
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 WIDE, NARROW, HEIGHT = 960.0, 400.0, 250.0
 NARROW_MONTHS, RUNS = 12, 10
-ROOM_FOR_YEAR = 4  # columns of a year
-SERIES = 6  # colours; further companies share the last one
+ROOM_FOR_YEAR = 4  # columns that a year takes up
+SERIES = 6  # colours; of more companies the last one stands for all others
+COMPANIES = 10  # that are shown before a line is opened
+NAMED, MESSAGES = 3, 8
 STALE = timedelta(hours=36)
 DAY_LIMIT = 5_000
-TEN_MILLION = 10_000_000
 FAULTS = {"failed", "refused", "incomplete", "waiting"}
-# Subtotals of the profit and loss account: section -> name of the subtotal after it.
+# Subtotals of the profit and loss account: after which section, what they are called.
 SUBTOTALS = {"cost_of_goods": "Gross margin", "depreciation": "Operating result"}
 
 
-def render_page(figures: Figures) -> str:
+def render_page(figures: Figures, language: Language = ENGLISH) -> str:
     """The page as text."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -38,41 +40,129 @@ def render_page(figures: Figures) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "figure": figure,
-        "money": money,
-        "whole": whole,
-        "percent": percent,
-        "moment": moment,
-        "span": span,
-    }
     template = environment.get_template("page.html.jinja")
     return template.render(
         figures=figures,
-        blocks=[Block(figures, books) for books in figures.books],
-        sync=SyncBlock(figures),
+        names=Names(figures.companies, language),
+        blocks=[Block(figures, books, language) for books in figures.books],
+        sync=SyncBlock(figures, language),
         style=Markup((Path(__file__).parent / "page.css").read_text("utf-8")),  # noqa: S704 (ours)
-        buckets=BUCKETS,
+        buckets=[language.text(bucket) for bucket in BUCKETS],
+        shown=COMPANIES,
+        language=language,
+        t=language.text,
     )
 
 
-class Block:
-    """The part of the page about the companies with one currency."""
+class Names:
+    """Companies by name."""
 
-    def __init__(self, figures: Figures, books: Books) -> None:
+    def __init__(self, companies: Sequence[Company], language: Language) -> None:
+        self._names = {c.division: c.name for c in companies}
+        self._language = language
+
+    def of(self, division: int) -> str:
+        """Name of a company, else its code."""
+        return self._names.get(division, str(division))
+
+    def of_pair(self, company: tuple[int, int]) -> str:
+        """The name of a company, or how many there are."""
+        code, count = company
+        return self.of(code) if count == 1 else self.several(count)
+
+    def several(self, count: int) -> str:
+        """``300 companies``."""
+        return self._language.text("{count} companies", count=self._language.number(count))
+
+    @property
+    def heading(self) -> str:
+        """The name of the only company, or how many there are."""
+        if len(self._names) == 1:
+            return next(iter(self._names.values()))
+        return self._language.text("Books of {count} companies", count=len(self._names))
+
+    def some(self, divisions: Sequence[int]) -> str:
+        """The names of the first companies, and how many more there are."""
+        shown = [self.of(code) for code in divisions[:NAMED]]
+        more = len(divisions) - len(shown)
+        tail = [self._language.text("and {count} more", count=more)] if more else []
+        return ", ".join([*shown, *tail])
+
+
+@dataclass(frozen=True)
+class CompanyLine:
+    """Key figures of one company."""
+
+    division: int
+    name: str
+    revenue: Decimal
+    share: Decimal | None
+    open: Decimal
+    overdue: Decimal
+
+
+class Block:
+    """What the page shows of the companies with one currency."""
+
+    def __init__(self, figures: Figures, books: Books, language: Language) -> None:
         self.books = books
         self.figures = figures
         self.symbol = SYMBOLS.get(books.currency, books.currency)
-        self.year, self.period = figures.month.year, MONTHS[figures.month.month - 1]
+        self.year = figures.month.year
+        self.period = language.short_months[figures.month.month - 1]
+        self._language = language
         self._last = figures.whole_months(12)
         self._before = [date(m.year - 1, m.month, 1) for m in self._last]
+        revenue = {
+            c.division: books.revenue_of_company(c.division, self._last) for c in books.companies
+        }
+        self._ranked = sorted(books.companies, key=lambda c: (-revenue[c.division], c.division))
+        self._revenue = revenue
+
+    @property
+    def codes(self) -> list[int]:
+        """Codes of the companies, the one with most revenue first."""
+        return [c.division for c in self._ranked]
+
+    def money(self, amount: Decimal) -> str:
+        """A whole amount in this currency."""
+        return self._language.money(amount, self.symbol)
+
+    def figure(self, amount: Decimal) -> str:
+        """An amount for a small card."""
+        return self._language.figure(amount, self.symbol)
+
+    # -- companies -----------------------------------------------------------------------------
+
+    @property
+    def _groups(self) -> list[tuple[str, list[Company]]]:
+        """The companies that have a colour of their own, and the others together."""
+        if len(self._ranked) <= SERIES:
+            return [(c.name, [c]) for c in self.books.companies]
+        first, rest = self._ranked[: SERIES - 1], self._ranked[SERIES - 1 :]
+        others = self._language.text("{count} others", count=len(rest))
+        return [*((c.name, [c]) for c in first), (others, rest)]
 
     @property
     def series(self) -> list[tuple[int, str]]:
-        """Colour and name of each company in the charts."""
+        """Colour and name of each part of the columns."""
+        return [(i, name) for i, (name, _) in enumerate(self._groups)]
+
+    @property
+    def companies(self) -> list[CompanyLine]:
+        """A line for each company, the one with most revenue first."""
         return [
-            (min(i, SERIES - 1), company.name) for i, company in enumerate(self.books.companies)
+            CompanyLine(
+                c.division,
+                c.name,
+                self._revenue[c.division],
+                self.share(self._revenue[c.division]),
+                *self.books.owed.get(c.division, (ZERO, ZERO)),
+            )
+            for c in self._ranked
         ]
+
+    # -- revenue -------------------------------------------------------------------------------
 
     @property
     def revenue(self) -> Decimal:
@@ -81,7 +171,7 @@ class Block:
 
     @property
     def revenue_change(self) -> Decimal | None:
-        """Change from the twelve months before, if all of them are known."""
+        """Against the twelve months before, if all of them are known."""
         if not self.books.months or self.books.months[0] > self._before[0]:
             return None
         return change(self.revenue, self.books.revenue_over(self._before))
@@ -89,25 +179,29 @@ class Block:
     @property
     def months_text(self) -> str:
         """The last twelve months in words."""
-        return f"{month_name(self._last[0])} – {month_name(self._last[-1])}"
+        return f"{self._language.month(self._last[0])} – {self._language.month(self._last[-1])}"
 
     def revenue_chart(self, *, narrow: bool = False) -> Chart:
-        """Revenue by month, stacked by company."""
-        books = self.books
+        """Revenue by month, companies on top of each other."""
+        books, language = self.books, self._language
         months = books.months[-NARROW_MONTHS:] if narrow else books.months
         columns = []
         for month in months:
             values = [
-                books.revenue.get(c.division, {}).get(month, Decimal(0)) for c in books.companies
+                sum((books.revenue_of_company(c.division, [month]) for c in group), ZERO)
+                for _, group in self._groups
             ]
             titles = [
-                f"{month_name(month)}, {company.name}: {money(value, self.symbol)}"
-                for company, value in zip(books.companies, values, strict=True)
+                f"{language.month(month)}, {name}: {self.money(value)}"
+                for (name, _), value in zip(self._groups, values, strict=True)
             ]
             running = month == months[-1] and not self.figures.month_is_over
-            columns.append(Column(*month_ticks(month, months), values, titles, faint=running))
-        chart = columns_chart(columns, width=NARROW if narrow else WIDE, height=HEIGHT)
-        return _with_series(chart)
+            ticks = month_ticks(month, months, language)
+            columns.append(Column(*ticks, values, titles, faint=running))
+        width = NARROW if narrow else WIDE
+        return columns_chart(columns, width=width, height=HEIGHT, short=language.short)
+
+    # -- statements ----------------------------------------------------------------------------
 
     @property
     def statement(self) -> list[tuple[str, Any]]:
@@ -132,7 +226,7 @@ class Block:
         for name in ("receivables", "payables"):
             ageing = getattr(self.books, name)
             titles = [
-                f"{bucket}: {money(amount, self.symbol)}"
+                f"{self._language.text(bucket)}: {self.money(amount)}"
                 for bucket, amount in zip(BUCKETS, ageing.buckets, strict=True)
             ]
             found.append((name.capitalize(), ageing, shares(ageing.buckets, titles)))
@@ -140,51 +234,90 @@ class Block:
 
     @property
     def customers(self) -> list[tuple[Any, float]]:
-        """Top customers, each with the length of its bar in percent."""
+        """Customers with most revenue, each with the length of its bar in percent."""
         longest = max((c.revenue for c in self.books.customers), default=Decimal(1))
         return [(c, float(c.revenue / longest) * 100) for c in self.books.customers]
 
     def share(self, amount: Decimal) -> Decimal | None:
-        """Share of the revenue of twelve months."""
+        """Part of the revenue of twelve months."""
         return amount / self.revenue if self.revenue > 0 else None
 
 
-class SyncBlock:
-    """The age of the tables and the calls of the syncs."""
+@dataclass(frozen=True)
+class Trouble:
+    """A message about streams that did not complete."""
 
-    def __init__(self, figures: Figures) -> None:
+    entities: str
+    companies: str
+    status: str
+    error: str
+
+
+class SyncBlock:
+    """How fresh the tables are and what the syncs spent."""
+
+    def __init__(self, figures: Figures, language: Language) -> None:
         self.figures = figures
         self.limit = DAY_LIMIT
+        self._language = language
+        self._names = Names(figures.companies, language)
+        self._by_company: dict[int, list[Stream]] = defaultdict(list)
+        for stream in figures.streams:
+            self._by_company[stream.division].append(stream)
 
     @property
     def companies(self) -> list[dict[str, Any]]:
-        """A line per company: its stalest table, its calls, its streams that are not complete."""
-        names = {c.division: c.name for c in self.figures.companies}
-        codes = sorted({s.division for s in self.figures.streams if s.division})
-        return [self._company(code, names.get(code, str(code))) for code in codes]
+        """A line for each company, the one that is furthest behind first."""
+        lines = [self._company(code) for code in sorted(self._by_company) if code]
+        return sorted(lines, key=lambda line: (line["since"] is not None, line["since"]))
 
-    def _company(self, code: int, name: str) -> dict[str, Any]:
-        streams = [s for s in self.figures.streams if s.division == code]
+    def _company(self, code: int) -> dict[str, Any]:
+        streams = self._by_company[code]
         known = [s.last_success_at for s in streams if s.last_success_at]
         oldest = min(known, default=None)
-        calls = self.figures.calls_today.get(code, 0)
         age = None if oldest is None else self.figures.made_at - oldest
         return {
             "code": code,
-            "name": name,
+            "name": self._names.of(code),
             "tables": len(streams),
             "rows": sum(s.last_rows for s in streams),
-            "age": "never" if age is None else ago(age),
+            "since": None if oldest is None else oldest.timestamp(),
+            "age": self._language.text("never") if age is None else self._language.ago(age),
             "never": len(streams) - len(known),
             "stale": age is None or age > STALE,
-            "calls": calls,
-            "calls_percent": min(100.0, 100 * calls / DAY_LIMIT),
+            "calls": self.figures.calls_today.get(code, 0),
         }
 
     @property
-    def troubles(self) -> list[Stream]:
-        """Streams whose last sync did not complete."""
-        return [s for s in self.figures.streams if s.status in FAULTS]
+    def _troubles(self) -> list[Trouble]:
+        groups: dict[tuple[str, str], list[Stream]] = defaultdict(list)
+        for stream in self.figures.streams:
+            if stream.status in FAULTS:
+                groups[stream.status, message_of(stream)].append(stream)
+        return [
+            Trouble(self._entities(group), self._companies(group), status, error)
+            for (status, error), group in groups.items()
+        ]
+
+    def _entities(self, group: Sequence[Stream]) -> str:
+        names = list(dict.fromkeys(s.entity for s in group))
+        more = len(names) - MESSAGES
+        tail = [self._language.text("and {count} more", count=more)] if more > 0 else []
+        return ", ".join([*names[:MESSAGES], *tail])
+
+    def _companies(self, group: Sequence[Stream]) -> str:
+        codes = sorted({s.division for s in group} - {0})
+        return self._names.some(codes) if len(codes) <= NAMED else self._names.several(len(codes))
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """Messages about streams whose last sync did not complete; equal ones are one."""
+        return self._troubles[:MESSAGES]
+
+    @property
+    def more_troubles(self) -> int:
+        """Messages that are not shown."""
+        return max(0, len(self._troubles) - MESSAGES)
 
     @property
     def latest(self) -> SyncRun | None:
@@ -194,8 +327,9 @@ class SyncBlock:
     @property
     def latest_ago(self) -> str:
         """How long ago the last run ended."""
-        latest = self.latest
-        return "never" if latest is None else ago(self.figures.made_at - latest.ended_at)
+        if self.latest is None:
+            return self._language.text("never")
+        return self._language.ago(self.figures.made_at - self.latest.ended_at)
 
     @property
     def runs(self) -> Sequence[SyncRun]:
@@ -203,75 +337,24 @@ class SyncBlock:
         return self.figures.runs[:RUNS]
 
 
-def _with_series(chart: Chart) -> Chart:
-    bars = tuple(replace(bar, series=min(bar.series, SERIES - 1)) for bar in chart.bars)
-    return replace(chart, bars=bars)
+def message_of(stream: Stream) -> str:
+    """The message of a stream without the place that it begins with."""
+    error = stream.error or ""
+    for where in (f"{stream.entity} of division {stream.division}: ", f"{stream.entity}: "):
+        error = error.removeprefix(where)
+    return error
 
 
-def month_name(month: date) -> str:
-    """``Mar 2026``."""
-    return f"{MONTHS[month.month - 1]} {month.year}"
-
-
-def month_ticks(month: date, months: Sequence[date]) -> tuple[str, str]:
-    """The label below a month: its letter, and the year at its start and at the start of the chart."""
+def month_ticks(
+    month: date, months: Sequence[date], language: Language = ENGLISH
+) -> tuple[str, str]:
+    """What stands below a month: its letter, and the year where it begins or the chart does."""
     index = months.index(month)
     room = all(m.month != 1 for m in months[1:ROOM_FOR_YEAR])
     year = month.month == 1 or (index == 0 and room)
-    return MONTHS[month.month - 1][0], str(month.year) if year else ""
+    return language.short_months[month.month - 1][0].upper(), str(month.year) if year else ""
 
 
 def change(now: Decimal, before: Decimal) -> Decimal | None:
-    """Growth as a fraction; ``None`` if it is not meaningful."""
+    """Growth as a fraction; ``None`` where it says nothing."""
     return (now - before) / before if before > 0 else None
-
-
-def money(amount: Decimal, symbol: str = "") -> str:
-    """A whole amount with separators and a real minus sign."""
-    text = f"{abs(amount):,.0f}"
-    sign = "−" if amount < 0 and text != "0" else ""
-    return f"{sign}{symbol}{' ' if len(symbol) > 1 else ''}{text}"
-
-
-def figure(amount: Decimal, symbol: str = "") -> str:
-    """An amount for a small card: in millions from ten million on."""
-    if abs(amount) < TEN_MILLION:
-        return money(amount, symbol)
-    millions = f"{abs(amount) / 1_000_000:,.1f}M"
-    return f"{'−' if amount < 0 else ''}{symbol}{' ' if len(symbol) > 1 else ''}{millions}"
-
-
-def whole(number: int) -> str:
-    """A count with separators."""
-    return f"{number:,}"
-
-
-def percent(fraction: Decimal, *, sign: bool = False) -> str:
-    """A fraction in percent."""
-    text = f"{fraction * 100:+.1f}%" if sign else f"{fraction * 100:.1f}%"
-    return text.replace("-", "−")
-
-
-def moment(at: datetime) -> str:
-    """A time in UTC, to the minute."""
-    return at.strftime("%d %b %Y %H:%M UTC").lstrip("0")
-
-
-def span(length: timedelta) -> str:
-    """A duration: ``45 s``, ``3 min``, ``2 h 5 min``."""
-    seconds = max(0, round(length.total_seconds()))
-    if seconds < 60:  # noqa: PLR2004 (a minute)
-        return f"{seconds} s"
-    hours, minutes = divmod(seconds // 60, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
-def ago(age: timedelta) -> str:
-    """A duration in its largest unit."""
-    seconds = max(0.0, age.total_seconds())
-    for size, name in ((86_400, "day"), (3_600, "hour")):
-        count = int(seconds // size)
-        if count:
-            return f"{count} {name}{'s' if count > 1 else ''} ago"
-    minutes = int(seconds // 60)
-    return f"{minutes} min ago" if minutes else "just now"

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
+from ..options import Companies
 from .figures import Figures, Reader, Rows
 from .models import Models, models_folder
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from dlt.destinations.sql_client import SqlClientBase
 
 SYNCS = "_exact_syncs"
+EVERY_COMPANY = Companies()
 NEEDED = "gl_accounts and transaction_lines"
 
 
@@ -24,6 +26,7 @@ def read_figures(
     day: date,
     made_at: datetime,
     divisions: Sequence[int] = (),
+    companies: Companies = EVERY_COMPANY,
     marts: str | None = None,
 ) -> Figures:
     """The figures of the report.
@@ -33,6 +36,7 @@ def read_figures(
         day: Day for which open items are aged, and the last day whose entries count.
         made_at: The present time.
         divisions: Companies to report; empty for all.
+        companies: The same by code and name.
         marts: Schema of the tables that dbt built. They are read only if they cover the same day, all
             entries up to it and the latest load. Otherwise, and if ``None``, everything is computed from
             the loaded tables.
@@ -46,6 +50,10 @@ def read_figures(
         figures = Figures(day=day, made_at=made_at)
         figures.built = marts is not None and database.shows_marts(marts)
         ask = database.asker(marts if figures.built else None)
+        if companies != EVERY_COMPANY:
+            every = Figures(day=day, made_at=made_at)
+            names = Reader(ask(True), ask(False), (), every).names()
+            divisions = companies.choose(names)
         return Reader(ask(True), ask(False), divisions, figures).read()
 
 

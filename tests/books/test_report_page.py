@@ -152,8 +152,8 @@ def test_the_command_writes_a_page(books: Books, kind: str, make_report: Report)
 
     assert f"€{receivables:,.0f}" in found.words
     assert "10 March 2026" in found.words
-    for name in ("Revenue by month", "Profit and loss", "Receivables by age", "Top customers",
-                 "Sync health", "Balance sheet", "Rows per run"):  # fmt: skip
+    for name in ("Revenue by month", "Profit and loss", "Receivables by age", "Customers with most revenue",
+                 "Sync health", "Balance sheet", "Latest syncs"):  # fmt: skip
         assert name in found.words
     assert list(path.parent.glob(".*.new")) == []
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exact_source.report.charts import Column, columns_chart, nice_step, shares, short
-from exact_source.report.page import ago, change, figure, money, month_ticks, percent, span
+from exact_source.report.charts import Column, columns_chart, nice_step, shares
+from exact_source.report.language import _DUTCH, DUTCH, ENGLISH
+from exact_source.report.page import change, month_ticks
+
+money, figure, percent = ENGLISH.money, ENGLISH.figure, ENGLISH.percent
+ago, span, short = ENGLISH.ago, ENGLISH.span, ENGLISH.short
 
 amounts = st.decimals(-(10**9), 10**9, places=2, allow_nan=False)
 
@@ -78,7 +84,7 @@ def test_shares_fill_the_bar_and_leave_credits_out() -> None:
 def test_texts() -> None:
     assert money(Decimal("1234567.50"), "€") == "€1,234,568"
     assert money(Decimal("-0.4"), "€") == "€0"
-    assert money(Decimal(-1200), "CHF") == "−CHF 1,200"
+    assert money(Decimal(-1200), "CHF") == "−CHF\N{NO-BREAK SPACE}1,200"
     assert figure(Decimal(9_999_999), "€") == "€9,999,999"
     assert figure(Decimal(-12_340_000), "€") == "−€12.3M"
     assert ago(timedelta(minutes=59)) == "59 min ago"
@@ -101,3 +107,31 @@ def test_years_stand_where_they_begin_and_have_room() -> None:
         "2025", "2026",
     ]  # fmt: skip
     assert ticks[0] == ("N", "")
+
+
+def test_dutch_texts() -> None:
+    space = "\N{NO-BREAK SPACE}"
+    assert DUTCH.money(Decimal("1234567.50"), "€") == f"€{space}1.234.568"
+    assert DUTCH.figure(Decimal(-12_340_000), "€") == f"−€{space}12,3M"
+    assert DUTCH.percent(Decimal("-0.054"), sign=True) == "−5,4%"
+    assert DUTCH.short(1_500_000) == "1,5M"
+    assert DUTCH.day(date(2026, 3, 10)) == "10 maart 2026"
+    assert DUTCH.ago(timedelta(days=3)) == "3 dagen geleden"
+    assert DUTCH.text("Balance sheet") == "Balans"
+
+
+def test_every_text_of_the_page_is_translated() -> None:
+    """The template, the sections of the dbt package, and the texts in the code."""
+    package = Path(__file__).parents[2] / "exact_source" / "report"
+    template = (package / "page.html.jinja").read_text("utf-8")
+    code = (package / "page.py").read_text("utf-8")
+    found = {a or b for a, b in re.findall(r"""\bt\((?:'([^']+)'|"([^"]+)")""", template)}
+    found |= set(re.findall(r'\.text\(\s*"([^"]+)"', code))
+    found |= {name.capitalize() for name in ("receivables", "payables")}
+    sections = Path(__file__).parents[2] / "pipelines/dbt/models/intermediate"
+    text = (sections / "int_exact_online__statement_sections.sql").read_text("utf-8")
+    found |= set(re.findall(r"\('\w+', '([^']+)', '[BW]'", text))
+    assert len(found) > 60
+    assert found - set(_DUTCH) == set()
+    for english, dutch in _DUTCH.items():
+        assert set(re.findall(r"{\w+}", english)) == set(re.findall(r"{\w+}", dutch)), english

@@ -3,6 +3,8 @@ with customers as (
     currency,
     consolidation_key,
     max(account_name) as account_name,
+    min(division) as division,
+    count(distinct division) as companies,
     sum(revenue) as revenue,
     sum(invoices) as invoices
   from {{ ref('exact_online__revenue_by_customer_month') }}
@@ -17,7 +19,7 @@ ranked as (
   from customers
 )
 
-select currency, account_name, revenue, invoices
+select currency, account_name, revenue, invoices, division, companies
 from ranked
 where place <= 10 and revenue > 0
 order by currency, place

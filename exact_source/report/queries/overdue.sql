@@ -3,6 +3,8 @@ with parties as (
     currency,
     consolidation_key,
     max(account_name) as account_name,
+    min(division) as division,
+    count(distinct division) as companies,
     sum(open_amount) as open_amount,
     sum(case when days_overdue > 0 then open_amount else 0 end) as overdue_amount,
     max(case when open_amount > 0 then days_overdue end) as days_overdue
@@ -19,7 +21,7 @@ ranked as (
   where overdue_amount > 0
 )
 
-select currency, account_name, open_amount, overdue_amount, days_overdue
+select currency, account_name, open_amount, overdue_amount, days_overdue, division, companies
 from ranked
 where place <= 10
 order by currency, place
