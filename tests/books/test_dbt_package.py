@@ -388,7 +388,9 @@ def test_sync_health_tells_of_both_syncs(books: Books, built: Built, kind: str) 
         "1 = 1 ORDER BY 1",
     )
     assert len(runs) == 2
-    streams = books.sql(kind, "SELECT count(*), sum(calls) FROM exact_online._exact_syncs")
+    streams = books.sql(
+        kind, "SELECT count(*), sum(calls + shared_calls) FROM exact_online._exact_syncs"
+    )
     assert sum(run[0] for run in runs) == streams[0][0]
     health = mart(
         books, kind, "exact_online__sync_health", "count(*), sum(syncs), min(last_status)"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from tests.support.cli_fixtures import Cli, make_cli
 from tests.support.world import World, feed_path
 
 __all__ = ["make_cli"]
+ROOT = Path(__file__).parents[2]
 KEY = "a key of sixteen or more"
 ACCOUNTS = feed_path("accounts")
 
@@ -236,6 +240,27 @@ def test_settings_and_options_say_it(
         None if v is None else hashed(v) for v in emails(cli.world).values()
     }
     assert KEY not in everything(cli.world)
+
+
+def test_the_command_and_the_settings_of_the_page(
+    make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli = make_cli()
+    page = (ROOT / "docs/personal-data.md").read_text()
+    blocks = [tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)]
+    shown = {k: v for block in blocks for k, v in block["sources"]["exact_online"].items()}
+    cli.known.add(shown["hash_key"])
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__HASH_KEY", shown["hash_key"])
+    (command,) = re.findall(r"^exact-source (sync .*)$", page, re.MULTILINE)
+    assert cli(*command.split(), cli.destination, "--entities=accounts").code == 0
+
+    row = cli.world.table("accounts")[0]
+    assert "phone" not in row
+    assert len(row["email"]) == 64
+    entities = load_catalogue().entities
+    chosen = parse_personal_data(shown["exclude_columns"], shown["hash_columns"], load_catalogue())
+    assert chosen.guard(entities["contacts"]).hashed == {"Email"}
+    assert "Phone" in chosen.guard(entities["contacts"]).excluded
 
 
 # -- what Exact sends without being asked ----------------------------------------------------------

@@ -88,8 +88,8 @@ OTHERS = {
         "sql": "tests/docs/test_doc_queries.py::test_there_are_ten",
     },
     "docs/personal-data.md": {
-        "": "tests/dlt/test_personal_data.py::test_settings_and_options_say_it",
-        "toml": "tests/dlt/test_personal_data.py::test_settings_and_options_say_it",
+        "": "tests/dlt/test_personal_data.py::test_the_command_and_the_settings_of_the_page",
+        "toml": "tests/dlt/test_personal_data.py::test_the_command_and_the_settings_of_the_page",
     },
     "docs/webhooks.md": {"": WEBHOOKS, "toml": TOML},
 }

@@ -6,7 +6,7 @@ select
   feed,
   started_at,
   ended_at,
-  calls,
+  calls + coalesce(shared_calls, 0) as calls,
   {{ adapter.quote('rows') }} as rows_loaded,
   deleted as rows_deleted,
   status,
