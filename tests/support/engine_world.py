@@ -125,6 +125,7 @@ class EngineWorld(World):
             error,
             min((r.resumes_at for r in latest if r.resumes_at is not None), default=None),
             tuple(clock_notes(run.limits.skew_s)),
+            run.options.strict,
         )
 
     def one_round(self, *entities: str, **options: Any) -> list[StreamResult]:
@@ -152,6 +153,7 @@ class EngineWorld(World):
             plan_feeds(entity, options.route),
             utc_instants=options.utc_instants,
             raw_codes=options.raw_codes,
+            guard=options.personal_data.guard(entity),
         )
         return as_loaded(shape, self.ledger.columns(name))
 
