@@ -15,7 +15,7 @@ from ...errors import ExactError
 from ..eta import Estimate, TimeLeft, as_facts, in_words
 from .company_progress import Companies
 from .logs import is_for_people, notes
-from .streams import value_range
+from .streams import plural, value_range
 
 if TYPE_CHECKING:
     from ...client.call import Call
@@ -79,8 +79,8 @@ class Line:
         ordered = [
             (5, f"round {rounds}" if rounds > 1 else ""),
             (1, self.companies.in_words()),
-            (0, f"{run.limits.calls:,} calls"),
-            (2, f"{rows:,} rows" if rounds else ""),
+            (0, plural(run.limits.calls, "call")),
+            (2, plural(rows, "row") if rounds else ""),
             (3, in_words(self.left)),
             (4, self.doing()),
             (6, self._calls_left),

@@ -68,7 +68,9 @@ def report(error: BaseException) -> int:
         when = when_allowed(own.resumes_at) if isinstance(own, LimitError) else ""
         return say(one_line(own) + when, own.code, own.exit_code)
     if isinstance(error, TyperException):
-        return say(f"{one_line(error.format_message())}; see --help", "usage", ExitCode.USAGE)
+        text = one_line(error.format_message()).removesuffix(".")
+        help_is = " See --help" if text.endswith("?") else "; see --help"
+        return say(text + help_is, "usage", ExitCode.USAGE)
     if is_interrupt(error):
         notes.info("stopped")
         return ExitCode.INTERRUPTED
