@@ -534,7 +534,7 @@ CASES = [
          lambda b: b.answer("oauth2/token", b'{"access_token": "first-access-token", "expires_in": "600"}'), 1),
     Case("refused with 429 for an hour", SYNC, lambda b: b.fault("429", times=999), 3),
     # -- Exact Online -------------------------------------------------------------------------
-    Case("Exact Online answered ‹answer›", SYNC, deny(ALL_PAGES), 1),
+    Case("Exact Online answered ‹answer›", SYNC, deny(ALL_PAGES), 1, inside="unavailable"),
     Case("tries; run again later", SYNC, lambda b: b.fault("503", times=99), 1),
     Case("the reply is larger than", SYNC, lambda b: (b.set("max_response_mb", 1), b.answer(ALL_PAGES, bytes(2_000_000))), 1),
     Case("Exact Online answered with an error instead", SYNC, lambda b: b.answer(ALL_PAGES, b'{"error": {"code": ""}}'), 1),
