@@ -1,4 +1,4 @@
-"""What one stream hands over: rows, and the cursor that covers them."""
+"""The output of one stream: rows, and the cursor that covers them."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class StreamOutput:
         self._last_stamp = 0.0
 
     def next_stamp(self, at: float | None = None) -> float:
-        """A moment for ``_synced_at``: ``at`` or now, and later than every stamp of the stream before.
+        """A time for ``_synced_at``: ``at`` or now, and later than every earlier stamp of the stream.
 
-        dlt keeps the row with the latest stamp, so the order must hold whatever clocks do.
+        dlt keeps the row with the latest stamp, so the order must hold even if clocks are set back.
         """
         self._last_stamp = max(at or self._run.now(), self._last_stamp + STEP_S)
         return self._last_stamp
@@ -107,7 +107,7 @@ class StreamOutput:
     def _count(self, added: int, deleted: int) -> None:
         if self._fewest is None or self._most is None:
             return
-        # Added rows may replace stored ones; where there were none, at least one is there afterwards.
+        # Added rows may replace stored ones; if there were none, there is at least one afterwards.
         self._fewest = max(self._fewest, min(added, 1))
         self._most += added
         if self._run.options.deletes == "hard":

@@ -15,7 +15,7 @@ import pyarrow.ipc
 
 from .cursors import REMEMBERED_MAX, fingerprint
 
-# When this row was read, and since when it is gone; real instants, unlike Exact's digits (API 3.5).
+# Times at which the row was read and was found to be deleted; instants, unlike Exact's digits (API 3.5).
 INSTANT = pa.timestamp("us", tz="UTC")
 SYNCED_AT = pa.field("_synced_at", INSTANT)
 DELETED_AT = pa.field("_deleted_at", INSTANT)
@@ -58,7 +58,7 @@ def versions(table: pa.Table, column: str) -> pa.ChunkedArray:
 def fingerprints(
     table: pa.Table, parts: Sequence[str], column: str, floor: int
 ) -> dict[str, int] | None:
-    """Marks of the rows at or above ``floor``, made of the columns ``parts``, with their versions.
+    """Fingerprints of the rows at or above ``floor``, made of the columns ``parts``, with their versions.
 
     ``None`` if there are more than are remembered anyway.
     """
@@ -83,7 +83,7 @@ def drop_known(
 ) -> pa.Table:
     """The rows that are not among ``known`` fingerprints, made of the columns ``parts``.
 
-    Rows above ``ceiling`` were never seen, so only those up to it are looked at.
+    Rows above ``ceiling`` were never seen, so only rows up to it are compared.
 
     ``except_for``: a column, and values of it whose rows stay.
     """
@@ -118,7 +118,7 @@ def with_key(table: pa.Table, keys: Sequence[str]) -> tuple[pa.Table, pa.Table]:
 
 
 def as_json(table: pa.Table) -> list[str]:
-    """Each row as a JSON object of what is filled."""
+    """Each row as a JSON object of its values that are not null."""
     return [
         json.dumps({k: v for k, v in row.items() if v is not None}, default=str, sort_keys=True)
         for row in table.to_pylist()
@@ -126,7 +126,7 @@ def as_json(table: pa.Table) -> list[str]:
 
 
 def mark(text: str) -> str:
-    """A short mark of a text."""
+    """A short fingerprint of a text."""
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -138,7 +138,7 @@ def key_tuples(table: pa.Table, keys: Sequence[str]) -> list[tuple[Any, ...]]:
 
 
 def digest(tables: Sequence[pa.Table]) -> str:
-    """A mark of the rows' content, whenever they were read."""
+    """A fingerprint of the rows' content that does not depend on the time of the read."""
     table = concat(tables).drop_columns([SYNCED_AT.name])
     return _digest_of(table) if table.num_rows else _digest_of_no_rows(table.schema)
 
@@ -156,12 +156,12 @@ def _digest_of(table: pa.Table) -> str:
 
 
 def deletions(schema: pa.Schema, columns: Mapping[str, Sequence[Any]], *, at: float) -> pa.Table:
-    """Rows that say: gone. Only the given columns are filled.
+    """Rows that delete rows. Only the given columns are filled.
 
     Args:
-        schema: Of the entity's rows, marks included.
+        schema: Schema of the entity's rows, including the columns of this package.
         columns: Column -> values, all of one length.
-        at: When it was noticed.
+        at: Time at which the deletion was found.
     """
     size = len(next(iter(columns.values())))
     marks: dict[str, Sequence[Any]] = {
@@ -186,7 +186,7 @@ def zero(kind: pa.DataType) -> Any:
 
 
 def mark_deleted(stored: pa.Table, schema: pa.Schema, *, at: float) -> pa.Table:
-    """Stored rows once more, marked as gone: they stay, with ``_deleted_at`` set.
+    """Stored rows again, marked as deleted: they stay, with ``_deleted_at`` set.
 
     Columns that the schema lacks (dropped fields) would be emptied by the merge, so they are kept.
     """
@@ -208,7 +208,7 @@ def mark_deleted(stored: pa.Table, schema: pa.Schema, *, at: float) -> pa.Table:
 
 
 def again(stored: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Stored rows once more as they are, in the types in which they were loaded."""
+    """Stored rows again, unchanged, in the types in which they were loaded."""
     types = {f.name: f.type for f in schema}
     kept = [n for n in stored.column_names if not n.startswith("_dlt")]
     columns = {n: stored.column(n).cast(types.get(n, stored.column(n).type)) for n in kept}
@@ -218,7 +218,7 @@ def again(stored: pa.Table, schema: pa.Schema) -> pa.Table:
 def with_stored(
     table: pa.Table, stored: Sequence[pa.Table], keys: Sequence[str], kept: pa.Schema
 ) -> pa.Table:
-    """The rows with the columns ``kept``, which hold what the stored rows of these keys have there."""
+    """The rows with the columns ``kept``, filled from the stored rows with the same keys."""
     schema = pa.schema([*(table.schema.field(k) for k in keys), *kept])
     held = pa.concat_tables(
         [schema.empty_table(), *(t.select(schema.names).cast(schema) for t in stored)]
@@ -227,7 +227,7 @@ def with_stored(
 
 
 def newest_of_each(table: pa.Table, keys: Sequence[str], version: str | None) -> pa.Table:
-    """One row for each key: the one with the highest version, else the last one.
+    """One row for each key: the one with the highest version, or without versions the last one.
 
     A scan can return one row twice, in two states (API 3.2, 4.4).
     """
@@ -250,12 +250,12 @@ def newest_of_each(table: pa.Table, keys: Sequence[str], version: str | None) ->
 
 
 def copied(table: pa.Table) -> pa.Table:
-    """The same rows in memory of their own: a slice keeps the whole that it was cut from."""
+    """A copy of the rows: a slice would keep the whole table in memory."""
     return table.filter(pa.repeat(True, table.num_rows))
 
 
 def concat(tables: Sequence[pa.Table]) -> pa.Table:
-    """One table of several; columns that some lack are empty there."""
+    """One table of several; missing columns are null."""
     return pa.concat_tables(tables, promote_options="default").combine_chunks()
 
 
