@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from typing import TYPE_CHECKING, Any
 
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
@@ -23,7 +23,7 @@ LINE_SUMS = """
 SELECT financial_year, financial_period, gl_account, account, type, status,
   CASE WHEN entry_id IN (SELECT entry_id FROM {lines} WHERE division = %s AND _deleted_at IS NULL
     AND ({bad})) THEN 1 ELSE 0 END AS is_bad,
-  CASE WHEN {date} > %s THEN 1 ELSE 0 END AS is_later,
+  CASE WHEN {date} > CAST('{today} 23:59:59' AS TIMESTAMP) THEN 1 ELSE 0 END AS is_later,
   CAST(SUM(amount_dc) AS DECIMAL(38, 9)) AS amount_dc,
   CAST(SUM(amount_fc) AS DECIMAL(38, 9)) AS amount_fc,
   MAX({date}) AS last_day
@@ -79,11 +79,9 @@ class LoadedBooks:
 
     def line_sums(self) -> Rows | None:
         """Sums of transaction lines by period, ledger account, account, type and status."""
-        # Bound as text: the drivers of the destinations differ about dates.
-        until = datetime.combine(self.today, datetime.max.time()).isoformat(sep=" ")
-        return self._rows(
-            LINE_SUMS, {"lines": LINES}, [self.division, until, self.division], date="date"
-        )
+        # The day stands in the text, because the drivers of the destinations differ about dates.
+        sql = LINE_SUMS.replace("{today}", self.today.isoformat())
+        return self._rows(sql, {"lines": LINES}, [self.division, self.division], date="date")
 
     def entry_sums(self) -> Rows | None:
         """The sum of each entry that counts."""

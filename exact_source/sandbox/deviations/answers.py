@@ -64,7 +64,7 @@ def _tombstones(active: Collection[str], rows: list[Row]) -> list[Row]:
 
 def _sync_rows(active: Collection[str], path: str, rows: list[Row]) -> list[Row]:
     if "shared-versions" in active and len(rows) > 1:
-        rows = [{**rows[1], "ID": rows[0].get("ID")}, *rows[1:]]
+        rows[1] = {**rows[1], "Timestamp": rows[0]["Timestamp"]}
     if "sync-has-other-keys" in active and path == ACCOUNTS_SYNC:
         rows = [{**row, "ID": str(uuid5(NAMESPACE_OID, str(row.get("ID"))))} for row in rows]
     if "sync-adds-gl-rows" in active and path == GL_SYNC:
