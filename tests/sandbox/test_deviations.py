@@ -111,6 +111,7 @@ def test_two_deviations_are_found_together(
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(3600)
 @pytest.mark.slow
 @pytest.mark.parametrize("first", list(DEVIATIONS)[:-1])
 def test_all_pairs_are_found_together(
