@@ -114,3 +114,23 @@ def test_the_list_of_companies_knows_them_by_name_and_currency(box: Sandbox) -> 
     rows = {row["Code"]: row for row in box.rows("system/Divisions", box.divisions[0])}
     assert [rows[d]["Currency"] for d in box.divisions].count("USD") == 1
     assert rows[box.divisions[2]]["Description"] == "Gebroken Boekjaar B.V."
+
+
+@pytest.mark.parametrize(("side", "types"), [("sales", {20, 21}), ("purchase", {30, 31})])
+def test_entries_of_sales_and_purchases_are_those_of_the_ledger(
+    box: Sandbox, division: int, side: str, types: set[int]
+) -> None:
+    name = side.capitalize()
+    owed: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for row in box.rows(LINES, division):
+        if row["Type"] in types:
+            is_party = row["GLAccountCode"] in {"1300", "1600"}
+            sign = 1 if side == "sales" else -1
+            owed[row["EntryID"]] += sign * money(row["AmountDC"]) if is_party else 0
+    entries = box.rows(f"{side}entry/{name}Entries", division)
+    assert {row["EntryID"]: money(row["AmountDC"]) for row in entries} == owed
+    fed = box.rows(f"sync/Financial/{name}Entries", division)
+    for entry in entries:
+        rows = [row for row in fed if row["EntryID"] == entry["EntryID"]]
+        net = sum(money(row["AmountDC"]) for row in rows if row["LineNumber"])
+        assert net + money(entry["VATAmountDC"]) == money(entry["AmountDC"])

@@ -11,7 +11,7 @@ from ..books import Books
 from ..chart import GLAccount, Journal
 from ..relations import CODE_WIDTH
 from .calendars import Period, periods
-from .ledger import add_ledger, add_open_items, add_returns
+from .ledger import add_entries, add_ledger, add_open_items, add_returns
 from .tables import day, of, table
 
 AWKWARD = "awkward"
@@ -28,7 +28,8 @@ ENTITIES = frozenset(
     {
         "accounts", "budgets", "costcenters", "costunits", "exchange_rates", "financial_periods",
         "gl_account_classification_mappings", "gl_accounts", "gl_classifications", "items",
-        "journals", "payments", "projects", "receivables", "returns", "sales_order_lines",
+        "journals", "payments", "projects", "purchase_entries", "purchase_entry_lines",
+        "receivables", "returns", "sales_entries", "sales_entry_lines", "sales_order_lines",
         "sales_orders", "stock_positions", "subscription_lines", "subscriptions",
         "time_cost_transactions", "transaction_lines", "vat_codes", "warehouses",
     }
@@ -56,6 +57,7 @@ def new_awkward_company(name: str, random: Random, before: datetime, first_versi
     lines = add_ledger(books, name, company["currency"], calendar, known)
     add_open_items(books, lines)
     add_returns(books, lines)
+    add_entries(books, lines)
     books.stamp(first_version)
     return books
 

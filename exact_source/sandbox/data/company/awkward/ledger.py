@@ -15,7 +15,7 @@ from .tables import Record, cents, day, of
 
 JOURNAL_OF = {20: "70", 21: "70", 30: "60", 31: "60", 40: "20"}
 INVOICES = frozenset({10, 20, 21, 30, 31})
-PURCHASES = frozenset({30, 31})
+SALES, PURCHASES = frozenset({20, 21}), frozenset({30, 31})
 VAT_ACCOUNTS = frozenset({"1500", "1510", "1520", "1530"})
 RECEIVABLE, PAYABLE, VAT_RETURN, VAT_TO_REMIT = "1300", "1600", 50, "1590"
 ADDED_BY_EXACT = 9999
@@ -67,6 +67,20 @@ def add_open_items(books: Books, lines: Sequence[Line]) -> None:
                 items[line.settles].append(line.row)
         for rows in items.values():
             _add_item(books, entity, rows, sign)
+
+
+def add_entries(books: Books, lines: Sequence[Line]) -> None:
+    """Write the entries of sales and purchases as ``salesentry`` and ``purchaseentry`` show them.
+
+    The line of the debtor or creditor is the header, and the VAT of an entry is in its amounts.
+    """
+    for side, kinds, account in (("sales", SALES, RECEIVABLE), ("purchase", PURCHASES, PAYABLE)):
+        entries: defaultdict[str, list[Row]] = defaultdict(list)
+        for row, _ in lines:
+            if row["Type"] in kinds:
+                entries[row["EntryID"]].append(row)
+        for rows in entries.values():
+            _add_entry(books, side, rows, account)
 
 
 def add_returns(books: Books, lines: Sequence[Line]) -> None:
@@ -171,6 +185,33 @@ def _links(record: Record, known: Mapping[str, Mapping[str, Row]]) -> dict[str, 
     return found
 
 
+def _add_entry(books: Books, side: str, rows: Sequence[Row], account: str) -> None:
+    sign, party = (-1, "Customer") if side == "sales" else (1, "Supplier")
+    first = next((row for row in rows if row["GLAccountCode"] == account), rows[0])
+    own = [row for row in rows if row["GLAccountCode"] != account and "VATType" not in row]
+    header: Row = {
+        "EntryNumber": first["EntryNumber"],
+        "EntryDate": first["Date"],
+        "Journal": first["JournalCode"],
+        "ReportingYear": first["FinancialYear"],
+        "ReportingPeriod": first["FinancialPeriod"],
+        "Rate": first["ExchangeRate"],
+        **{name: first[name] for name in ENTRY_COLUMNS if name in first},
+    }
+    if "Account" in first:
+        header |= {party: first["Account"], f"{party}Name": first["AccountName"]}
+    for column in ("AmountDC", "AmountFC"):
+        total = -sign * sum(row[column] for row in rows if row["GLAccountCode"] == account)
+        header[column] = round(total, 2)
+        header[f"VAT{column}"] = round(total - sign * sum(row[column] for row in own), 2)
+    books.add(f"{side}_entries", header, first["Date"])
+    for number, row in enumerate(own, 1):
+        line = {name: row[name] for name in ENTRY_LINE_COLUMNS if name in row}
+        line |= {"ID": books.guid(), "LineNumber": number}
+        line |= {column: sign * row[column] for column in ("AmountDC", "AmountFC")}
+        books.add(f"{side}_entry_lines", line, first["Date"])
+
+
 def _add_item(books: Books, entity: str, rows: Sequence[Row], sign: int) -> None:
     """Payments settle the terms of an invoice in the order in which they are due."""
     left = [round(sign * sum(row[c] for row in rows) * 100) for c in ("AmountDC", "AmountFC")]
@@ -234,3 +275,14 @@ def _quarter_before(date: datetime) -> tuple[int, int]:
 
 def _more(record: Record) -> dict[str, str]:
     return dict(part.split("=") for part in record["more"].split(";") if part)
+
+
+ENTRY_COLUMNS = (
+    "EntryID", "Currency", "Description", "DueDate", "InvoiceNumber", "Status", "Type", "Created",
+    "Modified",
+)  # fmt: skip
+ENTRY_LINE_COLUMNS = (
+    "EntryID", "CostCenter", "CostCenterDescription", "CostUnit", "CostUnitDescription",
+    "Description", "GLAccount", "GLAccountCode", "Project", "ProjectDescription", "Quantity",
+    "VATCode",
+)  # fmt: skip
