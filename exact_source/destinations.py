@@ -20,6 +20,8 @@ def split_destination(text: str) -> tuple[str, str]:
         return "duckdb", text.removeprefix("duckdb:")
     if text.startswith(("postgresql://", "postgres://")):
         return "postgres", text
+    if text.startswith("filesystem:"):
+        return "filesystem", text.removeprefix("filesystem:")
     return text, ""
 
 
@@ -82,6 +84,8 @@ def make_destination(kind: str, place: str, setting: str) -> Any:
         if not path.parent.is_dir():
             raise ConfigurationError(f"{setting} duckdb: there is no folder {path.parent}")
         return dlt.destinations.duckdb(str(path))
+    if kind == "filesystem":
+        return dlt.destinations.filesystem(bucket_url=place)
     return dlt.destinations.postgres(credentials=place.replace("postgres://", "postgresql://", 1))
 
 

@@ -16,6 +16,7 @@ from .personal_data import NO_CHOICE, PersonalData
 
 Deletes = Literal["hard", "soft", "ignore"]
 StartBy = Literal["modified", "timestamp"]
+TableFormat = Literal["delta", "iceberg"]
 
 # What ends a round, unless somebody says otherwise: so much is lost at most, and waits to be loaded.
 ROUND_S, ROUND_ROWS = 300.0, 1_000_000
@@ -134,6 +135,8 @@ class Options:
         round_rows: Rows after which a run stops in the same way.
         notices: ``(entity, division)`` -> mark of the last webhook that said it changed: only streams
             whose rows do not cover theirs are read; ``None``: all are.
+        table_format: ``delta`` or ``iceberg``, for destinations of files; ``None``: the destination's own.
+        change_log: Whether rows and deletions are appended, so that all states are kept.
         trust_empty: Entities whose empty answer is believed without a check.
         personal_data: Columns that are left out or hashed.
         retry_refused: Ask for streams again that were refused for lack of a module, right or scope.
@@ -163,6 +166,8 @@ class Options:
     personal_data: PersonalData = NO_CHOICE
     retry_refused: bool = False
     strict: bool = False
+    table_format: TableFormat | None = None
+    change_log: bool = False
 
     @property
     def window(self) -> str:

@@ -26,7 +26,7 @@ from .errors import ConfigurationError
 from .loading.resources import make_log_resource, make_resource, run_behind
 from .loading.session import Session
 from .loading.state import LOG_RESOURCE
-from .options import ROUND_ROWS, ROUND_S, Deletes, Options, StartBy, parse_companies
+from .options import ROUND_ROWS, ROUND_S, Deletes, Options, StartBy, TableFormat, parse_companies
 from .personal_data import parse_personal_data
 from .settings import Settings, load_settings
 from .workers.leases import SqlLeases
@@ -45,6 +45,8 @@ PARAMETERS = "sources.exact_online.parameters"
 START_BY = "sources.exact_online.start_by"
 EXCLUDE_COLUMNS = "sources.exact_online.exclude_columns"
 HASH_COLUMNS = "sources.exact_online.hash_columns"
+TABLE_FORMAT = "sources.exact_online.table_format"
+CHANGE_LOG_SETTING = "sources.exact_online.change_log"
 
 
 def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
@@ -60,6 +62,8 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
     reconcile: bool | Iterable[str] = False,
     reconcile_days: float | None = RECONCILE_DAYS,
     trust_empty: bool | Iterable[str] = False,
+    table_format: str | None = None,
+    change_log: bool | None = None,
     history: str | bool | Iterable[str] = False,
     parameters: Mapping[str, Any] | None = None,
     exclude_columns: Any = None,
@@ -98,6 +102,10 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
         reconcile=_names("reconcile", reconcile, catalogue),
         trust_empty=_names("trust_empty", trust_empty, catalogue),
         history=_names("history", history, catalogue),
+        table_format=_table_format(table_format),
+        change_log=bool(
+            dlt.config.get(CHANGE_LOG_SETTING, bool) if change_log is None else change_log
+        ),
         reconcile_s=None if reconcile_days is None else reconcile_days * DAY_S,
         parameters=check_parameters(
             dlt.config.get(PARAMETERS, dict) if parameters is None else parameters
@@ -158,6 +166,13 @@ def parse_start_date(start_date: str | date | None, setting: str = "start_date")
         raise ConfigurationError(f"{setting} must be a date such as 2024-01-31") from None
     digits = day.replace(tzinfo=None) - datetime(1970, 1, 1)  # noqa: DTZ001 (digits, no zone)
     return int(digits.total_seconds() * 1000)
+
+
+def _table_format(chosen: str | None) -> TableFormat | None:
+    chosen = chosen or dlt.config.get(TABLE_FORMAT, str)
+    if chosen not in {None, "delta", "iceberg"}:
+        raise ConfigurationError(f"table_format is {chosen!r}; use delta or iceberg")
+    return cast("TableFormat | None", chosen)
 
 
 def parse_window(
@@ -290,6 +305,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     reconcile_days: float | None = RECONCILE_DAYS,
     trust_empty: Any = False,
     history: Any = False,
+    table_format: str | None = None,
+    change_log: bool | None = None,
     exclude_divisions: Any = (),
     retry_refused: bool = False,
     strict: bool = False,
@@ -334,6 +351,9 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
             user's rights; see docs/how-it-works.md.
         history: Entities whose earlier states are kept, in ``accounts_history`` and the like; see
             docs/history.md.
+        table_format: "delta" or "iceberg", for files; see docs/destinations.md.
+        change_log: Append rows and deletions instead of merging them, so that tables hold all states;
+            see docs/destinations.md.
         exclude_divisions: Codes and names of companies that are left out.
         retry_refused: Ask again now for streams that were refused in the last 7 days because a module,
             right or scope is missing.
@@ -385,6 +405,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         reconcile_days=reconcile_days,
         trust_empty=trust_empty,
         history=history,
+        table_format=table_format,
+        change_log=change_log,
         round_s=round_minutes * 60,
         round_rows=ROUND_ROWS,
         round_pages=max_pages,

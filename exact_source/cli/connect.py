@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..auth.storage.from_settings import BuiltInStorage
     from ..settings import Settings
 
+USUAL = ("duckdb", "postgres", "bigquery")
 # Extra -> modules that it brings; without ADBC dlt turns parquet into INSERT statements on Postgres.
 EXTRAS = {
     "postgres": ("psycopg2", "adbc_driver_postgresql"),
@@ -36,8 +37,8 @@ def make_pipeline(
     """The dlt pipeline of this project; nothing is sent or created at the destination.
 
     Args:
-        destination: ``duckdb``, ``duckdb:PATH``, ``postgres``, ``postgresql://...`` or ``bigquery``;
-            empty for the one that ``exact-source init`` noted, else ``duckdb``.
+        destination: ``duckdb:PATH``, ``postgresql://...``, ``filesystem:URL`` or the name of a
+            destination of dlt; empty for the one that ``exact-source init`` noted, else ``duckdb``.
         dataset: Schema of the tables.
         name: Pipeline name.
         read_only: Open a DuckDB file for reading, which works without the right to write.
@@ -113,7 +114,7 @@ def parse_destination(destination: str) -> tuple[str, str]:
     Raises:
         ConfigurationError: If it has none of the known forms.
     """
-    if destination in {"duckdb", "postgres", "bigquery"}:
+    if destination in USUAL:
         return destination, ""
     kind, place = split_destination(destination)
     if kind == "duckdb" and place:
@@ -121,12 +122,24 @@ def parse_destination(destination: str) -> tuple[str, str]:
     if kind == "postgres" and place:
         check_address(place, "--destination")
         return kind, place
+    if kind == "filesystem" and place:
+        return kind, place
     # What was given may be a mistyped URL with a password in it, so only its first word is shown.
     word = destination.split(":", 1)[0][:40]
+    known = known_destinations()
+    if destination in known:
+        return destination, ""
     raise ConfigurationError(
-        f"--destination {word!r} is unknown; use duckdb, duckdb:PATH, postgres, "
-        "postgresql://USER@HOST/DATABASE or bigquery"
+        f"--destination {word!r} is unknown; use duckdb:PATH, postgresql://USER@HOST/DATABASE, "
+        f"filesystem:URL or one of {' '.join(known)}"
     )
+
+
+def known_destinations() -> list[str]:
+    """Names of the destinations of the installed dlt."""
+    import dlt.destinations
+
+    return sorted(set(dlt.destinations.__all__) - {"destination", "dummy"})
 
 
 def need_extra(kind: str) -> None:
@@ -135,12 +148,26 @@ def need_extra(kind: str) -> None:
     Raises:
         ConfigurationError: If one is not; the message says what to install.
     """
+    if kind not in USUAL:
+        _need_driver(kind)
     missing = [module for module in EXTRAS.get(kind, ()) if not is_installed(module)]
     if missing:
         raise ConfigurationError(
             f"--destination {kind} needs {', '.join(missing)}; "
             f'install it with: pip install "exact-source[{kind}]"'
         )
+
+
+def _need_driver(kind: str) -> None:
+    import dlt.destinations
+    from dlt.common.exceptions import MissingDependencyException
+
+    try:
+        _ = getattr(dlt.destinations, kind)().client_class
+    except (ImportError, MissingDependencyException):
+        raise ConfigurationError(
+            f'--destination {kind} needs its driver; install it with: pip install "dlt[{kind}]"'
+        ) from None
 
 
 def is_installed(module: str) -> bool:

@@ -32,7 +32,7 @@ from dlt.destinations.exceptions import DatabaseTerminalException, DatabaseUndef
 from ..engine import rows
 from ..errors import LoadError
 from .first_load import repeated_rows
-from .tables import DELETE_INSERT
+from .tables import CHANGE_LOG, DELETE_INSERT
 from .warehouse import Warehouse, loaded_type
 
 COUNTS = "exact_row_counts.json"  # in the working folder
@@ -52,6 +52,7 @@ def keyed_tables(pipeline: dlt.Pipeline, names: Collection[str]) -> dict[str, li
     found = {
         str(table["name"]): get_columns_names_with_prop(table, "primary_key")
         for table in pipeline.schemas[name].data_tables(seen_data_only=True)
+        if CHANGE_LOG not in table  # where a key has a row for each of its states
     }
     return {n: keys for n, keys in found.items() if n in names and "division" in keys}
 

@@ -84,7 +84,7 @@ def by_row(change: Callable[[Row], Row | None]) -> Callable[[pa.Table], pa.Table
     """Adapt a function of one row to ``add_map``, which passes whole Arrow tables.
 
     ``source.accounts.add_map(by_row(function))`` calls it with each row as a dictionary. Functions on
-    whole tables are about twenty times faster.
+    whole tables are faster.
 
     Args:
         change: Returns the row, changed or not, or ``None`` to leave it out.

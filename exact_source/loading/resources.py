@@ -7,11 +7,12 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import dlt
 import pyarrow as pa
 from dlt.common.schema import Schema
+from dlt.common.schema.typing import TTableFormat
 from dlt.extract.resource import DltResource
 
 from ..catalogue import Entity
@@ -31,6 +32,7 @@ from .first_load import FirstLoad, repeated_rows
 from .history import History
 from .session import Session
 from .state import LOG_RESOURCE, DivisionStates, is_extracting, remember
+from .strategy import Held, Strategy, choose_strategy, merge_strategies
 from .sync_log import log_entries, rejected_item, unknown_tombstones_item
 from .tables import (
     ALL_ROWS,
@@ -40,6 +42,7 @@ from .tables import (
     column_hint,
     declare_column,
     declare_table,
+    log_only,
 )
 from .warehouse import SYNCS_TABLE, Warehouse
 
@@ -75,6 +78,7 @@ def make_resource(session: Session, entity: Entity, *, rank: int, selected: bool
         write_disposition=DELETE_INSERT,
         file_format="parquet",  # the default of DuckDB and Postgres is INSERT statements
         selected=selected,
+        table_format=cast("TTableFormat", options.table_format),  # None is dlt's default
         _impl_cls=EntityResource,
     )
     resource.add_map(Declaration(reader))
@@ -91,11 +95,12 @@ def make_log_resource(session: Session) -> DltResource:
         for declaration in filter(None, map(declaration_of, resources)):
             declaration.append_if_new()
         yield from session.take_history()
-        run = session.run
+        run, can = session.run, merge_strategies(dlt.current.pipeline())
+        disposition: Any = DELETE_INSERT if "delete-insert" in can else "append"
         if unknown := run.tombstones.take_unknown():
-            yield unknown_tombstones_item(unknown)
+            yield unknown_tombstones_item(unknown, disposition)
         if rejected := run.rejected.take():
-            yield rejected_item(rejected, run.now())
+            yield rejected_item(rejected, run.now(), disposition)
         _end_limited(run)
         if results := session.take_results():
             yield log_entries(results, session.run_id)
@@ -176,6 +181,8 @@ class Declaration:
                 run.selection.names,
                 self.reader.table,
             )
+            if self.reader.strategy.kind == "log":
+                log_only(schema, self.reader.table)
             self._schema = schema
         if isinstance(item, pa.Table) and EXTRA in item.column_names:
             field = item.schema.field(EXTRA)
@@ -197,6 +204,7 @@ class EntityReader:
         shape: Shape of the entity's rows.
         name: Entity name.
         table: Name of its table.
+        strategy: How its rows reach the destination.
         appends: Whether the rows of this load are new to the table, so that they are appended.
     """
 
@@ -205,6 +213,7 @@ class EntityReader:
         self.shape = shape
         self.name = self.table = shape.entity.name
         self.appends = False
+        self.strategy = Strategy()
         self._rank = rank
         self._is_adapted = False
         self._keys = {"division", *shape.keys}
@@ -252,7 +261,7 @@ class EntityReader:
         history = History(self.shape) if self.name in run.options.history else None
         first_load = self._first_load(states, warehouse)
         yielded = False
-        async for batch in self._items(states, warehouse, resource):
+        async for batch in self._loadable(states, warehouse, resource):
             yielded = True
             first_load.take(batch)
             if history is not None:
@@ -261,7 +270,7 @@ class EntityReader:
         if yielded:
             self._settle(first_load)
         # Only where deletions are loaded as rows; ADBC on Postgres refuses an empty file.
-        elif not states.known and run.options.deletes == "hard":
+        elif not states.known and self.strategy.deletes_marked and run.options.deletes == "hard":
             yield rows.with_required(self._nothing(), self._keys)
         if history is not None and (item := history.item(column_hint)) is not None:
             self.session.hold_history(item)
@@ -275,11 +284,9 @@ class EntityReader:
         refuse_other_keys(resource, self._keys)
         self.table = table_names().get(self.name, self.name)
         self._is_adapted = resource.is_adapted
-        if self._is_adapted and self.name in self.session.run.options.history:
-            raise ConfigurationError(
-                f"{self.name}: history keeps rows as Exact sends them, which add_map and add_filter would "
-                "not reach; leave out one of them"
-            )
+        self._check_history()
+        if is_extracting():
+            self._choose_strategy(warehouse, resource)
         self.session.recall(warehouse)
         self.shape = as_loaded(self.shape, warehouse.columns(self.name))
         return DivisionStates(
@@ -289,11 +296,49 @@ class EntityReader:
             self.session.run.options.window,
         )
 
+    def _check_history(self) -> None:
+        if self._is_adapted and self.name in self.session.run.options.history:
+            raise ConfigurationError(
+                f"{self.name}: history keeps rows as Exact sends them, which add_map and add_filter would "
+                "not reach; leave out one of them"
+            )
+
+    def _choose_strategy(self, warehouse: Warehouse, resource: EntityResource) -> None:
+        options, pipeline = self.session.run.options, dlt.current.pipeline()
+        self.strategy = choose_strategy(
+            pipeline, resource, deletes=options.deletes, change_log=options.change_log
+        )
+        if self.name in options.history and "scd2" not in merge_strategies(pipeline):
+            raise ConfigurationError(
+                f"{self.name}: history needs a destination that can merge by scd2; leave it out, or use "
+                "change_log=True, which keeps all states"
+            )
+        if self.strategy.kind == "log":
+            keys = ["division", *self.shape.keys]
+            warehouse.read_as_log(self.name, keys, marked=options.deletes != "hard")
+
+    async def _loadable(
+        self, states: DivisionStates, warehouse: Warehouse, resource: EntityResource
+    ) -> AsyncIterator[pa.Table]:
+        """What is read, or the last state of each key where each may come once in a load."""
+        items = self._items(states, warehouse, resource)
+        if not self.strategy.takes_keys_once:
+            async for item in items:
+                yield item
+            return
+        is_versioned = self.shape.version == "timestamp"
+        by = "timestamp" if is_versioned else rows.SYNCED_AT.name
+        held = Held(["division", *self.shape.keys], by)
+        async for item in items:
+            held.hold(item)
+        if (table := held.take()) is not None:
+            yield table
+
     # -- first loads ---------------------------------------------------------------------------
 
     def _settle(self, first_load: FirstLoad) -> None:
         """Append the rows if all of them turned out to be new to their table."""
-        if not first_load.is_over:
+        if not first_load.is_over and not self.strategy.takes_keys_once:
             self.appends = True
             dlt.current.resource_state(self.name)["appended"] = first_load.rows
 
@@ -303,13 +348,18 @@ class EntityReader:
         def divisions_with_rows() -> set[int]:
             return warehouse.divisions(self.name, marked=True)
 
-        return self.session.first_load(
+        found = self.session.first_load(
             self.name, lambda: FirstLoad(keys, states.divisions, divisions_with_rows)
         )
+        if self.strategy.takes_keys_once:
+            found.end()
+        return found
 
     def _loaded_twice(self, warehouse: Warehouse) -> Iterator[pa.Table]:
         """Rows that an append left twice in the table because its load was repeated, to be merged."""
         state = dlt.current.resource_state(self.name)
+        if self.strategy.takes_keys_once:
+            state.pop("appended", None)
         if state.get("appended", 0) and warehouse.count(self.name) != state["appended"]:
             for found in repeated_rows(warehouse, self.name, ["division", *self.shape.keys]):
                 yield rows.again(found, self.shape.arrow)
@@ -433,7 +483,8 @@ class EntityReader:
         cursor: Cursor | None,
     ) -> None:
         run = self.session.run
-        if table is not None and self.name in run.options.history:
+        is_held = self.name in run.options.history or self.strategy.takes_keys_once
+        if table is not None and is_held:
             run.rounds.count_history_rows(table.num_rows)
         if cursor is not None and self._is_adapted:  # rows may not arrive
             cursor = replace(cursor, stored_min=0, stored_until=0.0)

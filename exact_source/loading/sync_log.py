@@ -12,7 +12,7 @@ from .._version import __version__
 from ..engine import rows
 from ..engine.rejected_rows import Rejected
 from ..engine.result import StreamResult
-from .tables import ALL_ROWS, DELETE_INSERT, column_hint
+from .tables import ALL_ROWS, column_hint
 from .warehouse import REJECTED_TABLE, SYNCS_TABLE
 
 _SYNCS = pa.schema(
@@ -69,7 +69,7 @@ def log_entries(results: list[StreamResult], run_id: str) -> Any:
     return dlt.mark.with_hints(pa.table(columns, schema=_SYNCS), hints, create_table_variant=True)
 
 
-def rejected_item(rejected: list[Rejected], at: float) -> Any:
+def rejected_item(rejected: list[Rejected], at: float, disposition: Any) -> Any:
     """Rows for ``_exact_rejected``; the same row read again is there once."""
     kinds = {"division": pa.int32(), "entity": pa.string(), "mark": pa.string()}
     kinds |= {"seen_at": rows.INSTANT, "reason": pa.string(), "row": pa.string()}
@@ -80,20 +80,26 @@ def rejected_item(rejected: list[Rejected], at: float) -> Any:
     }
     columns = zip(*(key + rest for key, rest in found.items()), strict=True)
     table = pa.table(dict(zip(kinds, map(list, columns), strict=True)), pa.schema(kinds))
-    return _merged(table, REJECTED_TABLE, keys, {})
+    return _merged(table, REJECTED_TABLE, keys, {}, disposition)
 
 
-def unknown_tombstones_item(tables: list[pa.Table]) -> Any:
+def unknown_tombstones_item(tables: list[pa.Table], disposition: Any) -> Any:
     """Tombstones of unknown entities for ``deleted``, which is not loaded itself."""
     table = rows.concat(tables)
     columns = {field.name: column_hint(field) for field in table.schema}
-    return _merged(table, "deleted", ["division", "id"], columns)
+    return _merged(table, "deleted", ["division", "id"], columns, disposition)
 
 
-def _merged(table: pa.Table, name: str, keys: list[str], columns: dict[str, TColumnSchema]) -> Any:
+def _merged(
+    table: pa.Table,
+    name: str,
+    keys: list[str],
+    columns: dict[str, TColumnSchema],
+    disposition: Any,
+) -> Any:
     hints = dlt.mark.make_hints(
         table_name=name,
-        write_disposition=DELETE_INSERT,
+        write_disposition=disposition,
         primary_key=keys,
         merge_key=(),
         columns=columns,

@@ -28,6 +28,7 @@ from .warehouse import LETTERS
 DELETE_INSERT: TDeleteInsertStrategyDict = {"disposition": "merge", "strategy": "delete-insert"}
 # With a contract that discards, dlt drops a table of ours that is new without a word.
 ALL_ROWS: TSchemaContract = "evolve"
+CHANGE_LOG = "x-exact-change-log"  # hint of a table whose rows are states
 CLUSTER_COLUMNS_MAX = 4  # BigQuery takes no more
 
 
@@ -92,6 +93,12 @@ def append_only(schema: Schema, name: str) -> None:
     for column in table["columns"].values():  # hints of a merge, of which dlt would complain
         column.pop("dedup_sort", None)
         column.pop("hard_delete", None)
+
+
+def log_only(schema: Schema, name: str) -> None:
+    """Let rows and deletions be appended to a table by every load, so that it holds all states."""
+    append_only(schema, name)
+    schema.tables[name][CHANGE_LOG] = True  # type: ignore[literal-required]  # a hint of our own
 
 
 def with_bigquery_hints(table: TTableSchema, keys: Sequence[str]) -> TTableSchema:

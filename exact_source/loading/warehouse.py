@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 # Values bound in one statement; DuckDB and Postgres take more, BigQuery is happier with fewer.
 CHUNK = 500
+TURN = "exact_turn"  # numbers the states of a key, the last one first
 REJECTED_TABLE = "_exact_rejected"
 SYNCS_TABLE = "_exact_syncs"
 STATE_TABLE = "_dlt_pipeline_state"
@@ -74,6 +75,7 @@ class Warehouse:
     def __init__(self, pipeline: dlt.Pipeline, names: Mapping[str, str] | None = None) -> None:
         self._pipeline = pipeline
         self._names = names or {}
+        self._logs: dict[str, str] = {}
         self.failures: tuple[type[Exception], ...] = (DestinationException,)
         self._known_rows: dict[str, Mapping[int, StoredRows]] = {}
         self._opened = ExitStack()
@@ -144,7 +146,7 @@ class Warehouse:
                 f"SELECT {self._quote(key)}, {self._quote(version)} FROM {{table}} "
                 f"WHERE division = %s AND {self._quote(key)} IN ({_marks(chunk)}){unmarked}"
             )
-            found.update((str(k), v) for k, v in self._rows(table, sql, [division, *chunk]))
+            found.update((str(k), _value(v)) for k, v in self._rows(table, sql, [division, *chunk]))
         return found
 
     def synced_before(
@@ -291,8 +293,25 @@ class Warehouse:
     def _quote(self, name: str) -> str:
         return self._client.escape_column_name(name)
 
+    def read_as_log(self, table: str, keys: Sequence[str], *, marked: bool) -> None:
+        """Read the last row of each key from a table that holds all states.
+
+        Args:
+            table: Table name.
+            keys: Its key columns.
+            marked: Whether rows count that are marked as deleted.
+        """
+        named = ", ".join(map(self._quote, keys))
+        unmarked = "" if marked else " AND _deleted_at IS NULL"
+        self._logs[table] = (
+            "(SELECT * FROM (SELECT log.*, ROW_NUMBER() OVER "
+            f"(PARTITION BY {named} ORDER BY _synced_at DESC) AS {TURN} FROM {{}} log) turns "
+            f"WHERE {TURN} = 1{unmarked}) states"
+        )
+
     def _table(self, name: str) -> str:
-        return self._client.make_qualified_table_name(self._names.get(name, name))
+        table = self._client.make_qualified_table_name(self._names.get(name, name))
+        return self._logs.get(name, "{}").format(table)
 
     def _rows(self, table: str, sql: str, params: Sequence[Any]) -> Sequence[Sequence[Any]]:
         client = self._client
@@ -309,9 +328,12 @@ class Warehouse:
             with client.execute_query(text, *params) as cursor:
                 # All of it: BigQuery gives a piece for each page of the answer.
                 everything: Any = None  # in dlt's signature a number; 0 is an endless answer
-                return whole(cursor.iter_arrow(chunk_size=everything))
+                found = whole(cursor.iter_arrow(chunk_size=everything))
         except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
             return None
+        if found is not None and TURN in found.column_names:
+            found = found.drop_columns([TURN])
+        return found
 
 
 class NoTables(Warehouse):
@@ -319,6 +341,7 @@ class NoTables(Warehouse):
 
     def __init__(self) -> None:
         self._names: Mapping[str, str] = {}
+        self._logs: dict[str, str] = {}
         self._known_rows: dict[str, Mapping[int, StoredRows]] = {}
         self.failures = ()
 
@@ -341,6 +364,11 @@ class NoTables(Warehouse):
 
     def _arrow(self, table: str, sql: str, params: Sequence[Any]) -> pa.Table | None:  # noqa: ARG002
         return None
+
+
+def _value(value: Any) -> Any:
+    """A version as the destination returns it, with SQLite's dates, which are text, as dates."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 def as_instant(value: datetime | str | None) -> datetime | None:

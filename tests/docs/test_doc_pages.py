@@ -27,6 +27,7 @@ from exact_source.settings import Settings
 from tests.support.books import leave_open
 from tests.support.cli_fixtures import Cli, make_cli
 from tests.support.named import source_of
+from tools.docs.dlt_pages import pages as dlt_pages
 from tools.docs.reference_pages import pages
 
 __all__ = ["make_cli"]
@@ -38,7 +39,7 @@ COVERED = (
     *(f"docs/{name}.md" for name in (
         "cli", "columns", "dbt", "deletes", "entities", "errors", "exit-codes", "features", "first-sync",
         "how-it-works", "index", "install", "promises", "report", "sandbox", "settings", "setup", "speed",
-        "tokens", "troubleshooting",
+        "tokens", "troubleshooting", "dlt", "power-bi",
     )),
 )  # fmt: skip
 REPOSITORY = "https://github.com/exact-source/exact-source"
@@ -73,6 +74,9 @@ OTHERS = {
     "docs/dagster.md": {
         "": "tests/nightly/test_dagster.py::test_the_commands_of_the_page",
         "yaml": "tests/nightly/test_dagster.py::test_the_commands_of_the_page",
+    },
+    "docs/destinations.md": {
+        "sql": "tests/dlt/test_strategies.py::test_the_query_of_the_page_finds_the_rows_of_a_change_log",
     },
     "docs/history.md": {
         "console": SOME,
@@ -371,7 +375,7 @@ def test_the_page_of_commands_names_each_of_them() -> None:
 
 
 def test_the_generated_pages_are_up_to_date() -> None:
-    for path, text in pages().items():
+    for path, text in (pages() | dlt_pages()).items():
         assert path.read_text("utf-8") == text, (
-            f"{path.name}: run python -m tools.docs.reference_pages"
+            f"{path.name}: run python -m tools.docs.reference_pages and tools.docs.dlt_pages"
         )

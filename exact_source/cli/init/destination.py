@@ -79,4 +79,5 @@ def credentials(kind: str, place: str, key: Path | None) -> Entries:
     """What ``secrets.toml`` has to say of a destination."""
     if kind == "bigquery" and key is not None:
         return {("secrets", *BIGQUERY, name): value for name, value in read_key(key).items()}
-    return {("secrets", "destination", kind, "credentials"): place} if place else {}
+    name = "bucket_url" if kind == "filesystem" else "credentials"
+    return {("secrets", "destination", kind, name): place} if place else {}

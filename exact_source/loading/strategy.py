@@ -1,0 +1,145 @@
+"""How rows reach a destination: by a merge that it supports, or as a log of changes. Else it is refused.
+
+* delete-insert: every SQL database; dlt deletes the keys of a load and inserts its rows.
+* upsert: Delta and Iceberg tables. Each key may come once in a load, so a load is held and reduced to the
+  last state of each key. Delta deletes rows that are marked in the load; Iceberg keeps them, marked.
+* log: rows and deletions are appended, and the last one of a key is its state. A user must ask for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import dlt
+import pyarrow as pa
+from dlt.common.schema.typing import TUpsertStrategyDict
+
+from ..engine import rows
+from ..errors import ConfigurationError
+from .entity_resource import EntityResource
+from .history import KEY, VERSION, last_states
+
+UPSERT: TUpsertStrategyDict = {"disposition": "merge", "strategy": "upsert"}
+DELTA, ICEBERG = "delta", "iceberg"
+Kind = Literal["delete-insert", "upsert", "log", "replace"]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How the rows of one entity reach the destination.
+
+    Attributes:
+        kind: ``delete-insert``, ``upsert``, ``log`` or ``replace``.
+        deletes_marked: Whether a row with ``_deleted_at`` deletes the stored one.
+    """
+
+    kind: Kind = "delete-insert"
+    deletes_marked: bool = True
+
+    @property
+    def takes_keys_once(self) -> bool:
+        """Whether each key may come once in a load."""
+        return self.kind in {"upsert", "log"}
+
+
+def choose_strategy(
+    pipeline: dlt.Pipeline, resource: EntityResource, *, deletes: str, change_log: bool
+) -> Strategy:
+    """The strategy for an entity, which the resource is told.
+
+    Args:
+        pipeline: Its destination is asked for its capabilities.
+        resource: The resource of the entity, as a script has adapted it.
+        deletes: What becomes of deleted rows.
+        change_log: Whether the user wants a log of changes.
+
+    Raises:
+        ConfigurationError: If rows would be lost or doubled.
+    """
+    hints: Any = resource._hints or {}  # noqa: SLF001 (dlt has no other way to ask)
+    chosen, table_format = hints.get("write_disposition"), hints.get("table_format")
+    if chosen == "replace":
+        return Strategy("replace")
+    if change_log or chosen == "append":
+        resource.apply_hints(write_disposition="append")
+        return Strategy("log", deletes_marked=False)
+    known = merge_strategies(pipeline, table_format)
+    if "delete-insert" in known:
+        return _checked(resource, chosen)
+    return _of_files(pipeline, resource, known, deletes)
+
+
+def _checked(resource: EntityResource, chosen: Any) -> Strategy:
+    if isinstance(chosen, dict) and chosen.get("strategy", "delete-insert") != "delete-insert":
+        raise ConfigurationError(
+            f"{resource.name}: the merge strategy is {chosen['strategy']}, which would insert deletions of "
+            "unknown rows; leave it to the source"
+        )
+    return Strategy()
+
+
+def _of_files(
+    pipeline: dlt.Pipeline, resource: EntityResource, known: Sequence[str], deletes: str
+) -> Strategy:
+    table_format = (resource._hints or {}).get("table_format")  # noqa: SLF001
+    kind = str(pipeline.destination.destination_type).rpartition(".")[2]
+    if table_format not in {DELTA, ICEBERG} or "upsert" not in known:
+        if kind == "filesystem":
+            raise ConfigurationError(
+                "filesystem: files are only appended to, so changed and deleted rows would be there twice; "
+                'use table_format="delta" or "iceberg", or change_log=True for a log of all changes'
+            )
+        raise ConfigurationError(
+            f"{kind}: dlt cannot merge rows there, so changed and deleted rows would be there twice; use "
+            "another destination, or change_log=True for a log of all changes"
+        )
+    if table_format == ICEBERG and deletes == "hard":
+        raise ConfigurationError(
+            f'{kind}: dlt deletes no rows of Iceberg tables; use deletes="soft", which marks them in '
+            "_deleted_at, or Delta"
+        )
+    resource.apply_hints(write_disposition=UPSERT)
+    return Strategy("upsert", deletes_marked=deletes == "hard")
+
+
+def merge_strategies(pipeline: dlt.Pipeline, table_format: str | None = None) -> Sequence[str]:
+    """Merge strategies that a destination supports for a table format."""
+    caps = pipeline.destination.capabilities()
+    found: Any = caps.supported_merge_strategies or []
+    selector: Any = caps.merge_strategies_selector
+    if selector is not None:
+        table: Any = {"name": "", "columns": {}}
+        if table_format:
+            table["table_format"] = table_format
+        found = selector(found, table_schema=table)
+    return list(found)
+
+
+class Held:
+    """The rows of one load, held until its end and reduced to the last state of each key.
+
+    ``Rounds.must_stop`` ends a round before they are too many.
+
+    Args:
+        keys: Columns that tell rows apart.
+        by: The row with the highest value here is the last.
+    """
+
+    def __init__(self, keys: Sequence[str], by: str) -> None:
+        self._keys = keys
+        self._by = by
+        self._tables: list[pa.Table] = []
+
+    def hold(self, table: pa.Table) -> None:
+        """Take rows and deletions."""
+        self._tables.append(table)
+
+    def take(self) -> pa.Table | None:
+        """The last state of each key; ``None`` without rows."""
+        if not self._tables:
+            return None
+        found = last_states(self._tables, self._keys, self._by).drop_columns([KEY, VERSION])
+        self._tables = []
+        return rows.with_required(found, set(self._keys))

@@ -1,0 +1,67 @@
+"""One story in each destination that can be run here; ``EXACT_RECORD=1`` writes the results for the docs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.environments import environment
+
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
+ROOT = Path(__file__).parents[2]
+RECORD = ROOT / "tools" / "docs" / "destinations.json"
+REQUIREMENTS = ROOT / "tests" / "support" / "lake_requirements.txt"
+EXTENSIONS = [
+    "avro",
+    "delta",
+    "ducklake",
+    "httpfs",
+    "iceberg",
+    "icu",
+    "json",
+    "parquet",
+    "sqlite_scanner",
+]
+PREPARE = f"""
+import duckdb_extensions
+for name in {EXTENSIONS}:
+    duckdb_extensions.import_extension(name)
+"""
+SERVERS = {"mysql": "EXACT_TEST_MYSQL", "clickhouse": "EXACT_TEST_CLICKHOUSE"}
+KINDS = ("duckdb", "sqlite", "parquet", "delta", "iceberg", "ducklake", "mysql", "clickhouse")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_story_in_a_destination(kind: str, tmp_path: Path) -> None:
+    if kind in SERVERS and not os.environ.get(SERVERS[kind]):
+        pytest.skip(f"{SERVERS[kind]} names no server")
+    python, home = Path(sys.executable), str(Path.home())
+    if kind not in {"duckdb", "sqlite", "parquet"}:
+        python = environment("lakes", REQUIREMENTS, prepare=PREPARE)
+        home = str(python.parents[1] / "home")
+
+    done = subprocess.run(
+        [python, "-m", "tests.support.destination_story", kind, tmp_path],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if not k.startswith("DLT_")} | {"HOME": home},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    if os.environ.get("EXACT_RECORD"):
+        record(kind, found)
+    assert found == json.loads(RECORD.read_text())[kind], "run again with EXACT_RECORD=1"
+
+
+def record(kind: str, found: dict[str, str]) -> None:
+    """Keep the results of a story for the docs."""
+    held = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    RECORD.write_text(json.dumps({**held, kind: found}, indent=2, sort_keys=True) + "\n")
