@@ -4,13 +4,13 @@
   + ConfigurationError     -- a setting is missing or wrong; nothing was sent or written: exit 2
   + AuthenticationError    -- a person must log in again: exit 1
     + TokenStoreError      -- stored tokens cannot be read or written; they were left as they are
-  + StreamError            -- one entity of one division stops for this run, the others go on
+  + StreamError            -- one entity of one division stops for this run, the others continue
     + RefusedError         -- Exact said 4xx: rights, module, syntax; asking again costs budget
     + ContractError        -- an answer does not fit the documented contract
     + RemoteError          -- timeouts, 5xx, broken bodies, after all retries
   + LoadError              -- the destination, or dlt, failed; what was loaded is kept: exit 1
   + LimitError             -- the day's calls are used up; progress is kept: exit 3
-    + HeldError            -- another is at this division, pipeline, load or DuckDB file: exit 3
+    + HeldError            -- another process uses this division, pipeline, dataset or file: exit 3
     + LeaseStoreError      -- the leases' database cannot be asked, so nothing is called: exit 3
 
 A message says what happened, where (division, entity or setting) and what to do, in one line.
@@ -57,7 +57,7 @@ STREAM_CODES = {
     UNAVAILABLE: (
         "Module, right or scope is missing; not asked for again for 7 days, or with `--retry-refused`."
     ),
-    UNEXPECTED: "Something that nobody expected; report it with the message.",
+    UNEXPECTED: "An unexpected error; please report it with the message.",
 }
 
 
@@ -65,7 +65,7 @@ STREAM_CODES = {
 _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[^\[\]]?"
 )
-# Unicode categories that must not reach a terminal: controls, half characters, line separators.
+# Unicode categories that must not reach a terminal: controls, surrogates, line separators.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 CUT = "..."
 # Values of the ``Reason`` header that concern all streams (API 6.1).
@@ -169,7 +169,7 @@ class ConfigurationError(ExactError):
 
 
 class AuthenticationError(ExactError):
-    """The connection to Exact Online is gone; a person must log in again."""
+    """The connection to Exact Online has ended; a person must log in again."""
 
     code = "login"
     remedy = "Run `exact-source login`; a person has to give consent again."
@@ -186,10 +186,10 @@ class TokenStoreError(AuthenticationError):
 
 
 class StreamError(ExactError):
-    """One entity of one division cannot be read on in this run.
+    """One entity of one division cannot be read any further in this run.
 
     Attributes:
-        is_permanent: Whether another run would most likely meet it again.
+        is_permanent: Whether another run would most likely end in the same way.
     """
 
     is_permanent: ClassVar[bool] = True
@@ -273,7 +273,7 @@ class LimitError(ExactError):
 
 
 class HeldError(LimitError):
-    """Another worker or process is at this division, pipeline, load or DuckDB file."""
+    """Another worker or process uses this division, pipeline, dataset or DuckDB file."""
 
     code = "held"
     remedy = "Nothing: the other worker does the work. Run again later."

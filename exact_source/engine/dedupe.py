@@ -1,6 +1,6 @@
-"""Which rows of a page are worth loading: rows that are new, and a short list only if it changed.
+"""Chooses the rows of a page that are loaded: new rows, and a short list only if it changed.
 
-A merge costs more than reading does, so rows that are stored already are recognised here and left out.
+A merge costs more than a read, so rows that are stored already are recognised and skipped.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from .cursors import Cursor, PageFacts
 from .ports import Destination
 from .shape import Shape
 
-# Rows of a list that are held until it is complete, to see whether anything changed: of one list, and
-# of the lists of all divisions together.
+# Most rows of lists that are held until they are complete, to see whether anything changed: of one list,
+# and of the lists of all divisions together.
 HOLD_ROWS, HOLD_ROWS_OF_ALL = 20_000, 100_000
 
 
@@ -26,7 +26,7 @@ HOLD_ROWS, HOLD_ROWS_OF_ALL = 20_000, 100_000
 
 
 def facts_of(shape: Shape, before: Cursor, table: pa.Table, link: str | None) -> PageFacts:
-    """What the cursor needs of a page.
+    """The properties of a page that the cursor needs.
 
     Args:
         shape: Shape of the rows.
@@ -46,7 +46,7 @@ def facts_of(shape: Shape, before: Cursor, table: pa.Table, link: str | None) ->
 def new_rows(
     shape: Shape, before: Cursor, table: pa.Table, options: Options, deleted: Collection[Any]
 ) -> pa.Table:
-    """The rows to load: one for each key, not loaded by an earlier scan, changed between both dates.
+    """The rows to load: one for each key, not loaded by an earlier scan, and changed in the window.
 
     ``deleted``: first key column of rows that tombstones have just deleted; they are loaded even if known.
     """
@@ -55,7 +55,7 @@ def new_rows(
     version, scan = shape.version, before.scan
     may_know = version is not None and bool(before.recent)
     may_know = may_know and scan is not None and scan.since is not None
-    # Of rows with a Timestamp the destination keeps the newest by itself, unless it is left out as known.
+    # For rows with a Timestamp the destination keeps the newest by itself, unless it is skipped as known.
     if version != "timestamp" or may_know:
         table = rows.newest_of_each(table, ["division", *shape.keys], version)
     if version is not None and may_know:
@@ -73,7 +73,7 @@ def new_rows(
 
 
 def _in_window(table: pa.Table, options: Options) -> pa.Table:
-    """The rows that changed between the start and the end date; those without a date stay."""
+    """The rows that changed between the start and the end date; rows without a date stay."""
     for limit, compare in ((options.start_ms, pc.greater_equal), (options.end_ms, pc.less)):
         if limit is not None:
             at = rows.versions(table, "modified")
@@ -82,7 +82,7 @@ def _in_window(table: pa.Table, options: Options) -> pa.Table:
 
 
 def _marked(shape: Shape, table: pa.Table) -> list[str]:
-    """Columns that make one state of a row: row versions are unique, ``Modified`` is not."""
+    """Columns that identify a state of a row: row versions are unique, ``Modified`` is not."""
     return shape.keys if shape.version == "timestamp" else list(table.column_names)
 
 
@@ -109,7 +109,7 @@ def with_withdrawn(
 
 
 class Total:
-    """A number of rows or bytes, counted together by all who share it."""
+    """A number of rows or bytes that several objects count together."""
 
     def __init__(self, count: int = 0) -> None:
         self.count = count
@@ -131,7 +131,7 @@ class HeldPages:
         self._pages: list[pa.Table] = []
 
     def hold(self, page: pa.Table) -> bool:
-        """Hold a page; ``False`` if there are too many rows now to hold them any longer."""
+        """Hold a page; ``False`` if there are too many rows to hold."""
         self._pages.append(page)
         self._of_all.add(page.num_rows)
         mine = sum(table.num_rows for table in self._pages)

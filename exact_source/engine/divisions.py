@@ -1,4 +1,4 @@
-"""The divisions of a run: their list, read by one that gives it, and which of them are wanted."""
+"""The divisions of a run: reads their list through one of them, and chooses the wanted ones."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from . import rows
 from .call_accounting import Selection
 from .connection import Connection
 
-# What every run needs of the list of divisions, whether or not it is loaded.
+# Fields of the list of divisions that every run needs, even if the list is not loaded.
 DIVISION_FIELDS = ("Code", "Description", "BlockingStatus", "DivisionMoveDate")
-# Divisions that are asked for the list of divisions before it is given up.
+# Divisions through which the list is requested before the run gives up.
 DIVISION_TRIES = 3
 
 
@@ -32,8 +32,8 @@ class Division:
     """A company.
 
     Attributes:
-        code: Its number in URLs.
-        name: Its description.
+        code: Division code, as in URLs.
+        name: Description.
         blocked: ``BlockingStatus``; 0 is open (API 5).
         moved: ``DivisionMoveDate`` in milliseconds of its digits; 0 if it never moved, ``None`` if
             the list of divisions was refused.
@@ -49,14 +49,14 @@ class Divisions:
     """The list of divisions, read once a run.
 
     Args:
-        options: Which of them the user wants.
-        selection: Whether the list is a table of this run, too.
-        connection: Asks for it.
-        before_call: Is asked before each call, and raises if it shall not be made.
-        leases: Of the divisions, if several workers share them.
+        options: Options with the wanted divisions.
+        selection: Tables of this run.
+        connection: Sends the calls.
+        before_call: Called before each request; raises to cancel it.
+        leases: Leases of the divisions, if several workers share them.
 
     Attributes:
-        known: Codes from earlier runs, by which the list may be had if the user's own is blocked.
+        known: Codes from earlier runs, through which the list can be read if the current division is blocked.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Divisions:
 
     @property
     def chosen_so_far(self) -> list[Division]:
-        """The divisions to read, open or not; none until the list was read."""
+        """The divisions to read, open or not; empty until the list was read."""
         return list((self._chosen or {}).values())
 
     @property
@@ -104,7 +104,7 @@ class Divisions:
         return (self._chosen or {})[code].moved
 
     async def listed(self, *, whole: bool = True) -> tuple[pa.Table | None, int]:
-        """All rows of ``system/Divisions``, ``None`` if the app may not read it; and the calls.
+        """All rows of ``system/Divisions`` (``None`` if the app may not read it), and the number of calls.
 
         ``whole``: with all columns, not only ``DIVISION_FIELDS``.
         """
@@ -121,7 +121,7 @@ class Divisions:
     # -- reading the list ----------------------------------------------------------------------
 
     async def _read(self, fields: Sequence[str] | None) -> tuple[pa.Table | None, int]:
-        """The list by the first division that gives it: one may be blocked or out of calls."""
+        """The list through the first division that returns it; others may be blocked or out of calls."""
         entity = load_catalogue().entities["divisions"]
         feed = entity.feeds["regular"]
         schema = PageSchema(
@@ -148,11 +148,11 @@ class Divisions:
             if sum(isinstance(f, RefusedError) for f in failures) == DIVISION_TRIES:
                 break
         if named and isinstance(failures[0], RefusedError):
-            return None, calls  # the codes are known; only DivisionMoveDate cannot be watched
+            return None, calls  # the codes are known; only DivisionMoveDate is not
         raise failures[0]
 
     async def _starts(self) -> AsyncIterator[int]:
-        """Divisions by which the list may be had; a mistyped one cannot (API 5)."""
+        """Divisions through which the list may be read; a mistyped one does not work (API 5)."""
         named = await self._leased(self._options.divisions)
         for start in named[: DIVISION_TRIES - 1]:
             yield start
@@ -193,7 +193,7 @@ class Divisions:
         return [seen.get(code, Division(code, moved=None)) for code in wanted]
 
     async def _leased(self, codes: Sequence[int]) -> Sequence[int]:
-        """The divisions, those in front that this worker may call for; asked for all at once."""
+        """The divisions, with those first that this worker holds; all leases are requested at once."""
         leases = self._leases
         if leases is None or not codes:
             return codes

@@ -1,8 +1,8 @@
 """Function endpoints: one chain of pages over all values of their parameters.
 
-``read/logistics/StockPosition`` is asked once for each item. The values come from
-the stored rows of the parent, from the settings, or from defaults. The scan reads value after value as if
-they were pages of one list, so that it can stop after any page and go on there later.
+``read/logistics/StockPosition`` is called once for each item. The values come from the stored rows of the
+parent, from the settings, or from defaults. The scan reads value after value as if they were pages of one
+list, so that it can stop after any page and continue there later.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class FunctionShape(Shape):
 
     @property
     def parameters(self) -> dict[str, pa.Field]:
-        """Parameter -> the column that tells which value a row was asked with."""
+        """Parameter -> column with the value with which a row was requested."""
         asked = self.plan.full.parameters
         return {name: pa.field(snake(name), KEPT[letter]) for name, (letter, _) in asked.items()}
 
@@ -80,7 +80,7 @@ def shape_of(
 
 
 class Parents:
-    """The parents of a function: entities whose rows it is asked for."""
+    """The parents of a function: entities whose rows give the parameter values."""
 
     def __init__(self, run: Run, shape: FunctionShape) -> None:
         self._run = run
@@ -88,7 +88,7 @@ class Parents:
         self._names = parents_of(sources, run.options.parameters)
 
     def are_loaded(self, result: StreamResult) -> bool:
-        """Whether the rows of all parents are loaded; else the result says why not."""
+        """Whether the rows of all parents are loaded; if not, the result says why."""
         return all(self._is_known(parent, result) for parent in self._names)
 
     def _is_known(self, parent: str, result: StreamResult) -> bool:
@@ -123,8 +123,8 @@ class Parents:
 def was_refused_as_empty(run: Run, shape: Shape, division: int, cursor: Cursor) -> bool:
     """Whether the last answer, within the hour, was the refusal that means "no rows".
 
-    Exact counts it as an error (API 2.3), so it is not provoked again for an hour. Other errors leave
-    their mark in the cursor: a refusal, or a column that Exact has withdrawn.
+    Exact counts it as an error (API 2.3), so the call is not repeated for an hour. Other errors leave their
+    mark in the cursor: a refusal, or a column that Exact has withdrawn.
     """
     feed, now = shape.plan.full, run.clock.now()
     errors = run.limits.errors(now).get(f"{division} {feed.path}", [])
@@ -144,7 +144,7 @@ class FunctionUrls:
         run: What all streams share.
         shape: Shape of the rows.
         division: Code.
-        result: Takes a note if there is nothing to ask with.
+        result: Gets a note if there are no parameter values.
     """
 
     def __init__(self, run: Run, shape: FunctionShape, division: int, result: StreamResult) -> None:
@@ -153,19 +153,19 @@ class FunctionUrls:
         self._division = division
         self._result = result
         self._asked: list[Values] = []
-        self._place = 0  # of the values that are asked with
+        self._place = 0  # of the requested values
         self._numbered = 0  # rows of these values so far
 
     # -- where the pages are -------------------------------------------------------------------
 
     @property
     def reads_ahead(self) -> bool:
-        """No: each page is completed with the values that it was asked with."""
+        """No: each page is completed with the values with which it was requested."""
         return False
 
     def begin(self, scan: Scan) -> str | None:
-        """The page to go on with; ``None`` if there are no values to ask with."""
-        # Days of a scan that goes on tomorrow are the days of its beginning.
+        """The page to continue with; ``None`` if there are no values."""
+        # A scan that continues tomorrow keeps the days of its beginning.
         self._asked = self._values(datetime.fromtimestamp(scan.started_at, _DUTCH).date())
         if scan.next is not None and self._find_place(scan.next, scan.rows):
             return scan.next
@@ -183,7 +183,7 @@ class FunctionUrls:
         self._place = self._numbered = 0
 
     def following(self, shape: Shape, link: str | None) -> str | None:
-        """Exact's link, else the first page of the next values."""
+        """Exact's link, or the first page of the next values."""
         if link is not None or self._place >= len(self._asked):
             return link
         self._place += 1
@@ -216,14 +216,14 @@ class FunctionUrls:
         return [text.lower() for text in self._literals(values).values()]
 
     def _find_place(self, url: str, rows_read: int) -> bool:
-        """Whether a stored link belongs to values that still exist; else go on with the next ones."""
+        """Whether a stored link belongs to values that still exist; if not, continue with the next ones."""
         query = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
         here = [query.get(name, "").lower() for name in self._shape.parameters]
         self._place = bisect_left(self._asked, here, key=self._order)
         found = self._place < len(self._asked) and self._order(self._asked[self._place]) == here
         if not found or skiptoken(url) is None:
             return False
-        self._numbered = rows_read  # a number above those that were given
+        self._numbered = rows_read  # a number above all assigned ones
         return True
 
     # -- rows ----------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ class FunctionUrls:
 
 
 def with_value(table: pa.Table, field: pa.Field, value: Any) -> pa.Table:
-    """The rows with a column of one value; a column of that name keeps what it says itself."""
+    """The rows with a column of one value; an existing column of that name stays as it is."""
     scalar = pa.scalar(value, field.type)
     if field.name not in table.column_names:
         return table.append_column(field, pa.repeat(scalar, table.num_rows))

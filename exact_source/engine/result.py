@@ -26,7 +26,7 @@ NEXT_ROUND = "goes on in the next round"
 
 
 class PausedError(Exception):
-    """The round ended while a stream waited; the stream goes on in the next round."""
+    """The round ended while a stream waited; the stream continues in the next round."""
 
 
 @dataclass
@@ -41,17 +41,17 @@ class StreamResult:
         ended_at: Seconds since the epoch, UTC.
         calls: Calls of this stream.
         shared_calls: Calls for the list of divisions and for tombstones, if this stream came first.
-        rows: Rows handed to the destination.
+        rows: Rows passed to the destination.
         deleted: Deleted rows.
         rows_stored: Rows that the destination held when the stream began; ``None`` if not counted.
         cursor: Cursor value, as text.
-        status: ``incomplete`` goes on in the next round or run, ``waiting`` after ``resumes_at``.
-        error: Message; also says where an incomplete stream goes on.
+        status: ``incomplete`` continues in the next round or run, ``waiting`` after ``resumes_at``.
+        error: Message; for an incomplete stream it says where the stream continues.
         code: Kind of ``error``: that of its class, or one of ``errors.STREAM_CODES``; empty if nothing
             is wrong.
-        resumes_at: When calls are allowed again; seconds since the epoch, UTC.
+        resumes_at: Time at which calls are allowed again; seconds since the epoch, UTC.
         permanent: Whether running again would meet the same error.
-        notes: What a person should know.
+        notes: Notes for the user.
     """
 
     division: int
@@ -83,7 +83,7 @@ class StreamResult:
         return self.code in EXCLUDED
 
     def end(self, status: Status, error: str = "", code: str = "") -> None:
-        """Set the outcome; the first error of a stream stays."""
+        """Set the outcome; the first error of a stream is kept."""
         if self.status in {"running", "complete"}:
             self.status, self.error, self.code = status, error, code
 
@@ -155,7 +155,7 @@ class GivesUp(Protocol):
     """Stops all streams after an error that concerns all of them."""
 
     def give_up(self, error: ExactError) -> None:
-        """Raise the error, or let the streams stop and keep the pages that were read."""
+        """Raise the error, or make the streams stop and keep the pages that were read."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What the rows of one entity look like on their way from a page to the destination."""
+"""The schemas of one entity's rows between a page and the destination."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from . import rows
 
 @dataclass(frozen=True)
 class Shape:
-    """What the rows of one entity look like in the destination.
+    """The schemas of one entity's rows.
 
     Attributes:
-        entity: Whose rows they are.
-        plan: How they are read.
-        full: Of the feed that reads all rows.
-        increment: Of the feed that reads what changed; ``None``: there is none.
-        withdrawn: Fields that are no longer asked for.
+        entity: Entity of the rows.
+        plan: Feeds that are read.
+        full: Schema of the feed that reads all rows.
+        increment: Schema of the feed that reads changes; ``None`` if there is none.
+        withdrawn: Fields that are no longer requested.
     """
 
     entity: Entity
@@ -60,13 +60,13 @@ class Shape:
         return cls(entity, plan, full, increment)
 
     def without(self, fields: Iterable[str]) -> Self:
-        """The same rows, read without some of their fields."""
+        """The shape without some of the fields."""
         gone = frozenset(fields)
         kept = [f for f in self.full.columns if f not in gone]
         return replace(self._made_anew(self.entity, kept), withdrawn=self.withdrawn | gone)
 
     def with_letters(self, letters: Mapping[str, str]) -> Self:
-        """The same rows, with other types: field -> letter."""
+        """The shape with other types: field -> letter."""
         changed = {f: replace(self.entity.columns[f], letter=x) for f, x in letters.items()}
         entity = replace(self.entity, columns={**self.entity.columns, **changed})
         return self._made_anew(entity, list(self.full.columns))
@@ -94,19 +94,19 @@ class Shape:
 
     @cached_property
     def needed(self) -> set[str]:
-        """Fields that the rows cannot be read without."""
+        """Fields without which the rows cannot be read."""
         return {*self.entity.key, "Division"} | ({self.plan.column} if self.plan.column else set())
 
     @property
     def too_long(self) -> list[str]:
-        """Fields that a URL has no room for (API 2.4)."""
+        """Fields that do not fit into a URL (API 2.4)."""
         letters = {f: self.entity.columns[f].letter for f in self.plan.fields}
         read = {*self.full.columns, *self.withdrawn, *self.guard.excluded}
         return [f for f in self.plan.fields if letters[f] != "x" and f not in read]
 
     @cached_property
     def version(self) -> str | None:
-        """Column that tells how new a row is."""
+        """Column that orders the states of a row."""
         if self.plan.column and self.plan.column in self.full.columns:
             return self.entity.columns[self.plan.column].name
         return None

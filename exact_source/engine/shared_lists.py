@@ -25,7 +25,7 @@ Put = Callable[[int, pa.Table | None, Cursor | None], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Listed:
-    """A list: its rows, the calls it took, the cursor to store and notes."""
+    """A list: its rows, its calls, the cursor to store, and notes."""
 
     table: pa.Table | None
     calls: int
@@ -139,7 +139,7 @@ class SharedList:
         return rows.with_stored(table.drop_columns(empty), stored, keys, kept)
 
     async def _delete_unlisted(self, listed: pa.Table) -> int:
-        """Delete stored rows that the list no longer has; rows of other tables stay."""
+        """Delete stored rows that the list no longer has."""
         run, deletes = self._run, self._run.options.deletes
         if deletes == "ignore":
             return 0

@@ -1,4 +1,4 @@
-"""From where a stream reads on: where its last load stopped, or from the beginning and why."""
+"""Where a stream starts: where its last load stopped, or from the beginning, with the reason."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .tombstones import RETENTION_S
 
 HOUR_S = 3600
 STAMP_SLACK_S = 0.001  # destinations differ in what they keep of a microsecond
-# Refusals within an hour after which a stream is not even tried (API 2.3: the 11th blocks the key).
+# Refusals within an hour after which a stream is not tried (API 2.3: the 11th blocks the key).
 REFUSALS_PER_HOUR = 3
 # How long a stream is not asked for after it was refused for lack of a module, right or scope.
 DENIED_S = 7 * 86_400
@@ -30,14 +30,14 @@ PROOF_S = 86_400
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What decides where a stream reads on.
+    """The facts that decide where a stream starts.
 
     Attributes:
         shape: Shape of the entity's rows.
         division: The company.
         options: What the user asked for.
         now: Seconds since the epoch, UTC.
-        refresh_asked_at: When this run's full refresh was asked for, likewise.
+        refresh_asked_at: Time of the request for a full refresh; seconds since the epoch, UTC.
         rows_stored: Rows that the destination holds; ``None`` if they cannot be counted.
         stored_until: Their highest ``_synced_at``, seconds since the epoch, UTC; 0 without rows.
     """
@@ -56,15 +56,15 @@ class Start:
 
     @property
     def has_dates(self) -> bool:
-        """Whether rows have ``Modified``, so that ``start_date`` can tell them apart."""
+        """Whether rows have ``Modified``, by which ``start_date`` chooses them."""
         return "modified" in self.shape.arrow.names
 
     def may_read(self, cursor: Cursor, result: StreamResult) -> bool:
-        """Whether the stream may call at all; else its result says why not."""
+        """Whether the stream may make calls; if not, its result says why."""
         if self.division.blocked:
             why = f"the division is blocked (BlockingStatus {self.division.blocked})"
             result.end("skipped", why, BLOCKED)
-            # A division that the user names is wanted, so that leaving it out is not a success.
+            # The user named this division, so leaving it out is not a success.
             result.permanent = bool(self.options.divisions)
             return False
         if cursor.denied_at and not self._asks_again(cursor):
@@ -106,7 +106,7 @@ class Start:
         return replace(cursor, denied_since=since, denied_at=self.now if is_lasting else 0.0)
 
     def fresh(self, before: Cursor) -> Cursor:
-        """The cursor of a stream of which nothing was read."""
+        """The cursor of a stream that was never read."""
         is_refresh = self._entity in self.options.full_refresh
         earlier = before.moved if before.feed else None
         return Cursor(
@@ -122,7 +122,7 @@ class Start:
         )
 
     def resume(self, cursor: Cursor) -> tuple[Cursor, str]:
-        """Where the stream reads on, and a note if it begins again."""
+        """The cursor at which the stream starts, and a note if it begins again."""
         fresh = self.fresh(cursor)
         if cursor.scan is not None and cursor.value is None:
             # A pass over all rows that has begun answers a request for one.
@@ -142,7 +142,7 @@ class Start:
                 buried=cursor.buried,
             )
             return kept, f"{why}: read again" if why else ""
-        # The links of another feed lead elsewhere.
+        # The links of another feed do not fit.
         scan = cursor.scan if cursor.feed == fresh.feed else None
         kept = replace(
             cursor, feed=fresh.feed, moved=fresh.moved, history=fresh.history, scan=scan,
@@ -151,7 +151,7 @@ class Start:
         return kept, ""
 
     def _why_again(self, cursor: Cursor) -> str | None:
-        """Why all rows must be read again; empty if the user asked for it, ``None`` if they need not."""
+        """Reason why all rows must be read again; empty if the user requested it, ``None`` if not needed."""
         options = self.options
         if cursor.lacks:
             return f"new columns: {', '.join(cursor.lacks)}"
@@ -172,7 +172,7 @@ class Start:
         return is_older or not cursor.stored_min <= self.rows_stored <= cursor.stored_max
 
     def _must_refresh(self, cursor: Cursor) -> bool:
-        """Whether the user asked for all rows again, and that has neither begun nor been done."""
+        """Whether the user requested all rows again, and that read has neither begun nor ended."""
         is_answered = cursor.refreshed_for == self.refresh_asked_at
         return self._entity in self.options.full_refresh and not is_answered
 
@@ -211,7 +211,7 @@ async def start_version(
     may_ask = (
         run.options.start_by == "timestamp"
         and starts_by_version(shape.plan)
-        and not cursor.read_at  # else there was nothing, and that takes one call to see
+        and not cursor.read_at  # otherwise there were no rows, which one call shows
         and not run.destination.has_rows(shape.entity.name, call.division or 0)
     )
     if cursor.start_version is not None or not may_ask:

@@ -1,4 +1,4 @@
-"""One entity of one division: where it reads on, which rows are deleted, and how it ended."""
+"""One entity of one division: its start, its deletions, and its result."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from .starts import Start, known_version, recent_refusals, start_version
 
 
 class Stream:
-    """Reads one entity of one division, and deletes what was deleted at Exact.
+    """Reads one entity of one division, and applies Exact's deletions.
 
     Args:
         run: What all streams share.
         shape: Shape of the entity's rows.
         division: The company.
         cursor: How far the stream was read, by loads that arrived.
-        rank: Turn among the division's streams; lower goes first.
+        rank: Priority among the division's streams; the lowest goes first.
         emit: Takes rows and the cursor that covers them.
     """
 
@@ -145,7 +145,8 @@ class Stream:
             await self._note_webhook()
             self.result.end("complete")
             return
-        # Deleted rows may still be there, or rows are missing: not a success, nor a use of another round.
+        # Deleted rows may still be stored, or rows are missing: not a success, but another round would not
+        # help.
         error = "; ".join(filter(None, (self._deletions.error, keyless)))
         self.result.end("incomplete", error, self._deletions.code or KEYLESS)
         self.result.permanent = self.result.permanent or not self._deletions.error
@@ -161,12 +162,12 @@ class Stream:
     # -- before the first page -----------------------------------------------------------------
 
     def _count_stored(self) -> int | None:
-        """Rows in the destination, where no earlier round of this run has changed their number."""
+        """Rows in the destination, if no earlier round of this run has changed their number."""
         entity, division = self.result.entity, self.result.division
         if self._run.log.latest(entity, division) is not None:
             return None
         self.result.rows_stored = stored = self._run.rows_stored(entity, division)
-        if self._run.options.window:  # its cursor knows nothing of the rows outside of it
+        if self._run.options.window:  # its cursor does not cover the rows outside of it
             return None
         most = self._output.cursor.stored_max
         if stored is None or most is None or stored <= most:
@@ -199,8 +200,8 @@ class Stream:
         if reads_whole(cursor, self._deletions.rows, run.options):
             since = None
         if (cursor.value, cursor.tombstones, cursor.moved) == (None, None, 0):
-            # A first pass does not return rows deleted before it. In a division that has moved, the
-            # versions of older tombstones cannot be compared (API 4.2), so there none is noted.
+            # A first pass does not return rows deleted before it. In a division that has moved, the versions
+            # of older tombstones cannot be compared (API 4.2), so none is noted.
             cursor = replace(cursor, tombstones=0, tombstones_at=now)
         start_ms = run.options.start_ms
         if since is None and start_ms is not None:
@@ -224,11 +225,11 @@ class Stream:
         return 0.0 if last is None else last.timestamp()
 
     def _later_than_stored(self) -> float:
-        """A moment after every ``_synced_at`` that is stored, whatever the clocks of earlier hosts said."""
+        """A time after every stored ``_synced_at``, whatever the clocks of earlier hosts showed."""
         return max(self._output.next_stamp(), self._last_stored() + 2 * STEP_S)
 
     async def _start_version(self, cursor: Cursor, start_ms: int) -> int | None:
-        """Where the first read begins if the user asked for ``start_by="timestamp"``."""
+        """Start of the first read with ``start_by="timestamp"``."""
         since, note = await start_version(self._run, self._shape, self._call, cursor, start_ms)
         if note:
             self.result.note(note)
@@ -301,7 +302,7 @@ class Stream:
         return scanner
 
     def _full_pass(self) -> FullPass:
-        """What is to be collected while the scan is read."""
+        """The collector of the scan's keys and pages."""
         scan, cursor = self._output.cursor.scan, self._output.cursor
         is_whole = scan is not None and (scan.since is None or cursor.value is None)
         is_whole = is_whole and not self._is_watermark(cursor)
@@ -314,7 +315,7 @@ class Stream:
         is_first = scan is not None and scan.pages == 0
         is_list = is_whole and is_silent and scan is not None and scan.since is None
         by_page = self._run.rounds.by_page
-        # Where too many rows of the overlap are known to remember each, the overlap is held as a whole.
+        # If there are too many rows of the overlap to remember each, the overlap is held as a whole.
         is_lag = not is_whole and cursor.recent == MANY
         return FullPass(
             self._shape,
@@ -352,14 +353,14 @@ class Stream:
         return rows.stamp(table, self._output.next_stamp(max(page.at, synced_from)))
 
     async def _load(self, table: pa.Table, full_pass: FullPass) -> None:
-        """Hand over a page; the pages of a short list are held until it is complete."""
+        """Emit a page; the pages of a short list are held until it is complete."""
         if not full_pass.is_held:
             await self._output.move(table if table.num_rows else None, self._output.cursor)
         elif not full_pass.hold(table):
             await self._release(full_pass)
 
     async def _release(self, full_pass: FullPass) -> None:
-        """Hand over the pages that were held."""
+        """Emit the held pages."""
         pages = full_pass.release()
         table = rows.concat(pages) if pages else None
         await self._output.move(
@@ -367,7 +368,7 @@ class Stream:
         )
 
     async def _finish(self, last: ScannedPage, full_pass: FullPass) -> None:
-        """The last page: deletions go with it, and only then the cursor moves."""
+        """Emit the last page with the deletions, and move the cursor."""
         before, after, scan = last.before, last.after, last.before.scan
         if full_pass.finds_deleted and full_pass.is_empty and not await self._may_be_empty():
             full_pass.release()
@@ -399,7 +400,7 @@ class Stream:
         await self._output.move(None, after)
 
     def _with_digest(self, after: Cursor, before: Cursor, pages: list[pa.Table]) -> Cursor:
-        """The cursor with a mark of the rows that were read, and of what becomes of deleted ones."""
+        """The cursor with a fingerprint of the rows and of the treatment of deleted rows."""
         mark = f"{self._run.options.deletes} {rows.digest(pages)}"
         since = before.scan.since if before.scan else None
         if since is None:
@@ -459,7 +460,7 @@ class Stream:
         self._count_shared_calls()
         await self._begin()
 
-    # -- what it hands over --------------------------------------------------------------------
+    # -- output --------------------------------------------------------------------------------
 
     def _count_shared_calls(self) -> None:
         """Calls that no stream has counted yet belong to this one, because it came first."""

@@ -22,8 +22,8 @@ def traced_sync() -> Iterator[Note]:
     """Trace a sync as a span; yields a function that adds one span for each stream of a round.
 
     The function takes the results of a round, whose times are those of the run's clock, and whether
-    the round was loaded; if it was not, its rows are read again. A span never holds the message of an
-    error that is not ours: a driver's message may hold anything.
+    the round was loaded; if it was not, its rows are read again. A span never contains the message of an
+    error of another package, because a driver's message may contain anything.
     """
     if not _has_api():
         yield lambda _results, _loaded: None
@@ -89,5 +89,5 @@ def _attributes(result: StreamResult, loaded: bool) -> Labels:
 
 
 def _describe(error: BaseException) -> str:
-    """The message of an error of ours; of another one only the class."""
+    """The message of an error of this package; the class of another error."""
     return str(error) if isinstance(error, ExactError) else type(error).__name__

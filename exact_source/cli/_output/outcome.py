@@ -20,7 +20,7 @@ FAILED = {"failed", "refused"}
 # Statuses of a stream, the worst first.
 WORST = ("failed", "refused", "incomplete", "skipped", "waiting")
 COLOURS = {"complete": "green", "incomplete": "yellow", "waiting": "yellow", "skipped": "dim"}
-MOST_LINES = 4  # errors of a kind, and remarks, that a person reads; --problems shows the rest
+MOST_LINES = 4  # shown errors of a kind, and notes; --problems shows the rest
 STREAM_COLUMNS = (
     Column("division"),
     Column("name", rank=3),
@@ -37,10 +37,10 @@ STREAM_COLUMNS = (
 def show_results(
     outcome: Outcome, names: Mapping[int, str], *, every: bool = False, problems: bool = False
 ) -> None:
-    """Print what a sync did.
+    """Print the result of a sync.
 
     Args:
-        outcome: How it ended.
+        outcome: Outcome of the sync.
         names: Division -> name of the company.
         every: Print a line for each stream instead of one for each entity.
         problems: Print the streams with a problem only.
@@ -62,19 +62,19 @@ def show_results(
 
 
 def ended(outcome: Outcome) -> list[StreamResult]:
-    """The streams that came to an end, by company and entity."""
+    """The streams that ended, by company and entity."""
     found = [r for r in outcome.results if r.status != "running"]
     return sorted(found, key=lambda r: (r.division, r.entity))
 
 
 def has_problem(result: StreamResult, outcome: Outcome) -> bool:
-    """Whether a person should know how a stream ended."""
+    """Whether the result of a stream needs attention."""
     is_left_out = result.status == "skipped" and not result.permanent
     return result.status != "complete" and not is_left_out and outcome.counts(result)
 
 
 def problem_of(result: StreamResult) -> Problem:
-    """What is wrong with a stream."""
+    """The problem of a stream."""
     return Problem(result.division, result.entity, result.status, result.code, result.error)
 
 
@@ -100,7 +100,7 @@ def print_streams(
 
 
 def cursor_of(result: StreamResult) -> str | None:
-    """How far a stream was read."""
+    """The cursor of a stream."""
     if not result.cursor:
         return None
     found = format_cursor(int(result.cursor), is_version=result.feed == "sync")
@@ -108,7 +108,7 @@ def cursor_of(result: StreamResult) -> str | None:
 
 
 def is_lasting(result: StreamResult) -> bool:
-    """Whether rows are there and something is wrong with them that another run would meet again."""
+    """Whether rows are stored with a problem that running again would not solve."""
     return result.status == "incomplete" and result.permanent
 
 
@@ -119,7 +119,7 @@ def is_failure(result: StreamResult, outcome: Outcome) -> bool:
 
 
 def facts_of(result: StreamResult) -> dict[str, Any]:
-    """What machines want to know of a failure."""
+    """The facts about a failure, for JSON."""
     return {
         "code": result.code or None,
         "entity": result.entity,
@@ -129,7 +129,7 @@ def facts_of(result: StreamResult) -> dict[str, Any]:
 
 
 def remarks(outcome: Outcome, names: Mapping[int, str]) -> list[str]:
-    """What else did not go as it should, a line for each kind."""
+    """Other problems, one line for each kind."""
     waits = [
         (r, f"{r.status}: {r.error}")
         for r in outcome.results
@@ -148,7 +148,7 @@ def where_of(result: StreamResult) -> str:
 
 
 def grouped(texts: Sequence[tuple[StreamResult, str]], names: Mapping[int, str]) -> list[str]:
-    """Messages about streams, those that differ in the stream only as one."""
+    """Messages about streams; messages that differ only in the stream are joined."""
     groups: dict[str, list[StreamResult]] = defaultdict(list)
     for result, text in texts:
         pattern = text.replace(where_of(result), "\0", 1).replace(
@@ -168,14 +168,14 @@ def grouped(texts: Sequence[tuple[StreamResult, str]], names: Mapping[int, str])
 
 
 def streams_in_words(group: Sequence[StreamResult], names: Mapping[int, str]) -> str:
-    """Which streams a message is about."""
+    """The streams of a message."""
     entities = {r.entity for r in group}
     what = group[0].entity if len(entities) == 1 else f"{len(entities)} entities"
     return f"{what} of {companies_in_words(group, names)}" if group[0].division else what
 
 
 def companies_in_words(group: Sequence[StreamResult], names: Mapping[int, str]) -> str:
-    """Which companies a message is about."""
+    """The companies of a message."""
     codes = {r.division for r in group}
     code = group[0].division
     if len(codes) > 1:
@@ -198,7 +198,7 @@ def closing_line(outcome: Outcome, seconds: float) -> str:
 
 
 def closing_code(outcome: Outcome) -> str | None:
-    """Code of the error that ended the sync, else of the stream that fared worst."""
+    """Code of the error that ended the sync, or of the worst stream."""
     if outcome.error is not None:
         return outcome.error.code
     if outcome.exit_code == 0:
@@ -211,7 +211,7 @@ STATUSES = {0: "complete", 1: "failed", 2: "configuration", 3: "incomplete"}
 
 
 def to_json(outcome: Outcome, seconds: float) -> dict[str, Any]:
-    """The result for machines; moments are seconds since the epoch, UTC."""
+    """The result as a document; times are seconds since the epoch, UTC."""
     return {
         "status": STATUSES[outcome.exit_code],
         "exit_code": outcome.exit_code,

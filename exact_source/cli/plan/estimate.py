@@ -1,4 +1,4 @@
-"""What each stream of the next sync will take: by what was counted now, else by earlier syncs."""
+"""Estimates each stream of the next sync, from counts at Exact or from earlier syncs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .schedule import Allowance, Basis
 
 
 def estimate(planner: Planner) -> list[StreamPlan]:
-    """What each entity of each division will take, in the order of their turns."""
+    """Estimates each entity of each division, in the order of reading."""
     ranks = {name: turn for turn, name in enumerate(planner.chosen)} | {"deleted": -1}
     return in_order([*_once(planner), *_by_division(planner)], ranks)
 
@@ -49,7 +49,7 @@ def with_key_notes(
 
 
 def _once(planner: Planner) -> Iterator[StreamPlan]:
-    """What is read once for all divisions."""
+    """The entities that are read once for all divisions."""
     for name in dict.fromkeys(["divisions", *planner.chosen]):
         entity = planner.catalogue.entities[name]
         if entity.division_from is None:
@@ -138,7 +138,7 @@ def _from_count(planner: Planner, key: tuple[int, str], size: int) -> tuple[int,
 
 
 def _still_to_read(planner: Planner, key: tuple[int, str], rows: int) -> tuple[int, str]:
-    """Rows that are left of a first load that was begun."""
+    """Rows that are left of an incomplete first load."""
     cursor = planner.memory.cursors.get(key)
     if cursor is None or cursor.scan is None or cursor.scan.next is None:
         return rows, ""

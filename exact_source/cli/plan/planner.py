@@ -1,4 +1,4 @@
-"""What the next sync has to read: as the destination knows it, and as Exact Online counts it."""
+"""Finds the streams of the next sync, and counts their rows at Exact Online."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 
 def recall_for(chosen: Sequence[str], pipeline: dlt.Pipeline, now: float) -> Memory:
-    """What the destination knows of entities, and of those that functions take their parameters from."""
+    """The memory of entities, and of the parents of functions."""
     feeding = {s.parent for s in all_sources() if s.parent is not None}
     return recall(pipeline, now=now, entities={*chosen, *feeding})
 
 
 @dataclass
 class Planner:
-    """What the next sync has to read.
+    """The streams that the next sync reads.
 
     Attributes:
-        run: The connection, with what the user asked for.
-        catalogue: What there is.
-        chosen: Entities, in the order of their turns.
-        memory: What the destination knows.
-        divisions: To be read.
-        counts: What was counted.
+        run: The connection and the options.
+        catalogue: The catalogue.
+        chosen: Entities in the order of reading.
+        memory: Earlier syncs.
+        divisions: Divisions to read.
+        counts: Counted rows.
     """
 
     run: AskingRun
@@ -50,11 +50,11 @@ class Planner:
     counts: Counts = field(default_factory=Counts)
 
     async def look(self, *, count: bool, on_answer: Callable[[int, int], None]) -> None:
-        """Read the divisions, and count what has to be counted.
+        """Read the divisions, and count rows where necessary.
 
         Args:
             count: Whether to count at all.
-            on_answer: Is told of each answer: the how manieth, and of how many.
+            on_answer: Called after each answer with its number and the total.
         """
         spent = self.memory.all_calls_today
         self.run.limits.note_earlier_calls(spent, self.run.clock.now())
@@ -72,7 +72,7 @@ class Planner:
         return [d for d in self.divisions if not d.blocked]
 
     def entities(self) -> Iterator[tuple[Entity, Plan]]:
-        """Entities that are read per division, and how."""
+        """Entities that are read per division, and their plans."""
         for name in self.chosen:
             entity = self.catalogue.entities[name]
             if entity.division_from is None and name != "deleted":
@@ -91,7 +91,7 @@ class Planner:
         return cursor is not None and bool(cursor.denied_at) and now - cursor.denied_at < DENIED_S
 
     def questions(self) -> list[Question]:
-        """Streams that only a count can tell of."""
+        """Streams whose size only a count can show."""
         return [
             self._question(division.code, entity, plan)
             for division in self.open_divisions

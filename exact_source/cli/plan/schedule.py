@@ -1,7 +1,7 @@
 """How long a sync takes within Exact's limits: rows to calls, calls to minutes and days. Pure.
 
-Divisions run side by side, each at its own minute limit, and each has a day of its own that ends at
-00:00 UTC (API 2.1). What they share is the contract: a cap on the calls of all of them in a day.
+Divisions are read concurrently, each within its own minute limit and its own day, which ends at 00:00 UTC
+(API 2.1). They share the contract: a cap on the calls of all of them in a day.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ Basis = Literal["count", "history", "one call", "unknown", "refused", "not avail
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """What one entity of one division will take.
+    """The estimate of one entity of one division.
 
     Attributes:
-        division: Code; 0 for what is read once for all.
+        division: Code; 0 for entities that are read once for all divisions.
         entity: Name.
-        feed: The feed that will read it, for people.
-        page_size: Rows that a call brings.
-        rows: Rows to read; ``None`` if nobody knows.
+        feed: The feeds that will be read, in words.
+        page_size: Rows per call.
+        rows: Rows to read; ``None`` if unknown.
         calls: Calls; at least one, or none for what Exact does not offer.
         basis: Where the number comes from: counted now, earlier syncs, an endpoint that gives all
             in one call, nothing (then ``calls`` is the least it can be), or a refusal.
-        note: What a person should know of it.
+        note: Note for the user.
     """
 
     division: int
@@ -47,10 +47,10 @@ class Allowance:
     """Calls that one division may make.
 
     Attributes:
-        minute: In a clock minute.
-        day: In a day.
-        left: Of today; ``None`` for a day that has not begun to be used.
-        reserve: Of each day, kept for others.
+        minute: Calls per clock minute.
+        day: Calls per day.
+        left: Calls left today; ``None`` if no call was made today.
+        reserve: Calls of each day that are left to others.
     """
 
     minute: int = MINUTE_LIMIT
@@ -59,23 +59,23 @@ class Allowance:
     reserve: int = 0
 
     def today(self) -> int:
-        """What may be spent before 00:00 UTC."""
+        """Calls that may be made before 00:00 UTC."""
         return max(0, (self.day if self.left is None else self.left) - self.reserve)
 
     def full_day(self) -> int:
-        """What may be spent on a whole day."""
+        """Calls that may be made on a whole day."""
         return max(0, min(self.day - self.reserve, self.minute * (DAY_S // MINUTE_S)))
 
 
 @dataclass(frozen=True)
 class Duration:
-    """How long something takes.
+    """The duration of a number of calls.
 
     Attributes:
-        calls: Calls in all.
+        calls: Total number of calls.
         minutes: Clock minutes in which calls are made, over all days.
         days: Days on which calls are made; 1 if it is done today.
-        ends_at: Seconds since the epoch, UTC, if it starts now and goes on by itself.
+        ends_at: Seconds since the epoch, UTC, if it starts now and continues without a pause.
     """
 
     calls: int
@@ -85,12 +85,12 @@ class Duration:
 
 
 def usual_calls(history: Sequence[int]) -> int:
-    """Calls of the next sync from those of earlier ones, rounded up; never less than one."""
+    """Calls of the next sync according to earlier ones, rounded up; at least one."""
     return max(1, -int(-fmean(history) // 1)) if history else 1
 
 
 def allowance_of(limits: Limits, division: int) -> Allowance:
-    """Calls that a division allows: by its last headers, else as much as the others."""
+    """Calls that a division allows, according to its last headers or to those of other divisions."""
     state = limits.divisions.get(division)
     if state is None or not state.calls:
         asked = [state for state in list(limits.divisions.values()) if state.is_known]
@@ -100,15 +100,15 @@ def allowance_of(limits: Limits, division: int) -> Allowance:
 
 
 def in_order(streams: Sequence[StreamPlan], ranks: Mapping[str, int]) -> list[StreamPlan]:
-    """The streams as they go: what is read once, then by division; in it by the entity's turn."""
+    """The streams in order: entities that are read once, then by division and entity."""
     return sorted(streams, key=lambda s: (s.division, ranks.get(s.entity, len(ranks)), s.entity))
 
 
 def calls_by_division(streams: Iterable[StreamPlan], divisions: Sequence[int]) -> dict[int, int]:
     """Calls of each division, in their order.
 
-    What is read once for all counts on the division whose URL is asked, the first; with no division
-    there is nobody whose calls it could be.
+    Entities that are read once count on the division in the URL, which is the first one; without a division
+    they are not counted.
     """
     calls = dict.fromkeys(divisions, 0)
     for stream in streams:
@@ -126,14 +126,14 @@ def duration(
     contract_cap: int | None = None,
     contract_spent: int = 0,
 ) -> Duration:
-    """How long the calls of several divisions take side by side.
+    """The duration of the calls of several divisions that are read concurrently.
 
     Args:
         calls: Division -> calls.
-        allowances: Division -> what it may make; a division that is missing has the usual limits.
+        allowances: Division -> its allowance; a missing division has the usual limits.
         now: Seconds since the epoch, UTC.
         contract_cap: Calls a day over all divisions; ``None`` for no cap.
-        contract_spent: Of today's.
+        contract_spent: Calls of the contract that were made today.
 
     Raises:
         ValueError: If a division or the contract may make no call at all on a whole day.
@@ -174,7 +174,7 @@ def _one_day(
     *,
     first: bool,
 ) -> dict[int, int]:
-    """Calls of each division on one day, or on what is left of it."""
+    """Calls of each division on one day, or on the rest of it."""
     open_minutes = max(1, int((_midnight(starts_at) - starts_at) // MINUTE_S))
     may = {}
     for code, n in left.items():
