@@ -36,8 +36,8 @@ STEPS = {
     "change": "changes",
     "delete": "deletions",
     "history": "history",
-    "kill": "goes on after kill -9",
-    "machine": "goes on on another machine",
+    "kill": "continues after kill -9",
+    "machine": "continues on another machine",
     "money": "amounts exact",
 }
 
