@@ -1,4 +1,4 @@
-"""The destination that a text names, the same for tables and for tokens."""
+"""Parses the name of a destination, for tables and for tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DUCKDB_FILE = "exact.duckdb"
 
 
 def split_destination(text: str) -> tuple[str, str]:
-    """Kind of database, and where it is; ``""`` if dlt's configuration says that.
+    """Kind of database and its place, which is ``""`` if dlt's configuration has it.
 
     ``"duckdb:books.duckdb"`` -> ``("duckdb", "books.duckdb")``, ``"postgres"`` -> ``("postgres", "")``.
     """
@@ -26,14 +26,14 @@ def split_destination(text: str) -> tuple[str, str]:
 
 
 def check_address(url: str, where: str) -> None:
-    """Make sure that the address of a Postgres database is read by everybody in the same way.
+    """Make sure that the address of a Postgres database has only one interpretation.
 
-    A password with one of ``@ / # ?`` in it would be split in the middle, and its rest would stand in
-    a driver's message as a host. So the message holds nothing of the address.
+    A password that contains one of ``@ / # ?`` would be split, and a driver's message would show a part of it
+    as a host. The message therefore does not repeat the address.
 
     Args:
         url: ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
-        where: What it was given in.
+        where: Name of the option or setting, for messages.
 
     Raises:
         ConfigurationError: If it is ambiguous or malformed, or names no database.
@@ -57,15 +57,15 @@ def check_address(url: str, where: str) -> None:
 
 
 def make_destination(kind: str, place: str, setting: str) -> Any:
-    """What ``dlt.pipeline`` takes as a destination; nothing is connected to.
+    """The destination for ``dlt.pipeline``; no connection is made.
 
     Args:
-        kind: Such as ``duckdb`` or ``postgres``.
-        place: A path or an address; empty if dlt's configuration says it.
-        setting: What named it, for messages.
+        kind: Kind such as ``duckdb`` or ``postgres``.
+        place: Path or address; empty if dlt's configuration has it.
+        setting: Name of the option or setting, for messages.
 
     Raises:
-        ConfigurationError: If a folder is not there.
+        ConfigurationError: If a folder does not exist.
     """
     import dlt
 

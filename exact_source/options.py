@@ -1,4 +1,4 @@
-"""What a user asked for, and what holds unless somebody asks for another thing."""
+"""The user's options and their defaults."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Deletes = Literal["hard", "soft", "ignore"]
 StartBy = Literal["modified", "timestamp"]
 TableFormat = Literal["delta", "iceberg"]
 
-# What ends a round, unless somebody says otherwise: so much is lost at most, and waits to be loaded.
+# Default limits of a round, which bound the rows that can be lost or that wait to be loaded.
 ROUND_S, ROUND_ROWS = 300.0, 1_000_000
 
 
@@ -110,27 +110,27 @@ def _texts(values: str | Iterable[int | str]) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a user asked for.
+    """The user's options.
 
     Attributes:
         divisions: Codes; empty for every division that the app may see, and if names matter.
         companies: The wanted companies by code and name.
         route: Feed for all entities, or per entity.
-        deletes: What becomes of rows that are gone.
+        deletes: Treatment of deleted rows.
         start_ms: Rows older than this are not loaded: ``Modified`` digits in milliseconds.
         end_ms: With ``start_ms`` the end of a window: rows changed at it or later are left out. The window is
             read beside the cursors, and deletes nothing; ``None``: no window.
         start_by: Whether ``start_ms`` counts by ``Modified`` alone, or sync feeds that can begin at a
             ``Timestamp`` for it, so that what lies below is not read.
-        full_refresh: Entities to read anew, whatever their cursor says.
+        full_refresh: Entities to read from the start, whatever their cursor.
         reconcile: Entities whose keys are compared in this run.
         reconcile_s: Seconds after which that is done for entities without tombstones; ``None``: never.
         history: Entities whose earlier states are kept, in tables of their own.
         utc_instants: Add ``created_utc`` and ``modified_utc``.
         raw_codes: Add ``code_raw`` and the like, codes with the spaces that Exact pads them with.
         zone_slack_s: How far the site's wall clock may run behind UTC.
-        parameters: Setting -> values that functions are asked with, instead of those of their parents.
-        round_pages: Pages after which a run stops, to be loaded and gone on with; ``None``: no limit.
+        parameters: Setting -> parameter values of functions, instead of those of their parents.
+        round_pages: Pages after which a run stops and loads; ``None`` for no limit.
         round_s: Seconds after which a run stops in the same way.
         round_rows: Rows after which a run stops in the same way.
         notices: ``(entity, division)`` -> mark of the last webhook that said it changed: only streams

@@ -87,7 +87,7 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
         raise ConfigurationError("reconcile_days must be 0 or more; leave it empty for never")
     start_ms, end_ms = parse_window(start_date, end_date)
     if end_ms is not None:
-        # What lies outside of a window is not read, so it says nothing about deleted rows.
+        # Rows outside of a window are not read, so a window cannot find deleted rows.
         deletes, full_refresh, reconcile = "ignore", False, False
     companies = parse_companies(divisions, exclude_divisions)
     return Options(
@@ -137,7 +137,7 @@ def parse_divisions(divisions: str | Iterable[int | str]) -> tuple[int, ...]:
     """Division codes; empty for ``all``.
 
     Raises:
-        ConfigurationError: If one is no code.
+        ConfigurationError: If one is not a code.
     """
     parts = divisions.split(",") if isinstance(divisions, str) else [str(d) for d in divisions]
     texts = [p.strip() for p in parts if p.strip()]
@@ -154,7 +154,7 @@ def parse_start_date(start_date: str | date | None, setting: str = "start_date")
     """A date as milliseconds of wall-clock digits (API 3.5).
 
     Raises:
-        ConfigurationError: If it is no ISO date.
+        ConfigurationError: If it is not an ISO date.
     """
     if start_date is None:
         return None
@@ -212,7 +212,7 @@ def choose_entities(entities: str | Iterable[str] | None, catalogue: Catalogue) 
 
 
 def turn_order(names: Iterable[str], catalogue: Catalogue) -> list[str]:
-    """The order in which a company's streams take turns: core before the rest, small before large.
+    """The order in which a company's streams are read: core before the rest, small before large.
 
     The core set is listed from small to large; of the others, lines are the largest and functions,
     which cost a call per parent row, go last.
@@ -338,15 +338,15 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         start_date: Load only rows changed since this date, ISO form.
         end_date: Load only rows changed before this date. Such a window has cursors of its own, deletes
             nothing, and does not disturb syncs without ``end_date``.
-        start_by: "modified": no row is missed; "timestamp": a first read begins at the row version
-            that Exact names for ``start_date``, where it does; fewer calls, see docs/entities.md.
+        start_by: "modified" misses no row. With "timestamp" a first read begins at the row version that Exact
+            names for ``start_date``, which takes fewer calls; see docs/entities.md.
         route: "auto" (cheapest feed of the same rows), "sync", "bulk", "regular", or a mapping per
             entity.
-        deletes: "hard": rows that are gone go; "soft": they stay, with ``_deleted_at``; "ignore".
-        full_refresh: Read everything anew, whatever the cursors say.
-        reconcile: Compare all keys with Exact's now; rows that are gone there go here.
-        reconcile_days: How often that is done by itself for entities without tombstones; see
-            docs/deletes.md.
+        deletes: "hard" removes deleted rows, "soft" keeps them with ``_deleted_at``, "ignore" keeps them.
+        full_refresh: Read everything from the start, whatever the cursors.
+        reconcile: Compare all keys with Exact now, and remove deleted rows.
+        reconcile_days: Days between automatic comparisons of keys, for entities whose deletions Exact does
+            not list; see docs/deletes.md.
         trust_empty: Entities whose empty answer deletes their stored rows without a check of the
             user's rights; see docs/how-it-works.md.
         history: Entities whose earlier states are kept, in ``accounts_history`` and the like; see
@@ -361,25 +361,25 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
             "personal"; see docs/personal-data.md.
         hash_columns: Columns that are loaded as keyed hashes; the key is the setting ``hash_key``.
         strict: Let such streams, and blocked companies, change the exit code of ``run_to_end``.
-        region: nl be de uk us es fr.
-        base_url: Overrides the region; plain http for loopback only.
-        client_id: Of the registered app.
-        client_secret: Of the registered app.
-        redirect_uri: As registered with the app.
-        token_storage: Where the tokens live: an object, or ``file``, ``sql`` or ``dlt`` as in the
-            setting of this name, which is the default.
-        reserve_calls: Calls of each division's day that are left to other integrations.
+        region: Country of the site: nl, be, de, uk, us, es or fr.
+        base_url: Origin of the site, instead of ``region``; plain http for loopback only.
+        client_id: Client id of the registered app.
+        client_secret: Client secret of the registered app.
+        redirect_uri: Redirect URI exactly as registered with the app.
+        token_storage: Storage of the tokens: an object, or ``file``, ``sql`` or ``dlt``; default is the
+            setting of this name.
+        reserve_calls: Calls of each division's day that are left to other programs.
         contract_cap: Calls a day over all divisions.
-        max_calls: Calls that this run may make.
-        round_minutes: Minutes after which this run stops, if it has read anything by then; the next
-            one goes on there, and ``run_to_end`` repeats it until nothing is left.
-        max_pages: Pages after which it stops in the same way.
+        max_calls: Largest number of calls of this run.
+        round_minutes: Minutes after which this run stops if it has read anything. The next run continues
+            there; ``run_to_end`` repeats runs until everything is read.
+        max_pages: Pages after which this run stops in the same way.
         utc_instants: Add ``created_utc`` and ``modified_utc``, true instants.
         raw_codes: Add ``code_raw`` and the like: codes with the spaces that Exact pads them with.
-        parameters: What functions are asked with instead of the defaults, such as
+        parameters: Parameter values of functions instead of the defaults, such as
             ``{"years": [2024, 2025]}``; see docs/entities.md.
-        leases: ``SqlLeases`` that are entered around the whole run, where several workers share
-            the divisions; see docs/many-companies.md.
+        leases: ``SqlLeases`` that are entered around the whole run, if several workers share the divisions;
+            see docs/many-companies.md.
         clock: Time, for tests.
 
     Raises:
@@ -431,7 +431,7 @@ def run_of(source: DltSource) -> Run:
     """The run that all resources of a source belong to.
 
     Raises:
-        ConfigurationError: If it is no source of this package.
+        ConfigurationError: If it is not a source of this package.
     """
     for resource in source.resources.values():
         if (run := run_behind(resource)) is not None:
@@ -441,5 +441,5 @@ def run_of(source: DltSource) -> Run:
 
 @dlt.source(name="exact_online", section="exact_online", max_table_nesting=0)
 def run_source(session: Any, selected: Any) -> Any:
-    """One round of a run that goes on over several."""
+    """One round of a run with several rounds."""
     yield from resources_of(session, selected)

@@ -1,4 +1,4 @@
-"""From options to the two ends of a load: the pipeline and the connection."""
+"""Makes the pipeline and the connection from the options."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 USUAL = ("duckdb", "postgres", "bigquery")
-# Extra -> modules that it brings; without ADBC dlt turns parquet into INSERT statements on Postgres.
+# Extra -> its modules; without ADBC dlt turns parquet into INSERT statements on Postgres.
 EXTRAS = {
     "postgres": ("psycopg2", "adbc_driver_postgresql"),
     "bigquery": ("google.cloud.bigquery",),
@@ -97,7 +97,7 @@ def duckdb_file(target: Any, dataset: str, *, read_only: bool) -> Any:
 
 
 def check_dataset(name: str) -> None:
-    """Refuse a name that dlt would change, or that a database reads as something else.
+    """Refuse a name that dlt would change, or that a database would misread.
 
     Raises:
         ConfigurationError: If it is one.
@@ -109,7 +109,7 @@ def check_dataset(name: str) -> None:
 
 
 def parse_destination(destination: str) -> tuple[str, str]:
-    """Which kind of database, and where; ``where`` is empty if dlt's configuration says it.
+    """The kind of database and its place, which is empty if dlt's configuration has it.
 
     Raises:
         ConfigurationError: If it has none of the known forms.
@@ -124,7 +124,7 @@ def parse_destination(destination: str) -> tuple[str, str]:
         return kind, place
     if kind == "filesystem" and place:
         return kind, place
-    # What was given may be a mistyped URL with a password in it, so only its first word is shown.
+    # The option may be a mistyped URL with a password, so only its first word is shown.
     word = destination.split(":", 1)[0][:40]
     known = known_destinations()
     if destination in known:
@@ -143,7 +143,7 @@ def known_destinations() -> list[str]:
 
 
 def need_extra(kind: str) -> None:
-    """Make sure that the packages of a destination are there.
+    """Make sure that the packages of a destination are installed.
 
     Raises:
         ConfigurationError: If one is not; the message says what to install.
@@ -181,7 +181,7 @@ def is_installed(module: str) -> bool:
 def make_connection(
     region: str | None, base_url: str | None, pipeline: dlt.Pipeline | None = None
 ) -> tuple[Settings, BuiltInStorage]:
-    """The settings of the app, and where its tokens are.
+    """The settings of the app, and its token storage.
 
     Args:
         region: Value of ``--region``; ``None`` for the configured one.
@@ -207,7 +207,7 @@ def make_connection(
 
 
 def clock_of(context: typer.Context) -> Clock:
-    """The clock that a test hands over as the context's object, else the computer's own."""
+    """The clock that a test passes as the context's object, or the computer's own."""
     clock = context.obj
     if clock is not None and callable(getattr(clock, "now", None)):
         return clock  # type: ignore[no-any-return]

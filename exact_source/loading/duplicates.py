@@ -2,7 +2,7 @@
 
 Two writers at once, or a load repeated after a kill, leave a row twice, and no later merge touches it
 unless Exact changes the row. A sync therefore checks its tables twice. Before it reads, it compares the
-number of rows with the number that the last sync left, and checks the keys where it differs. After its
+number of rows with that of the last sync, and checks the keys if they differ. After its
 loads it checks the keys of the companies that were loaded.
 
 What a check costs, on one core and per million rows of a table that is checked:
@@ -10,8 +10,8 @@ What a check costs, on one core and per million rows of a table that is checked:
 * the number of rows: nothing on DuckDB and BigQuery, up to 160 ms on Postgres;
 * the keys: up to 400 ms on DuckDB and 1,100 ms on Postgres, where the index on the key serves it.
 
-The repair merges the affected rows with themselves in a load of its own. The row with the highest row version
-is kept or, where Exact has none, the row that was read last.
+The repair merges the affected rows with themselves in a separate load. The row with the highest row version
+is kept or, if Exact has no versions, the row that was read last.
 """
 
 from __future__ import annotations
@@ -60,19 +60,19 @@ def keyed_tables(pipeline: dlt.Pipeline, names: Collection[str]) -> dict[str, li
 def repair_unchecked(
     pipeline: dlt.Pipeline, names: Collection[str], divisions: Collection[int], loading: Loading
 ) -> list[str]:
-    """Repair tables that were changed by something else than the last sync from this folder.
+    """Repair tables that something other than the last sync from this folder has changed.
 
     Args:
         pipeline: The pipeline, locked.
-        names: Tables to look at.
-        divisions: Divisions to look at; empty for all.
+        names: Tables to check.
+        divisions: Divisions to check; empty for all.
         loading: Makes the context of a load.
 
     Returns:
         A note for each table that was repaired.
 
     Raises:
-        LoadError: If keys are still there twice after the repair.
+        LoadError: If there are still duplicate keys after the repair.
     """
     tables = keyed_tables(pipeline, names)
     if not tables:
@@ -91,19 +91,19 @@ def repair_loaded(
     names: Collection[str],
     loading: Loading,
 ) -> list[str]:
-    """Repair what the loads of this sync left, and note the number of rows for the next sync.
+    """Repair duplicates of this sync's loads, and store the number of rows for the next sync.
 
     Args:
         pipeline: The pipeline, locked.
         loaded: Table -> divisions that were loaded; ``None`` for all.
-        names: Tables whose number of rows is noted.
+        names: Tables whose number of rows is stored.
         loading: Makes the context of a load.
 
     Returns:
         A note for each table that was repaired.
 
     Raises:
-        LoadError: If keys are still there twice after the repair.
+        LoadError: If there are still duplicate keys after the repair.
     """
     tables = keyed_tables(pipeline, names)
     notes = _repair(pipeline, tables, {n: d for n, d in loaded.items() if n in tables}, loading)
@@ -118,7 +118,7 @@ def repeated_keys(
     """Number of keys that a table holds more than once, for the tables that have such keys.
 
     Args:
-        pipeline: Its destination is asked.
+        pipeline: Pipeline whose destination is queried.
         tables: Table -> key columns.
         where: Table -> divisions to check; ``None`` for all.
     """
@@ -192,7 +192,7 @@ def _counts(pipeline: dlt.Pipeline, tables: Collection[str]) -> dict[str, int]:
 
 
 def _count_rows(pipeline: dlt.Pipeline, names: Sequence[str], source: Any) -> dict[str, int]:
-    """Number of rows of what ``source`` makes of each name; tables that do not exist are left out."""
+    """Number of rows of the tables that ``source`` names; tables that do not exist are left out."""
     found: dict[str, int] = {}
     with pipeline.sql_client() as client:
 

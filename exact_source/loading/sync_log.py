@@ -31,7 +31,7 @@ _SYNCS = pa.schema(
         pa.field("error", pa.string()),
         pa.field("code", pa.string()),  # kind of the error, as on the page of errors
         pa.field("notes", pa.string()),
-        pa.field("rows_stored", pa.int64()),  # that the table had when the stream began
+        pa.field("rows_stored", pa.int64()),  # number of rows in the table when the stream began
         pa.field("run_id", pa.string()),
         pa.field("load_id", pa.string()),
         pa.field("pipeline", pa.string()),
@@ -56,7 +56,7 @@ def log_entries(results: list[StreamResult], run_id: str) -> Any:
         entry["notes"] = "; ".join(result.notes)
         for name, values in columns.items():
             values.append(entry[name])
-    # As hints of the item: a contract that the user gives to ``run`` would overrule those of the resource.
+    # As hints of the item, because a contract passed to ``run`` would override those of the resource.
     hints = dlt.mark.make_hints(
         table_name=SYNCS_TABLE,
         write_disposition="append",
@@ -70,7 +70,7 @@ def log_entries(results: list[StreamResult], run_id: str) -> Any:
 
 
 def rejected_item(rejected: list[Rejected], at: float, disposition: Any) -> Any:
-    """Rows for ``_exact_rejected``; the same row read again is there once."""
+    """Rows for ``_exact_rejected``; a row that is read again is stored once."""
     kinds = {"division": pa.int32(), "entity": pa.string(), "mark": pa.string()}
     kinds |= {"seen_at": rows.INSTANT, "reason": pa.string(), "row": pa.string()}
     keys = ["division", "entity", "mark"]

@@ -1,4 +1,4 @@
-"""What dlt is told of an entity's table, and what it was told before: columns and types over time."""
+"""dlt table schemas: hints, and types kept from earlier loads."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from ..engine.shape import Shape
 from .warehouse import LETTERS
 
 DELETE_INSERT: TDeleteInsertStrategyDict = {"disposition": "merge", "strategy": "delete-insert"}
-# With a contract that discards, dlt drops a table of ours that is new without a word.
+# With a contract that discards, dlt drops a new table of this package without a message.
 ALL_ROWS: TSchemaContract = "evolve"
 CHANGE_LOG = "x-exact-change-log"  # hint of a table whose rows are states
-CLUSTER_COLUMNS_MAX = 4  # BigQuery takes no more
+CLUSTER_COLUMNS_MAX = 4  # BigQuery accepts no more
 
 
 def declare_table(
@@ -37,14 +37,14 @@ def declare_table(
 ) -> None:
     """Put the entity's columns into the dlt schema.
 
-    Once here, instead of as resource hints: dlt would validate and merge those at every yield.
+    This is done once here, because dlt would validate and merge resource hints at every yield.
 
     Args:
-        schema: That of the source.
-        shape: Of the entity's rows.
-        deletes: What becomes of rows that are gone.
+        schema: Schema of the source.
+        shape: Shape of the entity's rows.
+        deletes: Treatment of deleted rows.
         selected: Tables that are loaded in this run.
-        name: Name of the table, if it is not that of the entity.
+        name: Name of the table; default the name of the entity.
     """
     texts = describe_columns(shape.entity.name, shape.arrow.names)
     columns = [column_hint(field, texts.get(field.name)) for field in shape.arrow]
@@ -53,7 +53,7 @@ def declare_table(
         column["nullable"] = column["name"] not in keys
         if column["name"] == rows.DELETED_AT.name and deletes == "hard":
             column["hard_delete"] = True
-        # Two rows of one key in a load: by version where Exact gives one, else the later read.
+        # Of two rows with one key in a load: the one with the higher version, without versions the later one.
         if column["name"] == (
             shape.version if shape.version == "timestamp" else rows.SYNCED_AT.name
         ):
@@ -64,7 +64,7 @@ def declare_table(
         column.pop("dedup_sort", None)
         column.pop("hard_delete", None)
     references = table_references(shape, {*schema.tables, *selected})
-    # Said here too, because a load without rows would leave the table with dlt's own defaults.
+    # Set here too, because a load without rows would leave the table with dlt's own defaults.
     table = new_table(
         name,
         write_disposition="merge",
@@ -78,7 +78,7 @@ def declare_table(
 
 
 def declare_column(schema: Schema, name: str, field: pa.Field, resource: str) -> None:
-    """Put a column of an entity's table into the dlt schema, where no contract can drop its rows."""
+    """Put a column of an entity's table into the dlt schema, so that no contract can drop its rows."""
     if field.name not in schema.tables[name]["columns"]:
         columns = [column_hint(field)]
         schema.update_table(
@@ -87,10 +87,10 @@ def declare_column(schema: Schema, name: str, field: pa.Field, resource: str) ->
 
 
 def append_only(schema: Schema, name: str) -> None:
-    """Let the rows of this load be appended to a table; the next ``declare_table`` takes that back."""
+    """Append the rows of this load to a table; the next ``declare_table`` reverses that."""
     table = schema.tables[name]
     table["write_disposition"] = "append"
-    for column in table["columns"].values():  # hints of a merge, of which dlt would complain
+    for column in table["columns"].values():  # hints of a merge, about which dlt would complain
         column.pop("dedup_sort", None)
         column.pop("hard_delete", None)
 
@@ -102,10 +102,10 @@ def log_only(schema: Schema, name: str) -> None:
 
 
 def with_bigquery_hints(table: TTableSchema, keys: Sequence[str]) -> TTableSchema:
-    """The table with what BigQuery is told when it makes it; other destinations look past it.
+    """The table with hints for BigQuery, which other destinations ignore.
 
-    A company's rows lie together, so that a query or a merge of one company reads little else. What
-    a user says with ``bigquery_adapter`` comes later and counts more.
+    A company's rows are clustered, so that a query or a merge of one company reads little else. A user's
+    ``bigquery_adapter`` is applied later and takes precedence.
     """
     hints: dict[str, Any] = {CLUSTER_COLUMNS_HINT: keys[:CLUSTER_COLUMNS_MAX]}
     if text := table.get("description"):
@@ -114,7 +114,7 @@ def with_bigquery_hints(table: TTableSchema, keys: Sequence[str]) -> TTableSchem
 
 
 def table_references(shape: Shape, tables: Collection[str]) -> list[TTableReference]:
-    """The first reference to each table that there is; dlt keeps one for each."""
+    """The first reference to each existing table; dlt keeps one for each."""
     first: dict[str, TTableReference] = {}
     for found in references_of(shape.entity):
         if found.table in tables and found.column in shape.arrow.names:
@@ -128,14 +128,14 @@ def table_references(shape: Shape, tables: Collection[str]) -> list[TTableRefere
 
 
 def as_loaded(shape: Shape, loaded: Mapping[str, TColumnSchema]) -> Shape:
-    """The shape with the types that its table has, where the catalogue has come to other ones.
+    """The shape with the types of its table, if the catalogue now has other types.
 
-    No destination changes the type of a column that holds values, and a load in another type fails. A
-    value that the older type cannot hold goes to ``_extra`` and is reported, as any that does not fit.
+    No destination changes the type of a column with values, and a load in another type fails. A value that
+    does not fit the older type goes to ``_extra`` and is reported.
 
     Args:
-        shape: As the catalogue has it.
-        loaded: Column -> what dlt was told of it by earlier loads.
+        shape: Shape according to the catalogue.
+        loaded: Column -> dlt's description from earlier loads.
     """
     letters: dict[str, str] = {}
     for field, column in shape.full.columns.items():

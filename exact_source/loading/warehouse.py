@@ -1,7 +1,7 @@
-"""Reads of the tables that earlier loads filled: ``engine.ports.Destination`` for dlt's SQL destinations.
+"""Queries on the tables of earlier loads: ``engine.ports.Destination`` for dlt's SQL destinations.
 
-Deletions need them. Asking first and yielding the answer as rows keeps the whole effect in dlt's load
-package, so it commits together with the data and the cursor.
+Deletions need them. Querying first and yielding the result as rows keeps the whole effect in dlt's load
+package, so it is committed together with the data and the cursor.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .failed_jobs import refuse_silent_failures, with_failed_jobs
 
 T = TypeVar("T")
 
-# Values bound in one statement; DuckDB and Postgres take more, BigQuery is happier with fewer.
+# Values bound in one statement; DuckDB and Postgres accept more, BigQuery is faster with fewer.
 CHUNK = 500
 TURN = "exact_turn"  # numbers the states of a key, the last one first
 REJECTED_TABLE = "_exact_rejected"
@@ -69,7 +69,7 @@ class Warehouse:
 
     Args:
         pipeline: The pipeline whose run is extracting.
-        names: Entity -> name of its table, where it is another one.
+        names: Entity -> name of its table, if they differ.
     """
 
     def __init__(self, pipeline: dlt.Pipeline, names: Mapping[str, str] | None = None) -> None:
@@ -88,11 +88,12 @@ class Warehouse:
         self._opened.close()
 
     def check(self) -> None:
-        """Refuse what dlt would fail to load into, or would lose rows on, before a call is spent.
+        """Refuse settings with which dlt would fail or lose rows, before the first call.
 
         Raises:
-            ConfigurationError: If a DuckDB file and the dataset in it have one name, or dlt is told to
-                list a load as loaded of which a job failed.
+            ConfigurationError: If a DuckDB file and its dataset have the same name, or if dlt is set to
+            list a
+                package with a failed job as loaded.
         """
         refuse_silent_failures(self._pipeline)
         if not str(self._pipeline.destination.destination_type).endswith(".duckdb"):
@@ -106,7 +107,7 @@ class Warehouse:
             )
 
     def completed_loads(self, load_ids: Iterable[str]) -> set[str]:
-        """Those of ``load_ids`` whose package was loaded as a whole."""
+        """The ``load_ids`` whose packages are completely loaded."""
         wanted = sorted(set(load_ids))
         found: set[str] = set()
         for chunk in _chunks(wanted):
@@ -129,15 +130,15 @@ class Warehouse:
         *,
         marked: bool,
     ) -> dict[str, Any]:
-        """Key -> version of the rows of one division that have one of these keys.
+        """Key -> version, for the rows of one division with these keys.
 
         Args:
             table: Table name.
-            division: Whose rows.
+            division: Code of the division.
             key: Name of the key column.
             values: Keys to look for.
-            version: Column that tells how new a row is.
-            marked: Whether rows count that are marked as deleted.
+            version: Column with the version of a row.
+            marked: Whether to include rows that are marked as deleted.
         """
         unmarked = "" if marked else " AND _deleted_at IS NULL"
         found: dict[str, Any] = {}
@@ -160,7 +161,7 @@ class Warehouse:
     ) -> pa.Table | None:
         """Keys of the rows of one division last read before a moment, or of all its rows.
 
-        ``marked``: whether rows marked as deleted count.
+        ``marked``: whether to include rows that are marked as deleted.
 
         Returns:
             A table with the columns ``keys``; ``None`` if the table does not exist.
@@ -194,12 +195,12 @@ class Warehouse:
                 yield found
 
     def columns(self, table: str) -> Mapping[str, TColumnSchema]:
-        """What dlt was told of a table's columns by earlier loads; empty if there were none."""
+        """Columns of a table as earlier loads declared them; empty if there were none."""
         return self._tables.get(self._names.get(table, table), {}).get("columns", {})
 
     @cached_property
     def _tables(self) -> TSchemaTables:
-        """Once: dlt hashes the whole schema whenever it is asked for it, milliseconds per entity."""
+        """Cached, because dlt hashes the whole schema at every access, which takes milliseconds."""
         name: Any = self._pipeline.default_schema_name
         if name is None or name not in self._pipeline.schemas:
             return {}
@@ -210,12 +211,12 @@ class Warehouse:
         return column in self.columns(table)
 
     def kept_columns(self, table: str, fields: Iterable[str], live: Collection[str]) -> pa.Schema:
-        """What a table holds of fields that are no longer asked for, in the types it was loaded in.
+        """The loaded columns of fields that are no longer requested, in their loaded types.
 
         Args:
             table: Table name.
             fields: Exact's names of the fields; their companions are kept with them.
-            live: Columns that are still asked for.
+            live: Columns that are still requested.
         """
         names = [snake(field) + ending for field in fields for ending in ("", *COMPANIONS)]
         known = self.columns(table) if names else {}
@@ -224,7 +225,7 @@ class Warehouse:
         return pa.schema([(name, kind) for name, kind in types if kind is not None])
 
     def divisions(self, table: str, *, marked: bool) -> set[int]:
-        """Divisions that have rows; ``marked``: whether rows count that are marked as deleted."""
+        """Divisions that have rows; ``marked``: whether to include rows that are marked as deleted."""
         unmarked = "" if marked else " WHERE _deleted_at IS NULL"
         return {
             int(row[0])
@@ -232,7 +233,7 @@ class Warehouse:
         }
 
     def count(self, table: str, division: int | None = None) -> int:
-        """Rows of a table, or of one division in it, whatever they are marked as."""
+        """Rows of a table, or of one division in it, including rows marked as deleted."""
         mine = [] if division is None else [division]
         where = " WHERE division = %s" if mine else ""
         found = self._rows(table, f"SELECT COUNT(*) FROM {{table}}{where}", mine)
@@ -243,7 +244,7 @@ class Warehouse:
         return {code: stored.count for code, stored in self._stored(table).items()}
 
     def window_rows(self, table: str, division: int, since: float) -> int:
-        """Rows that windows have loaded since a moment (seconds since the epoch), at most."""
+        """Upper bound of the rows that windows have loaded since a time (seconds since the epoch)."""
         sql = (
             f"SELECT SUM({self._quote('rows')}) FROM {{table}} WHERE entity = %s AND division = %s "
             "AND feed LIKE %s AND ended_at >= %s"
@@ -257,7 +258,7 @@ class Warehouse:
         return self._stored(table).get(division, NOTHING_STORED).last_synced
 
     def _stored(self, table: str) -> Mapping[int, StoredRows]:
-        """The rows of each division; asked once for each extraction, during which nothing is loaded."""
+        """The rows of each division; queried once per extraction, during which nothing is loaded."""
         if table not in self._known_rows:
             sql = "SELECT division, COUNT(*), MAX(_synced_at) FROM {table} GROUP BY division"
             self._known_rows[table] = {
@@ -273,7 +274,7 @@ class Warehouse:
         return self._arrow(table, sql, [])
 
     def calls_since(self, moment: datetime) -> int:
-        """Calls that runs into this destination made since then, as they recorded them."""
+        """Calls since then of all runs into this destination, according to their log."""
         sql = "SELECT COALESCE(SUM(calls + shared_calls), 0) FROM {table} WHERE ended_at >= %s"
         found = self._rows(SYNCS_TABLE, sql, [moment])
         return int(found[0][0]) if found else 0
@@ -326,8 +327,8 @@ class Warehouse:
         text = sql.format(table=self._table(table))
         try:
             with client.execute_query(text, *params) as cursor:
-                # All of it: BigQuery gives a piece for each page of the answer.
-                everything: Any = None  # in dlt's signature a number; 0 is an endless answer
+                # All of it: BigQuery returns a piece for each page of the result.
+                everything: Any = None  # a number in dlt's signature; 0 makes the result endless
                 found = whole(cursor.iter_arrow(chunk_size=everything))
         except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
             return None
@@ -337,7 +338,7 @@ class Warehouse:
 
 
 class NoTables(Warehouse):
-    """What a resource finds that is iterated without a pipeline: nothing was ever loaded."""
+    """The destination of a resource that is iterated without a pipeline: nothing was ever loaded."""
 
     def __init__(self) -> None:
         self._names: Mapping[str, str] = {}
@@ -346,7 +347,7 @@ class NoTables(Warehouse):
         self.failures = ()
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because nothing is open."""
 
     def completed_loads(self, load_ids: Iterable[str]) -> set[str]:  # noqa: ARG002
         """None, so that reading begins anew."""
@@ -372,7 +373,7 @@ def _value(value: Any) -> Any:
 
 
 def as_instant(value: datetime | str | None) -> datetime | None:
-    """A moment as a destination returns it: SQLite has text, and some have UTC without a zone."""
+    """A time from a destination: SQLite returns text, and others return UTC without a zone."""
     if value is None:
         return None
     moment = datetime.fromisoformat(value) if isinstance(value, str) else value
@@ -380,7 +381,7 @@ def as_instant(value: datetime | str | None) -> datetime | None:
 
 
 def loaded_type(column: TColumnSchema) -> pa.DataType | None:
-    """The Arrow type that a column was loaded in; ``None`` if it is none of this package's."""
+    """The Arrow type of a loaded column; ``None`` if it is not a type of this package."""
     letter = LETTERS.get((column.get("data_type"), column.get("precision")))
     if letter == "t" and column.get("timezone", True):
         return INSTANT
@@ -388,7 +389,7 @@ def loaded_type(column: TColumnSchema) -> pa.DataType | None:
 
 
 def whole(pieces: Iterable[pa.Table | pa.RecordBatch]) -> pa.Table | None:
-    """One table of all pieces of an answer; ``None`` if there are none."""
+    """One table of all pieces of a result; ``None`` if there are none."""
     tables = [
         pa.Table.from_batches([piece]) if isinstance(piece, pa.RecordBatch) else piece
         for piece in pieces

@@ -27,7 +27,7 @@ def where_to(
     config: str = "config",
     asks: bool,
 ) -> tuple[str, Entries]:
-    """The destination, asked for if it was not given, and its entries for the files."""
+    """The destination, from the option or a question, and its entries for the files."""
     noted = str(found(before[config], NOTED) or "duckdb")
     if given is None:
         given = prompt("Destination", noted, check_destination) if asks else noted
@@ -49,17 +49,17 @@ def check_destination(text: str) -> tuple[str, str]:
 
 
 def ask_for_key() -> Path | None:
-    """The file of the key for BigQuery; ``None`` for what the environment has."""
+    """The file of the key for BigQuery; ``None`` for the environment's credentials."""
     question = "File of the service account's key (Enter: the credentials of the environment)"
     answer = prompt(question, "", lambda text: text and read_key(Path(text)))
     return Path(answer) if answer else None
 
 
 def read_key(file: Path) -> dict[str, str]:
-    """What dlt needs of a service account's key.
+    """The parts of a service account's key that dlt needs.
 
     Raises:
-        ConfigurationError: If the file is none; nothing of its content is said.
+        ConfigurationError: If the file is not a key; the message does not repeat its content.
     """
     try:
         held = json.loads(file.expanduser().read_text("utf-8"))
@@ -76,7 +76,7 @@ def read_key(file: Path) -> dict[str, str]:
 
 
 def credentials(kind: str, place: str, key: Path | None) -> Entries:
-    """What ``secrets.toml`` has to say of a destination."""
+    """The entries of ``secrets.toml`` for a destination."""
     if kind == "bigquery" and key is not None:
         return {("secrets", *BIGQUERY, name): value for name, value in read_key(key).items()}
     name = "bucket_url" if kind == "filesystem" else "credentials"
