@@ -26,6 +26,7 @@ from .state import (
     is_extracting,
     load_id,
     load_ids,
+    refuse_newer_version,
 )
 from .warehouse import NoTables, Warehouse
 from .writer_lock import lock_until_loaded
@@ -123,6 +124,7 @@ class Session:
         if self._ended[load_id(), "recalled"]:
             return
         self._ended[load_id(), "recalled"] += 1
+        refuse_newer_version()
         self.arrived = warehouse.completed_loads(load_ids(all_entries()))
         self.run.recall(earlier_runs(self.arrived, self.run.options.full_refresh))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
@@ -9,9 +10,11 @@ import dlt
 from dlt.common.configuration.container import Container
 from dlt.common.storages.load_package import LoadPackageStateInjectableContext
 
+from .._version import __version__
 from ..engine.cursors import Cursor
 from ..engine.run import EarlierRuns, Run
 from .entity_resource import table_names
+from ..errors import ConfigurationError
 
 # The resource of the sync log; every other one is an entity.
 LOG_RESOURCE = "exact_syncs"
@@ -164,9 +167,34 @@ def refresh_under_way(names: Iterable[str], arrived: set[str]) -> float | None:
     return max(asked, default=None)
 
 
+def refuse_newer_version() -> None:
+    """Refuse cursors of a newer version, which may mean something else by them.
+
+    Patch releases write the same cursors. State of 0.1.0 names no version.
+
+    Raises:
+        ConfigurationError: If the state was written by a later minor or major version.
+    """
+    written = str(dlt.current.source_state().get("version", ""))
+    if _release(written) > _release(__version__):
+        raise ConfigurationError(
+            f"these tables were last synced by exact-source {written}, and this is {__version__}, which "
+            f"may misread its cursors: install {written} or newer, or sync into another --dataset "
+            "with another --pipeline"
+        )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Major and minor number; ``(0, 0)`` if there is none."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
 def remember(run: Run) -> None:
-    """Keep what the next run is to know: the errors of the past hour (API 2.3), and withdrawn columns."""
+    """Keep for the next run: the errors of the past hour (API 2.3), withdrawn columns, the version."""
     errors, state = run.limits.errors(run.clock.now()), dlt.current.source_state()
+    if state.get("version") != __version__:
+        state["version"] = __version__
     if state.get("errors", {}) != errors:
         state["errors"] = errors
     withdrawn = {path: list(gone) for path, gone in run.connection.withdrawn.items()}
