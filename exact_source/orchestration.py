@@ -27,7 +27,7 @@ from .errors import (
 )
 from .loading.warehouse import Warehouse
 from .options import ROUND_ROWS, ROUND_S
-from .settings import load_settings
+from .settings import Settings, load_settings
 from .source import choose_entities, make_options, make_run
 from .sync.runner import Outcome, sync
 from .workers.leases import leases_from_settings
@@ -109,15 +109,19 @@ def division_groups(divisions: Iterable[int], groups: int) -> dict[str, list[int
     return found
 
 
-def open_divisions(clock: Clock | None = None) -> list[int]:
+def open_divisions(clock: Clock | None = None, settings: Settings | None = None) -> list[int]:
     """Codes of the divisions that the app may see and that are not blocked; two calls.
 
     With leases the list is asked for by a division that no worker is at.
 
+    Args:
+        clock: Time, for tests.
+        settings: Of the connection; default those that dlt's providers give.
+
     Raises:
         ExactError: If the settings are wrong or the list cannot be had.
     """
-    settings = load_settings()
+    settings = settings or load_settings()
     leases = leases_from_settings(settings)
     run = make_asking_run(
         make_options(),
@@ -146,24 +150,26 @@ def sync_divisions(
     *,
     max_minutes: float | None = None,
     regroup: bool = False,
+    settings: Settings | None = None,
     clock: Clock | None = None,
     **options: Any,
 ) -> Outcome:
-    """Bring some divisions up to date, with the settings that dlt's providers give.
+    """Bring some divisions up to date.
 
     Args:
         pipeline: Of this group of divisions alone.
         divisions: Codes.
         entities: Names; default the core set.
         max_minutes: Stop after so many minutes; the next sync goes on there.
-        regroup: Whether another number of groups than before may read everything anew.
+        regroup: Whether another number of groups than before may read everything again.
+        settings: Of the connection; default those that dlt's providers give.
         clock: Time, for tests.
         options: Further ones of ``exact_online``: ``route``, ``deletes``, ``start_date`` and so on.
 
     Raises:
         ConfigurationError: If a setting is missing or wrong, or there were other groups before.
     """
-    settings = load_settings()
+    settings = settings or load_settings()
     chosen = choose_entities(entities, load_catalogue())
     run = make_run(
         make_options(divisions=divisions, round_rows=ROUND_ROWS, round_s=ROUND_S, **options),

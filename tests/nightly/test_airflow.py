@@ -1,23 +1,30 @@
-"""The DAG of ``pipelines/airflow_dag.py`` run by Airflow itself, and what its tasks tell Airflow."""
+"""The DAGs of ``exact_source.airflow`` run by Airflow itself, and what their tasks tell Airflow."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
+import shutil
+import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import dlt
+import duckdb
 import psycopg2
 import pytest
 from cryptography.fernet import Fernet
 
 from exact_source.auth import SqlTokenStorage
+from exact_source.catalogue import load_catalogue
 from exact_source.sync.pipeline_lock import named_lock
 from tests.conftest import MakeWorld
-from tests.support.airflow_kit import Airflow, postgres_connection, tell_real_time
+from tests.support.airflow_kit import ROOT, Airflow, postgres_connection, tell_real_time
+from tests.support.environments import environment
 
 pytestmark = [pytest.mark.timeout(600)]
 
@@ -51,6 +58,25 @@ for group in json.loads(sys.argv[2]):
         said = {"retry": str(error)}
     said["left"] = [name for name in os.environ if name.startswith("SOURCES__")]
     print("SAID", json.dumps(said))
+"""
+
+
+# Makes the DAG of a file as Airflow's parser does, and says what that imported.
+PARSED = """
+import json, runpy, sys
+made = runpy.run_path(sys.argv[1])["dag"]
+heavy = [name for name in ("dlt", "pyarrow", "duckdb") if name in sys.modules]
+from exact_source.airflow import bigquery_of
+google = bigquery_of({"keyfile_dict": json.dumps({"private_key": "k", "client_email": "e@x.example"}),
+                      "project": "books", "location": "EU"})
+place = google.configuration(google.spec(), accept_partial=True)
+print("SAID", json.dumps({
+    "heavy": heavy, "tags": sorted(made.tags), "doc": made.doc_md, "tasks": made.task_ids,
+    "retries": made.get_task("sync_group").retries, "pool": made.get_task("sync_group").pool,
+    "callback": made.has_on_failure_callback,
+    "outlets": [asset.name for asset in made.get_task("tables").outlets],
+    "bigquery": [place.credentials.project_id, place.location],
+}))
 """
 
 
@@ -174,7 +200,9 @@ def test_a_warehouse_of_another_kind_is_refused(airflow: Airflow) -> None:
     with airflow.world.watch() as calls:
         (said,) = tell(airflow, [airflow.world.division])
 
-    assert said["fail"].startswith("connection exact_warehouse is of type mysql; use duckdb or")
+    assert "exact_warehouse" in said["fail"]
+    assert "mysql" in said["fail"]
+    assert "not shown" not in said["fail"]
     assert calls.all == []
 
 
@@ -207,3 +235,75 @@ def test_a_task_that_airflow_lost_and_that_goes_on_is_not_run_twice_at_once(
 
     assert said["again"] >= before + 60
     assert calls.all == []
+
+
+def test_a_dag_file_is_parsed_quickly_and_says_what_it_makes(airflow: Airflow) -> None:
+    (airflow.home / "dags" / "own.py").write_text(
+        "from exact_source.airflow import exact_online_dag\n"
+        "dag = exact_online_dag('own', tags=['books'], entities=['accounts', 'journals'], pool='own',"
+        " dag_options={'default_args': {'retries': 7}, 'on_failure_callback': print})\n"
+    )
+    done = airflow.run("-c", PARSED, str(airflow.home / "dags" / "own.py"))
+    (line,) = [text for text in done.stdout.splitlines() if text.startswith("SAID ")] or [
+        done.stderr
+    ]
+    said = json.loads(line.removeprefix("SAID "))
+
+    assert said["heavy"] == []
+    assert (said["tags"], said["retries"], said["pool"]) == (["books"], 7, "own")
+    assert said["callback"]
+    assert "exact_online" in said["doc"]
+    assert said["tasks"] == ["list_groups", "sync_group", "tables"]
+    assert said["outlets"] == ["exact_online.accounts", "exact_online.journals"]
+    assert said["bigquery"] == ["books", "EU"]
+
+
+def test_assets_are_updated_when_rows_changed_and_the_dbt_package_is_built_on_them(
+    airflow: Airflow,
+) -> None:
+    """The scheduler itself starts the second DAG in ``test_airflow_workers``; here its task is run."""
+    database = airflow.warehouse["host"]
+    airflow.write_dag("exact_online", groups=1)
+    shutil.copy(ROOT / "pipelines" / "airflow_dbt_dag.py", airflow.home / "dags")
+    dbt = environment("dbt", ROOT / "pipelines" / "dbt" / "requirements.txt")
+    airflow.variables = {
+        "EXACT_DBT": str(dbt.with_name("dbt")),
+        "EXACT_DBT_PACKAGE": str(shutil.copytree(ROOT / "pipelines" / "dbt", airflow.home / "dbt")),
+        "EXACT_DUCKDB": database,
+    }
+    assert airflow.run("db", "migrate").returncode == 0
+    names = set(load_catalogue().core)
+
+    first = airflow.run("dags", "test", "exact_online")
+    assert first.returncode == 0, first.stdout[-3000:]
+    assert updates(airflow) == dict.fromkeys((f"exact_online.{name}" for name in names), 1)
+    again = airflow.run("dags", "test", "exact_online")
+    assert again.returncode == 0, again.stdout[-3000:]
+    assert set(updates(airflow).values()) == {1}  # nothing had changed
+    built = airflow.run("dags", "test", "exact_online_dbt")
+
+    assert built.returncode == 0, built.stdout[-3000:]
+    with duckdb.connect(database, read_only=True) as books:
+        lines = books.sql("SELECT count(*) FROM exact_online.transaction_lines").fetchall()
+        ledger = books.sql(
+            "SELECT count(*) FROM exact_finance.exact_online__general_ledger"
+        ).fetchall()
+    assert 0 < ledger[0][0] <= lines[0][0]
+
+
+def updates(airflow: Airflow) -> dict[str, int]:
+    """How often each asset was updated."""
+    with sqlite3.connect(airflow.home / "airflow.db") as database:
+        rows = database.execute(
+            "SELECT asset.name, count(*) FROM asset_event JOIN asset ON asset.id = asset_id GROUP BY 1"
+        )
+        return dict(rows.fetchall())
+
+
+def test_ruff_finds_nothing_that_airflow_advises_against() -> None:
+    files = [ROOT / "exact_source" / "airflow.py", *(ROOT / "pipelines").glob("airflow*.py")]
+    command = ["ruff", "check", "--isolated", "--preview", "--select", "AIR", *map(str, files)]
+    done = subprocess.run(
+        [sys.executable, "-m", *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

@@ -56,7 +56,7 @@ def dag_settings(dag: str, groups: int, **more: Any) -> dict[str, Any]:
     defaults = {"retries": 3, "retry_delay": timedelta(seconds=5)}
     return {
         "entities": ENTITIES, "groups": groups, "dataset": dag, "schedule": "@once",
-        "max_active_tasks": 64, "default_args": {**defaults, **more},
+        "dag_options": {"max_active_tasks": 64, "default_args": {**defaults, **more}},
     }  # fmt: skip
 
 

@@ -20,16 +20,15 @@ from tests.support.world import World
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = ROOT / "tests" / "support" / "airflow_requirements.txt"
 DAG = """
-import datetime, sys
-sys.path.insert(0, {pipelines!r})
-from airflow_dag import exact_online_dag
+import datetime
+from exact_source.airflow import exact_online_dag
 dag = exact_online_dag({name!r}, **{settings!r})
 """
 
 
 @dataclass
 class Airflow:
-    """An installation with DAGs that ``pipelines/airflow_dag.py`` makes.
+    """An installation with DAGs that ``exact_source.airflow`` makes.
 
     Attributes:
         home: Its folder.
@@ -57,7 +56,7 @@ class Airflow:
 
     def write_dag(self, name: str = "books", **settings: Any) -> None:
         """A DAG, as somebody would who copied the file."""
-        text = DAG.format(name=name, pipelines=str(ROOT / "pipelines"), settings=settings)
+        text = DAG.format(name=name, settings=settings)
         (self.home / "dags" / f"{name}.py").write_text(text)
 
     @property
