@@ -1,4 +1,4 @@
-"""The definitions of ``pipelines/dagster_defs.py`` run by Dagster itself; docs/dagster.md as it is."""
+"""The definitions of ``exact_source.dagster`` run by Dagster itself; docs/dagster.md as it is."""
 
 from __future__ import annotations
 
@@ -26,6 +26,60 @@ pytestmark = [pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "dagster.md").read_text()
 ENTITIES = ["accounts", "deleted", "divisions", "journals"]
+
+DESCRIBED = """
+import json, sys
+from pathlib import Path
+import dagster as dg
+if sys.argv[1] == "component":
+    from exact_source.dagster import ExactOnlineComponent
+    import yaml
+    given = yaml.safe_load(Path("defs/defs.yaml").read_text())["attributes"]
+    defs = ExactOnlineComponent.resolve_from_dict(given).build_defs(None)
+else:
+    sys.path.insert(0, ".")
+    import dagster_defs
+    defs = dagster_defs.defs
+said = {}
+for spec in defs.resolve_all_asset_specs():
+    columns = spec.metadata["dagster/column_schema"].columns
+    said[spec.key.path[-1]] = {
+        "columns": {c.name: c.type for c in columns},
+        "described": sum(bool(c.description) for c in columns),
+        "description": spec.description,
+        "table": spec.metadata["dagster/table_name"],
+        "stale_after_s": spec.freshness_policy.fail_window.to_timedelta().total_seconds(),
+    }
+print(json.dumps(said))
+"""
+LINEAGE = """
+import json, sys
+sys.path.insert(0, ".")
+import dagster as dg
+import dagster_dbt_defs as m
+defs, instance = m.defs, dg.DagsterInstance.get()
+instance.add_dynamic_partitions("exact_online_divisions", [sys.argv[1]])
+models = dg.AssetSelection.assets(m.models)
+upstream = {
+    key.path[-1]: [dep.asset_key.to_user_string() for dep in spec.deps]
+    for key, spec in m.models.specs_by_key.items()
+}
+def ask(cursor=None):
+    return dg.evaluate_automation_conditions(
+        defs, instance, asset_selection=models, cursor=cursor
+    )
+def names(found):
+    return [k.path[-1] for k in m.models.keys if found.get_num_requested(k)]
+before = ask()
+sync = defs.resolve_job_def("exact_online_sync")
+assert sync.execute_in_process(partition_key=sys.argv[1], instance=instance).success
+after = ask(before.cursor)
+built = dg.materialize([m.models], instance=instance, resources={"dbt": m.DBT})
+print()
+print(json.dumps({
+    "upstream": upstream, "before": names(before), "requested": names(after), "built": built.success,
+}))
+"""
 
 
 @dataclass
@@ -70,7 +124,6 @@ class Dagster:
         command = [
             str(self.python),
             str(ROOT / "tests" / "support" / "dagster_driver.py"),
-            str(self.home),
         ]
         log = self.home / "driver.log"
         with log.open("w") as stderr, subprocess.Popen(
@@ -89,6 +142,15 @@ class Dagster:
 
             yield order
             process.stdin.close()
+
+    def script(self, code: str, *arguments: str) -> Any:
+        """What a script prints last, as JSON; it runs in Dagster's folder."""
+        done = subprocess.run(
+            [str(self.python), "-c", code, *arguments], cwd=self.home, env=self.environment,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+        return json.loads(done.stdout.splitlines()[-1])
 
     @property
     def log(self) -> str:
@@ -243,6 +305,47 @@ def test_the_commands_of_the_page(dagster: Dagster) -> None:
 
     found = dagster.sql("SELECT count(*) FROM exact_online.accounts")
     assert found == [(truth(world, "crm/Accounts")[world.division],)]
+
+
+def test_assets_say_what_is_in_their_tables(dagster: Dagster) -> None:
+    """Columns, descriptions, the table's name, a freshness policy; also of the component."""
+    (dagster.home / "defs").mkdir()
+    (dagster.home / "defs" / "defs.yaml").write_text(
+        "type: exact_source.dagster.ExactOnlineComponent\n"
+        "attributes:\n  destination: duckdb:exact.duckdb\n  entities: [accounts, transaction_lines]\n"
+    )
+    for which in ("dagster_defs", "component"):
+        found = dagster.script(DESCRIBED, which)
+        accounts = found["accounts"]
+        assert {"id": "text", "division": "bigint", "modified": "timestamp"}.items() <= (
+            accounts["columns"].items()
+        )
+        assert accounts["described"] > 10
+        assert accounts["description"]
+        assert accounts["table"] == "exact_online.accounts"
+        assert accounts["stale_after_s"] == 26 * 3600
+    assert list(found) == ["accounts", "transaction_lines"]
+
+
+def test_models_of_the_dbt_package_follow_the_assets(dagster: Dagster) -> None:
+    shutil.copy(ROOT / "pipelines" / "dagster_dbt_defs.py", dagster.home)
+    shutil.copytree(ROOT / "pipelines" / "dbt", dagster.home / "dbt")
+
+    found = dagster.script(LINEAGE, str(dagster.world.division))
+
+    assert (
+        "exact_online/transaction_lines" in found["upstream"]["stg_exact_online__transaction_lines"]
+    )
+    assert found["before"] == []  # nothing was loaded yet
+    assert "stg_exact_online__transaction_lines" in found["requested"]
+    assert found["built"]
+    lines = len(
+        dagster.world.box.rows("financialtransaction/TransactionLines", dagster.world.division)
+    )
+    (count,) = dagster.sql("SELECT count(*) FROM exact_online.transaction_lines")[0]
+    (built,) = dagster.sql("SELECT count(*) FROM exact_finance.exact_online__general_ledger")[0]
+    assert count == lines
+    assert 0 < built <= lines
 
 
 @pytest.mark.proofs

@@ -10,10 +10,9 @@ from typing import Any
 import dagster as dg
 import dlt
 
-sys.path.insert(0, sys.argv[1])  # where a copy of dagster_defs.py is
-import dagster_defs  # type: ignore[import-not-found]
+from exact_source import dagster as exact_dagster
 
-SETTINGS = json.loads(sys.argv[2])
+SETTINGS = json.loads(sys.argv[1])
 TICK = datetime(2026, 3, 10, 12, 15, tzinfo=UTC)
 INSTANCE = dg.DagsterInstance.get()
 
@@ -21,7 +20,7 @@ INSTANCE = dg.DagsterInstance.get()
 def definitions(stale_hours: float = 26) -> Any:
     destination = dlt.destinations.duckdb("exact.duckdb")
     stale_after = timedelta(hours=stale_hours)
-    books = dagster_defs.Books(
+    books = exact_dagster.Books(
         destination=destination, stale_after=stale_after, retry_after=timedelta(0), **SETTINGS
     )
     return books.definitions()
@@ -49,7 +48,7 @@ def run(partition: str, selection: list[str] | None = None) -> Any:
             partition_key=partition,
             instance=INSTANCE,
             raise_on_error=False,
-            asset_selection=[dagster_defs.key_of(name) for name in selection]
+            asset_selection=[exact_dagster.key_of(name) for name in selection]
             if selection
             else None,
         )

@@ -1,0 +1,334 @@
+"""Dagster: an asset for each entity, a partition for each division, checks, jobs and schedules.
+
+A tick of the schedule asks which divisions there are and starts a run for each; a run makes the rounds of
+``exact-source sync``, so a run that is killed loses one round. An entity that is not complete affects no
+other one: its asset is not materialised, and the run says why. See docs/dagster.md.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import dlt
+from dagster_dlt import DagsterDltTranslator, dlt_assets
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from pydantic import Field
+
+from .catalogue import load_catalogue
+from .destinations import make_destination, split_destination
+from .errors import LimitError
+from .orchestration import advise, open_divisions, sync_divisions
+from .source import exact_online
+
+NAME = "exact_online"
+SHORTEST_WINDOW = timedelta(minutes=1)  # that Dagster accepts
+PARTITIONS = dg.DynamicPartitionsDefinition(name="exact_online_divisions")
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def key_of(entity: str) -> dg.AssetKey:
+    """The asset of an entity; dagster-dbt finds it as the table of the source ``exact_online``."""
+    return dg.AssetKey([NAME, entity])
+
+
+class Translator(DagsterDltTranslator):
+    """Assets have the names, columns and descriptions of the tables; a run may leave some out."""
+
+    def __init__(self, books: "Books") -> None:
+        self.books = books
+
+    def get_asset_spec(self, data: Any) -> dg.AssetSpec:
+        """The asset of one dlt resource."""
+        spec, table = super().get_asset_spec(data), data.resource.compute_table_schema()
+        columns = [
+            dg.TableColumn(name, str(hints.get("data_type")), hints.get("description"))
+            for name, hints in table["columns"].items()
+        ]
+        metadata = {
+            "dagster/column_schema": dg.TableSchema(columns),
+            "dagster/table_name": f"{self.books.dataset}.{table['name']}",
+        }
+        return spec.replace_attributes(
+            key=key_of(data.resource.name),
+            deps=[],
+            description=table.get("description"),
+            metadata={**spec.metadata, **metadata},
+            freshness_policy=dg.FreshnessPolicy.time_window(
+                fail_window=max(self.books.stale_after, SHORTEST_WINDOW)
+            ),
+            automation_condition=self.books.automation_condition,
+            skippable=True,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Books:
+    """What is kept up to date, and where.
+
+    Attributes:
+        destination: Of dlt.
+        dataset: Schema of the tables.
+        entities: Names; default the core set.
+        cron: When to sync.
+        stale_after: Age at which an asset is stale, and at which its check ``fresh``, which looks at
+            every division, fails.
+        retry_after: Until a run that met what may pass is tried again, three times at most.
+        pool: Of Dagster; its limit is how many divisions are read at once.
+        automation_condition: Of the assets, if they are not to follow the schedule alone.
+        options: Further ones of ``exact_online``: ``route``, ``deletes``, ``start_date``.
+    """
+
+    destination: Any
+    dataset: str = NAME
+    entities: Sequence[str] = load_catalogue().core
+    cron: str = "15 * * * *"
+    stale_after: timedelta = timedelta(hours=26)
+    retry_after: timedelta = timedelta(minutes=5)
+    pool: str = NAME
+    automation_condition: dg.AutomationCondition[Any] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def pipeline(self, name: str) -> dlt.Pipeline:
+        """One for each division, so that each has a state and a working folder of its own."""
+        return dlt.pipeline(name, destination=self.destination, dataset_name=self.dataset)
+
+    def definitions(self) -> dg.Definitions:
+        """Assets, checks, jobs and schedules."""
+        assets, checks = make_assets(self), make_checks(self)
+        chosen = dg.AssetSelection.assets(assets).without_checks()
+        sync = dg.define_asset_job(f"{NAME}_sync", chosen, partitions_def=PARTITIONS)
+        check = dg.define_asset_job(f"{NAME}_checks", dg.AssetSelection.checks(checks))
+        daily = dg.ScheduleDefinition(
+            name=f"{NAME}_checks_schedule", job=check, cron_schedule="0 7 * * *"
+        )
+        return dg.Definitions(
+            assets=[assets],
+            asset_checks=[checks],
+            jobs=[sync, check],
+            schedules=[make_schedule(sync, self.cron), daily],
+        )
+
+
+def make_assets(books: Books) -> dg.AssetsDefinition:
+    """An asset for each entity; a run syncs those that are selected, of one division."""
+    # Only names are taken from it; each run reads the settings anew.
+    names: list[Any] = list(books.entities)
+    source = exact_online(entities=names, client_id="-", client_secret="-")  # noqa: S106
+
+    @dlt_assets(
+        dlt_source=source,
+        dlt_pipeline=books.pipeline(NAME),
+        name=NAME,
+        group_name=NAME,
+        dagster_dlt_translator=Translator(books),
+        partitions_def=PARTITIONS,
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+        pool=books.pool,
+    )
+    def assets(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        division = int(context.partition_key)
+        wanted = [key.path[-1] for key in context.selected_asset_keys]
+        pipeline = books.pipeline(f"{NAME}_{division}")
+        outcome = sync_divisions(pipeline, [division], wanted, **books.options)
+        for result in outcome.results:
+            if result.status == "complete":
+                yield dg.MaterializeResult(asset_key=key_of(result.entity), metadata=facts(result))
+        advice = advise(outcome, time.time())
+        if advice.reason:
+            context.log.warning(advice.reason)
+        if advice.action == "retry":
+            seconds = books.retry_after.total_seconds()
+            raise dg.RetryRequested(max_retries=3, seconds_to_wait=seconds)
+        if advice.action == "fail":
+            raise dg.Failure(advice.reason, allow_retries=False)
+
+    return assets
+
+
+def make_checks(books: Books) -> dg.AssetChecksDefinition:
+    """``fresh`` and ``counted`` for each entity, over all divisions."""
+
+    @dg.multi_asset_check(
+        name=f"{NAME}_tables",
+        specs=[
+            dg.AssetCheckSpec(check, asset=key_of(entity))
+            for entity in books.entities
+            for check in ("fresh", "counted")
+        ],
+        can_subset=True,
+        pool=books.pool,
+    )
+    def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        open_ones = [int(k) for k in context.instance.get_dynamic_partitions(str(PARTITIONS.name))]
+        with books.pipeline(NAME).sql_client() as client:
+            seen = last_syncs(client)
+            for key in context.selected_asset_check_keys:
+                entity = key.asset_key.path[-1]
+                if key.name == "fresh":
+                    # A list of divisions is read once, for all of them: that is division 0.
+                    is_list = bool(load_catalogue().entities[entity].division_from)
+                    divisions = [0] if is_list else open_ones
+                    yield fresh(key, seen.get(entity, {}), divisions, books.stale_after)
+                else:
+                    yield counted(key, client, entity)
+
+    return checks
+
+
+def make_schedule(job: Any, cron: str) -> dg.ScheduleDefinition:
+    """Asks which divisions are open; starts a run for each that has none under way."""
+
+    @dg.schedule(name=f"{NAME}_schedule", job=job, cron_schedule=cron)
+    def schedule(
+        context: dg.ScheduleEvaluationContext,
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        try:
+            divisions = [str(code) for code in open_divisions()]
+        except LimitError as error:  # no calls are left today, or workers are at every division
+            return dg.SkipReason(str(error))
+        name = str(PARTITIONS.name)
+        for closed in set(context.instance.get_dynamic_partitions(name)).difference(divisions):
+            context.instance.delete_dynamic_partition(name, closed)
+        context.instance.add_dynamic_partitions(name, divisions)
+        busy = context.instance.get_runs(dg.RunsFilter(job_name=job.name, statuses=UNFINISHED))
+        under_way = {run.tags.get("dagster/partition") for run in busy}
+        tick = context.scheduled_execution_time.isoformat()
+        return [
+            dg.RunRequest(run_key=f"{code} {tick}", partition_key=code)
+            for code in divisions
+            if code not in under_way
+        ]
+
+    return schedule
+
+
+def facts(result: Any) -> dict[str, Any]:
+    """What the catalogue of assets shows of a sync."""
+    return {
+        "calls": result.calls,
+        "rows": result.rows,
+        "deleted": result.deleted,
+        "cursor": result.cursor,
+        "feed": result.feed,
+        "seconds": round(result.ended_at - result.started_at, 3),
+    }
+
+
+@dataclass(frozen=True)
+class LastSync:
+    """Of an entity of a division.
+
+    Attributes:
+        complete: When it was last complete; ``None``: never.
+        is_refused: Whether Exact refused it the last time: a module that the company has not.
+    """
+
+    complete: datetime | None
+    is_refused: bool
+
+
+def last_syncs(client: Any) -> dict[str, dict[int, LastSync]]:
+    """Entity -> division -> its last sync; empty before the first one."""
+    table = client.make_qualified_table_name("_exact_syncs")
+    found: dict[str, dict[int, LastSync]] = {}
+    try:
+        rows = client.execute_sql(
+            "SELECT entity, division, MAX(CASE WHEN status = 'complete' THEN ended_at END), "
+            "MAX(CASE WHEN status = 'refused' THEN ended_at END), MAX(ended_at) "
+            f"FROM {table} GROUP BY entity, division"
+        )
+    except DatabaseUndefinedRelation:
+        rows = []
+    for entity, division, complete, refused, ended in rows:
+        found.setdefault(entity, {})[division] = LastSync(complete, refused == ended)
+    return found
+
+
+def fresh(
+    key: dg.AssetCheckKey,
+    seen: Mapping[int, LastSync],
+    divisions: Sequence[int],
+    stale_after: timedelta,
+) -> dg.AssetCheckResult:
+    """Whether every open division was synced of late.
+
+    One that never could be read, because Exact refuses it, is no failure; one that could and is
+    refused now is.
+    """
+    due = datetime.now(UTC) - stale_after
+    synced = {d: seen.get(d, LastSync(None, is_refused=False)) for d in divisions or seen}
+    refused = [d for d, last in synced.items() if last.is_refused and last.complete is None]
+    times = {d: last.complete for d, last in synced.items() if d not in refused}
+    stale = sorted(d for d, at in times.items() if at is None or at < due)
+    return dg.AssetCheckResult(
+        check_name=key.name,
+        asset_key=key.asset_key,
+        passed=bool(synced) and not stale,
+        metadata={
+            "divisions": len(synced),
+            "stale_divisions": ", ".join(map(str, stale)),
+            "refused_divisions": ", ".join(map(str, sorted(refused))),
+            "oldest": min((at.isoformat() for at in times.values() if at), default="never"),
+        },
+    )
+
+
+def counted(key: dg.AssetCheckKey, client: Any, entity: str) -> dg.AssetCheckResult:
+    """Whether each key is there once, and how many rows there are; none if there is no table yet."""
+    found = load_catalogue().entities[entity]
+    columns = ["division", *(found.columns[f].name for f in found.key if f != "Division")]
+    names = ", ".join(client.escape_column_name(name) for name in columns)
+    table = client.make_qualified_table_name(entity)
+    try:
+        ((rows, keys),) = client.execute_sql(
+            "SELECT COALESCE(SUM(n), 0), COUNT(*) "
+            f"FROM (SELECT COUNT(*) AS n FROM {table} GROUP BY {names}) AS k"
+        )
+    except DatabaseUndefinedRelation:
+        rows, keys = 0, 0
+    return dg.AssetCheckResult(
+        check_name=key.name,
+        asset_key=key.asset_key,
+        passed=rows == keys,
+        metadata={"rows": int(rows), "duplicates": int(rows - keys)},
+    )
+
+
+class ExactOnlineComponent(dg.Component, dg.Model, dg.Resolvable):
+    """The definitions as a component, for a ``defs.yaml``.
+
+    Attributes:
+        destination: ``duckdb:PATH``, ``postgres``, ``bigquery`` or another name of a dlt destination,
+            whose credentials dlt finds in its settings.
+        dataset: Schema of the tables.
+        entities: Names; default the core set.
+        cron: When to sync.
+        options: Further ones of ``exact_online``: ``route``, ``deletes``, ``start_date``.
+    """
+
+    destination: str
+    dataset: str = NAME
+    entities: list[str] | None = None
+    cron: str = "15 * * * *"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    def build_defs(self, _context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Assets, checks, jobs and schedules."""
+        destination = make_destination(*split_destination(self.destination), "destination")
+        books = Books(
+            destination=destination,
+            dataset=self.dataset,
+            cron=self.cron,
+            options=self.options,
+            entities=self.entities or load_catalogue().core,
+        )
+        return books.definitions()
