@@ -19,6 +19,7 @@ import tarfile
 import tempfile
 from contextlib import chdir
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,11 @@ def main() -> None:
     """Sync three times, and pack what is there then."""
     HOME.mkdir()
     (PROJECT / ".dlt").mkdir(parents=True)
-    try:
-        from tests.support.world import World, make_box
-    except ImportError:  # before the tests were restructured
-        from tests.world import World, make_box  # type: ignore[import-not-found,no-redef]
-
-    box = make_box(companies=2, invoices=2, large_page_size=3, sync_order="Timestamp")
+    is_restructured = Path("tests/support").is_dir()
+    kit: Any = import_module("tests.support.world" if is_restructured else "tests.world")
+    box = kit.make_box(companies=2, invoices=2, large_page_size=3, sync_order="Timestamp")
     with box.serve() as base_url, chdir(PROJECT):
-        world = World(box, base_url, PROJECT / ".dlt")
+        world = kit.World(box, base_url, PROJECT / ".dlt")
         (PROJECT / ".dlt" / "tokens.json").rename(PROJECT / ".dlt" / "exact_online_tokens.json")
         write_settings(box, base_url)
         sync_and_change(world)
