@@ -120,9 +120,10 @@ class Books:
 
 def make_assets(books: Books) -> dg.AssetsDefinition:
     """An asset for each entity; a run syncs those that are selected, of one division."""
-    # Only names are taken from it; each run reads the settings anew.
+    # Only names and columns are taken from it: each run reads the settings, and adds the sync log.
     names: list[Any] = list(books.entities)
     source = exact_online(entities=names, client_id="-", client_secret="-")  # noqa: S106
+    source = source.with_resources(*names)
 
     @dlt_assets(
         dlt_source=source,

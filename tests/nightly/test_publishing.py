@@ -1,0 +1,145 @@
+"""What is published: built twice and the same, accepted by the checks of an index, with its licences."""
+
+from __future__ import annotations
+
+import email
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from exact_source._version import __version__
+from tests.support.environments import environment, python_of
+from tools.docs.licences_page import PAGE, installed, licence_of
+
+pytestmark = [pytest.mark.timeout(1800)]
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = ("", *PROJECT["optional-dependencies"])
+PERMITTED = re.compile(
+    r"Apache-2\.0|MIT|MIT-0|(3-Clause )?BSD\b.*|ISC|PSF-2\.0|MPL-2\.0|LGPL|0BSD|Zlib|CC0-1\.0|AFL-2\.1"
+)
+PYTHONS = [
+    text.rpartition(" ")[2]
+    for text in PROJECT["classifiers"]
+    if re.search(r"Python :: 3\.\d+$", text)
+]
+WORKS = """
+import importlib.metadata, exact_source
+from exact_source import exact_online, run_to_end, OAuth
+assert importlib.metadata.version("exact-source") == exact_source.__version__
+source = exact_online(entities=["accounts"], client_id="-", client_secret="-")
+assert list(source.resources)[0] == "accounts"
+"""
+
+
+def python() -> Path:
+    return environment("publishing", ROOT / "tests" / "support" / "publishing_requirements.txt")
+
+
+def run(*command: str | Path, cwd: Path = ROOT, **variables: str) -> str:
+    own = {**os.environ, "UV_CACHE_DIR": str(ROOT / ".cache" / "uv"), **variables}
+    done = subprocess.run(command, cwd=cwd, env=own, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("dist"))
+
+
+def build(folder: Path) -> Path:
+    run(
+        python(),
+        "-m",
+        "build",
+        "--no-isolation",
+        "--outdir",
+        folder,
+        SOURCE_DATE_EPOCH="1764374400",
+    )
+    return folder
+
+
+def test_two_builds_are_the_same(built: Path, tmp_path: Path) -> None:
+    again = build(tmp_path)
+    files = sorted(path.name for path in built.iterdir())
+    assert [Path(name).suffix for name in files] == [".whl", ".gz"]
+    assert files == sorted(path.name for path in again.iterdir())
+    for name in files:
+        assert (built / name).read_bytes() == (again / name).read_bytes()
+
+
+def test_an_index_takes_what_is_built(built: Path) -> None:
+    tools, files = python().parent, list(built.iterdir())
+    run(tools / "twine", "check", "--strict", *files)
+    run(tools / "check-wheel-contents", *built.glob("*.whl"))
+
+
+def test_the_page_of_the_index_names_people_places_and_pythons(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [n for n in archive.namelist() if n.endswith("METADATA")]
+        metadata = email.message_from_string(archive.read(name).decode())
+    urls = dict(text.split(", ") for text in metadata.get_all("Project-URL", []))
+
+    assert metadata["Version"] == __version__
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Author-email"] or metadata["Author"]
+    assert {"Homepage", "Documentation", "Source", "Changelog", "Issues"} <= set(urls)
+    links = re.findall(r"\]\(([^)#]+)", metadata.get_payload())
+    assert [link for link in links if "://" not in link] == []
+
+
+def test_the_changelog_has_the_version_and_its_date() -> None:
+    first = re.search(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first is not None
+    assert re.fullmatch(rf"{re.escape(__version__)} \(\d{{4}}-\d\d-\d\d\)", first[1])
+
+
+def test_every_licence_is_known_and_permitted() -> None:
+    found = {name: licence_of(package) for name, (package, _) in installed().items()}
+    parts = {p for text in found.values() for p in re.split(r" (?:AND|OR|or) |[()]", text) if p}
+    assert [part for part in sorted(parts) if not PERMITTED.fullmatch(part)] == []
+    page = PAGE.read_text()
+    direct = {re.split(r"[\[<>=]", text)[0] for text in PROJECT["dependencies"]}
+    assert [name for name in direct if f"| {name} |" not in page] == []
+
+
+def test_the_bill_of_materials_lists_the_dependencies(tmp_path: Path) -> None:
+    file = tmp_path / "exact-source.cdx.json"
+    run(python().with_name("cyclonedx-py"), "environment", sys.executable, "--output-format", "JSON",
+        "--output-file", file)  # fmt: skip
+    names = {part["name"] for part in json.loads(file.read_text())["components"]}
+    assert {"dlt", "httpx", "pendulum", "duckdb", "pyarrow"} <= names
+
+
+@pytest.mark.proofs
+@pytest.mark.parametrize("version", PYTHONS)
+@pytest.mark.parametrize("extra", EXTRAS, ids=lambda name: name or "none")
+def test_the_wheel_works_with_each_python(
+    built: Path, tmp_path: Path, version: str, extra: str
+) -> None:
+    (wheel,) = built.glob("*.whl")
+    uv, interpreter = Path(sys.executable).with_name("uv"), python_of(version)
+    own = tmp_path / "venv" / "bin" / "python"
+    run(uv, "venv", "--quiet", "--python", interpreter, tmp_path / "venv")
+    run(
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        own,
+        f"{wheel}[{extra}]" if extra else str(wheel),
+    )
+    run(own, "-c", WORKS, cwd=tmp_path)
+    assert "Commands:" in run(own.with_name("exact-source"), "--help", cwd=tmp_path)

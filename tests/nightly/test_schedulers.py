@@ -1,0 +1,200 @@
+"""The files for GitHub Actions, Kubernetes, Prefect and Kestra: their schemas, and their commands run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+
+from tests.conftest import MakeWorld
+from tests.support.airflow_kit import tell_real_time
+from tests.support.environments import environment
+from tests.support.world import World
+
+pytestmark = [pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parents[2]
+PIPELINES, SUPPORT = ROOT / "pipelines", ROOT / "tests" / "support"
+WORKFLOWS = [PIPELINES / "github-actions.yml", *(ROOT / ".github" / "workflows").glob("*.yml")]
+FLOW = """
+import json, sys
+import prefect_flow
+prefect_flow.sync.retry_delay_seconds = 0
+state = prefect_flow.exact_online_flow(["accounts"], return_state=True)
+result = state.result(raise_on_failure=False)
+said = {"state": state.name, "result": result if isinstance(result, dict) else str(result)}
+print()
+print("SAID", json.dumps(said))
+"""
+
+
+@pytest.fixture
+def real(make_world: MakeWorld) -> World:
+    """A company in the computer's own time."""
+    made: World = make_world(page_size=60, large_page_size=1000)
+    made.box.state.limits.minute_limit = 1000
+    tell_real_time(made)
+    return made
+
+
+def settings(world: World, home: Path) -> dict[str, str]:
+    """The environment of somebody who has an app."""
+    app = {
+        "client_id": world.box.client_id,
+        "client_secret": world.box.client_secret,
+        "redirect_uri": world.box.redirect_uri,
+        "base_url": world.base_url,
+        "token_file": str(world.folder / "tokens.json"),
+    }
+    kept = {k: v for k, v in os.environ.items() if k in {"LANG", "LC_ALL", "TMPDIR"}}
+    return {
+        **kept,
+        **{f"SOURCES__EXACT_ONLINE__{k.upper()}": v for k, v in app.items()},
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(home),
+        "DLT_DATA_DIR": str(home / ".dlt-data"),
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+    }
+
+
+def tool(*command: str) -> subprocess.CompletedProcess[str]:
+    """A tool of the environment for published files."""
+    python = environment("publishing", SUPPORT / "publishing_requirements.txt")
+    return subprocess.run(
+        [str(python.with_name(command[0])), *command[1:]],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_has_the_form_that_github_takes(file: Path) -> None:
+    done = tool("check-jsonschema", "--builtin-schema", "vendor.github-workflows", str(file))
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_manifest_has_the_form_that_kubernetes_takes() -> None:
+    done = tool("kubernetes-validate", "--strict", str(PIPELINES / "kubernetes.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    parts = {d["kind"]: d for d in yaml.safe_load_all((PIPELINES / "kubernetes.yaml").read_text())}
+    pod = parts["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (secret,) = [entry["secretRef"]["name"] for entry in container["envFrom"]]
+    claims = {
+        v["persistentVolumeClaim"]["claimName"]
+        for v in pod["volumes"]
+        if len(v) > 1 and "emptyDir" not in v
+    }
+    volumes = {volume["name"] for volume in pod["volumes"]}
+
+    assert parts["CronJob"]["spec"]["concurrencyPolicy"] == "Forbid"
+    assert secret == parts["Secret"]["metadata"]["name"]
+    assert claims == {parts["PersistentVolumeClaim"]["metadata"]["name"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+
+
+def test_the_flow_of_kestra_has_what_kestra_requires() -> None:
+    """Kestra publishes no schema that can be had without a server."""
+    flow = yaml.safe_load((PIPELINES / "kestra.yml").read_text())
+    assert {"id", "namespace", "tasks"} <= set(flow)
+    assert flow["concurrency"] == {"limit": 1, "behavior": "QUEUE"}
+    assert all({"id", "type"} <= set(part) for part in [*flow["tasks"], *flow["triggers"]])
+
+
+def commands() -> dict[str, str]:
+    """The shell text with which each file syncs."""
+    workflow = yaml.safe_load((PIPELINES / "github-actions.yml").read_text())
+    (step,) = [s for s in workflow["jobs"]["sync"]["steps"] if "sync" in s.get("run", "")]
+    manifests = yaml.safe_load_all((PIPELINES / "kubernetes.yaml").read_text())
+    (job,) = [m for m in manifests if m["kind"] == "CronJob"]
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    (task,) = yaml.safe_load((PIPELINES / "kestra.yml").read_text())["tasks"]
+    return {
+        "github-actions": step["run"],
+        "kubernetes": container["args"][0],
+        "kestra": "\n".join(task["commands"]),
+    }
+
+
+@pytest.mark.parametrize("name", commands())
+def test_the_command_of_a_file_syncs_waits_and_fails(
+    real: World, tmp_path: Path, name: str
+) -> None:
+    """Exit code 3 is no failure for a scheduler; 1 and 2 are."""
+    home = tmp_path / "own"
+    home.mkdir()
+    script = commands()[name].replace(
+        "--destination postgres", "--entities accounts --destination duckdb"
+    )
+    variables = settings(real, home)
+
+    def run_here() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-e", "-c", script], cwd=home, env=variables, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+
+    complete = run_here()
+    for division in real.box.divisions:
+        real.box.consume(division, 5000)
+    waiting = run_here()
+    del variables["SOURCES__EXACT_ONLINE__CLIENT_ID"]
+    wrong = run_here()
+
+    assert complete.returncode == 0, complete.stdout + complete.stderr
+    assert waiting.returncode == 0, waiting.stdout + waiting.stderr
+    assert wrong.returncode == 2, wrong.stdout + wrong.stderr
+    if name == "github-actions":
+        assert "::warning::" in waiting.stdout
+        assert "::warning::" not in complete.stdout + wrong.stdout
+        assert (home / "sync.log").read_text().strip()
+    assert real.box.client_secret not in complete.stdout + waiting.stdout + wrong.stderr
+
+
+def test_the_flow_of_prefect_loads_waits_and_fails(real: World, tmp_path: Path) -> None:
+    python = environment("prefect", SUPPORT / "prefect_requirements.txt")
+    home = tmp_path / "own"
+    home.mkdir()
+    shutil.copy(PIPELINES / "prefect_flow.py", home)
+    variables = {
+        **settings(real, home),
+        "PYTHONPATH": str(ROOT),
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+    def flow() -> Any:
+        done = subprocess.run(
+            [str(python), "-c", FLOW], cwd=home, env=variables, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        said = [line for line in done.stdout.splitlines() if line.startswith("SAID ")]
+        assert said, done.stdout + done.stderr
+        return json.loads(said[0].removeprefix("SAID "))
+
+    loaded = flow()
+    for division in real.box.divisions:
+        real.box.consume(division, 5000)
+    waiting = flow()
+    (real.folder / "tokens.json").unlink()
+    failed = flow()
+
+    truth = {d: len(real.box.rows("crm/Accounts", d)) for d in real.box.divisions}
+    with duckdb.connect(str(home / "exact.duckdb"), read_only=True) as database:
+        rows = database.sql("SELECT division, count(*) FROM exact_online.accounts GROUP BY 1")
+        assert dict(rows.fetchall()) == truth
+    assert loaded["state"] == "Completed"
+    assert loaded["result"]["rows"] == sum(truth.values())
+    assert (waiting["state"], waiting["result"]["exit_code"]) == ("Completed", 3)
+    assert failed["state"] == "Failed"
+    assert "exact-source login" in failed["result"]
