@@ -20,7 +20,8 @@ PACKAGE = os.environ.get("EXACT_DBT_PACKAGE", "dbt")  # a copy of pipelines/dbt
 os.environ.setdefault("EXACT_DUCKDB", str(DATABASE))  # the profile of the package reads it
 PROJECT = DbtProject(PACKAGE, profiles_dir=PACKAGE)
 DBT = DbtCliResource(project_dir=PROJECT)
-PROJECT.prepare_if_dev()  # `dagster dev` writes the manifest; elsewhere run `dbt parse`
+if not PROJECT.manifest_path.exists():
+    DBT.cli(["parse"]).wait()  # after a change of the package: `dbt parse`
 
 
 class Translator(DagsterDbtTranslator):

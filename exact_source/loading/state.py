@@ -13,8 +13,8 @@ from dlt.common.storages.load_package import LoadPackageStateInjectableContext
 from .._version import __version__
 from ..engine.cursors import Cursor
 from ..engine.run import EarlierRuns, Run
-from .entity_resource import table_names
 from ..errors import ConfigurationError
+from .entity_resource import table_names
 
 # The resource of the sync log; every other one is an entity.
 LOG_RESOURCE = "exact_syncs"
@@ -176,9 +176,10 @@ def refuse_newer_version() -> None:
         ConfigurationError: If the state was written by a later minor or major version.
     """
     written = str(dlt.current.source_state().get("version", ""))
-    if _release(written) > _release(__version__):
+    own = __version__
+    if _release(written) > _release(own):
         raise ConfigurationError(
-            f"these tables were last synced by exact-source {written}, and this is {__version__}, which "
+            f"these tables were last synced by exact-source {written}, and this is {own}, which "
             f"may misread its cursors: install {written} or newer, or sync into another --dataset "
             "with another --pipeline"
         )
