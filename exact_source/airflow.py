@@ -311,7 +311,7 @@ def bigquery_of(extra: Mapping[str, Any]) -> Any:
     credentials = dict(json.loads(key) if isinstance(key, str) else key)
     if extra.get("project"):
         credentials["project_id"] = extra["project"]
-    place = {"credentials": credentials, "location": extra.get("location")}
+    place: dict[str, Any] = {"credentials": credentials, "location": extra.get("location")}
     return dlt.destinations.bigquery(**{name: value for name, value in place.items() if value})
 
 

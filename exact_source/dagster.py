@@ -123,10 +123,9 @@ def make_assets(books: Books) -> dg.AssetsDefinition:
     # Only names and columns are taken from it: each run reads the settings, and adds the sync log.
     names: list[Any] = list(books.entities)
     source = exact_online(entities=names, client_id="-", client_secret="-")  # noqa: S106
-    source = source.with_resources(*names)
 
     @dlt_assets(
-        dlt_source=source,
+        dlt_source=source.with_resources(*names),
         dlt_pipeline=books.pipeline(NAME),
         name=NAME,
         group_name=NAME,

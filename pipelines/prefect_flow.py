@@ -10,7 +10,7 @@ from typing import Any
 import dlt
 from prefect import flow, get_run_logger, task
 
-from exact_source import exact_online, run_to_end
+from exact_source import EntityName, exact_online, run_to_end
 from exact_source.errors import ExactError
 from exact_source.orchestration import Advice, advise, advise_error
 
@@ -30,7 +30,7 @@ def may_pass(_task: Any, _run: Any, state: Any) -> bool:
 
 
 @task(retries=3, retry_delay_seconds=300, retry_condition_fn=may_pass)
-def sync(entities: list[str] | None) -> dict[str, Any]:
+def sync(entities: list[EntityName] | None) -> dict[str, Any]:
     """Load every company that the app may see."""
     destination = dlt.destinations.duckdb(str(Path("exact.duckdb").absolute()))
     pipeline = dlt.pipeline("exact_online", destination=destination, dataset_name="exact_online")
@@ -48,9 +48,10 @@ def sync(entities: list[str] | None) -> dict[str, Any]:
 
 
 @flow(name="exact-online", timeout_seconds=5 * 3600)
-def exact_online_flow(entities: list[str] | None = None) -> dict[str, Any]:
+def exact_online_flow(entities: list[EntityName] | None = None) -> dict[str, Any]:
     """Keep the tables up to date; default the core entities."""
-    return sync(entities)
+    result: dict[str, Any] = sync(entities)
+    return result
 
 
 if __name__ == "__main__":

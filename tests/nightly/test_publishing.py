@@ -95,7 +95,7 @@ def test_the_page_of_the_index_names_people_places_and_pythons(built: Path) -> N
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Author-email"] or metadata["Author"]
     assert {"Homepage", "Documentation", "Source", "Changelog", "Issues"} <= set(urls)
-    links = re.findall(r"\]\(([^)#]+)", metadata.get_payload())
+    links = re.findall(r"\]\(([^)#]+)", str(metadata.get_payload()))
     assert [link for link in links if "://" not in link] == []
 
 

@@ -58,15 +58,16 @@ def installed(root: str = "exact-source") -> dict[str, tuple[Distribution, str]]
 def licence_of(package: Distribution) -> str:
     """By its expression, else its classifiers, else its text; ``unknown`` if it names none."""
     metadata = package.metadata
-    if expression := metadata.get("License-Expression"):
-        return str(expression)
+    if expression := metadata.get_all("License-Expression"):
+        return str(expression[0])
     classified = [
         value.rpartition(" :: ")[2]
         for value in metadata.get_all("Classifier", [])
         if value.startswith("License :: ") and not value.endswith("OSI Approved")
     ]
-    text = str(metadata.get("License") or "unknown").splitlines()[0]
-    return " or ".join(SHORT.get(name.lower(), name) for name in classified or [text])
+    (text, *_) = metadata.get_all("License") or ["unknown"]
+    found = classified or text.splitlines()[:1]
+    return " or ".join(SHORT.get(name.lower(), name) for name in found)
 
 
 def page() -> str:
