@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 import dlt
-from dagster_dlt import DagsterDltTranslator, dlt_assets
+from dagster_dlt import DagsterDltTranslator, build_dlt_asset_specs
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from pydantic import Field
 
@@ -123,13 +123,14 @@ def make_assets(books: Books) -> dg.AssetsDefinition:
     # Only names and columns are taken from it: each run reads the settings, and adds the sync log.
     names: list[Any] = list(books.entities)
     source = exact_online(entities=names, client_id="-", client_secret="-")  # noqa: S106
+    found = build_dlt_asset_specs(source, books.pipeline(NAME), Translator(books))
+    keys = {key_of(name) for name in names}
 
-    @dlt_assets(
-        dlt_source=source.with_resources(*names),
-        dlt_pipeline=books.pipeline(NAME),
+    @dg.multi_asset(
+        specs=[spec for spec in found if spec.key in keys],
         name=NAME,
         group_name=NAME,
-        dagster_dlt_translator=Translator(books),
+        can_subset=True,
         partitions_def=PARTITIONS,
         backfill_policy=dg.BackfillPolicy.multi_run(1),
         pool=books.pool,

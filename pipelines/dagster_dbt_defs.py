@@ -20,8 +20,8 @@ PACKAGE = os.environ.get("EXACT_DBT_PACKAGE", "dbt")  # a copy of pipelines/dbt
 os.environ.setdefault("EXACT_DUCKDB", str(DATABASE))  # the profile of the package reads it
 PROJECT = DbtProject(PACKAGE, profiles_dir=PACKAGE)
 DBT = DbtCliResource(project_dir=PROJECT)
-if not PROJECT.manifest_path.exists():
-    DBT.cli(["parse"]).wait()  # after a change of the package: `dbt parse`
+if not PROJECT.manifest_path.exists():  # after a change of the package run `dbt parse`
+    DBT.cli(["parse"], target_path=PROJECT.manifest_path.parent).wait()
 
 
 class Translator(DagsterDbtTranslator):

@@ -38,8 +38,8 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 COVERED = (
     *(f"docs/{name}.md" for name in (
         "cli", "columns", "dbt", "deletes", "entities", "errors", "exit-codes", "features", "first-sync",
-        "how-it-works", "index", "install", "promises", "report", "sandbox", "settings", "setup", "speed",
-        "tokens", "troubleshooting", "dlt", "power-bi",
+        "how-it-works", "index", "install", "licences", "promises", "report", "sandbox", "settings", "setup",
+        "speed", "tokens", "troubleshooting", "dlt", "power-bi",
     )),
 )  # fmt: skip
 REPOSITORY = "https://github.com/exact-source/exact-source"
@@ -62,6 +62,7 @@ OTHERS = {
     },
     "docs/airflow.md": {
         "": "tests/nightly/test_airflow.py::test_the_commands_of_the_page_bring_all_companies_up_to_date",
+        "python": "tests/nightly/test_airflow.py::test_the_snippets_of_the_page_make_dags",
     },
     "docs/verify.md": {
         "": "tests/cli/test_verify.py::test_the_report_holds_no_value_of_a_row",
@@ -78,6 +79,9 @@ OTHERS = {
     "docs/destinations.md": {
         "sql": "tests/dlt/test_strategies.py::test_the_query_of_the_page_finds_the_rows_of_a_change_log",
     },
+    "docs/github-actions.md": {"sh": SHELL_TEST},
+    "docs/kubernetes.md": {"sh": SHELL_TEST},
+    "docs/prefect.md": {"sh": SHELL_TEST},
     "docs/history.md": {
         "console": SOME,
         "python": SOME,

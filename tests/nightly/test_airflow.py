@@ -258,6 +258,17 @@ def test_a_dag_file_is_parsed_quickly_and_says_what_it_makes(airflow: Airflow) -
     assert said["bigquery"] == ["books", "EU"]
 
 
+def test_the_snippets_of_the_page_make_dags(airflow: Airflow) -> None:
+    """``airflow dags list-import-errors`` would name a file that cannot be parsed."""
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    given = "from exact_source.airflow import exact_online_dag\ntell_somebody = print\n"
+    for number, block in enumerate(blocks):
+        (airflow.home / "dags" / f"{number}.py").write_text(given + block)
+        done = airflow.run("-c", PARSED, str(airflow.home / "dags" / f"{number}.py"))
+        assert "SAID" in done.stdout, done.stderr
+    assert len(blocks) == 2
+
+
 def test_assets_are_updated_when_rows_changed_and_the_dbt_package_is_built_on_them(
     airflow: Airflow,
 ) -> None:
