@@ -14,12 +14,16 @@ from typing import Any
 import dagster as dg
 import dlt
 from dagster_dlt import DagsterDltTranslator, build_dlt_asset_specs
+from dlt.common.schema import Schema
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from pydantic import Field
 
 from .catalogue import load_catalogue
+from .catalogue.feeds import plan_feeds
 from .destinations import make_destination, split_destination
+from .engine.functions import shape_of
 from .errors import LimitError
+from .loading.tables import declare_table
 from .orchestration import advise, open_divisions, sync_divisions
 from .source import exact_online
 
@@ -40,22 +44,32 @@ def key_of(entity: str) -> dg.AssetKey:
     return dg.AssetKey([NAME, entity])
 
 
+def tables_of(entities: Sequence[str], deletes: str) -> Mapping[str, Any]:
+    """The tables that a sync makes, with columns and descriptions, as dlt describes them."""
+    made, catalogue = Schema(NAME), load_catalogue()
+    for name in entities:
+        entity = catalogue.entities[name]
+        declare_table(made, shape_of(entity, plan_feeds(entity)), deletes, entities)
+    return made.tables
+
+
 class Translator(DagsterDltTranslator):
     """Assets have the names, columns and descriptions of the tables; a run may leave some out."""
 
     def __init__(self, books: "Books") -> None:
         self.books = books
+        self.tables = tables_of(books.entities, books.options.get("deletes", "hard"))
 
     def get_asset_spec(self, data: Any) -> dg.AssetSpec:
         """The asset of one dlt resource."""
-        spec, table = super().get_asset_spec(data), data.resource.compute_table_schema()
+        spec, table = super().get_asset_spec(data), self.tables.get(data.resource.name, {})
         columns = [
             dg.TableColumn(name, str(hints.get("data_type")), hints.get("description"))
-            for name, hints in table["columns"].items()
+            for name, hints in table.get("columns", {}).items()
         ]
         metadata = {
             "dagster/column_schema": dg.TableSchema(columns),
-            "dagster/table_name": f"{self.books.dataset}.{table['name']}",
+            "dagster/table_name": f"{self.books.dataset}.{data.resource.name}",
         }
         return spec.replace_attributes(
             key=key_of(data.resource.name),

@@ -70,7 +70,7 @@ def build(folder: Path) -> Path:
 
 
 def test_two_builds_are_the_same(built: Path, tmp_path: Path) -> None:
-    again = build(tmp_path)
+    again = build(tmp_path / "again")
     files = sorted(path.name for path in built.iterdir())
     assert [Path(name).suffix for name in files] == [".whl", ".gz"]
     assert files == sorted(path.name for path in again.iterdir())
