@@ -83,6 +83,12 @@ with dagster.DagsterInstance.ephemeral() as instance:
 """,
     ),
 }
+# Examples that need a second tool; the tests of these modules run them.
+RUN_ELSEWHERE = {
+    "airflow_dbt_dag.py": "test_airflow",
+    "dagster_dbt_defs.py": "test_dagster",
+    "prefect_flow.py": "test_schedulers",
+}
 TESTING = (
     "pytest",
     "pytest-timeout",
@@ -284,7 +290,9 @@ def test_the_wheel_works_in_a_clean_environment(built: Path, tmp_path: Path, ext
 
 
 def test_every_pipeline_is_proven() -> None:
-    assert set(COPIED) == {path.name for path in (ROOT / "pipelines").glob("*.py")}
+    assert {*COPIED, *RUN_ELSEWHERE} == {path.name for path in (ROOT / "pipelines").glob("*.py")}
+    for name, module in RUN_ELSEWHERE.items():
+        assert name in (ROOT / "tests" / "nightly" / f"{module}.py").read_text()
 
 
 @proof
