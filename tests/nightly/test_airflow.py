@@ -269,6 +269,7 @@ def test_the_snippets_of_the_page_make_dags(airflow: Airflow) -> None:
     assert len(blocks) == 2
 
 
+@pytest.mark.timeout(1800)
 def test_assets_are_updated_when_rows_changed_and_the_dbt_package_is_built_on_them(
     airflow: Airflow,
 ) -> None:
