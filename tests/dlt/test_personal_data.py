@@ -290,6 +290,7 @@ def page(row: dict[str, Any], guard: Guard) -> Any:
         {"New": "kept", "Email": "j@plain.nl"},
         {"Nested": {"Email": "j@plain.nl"}},
         {"Name": 7, "Other": 1},
+        {"Name": {"Given": "j@plain.nl"}},
     ],
 )
 def test_what_is_sent_unasked_is_not_kept(row: dict[str, Any]) -> None:
