@@ -24,15 +24,15 @@ SELECT financial_year, financial_period, gl_account, account, type, status,
   CASE WHEN entry_id IN (SELECT entry_id FROM {lines} WHERE division = %s AND _deleted_at IS NULL
     AND ({bad})) THEN 1 ELSE 0 END AS is_bad,
   CASE WHEN {date} > CAST('{today} 23:59:59' AS TIMESTAMP) THEN 1 ELSE 0 END AS is_later,
-  CAST(SUM(amount_dc) AS DECIMAL(38, 9)) AS amount_dc,
-  CAST(SUM(amount_fc) AS DECIMAL(38, 9)) AS amount_fc,
+  SUM(amount_dc) AS amount_dc,
+  SUM(amount_fc) AS amount_fc,
   MAX({date}) AS last_day
 FROM {lines}
 WHERE division = %s AND _deleted_at IS NULL
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 """
 ENTRY_SUMS = """
-SELECT entry_id, CAST(SUM(amount_dc) AS DECIMAL(38, 9)) AS amount
+SELECT entry_id, SUM(amount_dc) AS amount
 FROM {lines}
 WHERE division = %s AND _deleted_at IS NULL
   AND entry_id NOT IN (SELECT entry_id FROM {lines} WHERE division = %s AND _deleted_at IS NULL
@@ -40,8 +40,8 @@ WHERE division = %s AND _deleted_at IS NULL
 GROUP BY entry_id
 """
 DOCUMENT_SUMS = """
-SELECT CAST(h.amount_fc_excl_vat AS DECIMAL(38, 9)) AS theirs,
-  CAST(COALESCE(SUM(l.amount_fc), 0) AS DECIMAL(38, 9)) AS ours
+SELECT h.amount_fc_excl_vat AS theirs,
+  COALESCE(SUM(l.amount_fc), 0) AS ours
 FROM {headers} AS h
 LEFT JOIN {lines} AS l
   ON l.division = h.division AND l.{key} = h.{key} AND l._deleted_at IS NULL
