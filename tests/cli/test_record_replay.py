@@ -120,7 +120,7 @@ def masked_value(masks: Any, column: Any, name: str, value: Any) -> Any:  # noqa
         return masks.guid(value)
     if isinstance(value, str) and name not in {"balance_type", "balance_side"}:
         return masks.text(value)
-    is_number = column.field.endswith("Number") and column.field != "LineNumber"
+    is_number = column.field.endswith(("Number", "HID", "Hid")) and column.field != "LineNumber"
     return masks.number(value) if isinstance(value, int) and is_number else value
 
 

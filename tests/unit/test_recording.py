@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exact_source.client.recording import Recorder, new_masks
-from exact_source.client.recording.documents import Documents, leaks_of
+from exact_source.client.recording.documents import Documents, leaks_of, masked_leaf
 from exact_source.errors import ConfigurationError
 
 SITE = "https://start.exactonline.nl"
@@ -124,6 +124,25 @@ def test_sums_stay_zero_and_joins_stay_joins(rows: list[dict[str, Any]]) -> None
         assert Decimal(other["AmountDC"]) == Decimal(one["AmountDC"]) * masks.secrets.factor
         assert len(one["AccountName"]) == len(other["AccountName"])
         UUID(other["EntryID"])
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "value", "is_kept"),
+    [
+        ("crm/Addresses", "Latitude", Decimal("52.01"), False),
+        ("system/Divisions", "Code", 123456, False),
+        ("documents/DocumentTypes", "ForDivision", 123456, False),
+        ("payroll/Employees", "EmployeeHID", 17, False),
+        ("salesorder/SalesOrderLines", "LineNumber", 3, True),
+        ("salesorder/SalesOrderLines", "Quantity", Decimal("2.5"), True),
+        ("financialtransaction/TransactionLines", "ExchangeRate", Decimal("1.08"), True),
+        ("financialtransaction/TransactionLines", "Timestamp", "11386558735", True),
+    ],
+)
+def test_what_tells_of_a_company_is_masked(
+    path: str, field: str, value: Any, is_kept: bool
+) -> None:
+    assert (masked_leaf(new_masks(), path, field, value) == value) is is_kept
 
 
 @given(TEXTS, st.integers(0, 12))

@@ -28,16 +28,17 @@ KEPT = frozenset(
 )
 OF_ADDRESS = frozenset({"uri", "__next"})
 NAMED = frozenset({"type", "__count"})
-DIVISION_FIELDS = frozenset(
-    {"Division", "CurrentDivision", "AccountingDivision", "DossierDivision"}
-)
 DIVISION_LISTS = frozenset(
     {
         "system/divisions", "system/alldivisions", "hrm/divisions",
         "system/getmostrecentlyuseddivisions",
     }
 )  # fmt: skip
-PLACES = frozenset({"LineNumber", "VersionNumber", "ItemVersionNumber", "PageNumber"})
+PLACES = ("LineNumber", "SequenceNumber", "VersionNumber", "WeekNumber")
+NUMBERS = ("Number", "HID", "Hid", "OurRef", "EntryNo")
+# Doubles that tell as much as an amount does; quantities, hours and percentages are not masked.
+VALUES = re.compile("Rate$|RateFC$|Burden|Value$|FreeNumberField|^Latitude$|^Longitude$")
+PUBLIC_RATES = frozenset({"ExchangeRate", "IntercompanyRate"})
 # Functions whose text parameters name endpoints.
 NAMING = ("users/userhasrights", "read/sync/sync/synctimestamp")
 
@@ -65,13 +66,18 @@ def kind_of(path: str, field: str, value: Any) -> Kind | None:
     letter = by_path.get(path.lower(), {}).get(field) or of_any.get(field, "")
     if isinstance(value, str):
         return _kind_of_text(letter, value)
-    if isinstance(value, Decimal) or letter == "m":
-        return None if letter == "f" else "amount"
+    if letter == "f" and VALUES.search(field) and field not in PUBLIC_RATES:
+        return "amount"
+    if letter == "m" or (isinstance(value, Decimal) and letter != "f"):
+        return "amount"
+    return None if isinstance(value, Decimal) else _kind_of_integer(path, field)
+
+
+def _kind_of_integer(path: str, field: str) -> Kind | None:
     is_code = field == "Code" and path.lower() in DIVISION_LISTS
-    if field in DIVISION_FIELDS or is_code:
+    if field.endswith("Division") or is_code:
         return "division"
-    is_number = field.endswith("Number") and field not in PLACES
-    return "number" if is_number or field in {"HID", "Hid"} else None
+    return "number" if field.endswith(NUMBERS) and not field.endswith(PLACES) else None
 
 
 def _kind_of_text(letter: str, value: str) -> Kind | None:
