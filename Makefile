@@ -7,7 +7,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, 2 * (os.cpu_count() or 1)))")
 export RUNTIME__DLTHUB_TELEMETRY ?= false
 
-.PHONY: demo test lint types coverage bench docs proofs proofs-tokens nightly browser clean
+.PHONY: sources demo test lint types coverage bench docs proofs proofs-tokens nightly browser clean
 
 demo: $(VENV)/.demo
 	$(BIN)/exact-source demo
@@ -78,6 +78,10 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/uv
 $(VENV)/.dev: pyproject.toml | $(BIN)/uv
 	$(UV) --editable '.[report,sandbox,postgres,bigquery]' --group dev
 	touch $@ $(VENV)/.demo
+
+# For `dlt init exact_online duckdb --location .`, which copies from this folder.
+sources: $(VENV)/.demo
+	$(BIN)/python -m tools.dlt_sources
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache dist
