@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import closing
 from email.utils import formatdate
@@ -244,6 +245,22 @@ def test_a_clock_set_back_is_noticed_by_the_date_of_a_data_call(
     assert exact.token_statuses() == [200]
 
 
+def test_a_clock_set_back_by_minutes_is_noticed_by_the_date_of_the_rejection() -> None:
+    """By this computer the token is five minutes old, too young to be rejected for its age."""
+    pair = TokenData.from_reply(
+        {"access_token": "old-access", "refresh_token": "old-refresh", "expires_in": "600"},
+        sent_at=AT,
+        received_at=AT,
+        server_offset_s=0.0,
+    )
+    clock = Standing(AT + 300)
+    with Wire(Reply(body=pair_body())) as wire:
+        oauth = OAuth("id", "the-secret", "", Memory(pair), base_url=wire.base_url, clock=clock)
+        date = formatdate(AT + 610, usegmt=True)
+
+        assert asyncio.run(oauth.report_rejected("old-access", date=date)) == "new-access-token"
+
+
 def test_a_clock_set_forward_does_not_make_a_refresh_early(
     exact: Exact, storage: FileTokenStorage
 ) -> None:
@@ -470,6 +487,20 @@ def test_a_pair_that_could_not_be_written_is_kept_and_written_at_the_next_call()
         assert storage.tokens is not None
         assert storage.tokens.access_token == "new-access-token"
         assert len(wire.forms) == 1
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_an_error_of_a_store_that_holds_the_pair_is_not_passed_on(tells: bool) -> None:
+    class Telling(Memory):
+        def save_tokens(self, tokens: TokenData) -> None:
+            raise ValueError(f"cannot store {tokens.refresh_token if tells else 'it'}")
+
+    with Wire(Reply(body=pair_body())) as wire, pytest.raises(TokenStoreError) as caught:
+        access_token(overdue(Telling(tokens()), wire))
+
+    refresh_token = json.loads(pair_body())["refresh_token"]
+    assert refresh_token not in "".join(traceback.format_exception(caught.value))
+    assert (caught.value.__cause__ is None) == tells
 
 
 def test_a_store_that_cannot_be_written_is_found_out_before_the_token_is_spent(

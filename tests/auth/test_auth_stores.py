@@ -316,6 +316,18 @@ def ask(store: StoreSpec, wire: Wire) -> str:
     return asyncio.run(oauth.access_token())
 
 
+def test_a_logout_removes_what_a_killed_writer_left(tmp_path: Path) -> None:
+    storage = StoreSpec("file", str(tmp_path)).open()
+    storage.save_tokens(tokens(1))
+    (file,) = (path for path in tmp_path.rglob("*") if path.suffix == ".json")
+    draft = file.with_name(f".{file.name}.4711.new")
+    draft.write_text("half a pair")
+    storage.delete_tokens()
+
+    assert not file.exists()
+    assert not draft.exists()
+
+
 @pytest.mark.parametrize("store", STORES, indirect=True)
 @pytest.mark.parametrize("refusal", [USED, GRANT], ids=["used", "grant"])
 def test_a_refresh_token_that_was_refused_is_not_sent_by_another_process(

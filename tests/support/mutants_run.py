@@ -81,7 +81,7 @@ class Reach:
         return cls(lines, seconds)
 
     def tests_of(self, made: Made) -> list[str]:
-        """The tests that run the changed statement, the quickest first, but no function twice before all others.
+        """The tests that run the changed statement, the quickest first, one case of each before all others.
 
         What runs at the import of its module has no test of its own; then it is all tests of the module.
         """
