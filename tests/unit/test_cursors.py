@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exact_source.engine import cursors
-from exact_source.engine.cursors import Cursor, PageFacts
+from exact_source.engine.cursors import Cursor, PageFacts, Scan
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp()
 FOLD = datetime(2026, 10, 25, 1, tzinfo=UTC).timestamp()  # Dutch clocks go back from 3 to 2 o'clock
@@ -360,3 +360,7 @@ def test_a_page_that_is_wrong_is_asked_for_once_more_and_then_its_chain_given_up
     again = cursors.failed(cursors.advance(once, PageFacts(1, 2, {}, "/3")))
     assert again.scan is not None
     assert again.scan.next == "/3"
+
+
+def test_pages_without_rows_tell_of_no_version() -> None:
+    assert Scan(since=None, started_at=0.0, pages=2, known=5).safe is None
