@@ -27,8 +27,8 @@ TESTS = [
         "companies", "cursors", "feeds", "news", "planning", "refusals", "rows", "selection",
     )),
     *(f"tests/auth/test_{name}.py" for name in (
-        "auth_callback", "auth_database", "auth_dlt", "auth_endpoint", "auth_files", "auth_interrupt", "auth_oauth",
-        "auth_rounds", "auth_secrets", "auth_stores", "token_life", "token_origin",
+        "auth_callback", "auth_database", "auth_dlt", "auth_endpoint", "auth_files", "auth_interrupt",
+        "auth_oauth", "auth_rounds", "auth_secrets", "auth_stores", "token_life", "token_origin",
     )),
     "tests/engine/sync", "tests/engine/test_reliability.py", "tests/engine/test_convergence_directed.py",
     "tests/engine/test_convergence_independent.py",
