@@ -311,4 +311,4 @@ def test_a_source_that_dlt_runs_makes_no_call_while_another_loads(
     assert isinstance(own_error(failed.value), HeldError)
     assert len(calls) == 0
     world.one_round("accounts")
-    world.assert_equal("accounts")
+    assert_loaded(world)
