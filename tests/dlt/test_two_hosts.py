@@ -47,7 +47,8 @@ def test_rows_that_waited_while_another_host_went_on_are_not_loaded(
         world.box.update(ACCOUNTS, world.division, key, {"Name": "newer"})
     else:
         world.box.delete(ACCOUNTS, world.division, key)
-    assert world.sync("accounts").exit_code == 0
+    for _ in range(3):  # dlt goes by the higher version of the two states
+        assert world.sync("accounts").exit_code == 0
     world.assert_equal("accounts")
 
     world.pipeline = first
