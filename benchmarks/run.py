@@ -8,6 +8,7 @@ FILE keeps the parts that are not measured again.
 - ``ours``: this project, as ``exact-source sync`` loads, cursor state and all; ``floor``: DuckDB reads the same bodies from files.
 - ``rest_api`` and ``dicts``: dlt's ways without Arrow, on fewer rows because they are slow.
 - ``change``: 1 % of the rows changed and are merged; ``empty``: fifty entities without news (rows are calls).
+- ``idle``: many companies without news, a call each for every entity; ``parsers`` are a table of their own.
 - ``memory``: ``ours`` at a tenth of the rows, at all, and at five times as many.
 - ``start``: the command's help and the import of the source, beside what they cannot do without: Python, dlt.
 """
@@ -144,13 +145,16 @@ START = {
     "libraries": ("-c", "import dlt, httpx, pyarrow, pyarrow.compute, duckdb"),
     "import": ("-c", "from exact_source import exact_online"),
 }
+# Parts that do not measure rows; companies of an idle sync.
+OTHERS = ("idle", "start")
+IDLE_COMPANIES = (1, 50, 500, 5000)
 START_FIELDS = ("route", "wall_s", "cpu_s")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--parts", "--only", dest="only", default=",".join([*PARTS, "start"]))
+    parser.add_argument("--parts", "--only", dest="only", default=",".join([*PARTS, *OTHERS]))
     parser.add_argument("--starts", type=int, default=9)
     parser.add_argument("--json")
     options = parser.parse_args()
@@ -160,6 +164,8 @@ def main() -> None:
         found = measure_part(part, options.rows)
         say_ratios(found)
         results += [{"part": part} | r for r in found]
+    if "idle" in options.only:
+        results += measure_idle()
     if "start" in options.only:
         results += measure_start(options.starts)
     if options.json:
@@ -177,7 +183,7 @@ def with_earlier(found: dict[str, Any], file: Path) -> dict[str, Any]:
         return found
     now = {r["part"] for r in found["results"]}
     kept = [r for r in earlier["results"] if r["part"] not in now]
-    parts = [*PARTS, "start"]
+    parts = [*PARTS, *OTHERS]
     in_order = sorted([*kept, *found["results"]], key=lambda r: parts.index(r["part"]))
     return found | {"results": in_order}
 
@@ -206,6 +212,19 @@ def machine() -> str:
         f"{os.cpu_count()} cores, {memory} GB of memory, Python {sys.version.split()[0]}, "
         f"DuckDB {duckdb.__version__}, pyarrow {pyarrow.__version__}"
     )
+
+
+def measure_idle() -> list[dict[str, Any]]:
+    """The second sync of companies that have nothing new; medians of three, but of the longest."""
+    from benchmarks.idle import LINE as IDLE_LINE
+    from benchmarks.idle import NAMES, measure_often
+
+    print(f"\nidle\n{IDLE_LINE.format(*NAMES)}")
+    found = []
+    for companies in IDLE_COMPANIES:
+        found.append({"part": "idle", "route": "idle"} | measure_often(companies))
+        print(IDLE_LINE.format(*(show(found[-1][name]) for name in NAMES)), flush=True)
+    return found
 
 
 def measure_start(times: int) -> list[dict[str, Any]]:

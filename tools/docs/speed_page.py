@@ -23,9 +23,35 @@ PICTURE = ROOT / "docs" / "images" / "scale.svg"
 HEAD = """\
 # How fast is it, and what does it take?
 
-Made by `python -m tools.docs.speed_page` from what `make bench` measured. On the real Exact Online the
-limits of the API rule: a company's 60 calls a minute bring at most a thousand rows each. The figures
-below are what the work takes on *this* side of the wire.
+`make bench` measures the figures, and `python -m tools.docs.speed_page` writes this page from them.
+
+## What limits you
+
+Exact does. A company may be asked 60 times a minute, and one call returns 1,000 rows of a sync or bulk feed
+or 60 rows of any other. So a company delivers at most 60,000 rows a minute, or 3,600 where pages are small;
+[entities](entities.md) says which feed each table has. After 5,000 calls a company has to wait for the next
+day. `exact-source plan` counts the calls of your companies before you start.
+
+This machine limits you only with many companies. It loads {rows_per_s:,} rows a second from pages of 1,000
+rows, as much as {companies} companies deliver that read such pages without a pause.
+
+## How long will my first load take?
+
+| companies | first load | most of it goes to |
+| --: | --: | --- |
+{first_loads}
+
+Of ten companies three have 5,000 transaction lines, three 15,000, three 50,000 and one has 500,000, and other
+tables in proportion. With a contract that allows 20,000 calls a day over all companies, 500 companies take
+{capped}.
+
+## What do I gain by more workers?
+
+Nothing until the processor is the limit: companies are read side by side in one process, and Exact's limits
+are the same for all workers. In the table above that is where *processor* stands in the last column. Then
+workers on other cores can share the companies; see [many companies](many-companies.md).{idle}
+
+## How the figures were measured
 
 Measured on {machine}. Each line is a process of its own; imports are not counted. `floor`, `ours` and `empty`
 took turns; theirs are medians of five. The pages come from a server of their own, which has them in files.
@@ -43,12 +69,15 @@ PARTS = {
     "postgres": "Into Postgres",
     "change": "1 % of the rows changed",
     "empty": "Nothing changed: fifty entities",
+    "idle": "Nothing changed: many companies",
     "memory": "Memory, from few rows to many",
     "start": "Start",
 }
 SAID = {
     "change": "Rows are the changed ones, merged into a table a hundred times as large.",
     "empty": "Rows are calls here, answered at once: this is the work around them.",
+    "idle": "The second sync of companies that have nothing new. *CPU s* leaves out imports, *in all* is\n"
+    "the whole process.",
     "start": "`help` is `exact-source --help`, `import` is `from exact_source import exact_online`,\n"
     "`libraries` are what that cannot do without: dlt, httpx, pyarrow, DuckDB. Medians.",
     "memory": "`Arrow` is the most that rows on their way take at once; the rest of the peak is\n"
@@ -56,8 +85,11 @@ SAID = {
     "file with one thread (or your `threads`): two took twice the CPU for it and as long. Into Postgres\n"
     "four files of 8 MB are copied at once, each of which dlt's copy has in memory as Arrow.",
 }
+ROWS_PER_S_OF_A_COMPANY = 1000
+CAPPED = 500  # companies for whom the contract's limit is told
 COLUMNS = {
     "route": "route", "destination": "into", "rows": "rows", "wall_s": "seconds", "cpu_s": "CPU s",
+    "companies": "companies", "calls": "calls", "cpu_ms_per_call": "CPU ms/call", "total_cpu_s": "in all",
     "rows_per_s": "rows/s", "cpu_us_per_row": "CPU µs/row", "peak_mb": "peak MB", "arrow_mb": "Arrow MB",
 }  # fmt: skip
 SCALE_HEAD = """\
@@ -84,12 +116,41 @@ def main() -> None:
 def page(measured: dict[str, Any], scaled: dict[str, Any]) -> str:
     """The page with both measurements."""
     found = measured["results"]
-    parts = [HEAD.format(machine=measured["machine"]), ROUTES.format(columns=measured["columns"])]
+    head = HEAD.format(machine=measured["machine"], **_answers(found, scaled))
+    parts = [head, ROUTES.format(columns=measured["columns"])]
     for name, title in PARTS.items():
         if mine := [one for one in found if one["part"] == name]:
             parts += [f"## {title}\n", _table(mine), *_ratios(mine)]
             parts += [SAID[name] + "\n"] if name in SAID else []
     return "\n".join([*parts, *_scale(scaled)])
+
+
+def _answers(found: Sequence[dict[str, Any]], scaled: dict[str, Any]) -> dict[str, Any]:
+    """What the first sections say."""
+    ours = next(r for r in found if r["part"] == "pages of 1,000" and r["route"] == "ours")
+    loads = [r for r in scaled["results"] if r["what"] == "first load"]
+    capped = next(
+        r for r in scaled["results"] if r["what"].endswith("contract") and r["divisions"] == CAPPED
+    )
+    return {
+        "rows_per_s": ours["rows_per_s"],
+        "companies": round(ours["rows_per_s"] / ROWS_PER_S_OF_A_COMPANY),
+        "first_loads": "\n".join(
+            _line([f"{r['divisions']:,}", text_of(r["took_s"]), r["binds"]]) for r in loads
+        ),
+        "capped": text_of(capped["took_s"]),
+        "idle": _idle([r for r in found if r["part"] == "idle"]),
+    }
+
+
+def _idle(found: Sequence[dict[str, Any]]) -> str:
+    if not found:
+        return ""
+    most = max(found, key=lambda r: r["companies"])
+    return (
+        f" A sync without news is small work:\n{most['companies']:,} companies with {most['entities']} "
+        f"entities take {most['cpu_s']:.0f} s of one core and {most['peak_mb']:,} MB."
+    )
 
 
 def drawing(scaled: dict[str, Any]) -> str:
