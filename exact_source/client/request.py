@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import httpx
 
 # What httpx would send as it is.
-_PLAIN = re.compile(r"/(?:[A-Za-z0-9_~/?&=$,()':;@!*+-]|\.(?![./])|%[0-9A-Fa-f]{2})*")
+_PLAIN = re.compile(r"/(?:[A-Za-z0-9_~/?&=$,()':;@!*+-]++|\.(?![./])|%[0-9A-Fa-f]{2})*+")
 
 
 class ExactRequest(httpx.Request):

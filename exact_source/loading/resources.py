@@ -90,8 +90,12 @@ def make_log_resource(session: Session) -> DltResource:
 
     def generator() -> Iterator[Any]:
         resources = list(dlt.current.source().resources.selected.values())
-        while not all(_is_read(session, resource) for resource in resources):
-            yield None  # dlt asks again after it has waited for the others
+        unread = list(resources)
+        while unread:  # one is looked at each time, because dlt asks a hundred times a second
+            if _is_read(session, unread[-1]):
+                unread.pop()
+            else:
+                yield None  # dlt asks again after it has waited for the others
         for declaration in filter(None, map(declaration_of, resources)):
             declaration.append_if_new()
         yield from session.take_history()
