@@ -1,4 +1,4 @@
-"""For orchestrators: which divisions go together, one sync of them, and what to do with its outcome."""
+"""For orchestrators: groups of divisions, a sync of one group, and the next step after it."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from .source import choose_entities, make_options, make_run
 from .sync.runner import Outcome, sync
 from .workers.leases import leases_from_settings
 
-# A sync costs a call per stream at least, so what failed is not tried again at once.
+# A sync costs at least a call per stream, so failed streams are not tried again at once.
 PAUSE_S = 600.0
-# Who found something held has sent no call; its holder renews it, so the end that is named is near.
+# A worker that found a lease held has sent no call; the holder renews it, so the named end is near.
 HELD_PAUSE_S = 60.0
-# A pipeline that is called by a group of ``division_groups``.
+# Name of a pipeline that belongs to a group of ``division_groups``.
 _OF_A_GROUP = re.compile(r"(?P<front>.*?)\d+_of_(?P<groups>\d+)")
-# How often what failed is tried again while the rest is loaded: it may fail for months.
+# How often failed streams are tried again while the others are loaded: they may fail for months.
 MOST_REPEATS = 1
 
 
@@ -49,8 +49,8 @@ class Advice:
     Attributes:
         action: ``done``; ``again``: nothing is wrong, run it again at ``at``; ``retry``: something is
             wrong that may pass, try a few times; ``fail``: only a person can help.
-        reason: Why, in one line; empty if all is well.
-        at: Seconds since the epoch, UTC; only of ``again``.
+        reason: Reason in one line; empty if there is no problem.
+        at: Seconds since the epoch, UTC; only for ``again``.
     """
 
     action: Literal["done", "again", "retry", "fail"]
@@ -59,16 +59,16 @@ class Advice:
 
 
 def advise(outcome: Outcome, now: float, *, repeats: int = 0) -> Advice:
-    """What to do after a sync that ended so.
+    """What to do after a sync with this outcome.
 
     Streams that Exact refuses (a module that the company has not) make a sync incomplete, but running
     it again changes nothing: if the rest is loaded that is ``done``, with a reason. So is a stream that
     failed twice: the next sync that is due anyway asks for it again.
 
     Args:
-        outcome: Of the sync.
+        outcome: Outcome of the sync.
         now: Seconds since the epoch, UTC.
-        repeats: How often it was run ``again`` already.
+        repeats: Number of times it was run ``again``.
     """
     if outcome.error is not None:
         return advise_error(
@@ -90,7 +90,7 @@ def advise(outcome: Outcome, now: float, *, repeats: int = 0) -> Advice:
 def advise_error(
     error: ExactError, now: float, *, resumes_at: float | None = None, loaded: int = 0
 ) -> Advice:
-    """What to do after an error that ended everything; ``loaded``: rounds that were begun before."""
+    """What to do after an error that ended the sync; ``loaded``: number of earlier rounds."""
     passes = isinstance(error, RemoteError | TokenStoreError | LeaseStoreError)
     if isinstance(error, LimitError) and not passes:
         at = error.resumes_at if resumes_at is None else resumes_at
@@ -101,7 +101,7 @@ def advise_error(
 def division_groups(divisions: Iterable[int], groups: int) -> dict[str, list[int]]:
     """Divisions by the name of their group; each group is one pipeline, one load package, one task.
 
-    A division stays in its group when others come and go, because the cursors are its pipeline's.
+    A division stays in its group when others are added or removed, because its pipeline has its cursors.
     """
     found: dict[str, list[int]] = {}
     for code in sorted(divisions):
@@ -112,14 +112,14 @@ def division_groups(divisions: Iterable[int], groups: int) -> dict[str, list[int
 def open_divisions(clock: Clock | None = None, settings: Settings | None = None) -> list[int]:
     """Codes of the divisions that the app may see and that are not blocked; two calls.
 
-    With leases the list is asked for by a division that no worker is at.
+    With leases the list is read through a division that no worker holds.
 
     Args:
         clock: Time, for tests.
         settings: Of the connection; default those that dlt's providers give.
 
     Raises:
-        ExactError: If the settings are wrong or the list cannot be had.
+        ExactError: If the settings are wrong or the list cannot be read.
     """
     settings = settings or load_settings()
     leases = leases_from_settings(settings)
@@ -164,7 +164,7 @@ def sync_divisions(
         regroup: Whether another number of groups than before may read everything again.
         settings: Of the connection; default those that dlt's providers give.
         clock: Time, for tests.
-        options: Further ones of ``exact_online``: ``route``, ``deletes``, ``start_date`` and so on.
+        options: Further options of ``exact_online``: ``route``, ``deletes``, ``start_date`` and so on.
 
     Raises:
         ConfigurationError: If a setting is missing or wrong, or there were other groups before.
@@ -189,10 +189,9 @@ def sync_divisions(
 
 
 def refuse_other_groups(pipeline: dlt.Pipeline) -> None:
-    """See that the divisions of a group are not another group's, whose pipeline has their cursors.
+    """Make sure that the divisions of a group do not belong to another group with their cursors.
 
-    A pipeline that has loaded before goes on, and one that is not called by ``division_groups`` is
-    nobody's but the caller's.
+    A pipeline that has loaded before is accepted, and so is one without a group name of ``division_groups``.
 
     Raises:
         ConfigurationError: If the pipeline is new and the dataset holds one of other groups.

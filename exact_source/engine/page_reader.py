@@ -1,7 +1,7 @@
-"""Gets the pages of one chain, a call each; small ones that follow each other are parsed together.
+"""Reads the pages of one chain, one call each; consecutive small pages are parsed together.
 
-Exact gives 60 rows a page where it gives no more (API 3.2), and to parse one alone takes as long as a
-hundred rows more.
+Many feeds return 60 rows a page (API 3.2), and parsing one such page alone takes as long as a hundred
+further rows.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ..odata.page import BrokenPageError, Page, PageSchema, parse_page, parse_pa
 from ..odata.query import check_next
 from .run import Run
 
-# Bodies that wait for each other, those of all streams together, and one that gains nothing by company.
+# Bytes of the bodies of one stream that wait, of all streams, and of a body that is parsed alone.
 TOGETHER_PAGES, TOGETHER_BYTES, BYTES_OF_ALL = 16, 1 << 20, 1 << 25
 ALONE_BYTES = TOGETHER_BYTES // 2
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A page, and when it came: seconds since the epoch, UTC."""
+    """A page, and the time of its arrival in seconds since the epoch, UTC."""
 
     page: Page
     at: float
@@ -33,7 +33,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class _Unread:
-    """A body that leads on to another page."""
+    """A body with a link to another page."""
 
     url: str
     body: bytes
@@ -46,13 +46,13 @@ class PageReader:
 
     Args:
         run: What all streams share.
-        call: Whose calls they are.
-        division: Its code.
-        on_call: Is told of each answer.
+        call: Calls of the stream.
+        division: Code of the division.
+        on_call: Called after each response.
 
     Attributes:
         together: Whether pages are parsed together, until one does not fit.
-        error: Of a page further on than those that were read last, until its turn comes.
+        error: Error of a later page, until that page is reached.
     """
 
     def __init__(self, run: Run, call: Call, division: int, on_call: Callable[[], None]) -> None:
@@ -65,9 +65,9 @@ class PageReader:
         self._error_at = ""
 
     async def read(self, url: str, feed: Feed, schema: PageSchema) -> list[Arrived]:
-        """The page of a link, and maybe some that follow; none, if it is to be asked for once more.
+        """The page of a link, and possibly some that follow; none if it must be requested again.
 
-        What goes wrong after the first page is raised when its turn comes: when its link is read.
+        An error of a later page is raised when its link is read.
 
         Raises:
             ExactError: As ``ExactClient.get`` does.
@@ -101,10 +101,10 @@ class PageReader:
     def _add(
         self, answer: Arrived | _Unread, unread: list[_Unread], last: list[Arrived], feed: Feed
     ) -> str | None:
-        """Add a page to ``unread`` while pages are small and lead on, else to ``last``.
+        """Add a page to ``unread`` while pages are small and have a link, otherwise to ``last``.
 
         Returns:
-            The link to go on with at once; ``None`` if what is there must be parsed first.
+            The link to request next; ``None`` if the waiting pages must be parsed first.
         """
         if isinstance(answer, Arrived):
             last.append(answer)
@@ -126,14 +126,14 @@ class PageReader:
         return parse_page(body, schema, division=self._division, where=self._call.where)
 
     def _following(self, unread: Sequence[_Unread], feed: Feed) -> str | None:
-        """The link to go on with at once; ``None``: first read what is there."""
+        """The link to request next; ``None`` if the waiting pages must be read first."""
         if self._are_enough(unread) or self._run.rounds.must_stop():
             return None
         base_url = self._run.connection.client.base_url
         try:
             link = check_next(unread[-1].link, base_url, feed.path, self._division)
         except ContractError:
-            return None  # who takes the page says so
+            return None  # the caller reports the page
         return None if link in {one.url for one in unread} else link
 
     def _are_enough(self, unread: Sequence[_Unread]) -> bool:
@@ -144,7 +144,7 @@ class PageReader:
         )
 
     def _parsed(self, unread: Sequence[_Unread], schema: PageSchema) -> list[Arrived]:
-        """What came as pages, up to the first that is none."""
+        """The pages that were parsed, up to the first broken one."""
         if not unread:
             return []
         pages = parse_pages([one.body for one in unread], schema, division=self._division)
@@ -154,7 +154,7 @@ class PageReader:
         return [Arrived(page, one.at) for page, one in zip(pages, unread, strict=True)]
 
     def _parsed_one_by_one(self, unread: Sequence[_Unread], schema: PageSchema) -> list[Arrived]:
-        """The same; what came behind a page that is none, or leads elsewhere, is asked for again."""
+        """The same; pages after a broken page or a link that leads elsewhere are requested again."""
         read: list[Arrived] = []
         for one in unread:
             try:
@@ -167,7 +167,7 @@ class PageReader:
                     raise
                 self._keep(error, one.url)
                 break
-            # A link outside of the page, in an answer that only the slow way can read.
+            # A link outside of the page, in a reply that only the lenient parser can read.
             if read[-1].page.next_url != one.link:
                 self.error = None
                 break

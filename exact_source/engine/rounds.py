@@ -1,7 +1,6 @@
 """When a round ends and when a run ends.
 
-A round is one load package. A run goes on with the next round until every stream is settled or the run
-must stop.
+A round is one load package. A run starts the next round until every stream is settled or the run must stop.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ class Rounds:
         clock: Time.
 
     Attributes:
-        number: Number of the round, from 1; 0 for a run of one round that somebody else repeats.
+        number: Number of the round, from 1; 0 for a run of one round that the caller repeats.
         began_at: Start of the round in seconds since the epoch, UTC.
         fatal: An error that concerns all streams and ends the run.
         on_wait: Called before each wait.
-        by_page: Entities that are read one page at a time, because the reader may want no more.
+        by_page: Entities that are read one page at a time, because the caller may stop after any page.
     """
 
     def __init__(self, options: Options, clock: Clock) -> None:
@@ -92,11 +91,11 @@ class Rounds:
 
     @property
     def deadline(self) -> float | None:
-        """When the run must stop; seconds since the epoch, UTC. ``None`` for no deadline."""
+        """Deadline of the run in seconds since the epoch, UTC; ``None`` for no deadline."""
         return self._deadline
 
     def stop_by(self, deadline: float) -> None:
-        """Let the run stop at a moment; seconds since the epoch, UTC."""
+        """Set the deadline of the run, in seconds since the epoch, UTC."""
         self._deadline = deadline
 
     @property
@@ -105,7 +104,7 @@ class Rounds:
         return self._stop_requested
 
     def request_stop(self) -> None:
-        """Let the run stop before its next call; the pages that were read are loaded."""
+        """Stop the run before its next call; the pages that were read are loaded."""
         self._stop_requested = True
 
     def is_stopped(self) -> bool:

@@ -1,4 +1,4 @@
-"""One sync: what its streams share, over all rounds."""
+"""One sync: the objects that its streams share over all rounds."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ STEP_S = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class EarlierRuns:
-    """What earlier runs left in the state.
+    """State of earlier runs.
 
     Attributes:
-        selected: Entities that this run loads.
-        tombstones: ``(division, DivisionMoveDate)`` -> ``Timestamp`` up to which all of them know the
+        selected: Entities that this run loads. tombstones: ``(division, DivisionMoveDate)`` ->
+        ``Timestamp`` up to which all entities have applied the
             tombstones.
         divisions: Divisions that were read before.
         errors: Errors of the past hour, as ``Limits.errors`` returns them.
@@ -51,7 +51,7 @@ class Run:
     """One sync, over all its rounds.
 
     Args:
-        options: What the user asked for.
+        options: The user's options.
         connect: Makes a client in the running event loop; each round has a loop of its own.
         clock: Time of this host.
         limits: Call limits; they outlive the rounds.
@@ -67,7 +67,7 @@ class Run:
         start_versions: Row versions at which a date begins.
         rejected: Rows without a key.
         started_at: Seconds since the epoch, UTC.
-        refresh_asked_at: When the full refresh was asked for: now, or earlier if it is not complete.
+        refresh_asked_at: Time of the request for a full refresh: now, or earlier if it is not complete.
         held_rows: Rows of all lists that are held until they are complete.
         unread_bytes: Bytes of all pages that wait to be parsed.
     """
@@ -114,18 +114,18 @@ class Run:
         self._last_stamp = 0.0
 
     def preview(self) -> Run:
-        """A run of its own that reads the same and knows no earlier run, so that nothing is deleted."""
+        """A new run that reads the same and knows no earlier run, so that nothing is deleted."""
         options = replace(self.options, deletes="ignore", history=frozenset(), notices=None)
         return Run(options, self._connect, clock=self.clock, limits=self.limits)
 
     # -- time ----------------------------------------------------------------------------------
 
     def now(self) -> float:
-        """Seconds since the epoch by Exact's clock, as far as its ``Date`` headers say (API 2.2)."""
+        """Seconds since the epoch by Exact's clock, according to its ``Date`` headers (API 2.2)."""
         return self.limits.server_time(self.clock.now())
 
     def next_stamp(self) -> float:
-        """A moment for ``_synced_at``: now, and later than every stamp before, whatever clocks do."""
+        """A time for ``_synced_at``: now, and later than every earlier stamp even if clocks are set back."""
         self._last_stamp = max(self.now(), self._last_stamp + STEP_S)
         return self._last_stamp
 
@@ -136,7 +136,7 @@ class Run:
         self.rounds.begin()
 
     def recall(self, earlier: EarlierRuns) -> None:
-        """Take over what earlier runs left; once a round, before the first stream."""
+        """Load the state of earlier runs; once a round, before the first stream."""
         self.tombstones.recall(earlier.tombstones)
         self.divisions.recall(earlier.divisions)
         self.limits.recall_errors(earlier.errors)

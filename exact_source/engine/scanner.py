@@ -1,7 +1,7 @@
 """Reads one scan, page by page: an async iterator of pages with the cursor after each.
 
 A scan is one chain of pages, from its filter to the page without a next link. It may begin in one run
-and end in a later one. ``Urls`` says where its pages are; ``stream`` decides when a scan is read.
+and end in a later one. ``Urls`` gives the URLs of its pages; ``stream`` decides when a scan is read.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class ScannedPage:
     Attributes:
         read: All rows that have a key.
         keyless: Rows without a key.
-        new: Those of ``read`` that are worth loading.
+        new: The rows of ``read`` that are loaded.
         high: Highest version in ``read``; ``None`` without rows or versions.
         before: Cursor without the page.
         after: Cursor with the page; its ``scan`` is ``None`` after the last page.
         at: When the page arrived; seconds since the epoch, UTC.
-        surprises: What does not fit the catalogue.
+        surprises: Values that do not fit the catalogue.
     """
 
     read: pa.Table
@@ -59,19 +59,19 @@ class ScannedPage:
 
 
 class Urls(Protocol):
-    """Where the pages of a scan are."""
+    """The URLs of the pages of a scan."""
 
     @property
     def reads_ahead(self) -> bool:
-        """Whether pages may be asked for before the ones in front of them are parsed."""
+        """Whether a page may be requested before the previous ones are parsed."""
         ...
 
     def begin(self, scan: Scan) -> str | None:
-        """The first page to read in this round; ``None`` if there is nothing to ask for."""
+        """The first page to read in this round; ``None`` if there is no page."""
         ...
 
     def first(self, shape: Shape, scan: Scan) -> str:
-        """The page at which the scan begins, or goes on after its query has changed."""
+        """The page at which the scan begins, or continues after its query has changed."""
         ...
 
     def restart(self) -> None:
@@ -92,7 +92,7 @@ class FeedUrls:
 
     Args:
         division: Code.
-        end_ms: Rows changed at it or later are not asked for: ``Modified`` digits in milliseconds.
+        end_ms: End of the window in milliseconds of ``Modified`` digits; later changes are not requested.
         key_filters: Whether the site takes filters that compare a key with the empty one.
     """
 
@@ -110,7 +110,7 @@ class FeedUrls:
         return True
 
     def begin(self, scan: Scan) -> str | None:
-        """The stored next link, else the first page."""
+        """The stored next link, or the first page."""
         return scan.next or self.first(self._shape, scan)
 
     def first(self, shape: Shape, scan: Scan) -> str:
@@ -122,14 +122,14 @@ class FeedUrls:
         return build_url(feed.path, self._division, query)
 
     def restart(self) -> None:
-        """Nothing to forget."""
+        """Nothing to reset."""
 
     def following(self, shape: Shape, link: str | None) -> str | None:  # noqa: ARG002
-        """Exact's own link."""
+        """Exact's next link."""
         return link
 
     def complete(self, table: pa.Table) -> pa.Table:
-        """The rows as they are."""
+        """The rows, unchanged."""
         return table
 
 
@@ -157,8 +157,8 @@ class Scanner:
     Args:
         run: What all streams share.
         shape: Shape of the entity's rows.
-        call: Its calls.
-        urls: Where the pages are.
+        call: Calls of the stream.
+        urls: URLs of the pages.
         on_call: Called after each response.
         known_version: A version that certainly exists by now; ``None`` if none is known.
 
@@ -212,7 +212,7 @@ class Scanner:
             return
         self._is_resumed = skiptoken(self._url) is not None
         while self._url is not None:
-            # The error of a page that was asked for ahead takes no call now, and would take one later.
+            # The error of a page that was requested ahead costs no call now, and would cost one later.
             if self._reader.error is None and self._run.rounds.must_stop():
                 return
             try:
@@ -225,7 +225,7 @@ class Scanner:
                 yield self._scanned(arrived)
 
     async def _after_refusal(self, url: str, error: RefusedError) -> list[Arrived]:
-        """An empty page if the refusal means that; none if another link must be read instead.
+        """An empty page if the refusal means that; no page if another link must be read instead.
 
         Raises:
             RefusedError: If the stream must end.
@@ -238,7 +238,7 @@ class Scanner:
         if not self._is_resumed or error.status not in STALE:
             self._keep_place()
             raise error
-        # A skiptoken that Exact no longer accepts: the scan begins again where it began.
+        # A skiptoken that Exact no longer accepts: the scan begins again from its start.
         self._restart()
         self._is_resumed = False
         return []
@@ -291,7 +291,7 @@ class Scanner:
     # -- refused queries -----------------------------------------------------------------------
 
     def _keep_place(self) -> None:
-        """If the new beginning is refused as well, keep the old place: it may be accepted tomorrow."""
+        """If the new start is refused as well, keep the old position, which may be accepted tomorrow."""
         scan = None if self._before is None else self._before.scan
         if scan is not None and scan.next is not None:
             self.cursor = replace(self.cursor, scan=scan)
@@ -312,7 +312,7 @@ class Scanner:
             self._url = self._urls.begin(self.cursor.scan)
 
     async def _leaves_out_withdrawn(self, error: RefusedError) -> bool:
-        """Whether a query was refused for fields that Exact has withdrawn, and can do without them."""
+        """Whether a query was refused because of withdrawn fields, and can be made without them."""
         url, scan = self._url, self.cursor.scan
         if scan is None or url is None or skiptoken(url) is not None:
             return False

@@ -1,4 +1,4 @@
-"""Turns entities into dlt resources: streams side by side in, Arrow batches and state out."""
+"""Turns entities into dlt resources: reads streams concurrently, yields Arrow batches, stores state."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def make_resource(session: Session, entity: Entity, *, rank: int, selected: bool
     """The dlt resource of one entity over all divisions.
 
     Raises:
-        ConfigurationError: If the route asks for a feed that the entity has not.
+        ConfigurationError: If the entity does not have the feed of the route.
     """
     options = session.run.options
     shape = shape_of(
@@ -95,7 +95,7 @@ def make_log_resource(session: Session) -> DltResource:
             if _is_read(session, unread[-1]):
                 unread.pop()
             else:
-                yield None  # dlt asks again after it has waited for the others
+                yield None  # dlt continues here after the other resources
         for declaration in filter(None, map(declaration_of, resources)):
             declaration.append_if_new()
         yield from session.take_history()
@@ -137,7 +137,7 @@ def _is_read(session: Session, resource: DltResource) -> bool:
 
 
 def declaration_of(resource: DltResource) -> Declaration | None:
-    """Our step in a resource; ``None`` if it is not an entity of this source."""
+    """This package's step in a resource; ``None`` if it is not an entity of this source."""
     for step in resource._pipe.steps:  # noqa: SLF001 (dlt copies resources; their steps stay the same)
         if isinstance(declaration := getattr(step, "_f", None), Declaration):
             return declaration
@@ -145,13 +145,13 @@ def declaration_of(resource: DltResource) -> Declaration | None:
 
 
 def run_behind(resource: DltResource) -> Run | None:
-    """The run that a resource reads for; ``None`` if it is not an entity of this source."""
+    """The run of a resource; ``None`` if it is not an entity of this source."""
     declaration = declaration_of(resource)
     return None if declaration is None else declaration.reader.session.run
 
 
 def refuse_other_keys(resource: DltResource, keys: set[str]) -> None:
-    """Make sure that rows are still merged by their own key, whatever a script has adapted.
+    """Make sure that rows are still merged by their own key after a script's adaptations.
 
     Raises:
         ConfigurationError: If they are not.
@@ -165,7 +165,7 @@ def refuse_other_keys(resource: DltResource, keys: set[str]) -> None:
 class Declaration:
     """Puts the entity's table into the dlt schema before the first item.
 
-    A step and not the generator does it: steps run in the thread that works on the schema.
+    This is a step rather than part of the generator, because steps run in the thread that changes the schema.
     """
 
     def __init__(self, reader: EntityReader) -> None:
@@ -173,7 +173,7 @@ class Declaration:
         self._schema: Schema | None = None
 
     def __call__(self, item: Any) -> Any:
-        """Let the item through."""
+        """Pass on the item."""
         if not is_extracting():
             return item
         schema, run = dlt.current.source_schema(), self.reader.session.run
@@ -194,7 +194,7 @@ class Declaration:
         return item
 
     def append_if_new(self) -> None:
-        """Let the rows of this load be appended if all of them turned out to be new to their table."""
+        """Append the rows of this load if all of them are new to their table."""
         if self.reader.appends:
             append_only(dlt.current.source_schema(), self.reader.table)
             self._schema = None  # a source may serve another round
@@ -204,7 +204,7 @@ class EntityReader:
     """One entity, all divisions, one dlt run.
 
     Attributes:
-        session: The run and what its resources share.
+        session: The run and the objects that its resources share.
         shape: Shape of the entity's rows.
         name: Entity name.
         table: Name of its table.
@@ -225,7 +225,7 @@ class EntityReader:
     async def tables(self) -> AsyncIterator[pa.Table]:
         """Arrow batches; dlt's state is written just before the batch that it covers.
 
-        A resource that is iterated by itself returns pages, from the beginning, and leaves no trace.
+        A resource that is iterated without a pipeline returns pages from the beginning, and stores nothing.
         """
         if not is_extracting():
             preview = EntityReader(Session(self.session.run.preview()), self.shape, self._rank)
@@ -247,11 +247,11 @@ class EntityReader:
         async for page in self._pages(states, warehouse, resource.pages):
             yield page
         failed = [r for r in self.session.run.log.results if r.status not in PREVIEWED]
-        if failed:  # there is no sync log that could say it
+        if failed:  # without a sync log that could record it
             raise StreamError(f"{failed[0].where}: {failed[0].status}: {failed[0].error}")
 
     def _resource(self) -> EntityResource:
-        """The resource that is read, as a script has adapted it."""
+        """The resource with a script's adaptations."""
         for resource in dlt.current.source().resources.values():
             if isinstance(resource, EntityResource) and resource.entity == self.name:
                 return resource
@@ -273,7 +273,7 @@ class EntityReader:
             yield batch
         if yielded:
             self._settle(first_load)
-        # Only where deletions are loaded as rows; ADBC on Postgres refuses an empty file.
+        # Only if deletions are loaded as rows; ADBC on Postgres refuses an empty file.
         elif not states.known and self.strategy.deletes_marked and run.options.deletes == "hard":
             yield rows.with_required(self._nothing(), self._keys)
         if history is not None and (item := history.item(column_hint)) is not None:
@@ -284,7 +284,7 @@ class EntityReader:
             logger.warning("%s: not read to the end; run again, or see run_to_end", self.name)
 
     def _begin(self, warehouse: Warehouse, resource: EntityResource) -> DivisionStates:
-        """The entity's cursors; the first entity of a load looks up what concerns all of them."""
+        """The entity's cursors; the first entity of a load reads the state that all entities share."""
         refuse_other_keys(resource, self._keys)
         self.table = table_names().get(self.name, self.name)
         self._is_adapted = resource.is_adapted
@@ -341,7 +341,7 @@ class EntityReader:
     # -- first loads ---------------------------------------------------------------------------
 
     def _settle(self, first_load: FirstLoad) -> None:
-        """Append the rows if all of them turned out to be new to their table."""
+        """Append the rows if all of them are new to their table."""
         if not first_load.is_over and not self.strategy.takes_keys_once:
             self.appends = True
             dlt.current.resource_state(self.name)["appended"] = first_load.rows
@@ -370,7 +370,7 @@ class EntityReader:
         state.pop("appended", None)
 
     def _nothing(self) -> pa.Table:
-        """The deletion of a row that cannot exist: creates the table, so that SQL finds it."""
+        """The deletion of a row that cannot exist, which creates the table so that SQL finds it."""
         keys = {f.name: [rows.zero(f.type)] for f in self.shape.arrow if f.name in self._keys}
         return rows.deletions(self.shape.arrow, keys, at=self.session.run.next_stamp())
 
@@ -393,10 +393,10 @@ class EntityReader:
     async def _pages(
         self, states: DivisionStates, warehouse: Warehouse, most: int | None
     ) -> AsyncIterator[pa.Table]:
-        """Page after page, one company after the other: no call is made before a page is wanted.
+        """Pages, one company after the other; no call is made before the caller wants a page.
 
         Args:
-            states: Take the cursors.
+            states: Stores the cursors.
             warehouse: The destination.
             most: Number of pages; ``None`` for all.
         """
@@ -463,7 +463,7 @@ class EntityReader:
         if changed is not None:
             run.rounds.read_only(self.name, changed)
         if changed is not None and not changed:
-            return []  # before the list of divisions is asked for
+            return []  # before the list of divisions is read
         if entity.division_from or self.name == "deleted":
             return [SharedList(run, self.shape, put).read()]
         divisions = await run.divisions.chosen()

@@ -1,4 +1,4 @@
-"""One run and its pipeline: what its resources share while dlt extracts them."""
+"""One run and its pipeline: the objects that its resources share while dlt extracts them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .state import (
 from .warehouse import NoTables, Warehouse
 from .writer_lock import lock_until_loaded
 
-PATIENCE_S = 3600.0  # how long a window waits for the loads of others
+PATIENCE_S = 3600.0  # how long a window waits for other loads
 
 
 class Session:
@@ -42,7 +42,7 @@ class Session:
 
     Attributes:
         run: The run.
-        batched_rows: Rows of all entities that wait to be handed to dlt.
+        batched_rows: Number of rows of all entities that wait for dlt.
         arrived: Load packages of earlier runs that the destination lists as loaded.
     """
 
@@ -61,7 +61,7 @@ class Session:
 
     @property
     def run_id(self) -> str:
-        """Id of the sync; of the load, where somebody else repeats a run of one round."""
+        """Id of the sync, or of the load if the caller repeats a run of one round."""
         return self._id if self.run.rounds.number else load_id()
 
     # -- its two ends --------------------------------------------------------------------------
@@ -70,7 +70,7 @@ class Session:
     async def connected(
         self, pipeline: Callable[[], dlt.Pipeline] = dlt.current.pipeline
     ) -> AsyncIterator[Warehouse]:
-        """Both ends, opened by the first resource in this event loop and closed by the last."""
+        """Open the connection and the destination with the first resource, and close them with the last."""
         if self._warehouse is None:
             self._warehouse = self._open(pipeline()) if is_extracting() else self._open_nothing()
         self._users += 1
@@ -85,7 +85,7 @@ class Session:
         warehouse = Warehouse(pipeline, table_names())
         warehouse.check()
         if self.run.leases is None:
-            # Windows can be read by several pipelines that are started together: each waits for its turn.
+            # Several pipelines may read windows at the same time: each waits for its turn.
             wait_s = PATIENCE_S if self.run.options.window else 0.0
             lock_until_loaded(pipeline, self.run.clock.now(), wait_s)
         self.run.open(warehouse)
@@ -109,7 +109,7 @@ class Session:
             await self.run.close()
 
     def _count_earlier_calls(self, warehouse: Warehouse) -> None:
-        """Count what earlier runs of today took of the contract's calls; once."""
+        """Count today's calls of earlier runs toward the contract; once."""
         run = self.run
         if run.limits.contract is not None and not self._knows_earlier_calls:
             now = run.clock.now()
@@ -120,7 +120,7 @@ class Session:
     # -- what is known of earlier runs ----------------------------------------------------------
 
     def recall(self, warehouse: Warehouse) -> None:
-        """Look up the state of earlier runs; once for each load package."""
+        """Read the state of earlier runs; once for each load package."""
         if self._ended[load_id(), "recalled"]:
             return
         self._ended[load_id(), "recalled"] += 1
@@ -129,7 +129,7 @@ class Session:
         self.run.recall(earlier_runs(self.arrived, self.run.options.full_refresh))
 
     def first_load(self, entity: str, make: Callable[[], FirstLoad]) -> FirstLoad:
-        """The first load of an entity; it goes on over the rounds of a process, as its cursors do."""
+        """The first load of an entity, which continues over the rounds of a process like its cursors."""
         if entity not in self._first_loads:
             self._first_loads[entity] = make()
         return self._first_loads[entity]
@@ -161,12 +161,12 @@ class Session:
 
 
 def error_file(pipeline: dlt.Pipeline) -> ErrorFile:
-    """The file of a pipeline's errors; it outlives the working folder, which may be dropped."""
+    """The file of a pipeline's errors; it is outside the working folder, which may be dropped."""
     name = f"{pipeline.pipeline_name}.exact-errors.json"
     return ErrorFile(Path(pipeline.pipelines_dir) / name)
 
 
 def adaptation_file(pipeline: dlt.Pipeline) -> AdaptationFile:
-    """The file of what ``verify`` found about a pipeline's connection."""
+    """The file with the findings of ``verify`` about a pipeline's connection."""
     name = f"{pipeline.pipeline_name}.exact-adaptations.json"
     return AdaptationFile(Path(pipeline.pipelines_dir) / name)

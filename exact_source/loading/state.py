@@ -1,4 +1,4 @@
-"""dlt's state of the source: how far each stream was read, by loads that arrived."""
+"""dlt's state of the source: the cursors of all streams, according to completed loads."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from .entity_resource import table_names
 
 # The resource of the sync log; every other one is an entity.
 LOG_RESOURCE = "exact_syncs"
-# What an entry of the state has beside the cursor.
+# Members of a state entry beside the cursor.
 _ENTRY = frozenset({"load_id", "before", "columns"})
 
 
 class DivisionStates:
     """Cursors of one entity, by division, in dlt's resource state.
 
-    dlt keeps the state locally even if the load that it belongs to never arrives (a failed job, a
-    dropped package, a lost disk). So each entry names its load package and keeps the entry before
-    it; what counts is the newest one whose package the destination lists as loaded.
+    dlt keeps the state locally even if its load never arrives (a failed job, a dropped package, a lost
+    disk). Each entry therefore names its load package and keeps the previous entry; the newest entry
+    whose package the destination lists as loaded is used.
 
     Each entry also names the set of columns that its rows were loaded with. The sets are numbered
     and kept once, beside the entries.
 
     Args:
-        name: Of the entity.
+        name: Name of the entity.
         arrived: Load packages that the destination lists as loaded.
-        columns: That rows are loaded with now.
+        columns: Columns with which rows are loaded now.
         window: Name of a window, which has cursors of its own; empty for the entity's.
     """
 
@@ -54,13 +54,13 @@ class DivisionStates:
         self._resource_state = state
 
     def unreadable(self, division: int) -> str:
-        """Mark of the last webhook that told of a division which could not be read; else empty."""
+        """Mark of the last webhook about a division that could not be read; empty if there is none."""
         return str(self._resource_state.get("unreadable", {}).get(str(division), ""))
 
     def note_unreadable(
         self, divisions: Iterable[int], notices: Mapping[tuple[str, int], str]
     ) -> None:
-        """A webhook told of divisions that are closed, or that the app may not see: done with."""
+        """Clear the webhooks of divisions that are closed, or that the app may not see."""
         for division in divisions:
             marks = self._resource_state.setdefault("unreadable", {})
             marks[str(division)] = notices[self._name, division]
@@ -76,7 +76,7 @@ class DivisionStates:
         return frozenset(int(code) for code, entry in self._arrived.items() if entry)
 
     def cursor(self, division: int) -> Cursor:
-        """How far a division was read, by loads that arrived."""
+        """The cursor of a division, according to completed loads."""
         entry = self._arrived.get(str(division)) or {}
         before = self._sets.get(entry.get("columns", ""), self._columns)
         lacks = (
@@ -94,7 +94,7 @@ class DivisionStates:
         self._state[str(division)] = entry
 
     def _number(self) -> str:
-        """Of the present set of columns."""
+        """Number of the present set of columns."""
         for number, columns in self._sets.items():
             if columns == self._columns:
                 return number
@@ -104,13 +104,13 @@ class DivisionStates:
 
 
 def tombstone_starts(arrived: set[str]) -> dict[tuple[int, int], int]:
-    """From where ``sync/Deleted`` must be read for all entities of this run.
+    """Where ``sync/Deleted`` must be read from, for all entities of this run.
 
     Each entity knows which tombstones it has seen, because the choice of entities may change from
     run to run; the one that is furthest behind counts. What is not named is read from its beginning.
 
     Returns:
-        ``(division, DivisionMoveDate)`` -> ``Timestamp``: another database counts anew (API 4.2).
+        ``(division, DivisionMoveDate)`` -> ``Timestamp``; another database has its own versions (API 4.2).
     """
     states = {
         name: dlt.current.resource_state(name).get("divisions", {}) for name in selected_entities()
@@ -135,7 +135,7 @@ def selected_entities() -> frozenset[str]:
 
 
 def earlier_runs(arrived: set[str], full_refresh: Iterable[str]) -> EarlierRuns:
-    """What the state says of earlier runs.
+    """The state of earlier runs.
 
     Args:
         arrived: Load packages that the destination lists as loaded.
@@ -153,7 +153,7 @@ def earlier_runs(arrived: set[str], full_refresh: Iterable[str]) -> EarlierRuns:
 
 
 def refresh_under_way(names: Iterable[str], arrived: set[str]) -> float | None:
-    """When a full refresh of these entities was asked for that is not over; ``None`` if none is.
+    """Start of an incomplete full refresh of these entities; ``None`` if there is none.
 
     It is not complete while a scan is, and until the changes since the pass over all rows are read.
     """
@@ -236,7 +236,7 @@ def load_ids(entries: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def arrived_entry(entry: Mapping[str, Any], arrived: set[str]) -> Mapping[str, Any] | None:
-    """The newest of an entry and its forerunner whose load package arrived."""
+    """The newest of an entry and its predecessor whose load package arrived."""
     if entry.get("load_id") in arrived:
         return entry
     before: Mapping[str, Any] = entry.get("before", {})

@@ -273,7 +273,7 @@ def working_on(pipeline: dlt.Pipeline, run: Run) -> Iterator[Loading]:
     """Lock the pipeline and its dataset, and prepare the working folder and the destination.
 
     Yields:
-        What to enter for each load. Without leases the dataset is locked from beginning to end.
+        A context manager for each load. Without leases the dataset is locked from beginning to end.
 
     Raises:
         HeldError: If another process works on the pipeline or loads into the dataset.
@@ -300,7 +300,7 @@ def working_on(pipeline: dlt.Pipeline, run: Run) -> Iterator[Loading]:
 
 @contextmanager
 def sole_worker(pipeline: dlt.Pipeline, leases: SqlLeases) -> Iterator[None]:
-    """Be the only worker on a pipeline, and go on where the last one stopped, on whatever host.
+    """Hold the pipeline as the only worker, and continue where the last one stopped, on any host.
 
     Raises:
         HeldError: If another worker holds the pipeline.
@@ -313,7 +313,7 @@ def sole_worker(pipeline: dlt.Pipeline, leases: SqlLeases) -> Iterator[None]:
 
 
 def restore_state(pipeline: dlt.Pipeline) -> None:
-    """Take over the state of the destination if it is newer, as ``pipeline.run`` does.
+    """Load the state of the destination if it is newer, as ``pipeline.run`` does.
 
     If it is, another host went on. Packages that wait here were read before that, and would overwrite
     newer rows; they are dropped, and the cursors of the destination lead to what changed since.
