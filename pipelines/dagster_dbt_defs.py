@@ -16,7 +16,7 @@ from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_as
 from exact_source.dagster import Books
 
 DATABASE = Path("exact.duckdb").absolute()
-PACKAGE = os.environ.get("EXACT_DBT_PACKAGE", "dbt")  # a copy of pipelines/dbt
+PACKAGE = Path(os.environ.get("EXACT_DBT_PACKAGE", "dbt")).absolute()  # a copy of pipelines/dbt
 os.environ.setdefault("EXACT_DUCKDB", str(DATABASE))  # the profile of the package reads it
 PROJECT = DbtProject(PACKAGE, profiles_dir=PACKAGE)
 DBT = DbtCliResource(project_dir=PROJECT)
