@@ -170,6 +170,7 @@ def test_the_flow_of_prefect_loads_waits_and_fails(real: World, tmp_path: Path) 
         "PYTHONPATH": str(ROOT),
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",  # a busy machine
         "DO_NOT_TRACK": "1",
     }
 
