@@ -14,7 +14,7 @@ from tests.support.verify_kit import ALSO, FOUND_BY, large_world, names, verifie
 from tests.support.world import World
 
 PAIRS = list(combinations(DEVIATIONS, 2))
-SAMPLE = Random(23).sample(PAIRS, 8)  # by default; all of them in the nightly tier
+SAMPLE = Random(23).sample(PAIRS, 8)  # by default; all of them in the proofs tier
 NEEDS_A_LARGE_COMPANY = {"whole-list"}
 
 
@@ -110,7 +110,7 @@ def test_two_deviations_are_found_together(
     assert check_pair(large, alone, pair) == ()
 
 
-@pytest.mark.nightly
+@pytest.mark.proofs
 @pytest.mark.timeout(3600)
 @pytest.mark.slow
 @pytest.mark.parametrize("first", list(DEVIATIONS)[:-1])
