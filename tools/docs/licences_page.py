@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PAGE = Path(__file__).parents[2] / "docs" / "licences.md"
-EXTRAS = ("", "postgres", "bigquery", "sandbox", "webhooks", "otel")
+EXTRAS = ("", "postgres", "bigquery", "sandbox", "report", "webhooks", "otel")
 HEAD = """\
 # Licences
 
