@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections import Counter
 from typing import Any
 
+import httpx
 import pytest
 
 from exact_source.engine.result import StreamResult
@@ -302,3 +305,34 @@ def test_a_blocked_division_that_was_named_is_no_success_if_strict(world: World)
     assert outcome.exit_code == 3
     assert result(outcome, "accounts", world.other).status == "skipped"
     assert result(outcome, "accounts", world.division).status == "complete"
+
+
+class Refusing(httpx.AsyncBaseTransport):
+    """Refuses the reads of a path in these words, and lets all others through."""
+
+    def __init__(self, others: httpx.AsyncBaseTransport, path: str, words: str) -> None:
+        self._others, self._path = others, path
+        self._body = json.dumps({"error": {"code": "", "message": {"lang": "", "value": words}}})
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith(self._path):
+            return httpx.Response(403, content=self._body)
+        return await self._others.handle_async_request(request)
+
+
+def test_the_full_text_of_a_refusal_is_logged_at_debug_only(
+    make_world: MakeWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world: Any = make_world(companies=1)
+    world._wire = Refusing(world._wire, "CRM/Accounts", "Name 'Jansen' of 31-01-2026 is not open.")
+    with caplog.at_level(logging.DEBUG, "exact_source"):
+        outcome = world.sync("accounts", "journals")
+
+    refused = result(outcome, "accounts", world.division)
+    assert refused.status == "refused"
+    assert "is not open" in refused.error
+    shown = [refused.error, *(r.getMessage() for r in caplog.records if r.levelno > logging.DEBUG)]
+    assert not [text for text in shown if "Jansen" in text or "2026" in text]
+    told = [r.getMessage() for r in caplog.records if "Jansen" in r.getMessage()]
+    assert told
+    assert all("31-01-2026" in text for text in told)
