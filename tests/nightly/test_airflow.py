@@ -273,7 +273,7 @@ def test_the_snippets_of_the_page_make_dags(airflow: Airflow) -> None:
 def test_assets_are_updated_when_rows_changed_and_the_dbt_package_is_built_on_them(
     airflow: Airflow,
 ) -> None:
-    """No scheduler runs here: the task of the second DAG is called, and no test lets the scheduler start it."""
+    """No scheduler runs here: the task of the second DAG is called directly."""
     database = airflow.warehouse["host"]
     airflow.write_dag("exact_online", groups=1)
     shutil.copy(ROOT / "pipelines" / "airflow_dbt_dag.py", airflow.home / "dags")
