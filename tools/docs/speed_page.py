@@ -21,19 +21,19 @@ PAGE = ROOT / "docs" / "speed.md"
 PICTURE = ROOT / "docs" / "images" / "scale.svg"
 
 HEAD = """\
-# How fast is it, and what does it take?
+# Speed and resources
 
 `make bench` measures the figures, and `python -m tools.docs.speed_page` writes this page from them.
 
 ## What limits you
 
-Exact does. A company may be asked 60 times a minute, and one call returns 1,000 rows of a sync or bulk feed
-or 60 rows of any other. So a company delivers at most 60,000 rows a minute, or 3,600 where pages are small;
-[entities](entities.md) says which feed each table has. After 5,000 calls a company has to wait for the next
-day. `exact-source plan` counts the calls of your companies before you start.
+The limit is Exact Online. It allows 60 calls a minute for each company. One call returns 1,000 rows of a
+sync or bulk feed, or 60 rows of any other feed, so a company delivers at most 60,000 or 3,600 rows a
+minute; [entities](entities.md) lists the feed of each table. After 5,000 calls a company must wait for
+the next day. `exact-source plan` counts the calls of your companies before you start.
 
-This machine limits you only with many companies. It loads {rows_per_s:,} rows a second from pages of 1,000
-rows, as much as {companies} companies deliver that read such pages without a pause.
+Your machine becomes the limit only with many companies. The one measured here loads {rows_per_s:,} rows a
+second from pages of 1,000 rows, which is what {companies} companies deliver at their limit.
 
 ## How long will my first load take?
 
@@ -41,26 +41,28 @@ rows, as much as {companies} companies deliver that read such pages without a pa
 | --: | --: | --- |
 {first_loads}
 
-Of ten companies three have 5,000 transaction lines, three 15,000, three 50,000 and one has 500,000, and other
-tables in proportion. With a contract that allows 20,000 calls a day over all companies, 500 companies take
-{capped}.
+In every ten companies, three have 5,000 transaction lines, three 15,000, three 50,000 and one 500,000;
+the other tables are in proportion. With a contract that allows 20,000 calls a day over all companies, 500
+companies take {capped}. In the last column, *one call at a time* is the time in which a company waits for
+replies, and *minute* is the limit of 60 calls a minute.
 
-## What do I gain by more workers?
+## Do more workers help?
 
-Nothing until the processor is the limit: companies are read side by side in one process, and Exact's limits
-are the same for all workers. In the table above that is where *processor* stands in the last column. Then
-workers on other cores can share the companies; see [many companies](many-companies.md).{idle}
+Only if the processor is the limit (*processor* in the table above). One process already reads all
+companies in parallel, and all workers share Exact's limits. If the processor is the limit, workers on
+other cores can share the companies; see [many companies](many-companies.md).{idle}
 
 ## How the figures were measured
 
-Measured on {machine}. Each line is a process of its own; imports are not counted. `floor`, `ours` and `empty`
-took turns; theirs are medians of five. The pages come from a server of their own, which has them in files.
+Measured on {machine}. Each line is a separate process; imports are not counted. `floor`, `ours` and
+`empty` ran in turns, and their figures are medians of five runs. A separate process serves the pages from
+files.
 """
 ROUTES = """\
-- `floor`: DuckDB reads the same bodies from files into a table (`read_json`, every type given). No
-  network, no cursor, no deletes: it is what the machine can do.
-- `ours`: this project, as `exact-source sync` loads: from a socket into the table, cursor state and all.
-- `dicts`: the same rows as Python dicts through dlt; `rest_api`: by dlt's own source for REST APIs.
+- `floor`: DuckDB reads the same replies from files into a table (`read_json` with all types given), without
+  network, cursor or deletes. This is the most that the machine can do.
+- `ours`: this project as `exact-source sync` runs it, from the socket to the table, with cursors and state.
+- `dicts`: dlt loads the same rows as Python dictionaries. `rest_api`: dlt's own REST API source.
 - Rows are transaction lines with {columns} columns.
 """
 PARTS = {
@@ -74,19 +76,20 @@ PARTS = {
     "start": "Start",
 }
 SAID = {
-    "change": "Rows are the changed ones, merged into a table a hundred times as large.",
-    "empty": "Rows are calls here, answered at once: this is the work around them.",
-    "idle": "The second sync of companies that have nothing new. *CPU s* leaves out imports, *in all* is\n"
-    "the whole process.",
-    "start": "`help` is `exact-source --help`, `import` is `from exact_source import exact_online`,\n"
-    "`libraries` are what that cannot do without: dlt, httpx, pyarrow, DuckDB. Medians.",
-    "memory": "`Arrow` is the most that rows on their way take at once; the rest of the peak is\n"
-    "Python, dlt and DuckDB, whose memory is bounded (1 GB, or your `memory_limit`) and which loads a\n"
-    "file with one thread (or your `threads`): two took twice the CPU for it and as long. Into Postgres\n"
-    "four files of 8 MB are copied at once, each of which dlt's copy has in memory as Arrow.",
+    "change": "*rows* counts the changed rows. They are merged into a table a hundred times as large.",
+    "empty": "Here *rows* counts calls. The server replies at once, so this is the cost of the calls\n"
+    "themselves.",
+    "idle": "The second sync of companies without changes. *CPU s* excludes imports; *in all* is the whole\n"
+    "process.",
+    "start": "`help` is `exact-source --help`, `import` is `from exact_source import exact_online`, and\n"
+    "`libraries` imports only what it depends on: dlt, httpx, pyarrow and DuckDB. All are medians.",
+    "memory": "*Arrow MB* is the peak memory of the rows in transit. The rest of the peak is Python, dlt\n"
+    "and DuckDB. DuckDB's memory is limited to 1 GB (or your `memory_limit`). It loads a file with one\n"
+    "thread (or your `threads`), because two threads took twice the CPU and the same time. For Postgres,\n"
+    "dlt copies four files of 8 MB at once and holds each of them in memory as Arrow.",
 }
 ROWS_PER_S_OF_A_COMPANY = 1000
-CAPPED = 500  # companies for whom the contract's limit is told
+CAPPED = 500  # companies for which the page states the effect of the contract's limit
 COLUMNS = {
     "route": "route", "destination": "into", "rows": "rows", "wall_s": "seconds", "cpu_s": "CPU s",
     "companies": "companies", "calls": "calls", "cpu_ms_per_call": "CPU ms/call", "total_cpu_s": "in all",
@@ -95,14 +98,14 @@ COLUMNS = {
 SCALE_HEAD = """\
 ## Many companies
 
-A model of companies that all read at once from one machine: their calls go through the real limiter, the
-number of pages comes from the real planner, and a row ({row:.0f} µs), a call ({call:.1f} ms) and a load
-({load:.1f} s) cost what was measured here. An answer of Exact Online is taken to need 0.3 s. The model was
-held against the real client and the sandbox in moved time, {held}.
+These figures come from a model of companies that are all read in parallel on one machine. The calls go
+through the real limiter, and the real planner gives the number of pages. A row ({row:.0f} µs), a call
+({call:.1f} ms) and a load ({load:.1f} s) cost what was measured here. The model assumes that Exact Online
+replies in 0.3 s. It was compared with the real client, the sandbox and a simulated clock: {held}.
 
-Of ten companies three have 5,000 transaction lines, three 15,000, three 50,000 and one has 500,000. *Update*
-is a sync in which every table has news; *one contract* is the cap of 20,000 calls a day for all companies
-of an app (`--contract-cap`).
+In every ten companies, three have 5,000 transaction lines, three 15,000, three 50,000 and one 500,000.
+*Update* is a sync in which every table has new rows. *One contract* is a cap of 20,000 calls a day for
+all companies of an app (`--contract-cap`).
 """
 
 
@@ -126,7 +129,7 @@ def page(measured: dict[str, Any], scaled: dict[str, Any]) -> str:
 
 
 def _answers(found: Sequence[dict[str, Any]], scaled: dict[str, Any]) -> dict[str, Any]:
-    """What the first sections say."""
+    """The values in the first sections."""
     ours = next(r for r in found if r["part"] == "pages of 1,000" and r["route"] == "ours")
     loads = [r for r in scaled["results"] if r["what"] == "first load"]
     capped = next(
@@ -148,7 +151,7 @@ def _idle(found: Sequence[dict[str, Any]]) -> str:
         return ""
     most = max(found, key=lambda r: r["companies"])
     return (
-        f" A sync without news is small work:\n{most['companies']:,} companies with {most['entities']} "
+        f" A sync without changes is cheap:\n{most['companies']:,} companies with {most['entities']} "
         f"entities take {most['cpu_s']:.0f} s of one core and {most['peak_mb']:,} MB."
     )
 
@@ -186,18 +189,20 @@ def _ratios(found: Sequence[dict[str, Any]]) -> list[str]:
     said = []
     if {"floor", "ours"} <= by.keys():
         ratio = by["ours"]["cpu_us_per_row"] / by["floor"]["cpu_us_per_row"]
-        said.append(f"A row takes {ratio:.2f} times the CPU of the floor")
+        said.append(f"Per row, `ours` takes {ratio:.2f} times the CPU of `floor`.")
     slow = {name: one for name, one in by.items() if name in {"rest_api", "dicts"} and "ours" in by}
-    for name, one in slow.items():
-        times = by["ours"]["rows_per_s"] / one["rows_per_s"]
-        said += [f"{times:.1f} times the rows a second of `{name}`"]
-    return [", ".join(said) + ".\n"] if said else []
+    times = {name: by["ours"]["rows_per_s"] / one["rows_per_s"] for name, one in slow.items()}
+    if times:
+        ratios = (f"{factor:.1f} times the rows of `{name}`" for name, factor in times.items())
+        said.append(f"Per second, `ours` loads {' and '.join(ratios)}.")
+    return [" ".join(said) + "\n"] if said else []
 
 
 def _scale(scaled: dict[str, Any]) -> list[str]:
     cost, held = scaled["cost"], scaled["held"]
     against = " and ".join(
-        f"with {h['divisions']} of them: {h['real_s']:.0f} s, modelled {h['model_s']:.0f} s"
+        f"{h['divisions']} {'company' if h['divisions'] == 1 else 'companies'} took {h['real_s']:.0f} s"
+        f" ({h['model_s']:.0f} s in the model)"
         for h in held
     )
     head = SCALE_HEAD.format(
