@@ -1,13 +1,13 @@
-"""Airflow 3: a DAG, or a group of tasks in your own DAG, that keeps companies up to date.
+"""Airflow 3: a DAG, or a task group for your own DAG, that keeps companies up to date.
 
-One task for each group of divisions, side by side on as many workers as the pool has slots. What only
-time can help (a day's calls are used up, another worker is at it, a backfill goes on) frees the slot and
-is scheduled again for the moment at which it can go on; what may pass is retried; what only a person can
-help fails at once. The last task, ``tables``, updates an asset for each table, so that other DAGs can be
-scheduled on them; it is skipped if no row changed. The data interval of a run is not used: each company's
-cursors say what is new.
+Each group of divisions is one task; the pool limits how many run in parallel. A task that has to wait
+(the day's calls are used up, another worker holds the group, a backfill is not finished) frees its slot
+and is rescheduled for the time at which it can continue. A temporary error is retried, and an error that
+needs a person fails at once. The last task, ``tables``, updates an asset for each table, so that other
+DAGs can be scheduled on them; it is skipped if no row changed. The data interval of a run is not used:
+each company's cursors determine which rows are read.
 
-Parsing a DAG file imports neither dlt nor pyarrow. See docs/airflow.md for the two connections.
+Parsing a DAG file imports neither dlt nor pyarrow. docs/airflow.md describes the two connections.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ if TYPE_CHECKING:  # dlt takes seconds to import, and a DAG file is parsed often
 NAME = "exact_online"
 SCHEME = "x-exact-online"  # Airflow reserves the names without x- for providers
 DOC = """\
-Loads Exact Online into the tables of `{dataset}`, a task for each group of companies.
+Loads Exact Online into the tables of `{dataset}`, with one task for each group of companies.
 
-A task that is *up for reschedule* waits for calls, for another worker or for its next turn; it holds no
-slot. A task that failed needs a person: its last line says what to do. The task `tables` updates the assets,
-and is skipped if no row changed.
+A task that is *up for reschedule* waits for calls, for another worker or for its next turn, and does not
+hold a slot. A failed task needs your attention: the last line of its log says what to do. The task `tables`
+updates the assets and is skipped if no row changed.
 """
-# Each sync reads some of their rows again, whether they changed or not.
+# Each sync reads some rows of these entities again even if they did not change.
 READ_AGAIN = {"deleted", "divisions"}
 DEFAULT_ARGS: Mapping[str, Any] = {
     "retries": 3,
@@ -58,22 +58,23 @@ DEFAULT_ARGS: Mapping[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Books:
-    """What is kept up to date, and where.
+    """The divisions and entities to keep up to date, and their destination.
 
     Attributes:
-        divisions: Codes; default all that the app may see and that are open.
-        entities: Names of entities; default the core set.
-        groups: How many groups the divisions are cut into: tasks, pipelines, load packages. Keep it:
-            cursors belong to a group, so another number is refused.
-        regroup: Take another number of groups all the same, and read everything again, once.
-        max_minutes: How long a task keeps its slot; what is left is scheduled again.
-        connection: Airflow connection with the app and the place of the tokens.
+        divisions: Division codes; by default all open divisions that the app may see.
+        entities: Entity names; by default the core set.
+        groups: Number of groups of divisions. Each is one task, pipeline and load package. Cursors
+            belong to a group, so another number than before is refused.
+        regroup: Accept another number of groups once, and read everything again.
+        max_minutes: Minutes for which a task keeps its slot before it is rescheduled.
+        connection: Airflow connection with the app and the token storage.
         warehouse: Airflow connection of the destination: ``postgres``, ``google_cloud_platform`` or
             ``duckdb``.
-        destination: Called in the task for any other dlt destination; ``warehouse`` is not used then.
+        destination: Function that returns any other dlt destination, called in the task instead of
+            reading ``warehouse``.
         dataset: Schema of the tables.
-        pool: Its slots are the groups that run at once; DuckDB takes one writer, so one slot.
-        options: Further ones of ``exact_online``: ``route``, ``deletes``, ``start_date``.
+        pool: Airflow pool that limits how many groups run at once; for DuckDB it must have one slot.
+        options: Further arguments of ``exact_online``: ``route``, ``deletes``, ``start_date``.
     """
 
     divisions: Sequence[int] | None = None
@@ -100,19 +101,19 @@ def exact_online_dag(
     """A DAG that keeps divisions up to date.
 
     Args:
-        dag_id: Its name.
-        schedule: Of Airflow; the next run begins when the last one is done.
-        tags: Of the DAG.
-        dag_options: Further ones of ``airflow.sdk.dag``, such as ``start_date``, ``default_args``
-            (added to those that are here) and ``on_failure_callback``.
+        dag_id: Name of the DAG.
+        schedule: Airflow schedule; a run starts when the previous one has ended.
+        tags: Tags of the DAG.
+        dag_options: Further arguments of ``airflow.sdk.dag``, such as ``start_date``, ``default_args``
+            (merged with the defaults of this module) and ``on_failure_callback``.
         books: Attributes of ``Books``.
     """
     chosen, own = Books(**books), dict(dag_options or {})
     more: dict[str, Any] = {
         "start_date": datetime(2026, 1, 1, tzinfo=UTC),
         "catchup": False,
-        "max_active_runs": 1,  # the next run begins when what is scheduled again is done, too
-        "dagrun_timeout": timedelta(days=2),  # what is never done ends as failed
+        "max_active_runs": 1,  # a run also waits for the rescheduled tasks of the previous one
+        "dagrun_timeout": timedelta(days=2),  # a run that never ends fails
         "doc_md": DOC.format(dataset=chosen.dataset),
         **own,
         "default_args": {**DEFAULT_ARGS, **own.get("default_args", {})},
@@ -126,10 +127,10 @@ def exact_online_dag(
 
 
 def exact_online_tasks(group_id: str = NAME, **books: Any) -> Any:
-    """A task group for a DAG of your own; what follows it finds the tables loaded.
+    """A task group for a DAG of your own; tasks after it find the tables loaded.
 
     Args:
-        group_id: Its name.
+        group_id: Name of the task group.
         books: Attributes of ``Books``.
     """
 
@@ -141,10 +142,10 @@ def exact_online_tasks(group_id: str = NAME, **books: Any) -> Any:
 
 
 def table_assets(entities: Sequence[str] | None = None, dataset: str = NAME) -> dict[str, Asset]:
-    """The asset of each table, by entity; ``schedule=list(table_assets().values())`` follows them.
+    """The asset of each table by entity; use ``schedule=list(table_assets().values())`` to follow them.
 
     Args:
-        entities: Names of entities; default the core set.
+        entities: Entity names; by default the core set.
         dataset: Schema of the tables.
     """
     from .catalogue import load_catalogue
@@ -162,7 +163,7 @@ def table_assets(entities: Sequence[str] | None = None, dataset: str = NAME) -> 
 
 
 def make_tasks(books: Books) -> None:
-    """The tasks, in the DAG or task group that is being made."""
+    """Create the tasks in the current DAG or task group."""
     assets = table_assets(books.entities, books.dataset)
 
     @task(pool=books.pool)
@@ -202,18 +203,18 @@ def sync_one(books: Books, group: Mapping[str, Any], repeats: int) -> dict[str, 
     """Sync a group of divisions.
 
     Args:
-        books: What is kept up to date.
-        group: Name and divisions.
-        repeats: How often the task was scheduled again already.
+        books: Entities and destination.
+        group: Name and divisions of the group.
+        repeats: Number of times that the task has been rescheduled.
 
     Returns:
-        Its calls, rows and loads, and the rows that changed in each table.
+        The calls, rows and loads, and the number of changed rows in each table.
     """
     from .orchestration import advise, sync_divisions
     from .sync.pipeline_lock import named_lock
 
     name = f"{NAME}_{group['name']}"
-    # A worker that is lost to Airflow may still be at it when the task is started again.
+    # A worker that Airflow has given up may still be running when the task is started again.
     with followed(), named_lock(name, time.time()), TemporaryDirectory() as folder:
         outcome = sync_divisions(
             make_pipeline(books, name, folder),
@@ -233,10 +234,10 @@ def sync_one(books: Books, group: Mapping[str, Any], repeats: int) -> dict[str, 
 
 
 def settings_of(connection_id: str) -> Settings:
-    """The settings of an Airflow connection; what it lacks comes from where dlt looks.
+    """The settings of an Airflow connection; dlt's configuration provides missing ones.
 
-    Login and password are the app's client id and secret; the extra holds other settings of the section
-    ``sources.exact_online`` by their names.
+    Login and password are the app's client ID and secret. The extra field holds other settings of the
+    section ``sources.exact_online`` under their names.
     """
     from .settings import load_settings
 
@@ -247,7 +248,7 @@ def settings_of(connection_id: str) -> Settings:
 
 @contextmanager
 def followed() -> Iterator[None]:
-    """Tell Airflow what to do about an error."""
+    """Raise the exception that makes Airflow retry, reschedule or fail after an error."""
     from .errors import ExactError
     from .orchestration import advise_error
 
@@ -258,7 +259,7 @@ def followed() -> Iterator[None]:
 
 
 def make_pipeline(books: Books, name: str, folder: str) -> dlt.Pipeline:
-    """The pipeline of a group; all that counts of it is in the destination."""
+    """The pipeline of a group; its state is kept in the destination."""
     import dlt
 
     destination = books.destination() if books.destination else warehouse_of(books.warehouse)
@@ -268,10 +269,10 @@ def make_pipeline(books: Books, name: str, folder: str) -> dlt.Pipeline:
 
 
 def warehouse_of(connection_id: str) -> Any:
-    """The dlt destination that an Airflow connection names.
+    """The dlt destination of an Airflow connection.
 
     Raises:
-        AirflowFailException: If it is of another type.
+        AirflowFailException: If the connection is of another type.
     """
     import dlt
 
@@ -297,11 +298,11 @@ def warehouse_of(connection_id: str) -> Any:
 
 
 def bigquery_of(extra: Mapping[str, Any]) -> Any:
-    """BigQuery by the fields of Airflow's Google connection.
+    """A BigQuery destination from the fields of Airflow's Google connection.
 
     Args:
-        extra: ``keyfile_dict`` (JSON) or ``key_path`` of a service account, ``project``, ``location``;
-            without a key, the credentials of the machine.
+        extra: ``keyfile_dict`` (JSON) or ``key_path`` of a service account, ``project``, ``location``.
+            Without a key the machine's credentials are used.
     """
     import dlt
 
@@ -316,7 +317,7 @@ def bigquery_of(extra: Mapping[str, Any]) -> Any:
 
 
 def follow(advice: Advice) -> None:
-    """Tell Airflow; returns if all that can be loaded is loaded."""
+    """Raise the Airflow exception for an advice; return if the group is complete."""
     if advice.action == "again" and advice.at is not None:
         logging.getLogger(__name__).info("not yet complete: %s", advice.reason)
         raise AirflowRescheduleException(datetime.fromtimestamp(advice.at, UTC))

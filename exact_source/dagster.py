@@ -1,8 +1,8 @@
 """Dagster: an asset for each entity, a partition for each division, checks, jobs and schedules.
 
-A tick of the schedule asks which divisions there are and starts a run for each; a run makes the rounds of
-``exact-source sync``, so a run that is killed loses one round. An entity that is not complete affects no
-other one: its asset is not materialised, and the run says why. See docs/dagster.md.
+Each tick of the schedule lists the open divisions and starts a run for each. A run makes the same rounds as
+``exact-source sync``, so a killed run loses one round. An incomplete entity does not affect others: its
+asset is not materialised, and the run's log states the reason. See docs/dagster.md.
 """
 
 import time
@@ -28,7 +28,7 @@ from .orchestration import advise, open_divisions, sync_divisions
 from .source import exact_online
 
 NAME = "exact_online"
-SHORTEST_WINDOW = timedelta(minutes=1)  # that Dagster accepts
+SHORTEST_WINDOW = timedelta(minutes=1)  # the shortest that Dagster accepts
 PARTITIONS = dg.DynamicPartitionsDefinition(name="exact_online_divisions")
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -40,12 +40,12 @@ UNFINISHED = [
 
 
 def key_of(entity: str) -> dg.AssetKey:
-    """The asset of an entity; dagster-dbt finds it as the table of the source ``exact_online``."""
+    """The asset key of an entity; dagster-dbt gives tables of the source ``exact_online`` the same key."""
     return dg.AssetKey([NAME, entity])
 
 
 def tables_of(entities: Sequence[str], deletes: str) -> Mapping[str, Any]:
-    """The tables that a sync makes, with columns and descriptions, as dlt describes them."""
+    """The tables that a sync creates, as dlt table schemas with columns and descriptions."""
     made, catalogue = Schema(NAME), load_catalogue()
     for name in entities:
         entity = catalogue.entities[name]
@@ -54,14 +54,14 @@ def tables_of(entities: Sequence[str], deletes: str) -> Mapping[str, Any]:
 
 
 class Translator(DagsterDltTranslator):
-    """Assets have the names, columns and descriptions of the tables; a run may leave some out."""
+    """Gives assets the names, columns and descriptions of the tables; a run may skip some assets."""
 
     def __init__(self, books: "Books") -> None:
         self.books = books
         self.tables = tables_of(books.entities, books.options.get("deletes", "hard"))
 
     def get_asset_spec(self, data: Any) -> dg.AssetSpec:
-        """The asset of one dlt resource."""
+        """The asset spec of a dlt resource."""
         spec, table = super().get_asset_spec(data), self.tables.get(data.resource.name, {})
         columns = [
             dg.TableColumn(name, str(hints.get("data_type")), hints.get("description"))
@@ -86,19 +86,19 @@ class Translator(DagsterDltTranslator):
 
 @dataclass(frozen=True, kw_only=True)
 class Books:
-    """What is kept up to date, and where.
+    """The entities to keep up to date, their destination and schedule.
 
     Attributes:
-        destination: Of dlt.
+        destination: dlt destination.
         dataset: Schema of the tables.
-        entities: Names; default the core set.
-        cron: When to sync.
-        stale_after: Age at which an asset is stale, and at which its check ``fresh``, which looks at
-            every division, fails.
-        retry_after: Until a run that met what may pass is tried again, three times at most.
-        pool: Of Dagster; its limit is how many divisions are read at once.
-        automation_condition: Of the assets, if they are not to follow the schedule alone.
-        options: Further ones of ``exact_online``: ``route``, ``deletes``, ``start_date``.
+        entities: Entity names; by default the core set.
+        cron: Schedule of the syncs.
+        stale_after: Age at which an asset is stale and the check ``fresh`` fails. The check considers
+            each division.
+        retry_after: Delay before a retry after a temporary error; there are at most three.
+        pool: Dagster pool whose limit is the number of divisions read at once.
+        automation_condition: Condition of the assets, in addition to the schedule.
+        options: Further arguments of ``exact_online``: ``route``, ``deletes``, ``start_date``.
     """
 
     destination: Any
@@ -112,7 +112,7 @@ class Books:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def pipeline(self, name: str) -> dlt.Pipeline:
-        """One for each division, so that each has a state and a working folder of its own."""
+        """The pipeline of one division; each has its own state and working folder."""
         return dlt.pipeline(name, destination=self.destination, dataset_name=self.dataset)
 
     def definitions(self) -> dg.Definitions:
@@ -133,8 +133,8 @@ class Books:
 
 
 def make_assets(books: Books) -> dg.AssetsDefinition:
-    """An asset for each entity; a run syncs those that are selected, of one division."""
-    # Only names and columns are taken from it: each run reads the settings, and adds the sync log.
+    """An asset for each entity; a run syncs the selected ones for one division."""
+    # Used for names and columns only: each run reads the settings and adds the sync log.
     names: list[Any] = list(books.entities)
     source = exact_online(entities=names, client_id="-", client_secret="-")  # noqa: S106
     found = build_dlt_asset_specs(source, books.pipeline(NAME), Translator(books))
@@ -170,7 +170,7 @@ def make_assets(books: Books) -> dg.AssetsDefinition:
 
 
 def make_checks(books: Books) -> dg.AssetChecksDefinition:
-    """``fresh`` and ``counted`` for each entity, over all divisions."""
+    """The checks ``fresh`` and ``counted`` of each entity, over all divisions."""
 
     @dg.multi_asset_check(
         name=f"{NAME}_tables",
@@ -189,7 +189,7 @@ def make_checks(books: Books) -> dg.AssetChecksDefinition:
             for key in context.selected_asset_check_keys:
                 entity = key.asset_key.path[-1]
                 if key.name == "fresh":
-                    # A list of divisions is read once, for all of them: that is division 0.
+                    # An entity that is shared by all divisions is read once, as division 0.
                     is_list = bool(load_catalogue().entities[entity].division_from)
                     divisions = [0] if is_list else open_ones
                     yield fresh(key, seen.get(entity, {}), divisions, books.stale_after)
@@ -200,7 +200,7 @@ def make_checks(books: Books) -> dg.AssetChecksDefinition:
 
 
 def make_schedule(job: Any, cron: str) -> dg.ScheduleDefinition:
-    """Asks which divisions are open; starts a run for each that has none under way."""
+    """List the open divisions and start a run for each one that has no run in progress."""
 
     @dg.schedule(name=f"{NAME}_schedule", job=job, cron_schedule=cron)
     def schedule(
@@ -208,7 +208,7 @@ def make_schedule(job: Any, cron: str) -> dg.ScheduleDefinition:
     ) -> list[dg.RunRequest] | dg.SkipReason:
         try:
             divisions = [str(code) for code in open_divisions()]
-        except LimitError as error:  # no calls are left today, or workers are at every division
+        except LimitError as error:  # no calls are left today, or other workers hold all divisions
             return dg.SkipReason(str(error))
         name = str(PARTITIONS.name)
         for closed in set(context.instance.get_dynamic_partitions(name)).difference(divisions):
@@ -227,7 +227,7 @@ def make_schedule(job: Any, cron: str) -> dg.ScheduleDefinition:
 
 
 def facts(result: Any) -> dict[str, Any]:
-    """What the catalogue of assets shows of a sync."""
+    """Metadata of a sync for the asset catalogue."""
     return {
         "calls": result.calls,
         "rows": result.rows,
@@ -240,11 +240,11 @@ def facts(result: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class LastSync:
-    """Of an entity of a division.
+    """The last sync of an entity in a division.
 
     Attributes:
-        complete: When it was last complete; ``None``: never.
-        is_refused: Whether Exact refused it the last time: a module that the company has not.
+        complete: Time of the last complete sync; ``None`` if there is none.
+        is_refused: Whether Exact refused the last sync, because the company does not have the module.
     """
 
     complete: datetime | None
@@ -252,7 +252,7 @@ class LastSync:
 
 
 def last_syncs(client: Any) -> dict[str, dict[int, LastSync]]:
-    """Entity -> division -> its last sync; empty before the first one."""
+    """The last sync by entity and division; empty before the first sync."""
     table = client.make_qualified_table_name("_exact_syncs")
     found: dict[str, dict[int, LastSync]] = {}
     try:
@@ -274,10 +274,10 @@ def fresh(
     divisions: Sequence[int],
     stale_after: timedelta,
 ) -> dg.AssetCheckResult:
-    """Whether every open division was synced of late.
+    """Check that every open division has a recent complete sync.
 
-    One that never could be read, because Exact refuses it, is no failure; one that could and is
-    refused now is.
+    A division for which Exact has always refused the entity does not fail the check. One that was read
+    before and is refused now does.
     """
     due = datetime.now(UTC) - stale_after
     synced = {d: seen.get(d, LastSync(None, is_refused=False)) for d in divisions or seen}
@@ -298,7 +298,7 @@ def fresh(
 
 
 def counted(key: dg.AssetCheckKey, client: Any, entity: str) -> dg.AssetCheckResult:
-    """Whether each key is there once, and how many rows there are; none if there is no table yet."""
+    """Check that each key occurs once, and count the rows; a missing table has none."""
     found = load_catalogue().entities[entity]
     columns = ["division", *(found.columns[f].name for f in found.key if f != "Division")]
     names = ", ".join(client.escape_column_name(name) for name in columns)
@@ -325,9 +325,9 @@ class ExactOnlineComponent(dg.Component, dg.Model, dg.Resolvable):
         destination: ``duckdb:PATH``, ``postgres``, ``bigquery`` or another name of a dlt destination,
             whose credentials dlt finds in its settings.
         dataset: Schema of the tables.
-        entities: Names; default the core set.
-        cron: When to sync.
-        options: Further ones of ``exact_online``: ``route``, ``deletes``, ``start_date``.
+        entities: Entity names; by default the core set.
+        cron: Schedule of the syncs.
+        options: Further arguments of ``exact_online``: ``route``, ``deletes``, ``start_date``.
     """
 
     destination: str

@@ -1,6 +1,6 @@
-"""Exact Online in Airflow 3: copy into your folder of DAGs, change, schedule.
+"""Exact Online in Airflow 3: copy this file into your DAGs folder, adapt it, schedule it.
 
-Two connections hold the app and the warehouse; see docs/airflow.md.
+It needs two Airflow connections, for the app and the warehouse; see docs/airflow.md.
 """
 
 from exact_source.airflow import exact_online_dag

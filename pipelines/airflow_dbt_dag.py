@@ -1,7 +1,7 @@
-"""The dbt package in Airflow 3, built when a sync has changed its tables: copy, change the two places.
+"""Builds the dbt package in Airflow 3 when a sync has changed its tables; adapt the two paths.
 
-dbt has an environment of its own: ``python -m venv /opt/dbt; /opt/dbt/bin/pip install -r requirements.txt``.
-The profile reads the database from the environment of the worker; see docs/dbt.md.
+dbt needs its own environment: ``python -m venv /opt/dbt; /opt/dbt/bin/pip install -r requirements.txt``.
+The dbt profile reads the database from the worker's environment; see docs/dbt.md.
 """
 
 import os
@@ -13,7 +13,7 @@ from exact_source.airflow import table_assets
 
 PACKAGE = os.environ.get("EXACT_DBT_PACKAGE", "/opt/exact-source/pipelines/dbt")
 DBT = os.environ.get("EXACT_DBT", "/opt/dbt/bin/dbt")
-ENTITIES = None  # as in exact_online_dag(entities=...)
+ENTITIES = None  # the same as in exact_online_dag(entities=...)
 
 
 @dag(

@@ -1,4 +1,4 @@
-"""Exact Online into BigQuery: copy, change, schedule.
+"""Exact Online into BigQuery: copy this file, adapt it, schedule it.
 
 Needs ``pip install "exact-source[bigquery]"`` and Google's default credentials (a service account
 in GOOGLE_APPLICATION_CREDENTIALS, or ``gcloud auth application-default login``).
@@ -10,14 +10,14 @@ from dlt.destinations.impl.bigquery.bigquery_adapter import PartitionTransformat
 
 from exact_source import exact_online, run_script, run_to_end
 
-LOCATION = "EU"  # where the dataset is made; it cannot move later
-# The table that grows, and the column that its readers filter by: a query of one month is billed for
-# that month. Months and not days, because a load may touch 4,000 partitions at most.
+LOCATION = "EU"  # location of the dataset; it cannot be changed later
+# The largest table, partitioned by the column that queries filter by, so that a query of one month is
+# billed for that month only. By month, because a load may change at most 4,000 partitions.
 BY_MONTH = {"transaction_lines": "date"}
 
 
 def load() -> int:
-    """Load the core entities of every company that the app may see; gives an exit code."""
+    """Load the core entities of every company that the app may see; returns an exit code."""
     destination = dlt.destinations.bigquery(location=LOCATION)
     pipeline = dlt.pipeline("exact_online", destination=destination, dataset_name="exact_online")
     source = exact_online(divisions="all")

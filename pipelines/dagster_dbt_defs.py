@@ -1,6 +1,6 @@
-"""Exact Online and its dbt package in one graph: copy both, ``dagster dev -f dagster_dbt_defs.py``.
+"""Exact Online and its dbt package in one graph: copy both, then run ``dagster dev -f dagster_dbt_defs.py``.
 
-dagster-dbt finds that the source ``exact_online`` of the package is the assets of ``exact_source.dagster``.
+dagster-dbt matches the package's source ``exact_online`` with the assets of ``exact_source.dagster``.
 Models are built when their tables have changed; see docs/dagster.md.
 """
 
@@ -17,18 +17,18 @@ from exact_source.dagster import Books
 
 DATABASE = Path("exact.duckdb").absolute()
 PACKAGE = Path(os.environ.get("EXACT_DBT_PACKAGE", "dbt")).absolute()  # a copy of pipelines/dbt
-os.environ.setdefault("EXACT_DUCKDB", str(DATABASE))  # the profile of the package reads it
+os.environ.setdefault("EXACT_DUCKDB", str(DATABASE))  # read by the profile of the package
 PROJECT = DbtProject(PACKAGE, profiles_dir=PACKAGE)
 DBT = DbtCliResource(project_dir=PROJECT)
-if not PROJECT.manifest_path.exists():  # after a change of the package run `dbt parse`
+if not PROJECT.manifest_path.exists():  # after you change the package, run `dbt parse`
     DBT.cli(["parse"], target_path=PROJECT.manifest_path.parent).wait()
 
 
 class Translator(DagsterDbtTranslator):
-    """Models follow their sources, whatever divisions have not been synced yet."""
+    """Models follow their sources even if some divisions have not been synced yet."""
 
     def get_automation_condition(self, _properties: Any) -> dg.AutomationCondition[Any]:
-        """Build once none of the tables is being loaded and one has changed."""
+        """Build when a table has changed and no table is being loaded."""
         eager = dg.AutomationCondition.eager()
         return eager.without(~dg.AutomationCondition.any_deps_missing())
 

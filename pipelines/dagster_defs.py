@@ -1,4 +1,4 @@
-"""Exact Online in Dagster: copy, change, ``dagster dev -f dagster_defs.py``; see docs/dagster.md."""
+"""Exact Online in Dagster: copy, adapt, run ``dagster dev -f dagster_defs.py``; see docs/dagster.md."""
 
 import dlt
 

@@ -1,6 +1,6 @@
-"""Exact Online in Prefect 3: copy, change, ``python prefect_flow.py`` runs it every hour.
+"""Exact Online in Prefect 3: copy and adapt this file; ``python prefect_flow.py`` runs it every hour.
 
-``pip install exact-source prefect``. Settings and tokens are where they always are; see docs/prefect.md.
+``pip install exact-source prefect``. Settings and tokens are read from the usual places; see docs/prefect.md.
 """
 
 import time
@@ -24,7 +24,7 @@ class SyncFailedError(Exception):
 
 
 def may_pass(_task: Any, _run: Any, state: Any) -> bool:
-    """Retry only if trying again can help."""
+    """Retry only if a retry can help."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, SyncFailedError) and error.may_pass
 
@@ -41,7 +41,7 @@ def sync(entities: list[EntityName] | None) -> dict[str, Any]:
         raise SyncFailedError(advise_error(error, time.time())) from None
     if advice.action in {"retry", "fail"}:
         raise SyncFailedError(advice)
-    if advice.reason:  # the next run goes on
+    if advice.reason:  # the next run continues
         get_run_logger().warning(advice.reason)
     rows = sum(result.rows for result in outcome.results)
     return {"rows": rows, "calls": outcome.calls, "exit_code": outcome.exit_code}
@@ -49,7 +49,7 @@ def sync(entities: list[EntityName] | None) -> dict[str, Any]:
 
 @flow(name="exact-online", timeout_seconds=5 * 3600)
 def exact_online_flow(entities: list[EntityName] | None = None) -> dict[str, Any]:
-    """Keep the tables up to date; default the core entities."""
+    """Keep the tables up to date; loads the core entities by default."""
     result: dict[str, Any] = sync(entities)
     return result
 

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 NAME = "exact_online"
 # dlt replaces the name of the destination, which must be a string, by the one that the user gave.
-SCRIPT = '''"""Exact Online into a database: copy, change, schedule."""
+SCRIPT = '''"""Exact Online into a database: adapt this script, schedule it."""
 
 import dlt
 
