@@ -1,7 +1,7 @@
-"""Measures at a live company what this program assumes about Exact Online (``exact-source verify``).
+"""Tests the assumptions of this program about Exact Online on a live company (``exact-source verify``).
 
 ``questions.py`` lists the calls, ``asking.py`` makes them. Each of the other modules has the checks of one
-subject, as data and a function that looks at the answers.
+subject, as data and functions that judge the answers.
 """
 
 from .asking import MOST_CALLS, MOST_REFUSALS

@@ -1,4 +1,4 @@
-"""From findings to what later syncs do in another way."""
+"""Derives the adaptations of later syncs from the findings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .verification import Verification
 
 
 def adaptations_of(found: Verification, before: Adaptations) -> Adaptations:
-    """What is known now; what could not be measured stays as it was."""
+    """Update the adaptations; assumptions that were not measured keep their earlier value."""
     verdicts: Mapping[str, Verdict] = {f.check.name: f.seen.verdict for f in found.findings}
     after = before
     if verdicts["rights-form"] == "holds":

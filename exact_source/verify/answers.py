@@ -1,4 +1,4 @@
-"""Replies as they came, for checks that look at their form."""
+"""Unmodified replies, for checks of their form."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Answer:
     """One reply.
 
     Attributes:
-        headers: By name, in lower case.
+        headers: Header values by lower-case name.
     """
 
     path: str
@@ -43,7 +43,7 @@ class Answer:
 
     @cached_property
     def content(self) -> Any:
-        """What ``d`` holds."""
+        """The value of ``d``."""
         document = self.document
         if not isinstance(document, dict) or "d" not in document:
             raise UnmeasuredError(f"the answer of {self.path} has no d")
@@ -51,7 +51,7 @@ class Answer:
 
     @property
     def is_bare(self) -> bool:
-        """Whether the rows are ``d`` itself."""
+        """Whether ``d`` is the list of rows."""
         return isinstance(self.content, list)
 
     @cached_property
@@ -64,23 +64,23 @@ class Answer:
 
     @property
     def next(self) -> str | None:
-        """The next link as it was sent."""
+        """The next link, unmodified."""
         return None if self.is_bare else self.content.get("__next")
 
     @property
     def count(self) -> Any:
-        """``__count`` as it was sent; ``None`` if absent."""
+        """``__count``, unmodified; ``None`` if absent."""
         return None if self.is_bare else self.content.get("__count")
 
     def column(self, name: str) -> list[Any]:
-        """The values of a column that are there."""
+        """The values of a column, without missing ones."""
         return [row[name] for row in self.rows if row.get(name) is not None]
 
     def some(self, name: str) -> list[Any]:
         """The values of a column, at least one.
 
         Raises:
-            UnmeasuredError: If no row has one.
+            UnmeasuredError: If no row has a value.
         """
         values = self.column(name)
         if not values:
@@ -88,20 +88,20 @@ class Answer:
         return values
 
     def digits(self, name: str) -> list[int]:
-        """The milliseconds in a column of dates, at least one."""
+        """The milliseconds of a date column; at least one value."""
         found = [DATE.fullmatch(str(value)) for value in self.some(name)]
         if not all(found):
             raise UnmeasuredError(f"{name} of {self.path} is not in the form /Date(ms)/")
         return [int(match[1]) for match in found if match]
 
     def number(self, header: str) -> int | None:
-        """A header that is a whole number."""
+        """The value of a header as an integer; ``None`` if it is not one."""
         text = self.headers.get(header, "").strip()
         return int(text) if text.lstrip("-").isdigit() else None
 
     @property
     def server_time(self) -> float:
-        """The header ``Date``, seconds since the epoch."""
+        """The ``Date`` header in seconds since the epoch."""
         found = parse_date(self.headers.get("date"))
         if found is None:
             raise UnmeasuredError("the answer has no Date header")
@@ -110,14 +110,14 @@ class Answer:
 
 @dataclass
 class Answers:
-    """All answers, by the name of the question.
+    """All answers by question name.
 
     Attributes:
         log: All replies, in the order of the calls.
-        missing: Why a question has no answer.
+        missing: Reason why a question has no answer, by question name.
         accepted: Properties of queries that were accepted, such as ``$orderby of crm/Accounts``.
-        refused: Properties of queries that were refused.
-        derived: What several checks work out of the answers.
+        refused: Status with which a property was refused, by property.
+        derived: Values that several checks compute from the answers.
         site: Origin of the site.
         division: Code of the company.
     """
@@ -132,10 +132,10 @@ class Answers:
     derived: dict[str, Any] = field(default_factory=dict)
 
     def any_status(self, name: str) -> Answer:
-        """An answer, also a refusal.
+        """An answer of any status.
 
         Raises:
-            UnmeasuredError: If there is none; says why.
+            UnmeasuredError: If there is none; the message gives the reason.
         """
         if name not in self.got:
             raise UnmeasuredError(self.missing.get(name, "not asked"))
@@ -145,7 +145,7 @@ class Answers:
         """An answer with status 200.
 
         Raises:
-            UnmeasuredError: If there is none; says why.
+            UnmeasuredError: If there is none; the message gives the reason.
         """
         answer = self.any_status(name)
         if answer.status != OK:
@@ -157,5 +157,5 @@ class Answers:
         return name in self.got and self.got[name].status == OK
 
     def good(self) -> list[Answer]:
-        """All answers of the company with status 200, in their order."""
+        """All answers of the company with status 200, in the order of the calls."""
         return [a for a in self.log if a.status == OK and a.path != "current/Me"]

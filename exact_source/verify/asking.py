@@ -1,8 +1,8 @@
-"""Asks the questions: each once, within a number of calls and of refusals.
+"""Asks each question once, with a limited number of calls and refusals.
 
-A refusal counts toward Exact's error limit (API 2.3). Each query has properties, such as the endpoint, or an
-option on it. A refusal is put down to the most likely property that was not accepted before, and no later
-question with that property is asked. After two refusals only questions are asked of which each property was
+A refusal counts toward Exact's error limit (API 2.3). Each query has properties, such as its endpoint or an
+option. A refusal is attributed to the most likely property that was not accepted before, and later questions
+with that property are skipped. After two refusals a question is asked only if all of its properties were
 accepted before.
 """
 
@@ -26,13 +26,13 @@ COUNTED = frozenset({400, 401, 403, 404})
 FORBIDDEN = frozenset({401, 403, 404})
 RIGHTS = "users/UserHasRights"
 ME = "current/Me"
-# The filters that every row passes, the most certain one first; "" is none.
+# Filters that every row passes, the safest first; "" means no filter.
 ANY_ROW = (
     "Modified ge datetime'1900-01-01T00:00:00'",
     "ID ne guid'00000000-0000-0000-0000-000000000000'",
     "",
 )
-# The property that a refusal is put down to, the most likely one first.
+# Properties to which a refusal is attributed, the most likely first.
 SUSPECTS = ("without ", "filter ", "$orderby ", "$inlinecount ", "$count ", "$top ", "parameters ")
 Query = Mapping[str, str] | Callable[[Answers], Mapping[str, str]]
 
@@ -42,13 +42,13 @@ class Question:
     """One call.
 
     Attributes:
-        name: By which checks ask for its answer.
+        name: Name under which checks look up the answer.
         path: Endpoint.
-        query: Options, or a function that makes them of earlier answers.
-        any_row: Whether any of ``ANY_ROW`` is added as ``$filter``.
-        tail: ``$count`` or ``$metadata``, which follow the path.
-        follows: Question whose next link is followed instead.
-        unless: Question that makes this one needless if it was answered.
+        query: Query options, or a function that makes them from earlier answers.
+        any_row: Whether to add one of ``ANY_ROW`` as ``$filter``.
+        tail: ``$count`` or ``$metadata``, appended to the path.
+        follows: Question whose next link is requested instead of ``path``.
+        unless: Question whose answer makes this one unnecessary.
     """
 
     name: str
@@ -65,11 +65,11 @@ class Asking:
 
     Args:
         client: Sends the calls; its transport shows each reply to ``observe``.
-        answers: Where the answers go.
+        answers: Collects the answers.
 
     Attributes:
-        calls: Calls so far, with repeated ones.
-        refusals: Replies that count toward Exact's error limit.
+        calls: Number of calls so far, with repeated ones.
+        refusals: Number of replies that count toward Exact's error limit.
     """
 
     def __init__(self, client: ExactClient, answers: Answers) -> None:
@@ -80,12 +80,12 @@ class Asking:
         self._replies: list[httpx.Response] = []
 
     def observe(self, _request: httpx.Request, response: httpx.Response) -> None:
-        """Note a reply."""
+        """Record a reply."""
         self._replies.append(response)
         self.refusals += response.status_code in COUNTED
 
     async def ask(self, question: Question) -> None:
-        """Ask a question, unless it is known that nothing comes of it.
+        """Ask a question, unless it is unnecessary or known to be refused.
 
         Raises:
             LimitError: If no call is left.
@@ -105,7 +105,7 @@ class Asking:
             answers.missing[question.name] = "an earlier answer has a form that is not known"
 
     def _queries(self, question: Question) -> Iterator[Mapping[str, str]]:
-        """The query, with each filter that may still work."""
+        """The query, once with each filter that was not refused."""
         query = question.query
         made = dict(query(self.answers) if callable(query) else query or {})
         if not question.any_row:
@@ -116,7 +116,7 @@ class Asking:
                 yield {**made, "$filter": text} if text else made
 
     async def _send(self, question: Question, query: Mapping[str, str]) -> bool:
-        """Whether the question is settled, by an answer or for another reason than its filter."""
+        """Send a query; returns whether no other filter needs to be tried."""
         answers, properties = self.answers, list(properties_of(question, query))
         known = next((p for p in properties if p in answers.refused), None)
         if known is not None:
@@ -139,7 +139,7 @@ class Asking:
         return not (question.any_row and blamed.startswith("filter "))
 
     def _blame(self, status: int, properties: list[str]) -> str:
-        """The property that a refusal is put down to."""
+        """The property to which a refusal is attributed."""
         new = [p for p in properties if p not in self.answers.accepted] or properties
         if status not in FORBIDDEN:
             for start in SUSPECTS:
@@ -177,7 +177,7 @@ class Asking:
         try:
             await self._client.get(target, url, bytes)
         except RefusedError:
-            pass  # the reply is there, unless the client did not send the call
+            pass  # the reply was recorded, unless the client did not send the call
         except StreamError as error:
             self.answers.missing[question.name] = f"no usable answer ({error.code})"
             return None
@@ -196,7 +196,7 @@ class Asking:
 
 
 def properties_of(question: Question, query: Mapping[str, str]) -> Iterator[str]:
-    """What may be refused about a query, the endpoint first."""
+    """The properties of a query that may be refused, the endpoint first."""
     path = question.path
     if question.tail == "$metadata":
         yield f"$metadata of {'one service' if path else 'all services'}"
@@ -215,7 +215,7 @@ def properties_of(question: Question, query: Mapping[str, str]) -> Iterator[str]
 
 
 def _property_of(path: str, name: str, text: str) -> str | None:
-    """What may be refused about an option."""
+    """The property of an option that may be refused."""
     if name == "$filter":
         return _filter_property(path, text)
     if name in {"$orderby", "$inlinecount", "$top"}:
@@ -225,7 +225,7 @@ def _property_of(path: str, name: str, text: str) -> str | None:
 
 
 def _filter_property(path: str, text: str) -> str:
-    """``filter Modified ge of bulk feeds``; values do not count, but 0 and 1 do."""
+    """Such as ``filter Modified ge of bulk feeds``; of the values only 0 is distinguished."""
     first, words = path.split("/", 1)[0], text.split(" ")[:2]
     kind = first if first in {"sync", "bulk"} else "regular"
     zero = " 0" if text.endswith(" 0L") else ""
@@ -235,7 +235,7 @@ def _filter_property(path: str, text: str) -> str:
 
 
 def may_read(answers: Answers, names: Iterable[str]) -> bool | None:
-    """What ``UserHasRights`` said to questions; ``None`` if nothing that is understood."""
+    """The combined ``UserHasRights`` answer to several questions; ``None`` if unknown."""
     said = [right_of(answers, name) for name in names]
     if any(said):
         return True
@@ -243,7 +243,7 @@ def may_read(answers: Answers, names: Iterable[str]) -> bool | None:
 
 
 def right_of(answers: Answers, name: str) -> bool | None:
-    """What ``UserHasRights`` said; ``None`` if it was not asked or the form is not known."""
+    """The ``UserHasRights`` answer; ``None`` if not asked or of an unknown form."""
     if not answers.has(name):
         return None
     try:
@@ -255,6 +255,6 @@ def right_of(answers: Answers, name: str) -> bool | None:
 
 
 def rights_question(name: str, path: str, *, as_path: bool = False) -> Question:
-    """Whether the user may read an endpoint; Exact does not bill it (API 2.1)."""
+    """Asks whether the user may read an endpoint; Exact does not count this call (API 2.1)."""
     asked = path if as_path else rights_name(path)
     return Question(name, RIGHTS, {"endpoint": f"'{asked}'", "action": "'GET'"})

@@ -1,7 +1,7 @@
-"""Compares the loaded books of one company with what Exact Online itself counts and adds up.
+"""Compares the loaded books of one company with Exact Online's own counts and totals.
 
-The readings are those of the dbt model ``exact_online__reconciliation``: which lines count, which entry
-types only carry balances over a year's end, and which ledger accounts hold open items.
+The rules are those of the dbt model ``exact_online__reconciliation``: which lines count, which entry types
+only carry balances into the next year, and which ledger accounts have open items.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from ..odata.page import PageSchema
 from ..odata.query import build_filter, build_url, format_datetime
 from .loaded_books import LoadedBooks
 
-# Entries that only carry balances over a year's end, as in the dbt package.
+# Entry types that only carry balances into the next year, as in the dbt package.
 CARRYING_TYPES = frozenset({310, 320, 321, 322, 323, 324, 325, 326, 327, 328, 3000})
 DRAFT, PROCESSED = 20, 50
 RECEIVABLE, PAYABLE = 20, 22  # types of ledger accounts
-BALANCE_YEARS = 2  # the last years, because a page of balances holds 60 rows
+BALANCE_YEARS = 2  # only the most recent years, because a page of balances has 60 rows
 CENT = Decimal("0.005")
 BALANCE_FIELDS = ("GLAccount", "ReportingYear", "ReportingPeriod", "Type", "Status", "Amount")
 ITEM_FIELDS = ("ID", "GLAccount", "Account", "AmountDC", "InvoiceDate", "Status")
 UNKNOWN = "unknown: report it"
-Party = tuple[str, str]  # keys of the ledger account and of the account
+Party = tuple[str, str]  # keys of the ledger account and the account
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Two figures that should be the same.
+    """Two figures that should be equal.
 
     Attributes:
         compared: What was compared: rows, balances, open items, entries or documents.
-        entity: Table of our figure.
-        theirs: Figure of Exact, or of the headers of documents.
+        entity: Table from which our figure comes.
+        theirs: Exact's figure, or the total in the document header.
         cause: The likely cause.
     """
 
@@ -61,17 +61,17 @@ class Difference:
 
     @property
     def difference(self) -> Decimal:
-        """By how much our figure is larger."""
+        """Our figure minus theirs."""
         return self.ours - self.theirs
 
 
 @dataclass
 class Comparison:
-    """What was compared, and what differs.
+    """The comparisons made and their differences.
 
     Attributes:
-        compared: How many figures were compared, by kind.
-        skipped: What was not compared -> why.
+        compared: Number of compared figures by kind.
+        skipped: Reason why a comparison was skipped, by comparison.
     """
 
     division: int
@@ -81,7 +81,7 @@ class Comparison:
     calls: int = 0
 
     def add(self, difference: Difference) -> None:
-        """Count a comparison, and keep it if the figures differ."""
+        """Count a comparison, and keep it if its figures differ."""
         self.compared[difference.compared] += 1
         if abs(difference.difference) >= CENT:
             self.differences.append(difference)
@@ -98,7 +98,7 @@ async def compare_books(
         tables: Names of the entities that were loaded.
 
     Raises:
-        LimitError: If the calls do not suffice.
+        LimitError: If there are not enough calls left.
         AuthenticationError: If a person must log in again.
     """
     found = Comparison(books.division)
@@ -117,7 +117,7 @@ async def compare_books(
 
 
 class _Asking:
-    """Reads lists of one company, and counts the calls."""
+    """Reads the lists of one company and counts the calls."""
 
     def __init__(self, client: ExactClient, found: Comparison) -> None:
         self.found = found
@@ -126,7 +126,7 @@ class _Asking:
     async def rows(
         self, entity: str, kind: str, fields: Sequence[str], where: str
     ) -> list[dict[str, Any]] | None:
-        """All rows of a feed; ``None`` if Exact refuses, which is noted."""
+        """All rows of a feed; ``None`` if Exact refuses, which is recorded."""
         known = load_catalogue().entities[entity]
         feed = known.feeds[kind]  # type: ignore[index]
         target = Call(self.found.division, feed.path, entity)
@@ -141,7 +141,7 @@ class _Asking:
         return list(table.to_pylist())
 
     async def count(self, entity: Entity, where: str | None = None) -> int | None:
-        """Rows of an entity as Exact counts them; ``None`` if it does not."""
+        """Exact's row count of an entity; ``None`` if Exact refuses."""
         full = plan_feeds(entity).full
         feed = entity.feeds.get("regular", full)
         select = next((f for f in (*entity.key, *feed.columns) if f in feed.columns), "")
@@ -181,7 +181,7 @@ def counted_entities(catalogue: Catalogue, tables: Collection[str]) -> list[Enti
 
 
 async def _compare_rows(asking: _Asking, books: LoadedBooks, tables: Collection[str]) -> bool:
-    """Compare row counts; gives whether lines have changed since the sync."""
+    """Compare row counts; returns whether transaction lines have changed since the sync."""
     catalogue, newest = load_catalogue(), books.newest_ms()
     changed = False
     if newest is not None:
@@ -257,7 +257,7 @@ def _guid(value: Any) -> str:
 
 
 class _Causes:
-    """Why a balance differs: which lines make up exactly the difference."""
+    """Finds why a balance differs by the lines whose total equals the difference."""
 
     def __init__(self, sums: Iterable[Mapping[str, Any]], changed: bool, today: date) -> None:
         self._sums: defaultdict[Cell, list[Mapping[str, Any]]] = defaultdict(list)
@@ -284,7 +284,7 @@ def _dc(line: Mapping[str, Any]) -> Decimal:
     return Decimal(line["amount_dc"] or 0)
 
 
-# Cause -> what it adds to our figure and not to Exact's, of one sum of lines.
+# Cause -> the part of a sum of lines that it adds to our figure but not to Exact's.
 CAUSES: Mapping[str, Callable[[Mapping[str, Any]], Decimal]] = {
     "drafts": lambda line: _dc(line) if line["status"] == DRAFT else Decimal(0),
     "entries that are rejected, of an unknown status or incomplete": lambda line: (
@@ -333,7 +333,7 @@ async def _compare_open_items(
 
 
 async def _open_items(asking: _Asking, entity: str, today: date) -> dict[Party, Decimal] | None:
-    """What is open by ledger account and account, according to Exact; ``None`` if it does not say."""
+    """Exact's open items by ledger account and account; ``None`` if Exact refuses."""
     rows = await asking.rows(entity, "bulk", ITEM_FIELDS, f"Status lt {PROCESSED}")
     if rows is None:
         return None
@@ -349,7 +349,7 @@ def _day(moment: date | datetime) -> date:
 
 
 def _compare_entries(found: Comparison, books: LoadedBooks) -> None:
-    """Debit equals credit in each entry."""
+    """Check that debit equals credit in each entry."""
     cause = "a line of the entry is missing: run sync --reconcile and report it"
     for row in books.entry_sums() or ():
         ours = Decimal(row["amount"] or 0)
@@ -360,7 +360,7 @@ def _compare_entries(found: Comparison, books: LoadedBooks) -> None:
 
 # -- documents -------------------------------------------------------------------------------------
 
-# Headers, lines, key of the header and, in the lines, of their header.
+# Header table, line table, and the key that lines share with their header.
 DOCUMENTS = (
     ("sales_invoices", "sales_invoice_lines", "invoice_id"),
     ("sales_orders", "sales_order_lines", "order_id"),
@@ -368,7 +368,7 @@ DOCUMENTS = (
 
 
 def _compare_documents(found: Comparison, books: LoadedBooks) -> None:
-    """Totals of documents without VAT against their lines, both in the document's currency."""
+    """Compare document totals without VAT with their lines, in the document's currency."""
     cause = "lines are missing, or a discount on the whole document"
     for headers, lines, key in DOCUMENTS:
         rows = books.document_sums(headers, lines, key)
@@ -384,7 +384,7 @@ def _compare_documents(found: Comparison, books: LoadedBooks) -> None:
 
 
 def document(found: Comparison) -> dict[str, Any]:
-    """The comparison as JSON holds it; amounts are texts."""
+    """The comparison as a JSON document; amounts are strings."""
     return {
         "division": found.division,
         "calls": found.calls,

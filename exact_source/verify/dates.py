@@ -1,4 +1,4 @@
-"""Checks of clocks, zones and dates."""
+"""Checks of clocks, time zones and dates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .answers import DATE, Answers
 from .checks import Check, Seen, UnmeasuredError, differs, holds, holds_if
 
 DAY_MS, HOUR_S, MINUTE_S = 86_400_000, 3600, 60
-NEAR_S = 120  # between the two clocks of one reply
+NEAR_S = 120  # largest difference between the two clocks of one reply
 ZONES = {REGIONS["uk"]: "Europe/London", REGIONS["us"]: "America/New_York"}
 DUTCH = "Europe/Amsterdam"
 QUARTER_S = 15 * MINUTE_S
@@ -26,7 +26,7 @@ def _me(answers: Answers) -> dict[str, object]:
 
 
 def _server_digits(answers: Answers) -> float:
-    """``ServerTime`` read as if it were UTC, seconds since the epoch."""
+    """``ServerTime`` interpreted as UTC, in seconds since the epoch."""
     text = str(_me(answers).get("ServerTime") or "")
     found = DATE.fullmatch(text)
     if found:
@@ -35,14 +35,14 @@ def _server_digits(answers: Answers) -> float:
 
 
 def _zone(answers: Answers) -> tuple[str, float]:
-    """The site's zone, and by how many seconds it is ahead of UTC now."""
+    """The site's time zone, and the seconds by which it is ahead of UTC."""
     zone = ZONES.get(answers.site, DUTCH)
     offset = pendulum.from_timestamp(answers["me"].server_time, tz=zone).utcoffset()
     return zone, offset.total_seconds() if offset is not None else 0.0
 
 
 def server_time(answers: Answers) -> Seen:
-    """The zone of ``Me.ServerTime``."""
+    """Check the time zone of ``Me.ServerTime``."""
     ahead = _server_digits(answers) - answers["me"].server_time
     zone, wanted = _zone(answers)
     seen = f"its digits are {ahead / HOUR_S:+.2g} h from UTC"
@@ -52,7 +52,7 @@ def server_time(answers: Answers) -> Seen:
 
 
 def server_offset(answers: Answers) -> Seen:
-    """The unit of ``Me.ServerUtcOffset``."""
+    """Check the unit of ``Me.ServerUtcOffset``."""
     zone, wanted = _zone(answers)
     offset = float(str(_me(answers)["ServerUtcOffset"]))
     return holds_if(
@@ -63,7 +63,7 @@ def server_offset(answers: Answers) -> Seen:
 
 
 def newest_row(answers: Answers) -> Seen:
-    """Whether ``Modified`` is in the same clock as ``ServerTime``."""
+    """Check whether ``Modified`` uses the same clock as ``ServerTime``."""
     newest = max(answers["newest"].digits("Modified")) / 1000
     now = answers["newest"].server_time
     local = now + _zone(answers)[1]
@@ -75,7 +75,7 @@ def newest_row(answers: Answers) -> Seen:
 
 
 def filter_digits(answers: Answers) -> Seen:
-    """Whether ``$filter`` compares the digits that rows are sent with."""
+    """Check whether ``$filter`` compares the digits that appear in rows."""
     newest = max(answers["newest"].digits("Modified"))
     if newest < max(answers["page"].digits("Modified")):
         raise UnmeasuredError("the newest row could not be asked for")
@@ -88,7 +88,7 @@ def filter_digits(answers: Answers) -> Seen:
 
 
 def date_only(answers: Answers) -> Seen:
-    """Whether dates without a time are midnight in digits."""
+    """Check whether dates without a time have the digits of midnight."""
     digits = _of_lines(answers, "Date")
     off = sum(1 for ms in digits if ms % DAY_MS)
     return holds_if(
@@ -104,7 +104,7 @@ def _of_lines(answers: Answers, column: str) -> list[int]:
 
 
 def date_form(answers: Answers) -> Seen:
-    """The form of dates in JSON."""
+    """Check the form of dates in JSON."""
     name = "page" if answers.has("page") else "newest"
     values = answers[name].some("Modified")
     other = sum(1 for value in values if not DATE.fullmatch(str(value)))
@@ -114,7 +114,7 @@ def date_form(answers: Answers) -> Seen:
 
 
 def date_header(answers: Answers) -> Seen:
-    """The header ``Date``."""
+    """Check the header ``Date``."""
     seen = [parse_date(a.headers.get("date")) for a in answers.good()]
     if not seen:
         raise UnmeasuredError("no call was answered")

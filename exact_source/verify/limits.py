@@ -10,7 +10,7 @@ DAY, MINUTE = "x-ratelimit-", "x-ratelimit-minutely-"
 PARTS = ("limit", "remaining", "reset")
 RIGHTS, ME = "users/UserHasRights", "current/Me"
 MS = 1000
-SECONDS_END = 10**11  # a moment in seconds is below, in milliseconds above
+SECONDS_END = 10**11  # times in seconds are below this number, times in milliseconds above
 
 
 def _billed(answers: Answers) -> list[Answer]:
@@ -42,17 +42,17 @@ def _headers(answers: Answers, prefix: str) -> Seen:
 
 
 def day_headers(answers: Answers) -> Seen:
-    """The headers of the daily limit."""
+    """Check the headers of the daily limit."""
     return _headers(answers, DAY)
 
 
 def minute_headers(answers: Answers) -> Seen:
-    """The headers of the minute's limit."""
+    """Check the headers of the limit per minute."""
     return _headers(answers, MINUTE)
 
 
 def limit_values(answers: Answers) -> Seen:
-    """The limits themselves."""
+    """Check the limits themselves."""
     day = _first(answers, DAY).number(DAY + "limit")
     minute = _first(answers, MINUTE).number(MINUTE + "limit")
     text = f"{minute} calls a minute and {day} a day"
@@ -60,14 +60,14 @@ def limit_values(answers: Answers) -> Seen:
 
 
 def reset_unit(answers: Answers) -> Seen:
-    """The unit of the reset headers."""
+    """Check the unit of the reset headers."""
     prefix = DAY if any(_has(a, DAY) for a in _billed(answers)) else MINUTE
     reset = _first(answers, prefix).number(prefix + "reset") or 0
     return holds_if(reset > SECONDS_END, "milliseconds", "not milliseconds since the epoch")
 
 
 def day_end(answers: Answers) -> Seen:
-    """When the day ends."""
+    """Check when the day ends."""
     reset = _first(answers, DAY).number(DAY + "reset") or 0
     if reset <= SECONDS_END:
         raise UnmeasuredError("the reset is not in milliseconds")
@@ -76,7 +76,7 @@ def day_end(answers: Answers) -> Seen:
 
 
 def minute_end(answers: Answers) -> Seen:
-    """When the minute ends."""
+    """Check when the minute ends."""
     resets = [a.number(MINUTE + "reset") or 0 for a in _billed(answers) if _has(a, MINUTE)]
     if not resets or min(resets) <= SECONDS_END:
         raise UnmeasuredError("the reset is not there in milliseconds")
@@ -89,7 +89,7 @@ def minute_end(answers: Answers) -> Seen:
 
 
 def _costs(answers: Answers) -> tuple[list[int], list[int]]:
-    """By how much calls lowered Remaining, without and with questions after rights before them."""
+    """Decreases of Remaining per call: without, and with, preceding ``UserHasRights`` calls."""
     plain: list[int] = []
     across: list[int] = []
     before, has_asked = None, False
@@ -107,7 +107,7 @@ def _costs(answers: Answers) -> tuple[list[int], list[int]]:
 
 
 def call_costs(answers: Answers) -> Seen:
-    """Whether a call costs one."""
+    """Check whether a call is counted once."""
     plain, _ = _costs(answers)
     if not plain:
         raise UnmeasuredError("the header Remaining is missing")
@@ -117,7 +117,7 @@ def call_costs(answers: Answers) -> Seen:
 
 
 def rights_cost(answers: Answers) -> Seen:
-    """Whether ``UserHasRights`` costs a call."""
+    """Check whether ``UserHasRights`` is counted as a call."""
     plain, across = _costs(answers)
     if not plain or not across:
         raise UnmeasuredError("the header Remaining is missing, or rights were not asked")
@@ -127,13 +127,13 @@ def rights_cost(answers: Answers) -> Seen:
 
 
 def me_is_free(answers: Answers) -> Seen:
-    """Whether ``current/Me`` has limit headers."""
+    """Check whether ``current/Me`` has limit headers."""
     has_any = any(name.startswith(DAY) for name in answers["me"].headers)
     return holds_if(not has_any, "no limit headers", "it has limit headers, so it may be counted")
 
 
 def service_version(answers: Answers) -> Seen:
-    """The version of the protocol."""
+    """Check the version of the protocol."""
     found = {
         a.headers.get("dataserviceversion", "") for a in _billed(answers) if a.body[:1] == b"{"
     }

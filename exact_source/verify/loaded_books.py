@@ -1,4 +1,4 @@
-"""Figures of one company from the tables that syncs have filled; sums are made by the database."""
+"""Figures of one company from the loaded tables; the database computes the sums."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Rows = list[dict[str, Any]]
 LINES, GL_ACCOUNTS = "transaction_lines", "gl_accounts"
-# What a line needs to count, as in the dbt package; its entry counts with it or not at all.
+# Lines that do not count, as in the dbt package; an entry with such a line does not count at all.
 BAD_LINE = (
     "status IS NULL OR status NOT IN (20, 50) OR gl_account IS NULL OR {date} IS NULL "
     "OR financial_year IS NULL OR financial_period IS NULL OR amount_dc IS NULL"
@@ -56,7 +56,7 @@ class LoadedBooks:
     Args:
         client: An open client of the destination.
         division: Code of the company.
-        today: The day by the site's clock.
+        today: Date by the site's clock.
     """
 
     def __init__(self, client: SqlClientBase[Any], division: int, today: date) -> None:
@@ -65,13 +65,13 @@ class LoadedBooks:
         self._client = client
 
     def count(self, table: str) -> int | None:
-        """Rows that are not deleted; ``None`` if there is no such table."""
+        """Number of rows that are not deleted; ``None`` if the table does not exist."""
         sql = "SELECT COUNT(*) AS n FROM {lines} WHERE division = %s AND _deleted_at IS NULL"
         found = self._rows(sql, {"lines": table}, [self.division])
         return int(found[0]["n"]) if found else None
 
     def newest_ms(self) -> int | None:
-        """The digits of the newest ``Modified`` of a transaction line, in milliseconds."""
+        """The newest ``Modified`` of the transaction lines, in milliseconds of the site's clock."""
         sql = "SELECT MAX(modified) AS newest FROM {lines} WHERE division = %s"
         found = self._rows(sql, {"lines": LINES}, [self.division])
         newest = found[0]["newest"] if found else None
@@ -79,16 +79,16 @@ class LoadedBooks:
 
     def line_sums(self) -> Rows | None:
         """Sums of transaction lines by period, ledger account, account, type and status."""
-        # The day stands in the text, because the drivers of the destinations differ about dates.
+        # The date is part of the SQL text, because drivers differ in how they bind dates.
         sql = LINE_SUMS.replace("{today}", self.today.isoformat())
         return self._rows(sql, {"lines": LINES}, [self.division, self.division], date="date")
 
     def entry_sums(self) -> Rows | None:
-        """The sum of each entry that counts."""
+        """The sum of each valid entry."""
         return self._rows(ENTRY_SUMS, {"lines": LINES}, [self.division, self.division], date="date")
 
     def document_sums(self, headers: str, lines: str, key: str) -> Rows | None:
-        """Total and lines of each document, without VAT, in its currency."""
+        """Header total and sum of lines of each document, without VAT, in its currency."""
         tables = {"headers": headers, "lines": lines}
         return self._rows(DOCUMENT_SUMS, tables, [self.division], key=key)
 
@@ -101,7 +101,7 @@ class LoadedBooks:
     def _rows(
         self, sql: str, tables: Mapping[str, str], params: Sequence[Any], **names: str
     ) -> Rows | None:
-        """The rows of a query; ``None`` if a table or column was not loaded."""
+        """The rows of a query; ``None`` if a table or column does not exist."""
         client = self._client
         quoted = {k: client.make_qualified_table_name(t) for k, t in tables.items()}
         words = {k: client.escape_column_name(name) for k, name in names.items()}

@@ -15,7 +15,7 @@ SECONDS = (("lines", "lines_2"), ("bulk_lines", "bulk_lines_2"), ("sync_lines", 
 
 
 def _page_size(answers: Answers, *names: str) -> Seen:
-    """The size of a page that is not the last one."""
+    """The number of rows on a page before the last one."""
     for name in names:
         answer = answers.got.get(name)
         if answer is None or not answers.has(name) or answer.next is None:
@@ -35,22 +35,22 @@ def _size_of(path: str) -> int:
 
 
 def regular_page(answers: Answers) -> Seen:
-    """Rows of a page of a regular feed."""
+    """Check the number of rows on a page of a regular feed."""
     return _page_size(answers, "lines", "page")
 
 
 def bulk_page(answers: Answers) -> Seen:
-    """Rows of a page of a bulk feed."""
+    """Check the number of rows on a page of a bulk feed."""
     return _page_size(answers, "bulk_lines", "bulk_accounts")
 
 
 def sync_page(answers: Answers) -> Seen:
-    """Rows of a page of a sync feed."""
+    """Check the number of rows on a page of a sync feed."""
     return _page_size(answers, "sync_lines", "sync_accounts")
 
 
 def envelope(answers: Answers) -> Seen:
-    """The form of lists."""
+    """Check the form of lists."""
     lists = [answers[name] for name in LISTS if answers.has(name)]
     if not lists:
         raise UnmeasuredError("no list was answered")
@@ -63,7 +63,7 @@ def envelope(answers: Answers) -> Seen:
 
 
 def empty_list(answers: Answers) -> Seen:
-    """The form of a list without rows."""
+    """Check the form of a list without rows."""
     content = answers["after all versions"].content
     rows = content if isinstance(content, list) else content.get("results", "absent")
     if rows == []:
@@ -82,7 +82,7 @@ def _links(answers: Answers) -> list[tuple[Answer, str]]:
 
 
 def next_link(answers: Answers) -> Seen:
-    """Where next links lead."""
+    """Check the host and path of next links."""
     links = _links(answers)
     wrong = sum(1 for answer, link in links if not _leads_on(answers, answer, link))
     return holds_if(
@@ -101,7 +101,7 @@ def _leads_on(answers: Answers, answer: Answer, link: str) -> bool:
 
 
 def next_keeps_query(answers: Answers) -> Seen:
-    """Whether a next link keeps ``$select`` and ``$filter``."""
+    """Check whether a next link keeps ``$select`` and ``$filter``."""
     links = _links(answers)
     kept = [parse_qs(urlsplit(link).query).keys() for _, link in links]
     lost = {
@@ -116,7 +116,7 @@ def next_keeps_query(answers: Answers) -> Seen:
 
 
 def next_goes_on(answers: Answers) -> Seen:
-    """Whether the second page holds other rows than the first."""
+    """Check whether the second page has other rows than the first."""
     pairs = [(a, b) for a, b in SECONDS if answers.has(a) and answers.has(b)]
     if not pairs:
         for _, second in SECONDS:
@@ -134,7 +134,7 @@ def next_goes_on(answers: Answers) -> Seen:
 
 
 def whole_list(answers: Answers) -> Seen:
-    """Whether lists of ``read/`` come whole."""
+    """Check whether ``read/`` lists come in one page."""
     answer = answers["whole list"]
     if answer.next is not None:
         return differs(f"the list is paged, with {len(answer.rows)} rows on a page")

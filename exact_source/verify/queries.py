@@ -1,4 +1,4 @@
-"""Checks of query options: which are obeyed, which are demanded."""
+"""Checks of query options: which ones work, and which ones are required."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ BAD_REQUEST = 400
 
 
 def _accepted(answers: Answers, name: str, option: str) -> Answer:
-    """An answer; of a refused question whose options were refused before, too.
+    """The answer to a question with an option that may be refused.
 
     Raises:
-        RefusedOptionError: If the option was refused.
+        RefusedOptionError: If the option was refused, here or in an earlier question.
     """
     if name in answers.got and answers.got[name].status == BAD_REQUEST:
         raise RefusedOptionError
@@ -38,19 +38,19 @@ def _total(answer: Answer) -> int:
 
 
 def filter_modified(answers: Answers) -> Seen:
-    """Whether a regular feed takes a filter on ``Modified``."""
+    """Check whether a regular feed accepts a filter on ``Modified``."""
     answer = _refusable(answers, "modified", "filter Modified ge of regular feeds")
     return answer if isinstance(answer, Seen) else holds("it is accepted")
 
 
 def bulk_filter_modified(answers: Answers) -> Seen:
-    """Whether a bulk feed takes a filter on ``Modified``."""
+    """Check whether a bulk feed accepts a filter on ``Modified``."""
     answer = _refusable(answers, "bulk modified", "filter Modified ge of bulk feeds")
     return answer if isinstance(answer, Seen) else holds("it is accepted")
 
 
 def filter_key(answers: Answers) -> Seen:
-    """Whether a filter on the key that every row passes is accepted."""
+    """Check whether a filter on the key that matches every row is accepted."""
     answer = _refusable(answers, "not null", "filter ID ne of regular feeds")
     if isinstance(answer, Seen):
         return answer
@@ -61,7 +61,7 @@ def filter_key(answers: Answers) -> Seen:
 
 
 def orderby(answers: Answers) -> Seen:
-    """Whether ``$orderby`` is obeyed."""
+    """Check whether ``$orderby`` sorts the rows."""
     answer = _refusable(answers, "newest", "$orderby of crm/Accounts")
     if isinstance(answer, Seen):
         return answer
@@ -71,7 +71,7 @@ def orderby(answers: Answers) -> Seen:
 
 
 def top(answers: Answers) -> Seen:
-    """Whether ``$top`` limits the rows."""
+    """Check whether ``$top`` limits the rows."""
     answer = _refusable(answers, "count", "$top of crm/Accounts")
     if isinstance(answer, Seen):
         return answer
@@ -82,7 +82,7 @@ def top(answers: Answers) -> Seen:
 
 
 def select(answers: Answers) -> Seen:
-    """Whether ``$select`` chooses the fields."""
+    """Check whether ``$select`` chooses the fields."""
     rows = answers["page"].rows
     if not rows:
         raise UnmeasuredError("no rows")
@@ -96,7 +96,7 @@ def select(answers: Answers) -> Seen:
 
 
 def count(answers: Answers) -> Seen:
-    """Whether ``$inlinecount`` counts."""
+    """Check whether ``$inlinecount`` returns a count."""
     answer = _refusable(answers, "count", "$inlinecount of crm/Accounts")
     if isinstance(answer, Seen):
         return answer
@@ -109,7 +109,7 @@ def count(answers: Answers) -> Seen:
 
 
 def count_path(answers: Answers) -> Seen:
-    """Whether ``/$count`` counts."""
+    """Check whether ``/$count`` returns a count."""
     answer = answers.any_status("count path")
     if answer.status != OK:
         return differs(f"it is refused with {answer.status}")
@@ -133,12 +133,12 @@ def _needless(answers: Answers, name: str) -> Seen:
 
 
 def select_needless(answers: Answers) -> Seen:
-    """Whether ``$select`` may be left out."""
+    """Check whether ``$select`` is optional."""
     return _needless(answers, "no select")
 
 
 def filter_needless(answers: Answers) -> Seen:
-    """Whether ``$filter`` may be left out."""
+    """Check whether ``$filter`` is optional."""
     return _needless(answers, "no filter")
 
 

@@ -1,4 +1,4 @@
-"""The questions: read-only calls on one company, each of which answers as many checks as it can."""
+"""The questions: read-only calls on one company, each of which serves as many checks as possible."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SYNC_TIMESTAMP, RECEIVABLES = "read/sync/Sync/SyncTimestamp", "read/financial/Re
 SELECTED_ACCOUNT = ("ID", "Code", "Country", "Created", "Modified", "Division")
 SELECTED_LINE = ("ID", "AmountDC", "Date", "Modified", "Division")
 SINCE_1 = "Timestamp gt 1L"
-BEYOND = 10**12  # row versions above the highest one that was seen
-SAMPLE = 12  # keys that are looked up in another feed: a URL has room for so many
+BEYOND = 10**12  # added to the highest known row version
+SAMPLE = 12  # number of keys to look up in another feed, limited by the length of a URL
 YEAR_MS = 366 * 86_400_000
 
 
@@ -30,7 +30,7 @@ def _select(*fields: str) -> Mapping[str, str]:
 
 
 def _from_newest(answers: Answers) -> Mapping[str, str]:
-    """The accounts from the newest one on, by the digits that it was sent with."""
+    """The accounts modified at or after the newest one, by the digits in its reply."""
     newest = max(answers["newest"].digits("Modified"))
     text = f"Modified ge {format_datetime(newest)}"
     return {**_select("ID", "Modified"), "$filter": text}
@@ -55,7 +55,7 @@ def _after_all_versions(answers: Answers) -> Mapping[str, str]:
 
 
 def _some_keys(answers: Answers) -> Mapping[str, str]:
-    """Accounts by some of the keys that the sync feed has."""
+    """The accounts with some of the keys of the sync feed."""
     keys = answers["sync_accounts"].some("ID")
     chosen = keys[:: max(1, len(keys) // SAMPLE)][:SAMPLE]
     text = " or ".join(f"ID eq guid'{key}'" for key in chosen)
@@ -67,7 +67,7 @@ def _from_start(_answers: Answers) -> Mapping[str, str]:
 
 
 def _from_next_year(answers: Answers) -> Mapping[str, str]:
-    """The row version from which on rows are a year younger than now: there is no such row."""
+    """The start version for a date one year ahead, for which there are no rows."""
     now = answers["me"].server_time
     return _start_version(int(now * 1000) + YEAR_MS)
 
@@ -94,7 +94,7 @@ def _metadata() -> list[Question]:
 
 
 def questions() -> Sequence[Question]:
-    """All questions in their order: those that certainly work first, what may be refused last."""
+    """All questions in order: those that certainly work first, those that may be refused last."""
     first, *others = _metadata()
     counted = {**_select("ID"), "$top": "1", "$inlinecount": "allpages"}
     return [
@@ -129,7 +129,7 @@ def questions() -> Sequence[Question]:
         Question("after all versions", SYNC_ACCOUNTS, _after_all_versions),
         Question("some keys", ACCOUNTS, _some_keys),
         Question("whole list", RECEIVABLES),
-        # From here on each may be refused.
+        # Each question from here on may be refused.
         Question("from newest", ACCOUNTS, _from_newest),
         Question("after newest", ACCOUNTS, _after_newest),
         Question("modified", ACCOUNTS, {**counted, "$filter": _since_1900("Modified")}),

@@ -1,4 +1,4 @@
-"""The findings as plain values, and as Markdown that can be published."""
+"""The findings as plain values and as Markdown that can be published."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EFFECTS = {
 
 
 def document(found: Verification) -> dict[str, Any]:
-    """The findings as JSON holds them: no value, name, code or amount of a row."""
+    """The findings as a JSON document without any value, name, code or amount from a row."""
     return {
         "version": VERSION,
         "program": __version__,
@@ -48,7 +48,7 @@ def _plain(finding: Finding) -> dict[str, Any]:
 
 
 def markdown(found: Verification) -> str:
-    """A report fit to be pasted into an issue."""
+    """A report that can be pasted into an issue."""
     return "\n".join([*_head(found), *_tables(found), ""])
 
 
@@ -90,6 +90,6 @@ def _cell(text: str) -> str:
 
 
 def _site(found: Verification) -> str:
-    """The country of the site; any other address stays private."""
+    """The country of the site; any other URL is not disclosed."""
     names = {url: name for name, url in REGIONS.items()}
     return names.get(found.answers.site, "other")

@@ -8,7 +8,7 @@ from .checks import Check, Seen, UnmeasuredError, differs, holds, holds_if
 
 
 def form(answers: Answers) -> Seen:
-    """The form in which an endpoint is named."""
+    """Check how an endpoint must be named."""
     if answers.any_status("rights").status != OK:
         return differs(f"the question is refused with {answers.any_status('rights').status}")
     if right_of(answers, "rights"):
@@ -23,7 +23,7 @@ def form(answers: Answers) -> Seen:
 
 
 def answer(answers: Answers) -> Seen:
-    """The form of the answer."""
+    """Check the form of the answer."""
     content = answers["rights"].content
     value = content.get("UserHasRights") if isinstance(content, dict) else content
     return holds_if(isinstance(value, bool), "true or false", "not true or false")

@@ -15,7 +15,7 @@ Services = dict[str, dict[str, EntitySet]]
 
 
 def _services(answers: Answers) -> Services:
-    """The services whose ``$metadata`` was answered; parsed once."""
+    """The parsed ``$metadata`` of each service that answered; parsed once."""
     if "services" not in answers.derived:
         answers.derived["services"] = _parsed(answers)
     found: Services = answers.derived["services"]
@@ -48,7 +48,7 @@ def _listed(names: list[str]) -> str:
 
 
 def documents(answers: Answers) -> Seen:
-    """Where ``$metadata`` is."""
+    """Check which URLs serve ``$metadata``."""
     first = next((n for n in answers.got if n.startswith(START) and n != "metadata all"), None)
     if first is None:
         raise UnmeasuredError("$metadata was not asked for")
@@ -60,7 +60,7 @@ def documents(answers: Answers) -> Seen:
 
 
 def endpoints(answers: Answers) -> Seen:
-    """Whether the endpoints are there."""
+    """Check whether the endpoints exist."""
     drift, services = _drift(answers)
     gone = [change.path for change in drift.changes if change.missing]
     return holds_if(
@@ -69,7 +69,7 @@ def endpoints(answers: Answers) -> Seen:
 
 
 def withdrawn(answers: Answers) -> Seen:
-    """Whether the fields are there."""
+    """Check whether the fields exist."""
     drift, services = _drift(answers)
     gone = [f"{c.path} {field}" for c in drift.changes for field in c.gone if not c.missing]
     return holds_if(
@@ -78,7 +78,7 @@ def withdrawn(answers: Answers) -> Seen:
 
 
 def new_fields(answers: Answers) -> Seen:
-    """Whether there are fields that the catalogue lacks."""
+    """Check whether there are fields that are missing from the catalogue."""
     drift, services = _drift(answers)
     new = [
         f"{c.path} {field}"
@@ -89,7 +89,7 @@ def new_fields(answers: Answers) -> Seen:
 
 
 def types(answers: Answers) -> Seen:
-    """Whether fields have the catalogue's types."""
+    """Check whether fields have the catalogue's types."""
     services = _services(answers)
     feeds = [(e, f) for e in load_catalogue().entities.values() for f in e.feeds.values()]
     wrong = []
@@ -107,7 +107,7 @@ def types(answers: Answers) -> Seen:
 
 
 def _fits(found: str, expected: str) -> bool:
-    """Whether a type is the same; money is a matter of the field's name."""
+    """Whether a type matches; amounts are recognised by the field's name."""
     return found == expected or {found, expected} == {"m", "f"}
 
 

@@ -1,4 +1,4 @@
-"""Checks of feeds that are taken for the same rows."""
+"""Checks of feeds that should contain the same rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .checks import Check, Seen, UnmeasuredError, holds_if
 
 
 def _keys(answer: Answer) -> set[str] | None:
-    """The keys of a list that is whole."""
+    """The keys of a list that fits on one page."""
     return None if answer.next else {str(key).lower() for key in answer.column("ID")}
 
 
@@ -28,17 +28,17 @@ def _same_keys(answers: Answers, sync: str, bulk: str, count: str) -> Seen:
 
 
 def accounts(answers: Answers) -> Seen:
-    """Accounts by sync, bulk and regular."""
+    """Compare accounts in the sync, bulk and regular feeds."""
     return _same_keys(answers, "sync_accounts", "bulk_accounts", "count")
 
 
 def gl_accounts(answers: Answers) -> Seen:
-    """G/L accounts by sync, bulk and regular."""
+    """Compare G/L accounts in the sync, bulk and regular feeds."""
     return _same_keys(answers, "sync_gl", "bulk_gl", "count_gl")
 
 
 def sampled(answers: Answers) -> Seen:
-    """Some keys of the sync feed in the regular one."""
+    """Look up some keys of the sync feed in the regular one."""
     answer = answers["some keys"]
     keys = answers["sync_accounts"].some("ID")
     asked = {str(k).lower() for k in keys[:: max(1, len(keys) // 12)][:12]}

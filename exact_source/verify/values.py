@@ -1,4 +1,4 @@
-"""Checks of the values in rows: their form, never what they are."""
+"""Checks of the form of row values, never of the values themselves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WITH_DIVISION = ("page", "lines", "bulk_lines", "sync_lines", "sync_accounts", "
 
 
 def code_padding(answers: Answers) -> Seen:
-    """The padding of account codes."""
+    """Check the padding of account codes."""
     codes = answers["page"].some("Code")
     good = sum(1 for code in codes if len(code) == CODE_WIDTH and code.strip() == code.lstrip())
     return holds_if(
@@ -24,7 +24,7 @@ def code_padding(answers: Answers) -> Seen:
 
 
 def text_padding(answers: Answers) -> Seen:
-    """The padding of countries."""
+    """Check the padding of countries."""
     found = answers["page"].some("Country")
     good = sum(1 for text in found if len(text) == COUNTRY_WIDTH)
     return holds_if(
@@ -35,7 +35,7 @@ def text_padding(answers: Answers) -> Seen:
 
 
 def guids(answers: Answers) -> Seen:
-    """The form of guids."""
+    """Check the form of guids."""
     found = answers["page"].some("ID")
     other = sum(1 for text in found if not GUID.fullmatch(str(text)))
     return holds_if(
@@ -44,7 +44,7 @@ def guids(answers: Answers) -> Seen:
 
 
 def amounts(answers: Answers) -> Seen:
-    """The form of amounts."""
+    """Check the form of amounts."""
     name = "bulk_lines" if answers.has("bulk_lines") else "lines"
     found = answers[name].some("AmountDC")
     other = sum(1 for v in found if isinstance(v, bool) or not isinstance(v, (int, float)))
@@ -52,7 +52,7 @@ def amounts(answers: Answers) -> Seen:
 
 
 def division(answers: Answers) -> Seen:
-    """Whether rows are of the company that was asked."""
+    """Check whether rows belong to the requested company."""
     found = [code for name in WITH_DIVISION if answers.has(name) for code in _codes(answers, name)]
     if not found:
         raise UnmeasuredError("no row has a Division")

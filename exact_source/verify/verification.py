@@ -1,4 +1,4 @@
-"""Asks all questions about one company, and judges all checks."""
+"""Asks all questions about one company and judges all checks."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ CHECKS: tuple[Check, ...] = (
 
 @dataclass
 class Verification:
-    """What came of it.
+    """The result of a verification.
 
     Attributes:
-        findings: One for each check, in their order.
-        calls: Calls that were made.
-        refusals: Replies that count toward Exact's error limit.
-        stopped: Why questions were left out; empty if none were.
+        findings: One for each check, in the order of ``CHECKS``.
+        calls: Number of calls made.
+        refusals: Number of replies that count toward Exact's error limit.
+        stopped: Reason why questions were skipped; empty if none were.
         answers: The answers.
     """
 
@@ -49,7 +49,7 @@ class Verification:
 
     @property
     def exit_code(self) -> int:
-        """0 if nothing has to be reported, 1 if something has, 3 if calls ran out before the end."""
+        """0 if nothing must be reported, 1 if something must, 3 if the calls ran out."""
         if any(finding.is_report for finding in self.findings):
             return EXIT_REPORT
         return EXIT_INCOMPLETE if self.stopped else 0
@@ -61,12 +61,12 @@ async def verify(
     watch: Callable[[Asking], None],
     on_answer: Callable[[str], None] = lambda _name: None,
 ) -> Verification:
-    """Ask about one company, in at most ``MOST_CALLS`` calls.
+    """Verify one company with at most ``MOST_CALLS`` calls.
 
     Args:
         client: The open client.
         division: Code of the company.
-        watch: Called with what must see each reply, before the first call.
+        watch: Called before the first call with the object whose ``observe`` must see each reply.
         on_answer: Called after each question.
 
     Raises:
@@ -90,7 +90,7 @@ async def verify(
 
 
 async def _may_ask(asking: Asking, path: str, *, is_metadata: bool) -> bool:
-    """Whether the user may read an endpoint, as far as Exact says so; asked once for each name."""
+    """Whether the user may read an endpoint, as far as known; asked once for each name."""
     answers = asking.answers
     if is_metadata or path in {ME, RIGHTS} or not right_known(answers):
         return True
@@ -102,5 +102,5 @@ async def _may_ask(asking: Asking, path: str, *, is_metadata: bool) -> bool:
 
 
 def right_known(answers: Answers) -> bool:
-    """Whether one of the forms of the question is understood."""
+    """Whether Exact understands one of the forms of the rights question."""
     return any(right_of(answers, name) for name in FORMS)

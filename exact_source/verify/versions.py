@@ -9,7 +9,7 @@ from .answers import OK, Answers
 from .checks import Check, Seen, UnmeasuredError, differs, holds_if
 from .queries import BAD_REQUEST
 
-# ``EntityType`` of entities that are not read (API appendix B).
+# ``EntityType`` codes of entities that are not read (API appendix B).
 OTHER_CODES = frozenset(range(1, 60)) - {52}
 
 
@@ -19,7 +19,7 @@ def _versions(answers: Answers) -> list[int]:
 
 
 def version_form(answers: Answers) -> Seen:
-    """The form of ``Timestamp``."""
+    """Check the form of ``Timestamp``."""
     name = next((n for n in ("sync_lines", "sync_accounts") if answers.has(n)), "sync_lines")
     values = answers[name].some("Timestamp")
     texts = all(isinstance(value, str) and value.isdigit() for value in values)
@@ -27,7 +27,7 @@ def version_form(answers: Answers) -> Seen:
 
 
 def version_unique(answers: Answers) -> Seen:
-    """Whether versions differ."""
+    """Check whether versions are unique."""
     found = _versions(answers)
     again = len(found) - len(set(found))
     return holds_if(
@@ -36,7 +36,7 @@ def version_unique(answers: Answers) -> Seen:
 
 
 def sync_order(answers: Answers) -> Seen:
-    """The order of sync pages."""
+    """Check the order of sync pages."""
     found = _versions(answers)
     if len(found) <= 1:
         raise UnmeasuredError("too few rows")
@@ -45,7 +45,7 @@ def sync_order(answers: Answers) -> Seen:
 
 
 def version_filter(answers: Answers) -> Seen:
-    """Whether ``gt`` leaves the version itself out."""
+    """Check whether ``gt`` excludes the version itself."""
     before = sorted(map(int, answers["sync_accounts"].some("Timestamp")))
     asked = before[len(before) // 2]
     found = [int(v) for v in answers["after version"].column("Timestamp")]
@@ -56,7 +56,7 @@ def version_filter(answers: Answers) -> Seen:
 
 
 def from_zero(answers: Answers) -> Seen:
-    """Whether ``gt 0`` is the same as ``gt 1``."""
+    """Check whether ``gt 0`` returns the same rows as ``gt 1``."""
     answer = answers.any_status("from 0")
     if answer.status == BAD_REQUEST:
         return differs("gt 0 is refused")
@@ -65,7 +65,7 @@ def from_zero(answers: Answers) -> Seen:
 
 
 def start_version(answers: Answers) -> Seen:
-    """Whether ``SyncTimestamp`` names a version."""
+    """Check whether ``SyncTimestamp`` returns a version."""
     answer = answers.any_status("start version")
     if answer.status != OK:
         return differs(f"it is refused with {answer.status}")
@@ -76,14 +76,14 @@ def start_version(answers: Answers) -> Seen:
 
 
 def no_start_version(answers: Answers) -> Seen:
-    """What ``SyncTimestamp`` answers where no row follows."""
+    """Check what ``SyncTimestamp`` returns if no row follows."""
     rows = answers["no start version"].rows
     named = [row for row in rows if row.get("TimeStampAsBigInt") is not None]
     return holds_if(not named, "it names no version", "it names a version although no row follows")
 
 
 def deleted_codes(answers: Answers) -> Seen:
-    """The codes of tombstones."""
+    """Check the codes of tombstones."""
     codes = {int(code) for code in answers["deleted"].some("EntityType")}
     known = {e.deleted_code for e in load_catalogue().entities.values()} | OTHER_CODES
     new = sorted(codes - known)
@@ -95,7 +95,7 @@ def deleted_codes(answers: Answers) -> Seen:
 
 
 def deleted_keys(answers: Answers) -> Seen:
-    """Whether tombstones name the deleted row."""
+    """Check whether tombstones contain the key of the deleted row."""
     rows = answers["deleted"].rows
     if not rows:
         raise UnmeasuredError("nothing was deleted within two months")
