@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.proofs, pytest.mark.timeout(900)]
 RIGHTS, DATA, ROWS = "http/user_rights.py", "http/data.py", "http/rows.py"
 QUERY, OAUTH, PAGING = "odata/query.py", "rules/oauth.py", "odata/paging.py"
 # File, what stands there once, what it is broken into, and the file of tests that notices.
