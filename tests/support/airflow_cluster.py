@@ -1,4 +1,4 @@
-"""Airflow's scheduler, API server and workers as processes of their own; holds no tests."""
+"""Runs Airflow's scheduler, API server and workers as separate processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.postgres import fresh_database
 from tests.support.world import World
 
 LEASE_S = 10
-# A worker that is not heard of for so long is given up by the scheduler.
+# Seconds without a heartbeat after which the scheduler gives up a worker.
 SILENCE_S = 40
 PATIENCE_S = 3600.0
 Rows = list[tuple[Any, ...]]
@@ -34,14 +34,14 @@ Rows = list[tuple[Any, ...]]
 
 @dataclass
 class Cluster:
-    """Services that share a database, and a sandbox whose tokens, leases and tables are in another.
+    """Airflow services with their database, and a sandbox whose tokens, leases and tables are in another.
 
     Attributes:
         airflow: The installation.
         shared: Database of tokens, leases and tables.
-        database: Airflow's own.
-        port: Of the API server.
-        workers: Of Celery, by name.
+        database: Airflow's own database.
+        port: Port of the API server.
+        workers: Celery workers by name.
     """
 
     airflow: Airflow
@@ -52,7 +52,7 @@ class Cluster:
     workers: dict[str, subprocess.Popen[Any]] = field(default_factory=dict)
 
     def start(self) -> None:
-        """All but the workers."""
+        """Start all services except the workers."""
         done = self.airflow.run("db", "migrate")
         assert done.returncode == 0, done.stderr[-3000:]
         server = ("api-server", "--port", str(self.port), "--workers", "1")
@@ -62,7 +62,7 @@ class Cluster:
         self.wait_for(self._answers, "the API server")
 
     def start_worker(self, name: str) -> None:
-        """A worker of Celery that does one task at a time."""
+        """Start a Celery worker that runs one task at a time."""
         command = (
             "airflow",
             "celery",
@@ -77,34 +77,34 @@ class Cluster:
         self.workers[name] = self.services.enter_context(run)
 
     def unpause(self, dag: str) -> None:
-        """Let the scheduler begin with a DAG once it knows it."""
+        """Unpause a DAG once the scheduler has parsed it."""
         self.wait_for(lambda: self.call("PATCH", f"dags/{dag}", {"is_paused": False}), dag)
 
     def call(self, method: str, path: str, body: dict[str, Any]) -> bool:
-        """Whether the public API took it."""
+        """Call the public API; returns whether it accepted the request."""
         url = f"http://127.0.0.1:{self.port}/api/v2/{path}"
         answer = httpx.request(method, url, json=body, trust_env=False, timeout=60)
         return answer.is_success
 
     def wait_for(self, is_so: Callable[[], Any], what: str) -> None:
-        """Look again and again."""
+        """Poll until a condition is true."""
         give_up_at = time.monotonic() + PATIENCE_S
         while not is_so():
             assert time.monotonic() < give_up_at, f"{what} took too long: {self.airflow.home}"
             time.sleep(0.2)
 
     def wait_for_run(self, dag: str) -> str:
-        """Until a DAG's run has ended; gives its state."""
+        """Wait until a DAG run has ended; returns its state."""
         ended = "SELECT state FROM dag_run WHERE dag_id = %s AND state IN ('success', 'failed')"
         self.wait_for(lambda: self.ask(ended, dag), dag)
         return str(self.ask(ended, dag)[0][0])
 
     def ask(self, query: str, *values: Any) -> Rows:
-        """Of Airflow's own database."""
+        """Query Airflow's own database."""
         return ask(self.database, query, *values)
 
     def tasks(self, dag: str) -> list[tuple[datetime, datetime, str]]:
-        """When the last try of each group began and ended, and where."""
+        """Start, end and worker of the last try of each group."""
         return self.ask(
             "SELECT start_date, end_date, hostname FROM task_instance "
             "WHERE dag_id = %s AND task_id = 'sync_group' AND state = 'success'",
@@ -121,7 +121,7 @@ class Cluster:
 
 
 def ask(dsn: str, query: str, *values: Any) -> Rows:
-    """The rows of a query, or nothing; what it changes is committed."""
+    """Execute and commit a statement; returns its rows, if any."""
     connection = psycopg2.connect(dsn)
     try:
         with connection, connection.cursor() as cursor:
@@ -133,11 +133,11 @@ def ask(dsn: str, query: str, *values: Any) -> Rows:
 
 @contextmanager
 def cluster(world: World, executor: str) -> Iterator[Cluster]:
-    """A cluster that is not started yet.
+    """Prepare a cluster without starting it.
 
     Args:
-        world: A sandbox that tells the computer's time, with a login of a quarter of an hour ago.
-        executor: Airflow's.
+        world: A sandbox with the computer's time and a login 15 minutes ago.
+        executor: Name of Airflow's executor.
     """
     with ExitStack() as stack:
         shared, database = (stack.enter_context(fresh_database()) for _ in range(2))
@@ -164,7 +164,7 @@ def cluster(world: World, executor: str) -> Iterator[Cluster]:
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(SILENCE_S),
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "3",
-            # One worker takes longer for all than a task may be queued by default.
+            # A single worker needs longer for all tasks than the default limit for queued tasks.
             "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "3600",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         }
@@ -179,7 +179,7 @@ def cluster(world: World, executor: str) -> Iterator[Cluster]:
 
 @contextmanager
 def redis(world: World) -> Iterator[str]:
-    """Address of a Redis of our own; Debian's package is installed where that is allowed."""
+    """URL of a private Redis; installs Debian's package if permitted."""
     if shutil.which("redis-server") is None and os.geteuid() == 0 and shutil.which("apt-get"):
         install = ["apt-get", "install", "--yes", "--no-install-recommends", "redis-server"]
         subprocess.run(install, check=False, capture_output=True)
@@ -206,7 +206,7 @@ def redis(world: World) -> Iterator[str]:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
+    """A free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Airflow in an environment of its own, pointed at a sandbox and a warehouse; holds no tests."""
+"""Airflow in a separate environment, connected to a sandbox and a warehouse."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ dag = exact_online_dag({name!r}, **{settings!r})
 
 @dataclass
 class Airflow:
-    """An installation with DAGs that ``exact_source.airflow`` makes.
+    """An Airflow installation with DAGs made by ``exact_source.airflow``.
 
     Attributes:
-        home: Its folder.
-        world: The sandbox, which tells the same time as the computer.
-        warehouse: Airflow connection, as JSON.
+        home: Folder of the installation.
+        world: Sandbox whose clock shows the computer's time.
+        warehouse: Airflow connection of the warehouse, as JSON.
         token_url: Database of tokens and leases; ``None``: tokens in a file, and no leases.
-        token_key: With which the tokens in the database are encrypted.
-        variables: More of the environment.
-        app: What the connection of the app has instead.
-        is_set_up: Whether its connections are there; else they are added by commands.
+        token_key: Key that encrypts the tokens in the database.
+        variables: Additional environment variables.
+        app: Values that replace those of the app's connection.
+        is_set_up: Whether the connections exist; otherwise commands add them.
     """
 
     home: Path
@@ -55,7 +55,7 @@ class Airflow:
         (self.home / "dags").mkdir(parents=True)
 
     def write_dag(self, name: str = "books", **settings: Any) -> None:
-        """A DAG, as somebody would who copied the file."""
+        """Write a DAG file, like a user who has copied the example."""
         text = DAG.format(name=name, settings=settings)
         (self.home / "dags" / f"{name}.py").write_text(text)
 
@@ -99,7 +99,7 @@ class Airflow:
         return app | self.app
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command of Airflow's, or with ``-c`` of its Python."""
+        """Run an Airflow command, or Python code with ``-c``."""
         module = () if command[0] == "-c" else ("-m", "airflow")
         return subprocess.run(
             [str(self.python), *module, *command],
@@ -110,7 +110,7 @@ class Airflow:
     def background(
         self, *command: str, log: str, **variables: str
     ) -> Iterator[subprocess.Popen[Any]]:
-        """A service of Airflow's, with its children, until the end of the block."""
+        """Run an Airflow service with its children until the end of the block."""
         with (self.home / f"{log}.log").open("w") as output:
             process = subprocess.Popen(
                 [str(self.python), "-m", *command],
@@ -124,9 +124,9 @@ class Airflow:
 
 
 def kill_session(process: subprocess.Popen[Any]) -> None:
-    """Kill -9 a process that leads a session, and all it started: a machine that is gone.
+    """Kill -9 a session leader and all processes of its session, like the loss of a machine.
 
-    By session and not by group: Airflow gives each task a group of its own.
+    By session because Airflow gives each task its own process group.
     """
     while members := [pid for pid in _processes() if _session(pid) == process.pid]:
         for pid in members:
@@ -141,7 +141,7 @@ def _processes() -> list[int]:
 
 
 def _session(pid: int) -> int | None:
-    """Of a process that lives; those that only wait to be fetched count as gone."""
+    """Session of a running process; ``None`` for a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -150,7 +150,7 @@ def _session(pid: int) -> int | None:
 
 
 def tell_real_time(world: World) -> None:
-    """For what cannot be told a time: the sandbox's clock shows the computer's."""
+    """Make the sandbox's clock follow the computer's, for programs with no other clock."""
     world.box.clock.set(time.time())
     world.box.clock.run()
     world.login()

@@ -1,4 +1,4 @@
-"""What a worker of a cluster on one machine calls itself, so that one can tell who did a task."""
+"""Names of workers on one machine, so that tests can see which worker ran a task."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ import socket
 
 
 def name() -> str:
-    """For Airflow's ``hostname_callable``."""
+    """Worker name for Airflow's ``hostname_callable``."""
     return os.environ.get("WORKER_NAME") or socket.gethostname()

@@ -1,4 +1,4 @@
-"""What the tests of the tokens share; holds no tests. Run as a module it is a worker process."""
+"""Shared by the tests of tokens. Run as a module, it is a worker process."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ BuiltIn = FileTokenStorage | SqlTokenStorage | DltStateTokenStorage
 
 @dataclass(frozen=True)
 class StoreSpec:
-    """Where a store is; can be handed to another process."""
+    """Location of a token store; can be passed to another process."""
 
     kind: str
     folder: str
@@ -91,7 +91,7 @@ class StoreSpec:
 
 
 class SharedClock(SandboxClock):
-    """A clock that several processes read and move; it stands still between."""
+    """A clock that several processes share; it moves only when a process moves it."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(0.0, frozen=True)
@@ -198,7 +198,7 @@ class Exact:
 
 @contextmanager
 def exact_online(folder: Path) -> Iterator[Exact]:
-    """A sandbox whose clock only moves when told."""
+    """A sandbox whose clock moves only when the test moves it."""
     folder.mkdir(parents=True, exist_ok=True)
     box = Sandbox(companies=1, invoices=1, clock=SharedClock(folder / "clock"))
     with box.serve() as base_url:
@@ -209,9 +209,9 @@ def exact_online(folder: Path) -> Iterator[Exact]:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a token endpoint that is no sandbox answers.
+    """A reply of a token endpoint other than the sandbox.
 
-    ``missing`` bytes are announced but not sent; it is not sent before ``hold`` is set.
+    ``missing`` bytes are announced but not sent. The reply is sent when ``hold`` is set.
     """
 
     status: int = 200
@@ -222,7 +222,7 @@ class Reply:
 
 
 class Wire:
-    """A server that gives the replies it was told to, and keeps what it was sent."""
+    """A server that sends prepared replies and records the requests."""
 
     def __init__(self, *replies: Reply) -> None:
         self.forms: list[dict[str, str]] = []
@@ -269,7 +269,7 @@ class Wire:
 
 
 def pair_body(**changes: Any) -> bytes:
-    """The body of a good answer, with changes; ``None`` leaves a field out."""
+    """The body of a successful reply, with changes; ``None`` omits a field."""
     body = {
         "access_token": "new-access-token",
         "refresh_token": "new-refresh-token",
@@ -315,7 +315,7 @@ class AsyncMemory(Memory):
 
 
 def tokens(number: int = 1, *, at: float = 1_700_000_000.0) -> TokenData:
-    """A pair that no server knows."""
+    """A token pair that no server knows."""
     return TokenData(
         f"access-{number}-" + "a" * 700,
         f"refresh-{number}-" + "r" * 300,
@@ -325,7 +325,7 @@ def tokens(number: int = 1, *, at: float = 1_700_000_000.0) -> TokenData:
 
 
 def start_worker(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-    """This module as a process."""
+    """Start this module as a process."""
     return subprocess.Popen(
         [sys.executable, "-m", "tests.support.auth_kit", *arguments],
         cwd=ROOT,
@@ -355,7 +355,7 @@ class Counted:
 
 
 def rotate(connection: Connection, times: int) -> dict[str, Any]:
-    """Move the clock and ask for a token until this process has rotated the pair so many times."""
+    """Move the clock and request tokens until this process has rotated the pair a number of times."""
     storage, clock = Counted(connection.store.open()), SharedClock(connection.clock)
     oauth, asked = connection.oauth(storage), 0
     errors: list[str] = []
@@ -371,7 +371,7 @@ def rotate(connection: Connection, times: int) -> dict[str, Any]:
     return {"rotations": storage.saved, "asked": asked, "seconds": seconds, "errors": errors}
 
 
-# What runs between a token request and its commit.
+# Modules that run between a token request and its commit.
 TRACED = (str(ROOT / "exact_source" / "auth"), str(ROOT / "exact_source" / "database.py"))
 
 
@@ -379,9 +379,9 @@ class Killer:
     """Ends this process with SIGKILL at the n-th line of our token code.
 
     Args:
-        kill_at: Which line, counted from the answer of the token endpoint on; counted from the
-            beginning up to it, if ``before``. 0 only counts.
-        before: Which side of the answer.
+        kill_at: Number of the line, counted from the reply of the token endpoint, or with ``before``
+            from the start up to the reply. 0 only counts lines.
+        before: Whether to count lines before the reply.
     """
 
     def __init__(self, kill_at: int, *, before: bool) -> None:
@@ -402,7 +402,7 @@ class Killer:
 
 
 class Child:
-    """A forked process that does something; its result, or the signal that ended it."""
+    """A forked process; has its result, or the signal that ended it."""
 
     def __init__(self, work: Callable[[], dict[str, Any]]) -> None:
         reader, writer = os.pipe()
@@ -425,7 +425,7 @@ class Child:
 
 
 def be_killed(connection: Connection, kill_at: int, *, before: bool) -> dict[str, Any]:
-    """Ask for a token and be killed on the way; in a child that counts or dies."""
+    """Request a token in a child process that counts lines or is killed."""
     killer = Killer(kill_at, before=before)
     oauth = connection.oauth()
     threading.settrace(killer.trace)
@@ -435,7 +435,7 @@ def be_killed(connection: Connection, kill_at: int, *, before: bool) -> dict[str
 
 
 def save(connection: Connection, pair: TokenData) -> dict[str, Any]:
-    """A login."""
+    """Log in."""
     storage = connection.store.open()
     with storage.lock():
         storage.save_tokens(pair)
@@ -443,7 +443,7 @@ def save(connection: Connection, pair: TokenData) -> dict[str, Any]:
 
 
 def restart(connection: Connection) -> dict[str, Any]:
-    """What a new process gets."""
+    """A connection as in a new process."""
     try:
         return {"access_token": asyncio.run(connection.oauth().access_token())}
     except ExactError as error:
@@ -460,7 +460,7 @@ def carry_out(connection: Connection, order: dict[str, Any]) -> dict[str, Any]:
 
 
 def serve_orders(connection: Connection) -> None:
-    """Carry out orders from stdin, each in a fork, so that the imports are paid once."""
+    """Execute orders from stdin, each in a fork, so that imports run only once."""
     for line in sys.stdin:
         child = Child(partial(carry_out, connection, json.loads(line)))
         sys.stdout.write(json.dumps(child.join()) + "\n")
@@ -468,7 +468,7 @@ def serve_orders(connection: Connection) -> None:
 
 
 def warm_up(connection: Connection) -> None:
-    """Pay for imports once, before the forks."""
+    """Import everything once before forking."""
     modules = ["anyio._backends._asyncio", "cryptography.fernet", "filelock", "httpcore"]
     if connection.store.kind in {"sqlite", "postgres"}:
         modules += [
@@ -477,7 +477,7 @@ def warm_up(connection: Connection) -> None:
         ]
     if connection.store.kind.startswith("dlt"):
         modules += ["dlt.destinations.impl.duckdb.duck", "dlt.destinations.impl.postgres.postgres"]
-        # DuckDB takes the first when a statement has values, dlt the other for a URL.
+        # DuckDB imports the first for statements with parameters, dlt imports the second for a URL.
         modules += ["pandas", "dlt.common.libs.sql_alchemy_compat"]
     if connection.store.kind == "dlt-bigquery":
         modules += ["dlt.destinations.impl.bigquery.bigquery"]
@@ -488,18 +488,18 @@ def warm_up(connection: Connection) -> None:
         asyncio.run(
             OAuth("c", "secret", "", Nothing(), base_url="http://127.0.0.1:9").access_token()
         )
-    # A thread on its way out may hold a lock of OpenSSL; a fork would inherit it, locked for ever.
+    # An ending thread may hold an OpenSSL lock; a fork would inherit it in the locked state.
     while count_threads() > threads:
         os.sched_yield()
 
 
 def count_threads() -> int:
-    """Those of this process, also those that Python has let go."""
+    """Number of threads of this process, with those that Python no longer tracks."""
     return len(list(Path("/proc/self/task").iterdir()))
 
 
 class Nothing:
-    """A storage with a pair that no server knows."""
+    """A storage whose token pair no server knows."""
 
     def get_tokens(self) -> TokenData:
         return tokens(at=0)

@@ -1,6 +1,6 @@
 """The awkward companies, loaded into each database, and the figures that an accountant expects of them.
 
-``tests/books/awkward_figures.csv`` holds the figures, worked out by hand from the tables beside
+``tests/books/awkward_figures.csv`` contains the figures, calculated by hand from the tables in
 ``exact_source/sandbox/data/company/awkward``. A row names a company, a model, a condition on its columns and
 a column: the values there add up to the figure, or are all the text or the date; ``-`` means no row.
 """
@@ -47,7 +47,7 @@ KINDS = [
 
 @dataclass(frozen=True)
 class Figure:
-    """One expectation; ``line`` is its place in the file."""
+    """One expected figure; ``line`` is its line in the file."""
 
     line: int
     company: str
@@ -57,7 +57,7 @@ class Figure:
     expected: str
 
     def differs(self, rows: Sequence[Row]) -> str | None:
-        """What is wrong with the rows of the model, if anything."""
+        """The difference between the rows of the model and the figure; ``None`` if equal."""
         found = [row for row in rows if all(_text(row[k]) == v for k, v in self.where.items())]
         if self.expected == "-":
             return f"{self._name}: {len(found)} rows, none expected" if found else None
@@ -95,11 +95,11 @@ def figures() -> tuple[Figure, ...]:
 
 
 def differences(rows_of: Callable[[str], Sequence[Row]], divisions: Sequence[int]) -> Iterator[str]:
-    """What the models say otherwise than the file.
+    """All differences between the models and the file.
 
     Args:
-        rows_of: All rows of a model.
-        divisions: Of the companies, in their order.
+        rows_of: Function that returns all rows of a model.
+        divisions: Division codes in the order of the companies.
     """
     code = dict(zip(COMPANIES, divisions, strict=True))
     by_model: defaultdict[str, list[Figure]] = defaultdict(list)
@@ -123,14 +123,14 @@ def build(
     schema: str = SCHEMA,
     **variables: Any,
 ) -> Callable[[str], Sequence[Row]]:
-    """Make a table of every model without dbt; gives a function that gives the rows of one.
+    """Create the tables of all models without dbt; returns a function that reads one.
 
     Args:
-        books: Loaded.
-        kind: The database.
-        folder: Of the dbt package, if it is another one.
-        schema: Where the tables land; what is in it is dropped first.
-        variables: Of the package.
+        books: The loaded books.
+        kind: Kind of database.
+        folder: Folder of another dbt package.
+        schema: Schema for the tables; it is dropped first.
+        variables: dbt variables of the package.
     """
     loaded = {table for table, *_ in books.types(kind, DATASET)}
     reads: list[str] = []
@@ -177,7 +177,7 @@ def read(books: Books, kind: str, marts: str) -> Figures:
 
 @cache
 def awkward_books(kind: str = "duckdb") -> Books:
-    """Loaded by whichever test asks first; Postgres and BigQuery only where somebody asks for them."""
+    """Loaded once for all tests; Postgres and BigQuery only if a test needs them."""
     box = make_box(companies="awkward", page_size=60, large_page_size=1000, minute_limit=10_000)
     with ExitStack() as stack:
         postgres = plain.database(stack) if kind == "postgres" else None

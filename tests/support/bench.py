@@ -1,8 +1,8 @@
 """The core without dlt and without sockets, so that a thousand sequences take minutes.
 
-``Ledger`` stands for the destination: it merges a load as dlt's delete-insert strategy does (one row
-per key by the column that sorts, then deletions), and commits cursors with it. What dlt itself does
-with a load is tested by ``tests/dlt``.
+``Ledger`` replaces the destination: it merges a load as dlt's delete-insert strategy does (one row
+per key by the column that sorts, then deletions), and commits cursors with it. ``tests/dlt`` tests what
+dlt itself does with a load.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ MARKS = {"_synced_at", "_deleted_at"}
 Row = dict[str, Any]
 
 
-class Stopped(OSError):  # noqa: N818 (no error: it is ordered, and as little a stream's as a disk)
-    """The process is gone."""
+class Stopped(OSError):  # noqa: N818 (not an error of a stream: the test orders it)
+    """The process has ended."""
 
 
 class HostClock(Clock):
@@ -77,7 +77,7 @@ class HostClock(Clock):
 
 
 class Tokens:
-    """A connection that never gives trouble: any token is good, for ever."""
+    """A connection without trouble: every token is valid forever."""
 
     def __init__(self, box: Sandbox) -> None:
         oauth: Any = box.state.oauth
@@ -93,17 +93,17 @@ class Tokens:
 
 TWINS = ("old-then-new", "new-then-old")
 SIZES = ("huge", "bomb")
-MOST_BYTES = 1 << 20  # that a reply on the wire may have
+MOST_BYTES = 1 << 20  # largest reply
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """The sandbox without a socket: what would break a connection breaks it here.
+    """The sandbox without a socket; connection errors are raised here.
 
     Attributes:
         before_call: Called before each call.
-        trouble: What the next replies with rows get: one of ``TWINS``, which shows rows that have changed
+        trouble: Change to the next replies with rows: one of ``TWINS``, which shows rows that have changed
             in their older state as well, or one of ``SIZES``, a reply that is too large.
-        did: Counts of the trouble that was made.
+        did: Number of changed replies by kind of trouble.
     """
 
     def __init__(self, box: Sandbox) -> None:
@@ -154,13 +154,13 @@ class Wire(httpx.AsyncBaseTransport):
         return json.dumps(document).encode()
 
     async def _be_too_large(self, kind: str) -> None:
-        """What the transport does with such a reply."""
+        """Read the reply as the transport does."""
         if kind == "bomb":
             self._limit._unpack(gzip.compress(bytes(MOST_BYTES + 1)))
-        await self._limit._read(Flood())  # type: ignore[arg-type]  # as much of a stream as is read
+        await self._limit._read(Flood())  # type: ignore[arg-type]  # the part of a stream that is read
 
     def _older_states(self, path: str, rows: Sequence[Row]) -> list[Row]:
-        """The states that rows of a page had before, where their versions tell which is newer."""
+        """Earlier states of the rows of a page, if versions show which state is newer."""
         found = []
         for row in rows:
             at = path, str(row.get("ID"))
@@ -194,11 +194,11 @@ async def _nothing_sent() -> dict[str, Any]:
 
 
 def small_box(paths: Mapping[str, str], **settings: Any) -> Sandbox:
-    """A sandbox with six rows at most in these entities and none in others, so that it is quick.
+    """A small, fast sandbox with at most six rows in these entities and none in others.
 
     Args:
-        paths: Entity -> where it is written.
-        settings: Further ones of the sandbox.
+        paths: Path for writing, by entity.
+        settings: Further settings of the sandbox.
     """
     box = make_box(invoices=1, **settings)
     store, seed = box.state.store, box.state.store._seeder
@@ -241,7 +241,7 @@ class Ledger(Warehouse):
         self.cursors: dict[tuple[str, int], Cursor] = {}
         self.loaded_with: dict[tuple[str, int], list[str]] = {}
 
-    # -- what the core asks --------------------------------------------------------------------
+    # -- queries of the core -------------------------------------------------------------------
 
     def close(self) -> None:
         pass
@@ -318,7 +318,7 @@ class Ledger(Warehouse):
     def has_rows(self, table: str, division: int) -> bool:
         return bool(self._of(table, division))
 
-    # -- what others do to it ------------------------------------------------------------------
+    # -- changes by others -------------------------------------------------------------------
 
     def shared(self) -> Ledger:
         """The ledger of a second writer: it fills the same tables and keeps its own cursors."""
@@ -335,14 +335,14 @@ class Ledger(Warehouse):
     # -- loading -------------------------------------------------------------------------------
 
     def commit(self, load: Load, shapes: dict[str, Shape], deletes: str) -> None:
-        """A load that arrived."""
+        """Commit a load that has arrived."""
         for entity in {name for name, _ in load.tables}:
             self.merge(shapes[entity], [t for name, t in load.tables if name == entity], deletes)
         self.cursors.update(load.cursors)
         self.loaded_with.update(load.columns)
 
     def merge(self, shape: Shape, tables: Iterable[pa.Table], deletes: str) -> None:
-        """Dlt's delete-insert: the winner of each key replaces what is stored, or deletes it."""
+        """Merge like dlt's delete-insert: the newest row of each key replaces or deletes the stored row."""
         name, keys = shape.entity.name, ["division", *shape.keys]
         by = shape.version if shape.version == "timestamp" else "_synced_at"
         assert by is not None
@@ -365,12 +365,12 @@ class Ledger(Warehouse):
 
 
 def rank(row: Row, by: str) -> tuple[bool, Any]:
-    """Sorts as ``ORDER BY ... DESC`` with nulls last."""
+    """Sort key of ``ORDER BY ... DESC`` with nulls last."""
     return row[by] is not None, row[by]
 
 
 def content(row: Row) -> Row:
-    """What tells rows apart; two marks of one deletion are one, whenever they were made."""
+    """The row for comparison, without the times of its load and deletion."""
     marks = {"_synced_at": None, "_deleted_at": row["_deleted_at"] is not None}
     return {**row, **marks}
 
@@ -393,14 +393,14 @@ def shape_of(entity: str, route: str) -> Shape:
 def make_stream(
     run: Run, shape: Shape, division: Division, rank_: int, ledger: Ledger, load: Load
 ) -> Stream:
-    """A stream that goes on where the ledger's cursor is, and puts what it reads into the load."""
+    """A stream that continues from the ledger's cursor and writes to the load."""
     entity = shape.entity.name
 
     async def emit(table: pa.Table | None, cursor: Cursor | None) -> None:
         if table is not None:
             load.tables.append((entity, table))
         if cursor is not None:
-            # As the state is kept: through JSON and back.
+            # A round trip through JSON, as dlt stores the state.
             load.cursors[entity, division.code] = Cursor.from_state(cursor.to_state())
             load.columns[entity, division.code] = before if cursor.lacks else names
 
@@ -436,7 +436,7 @@ class Bench:
 
     @property
     def owner(self) -> object:
-        """Whose cursors it goes on from; hosts with the same pipeline have one."""
+        """Identity of the cursors; hosts with the same pipeline share them."""
         return id(self.ledger)
 
     def host(self, ahead_s: float) -> Bench:
@@ -448,7 +448,7 @@ class Bench:
         return Bench(self.box, ahead_s, self.ledger.shared())
 
     def drop(self, entity: str) -> None:
-        """Drop a table, as a person does; it has rows."""
+        """Drop a table that has rows."""
         self.ledger.drop(entity)
 
     def truncate(self, entity: str) -> None:
@@ -477,7 +477,7 @@ class Bench:
         return cursor.stored_min, cursor.stored_max
 
     def kill(self, entities: Sequence[str], step: int, **options: Any) -> bool:
-        """Sync in a process that is killed at a step; whether it came that far."""
+        """Sync in a process that is killed at a step; returns whether it reached the step."""
         steps = itertools.count(1)
 
         def during() -> None:
@@ -517,16 +517,16 @@ class Bench:
         loads: Iterator[str] | None = None,
         **options: Any,
     ) -> list[StreamResult]:
-        """Rounds until everything is read; the last word on each stream.
+        """Run rounds until everything is read; returns the last result of each stream.
 
         Args:
-            entities: Names.
-            rounds: After so many the process is gone.
+            entities: Entity names.
+            rounds: Number of rounds after which the process ends.
             during: Called before every call and at every step of a stream; may change the company, or
                 raise ``Stopped``.
-            loads: What becomes of each round: ``arrives``, ``fails``, or ``in part`` (rows of some
+            loads: Fate of each round: ``arrives``, ``fails``, or ``in part`` (rows of some
                 tables arrive, and no cursor).
-            options: Of ``make_options``.
+            options: Arguments of ``make_options``.
         """
         run = self.make_run(**options)
         run.log.on_progress = lambda _result: during()
@@ -568,16 +568,16 @@ class Bench:
         return load
 
     def half_read(self) -> set[tuple[str, int]]:
-        """Streams whose reading goes on in the next run."""
+        """Streams that continue in the next run."""
         return {stream for stream, cursor in self.ledger.cursors.items() if cursor.scan}
 
     def keys(self, entity: str, division: int) -> set[tuple[Any, ...]]:
-        """Keys of the rows that are held and not marked as deleted."""
+        """Keys of the stored rows that are not marked as deleted."""
         held = self.ledger.rows_of[entity].items()
         return {k for k, row in held if row["division"] == division and not row["_deleted_at"]}
 
     def assert_equal(self, entity: str, route: str, divisions: Iterable[int]) -> None:
-        """The rows that were loaded by a route are those of the company."""
+        """Assert that the rows loaded by a route equal those of the company."""
         shape = shape_of(entity, route)
         names = {"division", *shape.full.arrow.names}
         for division in divisions:

@@ -1,11 +1,11 @@
 """BigQuery for tests: the emulator `local-bigquery`, or a real project.
 
 dlt and Google's client run as in production: they find Google's default credentials, in the file
-that GOOGLE_APPLICATION_CREDENTIALS names, and send their jobs. Only the address leads to loopback,
-and the login has a token that is never asked whether it is good.
+that GOOGLE_APPLICATION_CREDENTIALS names, and send their jobs. Only the endpoint is on loopback, and
+the token of the login is never verified.
 
 With EXACT_TEST_BIGQUERY=1 the tests marked `real_bigquery` run, against the project and with the
-credentials that the environment holds already (GOOGLE_APPLICATION_CREDENTIALS); they make datasets
+credentials of the environment (GOOGLE_APPLICATION_CREDENTIALS); they make datasets
 called `exact_test_...` and drop them.
 """
 
@@ -55,12 +55,12 @@ def bigquery_settings() -> Mapping[str, str]:
         "BIGQUERY_EMULATOR_HOST": address,
         "GOOGLE_CLOUD_PROJECT": PROJECT,
         "GOOGLE_APPLICATION_CREDENTIALS": str(login),
-        "NORMALIZE__DATA_WRITER__DISABLE_COMPRESSION": "true",  # the emulator unpacks no uploads
+        "NORMALIZE__DATA_WRITER__DISABLE_COMPRESSION": "true",  # the emulator cannot decompress uploads
     }
 
 
 def credentials() -> dict[str, str]:
-    """What `gcloud auth application-default login` leaves behind, of nobody, with a token for ever."""
+    """A credentials file like that of `gcloud auth application-default login`, with a fake user and token."""
     return {
         "type": "authorized_user",
         "client_id": "none",

@@ -1,8 +1,8 @@
 """The emulator of BigQuery on a free port of loopback; run in its own environment, not imported.
 
-Prints its port when it answers, and ends when its input does, so that it never outlives a test run.
+Prints its port when it is ready, and ends when its input closes, so that it never outlives a test run.
 
-In one thing it is made to answer as BigQuery does: the job of a `CREATE TABLE ... AS` names the table
+One reply is corrected to that of BigQuery: the job of a `CREATE TABLE ... AS` names the table
 it wrote as its destination, which dbt asks for, and has no rows of its own.
 """
 
@@ -42,7 +42,7 @@ query.execute, api.results = execute_and_name, results_of_queries
 
 
 class Server(uvicorn.Server):
-    """Says where it is."""
+    """Prints its port on startup."""
 
     async def startup(self, sockets: object = None) -> None:
         await super().startup(sockets)  # type: ignore[arg-type]

@@ -1,10 +1,10 @@
 """Two companies with a few years of books, loaded into DuckDB, Postgres and BigQuery's emulator.
 
-Into each once for all tests, and into the emulator only where somebody asks for it.
+They are loaded once for all tests, and into the emulator only if a test needs it.
 
 Entries have lines 0 and 9999, as Exact's have, and one customer and one supplier are in both companies.
-What is loaded has been changed since: a customer is renamed, one with postings is deleted, and so
-are an item and a purchase with its payment. The rows are kept and marked (`deletes="soft"`).
+After a first load a customer is renamed, and a customer with postings, an item and a purchase with its
+payment are deleted. The deleted rows are kept and marked (`deletes="soft"`).
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Books:
     """The loaded books.
 
     Attributes:
-        box: What they were loaded from.
-        folder: Holds the DuckDB file.
+        box: The sandbox from which they were loaded.
+        folder: Folder of the DuckDB file.
         postgres: Address of the database; ``None`` if there is no Postgres.
     """
 
@@ -74,7 +74,7 @@ class Books:
         return dlt.destinations.postgres(self.postgres)
 
     def place(self, kind: str) -> str:
-        """What ``--destination`` takes."""
+        """The value for ``--destination``."""
         if kind == "duckdb":
             return f"duckdb:{self.folder / 'exact.duckdb'}"
         self.destination(kind)
@@ -89,7 +89,7 @@ class Books:
         )
 
     def copy(self, folder: Path) -> Books:
-        """The same in another DuckDB file, to be broken."""
+        """A copy in another DuckDB file that a test may damage."""
         shutil.copy(self.folder / "exact.duckdb", folder / "exact.duckdb")
         parsed = self.folder / "dbt_duckdb" / "partial_parse.msgpack"
         if parsed.exists():  # saves dbt some seconds
@@ -102,7 +102,7 @@ class Books:
             return [tuple(row) for row in client.execute_sql(statement) or ()]
 
     def rows(self, kind: str, statement: str) -> list[dict[str, Any]]:
-        """The rows by column."""
+        """The rows as dictionaries."""
         with (
             _environ(_reach(kind)),
             self.pipeline(kind).sql_client() as client,
@@ -112,20 +112,20 @@ class Books:
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def figures(self, kind: str, marts: str, day: date) -> Figures:
-        """Those of the report."""
+        """The figures of the report."""
         with _environ(_reach(kind)):
             return read_figures(
                 self.pipeline(kind), day=day, made_at=datetime.now(UTC), marts=marts
             )
 
     def run(self, kind: str, statements: Sequence[str]) -> None:
-        """Statements that answer nothing."""
+        """Execute statements without results."""
         with _environ(_reach(kind)), self.pipeline(kind).sql_client() as client:
             for statement in statements:
                 client.execute_sql(statement)
 
     def columns(self, kind: str, schema: str) -> dict[str, set[str]]:
-        """Table or view -> its columns."""
+        """Columns by table or view."""
         found: dict[str, set[str]] = {}
         for table, column, _ in self.types(kind, schema):
             found.setdefault(table, set()).add(column)
@@ -147,7 +147,7 @@ def books() -> Books:
 
 
 def loaded_books(kind: str = "duckdb") -> Books:
-    """Loaded by whichever test asks first; several modules share the fixture."""
+    """Loaded on first use; several modules share the fixture."""
     return _in_emulator() if kind == "bigquery" else _in_files_and_postgres()
 
 
@@ -161,7 +161,7 @@ def _in_files_and_postgres() -> Books:
 
 @cache
 def _in_emulator() -> Books:
-    """The same books, of a sandbox of its own: what was changed in the other cannot be loaded again."""
+    """The same books from a separate sandbox, because the changes in the other one cannot be repeated."""
     return _loaded(None, "bigquery")
 
 
@@ -179,7 +179,7 @@ def loaded(
     entities: Sequence[str],
     change: Callable[[Sandbox], None] | None = None,
 ) -> Books:
-    """What a sandbox holds, loaded; if it is changed afterwards, loaded once more."""
+    """Load a sandbox; if it is changed afterwards, load it again."""
     folder = TemporaryDirectory(prefix="exact-books-")
     atexit.register(folder.cleanup)
     books = Books(box, Path(folder.name), postgres)
@@ -199,7 +199,7 @@ def _dlt(folder: Path) -> dict[str, str]:
 
 
 def _reach(kind: str) -> Mapping[str, str]:
-    """Environment variables without which a destination is not found; the test skips if it is not there."""
+    """Environment variables of a destination; skips the test if it is not available."""
     return bigquery_settings() if kind == "bigquery" else {}
 
 
@@ -240,7 +240,7 @@ def _number(box: Sandbox) -> None:
 
 
 def _share(box: Sandbox) -> None:
-    """Parties that both companies know: by VAT number in two spellings, and by trade register."""
+    """Add parties that are in both companies: by VAT number in two spellings, and by trade register."""
     register = [{"VATNumber": "", "ChamberOfCommerce": text, "Country": "NL"} for text in REGISTER]
     vat = [{"VATNumber": text} for text in (VAT_NUMBER, "nl8123.45.678 b01")]
     for entry_type, values in ((20, vat), (30, register)):
@@ -268,7 +268,7 @@ def _change(box: Sandbox) -> None:
 
 
 def leave_open(box: Sandbox) -> None:
-    """Let no customer have paid and no supplier have been paid, so that small books have open items."""
+    """Remove all payments, so that small books have open items."""
     for division in box.divisions:
         for row in box.rows(LINES, division):
             if row["GLAccountCode"].startswith(("13", "16")) and row["Type"] == BANK_ENTRY:
@@ -280,23 +280,23 @@ def leave_open(box: Sandbox) -> None:
 
 @dataclass(frozen=True)
 class Built:
-    """What a run of dbt left behind."""
+    """The results of a dbt run."""
 
     code: int
     output: str
     results: dict[str, str]
 
     def with_status(self, *statuses: str) -> set[str]:
-        """Names of the models and tests that ended so."""
+        """Names of the models and tests with this status."""
         return {name for name, status in self.results.items() if status in statuses}
 
 
 @dataclass(frozen=True)
 class Dbt:
-    """The command, in an environment of its own; that for BigQuery has Google's packages as well."""
+    """The dbt command in a separate environment; the one for BigQuery also has Google's packages."""
 
     def of(self, kind: str = "duckdb") -> Path:
-        """The interpreter of an environment that holds dbt, as pinned."""
+        """Interpreter of an environment with the pinned dbt."""
         if kind == "bigquery":
             return environment(
                 "dbt-bigquery", ROOT / "tests" / "support" / "dbt_bigquery_requirements.txt"
@@ -322,7 +322,7 @@ class Dbt:
         return Built(done.returncode, done.stdout + done.stderr, results)
 
     def own(self, project: Path, *arguments: str) -> None:
-        """Run it in somebody's own project, which holds its profile."""
+        """Run dbt in a user's own project, which contains its profile."""
         command = [str(self.of().with_name("dbt")), "--no-version-check", "--no-use-colors"]
         done = subprocess.run(
             [*command, *arguments], env=_plain_environment(project), cwd=project,
@@ -359,6 +359,6 @@ def dbt() -> Dbt:
 
 @cache
 def built_books(kind: str) -> Built:
-    """The books with what dbt makes of them; built once."""
+    """The books and the tables that dbt builds from them; built once."""
     books = loaded_books(kind)
     return Dbt()(books, kind, "build")

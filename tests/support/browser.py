@@ -21,8 +21,8 @@ FLAGS = (
     "--hide-scrollbars",
 )  # fmt: skip
 CSP = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
-# What a person would see as broken: a page that scrolls sideways, texts that are cut off or on top
-# of each other, bars without a size.
+# Visible defects: a page that scrolls sideways, texts that are cut off or overlap, bars without a
+# size.
 MEASURE = """<script>
 const box = e => e.getBoundingClientRect();
 const seen = e => box(e).width > 0 && box(e).height > 0;
@@ -60,7 +60,7 @@ class Browser:
         return path
 
     def visit(self, url: str) -> None:
-        """Open a page and stay until it is loaded."""
+        """Open a page and wait until it is loaded."""
         self._run(url, "--dump-dom")
 
     def dump(self, url: str) -> str:
@@ -68,10 +68,10 @@ class Browser:
         return self._run(url, "--dump-dom", "--virtual-time-budget=600000")
 
     def measure(self, page: Path, width: int) -> str:
-        """What ``MEASURE`` found, as JSON.
+        """The result of ``MEASURE`` as JSON.
 
-        A window cannot be as narrow as a phone, so a copy of the page with the script goes into a
-        frame that is.
+        A window cannot be as narrow as a phone, so a copy of the page with the script is shown in a
+        narrow frame.
         """
         text = CSP.sub("", page.read_text("utf-8")).replace("</body>", MEASURE)
         frame = (
@@ -99,7 +99,7 @@ def png_size(path: Path) -> tuple[int, int]:
 
 
 def colours(path: Path) -> Counter[str]:
-    """Colour, such as ``#ffffff`` -> how many pixels of a picture have it."""
+    """Number of pixels in a picture by colour, such as ``#ffffff``."""
     width, height = png_size(path)
     depth, kind = path.read_bytes()[24:26]
     assert depth == 8

@@ -1,4 +1,4 @@
-"""Runs commands of the command line for real, in this process, against a sandbox on a socket."""
+"""Runs real commands in this process, against a sandbox on a socket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.world import World
 
 @dataclass
 class Result:
-    """What a command left behind."""
+    """The output and exit code of a command."""
 
     code: int
     out: str
@@ -34,7 +34,7 @@ class Result:
 
 @dataclass
 class Cli:
-    """A person at a terminal that is none, with the settings of a world."""
+    """Runs commands without a terminal, with the settings of a world."""
 
     world: World
     printed: list[str] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Cli:
         result = Result(code, out.getvalue(), err.getvalue())
         self.printed.extend((result.out, result.err))
         assert "Traceback" not in result.err
-        assert "ExceptionGroup" not in result.err  # says nothing of what is in it
+        assert "ExceptionGroup" not in result.err  # does not show the errors in it
         return result
 
     @property
@@ -59,7 +59,7 @@ class Cli:
         return f"--destination=duckdb:{self.world.folder / 'exact.duckdb'}"
 
     def secrets(self) -> set[str]:
-        """What must never be printed; the tokens of every moment at which it was asked for."""
+        """Values that must never be printed, with the tokens at the time of each call."""
         with contextlib.suppress(TokenStoreError):
             if (tokens := self.world.storage.get_tokens()) is not None:
                 self.known.update((tokens.access_token, tokens.refresh_token))
@@ -70,7 +70,7 @@ class Cli:
 def make_cli(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Callable[..., Cli]]:
-    """Makes a command line over a world of its own; whatever it prints is searched for secrets."""
+    """Makes a command line with its own world; all output is searched for secrets."""
     made: list[Cli] = []
 
     def make(**settings: Any) -> Cli:
@@ -98,5 +98,5 @@ def make_cli(
 
 @pytest.fixture
 def cli(make_cli: Callable[..., Cli]) -> Cli:
-    """Two companies."""
+    """A command line with two companies."""
     return make_cli()
