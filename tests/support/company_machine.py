@@ -1,8 +1,8 @@
-"""What may happen to companies and to those who load them, as a state machine of hypothesis.
+"""Events in companies and in their loaders, as a Hypothesis state machine.
 
-After each few steps comes a sync without any trouble: what it says is complete equals the company, row
-for row and value for value. So does everything once all trouble is over. And whatever happens, a sync
-removes no row that lives.
+Every few steps a sync runs without trouble: each stream that it reports as complete equals the company,
+row for row and value for value. After the last trouble all streams do. No sync ever removes a row that
+still exists.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from tests.support.bench import SIZES, TWINS, Bench, Stopped, shape_of, small_bo
 from tests.support.world import MIDDAY
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
-# Entity -> where it is written, and a column to change. By sync, bulk and regular feeds, by bulk and
-# regular ones together (auto), in full each time, with tombstones and without.
+# Entity -> its path for writing, and a column to change. They cover sync, bulk and regular feeds, bulk and
+# regular feeds together (auto), full reads, and entities with and without tombstones.
 ENTITIES = {
     "accounts": ("crm/Accounts", "Name"),
     "transaction_lines": ("bulk/Financial/TransactionLines", "Notes"),
@@ -59,9 +59,9 @@ SEASONS = {
     "march": datetime(2026, 3, 29, 0, 10, tzinfo=UTC),
     "october": datetime(2026, 10, 24, 23, 40, tzinfo=UTC),
 }
-# Seconds that a host's clock is ahead.
+# Seconds by which a host's clock is ahead.
 AHEAD_S = [0.0, 0.0, 120.0, -120.0, HOUR_S, -HOUR_S, 5 * HOUR_S, DAY_S, -DAY_S]
-# What a run of many sequences must have met; ``tally`` counts it.
+# Events that must occur in a run of many sequences, counted by ``tally``.
 CLASSES = (
     "skewed clock", "jumping clock", "two hosts", "second writer", "march", "october", "drop",
     "truncate", "restore", *TWINS, *SIZES, "killed", "stopped", "load fails", "load in part",
@@ -76,12 +76,12 @@ Stream = tuple[str, int]
 
 
 class Company(RuleBasedStateMachine):
-    """One or two companies and somebody who loads them.
+    """One or two companies and their loaders.
 
     Attributes:
         tally: Counts of what the sequences did.
-        only: What is read, and by which route; ``None``: as it comes.
-        make_bench: Makes what loads the companies.
+        only: Entity and route to read; ``None`` for a random choice.
+        make_bench: Makes the loader.
     """
 
     tally: ClassVar[Counter[str]] = Counter()
@@ -141,14 +141,14 @@ class Company(RuleBasedStateMachine):
         self.bench.clock.ahead_s = ahead_s
         self.tally["skewed clock"] += bool(ahead_s)
 
-    # -- what is there -----------------------------------------------------------------------------
+    # -- state -------------------------------------------------------------------------------------
 
     def keys(self, entity: str, division: int) -> list[str]:
         store = self.box.state.store
         return [key[0] for key in store.table(division, entity).ordered("key")[0]]
 
     def mine(self, entity: str) -> str:
-        """An entity that is loaded; others would be changed for nothing."""
+        """One of the loaded entities."""
         return (
             entity
             if entity in self.chosen
@@ -162,7 +162,7 @@ class Company(RuleBasedStateMachine):
         self.box.clock.advance(seconds)
 
     def do(self, change: Change, later: bool) -> None:
-        """Change now, or in the middle of the next sync."""
+        """Make a change now or during the next sync."""
         if later:
             self.pending.append(change)
         else:
@@ -184,7 +184,7 @@ class Company(RuleBasedStateMachine):
         path, column = ENTITIES[entity]
         if key in self.keys(entity, division):
             return
-        # A line has a number and belongs to an entry, whose feed tells of its end.
+        # A line has a number and belongs to an entry, whose feed reports its deletion.
         line: dict[str, dict[str, Any]] = {
             "sales_invoice_lines": {"LineNumber": 1},
             "transaction_lines": {"EntryID": f"eeeeeeee{key[8:]}", "LineNumber": 1},
@@ -236,7 +236,7 @@ class Company(RuleBasedStateMachine):
         pause_s=st.sampled_from([0.01, 60.0, HOUR_S]),
     )
     def replace(self, entity: str, company: int, place: int, pause_s: float) -> None:
-        """A row goes and comes back with its key."""
+        """Delete a row and create it again with the same key."""
         entity = self.mine(entity)
         self._delete(entity, company, place)
         self.pass_time(pause_s)
@@ -245,14 +245,14 @@ class Company(RuleBasedStateMachine):
 
     @rule(entity=entities, company=companies, back_s=st.integers(0, 6000))
     def tie(self, entity: str, company: int, back_s: int) -> None:
-        """All rows are written again, with one ``Modified``, which may be a while ago."""
+        """Write all rows again with the same ``Modified``, which may be in the past."""
         moment = wall_clock(self.box.clock.now()) - timedelta(seconds=back_s)
         self.box.touch(ENTITIES[self.mine(entity)][0], self.division(company), modified=moment)
         self.pass_time()
 
     @rule(entity=entities, company=companies, end=ends, back=st.integers(1, 6000))
     def commit_late(self, entity: str, company: int, end: str, back: int) -> None:
-        """A row appears whose version and time are those of when its transaction began."""
+        """A row appears with the version and time of the start of its transaction."""
         division, name = self.division(company), next(self.names)
         store = self.box.state.store
         taken = {r["Timestamp"] for _, t in store.tables(division) for r in t.rows.values()}
@@ -283,7 +283,7 @@ class Company(RuleBasedStateMachine):
 
     @rule(entity=entities, company=companies, end=ends)
     def be_busy(self, entity: str, company: int, end: str) -> None:
-        """While pages are read: much happens, behind the reading, long before and in front of it."""
+        """Change many rows while pages are read: before, at and after the current position."""
         entity = self.mine(entity)
         self.tie(entity, company, 0)
         for start in ("0", end, "f"):
@@ -297,7 +297,7 @@ class Company(RuleBasedStateMachine):
 
     @rule(entity=entities, company=companies, place=places)
     def clear_out(self, entity: str, company: int, place: int) -> None:
-        """Rows go, and more of them while the list of those that went is read."""
+        """Delete rows, and more of them while the list of tombstones is read."""
         entity = self.mine(entity)
         for _ in range(4):
             self._delete(entity, company, place)
@@ -316,7 +316,7 @@ class Company(RuleBasedStateMachine):
 
     @rule(entity=entities, company=companies, place=places)
     def be_idle(self, entity: str, company: int, place: int) -> None:
-        """A row goes, and nobody asks until Exact has forgotten it."""
+        """Delete a row, and do not sync until Exact has removed the tombstone."""
         self._delete(self.mine(entity), company, place)
         self.pass_time(70 * DAY_S)
         for division in self.box.divisions:
@@ -373,14 +373,14 @@ class Company(RuleBasedStateMachine):
 
     @rule(ahead_s=st.sampled_from(AHEAD_S))
     def jump(self, ahead_s: float) -> None:
-        """The clock of a host is set."""
+        """Set the clock of a host."""
         self.tally["jumping clock"] += self.bench.clock.ahead_s != ahead_s
         self.set_clock(ahead_s)
 
     @rule(ahead_s=st.sampled_from(AHEAD_S), second_writer=st.booleans())
     @precondition(lambda self: len(self.benches) < MOST_HOSTS)
     def join(self, ahead_s: float, second_writer: bool) -> None:
-        """Another host with the same pipeline, or another pipeline into the same tables."""
+        """Add a host with the same pipeline, or another pipeline into the same tables."""
         make = self.bench.writer if second_writer else self.bench.host
         self.benches.append(make(ahead_s))
         self.has_second_writer |= second_writer
@@ -395,7 +395,7 @@ class Company(RuleBasedStateMachine):
 
     @rule(entity=entities, how=st.sampled_from(["drop", "truncate", "back_up", "restore"]))
     def lose(self, entity: str, how: str) -> None:
-        """A table is dropped, emptied or restored from a backup, by somebody else."""
+        """Drop, empty or restore a table outside of the syncs."""
         entity = self.mine(entity)
         left = self.bench.backed_up(entity) if how == "restore" else Counter[int]()
         if how == "back_up" or (left is not None and self.is_loss(entity, left)):
@@ -404,7 +404,7 @@ class Company(RuleBasedStateMachine):
 
     @rule(entity=entities, end=ends)
     def go_back(self, entity: str, end: str) -> None:
-        """A table is restored from a backup of before some rows."""
+        """Restore a table from a backup that lacks some rows."""
         entity = self.mine(entity)
         self.lose(entity, "back_up")
         for company in range(len(self.box.divisions)):
@@ -413,7 +413,7 @@ class Company(RuleBasedStateMachine):
         self.lose(entity, "restore")
 
     def is_loss(self, entity: str, left: Counter[int]) -> bool:
-        """Whether all who load can see that rows are gone, by their number."""
+        """Whether all loaders can notice lost rows by the row count."""
         for bench, division in itertools.product(self.benches, self.box.divisions):
             expected, held = bench.bounds(entity, division), len(self.bench.keys(entity, division))
             if expected is None or not held:
@@ -424,7 +424,7 @@ class Company(RuleBasedStateMachine):
 
     @rule(step=st.integers(1, 30), pages=st.sampled_from([None, 1, 2]))
     def be_killed(self, step: int, pages: int | None) -> None:
-        """The process is killed at a step of a sync."""
+        """Kill the process at a step of a sync."""
         names = self.chosen
         self.tally["killed"] += self.bench.kill(
             names, step, route=self.route, round_pages=pages, reconcile_days=7
@@ -466,7 +466,7 @@ class Company(RuleBasedStateMachine):
         )  # fmt: skip
 
     def counted(self, fails: Sequence[str]) -> Iterator[str]:
-        """What becomes of each load."""
+        """Count the fate of each load."""
         for how in fails:
             self.tally[f"load {how}"] += 1
             yield how
@@ -484,19 +484,19 @@ class Company(RuleBasedStateMachine):
 
     @rule(entity=entities, company=companies, place=places)
     def soften(self, entity: str, company: int, place: int) -> None:
-        """A row that is gone is only marked."""
+        """Delete a row in a sync that only marks deleted rows."""
         self._delete(self.mine(entity), company, place)
         self.sync(self.chosen, every=1, deletes=self.may_keep("soft"))
 
     @rule(entity=entities, company=companies, place=places)
     def look_away(self, entity: str, company: int, place: int) -> None:
-        """A row goes and comes back while nobody asks for what went."""
+        """Delete a row and create it again while deletions are not read."""
         self.replace(entity, company, place, 60.0)
         self.sync(self.chosen, every=1, deletes=self.may_keep("ignore"))
 
     @rule(entity=entities, company=companies, place=places)
     def repeat_an_hour(self, entity: str, company: int, place: int) -> None:
-        """A row is known to be gone and comes back, by the clock of October before it went."""
+        """Create a deleted row again in the repeated hour of October, with a time before its deletion."""
         entity, division = self.mine(entity), self.division(company)
         self._delete(entity, company, place)
         ended = {(r.entity, r.division): r.status for r in self.sync_well()}
@@ -546,13 +546,13 @@ class Company(RuleBasedStateMachine):
         return results
 
     def note_half_read(self) -> None:
-        """Hosts go on where another one of the same pipeline stopped; a writer has its own place."""
+        """Hosts continue where another host of the pipeline stopped; a writer has its own position."""
         self.half_read[self.bench.owner] = self.bench.half_read()
 
     def results(
         self, names: Sequence[str], during: Change, options: Mapping[str, Any]
     ) -> list[StreamResult]:
-        """What a sync says of each stream; nothing if it was stopped."""
+        """The result of each stream; empty if the sync was stopped."""
         try:
             return self.bench.sync(names, during=during, route=self.route, **options)
         except Stopped:
@@ -562,7 +562,7 @@ class Company(RuleBasedStateMachine):
                 raise
             self.tally["stopped"] += 1
         except ExactError:
-            pass  # the list of divisions was not to be had
+            pass  # the list of divisions could not be read
         return []
 
     def living(self, names: Collection[str]) -> dict[Stream, set[tuple[Any, ...]]]:
@@ -574,7 +574,7 @@ class Company(RuleBasedStateMachine):
         }
 
     def unseen(self, entity: str, division: int) -> Collection[str]:
-        """Rows that came back where some feed is denied: their end may be told, and not their return."""
+        """Recreated rows of a partly denied entity: Exact may report the deletion but not the new row."""
         if not any((feed, division) in self.denied for feed in FEED_PATHS):
             return ()
         return self.graves.get((entity, division), ())
@@ -583,7 +583,7 @@ class Company(RuleBasedStateMachine):
         return {(e, d): self.bench.keys(e, d) for e in names for d in self.box.divisions}
 
     def compare_complete(self, results: Sequence[StreamResult], *, reconciled: bool) -> None:
-        """What a sync called complete is true."""
+        """Assert that streams reported as complete equal the company."""
         for result in results:
             if result.status != "complete":
                 continue
@@ -591,8 +591,8 @@ class Company(RuleBasedStateMachine):
             plan = shape_of(result.entity, self.route).plan
             stream = result.entity, result.division
             denied = any((feed, result.division) in self.denied for feed in FEED_PATHS)
-            # A list without cursor holds what was true when its reading began, and where nothing tells
-            # of deletions there may be too many rows until keys are compared.
+            # A list without a cursor shows the state at the start of its read. Without tombstones there
+            # may be too many rows until keys are compared.
             half_read = self.half_read.get(self.bench.owner, set())
             unsure = stream in half_read if plan.column is None else not (
                 reconciled or result.entity in {"accounts", "transaction_lines"}

@@ -1,4 +1,4 @@
-"""Runs in the environment that holds Dagster: one order a line in, one JSON document a line out."""
+"""Runs in Dagster's environment: reads one order per line and writes one JSON document per line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def definitions(stale_hours: float = 26) -> Any:
 
 
 def tick() -> Any:
-    """What the daemon would start."""
+    """The run requests that the daemon would start."""
     defs = definitions()
     context = dg.build_schedule_context(
         instance=INSTANCE,
@@ -80,7 +80,7 @@ def checks(stale_hours: float = 26) -> Any:
 
 
 def under_way(partition: str) -> None:
-    """Another run of a partition that has not ended."""
+    """Add an unfinished run of a partition."""
     INSTANCE.add_run(
         dg.DagsterRun(
             job_name="exact_online_sync",

@@ -1,8 +1,8 @@
-"""One company's life in one destination, told in its own process, with the result of each step as JSON.
+"""Runs a sequence of steps on one destination in a separate process; prints their results as JSON.
 
     python -m tests.support.destination_story sqlite FOLDER
 
-A step that works says ``yes``, or what a user must know; one that does not raises.
+A step that works returns ``yes`` or a note for users; a step that fails raises.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ PATHS = {
 }
 AMOUNTS = ["0.01", "-0.005", "123456789012.34", "0.1", "0"]
 YES, NO = "yes", "no"
-CLAIMED = {"mysql"}  # locked by a row with an expiry
+CLAIMED = {"mysql"}  # locked by a row that expires
 
 
 def destination(kind: str, folder: Path) -> Any:
-    """The destination of a kind; servers are named by the environment."""
+    """A destination of this kind; environment variables name the servers."""
     files = str(folder / "lake")
     makers: dict[str, Callable[[], Any]] = {
         "duckdb": lambda: dlt.destinations.duckdb(str(folder / "exact.duckdb")),
@@ -60,7 +60,7 @@ def _ducklake(folder: Path) -> Any:
 
 
 class Story:
-    """Steps in their order; each leaves the destination to the next."""
+    """The steps in their order; each uses the destination as the previous one left it."""
 
     def __init__(self, kind: str, world: World) -> None:
         self.kind, self.world = kind, world
@@ -74,7 +74,7 @@ class Story:
             self.options["change_log"] = True
 
     def tell(self) -> dict[str, str]:
-        """What each step came to."""
+        """Run all steps; returns the result of each."""
         steps = (
             self.first, self.idle, self.change, self.delete, self.history, self.kill, self.machine,
         )  # fmt: skip
@@ -126,7 +126,7 @@ class Story:
         return YES
 
     def kill(self) -> str:
-        """The process is killed between two rounds, and the next one goes on."""
+        """Kill the process between two rounds; the next sync continues."""
         for n, key in enumerate(self.keys(LINES)):
             self.update(LINES, key, {"Description": f"after {n}"})
         child = os.fork()
@@ -148,14 +148,14 @@ class Story:
         return "once its lock expires, after 5 minutes" if self.kind in CLAIMED else YES
 
     def outlive_the_claim(self) -> None:
-        """The lock of the dead process counts until it expires by the clock of the database."""
+        """The lock of a dead process holds until it expires by the clock of the database."""
         assert self.world.sync(*ENTITIES, **self.options).exit_code == 3
         with self.world.pipeline.sql_client() as client:
             name = client.make_qualified_table_name("_exact_writers")
             client.execute_sql(f"UPDATE {name} SET expires_at = 0")
 
     def machine(self) -> str:
-        """Another machine goes on with the cursors of the destination."""
+        """Another machine continues with the cursors in the destination."""
         self.world.pipeline = self.world.new_pipeline("another machine")
         with self.world.watch() as calls:
             outcome = self.sync()
@@ -179,7 +179,7 @@ class Story:
         return outcome
 
     def compare(self, entity: str) -> None:
-        """The rows of all companies, and a text and an amount of each."""
+        """Compare the rows of all companies, with a text and an amount of each."""
         field, column = {
             ACCOUNTS: ("Name", "name"),
             LINES: ("AmountDC", "amount_dc"),
@@ -228,7 +228,7 @@ def _plain(value: Any) -> Any:
 
 
 def main(kind: str, folder: Path) -> None:
-    """Tell the story and print its result."""
+    """Run the steps and print the results."""
     os.environ |= {"DLT_DATA_DIR": str(folder / ".dlt"), "RUNTIME__DLTHUB_TELEMETRY": "false"}
     box = make_box()
     with box.serve() as url:

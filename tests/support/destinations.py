@@ -1,4 +1,4 @@
-"""Every database that is promised, empty and ready to be loaded into."""
+"""Empty databases of every supported kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.world import Row, World, as_digits, make_box
 
 FROM, TO = "_dlt_valid_from", "_dlt_valid_to"
 
-# A group runs in one process, so that an emulator is started and a story told but once.
+# A group runs in one process, so that each emulator and each story starts only once.
 KINDS = (
     pytest.param("duckdb", marks=pytest.mark.xdist_group("story on duckdb")),
     pytest.param("postgres", marks=pytest.mark.xdist_group("story on postgres")),
@@ -32,7 +32,7 @@ KINDS = (
 
 @contextmanager
 def world_in(kind: str, folder: Path, **box: Any) -> Iterator[World]:
-    """A sandbox, and a pipeline into an empty dataset of this kind that is gone at the end."""
+    """A sandbox, and a pipeline into an empty dataset of this kind, which is dropped at the end."""
     with ExitStack() as stack:
         settings = {"DLT_DATA_DIR": str(folder / ".dlt"), "DLT_PROJECT_DIR": str(folder)}
         _set(stack, settings | dict(_settings(kind)))
@@ -52,7 +52,7 @@ def world_in(kind: str, folder: Path, **box: Any) -> Iterator[World]:
 
 
 def drop(client: SqlClientBase[Any]) -> None:
-    """Remove the dataset that is open, if there is one."""
+    """Remove the open dataset, if any."""
     if client.has_dataset():
         client.drop_dataset()
 
@@ -84,7 +84,7 @@ def _destination(kind: str, folder: Path) -> Iterator[Any]:
 
 
 def states(world: World, entity: str, key: str | None = None) -> list[Row]:
-    """Rows of an entity's table of states, by key and in the order of time."""
+    """Rows of an entity's history table by key, in the order of time."""
     with world.pipeline.sql_client() as client:
         table = client.make_qualified_table_name(f"{entity}_history")
         with client.execute_query(f"SELECT * FROM {table}") as cursor:

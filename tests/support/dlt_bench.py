@@ -1,4 +1,4 @@
-"""The bench of ``tests/support/bench.py`` with all of the source: through dlt into a database."""
+"""The bench of ``tests/support/bench.py`` with the complete source: through dlt into a database."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from exact_source.sync.runner import sync
 from tests.support.bench import Bench, Stopped, shape_of
 from tests.support.world import World, assert_same_rows, expected_rows, key_fields, sql_client
 
-KILL_PATIENCE_S = 120.0  # for a process that should be killed by itself
+KILL_PATIENCE_S = 120.0  # limit for a process that should kill itself
 
 
 class NotLoadedError(Exception):
-    """The destination is away."""
+    """The destination cannot be reached."""
 
 
 class DltBench(Bench):
@@ -38,11 +38,11 @@ class DltBench(Bench):
 
     Args:
         box: The companies.
-        folder: For dlt's working folders.
-        destination: Of dlt.
+        folder: Folder for dlt's working folders.
+        destination: dlt destination.
         dataset: Its schema in the destination.
         name: Pipeline name.
-        ahead_s: Seconds that the host's clock is ahead.
+        ahead_s: Seconds by which the host's clock is ahead.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class DltBench(Bench):
         self._execute(f"DELETE FROM {self._qualified(entity)}")
 
     def back_up(self, entity: str) -> None:
-        """Copy a table; its copy goes with the rest of the database."""
+        """Copy a table; the copy is removed with the database."""
         copy, table = self._qualified(f"copy_of_{entity}"), self._qualified(entity)
         with suppress(DatabaseUndefinedRelation):
             self._execute(f"DROP TABLE IF EXISTS {copy}")
@@ -130,7 +130,7 @@ class DltBench(Bench):
     def bounds(self, entity: str, division: int) -> tuple[int, int] | None:
         """Fewest and most rows that the stream expects; ``None`` if it reads everything anyway."""
         entry = self._entries().get(entity, {}).get(str(division), {})
-        # The load of the newest entry may not have arrived.
+        # The load of the newest entry may have failed.
         entries = [entry, *([entry["before"]] if "before" in entry else [])]
         if self.pipeline.has_pending_data or any("stored_max" not in found for found in entries):
             return None
@@ -145,9 +145,9 @@ class DltBench(Bench):
         return {entity: state.get("divisions", {}) for entity, state in resources.items()}
 
     def kill(self, entities: Sequence[str], step: int, **options: Any) -> bool:
-        """Sync in a process that is killed at a step, or while it loads; whether it came that far.
+        """Sync in a process that is killed at a step or while it loads; returns whether it got that far.
 
-        The process is a copy of this one. What passed of its time comes back, and nothing else.
+        The process is a fork of this one. Only the time that it took is passed back.
         """
         time_of_child = mmap.mmap(-1, 8)
         child = os.fork()

@@ -1,6 +1,6 @@
-"""The world of ``tests/support/world.py`` without dlt and without sockets: what the engine does.
+"""The world of ``tests/support/world.py`` without dlt and without sockets, for tests of the engine.
 
-``Ledger`` stands for the destination. What dlt does with the same rows is tested by ``tests/dlt``.
+``Ledger`` replaces the destination. ``tests/dlt`` tests what dlt does with the same rows.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tests.support.world import BETWEEN_SYNCS_S, Clock, Row, World
 
 
 class Tables(Ledger):
-    """A ledger that keeps columns that later loads no longer have, as a database does."""
+    """A ledger that keeps columns missing from later loads, as a database does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Tables(Ledger):
         self.withdrawn: Mapping[str, Sequence[str]] = {}
 
     def declare(self, shape: Shape) -> None:
-        """Make the columns of an entity's table, as dlt does before the first row."""
+        """Create the columns of an entity's table, as dlt does before the first row."""
         self._declare(shape, shape.arrow)
 
     def _declare(self, shape: Shape, fields: pa.Schema) -> None:
@@ -79,13 +79,13 @@ class Tables(Ledger):
         return list(dict.fromkeys(tuple(r.get(c) for c in columns) for r in rows))
 
     def remember(self, run: Run) -> None:
-        """Keep what dlt's state would keep for the next run."""
+        """Keep the state that dlt would keep for the next run."""
         self.errors = run.limits.errors(run.clock.now())
         self.withdrawn = {path: list(gone) for path, gone in run.connection.withdrawn.items()}
 
 
 class EngineWorld(World):
-    """A sandbox that is asked in the process, and somebody who reads it."""
+    """A sandbox in the same process, and a reader."""
 
     def __post_init__(self) -> None:
         self.clock = Clock(self.box.clock)
@@ -94,7 +94,7 @@ class EngineWorld(World):
         self._wire = Wire(self.box)
 
     def login(self) -> None:
-        """Tokens are always good here."""
+        """Do nothing: tokens are always valid here."""
 
     def make_run(self, *, limits: Limits | None = None, **options: Any) -> Run:
         """A run as a new process would make it, some time after the last one."""
@@ -109,7 +109,7 @@ class EngineWorld(World):
         return Run(make_options(**options), connect, clock=self.clock, limits=shared)
 
     def sync_with(self, run: Run, *entities: str) -> Outcome:
-        """Rounds until everything is read, as ``exact_source.sync.runner.sync`` makes them."""
+        """Run rounds until everything is read, as ``exact_source.sync.runner.sync`` makes them."""
         shapes = {name: self._shape(name, run) for name in entities}
         error: ExactError | None = None
         try:
@@ -129,7 +129,7 @@ class EngineWorld(World):
         )
 
     def one_round(self, *entities: str, **options: Any) -> list[StreamResult]:
-        """One load, which may stop before the end."""
+        """Run one round, which may stop before the end."""
         run = self.make_run(**options)
         self._read_round(run, {name: self._shape(name, run) for name in entities})
         return run.log.results

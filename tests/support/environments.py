@@ -1,7 +1,7 @@
-"""Environments of their own, under ``.cache/``, for what does not go together with the project.
+"""Separate environments under ``.cache/`` for packages that conflict with those of the project.
 
-Made on first use by whichever test asks, and again when their list of packages changes. Where one
-cannot be made the tests that need it say so and are skipped.
+An environment is created on first use, and again when its list of packages changes. If it cannot be
+created, the tests that need it are skipped with the reason.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import pytest
 from filelock import FileLock
 
 CACHE = Path(__file__).parents[2] / ".cache"
-HOME = Path.home()  # tests have another one
+HOME = Path.home()  # tests use another home folder
 
 
 def environment(
     name: str, requirements: Path, *, interpreter: str = sys.executable, prepare: str = ""
 ) -> Path:
-    """The interpreter of an environment that holds some packages.
+    """The interpreter of an environment with some packages.
 
     Args:
-        name: Of the folder under ``.cache/``.
-        requirements: Lists the packages.
-        interpreter: With which the environment is made.
-        prepare: Code to run in it once; its home folder is ``home`` in the environment.
+        name: Name of the folder under ``.cache/``.
+        requirements: File with the packages.
+        interpreter: Interpreter that creates the environment.
+        prepare: Code to run in it once, with the folder ``home`` of the environment as its home folder.
     """
     folder = CACHE / name
     python, mark = folder / "bin" / "python", folder / "made-from.txt"
@@ -45,13 +45,13 @@ def environment(
 
 
 def python_of(version: str) -> str:
-    """An interpreter of another version, such as ``3.13``; the test is skipped if there is none."""
+    """An interpreter of another version, such as ``3.13``; skips the test if there is none."""
     roots = (os.environ.get("PYENV_ROOT", ""), HOME / ".pyenv")
     found = [os.environ.get("EXACT_TEST_PYTHON" + version), shutil.which(f"python{version}")]
     found += [str(p) for root in roots for p in Path(root).glob(f"versions/{version}.*/bin/python")]
     for python in filter(None, found):
         if subprocess.run([python, "--version"], capture_output=True, check=False).returncode == 0:
-            return python  # one of pyenv's may stand for a version that is not switched on
+            return python  # a pyenv shim may belong to a version that is not active
     pytest.skip(f"no Python {version} was found; EXACT_TEST_PYTHON{version} can name one")
 
 

@@ -1,6 +1,6 @@
-"""A worker process: syncs the groups that come in on stdin, a line each, and says what came of it.
+"""A worker process: reads groups from stdin, one per line, syncs them and prints the results.
 
-Holds no tests. Settings are in its environment.
+Settings come from its environment.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A second Exact Online, written from the facts about the API and from recorded replies alone.
 
-It shares no code and no assumption with the sandbox: where both agree with the client, two readings of
-the facts do. It models a few entities (``independent/feeds.py``), has a clock of its own, and answers as
-an ``httpx`` transport. Sections are those of the API facts.
+It shares no code or assumptions with the sandbox, so a client that agrees with both agrees with two
+independent readings of the facts. It models a few entities (``independent/feeds.py``), has its own clock,
+and is an ``httpx`` transport. Section numbers are those of the API facts.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class IndependentServer(httpx.AsyncBaseTransport):
     Attributes:
         clock: True time.
         companies: Division -> company.
-        limits: Of calls and errors.
-        faults: What goes wrong.
+        limits: Limits of calls and errors.
+        faults: Faults to inject.
         rules: Open choices.
         calls: Every call, in order.
-        token: The access token that is good now.
-        latency_s: Seconds that a call takes.
+        token: The valid access token.
+        latency_s: Duration of a call in seconds.
         before_reply: Called before each reply is made; may change companies.
     """
 
@@ -131,7 +131,7 @@ class IndependentServer(httpx.AsyncBaseTransport):
         return refused.status, {"Content-Type": JSON_TYPE} | refused.headers, body
 
     def _let_in(self, ask: Ask, request: httpx.Request) -> None:
-        """Token, block of the key, company, limits."""
+        """Check the token, the block of the key, the company and the limits."""
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             raise Refused(401, LOGIN_PAGE)  # 1.5
         self.limits.check_block()
@@ -160,7 +160,7 @@ class IndependentServer(httpx.AsyncBaseTransport):
             raise Refused(int(fault.kind), text, **headers)
 
     def _limit_headers(self, division: int) -> dict[str, str]:
-        """All six (2.2); calls without a division have none (2.1)."""
+        """All six limit headers (2.2); calls without a division have none (2.1)."""
         if not division:
             return {}
         return self.limits.day_headers(division) | self.limits.minute_headers(division)

@@ -1,7 +1,7 @@
 """Small changes of the source that some test must notice, and copies of the tree to try them in.
 
-A change is a text that stands once in a file and what replaces it. The tree that is worked in is never
-touched: the tests run in a copy, in a process of their own, because what they import must come from the copy.
+A change replaces a text that occurs once in a file. The working tree is never changed: the tests run in a
+copy and in a separate process, because they must import from the copy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# What tests read, apart from caches and environments.
+# The files that tests read, without caches and environments.
 PARTS = (
     "exact_source", "tests", "tools", "pipelines", "docs", "examples", "benchmarks", ".dlt",
     "pyproject.toml", "README.md", "CHANGELOG.md", "Makefile", "Containerfile",
@@ -30,8 +30,8 @@ class Mutant:
 
     Attributes:
         file: Path below the root of the project.
-        old: What stands there, once.
-        new: What stands there instead.
+        old: Original text, which occurs once.
+        new: Replacement.
     """
 
     file: str
@@ -42,7 +42,7 @@ class Mutant:
         """The text of the file with the change.
 
         Raises:
-            ValueError: If ``old`` does not stand there exactly once.
+            ValueError: If ``old`` does not occur exactly once.
         """
         found = text.count(self.old)
         if found != 1:
@@ -56,7 +56,7 @@ class Mutant:
 
 
 def copy_tree(folder: Path) -> Path:
-    """A copy of all that tests need, in a folder that does not exist yet."""
+    """Copy all files that tests need to a new folder."""
     folder.mkdir(parents=True)
     for part in PARTS:
         source = ROOT / part

@@ -1,8 +1,8 @@
 """Makes mutants of the source: one comparison, constant, condition or statement changed in each.
 
-Texts of messages, log calls, annotations and docstrings are left alone, because no test asserts on them by
-design. So are defaults of arguments and of fields, which are made at an import. A mutant is named by its
-file, its function, the line, what stood there and what stands there now, so that its name survives changes
+Message texts, log calls, annotations and docstrings are not changed, because no test asserts on them by
+design. Defaults of arguments and fields are not changed either, because they are evaluated at import. The
+name of a mutant consists of its file, function, line, original and replacement, so that it survives changes
 elsewhere in the file.
 """
 
@@ -30,7 +30,7 @@ SAID = {"debug", "info", "warning", "error", "exception", "note", "add_note"}
 
 @dataclass(frozen=True)
 class Made:
-    """A mutant at a place.
+    """A mutant and its position.
 
     Attributes:
         file: Path below the root of the project.
@@ -39,8 +39,8 @@ class Made:
         last: Its last line.
         start: Offset of the changed text in the file, in characters.
         line: The line of the file where that text begins.
-        old: What stands there.
-        new: What stands there instead.
+        old: Original text.
+        new: Replacement.
     """
 
     file: str
@@ -54,7 +54,7 @@ class Made:
 
     @property
     def name(self) -> str:
-        """For lists."""
+        """Name for lists."""
         old, new = (" ".join(text.split()) for text in (self.old, self.new))
         return f"{self.file}:{self.function}: {self.line}: {old} -> {new}"
 
@@ -64,7 +64,7 @@ class Made:
 
 
 class _Finder(ast.NodeVisitor):
-    """Finds what can be changed in one module."""
+    """Finds the possible changes in one module."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file, self.text = file, text
@@ -106,16 +106,16 @@ class _Finder(ast.NodeVisitor):
         self._change(*self._span(node), new)
 
     def _swap_between(self, left: ast.expr, right: ast.expr, old: str, new: str) -> None:
-        """Replace an operator that stands between two operands."""
+        """Replace an operator between two operands."""
         start, end = self._span(left)[1], self._span(right)[0]
         at = self.text.find(old, start, end)
         if at >= 0 and "#" not in self.text[start:at]:
             self._change(at, at + len(old), new)
 
-    # -- what is walked through --------------------------------------------------------------------
+    # -- traversal --------------------------------------------------------------------------------
 
     def visit(self, node: ast.AST) -> None:
-        """Keep in mind which statement a part belongs to."""
+        """Remember the statement to which a node belongs."""
         if not isinstance(node, ast.stmt):
             super().visit(node)
             return
@@ -145,16 +145,16 @@ class _Finder(ast.NodeVisitor):
             self.visit(node.value)
 
     def visit_Raise(self, node: ast.Raise) -> None:
-        self._replace(node, "pass")  # and its message is left alone
+        self._replace(node, "pass")  # its message is not changed
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
-        """A text with values in it is for people."""
+        """Skip f-strings: they are messages."""
 
     def visit_Call(self, node: ast.Call) -> None:
         if not _is_said(node):
             self.generic_visit(node)
 
-    # -- what is changed ---------------------------------------------------------------------------
+    # -- changes -----------------------------------------------------------------------------------
 
     def visit_Expr(self, node: ast.Expr) -> None:
         value = node.value.value if isinstance(node.value, ast.Await) else node.value
@@ -249,7 +249,7 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def mutants_of(root: Path, packages: Sequence[str]) -> Iterator[Made]:
-    """All mutants of some packages, in the order of their files."""
+    """All mutants of some packages, ordered by file."""
     for package in packages:
         for path in sorted((root / "exact_source" / package).rglob("*.py")):
             text = path.read_text("utf-8")
@@ -259,9 +259,9 @@ def mutants_of(root: Path, packages: Sequence[str]) -> Iterator[Made]:
 
 
 def sample(root: Path, packages: Sequence[str], count: int, seed: int) -> list[Made]:
-    """Mutants that a seed chooses, in the order of their files.
+    """Mutants selected by a seed, ordered by file.
 
-    Each is chosen by its own name, so that a change of the source leaves the choice of the others alone.
+    Each is selected by its own name, so that a change of the source does not affect the others.
     """
 
     def rank(made: Made) -> bytes:

@@ -1,7 +1,7 @@
-"""Records which tests run which lines: a plugin of pytest (``-p tests.support.mutants_reach``).
+"""Records which tests run which lines: a pytest plugin (``-p tests.support.mutants_reach``).
 
-The result is a data file of coverage, with a context for each test, and the seconds that each test took.
-Both go to the folder that ``EXACT_REACH`` names, one pair for each worker of xdist.
+The result is a coverage data file with a context for each test, and the duration of each test in seconds.
+Both are written to the folder ``EXACT_REACH``, one pair for each xdist worker.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PACKAGES = ("auth", "engine", "loading")
 
 
 class Reach:
-    """Switches the context of coverage with each test.
+    """Switches the coverage context for each test.
 
     Args:
         folder: Folder for the data files.
@@ -47,7 +47,7 @@ class Reach:
         before = self._seconds.get(report.nodeid, 0.0)
         self._seconds[report.nodeid] = before + report.duration
         if report.failed:
-            self._seconds[report.nodeid] = float("inf")  # tells nothing about a mutant
+            self._seconds[report.nodeid] = float("inf")  # proves nothing about a mutant
 
     def pytest_sessionfinish(self) -> None:
         self._coverage.stop()

@@ -1,16 +1,16 @@
-"""Tries made mutants: a plugin of pytest (``-p tests.support.mutants_run``) that runs tests once for each.
+"""Tries generated mutants: a pytest plugin (``-p tests.support.mutants_run``) that runs tests for each.
 
-After pytest has collected the tests, it forks for each mutant. In the fork the mutant's function gets its
-changed code, and the tests that reach the changed lines run, the quickest first, until one fails. So a mutant
+After pytest has collected the tests, the plugin forks for each mutant. The fork replaces the code of the
+mutant's function and runs the tests that reach the changed lines, fastest first, until one fails. So a mutant
 costs neither an import nor a collection. Environment:
 
-    EXACT_REACH         folder that ``mutants_reach`` wrote to; it must be of the same source
-    EXACT_MUTANTS       how many, default 340
-    EXACT_MUTANTS_SEED  which ones, default 1
-    EXACT_MUTANTS_SHARD which part of them, such as 0/2
+    EXACT_REACH         folder written by ``mutants_reach`` for the same source
+    EXACT_MUTANTS       number of mutants, default 340
+    EXACT_MUTANTS_SEED  seed of the sample, default 1
+    EXACT_MUTANTS_SHARD part of the sample, such as 0/2
     EXACT_MUTANTS_OF    packages, default all three
-    EXACT_MUTANTS_OUT   file to which a line of JSON is added for each
-    EXACT_GUARDS        a file of guards, to be tried instead of made mutants
+    EXACT_MUTANTS_OUT   file to which a line of JSON is appended for each
+    EXACT_GUARDS        a file of guards to try instead of generated mutants
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from tests.support.mutants import ROOT, Mutant
 from tests.support.mutants_made import Made, sample
 
 PACKAGES = ("auth", "engine", "loading")
-GUARD_S = 300.0  # for the test of a guard
-TESTS, TESTS_S = 80, 60.0  # most tests for a mutant, and most seconds that they took without it
+GUARD_S = 300.0  # limit for the test of a guard
+TESTS, TESTS_S = 80, 60.0  # most tests for a mutant, and most seconds that they take without it
 SURVIVED, KILLED, NOT_TRIED = 0, 1, 3  # exit codes of a fork
-# dlt imports them at their first use.
+# dlt imports these modules on first use.
 HEAVY = (
     "dlt.destinations.impl.duckdb.duck", "dlt.pipeline.pipeline", "dlt.extract.extract",
     "dlt.normalize.normalize", "dlt.load.load", "pyarrow.parquet", "pyarrow.compute", "sqlalchemy",
@@ -65,7 +65,7 @@ class Reach:
 
     @classmethod
     def read(cls, folder: Path) -> Reach:
-        """What ``mutants_reach`` recorded in a folder or in folders below."""
+        """Read the records of ``mutants_reach`` in a folder and its subfolders."""
         lines: dict[str, dict[int, set[str]]] = {}
         seconds: dict[str, float] = {}
         for path in folder.rglob("lines.*"):
@@ -81,14 +81,14 @@ class Reach:
         return cls(lines, seconds)
 
     def tests_of(self, made: Made) -> list[str]:
-        """The tests that run the changed statement, the quickest first, one case of each before all others.
+        """The tests that run the changed statement, fastest first, one case of each test before the others.
 
-        What runs at the import of its module has no test of its own; then it is all tests of the module.
+        A statement that runs at import has no test of its own; then all tests of the module are used.
         """
         found = self.lines.get(made.file, {})
         lines = range(made.first, made.last + 1) if made.function else list(found)
         tests = set().union(*(found.get(line, set()) for line in lines))
-        # A test that failed took for ever.
+        # A failed test has an infinite duration.
         timed = sorted((self.seconds.get(test, float("inf")), test) for test in tests)
         turns: Counter[str] = Counter()
         ordered = []
@@ -107,17 +107,17 @@ class Reach:
 
 
 def put_in(file: str, changed: str) -> bool:
-    """Change this process to what it would be with another text of a module.
+    """Change this process as if a module had another text.
 
-    Functions get the code of the new text, whoever has imported them; constants are replaced in every
-    module of the package that has imported them.
+    Functions get their new code wherever they are imported; constants are replaced in every module of
+    the package that has imported them.
 
     Args:
         file: Path of the module below the root.
         changed: Its new text.
 
     Returns:
-        Whether that is possible without a new import.
+        Whether this is possible without a new import.
     """
     module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
     path = ROOT / file
@@ -136,7 +136,7 @@ def put_in(file: str, changed: str) -> bool:
 
 
 def _functions_in(code: CodeType) -> dict[str, CodeType]:
-    """Qualified name -> code, of the functions of a module and the methods of its classes."""
+    """Code of the functions and methods of a module, by qualified name."""
     found: dict[str, CodeType] = {}
     for part in code.co_consts:
         if isinstance(part, CodeType) and part.co_flags & inspect.CO_NEWLOCALS:
@@ -147,7 +147,7 @@ def _functions_in(code: CodeType) -> dict[str, CodeType]:
 
 
 def _function_at(module: Any, name: str) -> FunctionType | None:
-    """The function behind a method, a property or a decorator."""
+    """The function inside a method, property or decorator."""
     place: Any = module
     for part in name.split("."):
         place = vars(place).get(part)
@@ -167,7 +167,7 @@ def _put_constants(module: Any, program: CodeType) -> bool:
     fresh = {**vars(module)}
     exec(program, fresh)
     changed = [name for name, value in vars(module).items() if repr(value) != repr(fresh[name])]
-    # Classes and functions of the new text look the same and are not changed.
+    # Classes and functions are equal in both texts and are not changed.
     changed = [name for name in changed if not callable(fresh[name]) and not name.startswith("__")]
     for name in changed:
         before = vars(module)[name]
@@ -192,13 +192,13 @@ class Forks:
     def outcome(
         self, file: str, changed: str | None, tests: Sequence[str], limit_s: float
     ) -> tuple[str, str]:
-        """What becomes of a change, and the test that noticed.
+        """The outcome of a change, and the test that detected it.
 
         Args:
             file: Path of a module below the root.
             changed: Its new text; ``None`` for no change.
             tests: Ids of the tests to run, until one fails.
-            limit_s: Seconds after which the change counts as noticed.
+            limit_s: Seconds after which the change counts as detected.
         """
         note = self._temp / "noticed"
         note.unlink(missing_ok=True)
@@ -213,7 +213,7 @@ class Forks:
         return ("killed", "time") if code is None else (outcomes.get(code, "killed"), by)
 
     def _be_changed(self, file: str, changed: str | None, tests: Sequence[str], note: Path) -> None:
-        """Become the process that runs the tests, and end."""
+        """Run the tests in this process, and exit."""
         code = NOT_TRIED
         try:
             os.setsid()
@@ -228,7 +228,7 @@ class Forks:
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                 if self._session.testsfailed:
                     note.write_text(item.nodeid, "utf-8")
-                    self._session._setupstate.teardown_exact(None)  # servers would go on
+                    self._session._setupstate.teardown_exact(None)  # or servers keep running
                     return
             code = SURVIVED
         finally:
@@ -236,7 +236,7 @@ class Forks:
 
 
 class Log:
-    """A file with a line of JSON for each change that was tried; a second run goes on behind it."""
+    """A file with a line of JSON for each tried change; a second run continues it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -268,7 +268,7 @@ def try_sample(forks: Forks, log: Log) -> None:
 
 
 def try_guards(forks: Forks, log: Log, path: Path) -> None:
-    """Take out each guard of a file, and run the test that holds it with the guard and without."""
+    """Remove each guard of a file, and run its test with and without the guard."""
     for guard in tomllib.loads(path.read_text("utf-8"))["guard"]:
         name = f"{guard['defect']} {guard['what']}"
         if name in log.done or guard.get("starts_commands"):
@@ -283,7 +283,7 @@ def try_guards(forks: Forks, log: Log, path: Path) -> None:
 
 
 def wait_for(child: int, limit_s: float) -> int | None:
-    """The exit code of a process; ``None`` if it had to be ended."""
+    """The exit code of a process; ``None`` if it had to be killed."""
     give_up_at = time.monotonic() + limit_s
     while time.monotonic() < give_up_at:
         ended, status = os.waitpid(child, os.WNOHANG)
@@ -297,7 +297,7 @@ def wait_for(child: int, limit_s: float) -> int | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool:
-    """Try changes in the place of the tests."""
+    """Try changes instead of running the tests."""
     log = Log(Path(os.environ["EXACT_MUTANTS_OUT"]))
     guards = os.environ.get("EXACT_GUARDS")
     if guards:

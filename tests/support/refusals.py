@@ -20,7 +20,7 @@ def later(world: World, seconds: float) -> None:
 
 
 def lack_modules(world: World) -> None:
-    """The acceptance: one call for each stream at first, none later, and both syncs are successes."""
+    """Assert one call for each stream in the first sync, none in the second, and success of both."""
     deny_modules(world)
     streams = len(MODULES) * len(world.box.divisions)
     with world.watch() as first:

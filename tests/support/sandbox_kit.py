@@ -1,4 +1,4 @@
-"""What the tests of the sandbox share; holds no tests."""
+"""Shared by the tests of the sandbox."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx
 
 from exact_source.sandbox import Sandbox, SandboxClock
 
-# A summer noon, on a whole minute: in Delft it is 14:00 then.
+# A summer noon on a whole minute; 14:00 in Dutch time.
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 BASE_URL = "http://sandbox.test"
 JSON = {"Accept": "application/json"}
@@ -20,7 +20,7 @@ ALL_ACCOUNTS = "Modified ge datetime'1900-01-01T00:00:00'"
 
 
 def new_box(**options: Any) -> Sandbox:
-    """A sandbox whose clock stands still and whose minute is long."""
+    """A sandbox with a stopped clock and a large limit per minute."""
     defaults: dict[str, Any] = {"clock": SandboxClock(NOON, frozen=True), "minute_limit": 10_000}
     return Sandbox(**{"invoices": 12, **defaults, **options})
 
@@ -58,7 +58,7 @@ class Caller:
         division: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """Read an endpoint of a division as JSON; ``options`` are encoded."""
+        """Read an endpoint of a division as JSON; encodes ``options``."""
         query = "&".join(f"{name}={quote(text)}" for name, text in (options or {}).items())
         url = f"/api/v1/{division or self.division}/{path}{'?' + query if query else ''}"
         return self.follow(url, headers)
@@ -86,7 +86,7 @@ class Caller:
 
 
 def error_text(answer: httpx.Response) -> str:
-    """What Exact's error body says."""
+    """The message in Exact's error body."""
     error = answer.json()["error"]
     assert error["code"] == ""
     return str(error["message"]["value"])

@@ -1,6 +1,6 @@
-"""Builds the models of a dbt project with SQLMesh, in an environment of its own.
+"""Builds the models of a dbt project with SQLMesh in a separate environment.
 
-The tests of the project are taken out: SQLMesh names files after their arguments, and a file name of a
+The tests of the project are removed: SQLMesh names files after their arguments, and a file name of a
 test with many columns would be too long.
 """
 
@@ -22,7 +22,7 @@ config = sqlmesh_config(Path(__file__).parent, model_defaults=defaults)
 
 
 def without_tests(file: Path) -> None:
-    """Take the tests out of a file of properties."""
+    """Remove the tests from a properties file."""
     properties = yaml.safe_load(file.read_text("utf-8"))
     properties.pop("unit_tests", None)
     for model in properties.get("models", ()):

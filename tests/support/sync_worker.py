@@ -1,9 +1,9 @@
-"""A process that loads, and may kill itself on the way; holds no tests. Run as a module with JSON.
+"""A process that loads and may kill itself on the way. Run as a module with JSON.
 
 Moments to die: ``{"step": 7}`` at the seventh step of a stream, ``{"round": 2}`` before a round,
 ``{"folder": "load/normalized/*/started_jobs/*"}`` as soon as dlt has put such a file there,
-``{"committed": "accounts"}`` when rows of that table are in the destination and dlt has not noted it. Instead
-``{"disk": 4096}`` lets no file grow beyond so many bytes once the first round is loaded.
+``{"committed": "accounts"}`` when rows of that table are in the destination and dlt has not recorded it.
+Instead, ``{"disk": 4096}`` limits the size of files in bytes after the first round is loaded.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ def die() -> None:
 
 
 def reach(number: int, moment: dict[str, Any]) -> None:
-    """Before a round."""
+    """Called before each round."""
     if number == moment.get("round"):
         die()
     if number == 2 and "disk" in moment:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the write fails instead
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # lets the write fail instead
         resource.setrlimit(resource.RLIMIT_FSIZE, (moment["disk"], moment["disk"]))
 
 
 def watch(folder: Path, pattern: str) -> None:
-    """Die once dlt has come so far; a busy eye, because it is gone in milliseconds."""
+    """Die when the file appears; polls without pause, because it exists for milliseconds only."""
     while not any(folder.glob(pattern)):
         time.sleep(0.0005)
     die()
 
 
 def die_once_committed(table: str) -> None:
-    """Die where a repeated load would put every row there twice."""
+    """Die where a repeated load would duplicate every row."""
     from dlt.destinations.impl.duckdb.duck import DuckDbCopyJob
 
     load = DuckDbCopyJob.run

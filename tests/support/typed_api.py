@@ -1,6 +1,6 @@
-"""What type checkers say of the public names: checked by ``make types``, never run.
+"""Use of the public names for type checkers: checked by ``make types``, never run.
 
-An ignore that is not needed is an error there, so each line with one has to be refused.
+An unused ignore is an error there, so each line with an ignore must be refused.
 """
 
 from __future__ import annotations

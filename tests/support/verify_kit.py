@@ -1,4 +1,4 @@
-"""A company that is large enough to fill pages, and verifications of it."""
+"""A company large enough to fill pages, and verifications of it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ FOUND_BY = {
     "sync-adds-gl-rows": "twins-gl-accounts",
     "sync-has-other-keys": "twin-keys",
 }
-# What else a deviation cannot but show.
+# Other checks that a deviation inevitably affects.
 ALSO = {
     "rows-ahead": {"filter-digits"},
     "sync-has-other-keys": {"twins-accounts"},
@@ -90,7 +90,7 @@ ALSO = {
 
 @contextmanager
 def large_world(folder: Path) -> Iterator[World]:
-    """One company with 1,100 transaction lines, a row that just changed, and a tombstone."""
+    """One company with 1,100 transaction lines, a recently changed row, and a tombstone."""
     box = make_box(invoices=230, page_size=60, large_page_size=1000, companies=1)
     with box.serve() as url:
         world = World(box, url, folder)
@@ -99,12 +99,12 @@ def large_world(folder: Path) -> Iterator[World]:
 
 
 def touch_newest(world: World) -> None:
-    """Let a row change now, which is neither the first nor the last by key."""
+    """Change a row now that is neither the first nor the last by key."""
     world.box.touch("crm/Accounts", world.division, [world.keys("crm/Accounts")[3]])
 
 
 def verified(world: World, *deviations: str) -> Verification:
-    """A verification an hour after the last one, with these deviations."""
+    """Verify with these deviations, an hour after the last verification."""
     world.clock.sandbox.advance(HOUR_S + 60)
     touch_newest(world)
     active = world.box.settings.deviations

@@ -1,7 +1,7 @@
-"""What tests of the core act on: a sandbox on a socket, a connection to it, and a pipeline.
+"""The environment of tests of the core: a sandbox on a socket, a connection to it, and a pipeline.
 
-Time moves only when the code under test sleeps or looks at the clock (a millisecond each time, so
-that no two events fall together), or when a test moves it.
+Time moves only when the code under test sleeps or reads the clock (a millisecond each time, so that
+no two events coincide), or when a test moves it.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from exact_source.sync.runner import Outcome, sync
 from exact_source.workers.leases import SqlLeases
 
 DATASET = "exact_online"
-MIDDAY = datetime(2026, 3, 10, 12, 0, 0, tzinfo=UTC)  # far from midnight and from summer time
+MIDDAY = datetime(2026, 3, 10, 12, 0, 0, tzinfo=UTC)  # far from midnight and summer time
 TICK_S = 0.001
 BETWEEN_SYNCS_S = 120.0  # a new minute for a new process
 Row = dict[str, Any]
 
 
 def digits(text: str) -> datetime:
-    """A wall-clock time without a zone, as Exact has them."""
+    """A wall-clock time without a zone, as Exact stores it."""
     return datetime.fromisoformat(text)
 
 
 def as_digits(name: str, value: Any) -> Any:
-    """BigQuery has dlt keep digits as if they were UTC; the other databases keep them as they are."""
+    """The stored value: for BigQuery dlt stores digits as UTC, for other databases without a zone."""
     if not isinstance(value, datetime) or name.startswith("_") or name.endswith(("_utc", "ed_at")):
         return value
     assert value.utcoffset() in {None, timedelta(0)}
@@ -52,7 +52,7 @@ def as_digits(name: str, value: Any) -> Any:
 
 
 class Clock:
-    """The sandbox's time, for the client: sleeping moves it."""
+    """The sandbox's time for the client; sleeping moves it."""
 
     def __init__(self, clock: SandboxClock) -> None:
         self.sandbox = clock
@@ -69,7 +69,7 @@ class Clock:
 
 
 def make_box(**settings: Any) -> Sandbox:
-    """A sandbox whose time stands still, with few rows and small pages."""
+    """A sandbox with a stopped clock, few rows and small pages."""
     small = {"companies": 2, "invoices": 2, "page_size": 4, "large_page_size": 6}
     clock = SandboxClock(MIDDAY, frozen=True)
     return Sandbox(**{"clock": clock, **small, **settings})
@@ -77,7 +77,7 @@ def make_box(**settings: Any) -> Sandbox:
 
 @dataclass
 class World:
-    """A sandbox that is served, and somebody who loads it."""
+    """A sandbox on a socket, and its loader."""
 
     box: Sandbox
     base_url: str
@@ -111,13 +111,13 @@ class World:
         return self.box.divisions[1]
 
     def keys(self, path: str, division: int | None = None) -> list[Any]:
-        """Keys of an entity's rows with a guid as their only key, in the order of pages."""
+        """Keys of the rows of an entity with a GUID as its key, in the order of pages."""
         endpoint = next(e for e in self.box.state.catalogue if e.path == path)
         (key,) = endpoint.key
         return [row[key] for row in self.box.rows(path, division or self.division)]
 
     def bury(self, division: int, entity_type: int) -> None:
-        """Let ``sync/Deleted`` tell of a row of this type."""
+        """Add a tombstone of this type to ``sync/Deleted``."""
         store = self.box.state.store
         store.table(division, "deleted").put(
             {
@@ -132,7 +132,7 @@ class World:
         )
 
     def advance_versions(self, by: int) -> None:
-        """Let other tables of the database take row versions."""
+        """Use up row versions, like other tables of the database."""
         store = self.box.state.store
         for versions in (store._common, *store.versions.values()):
             versions.last += by
@@ -151,7 +151,7 @@ class World:
         asyncio.run(oauth.exchange(self.box.login()["redirect_url"]))
 
     def new_pipeline(self, folder: str = "pipelines", destination: Any = None) -> dlt.Pipeline:
-        """A pipeline with a working folder of its own and the same destination."""
+        """A pipeline with its own working folder and the same destination."""
         database = str(self.folder / "exact.duckdb")
         return dlt.pipeline(
             "exact_online",
@@ -181,11 +181,11 @@ class World:
         )
 
     def sync(self, *entities: str, limits: Limits | None = None, **options: Any) -> Outcome:
-        """Run until everything is read or a limit says stop."""
+        """Run until everything is read or a limit is reached."""
         return self.sync_with(self.make_run(limits=limits, **options), *entities)
 
     def one_round(self, *entities: str, **options: Any) -> list[StreamResult]:
-        """What ``pipeline.run(exact_online(...))`` does: one load, which may stop before the end."""
+        """Run ``pipeline.run(exact_online(...))``: one load, which may stop before the end."""
         run = self.make_run(**options)
         self.pipeline.run(run_source(Session(run), list(entities)))
         return run.log.results
@@ -193,11 +193,11 @@ class World:
     def sync_with(self, run: Run, *entities: str) -> Outcome:
         return sync(self.pipeline, run, entities)
 
-    # -- what came of it -----------------------------------------------------------------------
+    # -- results -------------------------------------------------------------------------------
 
     @contextmanager
     def watch(self) -> Iterator[Calls]:
-        """The calls that the sandbox gets meanwhile."""
+        """Record the calls that the sandbox gets during the block."""
         calls, before = Calls([]), len(self.box.requests)
         yield calls
         calls.all.extend(self.box.requests[before:])
@@ -207,7 +207,7 @@ class World:
             return [tuple(row) for row in client.execute_sql(statement) or ()]
 
     def table(self, name: str, division: int | None = None) -> list[Row]:
-        """All rows of a table, dlt's own columns left out."""
+        """All rows of a table without dlt's columns."""
         with sql_client(self.pipeline) as client:
             table = client.make_qualified_table_name(name)
             with client.execute_query(f"SELECT * FROM {table}") as cursor:
@@ -223,7 +223,7 @@ class World:
         return sorted(self.table("_exact_syncs"), key=lambda row: row["started_at"])
 
     def assert_equal(self, entity: str, *, by: str | None = None, only: Only | None = None) -> None:
-        """The table holds the rows of all divisions, no others, and every value as it should be."""
+        """Assert that the table contains exactly the rows of all divisions with the right values."""
         for division in self.box.divisions:
             wanted = expected_rows(self.box, entity, division, by=by, only=only)
             found = self.table(entity, division)
@@ -231,7 +231,7 @@ class World:
 
 
 def sql_client(pipeline: dlt.Pipeline) -> Any:
-    """The client of a pipeline's destination; making one takes dlt longer than a query takes."""
+    """The client of a pipeline's destination; dlt takes longer to create one than to run a query."""
     if pipeline not in _CLIENTS:
         _CLIENTS[pipeline] = pipeline.sql_client()
     return _CLIENTS[pipeline]
@@ -261,11 +261,11 @@ class Calls:
 
 
 def billed(calls: Iterable[Any]) -> list[Any]:
-    """The calls that Exact counts: not those without a division, nor questions after rights (API 2.1)."""
+    """The calls that Exact counts: all but those without a division and those about rights (API 2.1)."""
     return [c for c in calls if c.division is not None and c.path != "users/UserHasRights"]
 
 
-# -- what the tables should hold, worked out without the code that fills them ----------------------
+# -- expected tables, computed without the code that fills them -----------------------------------
 
 Only = Callable[[Mapping[str, Any]], bool]
 
@@ -280,7 +280,7 @@ def feed_path(entity: str, kind: str | None = None) -> str:
 def expected_rows(
     box: Sandbox, entity: str, division: int, *, by: str | None = None, only: Only | None = None
 ) -> list[Row]:
-    """Rows as the destination should hold them, by the feed ``by`` or the cheapest one."""
+    """Expected rows in the destination, by the feed ``by`` or the cheapest one."""
     fields = load_catalogue().entities[entity].columns
     rows = [row for row in box.rows(feed_path(entity, by), division) if only is None or only(row)]
     return [
@@ -294,7 +294,7 @@ def expected_rows(
     ]
 
 
-# Texts that hold a code, although their names do not end in ``Code``, ``Unit``, ``Country`` or ``Language``.
+# Columns with codes whose names do not end in ``Code``, ``Unit``, ``Country`` or ``Language``.
 HOLD_CODES = {
     "Costcenter", "CostCenter", "Costunit", "CostUnit", "CountryOfOrigin", "Journal", "Legislation",
     "Nationality", "PaymentCondition", "PaymentConditionPurchase", "PaymentConditionSales", "State",
@@ -303,7 +303,7 @@ HOLD_CODES = {
 
 
 def expected_value(name: str, letter: str, value: Any) -> Any:
-    """A value of the sandbox as a table should hold it."""
+    """The expected table value of a sandbox value."""
     if value is None:
         return None
     if letter == "m":
@@ -319,7 +319,7 @@ def expected_value(name: str, letter: str, value: Any) -> Any:
 
 
 def assert_same_rows(entity: str, found: Sequence[Row], wanted: Sequence[Row]) -> None:
-    """Both hold the same rows; the first difference is shown."""
+    """Assert that both have the same rows; shows the first difference."""
     names = [load_catalogue().entities[entity].columns[f].name for f in key_fields(entity)]
     held = {tuple(row[n] for n in names): row for row in found}
     due = {tuple(row[n] for n in names): row for row in wanted}
@@ -336,14 +336,14 @@ def assert_same_rows(entity: str, found: Sequence[Row], wanted: Sequence[Row]) -
         )
 
 
-# Columns that Exact pads with blanks on the right (API 12.13), as tables name them.
+# Table columns that Exact pads with trailing blanks (API 12.13).
 PADDED = {
     "bank_account_country", "country", "language", "legislation", "nationality", "state",
 }  # fmt: skip
 
 
 def unpadded(name: str, value: Any) -> Any:
-    """A value of a table without the blanks that Exact adds."""
+    """A table value without Exact's trailing blanks."""
     return value.rstrip(" ") if name in PADDED and isinstance(value, str) else value
 
 

@@ -1,4 +1,4 @@
-"""What a request is answered with, once it has been let in: pages, single rows, counts, functions."""
+"""Replies to admitted requests: pages, single rows, counts, functions."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ BY_KEY = re.compile(r"(?P<path>[^(]+)\((?P<key>[^)]*)\)(?:/(?P<inner>\w+))?")
 
 @dataclass
 class Rules:
-    """Where the facts leave a choice.
+    """Choices that the API facts leave open.
 
     Attributes:
         page: Rows per page of regular feeds.
         large_page: Rows per page of bulk and sync feeds.
-        filter_mandatory: ``$filter`` is demanded where a feed has a list (2.5, 12.2).
+        filter_mandatory: ``$filter`` is required for feeds with a list (2.5, 12.2).
         sync_by_key: Sync feeds are ordered by ID instead of ``Timestamp`` (12.6).
         bare_top: ``$top`` up to the page size gives ``{"d": [...]}`` (12.4).
         one_metadata: There is one ``$metadata`` for all services (12.17).
@@ -60,7 +60,7 @@ class Rules:
 
 @dataclass
 class Call:
-    """A line of the log; ``fault`` is the kind of one that was injected."""
+    """A call in the log; ``fault`` is the kind of the injected fault."""
 
     at: float
     method: str
@@ -73,7 +73,7 @@ class Call:
 
 @dataclass
 class Ask:
-    """A request, taken apart."""
+    """A parsed request."""
 
     url: httpx.URL
     call: Call
@@ -81,12 +81,12 @@ class Ask:
 
     @property
     def base(self) -> str:
-        """Address of the division."""
+        """URL of the division."""
         return f"{self.url.scheme}://{self.url.netloc.decode()}/api/v1/{self.call.division}"
 
 
 class Answers:
-    """Reads companies as a query asks.
+    """Answers queries from the companies.
 
     Args:
         clock: True time.
@@ -98,7 +98,7 @@ class Answers:
         self.clock, self.companies, self.rules = clock, companies, rules
 
     def answer(self, ask: Ask, fault: Fault | None) -> Any:
-        """The value of ``d``, or octets of another kind.
+        """The value of ``d``, or bytes of another kind.
 
         Raises:
             Refused: If the reply is not 200.
@@ -169,7 +169,7 @@ class Answers:
         )
 
     def _sync_timestamp(self, ask: Ask, feed: Feed) -> Any:
-        """The first row by ``Modified`` of a sync feed (4.3); nothing found is an empty list (a guess)."""
+        """The first row by ``Modified`` of a sync feed (4.3); without one an empty list (a guess)."""
         name = literal(ask.options.get("endPoint", "''"))
         since = ask.options.get("modified", "")
         target = next((f for f in FEEDS if f.endpoint == name), None)
@@ -284,10 +284,10 @@ class Answers:
         return int(text)
 
     def _selected(self, ask: Ask, feed: Feed) -> list[str]:
-        """Columns to show, in the order of the type.
+        """Selected columns in the order of the type.
 
         Raises:
-            Refused: 400 for an unknown name, or without ``$select`` where it is demanded (12.2, 12.9).
+            Refused: 400 for an unknown name, or without a required ``$select`` (12.2, 12.9).
         """
         asked = [name.strip() for name in ask.options.get("$select", "").split(",") if name.strip()]
         one = ask.options.get("$top") == "1" and feed.kind != "bulk"

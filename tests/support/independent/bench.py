@@ -1,4 +1,4 @@
-"""The core on the second Exact Online: hosts with clocks of their own, and one destination."""
+"""The core on the second Exact Online: hosts with separate clocks, and one destination."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class IndependentBench(Bench):
         self, server: IndependentServer, clock: HostClock, ledger: Ledger | None = None
     ) -> None:
         self.server = server
-        self.clock = clock  # type: ignore[assignment]  # another clock than the sandbox's
+        self.clock = clock  # type: ignore[assignment]  # not the sandbox's clock
         self.ledger = Ledger() if ledger is None else ledger
         self._tokens = GoodToken(server)  # type: ignore[assignment]
         self.wire = Line(server)  # type: ignore[assignment]
 
     def assert_equal(self, entity: str, route: str, divisions: Iterable[int]) -> None:
-        """The rows that were loaded by a route are those of the company."""
+        """Assert that the rows loaded by a route equal those of the company."""
         shape = shape_of(entity, route)
         columns = load_catalogue().entities[entity].columns
         wanted_names = set(shape.full.arrow.names)
@@ -76,7 +76,7 @@ class IndependentBench(Bench):
                 }
                 for row in self.server.expected_rows(entity, division)
             ]
-            # A column that a page had once may stay in ``_extra``.
+            # A column of an earlier page may stay in ``_extra``.
             held = [
                 {**row, "_extra": None} for row in self.ledger._of(entity, division, marked=False)
             ]

@@ -1,4 +1,4 @@
-"""Time at Exact, and the clocks of hosts that are wrong about it.
+"""Exact's time, and the wrong clocks of hosts.
 
 Times are seconds since the epoch, UTC. Digits are what Exact stores: the Dutch wall clock, as
 milliseconds since the epoch as if it were UTC (API 3.5, 12.1).
@@ -11,12 +11,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-TICKS_PER_S = 300  # SQL Server's datetime knows 1/300 s (API 3.5)
+TICKS_PER_S = 300  # resolution of SQL Server's datetime (API 3.5)
 STEP_S = 1 / TICKS_PER_S
 
 
 class ServerClock:
-    """True time. It moves when told to, when somebody sleeps, and with each call."""
+    """True time. It moves when a test moves it, when a task sleeps, and with each call."""
 
     def __init__(self, start: datetime) -> None:
         self._now = start.timestamp()
@@ -40,13 +40,13 @@ class ServerClock:
 
 
 class HostClock:
-    """The clock of a host: true time and an error, which a jump changes.
+    """The clock of a host: true time plus an error that a jump changes.
 
     Args:
         server: True time.
-        ahead: Seconds that this host is ahead of it; negative: behind.
-        reading: Seconds that true time moves on whenever the clock is read, so that no loop that waits
-            for a time hangs.
+        ahead: Seconds by which this host is ahead; negative if behind.
+        reading: Seconds that true time advances at each reading of the clock, so that loops that wait
+            for a time end.
     """
 
     def __init__(self, server: ServerClock, ahead: float = 0.0, reading: float = 1e-4) -> None:
@@ -68,9 +68,9 @@ class HostClock:
 
 
 def utc_offset(at: float) -> int:
-    """Seconds that Dutch time is ahead of UTC.
+    """Seconds by which Dutch time is ahead of UTC.
 
-    One hour; two from the last Sunday of March to that of October, both at 01:00 UTC.
+    One hour; two hours from the last Sunday of March to the last Sunday of October, at 01:00 UTC.
     """
     moment = datetime.fromtimestamp(at, UTC)
     summer = _last_sunday(moment.year, 3) <= moment < _last_sunday(moment.year, 10)
@@ -89,13 +89,13 @@ def digits(at: float) -> int:
 
 
 def as_text(milliseconds: int) -> str:
-    """Digits as in a skiptoken: zone-less ISO, without trailing zeros (API 12.5)."""
+    """Digits as in a skiptoken: ISO without zone and trailing zeros (API 12.5)."""
     moment = datetime.fromtimestamp(milliseconds // 1000, UTC).replace(tzinfo=None)
     fraction = f"{milliseconds % 1000:03}".rstrip("0")
     return moment.isoformat() + ("." + fraction if fraction else "")
 
 
 def from_text(text: str) -> int:
-    """Digits of an OData ``datetime'...'``; the time of day may lack seconds or all of it (API 3.3)."""
+    """Digits of an OData ``datetime'...'``; the seconds or the whole time may be missing (API 3.3)."""
     moment = datetime.fromisoformat(text).replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)

@@ -1,7 +1,7 @@
-"""A company at Exact: its rows, and what people do with them.
+"""A company in Exact Online: its rows and their changes.
 
-A write gets its row version and its ``Modified`` at once and is seen after its commit (API 4.2, late
-commits). Changes of one row wait for each other, as locks make them.
+A write gets its row version and ``Modified`` at once, and becomes visible at its commit (API 4.2, late
+commits). Changes of the same row wait for each other, as with row locks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Values = dict[str, Any]
 
 @dataclass
 class Database:
-    """Row versions, in one sequence for all tables and companies of a database (API 4.2, 4.5)."""
+    """The sequence of row versions of all tables and companies in a database (API 4.2, 4.5)."""
 
     version: int = 11_386_558_735
 
@@ -37,7 +37,7 @@ class Row:
     Attributes:
         values: Column -> value; dates are digits.
         version: ``Timestamp``.
-        before: The state before, for a page that shows both.
+        before: The previous state, for a page that shows both.
     """
 
     values: Values
@@ -47,7 +47,7 @@ class Row:
 
 @dataclass
 class Transaction:
-    """Writes that others see together, at the commit."""
+    """Writes that become visible together at the commit."""
 
     company: Company
     writes: list[tuple[str, str, Row | None]] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Transaction:
     done: bool = False
 
     def insert(self, table: str, **values: Any) -> str:
-        """Write a row; its key, made up if ``values`` have none."""
+        """Insert a row; returns its key, which is generated if ``values`` has none."""
         key_column, now = KEYS[table], self.company.clock.digits()
         key = str(values.get(key_column) or uuid.UUID(int=self.company.next_number(), version=4))
         blank: Values = dict.fromkeys(part.partition(":")[0] for part in TABLES[table].split())
@@ -66,7 +66,7 @@ class Transaction:
         return key
 
     def update(self, table: str, key: str, **values: Any) -> None:
-        """Change columns of a row that exists."""
+        """Change columns of an existing row."""
         self.company.wait_for(self, table, key)
         old = self._current(table, key)
         row = {**old.values, **values}
@@ -88,7 +88,7 @@ class Transaction:
             )  # fmt: skip
 
     def commit(self) -> None:
-        """Let others see it. A second commit does nothing."""
+        """Make the writes visible. A second commit does nothing."""
         if not self.done:
             self.done = True
             self.company.take(self)
@@ -112,7 +112,7 @@ class Company:
         tables: Table -> key -> committed row.
         deleted: Rows of ``sync/Deleted``.
         denied: Path of a feed -> ``"empty"`` or ``"403"`` (API 6.2).
-        blocking_status: Not 0: calls are refused (API 5, 6.1).
+        blocking_status: If not 0, calls are refused (API 5, 6.1).
     """
 
     def __init__(self, code: int, clock: ServerClock, database: Database) -> None:
@@ -137,7 +137,7 @@ class Company:
     # -- changes -----------------------------------------------------------------------------------
 
     def transaction(self) -> Transaction:
-        """Writes that wait for ``commit()``."""
+        """A transaction; its writes become visible with ``commit()``."""
         self.open.append(Transaction(self))
         return self.open[-1]
 
@@ -168,7 +168,7 @@ class Company:
             writing.commit()
 
     def move(self, first_version: int, *, keep_deleted: bool = True) -> None:
-        """To another database: versions are given again, from another start (API 4.2)."""
+        """Move to another database, which assigns new versions from another start (API 4.2)."""
         self.commit_all()
         self.database = Database(first_version)
         for table, rows in self.tables.items():
@@ -184,16 +184,16 @@ class Company:
         self.modified = self.clock.digits()
 
     def deny(self, path: str, how: str = "empty") -> None:
-        """Take the right to read a feed: 403, or an empty list that looks like no data (API 6.2)."""
+        """Revoke the right to read a feed: 403, or an empty list (API 6.2)."""
         self.denied[path] = how
 
     def allow(self, path: str) -> None:
         self.denied.pop(path, None)
 
-    # -- what a transaction asks -------------------------------------------------------------------
+    # -- used by transactions --------------------------------------------------------------------
 
     def wait_for(self, writer: Transaction, table: str, key: str) -> None:
-        """A lock: whoever wrote the row before commits first."""
+        """Row lock: commit the earlier transaction that wrote the row."""
         for other in list(self.open):
             if other is not writer and any((t, k) == (table, key) for t, k, _ in other.writes):
                 other.commit()
@@ -208,7 +208,7 @@ class Company:
         self.deleted += writing.deleted
 
     def _bump(self, table: str, key: str, row: Row | None) -> None:
-        """A change of a header or a line of an invoice bumps both in the sync feed (API 4.4)."""
+        """A change of an invoice header or line gives both new versions in the sync feed (API 4.4)."""
         if row is None or table not in {"sales_invoices", "sales_invoice_lines"}:
             return
         invoice = row.values["InvoiceID"]
@@ -217,16 +217,16 @@ class Company:
                 if found.values["InvoiceID"] == invoice and (name, other) != (table, key):
                     self.tables[name][other] = replace(found, version=self.database.next())
 
-    # -- what replies show -------------------------------------------------------------------------
+    # -- rows in replies ---------------------------------------------------------------------------
 
     def rows(self, entity: str) -> Iterator[Row]:
-        """Committed rows of an entity, in no order."""
+        """Committed rows of an entity, unordered."""
         if entity == "deleted":
             yield from (Row(values, values["Timestamp"]) for values in self._tombstones())
         elif entity == "sync_sales_invoices":
             yield from map(_header, self.tables["sales_invoices"].values())
             yield from map(self._line, self.tables["sales_invoice_lines"].values())
-        elif entity == "transaction_lines":  # the sync feed has header and closing rows, too
+        elif entity == "transaction_lines":  # the sync feed also has header and closing rows
             yield from (r for r in self.tables[entity].values() if r.values["LineNumber"] in _BODY)
         else:
             yield from self.tables[entity.removeprefix("sync_")].values()

@@ -1,6 +1,6 @@
-"""What goes wrong between Exact and a client, on request or at random.
+"""Faults between Exact and a client, on request or at random.
 
-A kind is a word; what it does stands next to it below.
+The lists below name the kinds of faults.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ LOGIN_PAGE = (
     '<html><head><title>Object moved</title></head><body><h2>Object moved to <a href="/docs/'
     'Login.aspx?ReturnUrl=%2fapi%2fv1%2fcurrent%2fMe">here</a>.</h2></body></html>'
 )
-# No reply, or one that ends too soon or cannot be unpacked.
+# No reply, or a reply that ends too soon or cannot be decompressed.
 LINE_FAULTS = ("drop", "timeout", "cut", "gzip")
-# A status and nothing else that helps (API 6.2).
+# A status without useful content (API 6.2).
 STATUS_FAULTS = ("408", "429-minute", "429-day", "429-bare", "500", "502", "503", "599", "html")
 REFUSALS = ("400", "401", "403", "404")
-# A page that is not what was asked for (API 6.5, 6.6).
+# A page that does not match the request (API 6.5, 6.6).
 PAGE_FAULTS = (
     "next-host", "next-division", "next-endpoint", "next-loop", "foreign-row", "error-row", "twin",
     "old-then-new", "new-then-old", "extra-column",
@@ -37,9 +37,9 @@ class Fault:
     """One fault.
 
     Attributes:
-        kind: A word from the lists above.
-        on: Part of the path that it waits for; empty: any.
-        size: Octets of a hostile size.
+        kind: One of the kinds above.
+        on: Part of the path to which it applies; empty for any path.
+        size: Number of bytes of an oversized reply.
     """
 
     kind: str
@@ -49,11 +49,11 @@ class Fault:
 
 @dataclass
 class Faults:
-    """Faults that wait, and faults at random.
+    """Requested faults and random faults.
 
     Attributes:
-        rate: Part of the calls that get one of ``kinds``.
-        in_a_row: After so many at random on end, a call is spared, so that retries help.
+        rate: Fraction of calls that get one of ``kinds``.
+        in_a_row: Number of consecutive random faults after which a call succeeds, so that retries help.
     """
 
     queue: deque[Fault] = field(default_factory=deque)
@@ -80,14 +80,14 @@ class Faults:
 
 @dataclass
 class Page:
-    """What a reply holds before it is written.
+    """The content of a reply before serialization.
 
     Attributes:
         rows: As JSON objects.
-        states: The row that each was made from.
-        next: Address of the next page.
-        make: Writes a state as a JSON object, or ``None`` where the query leaves it out.
-        by_version: ``Timestamp`` tells which state of a row is newer, and not ``Modified``.
+        states: The row state behind each object.
+        next: URL of the next page.
+        make: Converts a state to a JSON object, or to ``None`` if the query excludes it.
+        by_version: Whether ``Timestamp`` instead of ``Modified`` shows which state of a row is newer.
     """
 
     rows: list[dict[str, Any]]
@@ -98,7 +98,7 @@ class Page:
 
 
 def spoil_line(fault: Fault, request: httpx.Request) -> None:
-    """Raise what httpx raises where no reply arrives."""
+    """Raise the httpx error for a missing reply."""
     if fault.kind == "drop":
         raise httpx.RemoteProtocolError("server disconnected", request=request)
     if fault.kind == "timeout":
@@ -124,7 +124,7 @@ def spoil_page(fault: Fault, page: Page, asked: httpx.URL) -> None:
 
 
 def add_older_states(page: Page, *, first: bool) -> None:
-    """Show rows that have changed twice, with their older state before or after the newer one."""
+    """Show changed rows twice, with the older state before or after the newer one."""
     older = [
         s.before for s in page.states if s.before and (page.by_version or is_older(s.before, s))
     ]
@@ -133,7 +133,7 @@ def add_older_states(page: Page, *, first: bool) -> None:
 
 
 def is_older(before: Row, now: Row) -> bool:
-    """Whether ``Modified`` tells which state is newer; otherwise nobody could know."""
+    """Whether ``Modified`` shows which state is newer; otherwise a client cannot know."""
     then = before.values.get("Modified")
     return then is not None and bool(then < now.values["Modified"])
 

@@ -1,6 +1,6 @@
-"""What can be asked for: paths, columns in the order in which replies give them, and their rules.
+"""The available feeds: paths, columns in the order of replies, and rules.
 
-Only columns that tests look at are modelled. Letters of types: ``g`` Guid, ``s`` String, ``f`` Double,
+Only columns that tests use are modelled. Letters of types: ``g`` Guid, ``s`` String, ``f`` Double,
 ``i`` Int32, ``b`` Boolean, ``d`` DateTime, ``l`` Int64.
 """
 
@@ -52,14 +52,14 @@ class Feed:
     """One resource.
 
     Attributes:
-        path: Below the division. The service is matched without case, the set name exactly (API 12.3).
-        entity: Whose rows it gives; the name of a table, or of a function of the server.
+        path: Path below the division. The service is case-insensitive, the set name is not (API 12.3).
+        entity: Entity of its rows: the name of a table or of a function of the server.
         model: Name of the type below ``Exact.Web.Api.Models`` (API 12.8).
         columns: Name -> letter, in the order of the reply.
         key: Column in ``__metadata.uri`` and in ``$skiptoken``.
         kind: ``regular``, ``bulk``, ``sync`` or ``function``.
-        filters: Columns that ``$filter`` may name; ``None``: all.
-        mandatory: Columns of which ``$filter`` must name one, where that switch is on (API 2.5).
+        filters: Columns allowed in ``$filter``; ``None`` for all.
+        mandatory: Columns of which ``$filter`` must name one if that rule is on (API 2.5).
         needs_select: Refused without ``$select`` and ``$top=1`` (API 12.2).
         expands: Navigation collection -> path of its feed.
         endpoint: Name at ``read/sync/Sync/SyncTimestamp`` (API 4.3).
@@ -158,7 +158,7 @@ TOMBSTONES = {
     "transaction_lines": 1, "accounts": 2, "gl_accounts": 7, "sales_invoices": 13,
     "sales_invoice_lines": 13,
 }  # fmt: skip
-# Tables, and the columns with which they store their rows.
+# The tables and their columns.
 TABLES = {
     "accounts": ACCOUNT, "transaction_lines": LINE, "gl_accounts": GL_ACCOUNT, "units": UNIT,
     "vat_codes": VAT_CODE, "journals": JOURNAL, "sales_invoices": INVOICE,

@@ -1,4 +1,4 @@
-"""Random histories of companies and of those who load them, against the second Exact Online.
+"""Random histories of companies and their loaders, against the second Exact Online.
 
 A seed determines a history. The history keeps a script of its steps for the report of a failure.
 """
@@ -51,7 +51,7 @@ SEASONS = {
     "march": datetime(2026, 3, 29, 0, 10, tzinfo=UTC),
 }
 TWINS = ("old-then-new", "new-then-old")
-# What a history may hold beyond the plain rules. A class that is known to diverge is left out.
+# Classes of events beyond the plain rules. Classes that are known to diverge are excluded.
 CLASSES = (
     "clock back", "clock ahead", "clock behind", "two hosts", "second writer", "dropped table",
     "unequal twins", "unequal twins in sync", "recreated in a step", "hostile size",
@@ -84,7 +84,7 @@ class History:
         self.used_up = False
         self._found(seed)
 
-    # -- what is there -----------------------------------------------------------------------------
+    # -- state -------------------------------------------------------------------------------------
 
     def _found(self, seed: int) -> None:
         rng = self.rng
@@ -158,7 +158,7 @@ class History:
             company.commit_all()
 
     def do(self, change: Callable[[], None]) -> None:
-        """Change now, or in the middle of a sync to come."""
+        """Make a change now or during a later sync."""
         if self.rng.random() < 0.4:
             self.pending.append(change)
         else:
@@ -215,7 +215,7 @@ class History:
             self.server.clock.advance(0.01)
 
     def come_back(self) -> None:
-        """A row that was deleted is written again with its key."""
+        """Create a deleted row again with the same key."""
         company, table = self.company(), self.table()
 
         def change() -> None:
@@ -231,7 +231,7 @@ class History:
             self._delete(company, table)
 
     def tie(self) -> None:
-        """All rows change within one step of the clock."""
+        """Change all rows within one step of the clock."""
         company, table = self.company(), self.table()
         for key in sorted(company.tables[table]):
             company.update(table, key, **{COLUMNS[table]: next(self.names)})
@@ -239,7 +239,7 @@ class History:
         self.server.clock.advance(0.01)
 
     def recreate(self) -> None:
-        """A row goes and comes back, within a step of the clock if that class is in."""
+        """Delete a row and create it again, within one step of the clock if that class is included."""
         company, table = self.company(), self.table()
 
         def change() -> None:
@@ -259,7 +259,7 @@ class History:
         self.do(change)
 
     def write_late(self) -> None:
-        """A row is written now and seen later."""
+        """Write a row now that becomes visible later."""
         company, table = self.company(), self.table()
         writing = company.transaction()
         self._write_new(company, table, writing.insert, {})
@@ -293,7 +293,7 @@ class History:
         self.note(f"after {seconds} s")
 
     def idle(self) -> None:
-        """A row goes, and nobody asks until Exact has forgotten it."""
+        """Delete a row, and do not sync until Exact has removed the tombstone."""
         self._delete(self.company(), self.table())
         self.pass_time(70 * DAY_S)
         self.note("after 70 days")
@@ -426,7 +426,7 @@ class History:
     def _results(
         self, bench: IndependentBench, during: Callable[[], None], options: dict[str, Any]
     ) -> list[StreamResult]:
-        """What a sync says of each stream; nothing if it was stopped."""
+        """The result of each stream; empty if the sync was stopped."""
         try:
             return bench.sync(
                 self.chosen, during=during, route=self.route, deletes=self.deletes, **options
@@ -441,7 +441,7 @@ class History:
     def _compare(
         self, bench: IndependentBench, results: Sequence[StreamResult], *, reconciled: bool
     ) -> None:
-        """What a sync called complete is true, as far as it could know."""
+        """Assert that streams reported as complete equal the company, as far as a sync can know."""
         for result in results:
             if result.status != "complete":
                 continue
@@ -449,8 +449,8 @@ class History:
             plan = shape_of(result.entity, self.route).plan
             stream = result.entity, result.division
             denied = self.server.companies[result.division].denied
-            # A list without cursor holds what was true when its reading began; and where nothing tells
-            # of deletions there may be too many rows until keys are compared.
+            # A list without a cursor shows the state at the start of its read. Without tombstones there
+            # may be too many rows until keys are compared.
             unsure = stream in self.half_read.get(id(bench.ledger), ()) if plan.column is None else not (
                 reconciled or result.entity in WITH_TOMBSTONES
             )  # fmt: skip
@@ -461,7 +461,7 @@ class History:
     # -- the whole ---------------------------------------------------------------------------------
 
     def run(self, steps: int = 18) -> None:
-        """Steps at random, and an end in which nothing more goes wrong.
+        """Random steps, followed by an end without faults.
 
         Raises:
             AssertionError: If the tables differ from the companies although a sync ended well.
@@ -491,7 +491,7 @@ class History:
         return plain + [rule for name in sorted(self.classes) for rule in more.get(name, [])]
 
     def end(self) -> None:
-        """No more trouble: two syncs at most, and all is equal. Clocks stay as wrong as they are."""
+        """End the faults: after at most two syncs everything is equal, although clocks stay wrong."""
         for change in self.pending:
             change()
         self.pending.clear()
@@ -512,6 +512,6 @@ class History:
         self.tally["ends"] += 1
 
     def _check_limits(self) -> None:
-        """Without other users of the limit, no call runs into it, however wrong the host's clock is."""
+        """Without other users of the limit no call exceeds it, however wrong the host's clock is."""
         over = [call for call in self.server.calls if call.status == 429 and not call.fault]
         assert not over or self.used_up or self.server.limits.blocked_until, over[0]

@@ -32,12 +32,12 @@ class Counter:
 
 @dataclass
 class Limits:
-    """What an app may do in each company.
+    """The limits of an app in each company.
 
     Attributes:
         per_minute: Calls per clock minute and division.
         per_day: Calls per day, which ends at 00:00 UTC, and division.
-        errors_per_hour: Errors of one endpoint; one more blocks the key for an hour (API 2.3).
+        errors_per_hour: Errors allowed per endpoint; one more blocks the key for an hour (API 2.3).
     """
 
     clock: ServerClock
@@ -52,7 +52,7 @@ class Limits:
     )
 
     def use(self, division: int, calls: int = 1) -> None:
-        """Count calls, also those that other workers of the app make.
+        """Count calls, including those of other workers of the app.
 
         Raises:
             Refused: 429 with the headers of the limit that is reached, and no others (API 2.2).
@@ -66,11 +66,11 @@ class Limits:
         day.used += calls
 
     def use_up_minute(self, division: int) -> None:
-        """Another worker of the app makes all calls of this minute."""
+        """Let another worker of the app use all calls of this minute."""
         self._counters(division)[0].used = self.per_minute
 
     def refund(self, division: int) -> None:
-        """A call that is not billed (API 2.1)."""
+        """Refund a call that is not counted (API 2.1)."""
         self._counters(division)[1].used -= 1
 
     def _counters(self, division: int) -> tuple[Counter, Counter]:

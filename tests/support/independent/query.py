@@ -1,4 +1,4 @@
-"""Queries as Exact reads them: literals, ``$filter``, orders and next links (API 3.2, 3.3, 12.5)."""
+"""Queries as Exact parses them: literals, ``$filter``, orders and next links (API 3.2, 3.3, 12.5)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BYTES = (10, 11, 12, 13, 14, 15, 8, 9, 6, 7, 4, 5, 0, 1, 2, 3)
 Test = Callable[[Row], bool]
 
 
-class Refused(Exception):  # noqa: N818 (a reply, and not a fault of this program)
+class Refused(Exception):  # noqa: N818 (a reply, not an error of this program)
     """A reply other than 200."""
 
     def __init__(self, status: int, text: str = "", **headers: str) -> None:
@@ -52,7 +52,7 @@ class Guid:
 
 
 def options_of(query: str) -> dict[str, str]:
-    """Query options; a blank value is kept, and so is an option without ``$``."""
+    """Query options, including blank values and options without ``$``."""
     return dict(parse_qsl(query, keep_blank_values=True))
 
 
@@ -60,7 +60,7 @@ def options_of(query: str) -> dict[str, str]:
 
 
 def literal(text: str) -> Any:
-    """The value of an OData literal; a GUID is a ``Guid``, a date its digits."""
+    """The value of an OData literal; a GUID becomes a ``Guid``, a date its digits."""
     if text.startswith("guid'"):
         return Guid(text[5:-1].lower())
     if text.startswith("datetime'"):
@@ -73,7 +73,7 @@ def literal(text: str) -> Any:
 
 
 def as_literal(value: Any, letter: str) -> str:
-    """A value as a skiptoken holds it (API 3.2, 12.5)."""
+    """A value in the form of a skiptoken (API 3.2, 12.5)."""
     if value is None:
         return "null"
     forms = {"g": f"guid'{value}'", "s": f"'{value}'", "l": f"{value}L", "i": str(value)}
@@ -85,7 +85,7 @@ def value_of(row: Row, column: str) -> Any:
 
 
 def sortable(value: Any, letter: str) -> tuple[bool, Any]:
-    """Nulls sort first."""
+    """A sort key with nulls first."""
     if value is None:
         return False, 0
     if isinstance(value, Guid):
@@ -227,9 +227,9 @@ class Order:
 
 
 def next_link(address: str, options: Mapping[str, str], **changed: str) -> str:
-    """The address of the next page, with literal ``$`` and bare quotes (API 12.5)."""
+    """The URL of the next page, with literal ``$`` and unescaped quotes (API 12.5)."""
     given = {**options, **{f"${name}": value for name, value in changed.items()}}
-    given.pop("$skip", None)  # the token stands behind what was skipped
+    given.pop("$skip", None)  # the token already follows the skipped rows
     named = [name for name in OPTIONS if name in given]
     named = [name for name in given if name not in OPTIONS] + named
     return f"{address}?" + "&".join(f"{n}={quote(given[n], safe=_BARE)}" for n in named)

@@ -1,4 +1,4 @@
-"""JSON, CSDL and bodies as octets."""
+"""JSON, CSDL and response bodies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JSON_TYPE = "application/json;charset=utf-8"
 
 
 def json_value(value: Any, letter: str) -> Any:
-    """Int64 is a text, a date ``/Date(ms)/``, a whole Double has no point (API 3.4, 3.5)."""
+    """Int64 is a string, a date ``/Date(ms)/``, and a whole Double has no decimal point (API 3.4, 3.5)."""
     if value is None:
         return None
     if letter == "f" and float(value).is_integer():
@@ -96,7 +96,7 @@ def _entity_type(name: str, feed: Feed) -> str:
 
 
 class Body(httpx.AsyncByteStream):
-    """Octets on the way; they may end too soon."""
+    """A response body that may end too soon."""
 
     def __init__(self, chunks: Callable[[], Iterator[bytes]], *, cut: bool = False) -> None:
         self._chunks, self._cut = chunks, cut
@@ -113,7 +113,7 @@ class Body(httpx.AsyncByteStream):
 def send(
     status: int, headers: Mapping[str, str], body: bytes, *, packed: bool, fault: Fault | None
 ) -> httpx.Response:
-    """A response whose body may be spoilt by a fault of the line or of its size."""
+    """A response whose body may be damaged or too large."""
     kind = fault.kind if fault is not None else ""
     size = fault.size if fault is not None else 0
     headers = dict(headers)
@@ -138,14 +138,14 @@ def _parts(octets: bytes) -> Iterator[bytes]:
 
 
 def _padded(body: bytes, size: int) -> Iterator[bytes]:
-    """A body and blanks, which JSON allows after it."""
+    """A body followed by blanks, which JSON allows."""
     yield body
     for _ in range(size // len(BLANK)):
         yield BLANK
 
 
 def _bomb(body: bytes, size: int) -> Iterator[bytes]:
-    """The same, packed a thousand times smaller."""
+    """The same, compressed to a thousandth."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     yield packer.compress(body)
     for _ in range(size // len(BLANK)):
