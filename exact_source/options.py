@@ -127,7 +127,7 @@ class Options:
         reconcile_s: Seconds after which that is done for entities without tombstones; ``None``: never.
         history: Entities whose earlier states are kept, in tables of their own.
         utc_instants: Add ``created_utc`` and ``modified_utc``.
-        raw_codes: Add ``code_raw`` and the like, codes with the spaces that Exact pads them with.
+        raw_codes: Add columns such as ``code_raw``, with the spaces that Exact pads codes with.
         zone_slack_s: How far the site's wall clock may run behind UTC.
         parameters: Setting -> parameter values of functions, instead of those of their parents.
         round_pages: Pages after which a run stops and loads; ``None`` for no limit.
@@ -140,7 +140,7 @@ class Options:
         trust_empty: Entities whose empty answer is believed without a check.
         personal_data: Columns that are left out or hashed.
         retry_refused: Ask for streams again that were refused for lack of a module, right or scope.
-        strict: Whether such streams change the exit code.
+        strict: Whether refused streams and blocked companies change the exit code.
     """
 
     divisions: tuple[int, ...] = ()

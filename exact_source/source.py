@@ -332,35 +332,35 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
     """Everything that Exact Online lets an app read, as dlt resources.
 
     Args:
-        divisions: Division codes and company names such as "Smit*", or "all" that the app may see and
-            that are not blocked.
-        entities: Names of the resources to select; default the core set, "all" for every one.
-        start_date: Load only rows changed since this date, ISO form.
-        end_date: Load only rows changed before this date. Such a window has cursors of its own, deletes
-            nothing, and does not disturb syncs without ``end_date``.
-        start_by: "modified" misses no row. With "timestamp" a first read begins at the row version that Exact
-            names for ``start_date``, which takes fewer calls; see docs/entities.md.
+        divisions: Division codes and company names such as "Smit*", or "all" for all companies that the
+            app may see and that are not blocked.
+        entities: Names of the resources to select, or "all"; default the core set.
+        start_date: Load only rows changed since this ISO date.
+        end_date: Load only rows changed before this date. Such a window has its own cursors, deletes
+            nothing, and does not affect syncs without ``end_date``.
+        start_by: "modified" misses no rows. With "timestamp" a first read begins at the row version that
+            Exact names for ``start_date``, which takes fewer calls; see docs/entities.md.
         route: "auto" (cheapest feed of the same rows), "sync", "bulk", "regular", or a mapping per
             entity.
         deletes: "hard" removes deleted rows, "soft" keeps them with ``_deleted_at``, "ignore" keeps them.
-        full_refresh: Read everything from the start, whatever the cursors.
+        full_refresh: Read everything from the start, without the stored cursors.
         reconcile: Compare all keys with Exact now, and remove deleted rows.
         reconcile_days: Days between automatic comparisons of keys, for entities whose deletions Exact does
             not list; see docs/deletes.md.
         trust_empty: Entities whose empty answer deletes their stored rows without a check of the
             user's rights; see docs/how-it-works.md.
-        history: Entities whose earlier states are kept, in ``accounts_history`` and the like; see
+        history: Entities whose earlier states are kept, in tables such as ``accounts_history``; see
             docs/history.md.
         table_format: "delta" or "iceberg", for files; see docs/destinations.md.
         change_log: Append rows and deletions instead of merging them, so that tables hold all states;
             see docs/destinations.md.
-        exclude_divisions: Codes and names of companies that are left out.
-        retry_refused: Ask again now for streams that were refused in the last 7 days because a module,
+        exclude_divisions: Codes and names of companies to skip.
+        retry_refused: Request streams again now that were refused in the last 7 days because a module,
             right or scope is missing.
         exclude_columns: Columns that are never requested, such as ``["accounts.email"]``, or
             "personal"; see docs/personal-data.md.
         hash_columns: Columns that are loaded as keyed hashes; the key is the setting ``hash_key``.
-        strict: Let such streams, and blocked companies, change the exit code of ``run_to_end``.
+        strict: Let refused streams and blocked companies change the exit code of ``run_to_end``.
         region: Country of the site: nl, be, de, uk, us, es or fr.
         base_url: Origin of the site, instead of ``region``; plain http for loopback only.
         client_id: Client id of the registered app.
@@ -368,14 +368,14 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         redirect_uri: Redirect URI exactly as registered with the app.
         token_storage: Storage of the tokens: an object, or ``file``, ``sql`` or ``dlt``; default is the
             setting of this name.
-        reserve_calls: Calls of each division's day that are left to other programs.
+        reserve_calls: Calls a day in each division that are reserved for other programs.
         contract_cap: Calls a day over all divisions.
         max_calls: Largest number of calls of this run.
         round_minutes: Minutes after which this run stops if it has read anything. The next run continues
             there; ``run_to_end`` repeats runs until everything is read.
         max_pages: Pages after which this run stops in the same way.
-        utc_instants: Add ``created_utc`` and ``modified_utc``, true instants.
-        raw_codes: Add ``code_raw`` and the like: codes with the spaces that Exact pads them with.
+        utc_instants: Add ``created_utc`` and ``modified_utc``, which are in UTC.
+        raw_codes: Add columns such as ``code_raw``, with the spaces that Exact pads codes with.
         parameters: Parameter values of functions instead of the defaults, such as
             ``{"years": [2024, 2025]}``; see docs/entities.md.
         leases: ``SqlLeases`` that are entered around the whole run, if several workers share the divisions;

@@ -20,10 +20,10 @@ EXTRAS = ("", "postgres", "bigquery", "sandbox", "report", "webhooks", "otel")
 HEAD = """\
 # Licences
 
-exact-source is under Apache-2.0. These packages are installed with it, directly or by another one.
-`python -m tools.docs.licences_page` generates the list from their metadata. What an extra adds is named.
-Airflow, Dagster and dbt, which you install in environments of their own, are not listed. Each release has a
-bill of materials with versions (CycloneDX).
+exact-source is licensed under Apache-2.0. The following packages are installed with it, directly or as
+dependencies. `python -m tools.docs.licences_page` generates the list from their metadata. The last column
+names the extra that adds a package. Airflow, Dagster and dbt are not listed, because you install them in
+separate environments. Each release has a bill of materials with versions (CycloneDX).
 
 | package | licence | with |
 |---|---|---|

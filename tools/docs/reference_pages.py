@@ -75,8 +75,8 @@ every message.
 {errors}
 """
 MEANINGS = {
-    ExitCode.COMPLETE: ("Everything is done; after a sync the tables are complete.", "Nothing."),
-    ExitCode.FAILED: ("The command failed. What was loaded earlier is kept.", "Read the message."),
+    ExitCode.COMPLETE: ("The command succeeded; after a sync the tables are complete.", "Nothing."),
+    ExitCode.FAILED: ("The command failed. Rows loaded earlier are kept.", "Read the message."),
     ExitCode.USAGE: ("An option or a setting is wrong. Nothing was sent.", "Correct it."),
     ExitCode.INCOMPLETE: (
         "The sync stopped safely before the end: calls are used up, or a stream could not be read.",
