@@ -51,11 +51,11 @@ KEYLESS, PARENT, BLOCKED, EMPTY, UNAVAILABLE, UNEXPECTED = (
 )
 STREAM_CODES = {
     KEYLESS: "Rows without a key are in `_exact_rejected`, not in their table; the others are loaded.",
-    PARENT: "The entity whose rows it is asked for was not loaded: load it as well, or run again.",
+    PARENT: "The parent entity was not loaded: load it as well, or run again.",
     BLOCKED: "The company is blocked at Exact Online; it is skipped.",
-    EMPTY: "The answer is empty, rows are stored, and the right to read it is unknown; rows were kept.",
+    EMPTY: "The answer is empty although rows are stored, and the right to read is unknown; rows were kept.",
     UNAVAILABLE: (
-        "Module, right or scope is missing; not asked for again for 7 days, or with `--retry-refused`."
+        "Module, right or scope is missing; requested again after 7 days, or with `--retry-refused`."
     ),
     UNEXPECTED: "An unexpected error; please report it with the message.",
 }
@@ -96,7 +96,7 @@ def first_line(error: BaseException) -> str:
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and the errors that it was raised from, outermost first.
+    """Yield an error and its causes, outermost first.
 
     dlt wraps an error several times, each time with ``raise ... from``. An exception group was raised
     from each of its errors. An error that was merely being handled when another one was raised
@@ -112,7 +112,7 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The error that happened first, below everything that it was wrapped in."""
+    """The innermost error, which happened first."""
     *_, first = causes(error)
     return first
 
@@ -147,12 +147,12 @@ def describe_fault(error: BaseException) -> str:
 
 
 class ExactError(Exception):
-    """Base of everything that this package raises on purpose.
+    """Base class of the errors that this package raises.
 
     Attributes:
         code: A word for the kind of error; it stays the same over versions.
         exit_code: Exit code of a command that ends with it.
-        remedy: What to do about the kind; the message says it for the case at hand.
+        remedy: General advice for this kind of error; the message has the specific one.
     """
 
     code: ClassVar[str] = ""
@@ -176,7 +176,7 @@ class AuthenticationError(ExactError):
 
 
 class TokenStoreError(AuthenticationError):
-    """The token store could not be read or written; what it holds was left as it is."""
+    """The token store could not be read or written; its content was not changed."""
 
     code = "token-store"
     remedy = (
@@ -208,7 +208,7 @@ class RefusedError(StreamError):
 
     code = "refused"
     remedy = (
-        "Give the user the right or the app the scope, or leave the entity out with `--entities`."
+        "Give the user the right or the app the scope, or exclude the entity with `--entities`."
     )
 
     def __init__(self, message: str, *, status: int, reason: str = "", words: str = "") -> None:
@@ -230,18 +230,18 @@ class ContractError(StreamError):
     """An answer is not what the API documents; it was not loaded."""
 
     code = "contract"
-    remedy = "Run again; if it stays, report it with the message: Exact Online may have changed."
+    remedy = "Run again; if the error persists, report the message: Exact Online may have changed."
 
 
 class RemoteError(StreamError):
-    """Exact Online could not be reached, or did not answer properly, after all retries.
+    """Exact Online could not be reached, or its replies were unusable, after all retries.
 
     Attributes:
         resumes_at: When it is worth another try, seconds since the epoch (UTC); ``None`` if unknown.
     """
 
     code = "remote"
-    remedy = "Run again later; what was read is kept."
+    remedy = "Run again later; rows that were read are kept."
     is_permanent = False
 
     def __init__(self, message: str, *, resumes_at: float | None = None) -> None:
@@ -253,11 +253,11 @@ class LoadError(ExactError):
     """Rows were read and could not be loaded; their cursors did not move."""
 
     code = "load"
-    remedy = "See what the destination says; then run again: what was read is read again."
+    remedy = "Read the destination's message, and run again: the rows are read again."
 
 
 class LimitError(ExactError):
-    """No call is left before ``resumes_at``; what was read is kept.
+    """No call is left before ``resumes_at``; rows that were read are kept.
 
     Attributes:
         resumes_at: Seconds since the epoch (UTC) from which calls are allowed again.
@@ -280,7 +280,7 @@ class HeldError(LimitError):
 
 
 class LeaseStoreError(HeldError):
-    """The database of the leases could not be asked; without a lease no call is made."""
+    """The database of the leases could not be reached; no call is made without a lease."""
 
     code = "lease-store"
     remedy = "Make the database of `token_url` reachable again, and run again."

@@ -21,7 +21,7 @@ DATE_ROUNDING_S = 1.0
 
 
 class TokenDataError(ConfigurationError, ValueError):
-    """Tokens that cannot be right; a caller or a storage mixed something up."""
+    """Tokens that cannot be valid, because of a mistake of a caller or a storage."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ MAX_BYTES = 40_000_000  # Exact's own largest answer is 38 MB (API 2.4)
 
 
 class BrokenMetadataError(ContractError):
-    """The document was cut off or replaced on its way; asking again may help.
+    """The document was truncated or replaced in transit; a new request may help.
 
     Attributes:
         broken: Always true; the client asks again.

@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 
 class BrokenPageError(ContractError):
-    """The reply was damaged or replaced on its way; asking again may help.
+    """The reply was damaged or replaced in transit; a new request may help.
 
     Attributes:
         broken: Always true.

@@ -45,7 +45,7 @@ class Subscription:
 
 
 class ReceiverError(ExactError):
-    """Exact Online refused the callback address, so it would refuse it for every topic."""
+    """Exact Online refused the callback address, and would refuse it for every topic."""
 
     code = "receiver"
     remedy = "Start the receiver, make it reachable from the internet, and subscribe again."

@@ -53,7 +53,7 @@ REMEDIES = {
 
 
 class DestinationError(ExactError):
-    """The destination could not be reached, or did not answer as it should."""
+    """The destination could not be reached, or its reply was unusable."""
 
     code = "destination"
     remedy = "Do what the message says about the database, file or disk, and run again."
