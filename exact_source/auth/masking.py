@@ -30,6 +30,7 @@ LOGGERS = (
     "sqlalchemy.engine.Engine",
     "sqlalchemy.pool",
     "exact_source",
+    "exact_source.airflow",
     "exact_source.cli",
     "exact_source.client.client",
     "exact_source.loading.resources",

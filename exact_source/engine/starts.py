@@ -97,7 +97,8 @@ class Start:
             cursor: Present cursor.
             error: The refusal.
         """
-        was_read = bool(self.rows_stored or before.read_at or (before.scan and before.scan.pages))
+        has_pages = any(c.scan is not None and c.scan.pages for c in (before, cursor))
+        was_read = bool(self.rows_stored or before.read_at or has_pages)
         cursor = replace(cursor, refused_at=(*cursor.refused_at, self.now))
         if not (error.lacks_access or (error.status == HTTPStatus.NOT_FOUND and not was_read)):
             return cursor

@@ -9,7 +9,7 @@ import pytest
 from exact_source.auth import TokenData
 from exact_source.errors import AuthenticationError, TokenStoreError
 from exact_source.loading.session import Session
-from exact_source.loading.warehouse import Warehouse
+from exact_source.loading.warehouse import NoTables
 from exact_source.source import make_options, make_run
 from tests.conftest import MakeWorld
 from tests.support.auth_kit import Memory
@@ -73,14 +73,14 @@ def test_the_connection_is_closed_although_the_destination_cannot_be(
 ) -> None:
     session = Session(make_run(make_options(), world.settings, world.storage, clock=world.clock))
 
-    def fail(_stored: Warehouse) -> None:
+    def fail(_stored: NoTables) -> None:
         raise OSError(5, "Input/output error")
 
     async def one_round() -> None:
         async with session.connected(lambda: world.pipeline):
             pass
 
-    monkeypatch.setattr(Warehouse, "close", fail)
+    monkeypatch.setattr(NoTables, "close", fail)
     with pytest.raises(OSError, match="Input/output"):
         asyncio.run(one_round())
 

@@ -119,7 +119,7 @@ def test_a_type_that_changed_loses_no_value(
     made = load_catalogue().entities["journals"].columns[field]
     retype(monkeypatch, "journals", field, after)
     served: Any = next(e for e in world.box.state.catalogue if e.path == path)
-    served.columns[field] = after
+    monkeypatch.setitem(served.columns, field, after)  # all sandboxes of a process share it
     world.box.update(path, world.division, key, {field: value})
     outcome = world.sync("journals")
 

@@ -87,10 +87,10 @@ def test_an_old_credit_does_not_make_a_customer_later_than_the_invoices_are() ->
     with duckdb.connect() as database:
         database.execute(
             "CREATE TABLE exact_online__open_receivables AS SELECT * FROM (VALUES "
-            "('EUR', 'vat 1', 'Ann', 100, 5), ('EUR', 'vat 1', 'Ann', -10, 200)) "
-            "AS rows(currency, consolidation_key, account_name, open_amount, days_overdue)"
+            "('EUR', 7, 'vat 1', 'Ann', 100, 5), ('EUR', 7, 'vat 1', 'Ann', -10, 200)) "
+            "AS rows(currency, division, consolidation_key, account_name, open_amount, days_overdue)"
         )
-        assert database.execute(sql).fetchall() == [("EUR", "Ann", 90, 90, 5)]
+        assert database.execute(sql).fetchall() == [("EUR", "Ann", 90, 90, 5, 7, 1)]
 
 
 def test_a_query_of_its_own_comes_after_the_models() -> None:
