@@ -332,9 +332,16 @@ class Warehouse:
                 found = whole(cursor.iter_arrow(chunk_size=everything))
         except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
             return None
-        if found is not None and TURN in found.column_names:
-            found = found.drop_columns([TURN])
-        return found
+        if found is None:
+            return None
+        found = self._with_own_names(table, found)
+        return found.drop_columns([TURN]) if TURN in found.column_names else found
+
+    def _with_own_names(self, table: str, found: pa.Table) -> pa.Table:
+        """A result with the column names of the dlt schema: Snowflake folds names to upper case."""
+        fold = self._client.capabilities.casefold_identifier
+        names = {fold(name): name for name in (*self.columns(table), TURN)}
+        return found.rename_columns([names.get(name, name) for name in found.column_names])
 
 
 class NoTables(Warehouse):
@@ -388,11 +395,12 @@ def loaded_type(column: TColumnSchema) -> pa.DataType | None:
     return None if letter is None else KEPT[letter]
 
 
-def whole(pieces: Iterable[pa.Table | pa.RecordBatch]) -> pa.Table | None:
+def whole(pieces: Iterable[pa.Table | pa.RecordBatch | None]) -> pa.Table | None:
     """One table of all pieces of a result; ``None`` if there are none."""
     tables = [
         pa.Table.from_batches([piece]) if isinstance(piece, pa.RecordBatch) else piece
         for piece in pieces
+        if piece is not None  # Snowflake's driver returns no table for no rows
     ]
     return pa.concat_tables(tables) if tables else None
 

@@ -108,7 +108,8 @@ class LoadedBooks:
         text = sql.replace("{bad}", BAD_LINE).format(**quoted, **words)
         try:
             with client.execute_query(text, *params) as cursor:
-                columns = [column[0] for column in cursor.description or ()]
+                # Snowflake returns names in upper case.
+                columns = [column[0].lower() for column in cursor.description or ()]
                 return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
         except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
             return None

@@ -240,7 +240,8 @@ def _records(
     text = sql.format(table=client.make_qualified_table_name(table))
     try:
         with client.execute_query(text, *params) as cursor:
-            names = [column[0] for column in cursor.description or ()]
+            # Snowflake returns names in upper case.
+            names = [column[0].lower() for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     except (DatabaseUndefinedRelation, DestinationUndefinedEntity):
         return []
