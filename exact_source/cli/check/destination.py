@@ -69,7 +69,7 @@ def write_probe(pipeline: dlt.Pipeline) -> None:
             client.create_dataset()
         table = client.make_qualified_table_name(PROBE)
         try:
-            client.execute_sql(f"DROP TABLE IF EXISTS {table}")
+            client.drop_tables(PROBE)  # Synapse knows no DROP TABLE IF EXISTS
             client.execute_sql(f"CREATE TABLE {table} (n BIGINT)")
             client.execute_sql(f"INSERT INTO {table} VALUES (1)")
             client.execute_sql(f"DROP TABLE {table}")
