@@ -150,7 +150,7 @@ def test_airflow_is_told_when_a_task_can_go_on(airflow: Airflow) -> None:
     assert said[0]["returned"]["rows"] == len(box.rows("crm/Accounts", a))
     assert midnight <= said[1]["again"] <= midnight + 5  # the calls of the day are used up
     assert said[2]["returned"]["loads"] == 1
-    assert "division 1: Exact Online answered 403" in said[3]["fail"]
+    assert "accounts of division 1;" in said[3]["fail"]
 
 
 def test_a_task_fails_at_once_where_a_person_is_needed_and_is_retried_where_time_helps(

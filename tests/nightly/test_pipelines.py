@@ -32,6 +32,7 @@ def settings(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> W
     }
     for name, value in values.items():
         monkeypatch.setenv(f"SOURCES__EXACT_ONLINE__{name.upper()}", value)
+    monkeypatch.setenv("LOAD__DELETE_COMPLETED_JOBS", "false")  # the jobs are looked at
     world.box.state.limits.minute_limit = 1000  # these run by the computer's own clock
     world.box.clock.set(time.time())
     world.box.clock.run()
