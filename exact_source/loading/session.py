@@ -138,11 +138,12 @@ class Session:
 
     def end(self, reader: object) -> None:
         """Note that a resource has been read, in this load package."""
-        self._ended[load_id(), reader] += 1
+        # By its id: a key that holds the reader would keep the tables of every round in memory.
+        self._ended[load_id(), id(reader)] += 1
 
     def has_ended(self, reader: object) -> bool:
         """Whether a resource has been read, in this load package."""
-        return bool(self._ended[load_id(), reader])
+        return bool(self._ended[load_id(), id(reader)])
 
     def hold_history(self, item: Any) -> None:
         """Keep rows of a table of earlier states until the sync log is written."""
