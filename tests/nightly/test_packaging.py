@@ -110,13 +110,13 @@ TESTS = [
     )
 ]
 KEPT_OUT = re.compile(
-    r"secrets\.toml|tokens\.json|\.env$|__pycache__|\.pyc$|\.duckdb|\.cache/|\.venv/"
+    r"secrets\.toml|tokens\.json|\.env$|__pycache__|\.pyc$|\.duckdb|\.cache/|\.environments/|\.venv/"
 )
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
     # Every test has a home of its own; what was downloaded once serves them all.
-    environment = {**os.environ, "UV_CACHE_DIR": str(ROOT / ".cache" / "uv")}
+    environment = {**os.environ, "UV_CACHE_DIR": str(ROOT / ".environments" / "uv")}
     done = subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )

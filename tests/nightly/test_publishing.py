@@ -45,7 +45,7 @@ def python() -> Path:
 
 
 def run(*command: str | Path, cwd: Path = ROOT, **variables: str) -> str:
-    own = {**os.environ, "UV_CACHE_DIR": str(ROOT / ".cache" / "uv"), **variables}
+    own = {**os.environ, "UV_CACHE_DIR": str(ROOT / ".environments" / "uv"), **variables}
     done = subprocess.run(command, cwd=cwd, env=own, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -1,7 +1,7 @@
 """Clients that other people wrote for the real Exact Online read the sandbox, unchanged.
 
-Each has an environment of its own under ``.cache/`` and a short driver in ``foreign/``, which changes two
-things only: the address of the site, and that loopback needs no https. Clients that no package index has
+Each has an environment of its own under ``.environments/`` and a short driver in ``foreign/``, which changes
+two things only: the address of the site, and that loopback needs no https. Clients that no package index has
 are read from checkouts in the folder that ``EXACT_TEST_CLIENTS`` names.
 """
 

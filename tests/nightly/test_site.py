@@ -19,6 +19,8 @@ from tests.support.browser import Browser, browser
 
 __all__ = ["browser"]
 
+pytestmark = pytest.mark.xdist_group("site")  # one build for all
+
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / ".cache" / "site"
 WIDTHS = (390, 1280)

@@ -161,7 +161,7 @@ MUTANTS = [
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code and its tests, to be broken."""
     folder = tmp_path_factory.mktemp("copy")
-    ignore = shutil.ignore_patterns("__pycache__", ".cache")
+    ignore = shutil.ignore_patterns("__pycache__", ".cache", ".environments")
     for name in ("exact_source", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     shutil.copy(ROOT / "pyproject.toml", folder)

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-CACHE = Path(__file__).parents[2] / ".cache"
+# Not `.cache`, which `make docs` empties.
+CACHE = Path(__file__).parents[2] / ".environments"
 HOME = Path.home()  # tests use another home folder
 
 
