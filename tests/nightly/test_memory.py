@@ -24,7 +24,7 @@ from exact_source.sync.runner import sync
 from tests.support.world import World
 
 ENTITY = "transaction_lines"
-ROWS = 100_000  # more than are on their way at once
+ROWS = 200_000  # more than are on their way at once: up to three batches of 60,000
 
 
 def test_rows_on_their_way_take_the_same_memory_however_many_come() -> None:
