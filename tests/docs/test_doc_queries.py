@@ -321,7 +321,8 @@ def test_they_are_right_about_awkward_companies(
     assert [row[1] for row in awkward(6)] == BEST
 
 
-# After the awkward companies: the emulator has one dataset of this name, and both load into it.
+# Not in the tier of the awkward companies: the emulator has one dataset of this name, and both load into it.
+@pytest.mark.proofs
 @pytest.mark.timeout(600)
 @pytest.mark.xdist_group("bigquery")
 def test_they_run_on_bigquery() -> None:
