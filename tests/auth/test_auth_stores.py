@@ -262,7 +262,12 @@ def test_a_bad_key_is_refused_without_showing_it(key: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "url",
-    ["no url", "mssql://sa:hush@host/db", "redis://user:hush@host", "postgresql+nope://u:hush@h"],
+    [
+        "no url",
+        "mssql+pyodbc://sa:hush@host/db?driver=x",
+        "redis://user:hush@host",
+        "postgresql+nope://u:hush@h",
+    ],
 )
 def test_a_database_that_cannot_be_used_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
