@@ -47,7 +47,7 @@ def check_address(url: str, where: str) -> None:
         is_plain = False
     if not is_plain:
         raise ConfigurationError(
-            f"{where} is no address that can be read; use postgresql://USER:PASSWORD@HOST:PORT/DATABASE, "
+            f"{where} is not a valid address; use postgresql://USER:PASSWORD@HOST:PORT/DATABASE, "
             "with the other characters of a password than letters and digits as %XX (@ is %40)"
         ) from None
     if not parts.path.strip("/"):

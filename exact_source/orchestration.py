@@ -213,5 +213,5 @@ def refuse_other_groups(pipeline: dlt.Pipeline) -> None:
         raise ConfigurationError(
             f"dataset {pipeline.dataset_name} was loaded in {numbers} groups of divisions, not in "
             f"{own['groups']}, and the cursors belong to the groups: set that number again, or "
-            "regroup=True to read every division anew"
+            "set regroup=True to read all divisions again"
         )

@@ -97,8 +97,8 @@ class Choice:
 class PersonalData:
     """What is left out and what is hashed.
 
-    A column that is named counts more than a preset. What a preset would hash and is no text, such as a
-    birth date, is left out.
+    A column that is named overrides a preset. Columns of a preset that cannot be hashed because they are not
+    text, such as a birth date, are left out.
 
     Attributes:
         exclude: Columns that are never requested.
@@ -169,7 +169,7 @@ def parse_personal_data(exclude: object, hashed: object, catalogue: Catalogue) -
 
     Raises:
         ConfigurationError: If a name is unknown, is needed to read rows, or is named in both; or if a
-            column that is no text is to be hashed.
+            column to be hashed is not text.
     """
     chosen = PersonalData(
         parse_choice("exclude_columns", exclude, catalogue),
@@ -189,7 +189,7 @@ def _check_is_text(entity: Entity, name: str) -> None:
     (letter,) = [c.letter for c in entity.columns.values() if c.name == name]
     if letter != "s":
         raise ConfigurationError(
-            f"hash_columns: {entity.name}.{name} is no text, so it cannot be hashed; use exclude_columns"
+            f"hash_columns: {entity.name}.{name} is not text, so it cannot be hashed; use exclude_columns"
         )
 
 

@@ -88,11 +88,11 @@ def _of_files(
     if table_format not in {DELTA, ICEBERG} or "upsert" not in known:
         if kind == "filesystem":
             raise ConfigurationError(
-                "filesystem: files are only appended to, so changed and deleted rows would be there twice; "
+                "filesystem: files are only appended to, so changed and deleted rows would be stored twice; "
                 'use table_format="delta" or "iceberg", or change_log=True for a log of all changes'
             )
         raise ConfigurationError(
-            f"{kind}: dlt cannot merge rows there, so changed and deleted rows would be there twice; use "
+            f"{kind}: dlt cannot merge rows there, so changed and deleted rows would be stored twice; use "
             "another destination, or change_log=True for a log of all changes"
         )
     if table_format == ICEBERG and deletes == "hard":

@@ -357,7 +357,7 @@ class NoTables(Warehouse):
         """Do nothing, because nothing is open."""
 
     def completed_loads(self, load_ids: Iterable[str]) -> set[str]:  # noqa: ARG002
-        """None, so that reading begins anew."""
+        """None, so that reading starts again."""
         return set()
 
     def columns(self, table: str) -> Mapping[str, TColumnSchema]:  # noqa: ARG002

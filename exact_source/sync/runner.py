@@ -77,7 +77,7 @@ class Outcome:
     def counts(self, result: StreamResult) -> bool:
         """Whether a stream matters for the exit code: not if Exact does not offer it.
 
-        If Exact offers none of the streams, that is no success, so then all of them count.
+        If Exact offers none of the streams, the sync has not succeeded, so all of them count.
         """
         return self.strict or not result.is_excluded or all(r.is_excluded for r in self.results)
 

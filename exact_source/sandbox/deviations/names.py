@@ -68,7 +68,7 @@ DEVIATIONS = {
     "no-rights-question": "UserHasRights is not there",
     # $metadata.
     "one-metadata": "one $metadata for all services, none for each",
-    "endpoint-withdrawn": "crm/AddressStates is gone",
+    "endpoint-withdrawn": "crm/AddressStates does not exist",
     "field-withdrawn": "financial/Journals has no field BankAccountBICCode",
     "new-field": "crm/Accounts has a field that is new",
     "other-type": "EntryNumber of financialtransaction/TransactionLines is a text",
