@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from .auth import OAuth, TokenStorage
+from .client.adaptations import Adaptations
 from .client.client import ExactClient
 from .client.error_log import ErrorFile
 from .client.limits import Limits
@@ -85,6 +86,7 @@ def make_asking_run(  # noqa: PLR0913, PLR0917 (the parts of a run)
     leases: SqlLeases | None = None,
     error_file: ErrorFile | None = None,
     observe: Observer | None = None,
+    adaptations: Adaptations | None = None,
 ) -> AskingRun:
     """A run over a connection; with an ``error_file`` it shares the error limit with syncs."""
     limits = limits or Limits()
@@ -93,4 +95,5 @@ def make_asking_run(  # noqa: PLR0913, PLR0917 (the parts of a run)
     )
     run = AskingRun(options, connect, clock=clock, limits=limits)
     run.error_file = error_file
+    run.connection.adaptations = adaptations or Adaptations()
     return run

@@ -93,7 +93,7 @@ def compare(run: AskingRun, pipeline: dlt.Pipeline, division: int) -> Comparison
 
             async def ask() -> Comparison:
                 async with run.asking() as exact:
-                    return await compare_books(exact, books, tables)
+                    return await compare_books(exact, books, tables, run.connection.adaptations)
 
             return asyncio.run(ask())
 

@@ -127,7 +127,8 @@ class Estimate:
         if stream not in counted.rows or counted.start_ms != options.start_ms:
             return None
         plan = plan_feeds(load_catalogue().entities[stream[1]], options.route)
-        return calls_for(counted.rows[stream], plan.full.page_size)
+        size = self.run.connection.adaptations.page_size(plan.full)
+        return calls_for(counted.rows[stream], size)
 
     def _calls_for_keys(self, name: str, cursor: Cursor) -> int:
         """Calls of a comparison of all keys, if it is due."""

@@ -92,6 +92,7 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     recorder, watch = start_recording(record, settings.base_url), Watch()
     if recorder is not None:
         watch.listeners.append(recorder)
+    kept = adaptation_file(pipeline)
     run = make_asking_run(
         make_options(divisions="all" if division is None else [division]),
         settings,
@@ -100,6 +101,7 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
         Limits(),
         error_file=error_file(pipeline),
         observe=watch.observe,
+        adaptations=kept.load(settings.base_url),
     )
     chosen = division if division is not None else _choose(run)
     if books:
@@ -108,8 +110,7 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     _agree(chosen, yes=yes)
     with checked(recorder):
         found = asyncio.run(_verify(run, chosen, watch))
-    kept = adaptation_file(pipeline)
-    kept.save(adaptations_of(found, kept.load(settings.base_url)), settings.base_url)
+    kept.save(adaptations_of(found, run.connection.adaptations), settings.base_url)
     tell(found, report, as_json=as_json)
 
 

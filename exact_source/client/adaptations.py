@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..atomic_file import replace_file
+from ..catalogue import Feed
+from ..catalogue.feeds import harmless_filter
 
 VERSION = 1
-Order = Literal["Timestamp", "other"]
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,20 @@ class Adaptations:
         rights_by_path: ``UserHasRights`` understands paths (``crm/Accounts``), not names (``CRM/Accounts``).
         key_filters: Whether ``ID ne guid'0...'`` is accepted; without it, endpoints whose only harmless
             filter it is are read without a filter.
-        filter_demanded: Whether endpoints with a sync feed require a filter; ``None`` if unknown.
-        sync_order: Order of the rows of sync feeds; ``None`` if unknown. No sync relies on one.
+        page_sizes: Kind of feed -> rows on a full page, of the kinds whose pages have another size.
     """
 
     rights_by_path: bool = False
     key_filters: bool = True
-    filter_demanded: bool | None = None
-    sync_order: Order | None = None
+    page_sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def filter_for(self, feed: Feed) -> str | None:
+        """A filter that every row passes and the site accepts; ``None`` if there is none."""
+        return harmless_filter(feed, by_key=self.key_filters)
+
+    def page_size(self, feed: Feed) -> int:
+        """Rows on a full page of a feed."""
+        return self.page_sizes.get(feed.kind, feed.page_size)
 
 
 class AdaptationFile:
@@ -77,14 +84,10 @@ def parse_adaptations(document: Mapping[str, Any], site: str) -> Adaptations:
     """
     if (document.get("version"), document.get("site")) != (VERSION, site):
         return Adaptations()
-    found = Adaptations()
-    for name, kind in (("rights_by_path", bool), ("key_filters", bool)):
-        if not isinstance(document.get(name), kind):
-            raise TypeError(name)
-        found = replace(found, **{name: document[name]})
-    demanded, order = document.get("filter_demanded"), document.get("sync_order")
-    return replace(
-        found,
-        filter_demanded=demanded if isinstance(demanded, bool) else None,
-        sync_order=order if order in {"Timestamp", "other"} else None,
-    )
+    rights_by_path, key_filters = document.get("rights_by_path"), document.get("key_filters")
+    sizes = document.get("page_sizes", {})  # not in files of earlier versions
+    if not (isinstance(rights_by_path, bool) and isinstance(key_filters, bool)):
+        raise TypeError("a flag is not true or false")
+    if not all(isinstance(rows, int) and rows > 0 for rows in sizes.values()):
+        raise TypeError("a page size is not a number of rows")
+    return Adaptations(rights_by_path, key_filters, dict(sizes))

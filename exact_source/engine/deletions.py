@@ -127,7 +127,8 @@ class Deletions:
         if not held:
             return
         since_ms = begins_at(feed, options)
-        of_held = calls_for(held, feed.page_size) if since_ms is None else 1  # some may be older
+        size = run.connection.adaptations.page_size(feed)
+        of_held = calls_for(held, size) if since_ms is None else 1  # some may be older
         needed = max(self._output.cursor.pages, of_held)
         limits, host_now = run.limits, run.clock.now()
         if why := why_postponed(needed, limits.calls_left(code, host_now), limits.most_a_day(code)):

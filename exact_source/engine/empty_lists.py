@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..catalogue import Feed
-from ..catalogue.feeds import harmless_filter
 from ..client.call import Call
 from ..errors import ContractError, StreamError
 from ..odata.query import build_url
@@ -77,7 +76,7 @@ async def judge_empty(
 
 async def _count(connection: Connection, call: Call, feed: Feed) -> int | None:
     """Number of rows of an endpoint, according to ``$count``; ``None`` without an answer."""
-    text = harmless_filter(feed, by_key=connection.adaptations.key_filters)
+    text = connection.adaptations.filter_for(feed)
     query = {"$filter": text} if text else {}
     url = build_url(f"{feed.path}/$count", call.division or 0, query)
     try:

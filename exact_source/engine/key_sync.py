@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from ..catalogue import Feed
-from ..catalogue.feeds import harmless_filter
 from ..client.call import Call
 from ..client.lists import read_pages
 from ..odata.page import PageSchema
@@ -101,7 +100,7 @@ async def read_keys(
     feed, entity = shape.plan.full, shape.entity
     keys = [f for f in shape.full.columns if f == "Division" or f in entity.key]
     schema = PageSchema(entity, feed, keys)
-    text = harmless_filter(feed, by_key=connection.adaptations.key_filters)
+    text = connection.adaptations.filter_for(feed)
     if feed.cursor == "Timestamp":
         text = build_filter("Timestamp", 1)
     elif since_ms is not None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ..client.adaptations import Adaptations
 from .asking import right_of
 from .checks import Verdict
+from .paging import PAGES, full_page
 from .verification import Verification
 
 
@@ -21,8 +22,17 @@ def adaptations_of(found: Verification, before: Adaptations) -> Adaptations:
         after = replace(after, rights_by_path=True)
     if (key := verdicts["filter-key"]) != "not measured":
         after = replace(after, key_filters=key == "holds")
-    if (needless := verdicts["filter-needless"]) != "not measured":
-        after = replace(after, filter_demanded=needless == "differs")
-    if (order := verdicts["sync-order"]) != "not measured":
-        after = replace(after, sync_order="Timestamp" if order == "holds" else "other")
-    return after
+    return replace(after, page_sizes=_page_sizes(found, verdicts, before.page_sizes))
+
+
+def _page_sizes(
+    found: Verification, verdicts: Mapping[str, Verdict], before: Mapping[str, int]
+) -> dict[str, int]:
+    sizes = dict(before)
+    for kind in PAGES:
+        verdict = verdicts[f"{kind}-page"]
+        if verdict != "not measured":
+            sizes.pop(kind, None)
+        if verdict == "differs" and (rows := full_page(found.answers, kind)):
+            sizes[kind] = rows
+    return sizes

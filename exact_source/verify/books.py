@@ -15,7 +15,8 @@ from functools import partial
 from typing import Any
 
 from ..catalogue import Catalogue, Entity, load_catalogue
-from ..catalogue.feeds import harmless_filter, plan_feeds
+from ..catalogue.feeds import plan_feeds
+from ..client.adaptations import Adaptations
 from ..client.call import Call
 from ..client.client import ExactClient
 from ..client.lists import read_all
@@ -88,7 +89,7 @@ class Comparison:
 
 
 async def compare_books(
-    client: ExactClient, books: LoadedBooks, tables: Collection[str]
+    client: ExactClient, books: LoadedBooks, tables: Collection[str], adaptations: Adaptations
 ) -> Comparison:
     """Make all comparisons that the loaded tables allow.
 
@@ -96,13 +97,14 @@ async def compare_books(
         client: The open client.
         books: The loaded tables.
         tables: Names of the entities that were loaded.
+        adaptations: Differences of the site from the assumptions, according to ``verify``.
 
     Raises:
         LimitError: If there are not enough calls left.
         AuthenticationError: If a person must log in again.
     """
     found = Comparison(books.division)
-    asking = _Asking(client, found)
+    asking = _Asking(client, found, adaptations)
     changed = await _compare_rows(asking, books, tables)
     sums = books.line_sums()
     if sums is None:
@@ -119,9 +121,10 @@ async def compare_books(
 class _Asking:
     """Reads the lists of one company and counts the calls."""
 
-    def __init__(self, client: ExactClient, found: Comparison) -> None:
+    def __init__(self, client: ExactClient, found: Comparison, adaptations: Adaptations) -> None:
         self.found = found
         self._client = client
+        self._adaptations = adaptations
 
     async def rows(
         self, entity: str, kind: str, fields: Sequence[str], where: str
@@ -146,7 +149,11 @@ class _Asking:
         feed = entity.feeds.get("regular", full)
         select = next((f for f in (*entity.key, *feed.columns) if f in feed.columns), "")
         query = {"$select": select, "$top": "1", "$inlinecount": "allpages"}
-        text = build_filter("Timestamp", 1) if feed.kind == "sync" else harmless_filter(feed)
+        text = (
+            build_filter("Timestamp", 1)
+            if feed.kind == "sync"
+            else self._adaptations.filter_for(feed)
+        )
         if where or text:
             query["$filter"] = where or text or ""
         target = Call(self.found.division, feed.path, entity.name)

@@ -16,7 +16,9 @@ LINES, BULK_LINES = "financialtransaction/TransactionLines", "bulk/Financial/Tra
 SYNC_LINES, DELETED = "sync/Financial/TransactionLines", "sync/Deleted"
 GL_ACCOUNTS, SYNC_GL_ACCOUNTS = "financial/GLAccounts", "sync/Financial/GLAccounts"
 BULK_GL_ACCOUNTS = "bulk/Financial/GLAccounts"
-SYNC_TIMESTAMP, RECEIVABLES = "read/sync/Sync/SyncTimestamp", "read/financial/ReceivablesList"
+SYNC_TIMESTAMP = "read/sync/Sync/SyncTimestamp"
+# A row for each journal and period: even a small company has more than a page of them.
+WHOLE_LIST = "read/financial/JournalStatusList"
 SELECTED_ACCOUNT = ("ID", "Code", "Country", "Created", "Modified", "Division")
 SELECTED_LINE = ("ID", "AmountDC", "Date", "Modified", "Division")
 SINCE_1 = "Timestamp gt 1L"
@@ -128,7 +130,7 @@ def questions() -> Sequence[Question]:
         Question("after version", SYNC_ACCOUNTS, _after_version),
         Question("after all versions", SYNC_ACCOUNTS, _after_all_versions),
         Question("some keys", ACCOUNTS, _some_keys),
-        Question("whole list", RECEIVABLES),
+        Question("whole list", WHOLE_LIST),
         # Each question from here on may be refused.
         Question("from newest", ACCOUNTS, _from_newest),
         Question("after newest", ACCOUNTS, _after_newest),

@@ -105,7 +105,7 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     from ...catalogue import load_catalogue
     from ...client.limits import Limits
     from ...connect import make_asking_run
-    from ...loading.session import error_file
+    from ...loading.session import adaptation_file, error_file
     from ...source import choose_entities, make_options
     from .._output.tables import print_json
     from ..connect import clock_of, make_connection, make_pipeline
@@ -128,7 +128,13 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     clock = clock_of(context)
     limits = Limits(reserve=reserve_calls, contract_cap=contract_cap)
     run = make_asking_run(
-        options, settings, storage, clock, limits, error_file=error_file(pipeline)
+        options,
+        settings,
+        storage,
+        clock,
+        limits,
+        error_file=error_file(pipeline),
+        adaptations=adaptation_file(pipeline).load(settings.base_url),
     )
     planner = Planner(run, catalogue, chosen, recall_for(chosen, pipeline, clock.now()))
     look(planner, count=not no_count)

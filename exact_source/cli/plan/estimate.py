@@ -55,7 +55,7 @@ def _once(planner: Planner) -> Iterator[StreamPlan]:
         if entity.division_from is None:
             continue
         rows = len(planner.divisions) if name == "divisions" else 1
-        size = entity.feeds["regular"].page_size
+        size = planner.page_size(entity.feeds["regular"])
         yield StreamPlan(0, name, "regular", size, rows, calls_for(rows, size), "one call")
 
 
@@ -66,21 +66,23 @@ def _by_division(planner: Planner) -> Iterator[StreamPlan]:
     for division in planner.open_divisions:
         if tombstones:
             note = "tombstones, for all entities"
-            yield StreamPlan(division.code, "deleted", "sync", 1000, None, 1, "unknown", note)
+            size = planner.page_size(planner.catalogue.entities["deleted"].feeds["sync"])
+            yield StreamPlan(division.code, "deleted", "sync", size, None, 1, "unknown", note)
         for entity, plan in planner.entities():
             if planner.is_denied(division.code, entity.name):
-                yield _denied(division.code, entity, plan)
+                yield _denied(planner, division.code, entity, plan)
             else:
                 yield _stream(planner, division.code, entity, plan)
 
 
-def _denied(division: int, entity: Entity, plan: Plan) -> StreamPlan:
-    note, size = "no module, right or scope; not asked for", plan.full.page_size
+def _denied(planner: Planner, division: int, entity: Entity, plan: Plan) -> StreamPlan:
+    note, size = "no module, right or scope; not asked for", planner.page_size(plan.full)
     return StreamPlan(division, entity.name, plan.label, size, None, 0, "not available", note)
 
 
 def _stream(planner: Planner, division: int, entity: Entity, plan: Plan) -> StreamPlan:
-    key, size, counts = (division, entity.name), plan.full.page_size, planner.counts
+    key, counts = (division, entity.name), planner.counts
+    size = planner.page_size(plan.full)
 
     def made(rows: int | None, calls: int, basis: Any, note: str = "") -> StreamPlan:
         return StreamPlan(division, entity.name, plan.label, size, rows, calls, basis, note)
@@ -120,7 +122,7 @@ def _from_history(
 ) -> tuple[int | None, int, str]:
     if plan.column is None:
         rows = planner.memory.rows.get(key, 0)
-        return rows, calls_for(rows, plan.full.page_size), "history"
+        return rows, calls_for(rows, planner.page_size(plan.full)), "history"
     done = syncs_of_changes(planner.memory.syncs.get(key, []))
     usual = round(sum(s.rows for s in done) / len(done)) if done else 0
     return usual, usual_calls([s.calls for s in done]), "history"

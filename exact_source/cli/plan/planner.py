@@ -16,7 +16,7 @@ from .row_counts import Counts, Question, count_rows
 if TYPE_CHECKING:
     import dlt
 
-    from ...catalogue import Catalogue, Entity
+    from ...catalogue import Catalogue, Entity, Feed
     from ...catalogue.feeds import Plan
     from ...connect import AskingRun
     from ...engine.divisions import Division
@@ -63,8 +63,15 @@ class Planner:
             if count:
                 questions, turns = self.questions(), itertools.count(1)
                 self.counts = await count_rows(
-                    client, questions, lambda: on_answer(next(turns), len(questions))
+                    client,
+                    questions,
+                    self.run.connection.adaptations,
+                    lambda: on_answer(next(turns), len(questions)),
                 )
+
+    def page_size(self, feed: Feed) -> int:
+        """Rows on a full page of a feed, as far as ``verify`` measured it."""
+        return self.run.connection.adaptations.page_size(feed)
 
     @property
     def open_divisions(self) -> list[Division]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ...catalogue import Entity, Feed
-from ...catalogue.feeds import Plan, harmless_filter
+from ...catalogue.feeds import Plan
+from ...client.adaptations import Adaptations
 from ...client.call import Call
 from ...client.client import ExactClient
 from ...engine.start_versions import ask_start_version
@@ -18,6 +19,7 @@ from ...odata.query import build_filter, build_url
 
 # Number of divisions that are counted at the same time.
 SIDE_BY_SIDE = 50
+AS_ASSUMED = Adaptations()
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Counts:
 async def count_rows(
     client: ExactClient,
     questions: Sequence[Question],
+    adaptations: Adaptations = AS_ASSUMED,
     on_answer: Callable[[], None] = lambda: None,
 ) -> Counts:
     """Count all streams: divisions concurrently, with one call at a time in each.
@@ -81,7 +84,7 @@ async def count_rows(
     async def ask(mine: Sequence[Question]) -> None:
         async with gate:
             for question in mine:
-                await _ask(client, question, counts)
+                await _ask(client, question, counts, adaptations)
                 on_answer()
 
     await gather([ask(mine) for mine in by_division.values()])
@@ -99,7 +102,9 @@ async def gather(jobs: Sequence[Awaitable[None]]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _ask(client: ExactClient, question: Question, counts: Counts) -> None:
+async def _ask(
+    client: ExactClient, question: Question, counts: Counts, adaptations: Adaptations
+) -> None:
     key = question.division, question.entity.name
     call = Call(question.division, "", question.entity.name)
     try:
@@ -108,7 +113,7 @@ async def _ask(client: ExactClient, question: Question, counts: Counts) -> None:
             counts.versions[key] = question.version
         feed = count_feed(question)
         call.path = feed.path
-        url = build_url(feed.path, question.division, count_query(question, feed))
+        url = build_url(feed.path, question.division, count_query(question, feed, adaptations))
         counts.rows[key] = await client.get(call, url, partial(parse_count, where=call.where))
     except LimitError as error:
         counts.limit = error
@@ -139,7 +144,9 @@ def count_feed(question: Question) -> Feed:
     return full if question.version is not None else question.entity.feeds.get("regular", full)
 
 
-def count_query(question: Question, feed: Feed) -> Mapping[str, str]:
+def count_query(
+    question: Question, feed: Feed, adaptations: Adaptations = AS_ASSUMED
+) -> Mapping[str, str]:
     """A query for one row and the number of all."""
     select = next((f for f in (*question.entity.key, *feed.columns) if f in feed.columns), "")
     query = {"$select": select, "$top": "1", "$inlinecount": "allpages"}
@@ -147,7 +154,7 @@ def count_query(question: Question, feed: Feed) -> Mapping[str, str]:
         query["$filter"] = build_filter("Modified", question.since)
     elif feed.kind == "sync":
         query["$filter"] = build_filter("Timestamp", question.version or 1)
-    elif text := harmless_filter(feed):
+    elif text := adaptations.filter_for(feed):
         query["$filter"] = text
     return query
 
