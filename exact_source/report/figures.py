@@ -145,6 +145,7 @@ class Stream:
     entity: str
     status: str
     error: str | None
+    code: str | None
     last_sync_at: datetime
     last_success_at: datetime | None
     last_rows: int
@@ -323,13 +324,14 @@ class Reader:
 
     def _read_syncs(self) -> None:
         figures = self._figures
-        for division, entity, status, error, at, success, last, rows in self._rows("streams"):
+        for division, entity, status, error, code, at, success, last, rows in self._rows("streams"):
             figures.streams.append(
                 Stream(
                     division,
                     entity,
                     status,
                     error,
+                    code,
                     instant(at),
                     success and instant(success),
                     int(last),

@@ -93,6 +93,10 @@ _DUTCH: Mapping[str, str] = {
     ),
     "Not available (no module, right or scope)": "Niet beschikbaar (geen module, recht of scope)",
     "{entities} of {companies}": "{entities} van {companies}",
+    "failed": "mislukt",
+    "refused": "geweigerd",
+    "incomplete": "onvolledig",
+    "waiting": "wacht",
     "and {count} more messages; see exact-source status --problems": (
         "en {count} andere meldingen; zie exact-source status --problems"
     ),

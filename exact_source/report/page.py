@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..errors import UNAVAILABLE
 from .charts import Chart, Column, columns_chart, shares
 from .figures import BUCKETS, ZERO, Books, Company, Figures, Section, Stream, SyncRun, total_of
 from .language import ENGLISH, Language
@@ -247,8 +248,7 @@ class Block:
 class Trouble:
     """A message about streams that did not complete."""
 
-    entities: str
-    companies: str
+    streams: str
     status: str
     error: str
 
@@ -283,7 +283,7 @@ class SyncBlock:
             "rows": sum(s.last_rows for s in streams),
             "since": None if oldest is None else oldest.timestamp(),
             "age": self._language.text("never") if age is None else self._language.ago(age),
-            "never": len(streams) - len(known),
+            "never": sum(not s.last_success_at and s.code != UNAVAILABLE for s in streams),
             "stale": age is None or age > STALE,
             "calls": self.figures.calls_today.get(code, 0),
         }
@@ -292,12 +292,20 @@ class SyncBlock:
     def _troubles(self) -> list[Trouble]:
         groups: dict[tuple[str, str], list[Stream]] = defaultdict(list)
         for stream in self.figures.streams:
-            if stream.status in FAULTS:
+            if stream.status in FAULTS and stream.code != UNAVAILABLE:
                 groups[stream.status, message_of(stream)].append(stream)
         return [
-            Trouble(self._entities(group), self._companies(group), status, error)
-            for (status, error), group in groups.items()
+            Trouble(self._some(group), status, error) for (status, error), group in groups.items()
         ]
+
+    def _some(self, group: Sequence[Stream]) -> str:
+        """Some entities of some companies."""
+        companies, entities = self._companies(group), self._entities(group)
+        if not companies:
+            return entities
+        return self._language.text(
+            "{entities} of {companies}", entities=entities, companies=companies
+        )
 
     def _entities(self, group: Sequence[Stream]) -> str:
         names = list(dict.fromkeys(s.entity for s in group))
@@ -308,6 +316,12 @@ class SyncBlock:
     def _companies(self, group: Sequence[Stream]) -> str:
         codes = sorted({s.division for s in group} - {0})
         return self._names.some(codes) if len(codes) <= NAMED else self._names.several(len(codes))
+
+    @property
+    def unavailable(self) -> str:
+        """Entities that Exact does not offer, and to how many companies; empty if there are none."""
+        group = [s for s in self.figures.streams if s.code == UNAVAILABLE]
+        return self._some(group) if group else ""
 
     @property
     def troubles(self) -> list[Trouble]:

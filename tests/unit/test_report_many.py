@@ -17,7 +17,7 @@ NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 MANY = 300
 
 
-def figures(count: int) -> Figures:
+def figures(count: int, code: str = "refused") -> Figures:
     companies = [Company(n, f"Company {n:03}", "EUR") for n in range(1, count + 1)]
     found = Figures(day=DAY, made_at=NOW, month=date(2026, 3, 1))
     books = Books("EUR", companies, months=found.months_back(12))
@@ -33,8 +33,8 @@ def figures(count: int) -> Figures:
         at = NOW - timedelta(hours=company.division)
         error = f"projects of division {company.division}: refused"
         found.streams += [
-            Stream(company.division, "accounts", "complete", None, at, at, 1, 10),
-            Stream(company.division, "projects", "refused", error, NOW, None, 0, 0),
+            Stream(company.division, "accounts", "complete", None, None, at, at, 1, 10),
+            Stream(company.division, "projects", "refused", error, code, NOW, None, 0, 0),
         ]
     found.runs = [SyncRun(NOW - timedelta(hours=2), NOW, 2 * count, count, 4806, 41466, 0, 0)]
     return found
@@ -74,6 +74,23 @@ def test_streams_with_the_same_trouble_are_one_line() -> None:
     troubles = re.findall(r'<p class="trouble">(.*?)</p>', page)
     assert len(troubles) == 1
     assert "300 companies" in troubles[0]
+
+
+@pytest.mark.parametrize("language", [ENGLISH, DUTCH], ids=["en", "nl"])
+def test_what_exact_does_not_offer_is_not_a_trouble(language: Language) -> None:
+    page = render_page(figures(MANY, "unavailable"), language)
+
+    assert 'class="trouble"' not in page
+    assert language.text("{count} never", count=1) not in page
+    (note,) = re.findall(r'<p class="note">([^<]*projects[^<]*)</p>', page)
+    assert language.text("{count} companies", count=MANY) in note
+
+
+def test_troubles_are_told_in_the_language_of_the_page() -> None:
+    (trouble,) = re.findall(r'<p class="trouble">(.*?)</p>', render_page(figures(MANY), DUTCH))
+
+    assert "projects van 300 administraties" in trouble
+    assert "geweigerd" in trouble
 
 
 def test_the_company_that_is_furthest_behind_comes_first() -> None:

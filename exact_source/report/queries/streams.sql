@@ -1,5 +1,5 @@
 select
-  division, entity, last_status, last_error, last_sync_at, last_success_at, last_rows_loaded, rows_loaded
+  division, entity, last_status, last_error, last_code, last_sync_at, last_success_at, last_rows_loaded, rows_loaded
 from {{ ref('exact_online__sync_health') }}
 where true {{ only_or_all }}
 order by division, entity

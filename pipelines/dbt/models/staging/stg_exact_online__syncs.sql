@@ -10,5 +10,6 @@ select
   {{ adapter.quote('rows') }} as rows_loaded,
   deleted as rows_deleted,
   status,
-  nullif(error, '') as error
+  nullif(error, '') as error,
+  nullif(code, '') as code
 from {{ source('exact_online', '_exact_syncs') }}

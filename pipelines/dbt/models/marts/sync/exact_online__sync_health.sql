@@ -27,6 +27,7 @@ select
   n.feed,
   n.status as last_status,
   n.error as last_error,
+  n.code as last_code,
   n.ended_at as last_sync_at,
   t.last_success_at,
   {{ exact_hours_since('t.last_success_at') }} as hours_since_success,

@@ -29,6 +29,12 @@ select
   sum(calls) as calls,
   sum(rows_loaded) as rows_loaded,
   sum(rows_deleted) as rows_deleted,
-  sum(case when status in ('failed', 'refused') then 1 else 0 end) as failed_streams
+  sum(
+    case
+      -- A module, right or scope that is missing is not a failure.
+      when status in ('failed', 'refused') and coalesce(code, '') <> 'unavailable' then 1
+      else 0
+    end
+  ) as failed_streams
 from numbered
 group by run_id, case when run_id is null then side_by_side end

@@ -1,0 +1,37 @@
+"""The model ``sync_runs`` of the dbt package, as the report renders it."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from exact_source.report.models import Models, models_folder
+
+AT = "timestamptz '2026-03-01 10:00:00+00' as started_at, timestamptz '2026-03-01 10:01:00+00' as ended_at"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "failed"),
+    [
+        ("complete", "", 0),
+        ("failed", "contract", 1),
+        ("failed", None, 1),  # loaded by a version without the column
+        ("refused", "refused", 1),
+        ("refused", "unavailable", 0),
+        ("skipped", "blocked", 0),
+        ("incomplete", "empty", 0),
+    ],
+)
+def test_what_exact_does_not_offer_is_not_a_failure(
+    status: str, code: str | None, failed: int
+) -> None:
+    models = Models(models_folder(), "duckdb", lambda _table: "logged")
+    sql = models.render("select failed_streams from {{ ref('exact_online__sync_runs') }}")
+    with duckdb.connect() as database:
+        database.execute(
+            f"create table logged as select 'r' as run_id, 1 as division, 'projects' as entity, "
+            f"'sync' as feed, {AT}, 1 as calls, 0 as shared_calls, 0 as rows, 0 as deleted, "
+            f"$status as status, '' as error, cast($code as varchar) as code",
+            {"status": status, "code": code},
+        )
+        assert database.execute(sql).fetchall() == [(failed,)]
