@@ -53,7 +53,7 @@ class Database:
         self.dialect = self._engine.dialect.name
         if self.dialect not in dialects:
             raise ConfigurationError(
-                f"{user} knows no lock for {self.dialect}: use one of {' '.join(dialects)}"
+                f"{user} cannot lock {self.dialect}; use one of {' '.join(dialects)}"
             )
         if self.dialect == "sqlite":
             # We begin and commit ourselves: the driver would begin without the write lock.

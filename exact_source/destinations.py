@@ -48,11 +48,11 @@ def check_address(url: str, where: str) -> None:
     if not is_plain:
         raise ConfigurationError(
             f"{where} is not a valid address; use postgresql://USER:PASSWORD@HOST:PORT/DATABASE, "
-            "with the other characters of a password than letters and digits as %XX (@ is %40)"
+            "and write characters of the password other than letters and digits as %XX (@ is %40)"
         ) from None
     if not parts.path.strip("/"):
         raise ConfigurationError(
-            f"{where} names no database; a full one is postgresql://USER@HOST/DATABASE"
+            f"{where} does not name a database; use postgresql://USER@HOST/DATABASE"
         )
 
 

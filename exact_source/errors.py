@@ -161,7 +161,7 @@ class ExactError(Exception):
 
 
 class ConfigurationError(ExactError):
-    """A setting is missing or wrong; nothing was sent and nothing written."""
+    """A setting is missing or wrong; nothing was sent or written."""
 
     code = "configuration"
     exit_code = ExitCode.USAGE
@@ -227,7 +227,7 @@ class RefusedError(StreamError):
 
 
 class ContractError(StreamError):
-    """An answer is not what the API documents; it was not loaded."""
+    """A reply differs from the API documentation; it was not loaded."""
 
     code = "contract"
     remedy = "Run again; if the error persists, report the message: Exact Online may have changed."

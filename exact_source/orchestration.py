@@ -212,6 +212,6 @@ def refuse_other_groups(pipeline: dlt.Pipeline) -> None:
         numbers = " or ".join(map(str, sorted(before)))
         raise ConfigurationError(
             f"dataset {pipeline.dataset_name} was loaded in {numbers} groups of divisions, not in "
-            f"{own['groups']}, and the cursors belong to the groups: set that number again, or "
+            f"{own['groups']}, and each group has its own cursors: set that number again, or "
             "set regroup=True to read all divisions again"
         )

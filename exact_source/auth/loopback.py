@@ -47,7 +47,9 @@ def wait_for_redirect(address: tuple[str, int, str], state: str, timeout_s: floa
         while not found and time.monotonic() < until:
             server.handle_request()
     if not found:
-        raise AuthenticationError(f"no browser came back within {timeout_s:.0f} s: start again")
+        raise AuthenticationError(
+            f"the browser did not return from Exact Online within {timeout_s:.0f} s: start again"
+        )
     return found[0]
 
 

@@ -210,20 +210,26 @@ def parse_redirect(code: str, state: str | None = None) -> str:
     text = code.strip()
     if "code=" not in text and "error=" not in text:
         if not text or "://" in text or any(map(str.isspace, text)):
-            raise ConfigurationError("no authorization code given: paste the code or the address")
+            raise ConfigurationError(
+                "this is not an authorization code: paste the code or the address"
+            )
         return unquote(text)
     query = redirect_query(text)
     if "error" in query:
         # Exact's own word is short, such as access_denied.
-        raise AuthenticationError(f"Exact Online gave no code: {clean_text(query['error'], 60)}")
+        raise AuthenticationError(
+            f"Exact Online returned no code: {clean_text(query['error'], 60)}"
+        )
     given = query.get("state", "")
     if state is not None and not hmac.compare_digest(given.encode(), state.encode()):
         raise AuthenticationError(
-            "the address does not carry the state of this login: it belongs to another attempt; "
+            "the address does not contain the state of this login: it belongs to another attempt; "
             "start again"
         )
     if not query.get("code"):
-        raise ConfigurationError("no authorization code in the address")
+        raise ConfigurationError(
+            "the address contains no authorization code: paste the code or the whole address"
+        )
     return query["code"]
 
 

@@ -169,7 +169,7 @@ class Rotator:
         if age_s >= 0 and oldest_s < tokens.earliest_refresh_s:
             raise AuthenticationError(
                 f"Exact Online refuses the access token {age_s:.0f} s after it was issued: access "
-                "was withdrawn, the user's password changed, or the storage cut the token off; "
+                "was withdrawn, the user's password changed, or the storage truncated the token; "
                 f"{LOGIN}"
             )
 
@@ -251,7 +251,7 @@ class Rotator:
             )
         except TokenDataError:
             raise AuthenticationError(
-                f"Exact Online's answer holds no refresh token: {LOGIN}"
+                f"Exact Online's reply contains no refresh token: {LOGIN}"
             ) from None
         SECRETS.learn(new.access_token, new.refresh_token)
         await self._save(storage, old.fingerprint if old else None, new)
@@ -268,7 +268,7 @@ class Rotator:
                     raise TokenStoreError(
                         f"new tokens could not be stored ({reason}); they are kept in "
                         "memory and stored at the next call, but are lost if the process ends "
-                        f"before: repair the store, else {LOGIN}"
+                        f"first: repair the store, or {LOGIN}"
                     ) from (error if _is_harmless(error) else None)
                 logger.warning("new tokens could not be stored, trying again: %s", reason)
                 await self._clock.sleep(pause_s)
@@ -328,7 +328,8 @@ class Rotator:
             return _newer_tokens_error(answer, lost)
         at = datetime.fromtimestamp(now + wait_s, UTC)
         return RemoteError(
-            f"Exact Online issues no new tokens before {at:%Y-%m-%d %H:%M:%S} UTC ({answer.detail}); {KEPT}",
+            f"Exact Online does not issue new tokens before {at:%Y-%m-%d %H:%M:%S} UTC "
+            f"({answer.detail}); {KEPT}",
             resumes_at=now + wait_s,
         )
 
@@ -341,11 +342,11 @@ class Rotator:
             return _client_error(answer)
         if answer.outcome is TokenOutcome.LOST:
             return AuthenticationError(
-                f"the reply to the code exchange was lost ({answer.detail}), and a code works "
+                f"the reply to the code exchange was lost ({answer.detail}), and a code works only "
                 f"once: {LOGIN} again"
             )
         return AuthenticationError(
-            f"Exact Online refuses the code ({answer.detail}); it works once and for 3 minutes: "
+            f"Exact Online refuses the code ({answer.detail}); a code works once, within 3 minutes: "
             f"{LOGIN} again"
         )
 
@@ -372,9 +373,9 @@ def _reason(answer: Answer, lost: Answer | None) -> str:
 def _passing_error(answer: Answer, lost: Answer | None) -> RemoteError:
     """The error of a refresh that failed for now, or whose reply was lost."""
     if lost is None:
-        message = f"no token refresh: {_why_not(answer)}; {KEPT}"
+        message = f"the tokens were not refreshed: {_why_not(answer)}; {KEPT}"
     elif answer.outcome is TokenOutcome.LOST:
-        message = f"{_loss(lost)}, and so was the one to a second try ({answer.detail}); {KEPT}"
+        message = f"{_loss(lost)}, and the reply to the second attempt was lost too ({answer.detail}); {KEPT}"
     elif answer.outcome is TokenOutcome.UNREACHABLE:
         message = (
             f"{_loss(lost)}, and then Exact Online could not be reached ({answer.detail}); {KEPT}"
@@ -388,12 +389,12 @@ def _newer_tokens_error(answer: Answer, lost: Answer | None) -> RemoteError:
     """The error if Exact has issued a token of this connection that is not stored here (API 1.3)."""
     if lost is None:
         message = (
-            "Exact Online has lately issued newer tokens than the stored ones, to another program "
-            f"or in a reply that was lost, and issues no others yet ({answer.detail}): {TRY_LATER}"
+            "Exact Online recently issued newer tokens than the stored ones, to another program or in "
+            f"a lost reply, and does not issue others yet ({answer.detail}): {TRY_LATER}"
         )
     else:
         message = (
-            f"{_loss(lost)}; Exact Online has issued the new tokens and issues no others yet "
+            f"{_loss(lost)}; Exact Online has issued the new tokens and does not issue others yet "
             f"({answer.detail}): {TRY_LATER}"
         )
     return RemoteError(message)

@@ -21,7 +21,7 @@ DATE_ROUNDING_S = 1.0
 
 
 class TokenDataError(ConfigurationError, ValueError):
-    """Tokens that cannot be valid, because of a mistake of a caller or a storage."""
+    """The tokens cannot be valid; the caller or the token storage made a mistake."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def read_overlay(path: Path) -> dict[str, Any]:
     """The overlay in a file.
 
     Raises:
-        ConfigurationError: If the file cannot be read or has another form.
+        ConfigurationError: If the file cannot be read or is malformed.
     """
     try:
         overlay = json.loads(path.read_text("utf-8"))
@@ -79,7 +79,7 @@ def apply_overlay(entities: Records, overlay: Mapping[str, Any]) -> dict[str, Ma
     An entity that the shipped catalogue knows by now is not replaced.
 
     Raises:
-        ConfigurationError: If the overlay has another form.
+        ConfigurationError: If the overlay is malformed.
     """
     try:
         merged = {
@@ -91,7 +91,7 @@ def apply_overlay(entities: Records, overlay: Mapping[str, Any]) -> dict[str, Ma
             _check_record(name, record)
         merged.update(new)
     except (AttributeError, TypeError, KeyError, ValueError) as error:
-        raise ConfigurationError(f"{SETTING}: the overlay has another form ({error})") from None
+        raise ConfigurationError(f"{SETTING}: the overlay is malformed ({error})") from None
     return dict(sorted(merged.items()))
 
 

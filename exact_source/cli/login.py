@@ -237,6 +237,6 @@ def check_foreign_state(code: str, settings: Settings, now: float) -> None:
     state = redirect_query(code).get("state")
     if state is not None and not is_own_state(state, settings.client_secret, now):
         raise AuthenticationError(
-            "the address does not carry the state of a login of the last 15 minutes: start again "
+            "the address does not contain the state of a login of the last 15 minutes: start again "
             "with `exact-source login`"
         )

@@ -173,8 +173,7 @@ def _check_answerable(division: int | None, *, yes: bool) -> None:
     ]
     if missing:
         raise ConfigurationError(
-            f"verify asks which company and whether it may call; without a terminal add "
-            f"{' and '.join(missing)}"
+            f"verify asks for a company and for consent; without a terminal, add {' and '.join(missing)}"
         )
 
 

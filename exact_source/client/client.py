@@ -163,12 +163,12 @@ class ExactClient:
                 if not response.is_success:
                     if says_exists(response):
                         raise RefusedError(
-                            f"{call.where}: there already", status=500, reason=EXISTS
+                            f"{call.where}: it exists already", status=500, reason=EXISTS
                         )
                     self._accepted(call, response)
             except AgainError as error:
                 raise RemoteError(
-                    f"{call.where}: {error}, so whether it was done is unknown; list them to see"
+                    f"{call.where}: {error}, so it may have been done or not; list them to see"
                 ) from error.__cause__
 
     def _turn(self, call: Call) -> AbstractAsyncContextManager[None]:
@@ -221,7 +221,7 @@ class ExactClient:
         now = self.clock.now()
         if now - refused_since > LIMIT_PATIENCE_S:
             raise LimitError(
-                f"{call.where}: refused with 429 for an hour, as others take all calls; "
+                f"{call.where}: refused with 429 for an hour, because other programs use all calls; "
                 "run again later",
                 resumes_at=now,
             )

@@ -34,7 +34,7 @@ async def read_pages(
     """All pages of one collection, at least one.
 
     Raises:
-        ContractError: If the next link repeats itself or leaves the endpoint.
+        ContractError: If the next link was followed before or leaves the endpoint.
     """
     division = call.division or 0
     url: str | None = build_url(
@@ -43,7 +43,7 @@ async def read_pages(
     tables, seen = [], set[str]()
     while url is not None:
         if url in seen:
-            raise ContractError(f"{call.where}: the next link repeats itself")
+            raise ContractError(f"{call.where}: the next link was followed before")
         seen.add(url)
         page = await client.get(
             call,

@@ -170,7 +170,7 @@ class Divisions:
         codes = table.column("division").to_pylist()
         if not codes or codes[0] is None:
             raise ConfigurationError(
-                "Exact Online names no current division; name one with --divisions"
+                "Exact Online returned no current division; choose one with --divisions"
             )
         return int(codes[0])
 
@@ -180,7 +180,9 @@ class Divisions:
         seen = {} if table is None else {d.code: d for d in _divisions_of(table)}
         wanted = self._options.divisions
         if not wanted and not seen:
-            raise ConfigurationError("the app may see no division; see its scope at Exact Online")
+            raise ConfigurationError(
+                "the app cannot see any division; check its scope at Exact Online"
+            )
         if self._options.companies.needs_names:
             wanted = tuple(self._options.companies.choose({d.code: d.name for d in seen.values()}))
         if not wanted:

@@ -276,10 +276,10 @@ class Scanner:
         base_url = self._run.connection.client.base_url
         link = check_next(page.next_url, base_url, feed.path, self._division)
         if link == self._url:
-            raise ContractError(f"{self._call.where}: the next link leads to its own page")
+            raise ContractError(f"{self._call.where}: the next link points to the same page")
         if cursors.goes_round(scan, link):
             raise ContractError(
-                f"{self._call.where}: the next link repeats itself; reading stopped"
+                f"{self._call.where}: the next link was followed before; reading stopped"
             )
         return self._urls.following(self.shape, link)
 

@@ -46,7 +46,7 @@ def full_disk_error(error: BaseException, dataset: str | None) -> LoadError | No
         return None
     return LoadError(
         f"the disk of the destination is full, or that of the working folder (dataset {dataset}); free space "
-        "and run again: rows that wait in the working folder are loaded first"
+        "and run again: pending rows in the working folder are loaded first"
     )
 
 

@@ -148,7 +148,7 @@ def _repair(
     if left:
         table, count = next(iter(left.items()))
         raise LoadError(
-            f"table {table} holds {count:,} keys more than once, and merging them did not help; run "
+            f"table {table} has {count:,} duplicate keys, and merging them did not help; run "
             f"exact-source sync --full-refresh --entities {table}"
         )
     return [

@@ -47,7 +47,7 @@ def refuse_silent_failures(pipeline: dlt.Pipeline) -> None:
         raise ConfigurationError(
             "dlt's load.raise_on_failed_jobs is not true: rows that the destination refuses would count "
             f"as loaded and never be read again; remove it, or set {name}.load.raise_on_failed_jobs "
-            "to true, which is for this pipeline alone"
+            "to true, which applies to this pipeline only"
         )
 
 

@@ -103,7 +103,7 @@ class Warehouse:
         if catalog.lower() == str(self._pipeline.dataset_name).lower():
             raise ConfigurationError(
                 f"the DuckDB file and the dataset are both called {catalog}, which DuckDB cannot tell "
-                'apart; name the file otherwise: dlt.destinations.duckdb("exact.duckdb")'
+                'apart; give the file another name: dlt.destinations.duckdb("exact.duckdb")'
             )
 
     def completed_loads(self, load_ids: Iterable[str]) -> set[str]:

@@ -83,17 +83,21 @@ def parse_csdl(body: bytes, where: str) -> dict[str, EntitySet]:
 
 def _parse(body: bytes, where: str) -> ET.Element:
     if len(body) > MAX_BYTES:
-        raise ContractError(f"{where}: $metadata is larger than Exact Online sends")
+        raise ContractError(f"{where}: $metadata is too large; it was not read")
     if _HTML in body[:4096].lower():
-        raise BrokenMetadataError(f"{where}: an HTML page came instead of $metadata")
+        raise BrokenMetadataError(f"{where}: Exact Online sent an HTML page instead of $metadata")
     try:
         root = ET.fromstring(body, ET.XMLParser(target=_Builder()))  # noqa: S314 (see _Builder)
     except _DoctypeError:
-        raise ContractError(f"{where}: $metadata holds a document type; it was not read") from None
+        raise ContractError(
+            f"{where}: $metadata declares a document type; it was not read"
+        ) from None
     except ET.ParseError as error:
-        raise BrokenMetadataError(f"{where}: $metadata is cut off or no XML") from error
+        raise BrokenMetadataError(f"{where}: $metadata is truncated or not XML") from error
     if _local(root) != "Edmx":
-        raise BrokenMetadataError(f"{where}: another document came instead of $metadata")
+        raise BrokenMetadataError(
+            f"{where}: Exact Online sent another document instead of $metadata"
+        )
     return root
 
 

@@ -20,8 +20,8 @@ class BrokenPageError(ContractError):
 
     Attributes:
         broken: Always true.
-        reason: ``empty``, ``markup`` (HTML or XML), ``json`` (cut off or not JSON), ``encoding``,
-            or ``error`` (Exact gave up in the middle of the rows).
+        reason: ``empty``, ``markup`` (HTML or XML), ``json`` (truncated or not JSON), ``encoding``,
+            or ``error`` (Exact ended the rows with an error).
     """
 
     broken = True
@@ -65,13 +65,13 @@ def parse_envelope(body: bytes, fields: Collection[str], where: str) -> Envelope
     if isinstance(answer, dict) and answer.get("error") is not None:
         raise ContractError(f"{where}: Exact Online answered with an error instead of rows")
     if not isinstance(answer, dict) or isinstance(answer, DuplicateKeys) or "d" not in answer:
-        raise ContractError(f'{where}: the answer is not of the form {{"d": ...}}')
+        raise ContractError(f'{where}: the reply is not of the form {{"d": ...}}')
     found = _unwrap(answer["d"], fields)
     if found is None:
-        raise ContractError(f"{where}: the rows are wrapped in a form that is not known")
+        raise ContractError(f"{where}: the rows are wrapped in an unknown form")
     for row in found.rows:
         if "error" in row and "error" not in fields and isinstance(row["error"], dict):
-            message = f"{where}: Exact Online gave up in the middle of the rows"
+            message = f"{where}: Exact Online ended the rows with an error"
             raise BrokenPageError(message, reason="error")
     return found
 
@@ -79,17 +79,17 @@ def parse_envelope(body: bytes, fields: Collection[str], where: str) -> Envelope
 def _parse(body: bytes, where: str) -> Any:
     body = body.removeprefix(BOM).strip()
     if not body:
-        raise BrokenPageError(f"{where}: the answer is empty", reason="empty")
+        raise BrokenPageError(f"{where}: the reply is empty", reason="empty")
     if body.startswith(b"<"):
-        message = f"{where}: the answer is HTML or XML, JSON was asked for"
+        message = f"{where}: the reply is HTML or XML instead of JSON"
         raise BrokenPageError(message, reason="markup")
     try:
         return parse_json(body.decode())
     except UnicodeDecodeError:
-        raise BrokenPageError(f"{where}: the answer is not UTF-8", reason="encoding") from None
+        raise BrokenPageError(f"{where}: the reply is not UTF-8", reason="encoding") from None
     except ValueError:
         # Raised without its cause, which would put the body into a traceback.
-        message = f"{where}: the answer is cut off or no JSON"
+        message = f"{where}: the reply is truncated or not JSON"
         raise BrokenPageError(message, reason="json") from None
 
 

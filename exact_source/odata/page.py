@@ -77,7 +77,7 @@ def parse_page(body: bytes, schema: PageSchema, *, division: int, where: str) ->
         found = arrow_json.read([body], schema) or _parse_slow(body, schema, where)
         (page,) = _pages(found, schema, division, where)
     except RecursionError:
-        message = f"{where}: the answer is nested too deeply"
+        message = f"{where}: the reply is nested too deeply"
         raise BrokenPageError(message, reason="json") from None
     return page
 
@@ -143,7 +143,7 @@ def _parse_slow(body: bytes, schema: PageSchema, where: str) -> Parsed:
         surprises += counted([("misfit", field, empty), ("rounded", field, len(lost) - empty)])
     unusable = {s.column for s in surprises if s.kind == "misfit"}
     if unusable & {"Division", schema.own_division}:
-        raise ContractError(f"{where}: a row names a division that is not a number")
+        raise ContractError(f"{where}: the division of a row is not a number")
     meta = PageMeta(len(found.rows), found.next_url, found.count)
     return Parsed(arrays, raw, [meta], extras, surprises)
 
@@ -174,12 +174,12 @@ def _divisions(found: Parsed, schema: PageSchema, division: int, where: str) -> 
     if schema.own_division is not None:
         own = found.arrays[schema.own_division].cast(pa.int32())
         if own.null_count:
-            raise ContractError(f"{where}: a row without its division ({schema.own_division})")
+            raise ContractError(f"{where}: a row has no division ({schema.own_division})")
         return own
     if (sent := found.arrays.get("Division")) is not None:
         ends = pc.min_max(sent).as_py()
         if not {ends["min"], ends["max"]} <= {None, division}:
-            raise ContractError(f"{where}: row of another division; the page was refused")
+            raise ContractError(f"{where}: a row belongs to another division; the page was refused")
     return pa.repeat(pa.scalar(division, pa.int32()), found.rows)
 
 

@@ -35,7 +35,7 @@ def format_literal(letter: str, value: object) -> str:
     text = str(value)
     if letter == "g":
         if not _GUID.fullmatch(text):
-            raise ConfigurationError(f"a parameter must be a guid, got {len(text)} characters")
+            raise ConfigurationError(f"a parameter must be a GUID; got {len(text)} characters")
         return f"guid'{text}'"
     if letter == "t":
         return text if text.startswith("datetime'") else f"datetime'{text}'"

@@ -384,7 +384,7 @@ def confirm_loaded(info: LoadInfo) -> None:
     lost = [package.load_id for package in info.load_packages if package.state != "loaded"]
     if lost:
         raise LoadError(
-            f"load package {', '.join(lost)} did not arrive ({info.dataset_name}); run again: its rows "
+            f"load package {', '.join(lost)} was not loaded ({info.dataset_name}); run again: its rows "
             "are read again"
         )
 
@@ -444,7 +444,7 @@ def load_pending(pipeline: dlt.Pipeline, loading: Loading) -> None:
         # dlt would load these instead of the rows that are read, without a message.
         raise ConfigurationError(
             f"the working folder {pipeline.working_dir} holds packages that can be neither loaded nor "
-            "dropped; remove it: all that counts is in the destination"
+            "dropped; remove it: everything that is needed is in the destination"
         )
 
 

@@ -191,7 +191,9 @@ class Asking:
     def _before_call(self, _target: Call) -> None:
         if self.calls >= MOST_CALLS:
             now = self._client.clock.now()
-            raise LimitError(f"the {MOST_CALLS} calls of a verification are made", resumes_at=now)
+            raise LimitError(
+                f"all {MOST_CALLS} calls of a verification are used up", resumes_at=now
+            )
         self.calls += 1
 
 

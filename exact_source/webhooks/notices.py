@@ -99,8 +99,8 @@ class Notices:
         with self._errors(), self._database.begin(to_write=False) as connection:
             if not inspect(connection).has_table(TABLE):
                 raise ConfigurationError(
-                    f"there is no {self.place}, so no receiver writes there: set {SETTING} to where "
-                    "`exact-source webhooks serve` keeps them, or sync without --changed"
+                    f"{self.place} does not exist, so no receiver writes to it: set {SETTING} to the place "
+                    "where `exact-source webhooks serve` stores notices, or sync without --changed"
                 )
             found = connection.execute(select(table.entity, table.division, table.mark))
             return {(entity, division): mark for entity, division, mark in found}

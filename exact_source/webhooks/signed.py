@@ -72,7 +72,7 @@ def _parse(content: bytes) -> Notice:
     match document:
         case {"Topic": str(topic), "Division": int(division)} if _is_code(division):
             return Notice(topic, division)
-    raise ContractError("a signed webhook names no Topic and Division")
+    raise ContractError("a signed webhook lacks a Topic or a Division")
 
 
 def _is_code(division: int) -> bool:

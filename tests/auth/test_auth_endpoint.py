@@ -165,7 +165,7 @@ def test_too_early_for_a_token_that_exact_rejects_is_not_a_login_for_ever() -> N
     memory, clock = Memory(tokens()), Standing(AT + 580)
     with Wire(EARLY, Reply(body=pair_body())) as wire:
         oauth = OAuth("id", "the-secret", "", memory, base_url=wire.base_url, clock=clock)
-        with pytest.raises(RemoteError, match=r"lately issued newer tokens.*in 10 minutes"):
+        with pytest.raises(RemoteError, match=r"recently issued newer tokens.*in 10 minutes"):
             asyncio.run(oauth.report_rejected(tokens().access_token))
 
         clock.at += 600
@@ -192,7 +192,10 @@ def test_a_lost_reply_and_then_nobody_there_says_both() -> None:
     ("second", "said"),
     [
         (Reply(429), r"and then Exact Online is limiting token requests"),
-        (Reply(503), r"and so was the one to a second try \(HTTP 503 with an empty body\)"),
+        (
+            Reply(503),
+            r"and the reply to the second attempt was lost too \(HTTP 503 with an empty body\)",
+        ),
     ],
 )
 def test_a_lost_reply_and_another_passing_trouble_says_both(second: Reply, said: str) -> None:
@@ -350,7 +353,7 @@ def test_a_code_that_is_no_good_says_so(kind: str, exact: Exact) -> None:
     elif kind == "used":
         asyncio.run(oauth.exchange(code))
 
-    with pytest.raises(AuthenticationError, match=r"works once and for 3 minutes.*login"):
+    with pytest.raises(AuthenticationError, match=r"works once, within 3 minutes.*login"):
         asyncio.run(oauth.exchange("unknown" if kind == "unknown" else code))
 
 
@@ -358,7 +361,7 @@ def test_a_code_that_is_no_good_says_so(kind: str, exact: Exact) -> None:
 def test_a_code_is_never_sent_twice(kind: str, exact: Exact) -> None:
     exact.box.fault(kind, times=5)
 
-    with pytest.raises(AuthenticationError, match=r"code works once.*login"):
+    with pytest.raises(AuthenticationError, match=r"code works only once.*login"):
         asyncio.run(exact.oauth().exchange(exact.box.login()["code"]))
 
     assert len(exact.box.token_requests) == 1

@@ -124,7 +124,7 @@ def test_a_plain_file_open_to_its_group_is_warned_about_once(
         assert storage.get_tokens() == storage.get_tokens() == tokens()
 
     assert [record.message for record in caplog.records] == [
-        f"token file {path} is open to its group (mode 640)"
+        f"token file {path} can be read by its group (mode 640)"
     ]
 
 

@@ -464,5 +464,5 @@ def test_settings_ask_for_leases_in_the_database_of_the_tokens(tmp_path: Path) -
     assert made is not None
     with made, made.held(ITEM):
         assert made.holds(ITEM)
-    with pytest.raises(ConfigurationError, match="knows no lock for mysql"):
+    with pytest.raises(ConfigurationError, match="cannot lock mysql"):
         SqlLeases(create_engine("mysql+pymysql://host/database", module=sqlite3))

@@ -262,7 +262,7 @@ def test_an_error_is_one_line_and_the_exit_code_tells_its_kind(
 
     code, said = call("login", "--code", "wrong")
     assert (code, said.count("\n")) == (1, 1)
-    assert "works once and for 3 minutes" in said
+    assert "works once, within 3 minutes" in said
     code, said = call("tokens", SOURCES__EXACT_ONLINE__TOKEN_STORAGE="cloud")
     assert (code, said.count("\n")) == (2, 1)
     assert "use file, sql or dlt" in said

@@ -245,12 +245,12 @@ class CodeCase:
 SIGNED = b'{"Topic":7}'
 HASH = sign(SIGNED, "secret").encode()
 CODE_CASES = [
-    CodeCase("no browser came back within", lambda c: wait_for_redirect(("127.0.0.1", 0, "/"), "s", 0.0)),
+    CodeCase("the browser did not return from Exact Online", lambda c: wait_for_redirect(("127.0.0.1", 0, "/"), "s", 0.0)),
     CodeCase("DltStateTokenStorage and dev_mode", lambda c: DltStateTokenStorage(
         c.pipeline(destination=duckdb_in(c), dataset_name="books", dev_mode=True), key=KEY)),
     CodeCase("DltStateTokenStorage needs a dataset_name", lambda c: DltStateTokenStorage(duckdb_in(c), key=KEY)),
     CodeCase("DltStateTokenStorage needs a pipeline", lambda c: DltStateTokenStorage(c.pipeline(), key=KEY)),
-    CodeCase("a parameter must be a guid", lambda c: format_literal("g", "no guid")),
+    CodeCase("a parameter must be a GUID", lambda c: format_literal("g", "no guid")),
     CodeCase("the query is ‹…› characters long", lambda c: build_url("x", 1, {"$select": "A" * MAX_URL})),
     CodeCase("reconcile_days must be 0 or more", lambda c: make_options(reconcile_days=-1)),
     CodeCase("sources.exact_online.‹name› is empty", lambda c: c.oauth(c.world.storage, "")),
@@ -261,7 +261,7 @@ CODE_CASES = [
     CodeCase("TokenData.‹name› must be in UTC", lambda c: pair(expires_at=NOW.astimezone(timezone(timedelta(hours=1))))),
     CodeCase("TokenData.‹name› must be a text", lambda c: pair(access_token="")),
     CodeCase("‹user› takes an SQLAlchemy URL", lambda c: SqlTokenStorage(cast("Any", 7), key=KEY)),
-    CodeCase("‹user› knows no lock for", lambda c: Database(
+    CodeCase("‹user› cannot lock", lambda c: Database(
         create_engine("sqlite://"), user="x", lock_wait_s=1, dialects=("postgresql",))),
     CodeCase("‹place›: not locked", lambda c: SqlTokenStorage(f"sqlite:///{c.world.folder}/t.db", key=KEY)._remove()),
     CodeCase("the SQL of the report is missing", find_no_sql),
@@ -269,19 +269,19 @@ CODE_CASES = [
     CodeCase("source ‹name› was not made by", lambda c: run_of(foreign_source())),
     CodeCase("Exact Online rejects a fresh access token", call_with_rejected_tokens),
     CodeCase("‹where›: stopped", stop_a_call),
-    CodeCase("Exact Online issues no new tokens before", ask_for_tokens_too_early),
+    CodeCase("Exact Online does not issue new tokens before", ask_for_tokens_too_early),
     CodeCase("stopped, because the run ended", call_with_a_closed_client),
     CodeCase("refused the list of divisions; give", refuse_list_of_named_divisions),
     CodeCase("the connection that holds the lock", lose_the_session),
     CodeCase("the claim on dataset", lose_the_claim),
-    CodeCase("keys more than once, and merging", double_rows_for_ever),
+    CodeCase("duplicate keys, and merging", double_rows_for_ever),
     CodeCase("MB are free on the disk of", lambda c: refuse_full_disk(c.world.pipeline, lambda _place: 0)),
     CodeCase("the disk of the destination is full", fill_the_disk),
-    CodeCase("‹where›: there already", subscribe_twice),
+    CodeCase("‹where›: it exists already", subscribe_twice),
     CodeCase("was loaded in ‹numbers› groups of divisions", load_in_other_groups),
     CodeCase("but rows are told apart by", load_by_another_key),
     CodeCase("a webhook came without the hash", lambda c: read_notice(b"{}", "secret")),
-    CodeCase("a signed webhook names no Topic",
+    CodeCase("a signed webhook lacks a Topic",
              lambda c: read_notice(b'{"Content":' + SIGNED + b',"HashCode":"' + HASH + b'"}', "secret")),
 ]  # fmt: skip
 

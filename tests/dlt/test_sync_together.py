@@ -199,7 +199,7 @@ def test_a_row_of_another_company_is_refused_without_another_call_for_it(
 
     (result,) = outcome.results
     assert (result.status, outcome.exit_code) == ("failed", 1)
-    assert "row of another division" in result.error
+    assert "a row belongs to another division" in result.error
     assert tokens(calls).count(tokens(calls)[wrong - 1]) == 1
     assert len(world.table(ENTITY) if wrong > 1 else []) == 2 * (wrong - 1)
     with world.watch() as more:

@@ -84,7 +84,7 @@ def test_what_is_no_guid_is_refused_without_being_shown(value: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         format_literal("g", value + "'")
     size = len(value) + 1
-    assert str(refused.value) == f"a parameter must be a guid, got {size} characters"
+    assert str(refused.value) == f"a parameter must be a GUID; got {size} characters"
 
 
 def test_paths_have_the_division_where_exact_wants_it() -> None:

@@ -312,7 +312,7 @@ def _pipeline(
         )
     if pipeline.dev_mode:
         raise ConfigurationError(
-            "DltStateTokenStorage and dev_mode do not go together: each run would start in an "
+            "DltStateTokenStorage cannot be used with dev_mode: each run would start in an "
             "empty dataset, without tokens"
         )
     return pipeline

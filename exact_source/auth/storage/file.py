@@ -160,9 +160,9 @@ class FileTokenStorage:
         mode = stat.S_IMODE(self._path.stat().st_mode)
         if mode & OTHERS:
             raise TokenStoreError(
-                f"token file {self._path} is open to every user of this machine (mode {mode:o}): "
+                f"token file {self._path} can be read by every user of this machine (mode {mode:o}): "
                 f"run chmod 600 {self._path}"
             )
         if mode & GROUP and not self._warned:
             self._warned = True
-            logger.warning("token file %s is open to its group (mode %o)", self._path, mode)
+            logger.warning("token file %s can be read by its group (mode %o)", self._path, mode)

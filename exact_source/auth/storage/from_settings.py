@@ -64,7 +64,7 @@ def _dlt_storage(settings: Settings, pipeline: dlt.Pipeline | None) -> DltStateT
         )
     if pipeline is None:
         raise ConfigurationError(
-            f'{SECTION}.token_destination is not set; token_storage = "dlt" needs it where no '
-            "pipeline loads: name the destination of your syncs, for example postgres"
+            f'{SECTION}.token_destination is not set; token_storage = "dlt" needs it if no '
+            "pipeline is given: name the destination of your syncs, for example postgres"
         )
     return DltStateTokenStorage(pipeline, key=settings.token_key, name=settings.token_name)

@@ -150,7 +150,7 @@ class Answers:
         value = setting.check(given)
         if old is not None and old != value and not self._replace:
             raise ConfigurationError(
-                f"{SECTION}.{setting.name} is set to something else in .dlt/{setting.file}.toml; "
+                f"{SECTION}.{setting.name} has another value in .dlt/{setting.file}.toml; "
                 "--replace changes it"
             )
         return value

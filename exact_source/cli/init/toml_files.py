@@ -49,7 +49,7 @@ def refuse_other(documents: Mapping[str, TOMLDocument], entries: Entries) -> Non
         old = found(documents[file], tuple(path))
         if old is not None and old != value:
             raise ConfigurationError(
-                f"{'.'.join(path)} is set to something else in .dlt/{file}.toml; --replace changes it"
+                f"{'.'.join(path)} has another value in .dlt/{file}.toml; --replace changes it"
             )
 
 

@@ -167,7 +167,7 @@ def parse_count(body: bytes, where: str) -> int:
     """
     count = parse_envelope(body, (), where).count
     if count is None:
-        raise ContractError(f"{where}: the answer to $inlinecount holds no count")
+        raise ContractError(f"{where}: the reply to $inlinecount contains no count")
     return count
 
 
