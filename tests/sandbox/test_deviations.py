@@ -10,11 +10,19 @@ import pytest
 
 from exact_source.sandbox.deviations import DEVIATIONS
 from exact_source.verify import CHECKS, Verification
-from tests.support.verify_kit import ALSO, FOUND_BY, large_world, names, verified
+from tests.support.verify_kit import ALSO, FOUND_BY, large_world, names, scaled_world, verified
 from tests.support.world import World
 
 PAIRS = list(combinations(DEVIATIONS, 2))
-SAMPLE = Random(23).sample(PAIRS, 8)  # by default; all of them in the proofs tier
+SAMPLE = Random(23).sample(PAIRS, 8)  # by default; all of them each night
+# Which depend on how many rows there are.
+IN_FULL_SIZE = (
+    "small-pages",
+    "small-bulk-pages",
+    "small-sync-pages",
+    "paged-reads",
+    "bulk-misses-rows",
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +32,20 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
+def scaled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with scaled_world(tmp_path_factory.mktemp("verify")) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
 def alone() -> dict[str, Verification]:
     """What was found with each deviation alone, as far as it was asked for."""
     return {}
 
 
-def found_alone(large: World, alone: dict[str, Verification], name: str) -> Verification:
+def found_alone(scaled: World, alone: dict[str, Verification], name: str) -> Verification:
     if name not in alone:
-        alone[name] = verified(large, name)
+        alone[name] = verified(scaled, name)
     return alone[name]
 
 
@@ -41,8 +55,9 @@ def test_every_deviation_has_a_check_and_every_check_a_deviation() -> None:
     assert set(FOUND_BY.values()) == {check.name for check in CHECKS}
 
 
-def test_nothing_is_found_where_nothing_is_wrong(large: World) -> None:
-    found = verified(large)
+@pytest.mark.parametrize("size", ["large", "scaled"])
+def test_nothing_is_found_where_nothing_is_wrong(request: pytest.FixtureRequest, size: str) -> None:
+    found = verified(request.getfixturevalue(size))
 
     assert names(found, "differs") == set()
     assert names(found, "not measured") == set()
@@ -51,10 +66,17 @@ def test_nothing_is_found_where_nothing_is_wrong(large: World) -> None:
 
 @pytest.mark.parametrize("name", DEVIATIONS)
 def test_each_deviation_is_found_alone(
-    large: World, alone: dict[str, Verification], name: str
+    scaled: World, alone: dict[str, Verification], name: str
 ) -> None:
-    found = found_alone(large, alone, name)
+    check_alone(found_alone(scaled, alone, name), name)
 
+
+@pytest.mark.parametrize("name", IN_FULL_SIZE)
+def test_what_depends_on_the_number_of_rows_is_found_in_full_size(large: World, name: str) -> None:
+    check_alone(verified(large, name), name)
+
+
+def check_alone(found: Verification, name: str) -> None:
     assert names(found, "differs") == {FOUND_BY[name]} | ALSO.get(name, set())
     must_report = any(f.is_report for f in found.findings)
     assert found.exit_code == (1 if must_report else 0)
@@ -68,8 +90,8 @@ REFUSED = (
 
 
 @pytest.mark.parametrize("chosen", [REFUSED, REFUSED[::-1][:4], REFUSED[3:7]])
-def test_it_stops_after_two_refusals(large: World, chosen: tuple[str, ...]) -> None:
-    found = verified(large, *chosen)
+def test_it_stops_after_two_refusals(scaled: World, chosen: tuple[str, ...]) -> None:
+    found = verified(scaled, *chosen)
 
     assert found.refusals == 2
     assert len(names(found, "differs") & {FOUND_BY[name] for name in chosen}) == 2
@@ -89,13 +111,13 @@ def test_it_makes_at_most_eighty_calls(large: World) -> None:
 
 
 def check_pair(
-    large: World, alone: dict[str, Verification], pair: tuple[str, str]
+    scaled: World, alone: dict[str, Verification], pair: tuple[str, str]
 ) -> tuple[str, ...]:
     """The deviations of a pair that were not found, though neither hides the other."""
-    differs = names(verified(large, *pair), "differs")
+    differs = names(verified(scaled, *pair), "differs")
     hidden = set[str]()
     for one, other in (pair, pair[::-1]):
-        if FOUND_BY[one] in names(found_alone(large, alone, other), "not measured"):
+        if FOUND_BY[one] in names(found_alone(scaled, alone, other), "not measured"):
             hidden.add(one)
     missed = {name for name in pair if FOUND_BY[name] not in differs}
     assert len(missed) < 2, pair
@@ -104,18 +126,17 @@ def check_pair(
 
 @pytest.mark.parametrize("pair", SAMPLE, ids="+".join)
 def test_two_deviations_are_found_together(
-    large: World, alone: dict[str, Verification], pair: tuple[str, str]
+    scaled: World, alone: dict[str, Verification], pair: tuple[str, str]
 ) -> None:
-    assert check_pair(large, alone, pair) == ()
+    assert check_pair(scaled, alone, pair) == ()
 
 
-@pytest.mark.proofs
-@pytest.mark.timeout(3600)
-@pytest.mark.slow
+@pytest.mark.nightly
+@pytest.mark.xdist_group("pairs")  # which share what each finds alone
 @pytest.mark.parametrize("first", list(DEVIATIONS)[:-1])
 def test_all_pairs_are_found_together(
-    large: World, alone: dict[str, Verification], first: str
+    scaled: World, alone: dict[str, Verification], first: str
 ) -> None:
     mine = [pair for pair in PAIRS if pair[0] == first]
-    missed = {pair: lost for pair in mine if (lost := check_pair(large, alone, pair))}
+    missed = {pair: lost for pair in mine if (lost := check_pair(scaled, alone, pair))}
     assert missed == {}

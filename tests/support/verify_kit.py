@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
+
 from exact_source.client.limits import Limits
 from exact_source.connect import make_asking_run
+from exact_source.odata.csdl import parse_csdl
+from exact_source.sandbox.deviations.sizes import SMALL_PAGES
 from exact_source.source import make_options
 from exact_source.verify import Verification, verify
 from tests.support.world import World, make_box
@@ -88,14 +94,49 @@ ALSO = {
 }
 
 
+# Rows on a page of the scaled world: few, but more than there are accounts.
+SCALED = {"regular": 12, "bulk": 60, "sync": 60, "function": 12}
+PARSE_ONCE = cache(parse_csdl)  # the $metadata is the same nearly every time
+
+
 @contextmanager
 def large_world(folder: Path) -> Iterator[World]:
-    """One company with 1,100 transaction lines, a recently changed row, and a tombstone."""
-    box = make_box(invoices=230, page_size=60, large_page_size=1000, companies=1)
+    """One company with 1,845 transaction lines, and a tombstone; pages of the real sizes."""
+    with _world(folder, invoices=230, page_size=60, large_page_size=1000) as world:
+        yield world
+
+
+@contextmanager
+def scaled_world(folder: Path) -> Iterator[World]:
+    """A company of 80 transaction lines, whose pages are as much smaller."""
+    sizes = {"page_size": SCALED["regular"], "large_page_size": SCALED["sync"]}
+    with _world(folder, invoices=10, **sizes) as world:
+        yield world
+
+
+@contextmanager
+def _world(folder: Path, **settings: Any) -> Iterator[World]:
+    box = make_box(companies=1, **settings)
     with box.serve() as url:
         world = World(box, url, folder)
         world.bury(world.division, 2)
         yield world
+
+
+@contextmanager
+def _scale_of(world: World) -> Iterator[None]:
+    """Let ``verify`` assume the page sizes of the scaled world, and make no call through a socket."""
+    if world.box.settings.page_size != SCALED["regular"]:
+        yield
+        return
+    small = {k: (name, min(rows, 5 * SCALED[k] // 6)) for k, (name, rows) in SMALL_PAGES.items()}
+    transport = httpx.ASGITransport(world.box.app, raise_app_exceptions=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("exact_source.verify.paging.PAGE_SIZES", SCALED)
+        patch.setattr("exact_source.sandbox.deviations.sizes.SMALL_PAGES", small)
+        patch.setattr("exact_source.verify.schema.parse_csdl", PARSE_ONCE)
+        patch.setattr("exact_source.client.observing.AiohttpTransport", lambda *_: transport)
+        yield
 
 
 def touch_newest(world: World) -> None:
@@ -116,21 +157,20 @@ def verified(world: World, *deviations: str) -> Verification:
         for listener in listeners:
             listener.observe(request, response)
 
-    run = make_asking_run(
-        make_options(divisions=[world.division]),
-        world.settings,
-        world.storage,
-        world.clock,
-        Limits(),
-        observe=observe,
-    )
-
     async def ask() -> Verification:
+        run = make_asking_run(
+            make_options(divisions=[world.division]),
+            world.settings,
+            world.storage,
+            world.clock,
+            Limits(),
+            observe=observe,
+        )
         async with run.asking() as client:
             return await verify(client, world.division, listeners.append)
 
     try:
-        with world.watch() as calls:
+        with world.watch() as calls, _scale_of(world):
             found = asyncio.run(ask())
     finally:
         active.clear()
