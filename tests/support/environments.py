@@ -72,3 +72,25 @@ def _run(name: str, command: list[str], home: Path = HOME) -> None:
     )
     if done.returncode:
         pytest.skip(f"{name} could not be installed: {done.stderr.strip().splitlines()[-1:]}")
+
+
+def node_package(name: str, version: str) -> Path:
+    """A folder with a package of npm; skips the test if Node.js or the package is not to be had."""
+    folder = CACHE / f"{name}-{version}"
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip(f"{name} needs Node.js and npm")
+    CACHE.mkdir(exist_ok=True)
+    (CACHE / ".gitignore").write_text("*\n")
+    with FileLock(CACHE / f"{name}.lock"):
+        if not (folder / "node_modules" / name).exists():
+            options = [
+                "--silent",
+                "--no-fund",
+                "--no-audit",
+                "--ignore-scripts",
+                "--prefix",
+                str(folder),
+            ]
+            _run(name, [npm, "install", *options, f"{name}@{version}"])
+    return folder
