@@ -100,9 +100,9 @@ def show(found: Sequence[Mapping[str, Any]], *, every: bool) -> None:
     print_table(console, COLUMNS, rows)
     if more := len(found) - len(shown):
         blocked = sum(row["blocking_status"] != 0 for row in found)
+        of_them = f", {blocked:,} of them blocked" if blocked else ""
         console.print(
-            f"and {more:,} more; {len(found):,} companies in all, {blocked:,} of them blocked; "
-            "--all shows every one",
+            f"and {more:,} more; {len(found):,} companies in all{of_them}; --all lists them all"
         )
 
 

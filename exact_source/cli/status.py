@@ -125,8 +125,11 @@ def describe(memory: Memory, divisions: set[int], now: float) -> dict[str, Any]:
 
     streams = [s for s in memory.streams if not divisions or s[0] in divisions or s[0] == 0]
     codes = sorted({division for division, _ in streams if division})
+    # The list of companies is read once for all of them, so its calls belong to none.
+    counted = codes if divisions else [0, *codes]
     return {
         "at": iso_instant(now),
+        "calls_today": sum(memory.calls_today.get(code, 0) for code in counted),
         "divisions": [
             {
                 "division": code,
@@ -202,8 +205,8 @@ def nothing_loaded(place: str, *, narrowed: bool) -> str:
     """One line for an empty report."""
     if narrowed:
         return (
-            f"{place} holds nothing of the chosen divisions and entities; `exact-source status` "
-            "without these options shows all that was loaded"
+            f"{place} contains no rows of the chosen divisions and entities; `exact-source status` "
+            "without these options shows everything that was loaded"
         )
     return f"nothing has been loaded into {place}; run `exact-source sync`"
 
@@ -296,11 +299,10 @@ def closing_lines(report: Mapping[str, Any]) -> list[str]:
     excluded = [s for s in report["streams"] if s["code"] in EXCLUDED]
     lines = ["", *excluded_lines(excluded), f"the tables are in {report['place']}"]
     if divisions:
-        calls = sum(d["calls_today"] for d in divisions)
         left = value_range(d["calls_left_today_at_most"] for d in divisions)
         each = "" if len(divisions) == 1 else " for each company"
         lines.append(
-            f"{plural(calls, 'call')} today; at most {left} of the usual "
+            f"{plural(report['calls_today'], 'call')} today; at most {left} of the usual "
             f"{divisions[0]['calls_a_day_assumed']:,} are left{each}"
         )
     return lines

@@ -11,6 +11,8 @@ from .box import Sandbox
 from .rules.faults import parse_fault
 from .server import LOOPBACK, bind, run_server
 
+DIVISIONS = 6  # that the text names; the JSON names all
+
 
 def run(
     port: int = 8080, faults: Sequence[str] = (), *, as_json: bool = False, **settings: Any
@@ -63,7 +65,9 @@ def addresses(box: Sandbox, base_url: str) -> dict[str, Any]:
 
 def describe(box: Sandbox, base_url: str) -> str:
     """The addresses and credentials of a running sandbox, as text."""
-    divisions = ", ".join(map(str, box.divisions))
+    shown = list(map(str, box.divisions[:DIVISIONS]))
+    more = len(box.divisions) - len(shown)
+    divisions = ", ".join([*shown, f"and {more} more"] if more else shown)
     return (
         f"Exact Online sandbox on {base_url}  (stop with Ctrl-C)\n"
         f"  authorize      {base_url}/api/oauth2/auth\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,22 @@ def test_every_missing_setting_is_named_and_the_destination_is_still_checked(
     assert states(result)["tokens"] == ["skipped"]
     assert states(result)["destination"] == ["ok"]
     assert cli.world.box.requests == []
+
+
+@pytest.mark.parametrize("missing", [(), ("CLIENT_ID",), ("CLIENT_ID", "CLIENT_SECRET")])
+def test_a_wrong_region_is_named_once(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("SOURCES__EXACT_ONLINE__BASE_URL", raising=False)
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__REGION", "xx")
+    for name in missing:
+        monkeypatch.delenv(f"SOURCES__EXACT_ONLINE__{name}")
+
+    checks = cli("check", cli.destination, SOME, "--json").json["checks"]
+
+    failed = [c["found"] for c in checks if (c["check"], c["state"]) == ("settings", "failed")]
+    assert failed == ["sources.exact_online.region is 'xx'"]
+    assert "localhost" not in json.dumps(checks)
 
 
 def test_a_missing_redirect_uri_is_a_warning(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

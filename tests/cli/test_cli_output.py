@@ -219,6 +219,9 @@ def test_a_long_list_of_companies_begins_with_the_blocked_ones(
     assert len(short) < 40
     assert "300 companies in all, 1 of them blocked" in short[-1]
     assert len(whole) == 301
+    found[250] |= {"status": "open", "blocking_status": 0}
+    show(found, every=False)
+    assert "blocked" not in capsys.readouterr().out
 
 
 def test_each_command_has_a_summary_and_all_of_it(make_cli: Callable[..., Cli]) -> None:

@@ -73,9 +73,12 @@ def test_it_tells_cursor_rows_and_age_without_a_call(cli: Cli) -> None:
 
 
 def test_calls_of_today_are_counted_until_midnight(cli: Cli) -> None:
-    cli.world.sync("accounts")
-    today = cli("status", cli.destination, "--json").json["divisions"][0]
-    assert today["calls_today"] > 0
+    synced = cli("sync", cli.destination, "--entities=divisions,accounts", "--json").json["calls"]
+    report = cli("status", cli.destination, "--json").json
+    today = report["divisions"][0]
+    assert report["calls_today"] == synced > sum(d["calls_today"] for d in report["divisions"])
+    one = cli("status", cli.destination, f"--divisions={today['division']}", "--json").json
+    assert one["calls_today"] == today["calls_today"] > 0
     assert today["calls_left_today_at_most"] == 5000 - today["calls_today"]
 
     cli.world.clock.sandbox.advance(86_400)

@@ -512,6 +512,10 @@ def test_settings_in_config_toml_count_too(
     assert (found.path, found.notices_url) == ("/hooks", "sqlite:///other.db")
 
 
+def test_a_list_without_subscriptions_says_so(cli: Cli) -> None:
+    assert cli("webhooks", "list").out == "no subscriptions\n"
+
+
 def test_an_address_that_changed_is_subscribed_anew(cli: Cli, told: str) -> None:
     box, topics = cli.world.box, "--topics=Items"
     for division in box.divisions:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from exact_source.sandbox import Sandbox, SandboxClock
+from exact_source.sandbox.command import addresses, describe
 from tests.support.sandbox_kit import NOON
 
 
@@ -188,6 +189,15 @@ def test_json_says_where_the_command_serves_and_as_whom() -> None:
     assert [int(code) for code in stats["divisions"]] == place["divisions"]
     assert token["token_type"] == "bearer"
     assert rest == ""
+
+
+def test_the_text_names_a_few_of_many_companies_and_the_json_names_all() -> None:
+    many, few = Sandbox(companies=300, invoices=1), Sandbox(companies=3, invoices=1)
+
+    assert max(map(len, describe(many, "http://x").splitlines())) < 120
+    assert "and 294 more" in describe(many, "http://x")
+    assert all(str(code) in describe(few, "http://x") for code in few.divisions)
+    assert addresses(many, "http://x")["divisions"] == list(many.divisions)
 
 
 def test_command_listens_once_it_prints_and_stops_without_a_word() -> None:

@@ -251,7 +251,7 @@ def _print_companies(
     rows = [[str(d["division"]), *(d.get(name) for name in columns[1:])] for d in shown]
     print_table(console, COMPANY_COLUMNS, rows)
     if more := len(divisions) - len(shown):
-        console.print(f"and {plural(more, 'company', 'companies')} more; --all shows every one")
+        console.print(f"and {plural(more, 'company', 'companies')} more; --all lists them all")
 
 
 def closing_lines(report: Mapping[str, Any]) -> list[str]:
@@ -260,10 +260,14 @@ def closing_lines(report: Mapping[str, Any]) -> list[str]:
     from .._output.tables import local_clock, parse_instant
 
     total = report["total"]
-    least = "at least " if total["at_least"] else ""
+    # What deletions take is unknown before they are read, but they add no rows.
+    uncounted = [s for s in report["order"] if s["rows"] is None and s["basis"] != "one call"]
+    more_rows = "at least " if any(s["entity"] != "deleted" for s in uncounted) else ""
+    more_calls = "at least " if total["at_least"] and not more_rows else ""
     lines = [
         (
-            f"total: {least}{plural(total['rows'], 'row')}, {plural(total['calls'], 'call')}, "
+            f"total: {more_rows}{plural(total['rows'], 'row')}, "
+            f"{more_calls}{plural(total['calls'], 'call')}, "
             f"{plural(total['minutes'], 'minute')} on {plural(total['days'], 'day')}"
         ),
         f"a sync that starts now ends at {local_clock(parse_instant(total['ends_at']))}",
