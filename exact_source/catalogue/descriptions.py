@@ -12,6 +12,8 @@ from typing import Any
 
 from .catalogue import Entity, load_catalogue
 
+# End of the description of a hashed column.
+HASHED = "Loaded as the HMAC-SHA-256 of the value."
 # Ending of a column that describes another column -> how its description begins.
 ENDINGS = {
     "_code": "Code",

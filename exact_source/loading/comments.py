@@ -5,11 +5,13 @@ On BigQuery dlt writes them when it makes a table or a column.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import dlt
 from dlt.destinations.sql_client import SqlClientBase
+
+from ..catalogue.descriptions import HASHED
 
 # Table, column ("" for the table itself) and comment of everything in a dataset.
 _HELD = {
@@ -53,7 +55,8 @@ def write_comments(pipeline: dlt.Pipeline) -> int:
         return 0
     with pipeline.sql_client() as client:
         held = dict(_held(client, _HELD[kind]))
-        wanted = _descriptions(pipeline)
+        outdated = {place: "" for place, text in held.items() if text.endswith(HASHED)}
+        wanted = outdated | _descriptions(pipeline)
         new = {place: text for place, text in wanted.items() if held.get(place, text) != text}
         if new:
             with client.begin_transaction():
@@ -67,7 +70,7 @@ def _held(client: SqlClientBase[Any], sql: str) -> Iterator[tuple[Place, str]]:
         yield (table, column), comment or ""
 
 
-def _descriptions(pipeline: dlt.Pipeline) -> Mapping[Place, str]:
+def _descriptions(pipeline: dlt.Pipeline) -> dict[Place, str]:
     found: dict[Place, str] = {}
     for name, table in pipeline.default_schema.tables.items():
         texts = {c: hints.get("description") for c, hints in table["columns"].items()}

@@ -20,7 +20,7 @@ from dlt.destinations.impl.bigquery.bigquery_adapter import (
     TABLE_DESCRIPTION_HINT,
 )
 
-from ..catalogue.descriptions import describe_columns, describe_table, references_of
+from ..catalogue.descriptions import HASHED, describe_columns, describe_table, references_of
 from ..engine import rows
 from ..engine.shape import Shape
 from .warehouse import LETTERS
@@ -46,7 +46,7 @@ def declare_table(
         selected: Tables that are loaded in this run.
         name: Name of the table; default the name of the entity.
     """
-    texts = describe_columns(shape.entity.name, shape.arrow.names)
+    texts = column_texts(shape)
     columns = [column_hint(field, texts.get(field.name)) for field in shape.arrow]
     keys = {"division", *shape.keys}
     for column in columns:
@@ -63,6 +63,8 @@ def declare_table(
     for column in stored.values():  # hints of an earlier route or delete mode
         column.pop("dedup_sort", None)
         column.pop("hard_delete", None)
+        if str(column.get("description", "")).endswith(HASHED):  # it may not be hashed any more
+            del column["description"]
     references = table_references(shape, {*schema.tables, *selected})
     # Set here too, because a load without rows would leave the table with dlt's own defaults.
     table = new_table(
@@ -75,6 +77,13 @@ def declare_table(
     if text := describe_table(shape.entity.name):
         table["description"] = text
     schema.update_table(with_bigquery_hints(table, ["division", *shape.keys]))
+
+
+def column_texts(shape: Shape) -> dict[str, str]:
+    """Column -> description; those of hashed columns say so."""
+    texts = describe_columns(shape.entity.name, shape.arrow.names)
+    names = (shape.full.columns[f].name for f in shape.guard.hashed if f in shape.full.columns)
+    return texts | {name: f"{texts.get(name, '')} {HASHED}".lstrip() for name in names}
 
 
 def declare_column(schema: Schema, name: str, field: pa.Field, resource: str) -> None:

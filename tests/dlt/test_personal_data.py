@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from exact_source.catalogue import load_catalogue
+from exact_source.catalogue.descriptions import HASHED
 from exact_source.errors import ConfigurationError
 from exact_source.odata.guard import Guard
 from exact_source.odata.page import EXTRA, PageSchema, parse_page
 from exact_source.personal_data import parse_personal_data
 from tests.support.cli_fixtures import Cli, make_cli
-from tests.support.world import World, feed_path
+from tests.support.world import DATASET, World, feed_path
 
 __all__ = ["make_cli"]
 ROOT = Path(__file__).parents[2]
@@ -76,6 +77,28 @@ def test_a_hashed_column_has_the_hash_and_nulls_stay_null(world: World) -> None:
     wanted = {k: None if v is None else hashed(v) for k, v in emails(world).items()}
     assert {row["id"]: row["email"] for row in world.table("accounts")} == wanted
     assert None in wanted.values()
+
+
+def test_descriptions_say_what_is_hashed_as_long_as_it_is(world: World) -> None:
+    """In dlt's schema and in the comments of the database; ``units`` has no descriptions of its own."""
+    columns = {("accounts", "email"), ("units", "description")}
+
+    def marked() -> list[set[tuple[str, str]]]:
+        tables = world.pipeline.default_schema.tables
+        said = {(t, c): tables[t]["columns"][c].get("description", "") for t, c in columns}
+        comments = world.sql(
+            "SELECT table_name, column_name, comment FROM duckdb_columns() "
+            f"WHERE schema_name = '{DATASET}'"
+        )
+        stored = {(t, c): text or "" for t, c, text in comments if (t, c) in columns}
+        return [{p for p in columns if HASHED in str(texts[p])} for texts in (said, stored)]
+
+    world.sync("accounts", "units")
+    assert marked() == [set(), set()]
+    world.sync("accounts", "units", hash_columns=["accounts.email", "units.description"])
+    assert marked() == [columns, columns]
+    world.sync("accounts", "units", hash_columns=["accounts.email"])
+    assert marked() == [{("accounts", "email")}] * 2
 
 
 def test_the_plain_values_are_in_no_table(world: World) -> None:
