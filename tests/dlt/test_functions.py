@@ -49,17 +49,6 @@ def assert_stock(world: World) -> None:
         assert wanted
 
 
-def test_a_function_is_asked_for_every_row_of_its_parent_in_the_same_sync(world: World) -> None:
-    with world.watch() as calls:
-        outcome = world.sync("stock_position", "items")
-
-    assert (outcome.exit_code, outcome.rounds) == (0, 2)
-    for division in world.box.divisions:
-        queries = [call.query["itemId"] for call in calls.to(STOCK, division)]
-        assert sorted(queries) == sorted(f"guid'{item}'" for item in items(world, division))
-    assert_stock(world)
-
-
 def test_values_of_parameters_are_columns_and_part_of_the_key(world: World) -> None:
     world.sync("accounts", "receivables_list_by_account_and_age_group", "revenue_list_by_year")
 

@@ -16,10 +16,6 @@ from tests.support.world import World
 __all__ = ["make_cli"]
 
 
-def test_missing_modules_cost_one_call_and_are_no_failure(world: World) -> None:
-    lack_modules(world)
-
-
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_an_accountant_whose_300_companies_lack_five_modules(make_world: MakeWorld) -> None:

@@ -46,50 +46,6 @@ def began_at(calls: Sequence[Any]) -> list[str]:
     return [call.query["$filter"] for call in calls if "$skiptoken" not in call.query]
 
 
-def test_a_first_read_begins_at_the_version_and_takes_fewer_calls(
-    aged: World, make_world: MakeWorld
-) -> None:
-    lines = len(aged.keys(PATH))
-    with aged.watch() as calls:
-        outcome = aged.sync(ENTITY, **BY_TIMESTAMP)
-
-    assert outcome.exit_code == 0
-    aged.assert_equal(ENTITY, only=is_young)
-    (asked,) = calls.to(ASKED)
-    assert asked.query == {
-        "modified": "datetime'2026-02-01T00:00:00'",
-        "endPoint": "'TransactionLines'",
-        "$select": "Modified,API,TimeStampAsBigInt",
-    }
-    first = min(row["Timestamp"] for row in aged.box.rows(PATH, aged.division) if is_young(row))
-    since = first - TIMESTAMP_OVERLAP
-    assert began_at(calls.to(PATH)) == [f"Timestamp gt {since}L"]
-    assert (len(calls.to(PATH)), lines // 6 + 1) == (1, 5)
-    (result,) = outcome.results
-    assert result.calls == 2
-    assert result.notes == [f"read from Timestamp {since} on, by SyncTimestamp for start_date"]
-
-    key, gone, *_ = aged.keys(PATH)[-5:]
-    aged.box.update(PATH, aged.division, key, {"Description": "new"})
-    aged.box.delete(PATH, aged.division, gone)
-    with aged.watch() as calls:
-        again = aged.sync(ENTITY, **BY_TIMESTAMP)
-    assert again.exit_code == 0
-    assert calls.to(ASKED) == []
-    aged.assert_equal(ENTITY, only=is_young)
-
-
-def test_without_being_asked_for_it_all_is_read_once(aged: World) -> None:
-    chosen: list[dict[str, Any]] = [{}, {"start_by": "modified"}]
-    for options in chosen:
-        aged.pipeline = aged.new_pipeline(folder=f"pipelines-{len(options)}")
-        with aged.watch() as calls:
-            aged.sync(ENTITY, start_date=START, full_refresh=[ENTITY], **options)
-        assert calls.to(ASKED) == []
-        assert began_at(calls.to(PATH)) == ["Timestamp gt 1L"]
-        aged.assert_equal(ENTITY, only=is_young)
-
-
 def test_a_row_that_comes_from_elsewhere_while_the_first_read_is_under_way_is_deleted(
     aged: World,
 ) -> None:

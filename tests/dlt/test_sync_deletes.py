@@ -14,38 +14,6 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize("route", ["sync", "bulk", "regular"])
-def test_a_deleted_row_goes_by_every_feed(world: World, route: str) -> None:
-    world.sync("accounts", route=route)
-    for key in world.keys("crm/Accounts")[1:4]:
-        world.box.delete("crm/Accounts", world.division, key)
-    with world.watch() as calls:
-        outcome = world.sync("accounts", route=route)
-
-    assert outcome.exit_code == 0
-    assert {r.division: r.deleted for r in outcome.results} == {world.division: 3, world.other: 0}
-    assert len(calls.to("sync/Deleted", world.division)) == 1
-    world.assert_equal("accounts", by=route)
-
-
-@pytest.mark.parametrize("entity", ["accounts", "transaction_lines"])
-def test_a_row_that_was_deleted_and_came_back_stays(world: World, entity: str) -> None:
-    path = PATHS[entity]
-    back, gone, untouched = world.keys(path)[:3]
-    first = next(r for r in world.box.rows(path, world.division) if r["ID"] == back)
-    world.sync(entity)
-    world.box.delete(path, world.division, back)
-    world.box.delete(path, world.division, gone)
-    world.clock.sandbox.advance(60)
-    kept = {k: v for k, v in first.items() if k not in {"Timestamp", "Modified", "Division"}}
-    columns = next(e for e in world.box.state.catalogue if e.path == path).columns
-    world.box.insert(path, world.division, {k: v for k, v in kept.items() if k in columns})
-    for _ in range(3):  # tombstones are read again and again, because of the overlap
-        assert world.sync(entity).exit_code == 0
-        world.assert_equal(entity)
-    assert untouched in {row["id"] for row in world.table(entity)}
-
-
 STRANGE = "tombstones of unknown entity types: 98, 99"
 STRANGER = "aaaaaaaa-0000-4000-8000-000000000000"
 

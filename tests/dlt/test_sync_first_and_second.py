@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -11,38 +10,11 @@ from dlt.common.storages.live_schema_storage import LiveSchemaStorage
 
 from exact_source.catalogue import load_catalogue
 from tests.conftest import MakeWorld
-from tests.support.world import World, feed_path
+from tests.support.world import World
 
 CORE = [e for e in load_catalogue().core if e not in {"divisions", "deleted"}]
 # One of each kind: sync, bulk with Modified, regular, full refresh.
 FEEDS = ["accounts", "transaction_lines", "journals", "sales_invoice_lines"]
-
-
-@pytest.mark.slow
-def test_the_first_load_brings_every_row_and_value_of_the_core(world: World) -> None:
-    outcome = world.sync(*load_catalogue().core)
-
-    assert (outcome.exit_code, outcome.error) == (0, None)
-    for entity in CORE:
-        world.assert_equal(entity)
-    codes = [row["code"] for row in world.table("divisions")]
-    assert sorted(codes) == world.box.divisions
-
-
-def test_a_first_load_takes_a_call_a_page_and_at_most_one_more(world: World) -> None:
-    with world.watch() as calls:
-        world.sync(*FEEDS)
-
-    for entity in FEEDS:
-        path = feed_path(entity)
-        size = 4 if entity == "journals" else 6
-        for division in world.box.divisions:
-            rows = len(world.box.rows(path, division))
-            assert len(calls.to(path, division)) <= math.ceil(rows / size) + 1
-    shared = set(calls.paths) - {feed_path(e) for e in FEEDS}
-    assert shared == {"system/Divisions", "sync/Deleted", "current/Me"}
-    assert len(calls.to("sync/Deleted")) == len(world.box.divisions)
-    assert len(calls.to("system/Divisions")) == 1
 
 
 def test_tokens_are_rotated_in_the_middle_of_a_load(make_world: MakeWorld) -> None:

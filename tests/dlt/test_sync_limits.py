@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
@@ -12,33 +11,6 @@ from exact_source.sync.runner import sync
 from tests.conftest import MakeWorld
 from tests.support.bench import HostClock
 from tests.support.world import World
-
-
-def test_a_load_over_many_minutes_is_never_refused(make_world: MakeWorld) -> None:
-    world = make_world(minute_limit=3)
-    outcome = world.sync("accounts", "transaction_lines", "journals")
-
-    assert outcome.exit_code == 0
-    assert {c.status for c in world.box.requests} == {200}
-    world.assert_equal("transaction_lines")
-
-
-def test_minutes_that_others_used_up_are_waited_out(make_world: MakeWorld) -> None:
-    world = make_world(minute_limit=5)
-    run = world.make_run()
-    turn = iter([True, False] * 20)
-
-    def others_call(_result: Any) -> None:
-        if next(turn, False):
-            world.box.consume(world.division, 5)
-
-    run.log.on_progress = others_call
-    outcome = world.sync_with(run, "accounts", "journals")
-
-    assert outcome.exit_code == 0
-    assert 429 in {c.status for c in world.box.requests}
-    world.assert_equal("accounts")
-    world.assert_equal("journals")
 
 
 def test_a_round_ends_after_its_minutes_even_while_streams_wait(make_world: MakeWorld) -> None:

@@ -35,46 +35,6 @@ def pages(calls: Calls, path: str, division: int) -> Counter[str]:
     )
 
 
-@pytest.mark.parametrize("order", ["key", "Timestamp"])
-def test_rounds_of_few_pages_read_no_page_twice(make_world: MakeWorld, order: str) -> None:
-    world = make_world(sync_order=order)
-    with world.watch() as calls:
-        outcome = world.sync(*FEEDS, round_pages=4)
-
-    assert outcome.exit_code == 0
-    assert outcome.rounds >= 3
-    for entity in FEEDS:
-        world.assert_equal(entity)
-        for division in world.box.divisions:
-            assert max(pages(calls, feed_path(entity), division).values()) == 1
-
-
-def test_a_full_refresh_that_takes_days_reads_no_page_twice(make_world: MakeWorld) -> None:
-    world = make_world(companies=1, page_size=2, large_page_size=2)
-    names = ["accounts", "journals"]
-    world.advance_versions(6000)  # so that the overlap is less than all rows
-    world.box.update("crm/Accounts", world.division, world.keys("crm/Accounts")[0], {"Name": "new"})
-    world.sync(*names)
-    world.box.state.limits.daily_limit = 6
-    codes: list[int] = []
-    with world.watch() as calls:
-        while 0 not in codes:
-            assert len(codes) < 6, "it never ends"
-            world.clock.sandbox.advance(86_400)
-            world.login()
-            codes.append(world.sync(*names, full_refresh=names).exit_code)
-
-    assert len(codes) > 1
-    for entity in names:
-        assert max(pages(calls, feed_path(entity), world.division).values()) == 1
-        world.assert_equal(entity)
-
-    world.box.state.limits.daily_limit = 5000
-    with world.watch() as calls:  # the next one is another
-        world.sync(*names, full_refresh=names)
-    assert all(pages(calls, feed_path(entity), world.division) for entity in names)
-
-
 def test_each_run_of_a_users_own_pipeline_goes_on_where_the_last_one_stopped(world: World) -> None:
     done: set[tuple[str, int]] = set()
     with world.watch() as calls:

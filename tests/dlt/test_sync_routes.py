@@ -11,19 +11,6 @@ from tests.support.world import World, feed_path
 ROUTES = ["sync", "bulk", "regular"]
 
 
-@pytest.mark.parametrize("route", ROUTES)
-def test_every_feed_of_an_entity_brings_all_its_rows(world: World, route: str) -> None:
-    with world.watch() as calls:
-        outcome = world.sync("accounts", route=route)
-
-    assert outcome.exit_code == 0
-    assert {r.feed for r in outcome.results} == {route}
-    assert set(calls.paths) & {feed_path("accounts", r) for r in ROUTES} == {
-        feed_path("accounts", route)
-    }
-    world.assert_equal("accounts", by=route)
-
-
 @pytest.mark.parametrize(("first", "second"), list(permutations(ROUTES, 2)))
 def test_a_changed_route_ends_with_the_same_rows(world: World, first: str, second: str) -> None:
     world.sync("accounts", route=first)

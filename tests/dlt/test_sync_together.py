@@ -90,39 +90,6 @@ def first_row(answer: Any) -> Any:
     return answer["d"]["results"][0]
 
 
-def test_small_pages_are_parsed_together_and_the_last_with_none(
-    world: World, together: list[int]
-) -> None:
-    with world.watch() as calls:
-        assert world.sync(ENTITY).exit_code == 0
-
-    assert len(tokens(calls)) == len(set(tokens(calls))) == pages_of(world) > 20
-    assert together[0] == reading.TOGETHER_PAGES
-    assert sum(together) == pages_of(world) - 1
-    world.assert_equal(ENTITY)
-
-
-@pytest.mark.parametrize(
-    ("limit", "value", "size"),
-    [("TOGETHER_BYTES", 1, 1), ("TOGETHER_PAGES", 3, 3), ("BYTES_OF_ALL", 1, 1)],
-)
-def test_so_many_pages_wait_for_each_other_and_no_more(
-    world: World,
-    together: list[int],
-    monkeypatch: pytest.MonkeyPatch,
-    limit: str,
-    value: int,
-    size: int,
-) -> None:
-    monkeypatch.setattr(reading, limit, value)
-    run = world.make_run()
-    assert world.sync_with(run, ENTITY).exit_code == 0
-
-    assert max(together) == size
-    assert run.unread_bytes.count == 0
-    world.assert_equal(ENTITY)
-
-
 def test_a_page_that_does_not_fit_costs_no_call_and_loses_nothing(
     world: World, together: list[int]
 ) -> None:
