@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import MakeWorld
+from tests.support.syncs import next_day
 from tests.support.world import World
 
-DAY_S = 86_400.0
 PATHS = {
     "accounts": "sync/CRM/Accounts",
     "transaction_lines": "bulk/Financial/TransactionLines",
@@ -100,8 +100,3 @@ def test_keys_that_no_day_has_calls_for_are_told_of_and_a_full_refresh_helps(
         next_day(world)
         assert world.sync("journals", full_refresh=["journals"]).exit_code == wanted
     world.assert_equal("journals")
-
-
-def next_day(world: World) -> None:
-    world.clock.sandbox.advance(DAY_S)
-    world.login()

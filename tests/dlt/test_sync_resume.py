@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from typing import Any
 
 import dlt
@@ -17,22 +16,12 @@ from exact_source.loading.session import Session
 from exact_source.source import run_source
 from exact_source.sync.runner import sync
 from tests.conftest import MakeWorld
-from tests.support.world import Calls, World, feed_path
+from tests.support.syncs import pages
+from tests.support.world import World, feed_path
 
 FEEDS = ["accounts", "transaction_lines", "journals", "sales_invoice_lines"]
 LINES = "bulk/Financial/TransactionLines"
 COLUMN = {"accounts": "Name", "transaction_lines": "Notes", "sales_invoice_lines": "Notes"}
-
-
-def pages(calls: Calls, path: str, division: int) -> Counter[str]:
-    """How often each page of a first pass was asked for, not those of what changed since."""
-    everything = ("gt 1L", "datetime'1900", "guid'00000000-0000-0000-0000-000000000000'")
-    asked = [c.query for c in calls.to(path, division)]
-    return Counter(
-        str(q.get("$skiptoken"))
-        for q in asked
-        if "$filter" not in q or any(text in q["$filter"] for text in everything)
-    )
 
 
 def test_each_run_of_a_users_own_pipeline_goes_on_where_the_last_one_stopped(world: World) -> None:

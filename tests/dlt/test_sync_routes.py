@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import pytest
 
 from tests.support.world import World, feed_path
 
-ROUTES = ["sync", "bulk", "regular"]
 
-
-@pytest.mark.parametrize(("first", "second"), list(permutations(ROUTES, 2)))
+@pytest.mark.parametrize(("first", "second"), [("sync", "bulk"), ("bulk", "regular")])
 def test_a_changed_route_ends_with_the_same_rows(world: World, first: str, second: str) -> None:
     world.sync("accounts", route=first)
     path = feed_path("accounts", second)

@@ -1,72 +1,19 @@
-"""Waits for what all streams need: who waits, why and until when is told, and a stop ends them."""
+"""Waits for what all streams need: who waits, why and until when is told, and a round ends them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import pytest
 
-from exact_source.client.call import Call
 from exact_source.engine.run import Run
 from exact_source.sync.runner import sync
 from tests.support.cli_fixtures import Cli, cli, make_cli
+from tests.support.waits import LISTS
 from tests.support.world import MIDDAY, Clock, World
 
 __all__ = ["cli", "make_cli"]
-
-FAULTS = {"503": "HTTP 503, try 1", "429": "the calls of this minute are used up"}
-LISTS = {"system/Divisions": "divisions", "sync/Deleted": "deleted"}
-
-
-@dataclass
-class Wait:
-    """The first wait for a path, in which a person presses Ctrl-C."""
-
-    who: str = ""
-    until: float = 0.0
-    why: str = ""
-    calls: int = 0
-
-
-def stop_in_first_wait(world: World, run: Run, path: str) -> Wait:
-    wait = Wait()
-
-    def on_wait(call: Call, until: float, why: str) -> None:
-        if call.path == path and not run.rounds.is_stop_requested:
-            wait.who, wait.until, wait.why = call.name, until, why
-            wait.calls = len(world.box.requests)
-            run.rounds.request_stop()
-
-    run.rounds.on_wait = on_wait
-    return wait
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("path", LISTS)
-def test_a_stop_ends_the_wait_for_a_list_and_no_call_follows(
-    world: World, path: str, fault: str
-) -> None:
-    world.sync("journals")
-    world.box.fault(fault, path=path, times=99)
-    world.box.update(
-        "financial/Journals", world.other, world.keys("financial/Journals", world.other)[0],
-        {"Description": "changed"},
-    )  # fmt: skip
-    run = world.make_run()
-    wait = stop_in_first_wait(world, run, path)
-    outcome = world.sync_with(run, "journals", "accounts")
-
-    assert outcome.exit_code == 3
-    assert (wait.who, wait.why) == (LISTS[path], FAULTS[fault])
-    assert wait.until > run.started_at
-    # What the other company was sending by then.
-    assert len(world.box.requests) - wait.calls <= (path == "sync/Deleted")
-    world.box.state.faults.clear()
-    assert world.sync("journals", "accounts").exit_code == 0
-    world.assert_equal("journals")
-    world.assert_equal("accounts")
 
 
 def after_rows(run: Run, clock: Clock) -> Callable[[float], Awaitable[None]]:

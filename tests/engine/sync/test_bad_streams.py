@@ -11,16 +11,12 @@ import httpx
 import pytest
 
 from exact_source.engine.result import StreamResult
-from exact_source.sync.runner import Outcome
 from tests.conftest import MakeWorld
+from tests.support.syncs import result
 from tests.support.world import Calls, World
 
 ACCOUNTS = "sync/CRM/Accounts"
 LINES = "bulk/Financial/TransactionLines"
-
-
-def result(outcome: Outcome, entity: str, division: int) -> StreamResult:
-    return next(r for r in outcome.results if (r.entity, r.division) == (entity, division))
 
 
 @pytest.mark.parametrize("how", ["403", "module", "NoDivisionAccess"])

@@ -10,9 +10,9 @@ import pytest
 from exact_source.client.limits import Limits
 from exact_source.sandbox import SandboxClock
 from tests.conftest import MakeWorld
+from tests.support.syncs import DAY_S, next_day
 from tests.support.world import World, digits, feed_path
 
-DAY_S = 86_400.0
 OCTOBER = datetime(2026, 10, 24, 12, tzinfo=UTC)  # the day before the clock goes back
 PATHS = {
     "accounts": "sync/CRM/Accounts",
@@ -674,11 +674,6 @@ def test_keys_of_rows_from_a_date_are_compared_from_it(make_world: MakeWorld) ->
     asked = [c for c in calls.to(path) if "Description" not in str(c.query)]
     assert len(asked) == 2 + 1  # and an empty page
     assert {row["id"] for row in world.table("journals")} == set(keys[1:3])
-
-
-def next_day(world: World) -> None:
-    world.clock.sandbox.advance(DAY_S)
-    world.login()
 
 
 def test_a_comparison_of_keys_heeds_a_stop(make_world: MakeWorld) -> None:

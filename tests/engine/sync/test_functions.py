@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import pytest
 
 from exact_source.client.limits import Limits
-from exact_source.sandbox.data.reading import parameter_tests, table_of
 from tests.conftest import MakeWorld
+from tests.support.function_rows import (
+    EXTRA,
+    STOCK,
+    assert_extra_fields,
+    assert_stock,
+    items,
+)
 from tests.support.sandbox_kit import Caller, new_box
-from tests.support.world import World, expected_value
-
-STOCK = "read/logistics/StockPosition"
-EXTRA = "read/logistics/ItemExtraField"
-
-
-def asked(world: World, path: str, division: int, **parameters: Any) -> list[dict[str, Any]]:
-    """Rows of a function, as the sandbox chooses them."""
-    state = world.box.state
-    endpoint = next(e for e in state.catalogue if e.path == path)
-    tests = parameter_tests(endpoint, parameters)
-    rows = table_of(state, division, endpoint, parameters).ordered("key")[1]
-    return [row for row in rows if all(test(row) for test in tests)]
-
-
-def items(world: World, division: int) -> list[str]:
-    return [row["ID"] for row in world.box.rows("logistics/Items", division)]
-
-
-def assert_stock(world: World) -> None:
-    for division in world.box.divisions:
-        wanted = {
-            (item, number): expected_value("InStock", "f", row.get("InStock"))
-            for item in items(world, division)
-            for number, row in enumerate(asked(world, STOCK, division, itemId=item))
-        }
-        rows = world.table("stock_position", division)
-        found = {(row["item_id"], row["_row"]): row["in_stock"] for row in rows}
-        assert found == wanted
-        assert wanted
+from tests.support.world import World
 
 
 def test_a_function_is_asked_for_every_row_of_its_parent_in_the_same_sync(world: World) -> None:
@@ -199,17 +175,6 @@ def test_pages_of_a_function_without_key_are_numbered_on(
 
 
 # -- a function that is read in one chain ------------------------------------------------------
-
-
-def assert_extra_fields(world: World) -> None:
-    for division in world.box.divisions:
-        wanted = {
-            (row["ItemID"], row["Number"]): row.get("Value")
-            for row in world.box.rows(EXTRA, division)
-        }
-        rows = world.table("item_extra_field", division)
-        assert {(r["item_id"], r["number"]): r["value"] for r in rows} == wanted
-        assert len(rows) == len(wanted)
 
 
 def drop_extra_fields(world: World) -> None:

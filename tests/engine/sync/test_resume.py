@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.conftest import MakeWorld
-from tests.support.world import Calls, World, feed_path
+from tests.support.syncs import pages
+from tests.support.world import World, feed_path
 
 FEEDS = ["accounts", "transaction_lines", "journals", "sales_invoice_lines"]
 LINES = "bulk/Financial/TransactionLines"
 COLUMN = {"accounts": "Name", "transaction_lines": "Notes", "sales_invoice_lines": "Notes"}
 FIRST_KEY = "00000000-0000-4000-8000-000000000001"
-
-
-def pages(calls: Calls, path: str, division: int) -> Counter[str]:
-    """How often each page of a first pass was asked for, not those of what changed since."""
-    everything = ("gt 1L", "datetime'1900", "guid'00000000-0000-0000-0000-000000000000'")
-    asked = [c.query for c in calls.to(path, division)]
-    return Counter(
-        str(q.get("$skiptoken"))
-        for q in asked
-        if "$filter" not in q or any(text in q["$filter"] for text in everything)
-    )
 
 
 @pytest.mark.parametrize("order", ["key", "Timestamp"])

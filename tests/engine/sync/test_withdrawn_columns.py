@@ -27,6 +27,41 @@ def statuses(world: World, path: str) -> list[int]:
     return [c.status for c in world.box.requests if c.path == path]
 
 
+# Of one feed each: sync, bulk with Modified, regular. Lists and functions: tests/dlt.
+@pytest.mark.parametrize(
+    ("entity", "column"),
+    [
+        ("contacts", "JobTitleDescription"),
+        ("transaction_lines", "YourRef"),
+        ("journals", "Currency"),
+    ],
+)
+def test_a_withdrawn_column_is_left_out_and_said(
+    make_world: MakeWorld, entity: str, column: str
+) -> None:
+    world, path = make_world(companies=1), feed_path(entity)
+    world.box.drop_property(path, column)
+    with world.watch() as calls:
+        outcome = world.sync("items", entity)
+
+    assert outcome.exit_code == 0
+    result = next(r for r in outcome.results if r.entity == entity)
+    assert result.notes == [f"left out, as Exact no longer has it: {column}"]
+    assert calls.statuses(path).count(400) == 1
+    service = path.rpartition("/")[0] + METADATA
+    assert len([c for c in calls.all if c.path == service]) == 1
+    world.assert_equal(entity)
+    assert result.rows
+
+    with world.watch() as calls:
+        again = world.sync("items", entity)
+    assert again.exit_code == 0
+    assert set(calls.statuses(path)) == {200}
+    assert service not in calls.paths
+    result = next(r for r in again.results if r.entity == entity)
+    assert result.notes == [f"left out, as Exact no longer has it: {column}"]
+
+
 @pytest.mark.parametrize("page_size", [4, 60])
 @pytest.mark.parametrize(
     ("entity", "column"),
