@@ -33,6 +33,7 @@ docs: $(BIN)/uv
 # Hours: each extra and the lowest and newest dependencies, the image of the Containerfile (where root has
 # buildah, crun and debootstrap), two hundred companies by four workers of Airflow (with Redis, which is
 # installed where that is allowed), mutants, and then the tokens.
+proofs: export EXACT_TEST_EXAMPLES ?= all
 proofs: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m proofs --timeout=3600
 	$(MAKE) proofs-tokens
@@ -51,13 +52,14 @@ browser:
 			--no-install-recommends chromium fonts-liberation >/dev/null && exit 0; \
 	fi; echo "no browser: the tests that look at the report in one are skipped"
 
-# At most an hour: Airflow, Dagster, other clients, the emulator of BigQuery, kills, and twenty thousand
-# histories, other ones each night. EXACT_CONVERGENCE_SEED repeats those of another night.
+# At most an hour: Airflow, Dagster, other clients, the emulator of BigQuery, kills, each token store, all
+# examples of the properties, and twenty thousand histories, other ones each night. EXACT_CONVERGENCE_SEED repeats those of another night.
 nightly: export EXACT_CONVERGENCE_SEQUENCES ?= 20000
 nightly: export EXACT_CONVERGENCE_SEED ?= $(shell date +%Y%m%d)000
 nightly: $(VENV)/.dev browser
 	$(BIN)/python -m pytest -q -m nightly -n $(JOBS) --dist loadgroup
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup tests/engine -k "convergence"
+	EXACT_TEST_EXAMPLES=all $(BIN)/python -m pytest -q -n $(JOBS) -m hypothesis tests/unit tests/auth/test_leases.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.tiers import examples
+
 pytest_plugins = ["tests.support.bigquery", "tests.support.postgres"]
 
 # Before dlt is imported: it reads these once.
@@ -24,7 +26,12 @@ os.environ["RUNTIME__LOG_LEVEL"] = "CRITICAL"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test is about time: a machine that is busy must not fail it.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "untimed",
+    examples(),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("untimed")
 
 MakeWorld = Callable[..., Any]

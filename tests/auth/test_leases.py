@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
@@ -27,6 +27,7 @@ from exact_source.source import run_source
 from exact_source.workers.lease_table import TABLE
 from exact_source.workers.leases import Clocks, SqlLeases, division_item, leases_from_settings
 from tests.support.postgres import fresh_database
+from tests.support.tiers import examples
 from tests.support.world import World
 
 TTL_S = 60.0
@@ -228,7 +229,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(steps, st.lists(st.integers(-5000, 5000), min_size=3, max_size=3))
 def test_never_two_holders_whatever_happens_in_whatever_order(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Step], offsets: list[int]

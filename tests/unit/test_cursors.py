@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exact_source.engine import cursors
 from exact_source.engine.cursors import Cursor, PageFacts, Scan
+from tests.support.tiers import examples
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp()
 FOLD = datetime(2026, 10, 25, 1, tzinfo=UTC).timestamp()  # Dutch clocks go back from 3 to 2 o'clock
@@ -170,7 +171,7 @@ LATE = [(0, 0, 0, 1), (1, 40, 9000, 0), (0, 0, 0, 0)]
 @example(plan=BEHIND, page_size=1)
 @example(plan=BEHIND, page_size=2)
 @example(plan=LATE, page_size=1)
-@settings(deadline=None, max_examples=300)
+@examples(300)
 def test_no_change_between_pages_is_lost(
     column: str, in_version_order: bool, plan: list[tuple[int, int, int, int]], page_size: int
 ) -> None:
@@ -187,7 +188,7 @@ def test_no_change_between_pages_is_lost(
     before_s=st.integers(0, 3 * HOUR_S),
 )  # fmt: skip
 @example(plan=[(0, 0, 600, 1), (1, 0, 0, 1)], before_s=300)
-@settings(deadline=None, max_examples=300)
+@examples(300)
 def test_the_hour_that_comes_twice_in_october_loses_no_row(
     plan: list[tuple[int, int, int, int]], before_s: int
 ) -> None:
@@ -199,7 +200,6 @@ def test_the_hour_that_comes_twice_in_october_loses_no_row(
 @given(
     first=st.lists(keys, max_size=12), changed=st.sets(keys), wait_s=st.sampled_from([1, 90_000])
 )
-@settings(deadline=None)
 def test_a_quiet_table_loads_only_what_changed(
     column: str, first: list[int], changed: set[int], wait_s: int
 ) -> None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exact_source.client.limits import Limits
 from exact_source.errors import LimitError
+from tests.support.tiers import examples
 
 DIVISION = 7
 MINUTE_S, DAY_S = 60, 86_400
@@ -116,7 +117,7 @@ HEADERS = [
 
 @given(latency_s=latencies, skew_s=skews)
 @example(latency_s=0.9, skew_s=-0.99)
-@settings(deadline=None, max_examples=30)
+@examples(30)
 def test_a_minute_is_used_to_the_full_and_never_overdrawn(latency_s: float, skew_s: float) -> None:
     caller = Caller(Server(), latency_s=latency_s, skew_s=skew_s)
     first = START // MINUTE_S * MINUTE_S + MINUTE_S
@@ -128,7 +129,7 @@ def test_a_minute_is_used_to_the_full_and_never_overdrawn(latency_s: float, skew
 
 
 @given(latency_s=latencies, skew_s=skews, daily_limit=st.integers(30, 400))
-@settings(deadline=None, max_examples=40)
+@examples(40)
 def test_a_day_is_used_to_the_full_and_never_overdrawn(
     latency_s: float, skew_s: float, daily_limit: int
 ) -> None:
@@ -154,7 +155,7 @@ def test_the_real_limits_are_used_over_days() -> None:
     skew_s=skews,
     others=st.lists(st.tuples(st.floats(0, 600), st.integers(1, 80)), max_size=12),
 )
-@settings(deadline=None, max_examples=30)
+@examples(30)
 def test_what_others_use_is_waited_out(
     latency_s: float, skew_s: float, others: list[tuple[float, int]]
 ) -> None:
@@ -170,7 +171,7 @@ def test_what_others_use_is_waited_out(
 
 
 @given(silent=st.sets(st.sampled_from(HEADERS)), latency_s=latencies, others=st.integers(0, 60))
-@settings(deadline=None, max_examples=30)
+@examples(30)
 def test_headers_that_are_absent_change_nothing_that_is_known(
     silent: set[str], latency_s: float, others: int
 ) -> None:
@@ -185,7 +186,7 @@ def test_headers_that_are_absent_change_nothing_that_is_known(
 
 
 @given(reserve=st.integers(0, 50), others=st.integers(0, 30))
-@settings(deadline=None, max_examples=40)
+@examples(40)
 def test_the_reserve_is_left_whatever_others_take(reserve: int, others: int) -> None:
     server = Server(daily_limit=100)
     server.consume(START, others)

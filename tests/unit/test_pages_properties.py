@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exact_source.catalogue import Column, load_catalogue
@@ -19,6 +19,7 @@ from exact_source.errors import ContractError
 from exact_source.odata import arrow_json as quick
 from exact_source.odata import page as pages
 from exact_source.odata.page import Page, PageSchema, concat, parse_page, parse_pages
+from tests.support.tiers import examples
 
 # One column of every type, the keys of a real entity replaced by it.
 LETTERS = "gsfmihyltbx"
@@ -122,7 +123,7 @@ def parse(body: bytes) -> Page:
     return parse_page(body, SCHEMA, division=7, where="a of 7")
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(clean_pages())
 def test_rows_come_out_as_they_went_in(case: tuple[list[dict[str, Any]], bytes]) -> None:
     page, body = case
@@ -155,7 +156,7 @@ def same(fast: Any, slow: Any) -> bool:
     )
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(clean_pages())
 def test_fast_and_slow_agree_on_clean_pages(case: tuple[list[dict[str, Any]], bytes]) -> None:
     page, body = case
@@ -177,7 +178,7 @@ anything = st.recursive(
 odd_rows = st.dictionaries(st.sampled_from([*values, "New", "__x"]), anything, max_size=6)
 
 
-@settings(deadline=None, max_examples=500)
+@examples(500)
 @given(st.lists(odd_rows, max_size=4))
 @example([{"__x": 2**63}])
 def test_no_row_and_no_value_gets_lost(page: list[dict[str, Any]]) -> None:
@@ -202,7 +203,7 @@ def garbled(body: bytes, draw: Any) -> bytes:
     return body[:start] + wrong + body[start + draw(st.integers(0, 4)) :]
 
 
-@settings(deadline=None, max_examples=600)
+@examples(600)
 @given(st.data())
 def test_damaged_bodies_raise_contract_errors_only(data: st.DataObject) -> None:
     _, body = data.draw(clean_pages())
@@ -214,7 +215,7 @@ def test_damaged_bodies_raise_contract_errors_only(data: st.DataObject) -> None:
         parse(body).table.validate(full=True)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(st.data())
 def test_bodies_that_were_cut_off_are_refused(data: st.DataObject) -> None:
     _, body = data.draw(clean_pages())
@@ -223,7 +224,7 @@ def test_bodies_that_were_cut_off_are_refused(data: st.DataObject) -> None:
     assert caught.value.reason in {"empty", "json", "encoding"}
 
 
-@settings(deadline=None, max_examples=500)
+@examples(500)
 @given(st.binary(max_size=60) | anything.map(lambda v: json.dumps({"d": v}).encode()))
 @example(b'{"d":{"results":[' + b'{"Xs":' * 5000)
 @example(b'{"d":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}")
@@ -237,7 +238,6 @@ def test_arbitrary_bodies_raise_contract_errors_only(body: bytes) -> None:
     assert page.table.num_rows == len(d) if isinstance(d, list) else page.table.num_rows >= 0
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(odd_rows, max_size=3), min_size=1, max_size=4))
 def test_pages_add_up(parts: list[list[dict[str, Any]]]) -> None:
     tables = [
@@ -279,13 +279,13 @@ def same_pages(bodies: list[bytes]) -> bool:
     return True
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(chains())
 def test_pages_read_together_are_those_read_one_by_one(bodies: list[bytes]) -> None:
     assert same_pages(bodies) == all(quick.read([body], SCHEMA) is not None for body in bodies)
 
 
-@settings(deadline=None, max_examples=500)
+@examples(500)
 @given(st.data())
 def test_a_damaged_page_among_others_is_never_read_as_something_else(data: st.DataObject) -> None:
     bodies = data.draw(chains())
@@ -294,7 +294,7 @@ def test_a_damaged_page_among_others_is_never_read_as_something_else(data: st.Da
     same_pages(bodies)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(st.lists(odd_rows, min_size=1, max_size=3), st.lists(odd_rows, min_size=1, max_size=3))
 def test_odd_pages_read_together_are_those_read_one_by_one(
     first: list[dict[str, Any]], second: list[dict[str, Any]]
@@ -302,7 +302,7 @@ def test_odd_pages_read_together_are_those_read_one_by_one(
     same_pages([json.dumps({"d": {"results": part}}).encode() for part in (first, second)])
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(st.data())
 def test_a_link_seen_from_the_end_is_the_one_that_reading_finds(data: st.DataObject) -> None:
     (body, *_) = data.draw(chains())
