@@ -17,10 +17,11 @@ import pytest
 
 from exact_source.cli.app import run
 from tests.support.books import (  # fmt: skip
+    BUILT_KINDS,
     ENTITIES,
-    KINDS,
     LINES,
     MARTS,
+    ON_DUCKDB,
     REGISTER,
     ROOT,
     TODAY,
@@ -34,15 +35,14 @@ from tests.support.books import (  # fmt: skip
     parties,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), ON_DUCKDB]
 __all__ = ["dbt"]
 Line = dict[str, Any]
 CENT = Decimal("0.01")
 
 
-# A group runs in one process, so that the package is built but once.
 GROUPS = [
-    *(pytest.param(kind, marks=pytest.mark.xdist_group(f"dbt on {kind}")) for kind in KINDS),
+    *BUILT_KINDS,
     pytest.param(
         "bigquery",
         marks=[
@@ -62,9 +62,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def books(kind: str) -> Books:
-    found = loaded_books(kind)
-    found.destination(kind)  # skips if there is none
-    return found
+    return loaded_books(kind)
 
 
 @pytest.fixture(scope="module")
@@ -402,6 +400,7 @@ def test_sync_health_tells_of_both_syncs(books: Books, built: Built, kind: str) 
 NEEDED = {"_exact_syncs", "gl_accounts", "transaction_lines"}
 
 
+@pytest.mark.nightly
 def test_builds_on_the_least_that_can_be_loaded(dbt: Dbt, tmp_path: Path) -> None:
     """What was not loaded counts as empty; ``dbt source freshness`` tells of syncs that stopped."""
     copy = loaded_books().copy(tmp_path)
@@ -448,6 +447,7 @@ OWN_PROJECT = {
 }
 
 
+@pytest.mark.nightly
 def test_a_project_of_ones_own_uses_it_as_a_package_on_what_the_demo_loaded(
     dbt: Dbt, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

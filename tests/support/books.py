@@ -1,6 +1,6 @@
 """Two companies with a few years of books, loaded into DuckDB, Postgres and BigQuery's emulator.
 
-They are loaded once for all tests, and into the emulator only if a test needs it.
+They are loaded once into each database: all tests of one run in one process, by the group of ``KINDS``.
 
 Entries have lines 0 and 9999, as Exact's have, and one customer and one supplier are in both companies.
 After a first load a customer is renamed, and a customer with postings, an item and a purchase with its
@@ -46,7 +46,17 @@ ENTITIES = (
 LINES = "financialtransaction/TransactionLines"
 BANK_ENTRY = 40
 VAT_NUMBER, REGISTER = "NL812345678B01", ("12345678", "1234 5678")
-KINDS = ("duckdb", "postgres")
+ON_DUCKDB = pytest.mark.xdist_group("dbt on duckdb")
+ON_POSTGRES = pytest.mark.xdist_group("dbt on postgres")
+KINDS = (
+    pytest.param("duckdb", marks=ON_DUCKDB),
+    pytest.param("postgres", marks=ON_POSTGRES),
+)
+# dbt builds on Postgres in `make nightly`; by default the report and the queries of the pages run there.
+BUILT_KINDS = (
+    pytest.param("duckdb", marks=ON_DUCKDB),
+    pytest.param("postgres", marks=[ON_POSTGRES, pytest.mark.nightly]),
+)
 Rows = list[tuple[Any, ...]]
 
 
@@ -57,7 +67,7 @@ class Books:
     Attributes:
         box: The sandbox from which they were loaded.
         folder: Folder of the DuckDB file.
-        postgres: Address of the database; ``None`` if there is no Postgres.
+        postgres: Address of the database; ``None`` if they are elsewhere.
     """
 
     box: Sandbox
@@ -141,35 +151,26 @@ class Books:
         )
 
 
-@pytest.fixture(scope="session")
-def books() -> Books:
-    return loaded_books()
+@pytest.fixture
+def books(request: pytest.FixtureRequest) -> Books:
+    """The books in the database of the fixture ``kind``; in DuckDB if the test has none."""
+    is_one = "kind" not in request.fixturenames
+    return loaded_books("duckdb" if is_one else request.getfixturevalue("kind"))
 
 
+@cache
 def loaded_books(kind: str = "duckdb") -> Books:
-    """Loaded on first use; several modules share the fixture."""
-    return _in_emulator() if kind == "bigquery" else _in_files_and_postgres()
+    """Loaded on first use, each from a sandbox of its own, because its changes cannot be repeated.
 
-
-@cache
-def _in_files_and_postgres() -> Books:
-    with ExitStack() as stack:
-        postgres = database(stack)
-        at_exit(stack.pop_all())
-    return _loaded(postgres, "duckdb", *(["postgres"] if postgres else []))
-
-
-@cache
-def _in_emulator() -> Books:
-    """The same books from a separate sandbox, because the changes in the other one cannot be repeated."""
-    return _loaded(None, "bigquery")
-
-
-def _loaded(postgres: str | None, *kinds: str) -> Books:
+    Skips the test if there is no such database.
+    """
     box = make_box(companies=2, invoices=60, page_size=60, large_page_size=1000)
     _number(box)
     _share(box)
-    return loaded(box, postgres, kinds, ENTITIES, _change)
+    with ExitStack() as stack:
+        postgres = stack.enter_context(fresh_database()) if kind == "postgres" else None
+        at_exit(stack.pop_all())
+    return loaded(box, postgres, [kind], ENTITIES, _change)
 
 
 def loaded(
