@@ -26,6 +26,7 @@ from tests.support.auth_kit import (
     start_worker,
 )
 from tests.support.postgres import fresh_database
+from tests.support.tiers import variants
 
 KILLS = int(os.environ.get("EXACT_TEST_KILLS", "-1"))
 DEFAULT_KILLS = {"file": 24, "file-encrypted": 8, "sqlite": 8, "postgres": 6}
@@ -80,7 +81,7 @@ def exact(tmp_path: Path) -> Iterator[Exact]:
         yield exact
 
 
-@pytest.fixture(params=[*STORES, BIGQUERY])
+@pytest.fixture(params=[*variants(STORES, "file", "sqlite"), BIGQUERY])
 def victim(request: pytest.FixtureRequest, exact: Exact, tmp_path: Path) -> Iterator[Victim]:
     with ExitStack() as stack:
         if request.param == "dlt-bigquery":

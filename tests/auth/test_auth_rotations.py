@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.auth_kit import POSTGRES_STORES, Exact, StoreSpec, exact_online, start_worker
 from tests.support.postgres import fresh_database
+from tests.support.tiers import variants
 
 PROCESSES = int(os.environ.get("EXACT_TEST_PROCESSES", "8"))
 ROTATIONS = int(os.environ.get("EXACT_TEST_ROTATIONS", "10"))
@@ -26,7 +27,8 @@ BIGQUERY = pytest.param(
         pytest.mark.skipif(ROTATIONS < 100, reason="a second a rotation; make proofs-tokens"),
     ],
 )
-SHARED = ["file", "file-encrypted", "sqlite", "postgres", "dlt-postgres", BIGQUERY]
+STORES = ("file", "file-encrypted", "sqlite", "postgres", "dlt-postgres")
+SHARED = [*variants(STORES, "file", "postgres"), BIGQUERY]
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from tests.support.auth_kit import (
     exact_online,
 )
 from tests.support.postgres import dump_tables, fresh_database
+from tests.support.tiers import variants
 
 LOADING = {"file", "file-encrypted", "dlt-duckdb", "dlt-postgres"}
 TELLTALE = "this line shows that the log is written"
@@ -141,7 +142,7 @@ def load(storage: DltStateTokenStorage, oauth: OAuth) -> None:
     sys.stdout.write(str(storage.pipeline.last_trace))
 
 
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("kind", variants(STORES, "file-encrypted", "dlt-duckdb"))
 def test_nothing_that_a_run_writes_holds_a_secret(kind: str, exact: Exact, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()

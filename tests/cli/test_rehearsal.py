@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from exact_source.sandbox import Sandbox
 
 PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
 
 
+@pytest.mark.nightly
 def test_a_new_user_gets_from_an_empty_folder_to_tables(tmp_path: Path) -> None:
     (block,) = re.findall(r"```sh\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

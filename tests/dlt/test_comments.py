@@ -13,12 +13,13 @@ from exact_source.catalogue.descriptions import OWN
 from exact_source.loading.comments import schema_version, write_comments
 from exact_source.loading.indexes import index_name
 from tests.conftest import MakeWorld
+from tests.support.tiers import variants
 from tests.support.world import DATASET, World
 
 ENTITIES = ["divisions", "accounts", "contacts", "vat_codes", "units"]
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(params=variants(["duckdb", "postgres"], "postgres"))
 def loaded(make_world: MakeWorld, request: pytest.FixtureRequest) -> World:
     world: World = make_world(companies=1)
     if request.param == "postgres":

@@ -14,6 +14,7 @@ from exact_source.loading.session import Session
 from exact_source.source import run_source
 from tests.conftest import MakeWorld
 from tests.support.cli_fixtures import Cli, cli, make_cli
+from tests.support.tiers import variants
 from tests.support.world import World, feed_path
 
 __all__ = ["cli", "make_cli"]
@@ -23,7 +24,10 @@ ACCOUNTS = feed_path("accounts")
 
 @pytest.mark.parametrize(
     "contract",
-    ["discard_row", "discard_value", "freeze", {"tables": "discard_row", "columns": "freeze"}],
+    [
+        *variants(["discard_row", "discard_value", "freeze"], "discard_row"),
+        {"tables": "discard_row", "columns": "freeze"},
+    ],
     ids=str,
 )
 def test_a_contract_drops_no_table_of_ours(world: World, contract: Any) -> None:
@@ -37,7 +41,7 @@ def test_a_contract_drops_no_table_of_ours(world: World, contract: Any) -> None:
     assert len(world.outcomes()) == 2 * len(world.box.divisions)
 
 
-@pytest.mark.parametrize("contract", ["discard_row", "discard_value", "freeze"])
+@pytest.mark.parametrize("contract", variants(["discard_row", "discard_value", "freeze"], "freeze"))
 def test_a_contract_drops_no_row_that_does_not_fit(make_world: MakeWorld, contract: Any) -> None:
     world = make_world(companies=1)
     path, too_large = "documents/DocumentTypes", 2**40  # for their columns

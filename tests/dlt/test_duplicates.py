@@ -11,12 +11,13 @@ import pytest
 
 from exact_source.loading.duplicates import repeated_keys
 from tests.support.postgres import fresh_database
+from tests.support.tiers import variants
 from tests.support.world import World
 
 ACCOUNTS = "crm/Accounts"
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(params=variants(["duckdb", "postgres"], "duckdb"))
 def loaded(request: pytest.FixtureRequest, world: World) -> Iterator[World]:
     """A world that was loaded once."""
     if request.param == "duckdb":

@@ -62,8 +62,8 @@ def wanted(world: World) -> int:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_the_command_refuses_it_before_a_call_and_loses_nothing(
-    cli: Cli, failing: set[str], monkeypatch: pytest.MonkeyPatch, place: str
+def test_the_command_refuses_it_before_a_call(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.setenv(place, "false")
     with cli.world.watch() as calls:
@@ -73,7 +73,10 @@ def test_the_command_refuses_it_before_a_call_and_loses_nothing(
     assert refused.err.count("\n") == 1
     assert not len(calls)
 
-    monkeypatch.delenv(place)
+
+def test_a_load_that_failed_without_it_is_repeated_by_the_next_command(
+    cli: Cli, failing: set[str]
+) -> None:
     assert cli("sync", cli.destination, "--entities=accounts").code == 1
     assert not failing
     assert cli("sync", cli.destination, "--entities=accounts").code == 0

@@ -17,6 +17,7 @@ from exact_source.loading.first_load import FirstLoad
 from exact_source.sandbox import SandboxClock
 from tests.conftest import MakeWorld
 from tests.support.destinations import world_in
+from tests.support.tiers import variants
 from tests.support.world import World, feed_path
 
 LINES = feed_path("transaction_lines")
@@ -93,7 +94,7 @@ def test_rows_that_are_there_without_a_cursor_are_merged_with(world: World) -> N
     world.assert_equal("transaction_lines")
 
 
-@pytest.mark.parametrize("destination", ["duckdb", "postgres"])
+@pytest.mark.parametrize("destination", variants(["duckdb", "postgres"], "duckdb"))
 def test_a_load_that_dlt_repeated_is_mended_by_the_next(destination: str, tmp_path: Path) -> None:
     with world_in(destination, tmp_path) as world:
         world.sync("accounts", "journals")

@@ -14,10 +14,11 @@ from exact_source.engine.result import StreamResult
 from exact_source.errors import ConfigurationError
 from tests.conftest import MakeWorld
 from tests.support.destinations import FROM, TO, states
+from tests.support.tiers import variants
 from tests.support.world import Row, World, feed_path
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(params=variants(["duckdb", "postgres"], "duckdb"))
 def anywhere(request: pytest.FixtureRequest, make_world: MakeWorld) -> World:
     world: World = make_world()
     if request.param == "postgres":

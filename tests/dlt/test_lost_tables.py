@@ -7,12 +7,13 @@ from collections.abc import Callable
 import dlt
 import pytest
 
+from tests.support.tiers import variants
 from tests.support.world import World, feed_path
 
 TABLE = "exact_online.accounts"
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(params=variants(["duckdb", "postgres"], "duckdb"))
 def loaded(request: pytest.FixtureRequest, world: World) -> World:
     """Two syncs, because the first load of a table is not merged."""
     if request.param == "postgres":

@@ -14,6 +14,7 @@ import pytest
 from exact_source.catalogue import load_catalogue
 from exact_source.catalogue.overlay import VARIABLE, VERSION
 from tests.conftest import MakeWorld
+from tests.support.tiers import variants
 from tests.support.world import World, feed_path
 
 
@@ -24,7 +25,7 @@ def fresh_catalogue() -> Iterator[None]:
     load_catalogue.cache_clear()
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(params=variants(["duckdb", "postgres"], "duckdb"))
 def anywhere(request: pytest.FixtureRequest, make_world: MakeWorld) -> World:
     world: World = make_world(companies=1)
     if request.param == "postgres":

@@ -123,6 +123,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
         yield Office(world, dsn, os.environ | named)
 
 
+@pytest.mark.nightly
 def test_four_workers_load_each_division_once_and_a_killed_ones_are_taken_over(
     office: Office,
 ) -> None:
