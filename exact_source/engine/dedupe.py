@@ -57,7 +57,8 @@ def new_rows(
     may_know = may_know and scan is not None and scan.since is not None
     # For rows with a Timestamp the destination keeps the newest by itself, unless it is skipped as known.
     if version != "timestamp" or may_know:
-        table = rows.newest_of_each(table, ["division", *shape.keys], version)
+        at = version or ("modified" if "modified" in table.column_names else None)
+        table = rows.newest_of_each(table, ["division", *shape.keys], at)
     if version is not None and may_know:
         table = rows.drop_known(
             table,

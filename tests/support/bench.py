@@ -22,6 +22,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
@@ -111,6 +112,7 @@ class Wire(httpx.AsyncBaseTransport):
         self.before_call: Callable[[], None] = lambda: None
         self.trouble: list[str] = []
         self.did: Counter[str] = Counter()
+        self._pages: list[tuple[str, bytes]] = []  # whose rows are not yet in the next two
         self._shown: dict[tuple[str, str], Row] = {}
         self._older: dict[tuple[str, str], Row] = {}
         self._limit = AiohttpTransport(BASE_URL, MOST_BYTES)
@@ -140,17 +142,21 @@ class Wire(httpx.AsyncBaseTransport):
             self.trouble.pop(0)
             self.did[kind] += 1
             await self._be_too_large(kind)
-        try:
-            document = json.loads(content)
-            rows = document["d"]["results"]
-        except (ValueError, TypeError, KeyError):  # spoilt already
+        if kind not in TWINS:
+            self._pages.append((path, content))
             return content
+        for earlier in self._pages:
+            self._older_states(earlier[0], rows_of(earlier[1]))
+        self._pages.clear()
+        rows = rows_of(content)
         older = self._older_states(path, rows)
-        if not older or kind not in TWINS:
+        if not older:
             return content
         self.trouble.pop(0)
         self.did[kind] += 1
-        rows[:] = [*older, *rows] if kind == "old-then-new" else [*rows, *older]
+        document = json.loads(content)
+        twice = [*older, *rows] if kind == "old-then-new" else [*rows, *older]
+        document["d"]["results"] = twice
         return json.dumps(document).encode()
 
     async def _be_too_large(self, kind: str) -> None:
@@ -172,6 +178,13 @@ class Wire(httpx.AsyncBaseTransport):
             if older is not None and older.keys() == row.keys() and is_older(older, row):
                 found.append(dict(older))
         return found
+
+
+def rows_of(content: bytes) -> list[Row]:
+    """Rows of a reply; none if it is spoilt."""
+    with suppress(ValueError, TypeError, KeyError):
+        return list(json.loads(content)["d"]["results"])
+    return []
 
 
 class Flood:

@@ -51,7 +51,7 @@ FAULTS = [
     "408", "429", "500", "503", "599", "html", "empty", "drop", "truncate", "bom",
     "wrong-division", "foreign-next", "repeat-next", "empty-page", "duplicate-row", "400", "403",
 ]  # fmt: skip
-SYNC_EVERY = 3  # steps
+SYNC_EVERY = 4  # steps
 MOST_HOSTS = 3
 # Shortly before the clocks are changed, and a day far from it.
 SEASONS = {
