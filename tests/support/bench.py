@@ -28,6 +28,7 @@ from datetime import datetime
 from functools import cache
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pyarrow as pa
@@ -38,6 +39,7 @@ from exact_source.catalogue import load_catalogue
 from exact_source.catalogue.feeds import plan_feeds
 from exact_source.client.client import ExactClient
 from exact_source.client.limits import Limits
+from exact_source.client.request import ExactRequest
 from exact_source.client.transport import AiohttpTransport
 from exact_source.engine.cursors import Cursor
 from exact_source.engine.divisions import Division
@@ -119,19 +121,21 @@ class Wire(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.before_call()
-        url = request.url
+        assert isinstance(request, ExactRequest)
+        target, _, query = request.full_url.removeprefix(BASE_URL).partition("?")
+        path = unquote(target)
         scope = {
-            "type": "http", "method": request.method, "scheme": url.scheme, "root_path": "",
-            "server": (url.host, url.port), "path": url.path, "query_string": url.query,
+            "type": "http", "method": request.method, "scheme": "http", "root_path": "",
+            "server": ("127.0.0.1", 1), "path": path, "query_string": query.encode(),
             "headers": [(name.lower(), value) for name, value in request.headers.raw],
-            "path_params": {"path": url.path.removeprefix("/api/v1/")},
+            "path_params": {"path": path.removeprefix("/api/v1/")},
         }  # fmt: skip
         answer = await self._calls(Request(scope, _nothing_sent))
         if not answer.status_code:
             raise httpx.RemoteProtocolError("dropped")
         content = bytes(answer.body)
         if answer.status_code == HTTPStatus.OK and b'"results"' in content:
-            content = await self._with_trouble(url.path, content)
+            content = await self._with_trouble(path, content)
         headers = [pair for pair in answer.raw_headers if pair[0].lower() != b"content-length"]
         body = httpx.ByteStream(content)
         return httpx.Response(answer.status_code, headers=headers, stream=body)
