@@ -12,7 +12,7 @@ from exact_source.engine import cursors, tombstones
 from exact_source.engine.cursors import Scan
 from exact_source.sandbox import Sandbox
 from tests.engine.test_convergence_mutants import Patch, attribute, without_overlap
-from tests.support.bench import Bench, small_box
+from tests.support.bench import TWINS, Bench, small_box
 
 Change = Callable[[], None]
 
@@ -162,3 +162,26 @@ def test_deletions_are_seen_after_a_move_that_only_the_versions_tell_of() -> Non
     company.delete(1, guid("1"))
     company.sync()
     company.assert_equal()
+
+
+@pytest.mark.parametrize("kind", TWINS)
+def test_a_row_that_a_full_list_shows_in_two_states_ends_with_the_newer_one(kind: str) -> None:
+    """``bulk/Cashflow/Receivables`` cannot be filtered by ``Modified``, but its rows have it (API 4.4)."""
+    path = "cashflow/Receivables"
+    box = small_box({"receivables": path}, companies=1, large_page_size=3)
+    (division,) = box.divisions
+    bench, key = Bench(box), box.rows(path, division)[0]["ID"]
+
+    def sync() -> None:
+        results = bench.sync(["receivables"], route="bulk")
+        assert [(r.status, r.feed) for r in results] == [("complete", "bulk, in full")]
+        box.clock.advance(60)
+
+    for name in ("older", "newer"):
+        box.update(path, division, key, {"Description": name})
+        sync()
+    bench.wire.trouble = [kind]
+    sync()
+
+    assert bench.wire.did[kind] == 1
+    bench.assert_equal("receivables", "bulk", [division])
