@@ -617,9 +617,11 @@ class Company(RuleBasedStateMachine):
         self.pass_time(2 * HOUR_S)
         half_read = self.half_read.get(self.bench.owner, set())
         if any(shape_of(e, self.route).plan.column is None for e, _ in half_read):
-            self.bench.sync(self.chosen, route=self.route)
+            self.bench.sync(self.chosen, route=self.route, retry_refused=True)
             self.pass_time(60)
-        results = self.bench.sync(self.chosen, route=self.route, reconcile_days=0)
+        results = self.bench.sync(
+            self.chosen, route=self.route, reconcile_days=0, retry_refused=True
+        )
         assert {r.status for r in results} == {"complete"}, results
         for entity in self.chosen:
             self.bench.assert_equal(entity, self.route, self.box.divisions)
