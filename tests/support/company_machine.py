@@ -537,7 +537,8 @@ class Company(RuleBasedStateMachine):
             settled = {
                 (r.entity, r.division) for r in results if r.status in {"complete", "refused"}
             }
-            lost = {s: (held[s] & lives[s]) - self.held(names)[s] for s in settled}
+            now_held = self.held(names)
+            lost = {s: (held[s] & lives[s]) - now_held[s] for s in settled}
             assert not any(lost.values()), f"rows that live were removed: {lost}"
             if options.get("deletes", "hard") == "hard":
                 self.compare_complete(results, reconciled=options.get("reconcile_days") == 0)

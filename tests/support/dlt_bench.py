@@ -250,19 +250,28 @@ class DltBench(Bench):
 
     def table(self, entity: str, division: int) -> list[dict[str, Any]]:
         me: Any = self
-        schemas = self.pipeline.schemas
-        name: Any = self.pipeline.default_schema_name
-        if name is None or entity not in schemas[name].tables:
+        if not self._has_table(entity):
             return []
         try:
             return World.table(me, entity, division)
         except DatabaseUndefinedRelation:
             return []
 
+    def _has_table(self, entity: str) -> bool:
+        name: Any = self.pipeline.default_schema_name
+        return name is not None and entity in self.pipeline.schemas[name].tables
+
     def keys(self, entity: str, division: int) -> set[tuple[Any, ...]]:
+        if not self._has_table(entity):
+            return set()
         (key,) = key_fields(entity)
-        rows = self.table(entity, division)
-        return {(division, row[key.lower()]) for row in rows if not row["_deleted_at"]}
+        lives = f"division = {division} AND _deleted_at IS NULL"
+        with suppress(DatabaseUndefinedRelation):
+            found = self._execute(
+                f"SELECT {key.lower()} FROM {self._qualified(entity)} WHERE {lives}"
+            )
+            return {(division, value) for (value,) in found}
+        return set()
 
     def assert_equal(self, entity: str, route: str, divisions: Iterable[int]) -> None:
         kind = shape_of(entity, route).plan.full.kind
