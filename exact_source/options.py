@@ -18,7 +18,7 @@ Deletes = Literal["hard", "soft", "ignore"]
 StartBy = Literal["modified", "timestamp"]
 TableFormat = Literal["delta", "iceberg"]
 
-# Default limits of a round, which bound the rows that can be lost or that wait to be loaded.
+# Default limits of a round. They bound the rows that a crash can lose.
 ROUND_S, ROUND_ROWS = 300.0, 1_000_000
 
 
@@ -28,10 +28,10 @@ class Companies:
 
     Attributes:
         codes: Division codes.
-        patterns: Names, in which ``*`` and ``?`` stand for any characters; case does not count. Without
-            codes and patterns every company is wanted.
-        excluded_codes: Division codes of companies that are left out.
-        excluded_patterns: Names of companies that are left out.
+        patterns: Names; ``*`` matches any characters, ``?`` matches one, and case is ignored. Without
+            codes and patterns, every company is wanted.
+        excluded_codes: Division codes of companies to leave out.
+        excluded_patterns: Names of companies to leave out.
     """
 
     codes: tuple[int, ...] = ()
@@ -41,14 +41,16 @@ class Companies:
 
     @property
     def needs_names(self) -> bool:
-        """Whether only the list of divisions tells which companies are wanted."""
+        """Whether the list of divisions is needed to choose the companies."""
         return bool(self.patterns or self.excluded_codes or self.excluded_patterns)
 
     def choose(self, names: Mapping[int, str]) -> list[int]:
-        """Codes of the wanted companies, in the order of ``names``; wanted codes need not be in it.
+        """Codes of the wanted companies: codes first, then names, or all in the order of ``names``.
+
+        A wanted code need not be in ``names``.
 
         Args:
-            names: Division code -> name of the company, of all that the app can see.
+            names: Division code -> company name, for all companies that the app can see.
 
         Raises:
             ConfigurationError: If a name matches no company, or if no company is left.
@@ -78,15 +80,15 @@ class Companies:
 def parse_companies(
     divisions: str | Iterable[int | str], exclude: str | Iterable[int | str] = ()
 ) -> Companies:
-    """The companies that two settings name.
+    """Parse the settings ``divisions`` and ``exclude_divisions``.
 
     Args:
-        divisions: Codes and names, separated by commas in a text; ``all`` for every company. In a list
-            a name may hold a comma, in a text ``?`` stands for it.
-        exclude: The same, for companies that are left out.
+        divisions: Codes and names: a list, or a text with commas between them; ``all`` means every
+            company. To match a comma in a name, use a list, or write ``?`` for it in a text.
+        exclude: Companies to leave out, in the same form.
 
     Raises:
-        ConfigurationError: If ``divisions`` names nothing.
+        ConfigurationError: If ``divisions`` is empty.
     """
     wanted, unwanted = _texts(divisions), _texts(exclude)
     if not wanted:
@@ -113,33 +115,35 @@ class Options:
     """The user's options.
 
     Attributes:
-        divisions: Codes; empty for every division that the app may see, and if names matter.
-        companies: The wanted companies by code and name.
-        route: Feed for all entities, or per entity.
-        deletes: Treatment of deleted rows.
-        start_ms: Rows older than this are not loaded: ``Modified`` digits in milliseconds.
-        end_ms: With ``start_ms`` the end of a window: rows changed at it or later are left out. The window is
-            read beside the cursors, and deletes nothing; ``None``: no window.
-        start_by: Whether ``start_ms`` counts by ``Modified`` alone, or sync feeds that can begin at a
-            ``Timestamp`` for it, so that what lies below is not read.
-        full_refresh: Entities to read from the start, whatever their cursor.
-        reconcile: Entities whose keys are compared in this run.
-        reconcile_s: Seconds after which that is done for entities without tombstones; ``None``: never.
+        divisions: Division codes. Empty if the list of divisions is needed: for every division that the
+            app can see, or if ``companies`` has names or exclusions.
+        companies: The wanted companies, by code and name.
+        route: Feed for all entities, or for each entity.
+        deletes: How deleted rows are treated.
+        start_ms: Rows that were last changed before this are not loaded: ``Modified`` in milliseconds.
+        end_ms: End of a window that begins at ``start_ms``; rows changed at or after it are not loaded. A
+            window neither uses nor moves the cursors, and deletes nothing. ``None`` if there is no window.
+        start_by: ``modified`` filters rows by ``start_ms`` after they are read. ``timestamp`` lets sync
+            feeds begin at the row version that belongs to ``start_ms``, so that older rows are not read.
+        full_refresh: Entities to read from the start, regardless of their cursors.
+        reconcile: Entities whose keys are compared with Exact's in this run.
+        reconcile_s: Seconds between such comparisons for entities without tombstones; ``None`` for never.
         history: Entities whose earlier states are kept, in tables of their own.
         utc_instants: Add ``created_utc`` and ``modified_utc``.
         raw_codes: Add columns such as ``code_raw``, with the spaces that Exact pads codes with.
-        zone_slack_s: How far the site's wall clock may run behind UTC.
-        parameters: Setting -> parameter values of functions, instead of those of their parents.
-        round_pages: Pages after which a run stops and loads; ``None`` for no limit.
-        round_s: Seconds after which a run stops in the same way.
-        round_rows: Rows after which a run stops in the same way.
-        notices: ``(entity, division)`` -> mark of the last webhook that said it changed: only streams
-            whose rows do not cover theirs are read; ``None``: all are.
-        table_format: ``delta`` or ``iceberg``, for destinations of files; ``None``: the destination's own.
+        zone_slack_s: Most seconds by which the site's local time may be behind UTC.
+        parameters: Setting -> parameter values of functions; they replace the values from parent tables.
+        round_pages: Pages after which a round stops and its rows are loaded; ``None`` for no limit.
+        round_s: Seconds after which a round stops; ``None`` for no limit.
+        round_rows: Rows after which a round stops; ``None`` for no limit.
+        notices: ``(entity, division)`` -> mark of the latest webhook. Only streams that were not read since
+            then are read; ``None`` reads all streams.
+        table_format: ``delta`` or ``iceberg`` for destinations of files; ``None`` for their default.
         change_log: Whether rows and deletions are appended, so that all states are kept.
-        trust_empty: Entities whose empty answer is believed without a check.
+        trust_empty: Entities for which an empty reply is accepted without a check of rights.
         personal_data: Columns that are left out or hashed.
-        retry_refused: Ask for streams again that were refused for lack of a module, right or scope.
+        retry_refused: Whether to request streams again that were refused because a module, right or scope
+            was missing.
         strict: Whether refused streams and blocked companies change the exit code.
     """
 
@@ -171,7 +175,7 @@ class Options:
 
     @property
     def window(self) -> str:
-        """Name of the window that is read, for the state; empty without one."""
+        """Name of the window in the state; empty if there is no window."""
         if self.end_ms is None:
             return ""
         ends = (self.start_ms or 0, self.end_ms)

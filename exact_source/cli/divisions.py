@@ -54,7 +54,10 @@ def divisions(
         ),
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Every company of a long list.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option(
+            "--all", help="List every company, however many there are.", rich_help_panel=OUTPUT
+        ),
     ] = False,
     region: Region = None,
     base_url: BaseUrl = None,

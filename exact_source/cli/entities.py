@@ -69,7 +69,9 @@ def entities(  # noqa: PLR0913, PLR0917 (options of a command)
     unread: Annotated[
         bool,
         typer.Option(
-            "--unread", help="Endpoints that are not read, and why.", rich_help_panel=OUTPUT
+            "--unread",
+            help="List the endpoints that are not read, and why.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     division: Annotated[

@@ -87,7 +87,7 @@ def logout(
 ) -> None:
     """Delete the stored tokens; a new login is then needed.
 
-    The app stays authorised at Exact Online until the user withdraws that there (App Center).
+    The app stays authorised at Exact Online until the user withdraws this in the app centre.
 
     Example: exact-source logout --yes
     """

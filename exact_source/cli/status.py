@@ -17,7 +17,7 @@ from ._output.options import (
     Dataset,
     Destination,
     Divisions,
-    Entities,
+    LoadedEntities,
     OnlyProblems,
     PipelineName,
 )
@@ -59,7 +59,7 @@ def status(  # noqa: PLR0913, PLR0917 (options of a command)
     dataset: Dataset = DATASET,
     pipeline_name: PipelineName = PIPELINE,
     divisions: Divisions = "all",
-    entities: Entities = None,
+    entities: LoadedEntities = None,
     openmetrics: Annotated[
         Path | None,
         typer.Option(
@@ -74,8 +74,8 @@ def status(  # noqa: PLR0913, PLR0917 (options of a command)
 ) -> None:
     """Show how fresh the tables are: rows, last success, lag, and what needs attention.
 
-    Reads the destination only; no call goes to Exact Online. Without --entities it shows all that
-    were ever loaded. With --all a cursor is a row version, or the date and time that Exact shows.
+    Reads the destination only; no call goes to Exact Online. With --all the cursor of each stream
+    is shown: a row version, or the date and time that Exact shows.
 
     Example: exact-source status --destination duckdb --openmetrics /var/lib/node_exporter/exact.prom
     """

@@ -65,7 +65,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         str,
         typer.Option(
             metavar="hard|soft|ignore",
-            help="Deleted rows: hard removes them; soft keeps them, with _deleted_at.",
+            help="Deleted rows: hard removes them; soft sets _deleted_at; ignore leaves them as they are.",
             rich_help_panel=ROWS,
         ),
     ] = "hard",
@@ -85,23 +85,23 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
             rich_help_panel=ROWS,
         ),
     ] = False,
-    trust_empty: Annotated[
-        str,
-        typer.Option(
-            metavar="NAMES",
-            help="Entities whose empty answer deletes their rows without a check of rights.",
-            rich_help_panel=ROWS,
-        ),
-    ] = "",
     reconcile_days: Annotated[
         float,
         typer.Option(
             min=0,
             metavar="DAYS",
-            help="Days between such comparisons for entities whose deletions Exact does not list.",
+            help="Days between comparisons of keys, for entities whose deletions Exact does not list.",
             rich_help_panel=ROWS,
         ),
     ] = 7.0,
+    trust_empty: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Entities for which an empty reply deletes the stored rows, whatever the user's rights.",
+            rich_help_panel=ROWS,
+        ),
+    ] = "",
     changed: Annotated[
         bool,
         typer.Option(
@@ -112,7 +112,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         bool,
         typer.Option(
             "--retry-refused",
-            help="Ask again now for what a missing module, right or scope refused before.",
+            help="Request again what was refused because a module, right or scope was missing.",
             rich_help_panel=WHAT,
         ),
     ] = False,
@@ -128,7 +128,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Entities whose earlier states are kept, as in accounts_history.",
+            help="Entities whose earlier states are kept, in tables such as accounts_history.",
             rich_help_panel=ROWS,
         ),
     ] = None,
@@ -136,7 +136,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         str | None,
         typer.Option(
             metavar="COLUMNS",
-            help="Never request these: accounts.email, *.phone, or the preset personal.",
+            help="Columns that are never requested: accounts.email, *.phone, or the preset personal.",
             rich_help_panel=ROWS,
         ),
     ] = None,
@@ -144,7 +144,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         str | None,
         typer.Option(
             metavar="COLUMNS",
-            help="Load keyed hashes of these, with the key of the setting hash_key.",
+            help="Columns of which a hash is loaded instead, made with the setting hash_key.",
             rich_help_panel=ROWS,
         ),
     ] = None,
@@ -181,7 +181,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         bool,
         typer.Option(
             "--raw-codes",
-            help="Add code_raw and the like, codes as Exact pads them.",
+            help="Add columns such as code_raw, with the spaces that Exact pads codes with.",
             rich_help_panel=ROWS,
         ),
     ] = False,
@@ -341,7 +341,7 @@ def load_error(pipeline: dlt.Pipeline, failure: Exception) -> ExactError:
 
 
 def read_notices() -> dict[tuple[str, int], str]:
-    """What webhooks have told, taken before the first call: what comes later is for the next sync."""
+    """The notices of webhooks so far; later ones are for the next sync."""
     from ..webhooks import Notices, load_webhook_settings
 
     return Notices(load_webhook_settings().notices_url).latest()

@@ -39,7 +39,9 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     context: typer.Context,
     division: Annotated[
         int | None,
-        typer.Option(metavar="CODE", help="The company that is asked about.", rich_help_panel=WHAT),
+        typer.Option(
+            metavar="CODE", help="Company that the calls are made on.", rich_help_panel=WHAT
+        ),
     ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask before the calls.", rich_help_panel=WHAT)

@@ -51,14 +51,14 @@ Lines = Callable[["ExactClient", int], "AsyncIterator[Subscription]"]
 
 webhooks = typer.Typer(
     name="webhooks",
-    help="Learn of changes through Exact Online's webhooks.",
+    help="Receive notices of changes through Exact Online's webhooks.",
     cls=HelpGroup,
 )
 
 
 @webhooks.callback(invoke_without_command=True)
 def options(context: typer.Context) -> None:
-    """Learn of changes through Exact Online's webhooks; docs/webhooks.md explains the setup."""
+    """Receive notices of changes through Exact Online's webhooks; docs/webhooks.md explains the setup."""
     help_without_command(context)
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -69,6 +70,20 @@ def test_every_command_speaks_json() -> None:
 
     assert {"demo", "login", "sync", "sandbox", "webhooks serve", "webhooks list"} <= set(commands)
     assert mute == []
+
+
+def test_no_help_shows_a_type_of_python() -> None:
+    for name, command in all_commands(typer.main.get_command(app)):
+        text = command.get_help(typer.Context(command, info_name=name))
+        assert not re.search(r"<\w+( \w+)?>|list\[", text), name
+
+
+def test_the_default_entities_of_status_are_those_that_were_loaded(cli: Cli) -> None:
+    cli.world.sync("units")
+    streams = cli("status", cli.destination, "--json").json["streams"]
+
+    assert {s["entity"] for s in streams} == {"units"}
+    assert "core set" not in " ".join(cli("status", "--help").out.split())
 
 
 def test_every_command_has_an_example_that_fits_its_name() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -9,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 from .options import CONNECTION, LIMITS, OUTPUT, ROWS, TARGET, WHAT
 
 ARGUMENTS, OWN = "Arguments", "Options"
+TYPE = re.compile(r" <[a-z ]+>$")
 PANELS = (ARGUMENTS, OWN, WHAT, ROWS, LIMITS, CONNECTION, TARGET, OUTPUT)
 
 
@@ -43,7 +45,9 @@ def write_options(command: Any, ctx: Any, formatter: Any) -> None:
     for param in command.get_params(ctx):
         record = param.get_help_record(ctx)
         if record is not None:
-            panels.setdefault(panel_of(param), []).append(record)
+            name, text = record
+            # typer adds the type of an argument to its name.
+            panels.setdefault(panel_of(param), []).append((TYPE.sub("", name), text))
     for name, records in panels.items():
         if records:
             with formatter.section(name):

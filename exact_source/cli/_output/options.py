@@ -115,7 +115,7 @@ ExcludeDivisions = Annotated[
     typer.Option(
         "--exclude-divisions",
         metavar="COMPANIES",
-        help="Division codes or company names that are left out.",
+        help="Division codes or company names to leave out.",
         show_default=False,
         rich_help_panel=WHAT,
     ),
@@ -127,6 +127,16 @@ Entities = Annotated[
         metavar="NAMES",
         autocompletion=complete_entities,
         help="Entities such as accounts,journals, or all. Default: the core set.",
+        rich_help_panel=WHAT,
+    ),
+]
+LoadedEntities = Annotated[
+    str | None,
+    typer.Option(
+        "--entities",
+        metavar="NAMES",
+        autocompletion=complete_entities,
+        help="Entities such as accounts,journals. Default: all that were ever loaded.",
         rich_help_panel=WHAT,
     ),
 ]
@@ -167,7 +177,7 @@ ReserveCalls = Annotated[
         "--reserve-calls",
         min=0,
         metavar="N",
-        help="Calls of each company's day that are left to other apps.",
+        help="Calls a day in each company that are left to other programs of this app.",
         rich_help_panel=LIMITS,
     ),
 ]
@@ -177,17 +187,23 @@ ContractCap = Annotated[
         "--contract-cap",
         min=1,
         metavar="N",
-        help="Calls a day over all companies.",
+        help="Most calls a day, over all companies together.",
         rich_help_panel=LIMITS,
     ),
 ]
 AllStreams = Annotated[
     bool,
-    typer.Option("--all", help="A line for each entity of each company.", rich_help_panel=OUTPUT),
+    typer.Option(
+        "--all", help="Print a line for each entity of each company.", rich_help_panel=OUTPUT
+    ),
 ]
 OnlyProblems = Annotated[
     bool,
-    typer.Option("--problems", help="Only what did not complete, and why.", rich_help_panel=OUTPUT),
+    typer.Option(
+        "--problems",
+        help="Print only the streams that did not complete, and why.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 AsJson = Annotated[
     bool,
