@@ -20,6 +20,7 @@ from ..engine.result import StreamResult
 from ..engine.run import Run
 from .entity_resource import table_names
 from .first_load import FirstLoad
+from .overtaken import note_loads
 from .state import (
     all_entries,
     earlier_runs,
@@ -124,6 +125,8 @@ class Session:
         if self._ended[load_id(), "recalled"]:
             return
         self._ended[load_id(), "recalled"] += 1
+        if is_extracting():
+            note_loads(warehouse)
         refuse_newer_version()
         self.arrived = warehouse.completed_loads(load_ids(all_entries()))
         self.run.recall(earlier_runs(self.arrived, self.run.options.full_refresh))

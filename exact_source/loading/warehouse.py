@@ -115,6 +115,11 @@ class Warehouse:
             found.update(str(row[0]) for row in self._rows("_dlt_loads", sql, chunk))
         return found - with_failed_jobs(self._pipeline, found)
 
+    def loads(self) -> int:
+        """Number of completed loads into the dataset, by this pipeline and others."""
+        found = self._rows("_dlt_loads", "SELECT count(*) FROM {table}", [])
+        return int(found[0][0]) if found else 0
+
     def pipelines(self) -> set[str]:
         """Names of the pipelines, this one or others, whose state the dataset holds."""
         sql = "SELECT DISTINCT pipeline_name FROM {table}"

@@ -32,6 +32,7 @@ from ..loading.disk_space import full_disk_error, refuse_full_disk
 from ..loading.duplicates import repair_loaded, repair_unchecked
 from ..loading.failed_jobs import refuse_silent_failures
 from ..loading.indexes import create_indexes
+from ..loading.overtaken import are_overtaken
 from ..loading.session import Session
 from ..loading.tuning import choose_file_formats
 from ..loading.working_folder import make_private, remove_loaded_packages
@@ -315,19 +316,18 @@ def sole_worker(pipeline: dlt.Pipeline, leases: SqlLeases) -> Iterator[None]:
 def restore_state(pipeline: dlt.Pipeline) -> None:
     """Load the state of the destination if it is newer, as ``pipeline.run`` does.
 
-    If it is, another host went on. Packages that wait here were read before that, and would overwrite
-    newer rows; they are dropped, and the cursors of the destination lead to what changed since.
+    Packages that wait here are dropped if others have loaded since they were read: they would overwrite
+    newer rows, and the cursors lead to what changed since.
 
     Raises:
         PipelineStepFailed: If the destination cannot be read.
     """
     pipeline.activate()
+    if pipeline.has_pending_data and are_overtaken(pipeline):
+        pipeline.abort_packages()
     if not pipeline.config.restore_from_destination or pipeline.dev_mode:
         return
-    before = pipeline.state.get("_version_hash")
     pipeline.sync_destination()
-    if pipeline.has_pending_data and pipeline.state.get("_version_hash") != before:
-        pipeline.abort_packages()
 
 
 @contextmanager

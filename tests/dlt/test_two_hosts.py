@@ -1,4 +1,4 @@
-"""Two hosts with one pipeline, each with a working folder of its own."""
+"""Two hosts that load into one dataset, each with a working folder of its own."""
 
 from __future__ import annotations
 
@@ -65,4 +65,30 @@ def test_rows_that_waited_while_nobody_went_on_are_not_read_again(world: World) 
     outcome = world.sync("accounts")
     assert outcome.exit_code == 0
     assert sum(result.rows for result in outcome.results) == 0
+    world.assert_equal("accounts")
+
+
+@pytest.mark.parametrize("change", ["update", "delete"])
+def test_rows_that_waited_while_another_pipeline_went_on_are_not_loaded(
+    world: World, change: str
+) -> None:
+    world.sync("accounts", "items")
+    key = world.keys(ACCOUNTS)[0]
+    world.box.update(ACCOUNTS, world.division, key, {"Name": "older"})
+    fail_to_load(world, "accounts")
+
+    first, world.pipeline = world.pipeline, world.new_pipeline("another", name="another")
+    if change == "update":
+        world.box.update(ACCOUNTS, world.division, key, {"Name": "newer"})
+    else:
+        world.box.delete(ACCOUNTS, world.division, key)
+    assert world.sync("accounts").exit_code == 0
+    world.assert_equal("accounts")
+
+    world.pipeline, second = first, world.pipeline
+    assert world.sync("items").exit_code == 0  # a sync that does not read the accounts again
+    world.assert_equal("accounts")
+
+    world.pipeline = second
+    assert world.sync("accounts").exit_code == 0
     world.assert_equal("accounts")

@@ -150,11 +150,13 @@ class World:
         )
         asyncio.run(oauth.exchange(self.box.login()["redirect_url"]))
 
-    def new_pipeline(self, folder: str = "pipelines", destination: Any = None) -> dlt.Pipeline:
+    def new_pipeline(
+        self, folder: str = "pipelines", destination: Any = None, name: str = "exact_online"
+    ) -> dlt.Pipeline:
         """A pipeline with its own working folder and the same destination."""
         database = str(self.folder / "exact.duckdb")
         return dlt.pipeline(
-            "exact_online",
+            name,
             destination=destination or self.destination or dlt.destinations.duckdb(database),
             dataset_name=self.dataset,
             pipelines_dir=str(self.folder / folder),
