@@ -143,7 +143,8 @@ class Deletions:
             return
         missing = self._rows.missing(seen, before=None, since_ms=since_ms)
         await self._delete(
-            missing, replace(self._output.cursor, pages=len(seen), reconciled_at=now)
+            missing,
+            replace(self._output.cursor, pages=len(seen), reconciled_at=now, empty_at=0.0),
         )
 
     def _report_and_raise_if_stopped(self, call: Call) -> None:

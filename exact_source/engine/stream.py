@@ -374,7 +374,9 @@ class Stream:
             full_pass.release()
             await self._output.move(None, replace(self._output.cursor, scan=None))
             return
-        after = replace(after, empty_at=0.0, behind=self._is_old)
+        after = replace(after, behind=self._is_old)
+        if full_pass.finds_deleted or last.read.num_rows or (scan is not None and scan.rows):
+            after = replace(after, empty_at=0.0)  # no change is no proof of rows
         table = self._loadable(last, full_pass)
         if scan is not None and (scan.since is None or before.value is None):
             after = replace(after, pages=scan.pages + 1, reconciled_at=after.read_at)

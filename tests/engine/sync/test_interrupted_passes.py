@@ -1,0 +1,93 @@
+"""Deletions, and requests for all rows, while the pass over all rows is spread over several runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.conftest import MakeWorld
+from tests.support.world import World
+
+PATH, FEED = "crm/Accounts", "sync/CRM/Accounts"
+HOUR_S = 3600.0
+
+
+def test_a_row_that_is_deleted_between_two_parts_of_the_first_pass_goes(
+    make_world: MakeWorld,
+) -> None:
+    world: World = make_world(companies=1, large_page_size=2)
+    world.one_round("accounts", round_pages=1)
+    loaded = [row["id"] for row in world.table("accounts")]
+    assert 0 < len(loaded) < len(world.keys(PATH))
+    world.box.delete(PATH, world.division, loaded[0])
+
+    assert world.sync("accounts").exit_code == 0
+    world.assert_equal("accounts")
+
+
+def test_a_refresh_that_a_run_has_ended_is_not_begun_again_by_the_next(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(companies=1, large_page_size=2)
+    world.sync("accounts")
+    world.one_round("accounts", full_refresh=["accounts"], round_pages=1)
+    run = world.make_run(full_refresh=["accounts"])
+
+    def stop_behind_the_pass(result: Any) -> None:
+        if result.status == "incomplete":
+            run.rounds.request_stop()
+
+    run.log.on_progress = stop_behind_the_pass
+    assert world.sync_with(run, "accounts").exit_code == 3
+    outcome = world.sync("accounts", full_refresh=["accounts"])
+
+    assert outcome.exit_code == 0
+    assert sum(r.rows for r in outcome.results) < len(world.keys(PATH))
+    world.assert_equal("accounts")
+
+
+def test_tombstones_that_may_not_be_read_will_not_be_readable_by_another_run(
+    world: World,
+) -> None:
+    world.box.deny(world.division, "sync/Deleted", "403")
+    outcome = world.sync("accounts", divisions=[world.division])
+
+    assert [(r.status, r.permanent) for r in outcome.results] == [("incomplete", True)]
+
+
+def test_a_stream_that_is_refused_will_be_refused_again(world: World) -> None:
+    world.box.deny(world.division, FEED, "403")
+    outcome = world.sync("accounts", divisions=[world.division])
+
+    assert [(r.status, r.permanent) for r in outcome.results] == [("refused", True)]
+
+
+def test_all_rows_are_read_again_if_tombstones_were_refused_after_a_move(
+    make_world: MakeWorld,
+) -> None:
+    world: World = make_world(companies=1)
+    world.sync("accounts")
+    world.box.move_division(world.division)
+    world.box.deny(world.division, "sync/Deleted", "403")
+    assert world.sync("accounts").exit_code == 3
+    world.box.allow(world.division)
+    outcome = world.sync("accounts")
+
+    assert outcome.exit_code == 0
+    assert outcome.results[0].rows == len(world.keys(PATH))
+    world.assert_equal("accounts")
+
+
+def test_no_key_twice_hours_apart_is_believed(make_world: MakeWorld) -> None:
+    world: World = make_world(companies=1)
+    world.sync("journals")
+    for key in world.keys("financial/Journals"):
+        world.box.delete("financial/Journals", world.division, key)
+    world.box.fault(500, path="users/UserHasRights", times=100)
+    outcomes = []
+    for _ in range(2):
+        outcomes.append(world.sync("journals", reconcile=["journals"]).exit_code)
+        world.clock.sandbox.advance(6 * HOUR_S)
+        world.login()
+
+    assert outcomes == [3, 0]
+    assert world.table("journals") == []
