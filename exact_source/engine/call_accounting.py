@@ -33,10 +33,9 @@ class Selection:
         """Calls for a list that is not a table of this run; they belong to the first stream that ends."""
         if entity in self.names:
             return
-        if entity == "deleted":  # one for each division, so they are not searched
-            self._of_divisions[division or 0] += calls
-        else:
-            self._of_lists[division or 0] += calls
+        # Those for tombstones are of each division, so they are not searched.
+        counted = self._of_divisions if entity == "deleted" else self._of_lists
+        counted[division or 0] += calls
 
     def take_overhead(self, division: int, read: Collection[int]) -> int:
         """Calls that no stream has counted: those of the division, and of divisions that are not read."""

@@ -142,7 +142,7 @@ class DeletedRows:
         """Stored rows that a pass over all rows did not return.
 
         Args:
-            seen: Keys that the pass returned in this round; those of its earlier rounds are stored by now,
+            seen: Keys on the pages of this round, one or more; those of earlier rounds are stored by now,
                 with a ``_synced_at`` of ``before`` or later.
             before: Rows with an earlier ``_synced_at`` are not of this pass; seconds since the epoch, UTC.
                 ``None`` if ``seen`` has all keys of the pass.
@@ -150,13 +150,13 @@ class DeletedRows:
         """
         keys = self._shape.keys
         held = self._held_before(before, since_ms)
-        if held is None or not held.num_rows:  # the usual case; a join with all keys takes memory
+        if not held:  # the usual case; a join with all keys takes memory
             return DeletedKeys(())
-        if seen and keys:
+        if keys:
             held = held.cast(seen[0].schema).join(
                 pa.concat_tables(seen), keys, join_type="left anti"
             )
-        elif seen and sum(t.num_rows for t in seen):
+        elif any(t.num_rows for t in seen):
             return DeletedKeys(())  # the division is the whole key, and its row was returned
         return DeletedKeys(rows.key_tuples(held, keys))
 

@@ -97,10 +97,8 @@ class Divisions:
         """Codes of ``chosen_so_far``."""
         return self._chosen.keys() if self._chosen else ()
 
-    async def moved(self, code: int) -> int | None:
-        """``DivisionMoveDate`` of a division that is read, as ``Division.moved``."""
-        if self._chosen is None:
-            await self.chosen()
+    def moved(self, code: int) -> int | None:
+        """``DivisionMoveDate`` of a chosen division, as ``Division.moved``."""
         return (self._chosen or {})[code].moved
 
     async def listed(self, *, whole: bool = True) -> tuple[pa.Table | None, int]:

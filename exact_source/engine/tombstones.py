@@ -110,7 +110,7 @@ class TombstoneLists:
         ``whole``: with all columns; default: if they are loaded.
         """
         whole = self._selection.loads("deleted") if whole is None else whole
-        moved = await self._divisions.moved(division)
+        moved = self._divisions.moved(division)
         since = self._since.get((division, self.last_move(division, moved)))
 
         async def read() -> Tombstones:

@@ -9,6 +9,7 @@ costs neither an import nor a collection. Environment:
     EXACT_MUTANTS_SEED  seed of the sample, default 1
     EXACT_MUTANTS_SHARD part of the sample, such as 0/2
     EXACT_MUTANTS_OF    packages, default all three
+    EXACT_MUTANTS_NAMED a file with names of mutants, one a line, to try instead of a sample
     EXACT_MUTANTS_OUT   file to which a line of JSON is appended for each
     EXACT_GUARDS        a file of guards to try instead of generated mutants
 """
@@ -37,7 +38,7 @@ import coverage
 import pytest
 
 from tests.support.mutants import ROOT, Mutant
-from tests.support.mutants_made import Made, sample
+from tests.support.mutants_made import Made, mutants_of, sample
 
 PACKAGES = ("auth", "engine", "loading")
 GUARD_S = 300.0  # limit for the test of a guard
@@ -250,14 +251,12 @@ class Log:
             out.write(json.dumps(line) + "\n")
 
 
-def try_sample(forks: Forks, log: Log) -> None:
-    """Try the mutants of a sample, each with the tests that reach it."""
+def try_mutants(forks: Forks, log: Log) -> None:
+    """Try the mutants of a sample or of a list, each with the tests that reach it."""
     get = os.environ.get
     number, shards = map(int, get("EXACT_MUTANTS_SHARD", "0/1").split("/"))
     reach = Reach.read(Path(os.environ["EXACT_REACH"]))
-    packages = get("EXACT_MUTANTS_OF", " ".join(PACKAGES)).split()
-    count, seed = int(get("EXACT_MUTANTS", "340")), int(get("EXACT_MUTANTS_SEED", "1"))
-    for made in sample(ROOT, packages, count, seed)[number::shards]:
+    for made in chosen_mutants()[number::shards]:
         if made.name in log.done:
             continue
         tests = [test for test in reach.tests_of(made) if test in forks.items]
@@ -265,6 +264,17 @@ def try_sample(forks: Forks, log: Log) -> None:
         changed = made.applied_to((ROOT / made.file).read_text("utf-8"))
         found = forks.outcome(made.file, changed, tests, limit_s) if tests else ("unreached", "")
         log.add(made.name, found[0], len(tests), found[1])
+
+
+def chosen_mutants() -> list[Made]:
+    """The mutants of a sample, or those that a file names."""
+    get = os.environ.get
+    packages = get("EXACT_MUTANTS_OF", " ".join(PACKAGES)).split()
+    if named := get("EXACT_MUTANTS_NAMED"):
+        names = {line.strip() for line in Path(named).read_text("utf-8").splitlines()}
+        return [made for made in mutants_of(ROOT, packages) if made.name in names]
+    count, seed = int(get("EXACT_MUTANTS", "340")), int(get("EXACT_MUTANTS_SEED", "1"))
+    return sample(ROOT, packages, count, seed)
 
 
 def try_guards(forks: Forks, log: Log, path: Path) -> None:
@@ -303,5 +313,5 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     if guards:
         try_guards(Forks(session), log, Path(guards))
     else:
-        try_sample(Forks(session), log)
+        try_mutants(Forks(session), log)
     return True

@@ -364,3 +364,12 @@ def test_a_page_that_is_wrong_is_asked_for_once_more_and_then_its_chain_given_up
 
 def test_pages_without_rows_tell_of_no_version() -> None:
     assert Scan(since=None, started_at=0.0, pages=2, known=5).safe is None
+
+
+def test_rows_are_remembered_from_where_the_next_scan_would_begin() -> None:
+    start = cursors.begin(Cursor(column="Timestamp"), now=NOW, since=None)
+    assert cursors.interesting_floor(start, 100_000) == 95_000
+
+    second = cursors.advance(start, facts(100_000, last=False))
+    assert cursors.interesting_floor(second, 50_000) == 95_000
+    assert cursors.interesting_floor(second, 300_000) == 95_000

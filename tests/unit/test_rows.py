@@ -133,3 +133,35 @@ def test_tables_with_other_columns_are_put_together(
 def test_positions_count_on_over_pages() -> None:
     one = pa.table({"x": [1, 2]})
     assert rows.number(one, 3).column("_row").to_pylist() == [3, 4]
+
+
+def test_rows_without_a_part_of_their_key_are_told_apart() -> None:
+    whole, half = {"division": 7, "id": "a"}, {"division": 7, "id": None}
+    blank = {"modified": None, "notes": None}
+    found = page([whole | blank, half | blank])
+    kept, keyless = rows.with_key(found, ["division", "id"])
+    assert (kept.to_pylist(), keyless.to_pylist()) == ([whole | blank], [half | blank])
+
+    kept, keyless = rows.with_key(kept, ["division", "id"])
+    assert (kept.num_rows, keyless.num_rows) == (1, 0)
+
+
+def test_the_newest_state_of_each_row_is_kept_and_the_last_one_without_versions() -> None:
+    days = [datetime.fromisoformat(f"2026-03-0{day}") for day in (2, 1)]
+    found = page(
+        [{"division": 7, "id": "a", "modified": day, "notes": day.isoformat()} for day in days]
+        + [{"division": 7, "id": "b", "modified": None, "notes": "other"}]
+    )
+    newest = rows.newest_of_each(found, ["division", "id"], "modified")
+    assert newest.column("notes").to_pylist() == [days[0].isoformat(), "other"]
+    last = rows.newest_of_each(found, ["division", "id"], None)
+    assert last.column("notes").to_pylist() == [days[1].isoformat(), "other"]
+
+
+def test_key_columns_are_declared_and_have_an_emptiest_value() -> None:
+    declared = rows.with_required(page([]), {"id"})
+    assert [f.nullable for f in declared.schema] == [True, False, True, True]
+
+    kinds = [pa.string(), pa.bool_(), pa.int32(), pa.timestamp("us")]
+    empty = ["", False, 0, datetime.fromisoformat("1970-01-01")]
+    assert [rows.zero(kind) for kind in kinds] == empty

@@ -1,0 +1,98 @@
+"""When a round ends, when a run ends, and what is read again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from exact_source.client.call import Call
+from exact_source.engine.result import PausedError, StreamResult
+from exact_source.engine.rounds import Rounds
+from exact_source.errors import ConfigurationError, LimitError
+from exact_source.source import make_options
+
+CALL = Call(7, "crm/Accounts", "accounts", may_pause=True)
+
+
+class Time:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.at = 1_773_144_000.0
+
+    def now(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+
+def make_rounds(**options: Any) -> tuple[Rounds, Time]:
+    clock = Time()
+    rounds = Rounds(make_options(**options), clock)
+    rounds.begin()
+    return rounds, clock
+
+
+def test_a_round_ends_after_its_seconds_and_not_before() -> None:
+    rounds, clock = make_rounds(round_s=300)
+    clock.at += 299
+    assert not rounds.must_stop()
+
+    clock.at += 1
+    assert rounds.must_stop()
+
+
+def test_a_stop_is_requested_once_it_is() -> None:
+    rounds, _ = make_rounds()
+    assert rounds.is_stop_requested is False
+
+    rounds.request_stop()
+    assert rounds.is_stop_requested is True
+    assert rounds.is_stopped()
+
+
+def test_a_stream_that_ended_is_settled_whatever_webhooks_say() -> None:
+    rounds, _ = make_rounds()
+    rounds.settle("accounts", 7)
+    rounds.read_only("items", [7])
+
+    assert rounds.is_settled("accounts", 7)
+    assert not rounds.is_settled("accounts", 8)
+    assert rounds.is_settled("items", 8)
+    assert not rounds.is_settled("items", 7)
+
+
+def test_a_stream_that_waits_is_paused_only_while_pages_wait_for_a_load() -> None:
+    rounds, _ = make_rounds(round_pages=1)
+    waits: list[str] = []
+    rounds.on_wait = lambda _call, _until, why: waits.append(why)
+    rounds.wait_or_stop(CALL, 0.0, "a minute")
+    rounds.raise_if_round_over(CALL)
+
+    rounds.count_page()
+    with pytest.raises(PausedError):
+        rounds.wait_or_stop(CALL, 0.0, "another")
+    with pytest.raises(PausedError):
+        rounds.raise_if_round_over(CALL)
+    assert waits == ["a minute"]
+
+    rounds.request_stop()
+    with pytest.raises(LimitError):
+        rounds.raise_if_round_over(CALL)
+
+
+def test_an_error_of_all_streams_is_raised_unless_pages_wait_for_a_load() -> None:
+    rounds, _ = make_rounds()
+    first, second = ConfigurationError("first"), ConfigurationError("second")
+    with pytest.raises(ConfigurationError):
+        rounds.give_up(first)
+    assert rounds.fatal is None
+
+    rounds.count_page()
+    rounds.give_up(first)
+    rounds.give_up(second)
+    assert rounds.fatal is first
+    assert rounds.must_stop()
+    assert not rounds.go_on([StreamResult(7, "accounts", "sync", 0.0, status="incomplete")])
