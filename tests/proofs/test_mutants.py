@@ -1,7 +1,7 @@
 """Mutants of ``auth/``, the engine and the loading code: whether some test notices each of them.
 
-``survivors.toml`` lists those that none noticed, and why. EXACT_MUTANTS sets how many there are,
-EXACT_MUTANTS_SEED which ones.
+``survivors.toml`` lists those that none noticed, and why. EXACT_MUTANTS sets how many there are of each
+package, EXACT_MUTANTS_SEED which ones.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ OPTIONS = ["-q", "-p"]
 TESTS = [
     *(f"tests/unit/test_{name}.py" for name in (
         "auth_answers", "auth_imports", "auth_masking", "auth_redirect", "auth_tokens", "batches",
-        "companies", "cursors", "feeds", "news", "planning", "refusals", "rows", "selection",
+        "companies", "connection", "cursors", "divisions_of_a_run", "feeds", "in_flight", "new_rows", "news",
+        "planning", "refusals", "rounds", "rows", "selection", "tombstone_lists",
     )),
     *(f"tests/auth/test_{name}.py" for name in (
         "auth_callback", "auth_database", "auth_dlt", "auth_endpoint", "auth_files", "auth_interrupt",
-        "auth_oauth", "auth_rounds", "auth_secrets", "auth_stores", "token_life", "token_origin",
+        "auth_oauth", "auth_rounds", "auth_secrets", "auth_stores", "storage_rules", "token_life",
+        "token_origin",
     )),
     "tests/engine/sync", "tests/engine/test_reliability.py", "tests/engine/test_convergence_directed.py",
     "tests/engine/test_convergence_independent.py",
     *(f"tests/dlt/test_{name}.py" for name in (
-        "comments", "duplicates", "failed_jobs", "first_load", "history", "indexes", "lost_tables",
-        "schema_changes", "sync_first_and_second", "two_hosts", "working_folder", "writer_claims",
-        "writer_lock",
+        "comments", "duplicates", "failed_jobs", "first_load", "history", "idioms", "indexes",
+        "lost_tables", "schema_changes", "strategies", "sync_first_and_second", "two_hosts",
+        "working_folder", "writer_claims", "writer_lock",
     )),
 ]  # fmt: skip
 

@@ -9,7 +9,7 @@ elsewhere in the file.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
@@ -248,7 +248,7 @@ def _is_text(node: ast.expr) -> bool:
     return is_constant or isinstance(node, ast.JoinedStr)
 
 
-def mutants_of(root: Path, packages: Sequence[str]) -> Iterator[Made]:
+def mutants_of(root: Path, packages: Iterable[str]) -> Iterator[Made]:
     """All mutants of some packages, ordered by file."""
     for package in packages:
         for path in sorted((root / "exact_source" / package).rglob("*.py")):
@@ -258,8 +258,8 @@ def mutants_of(root: Path, packages: Sequence[str]) -> Iterator[Made]:
             yield from finder.found
 
 
-def sample(root: Path, packages: Sequence[str], count: int, seed: int) -> list[Made]:
-    """Mutants selected by a seed, ordered by file.
+def sample(root: Path, package: str, count: int, seed: int) -> list[Made]:
+    """Mutants of a package selected by a seed, ordered by file.
 
     Each is selected by its own name, so that a change of the source does not affect the others.
     """
@@ -267,7 +267,7 @@ def sample(root: Path, packages: Sequence[str], count: int, seed: int) -> list[M
     def rank(made: Made) -> bytes:
         return blake2b(f"{seed} {made.name}".encode(), digest_size=8).digest()
 
-    ordered = sorted(mutants_of(root, packages), key=rank)
+    ordered = sorted(mutants_of(root, [package]), key=rank)
     chosen = islice((made for made in ordered if _compiles(root, made)), count)
     return sorted(chosen, key=lambda made: (made.file, made.start, made.new))
 

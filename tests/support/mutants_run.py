@@ -5,10 +5,9 @@ mutant's function and runs the tests that reach the changed lines, fastest first
 costs neither an import nor a collection. Environment:
 
     EXACT_REACH         folder written by ``mutants_reach`` for the same source
-    EXACT_MUTANTS       number of mutants, default 340
+    EXACT_MUTANTS       number of mutants of each package, such as "auth=10 engine=20"
     EXACT_MUTANTS_SEED  seed of the sample, default 1
     EXACT_MUTANTS_SHARD part of the sample, such as 0/2
-    EXACT_MUTANTS_OF    packages, default all three
     EXACT_MUTANTS_NAMED a file with names of mutants, one a line, to try instead of a sample
     EXACT_MUTANTS_OUT   file to which a line of JSON is appended for each
     EXACT_GUARDS        a file of guards to try instead of generated mutants
@@ -40,7 +39,7 @@ import pytest
 from tests.support.mutants import ROOT, Mutant
 from tests.support.mutants_made import Made, mutants_of, sample
 
-PACKAGES = ("auth", "engine", "loading")
+COUNTS = {"auth": 101, "engine": 211, "loading": 62}  # mutants of each package in a sample
 GUARD_S = 300.0  # limit for the test of a guard
 TESTS, TESTS_S = 80, 60.0  # most tests for a mutant, and most seconds that they take without it
 SURVIVED, KILLED, NOT_TRIED = 0, 1, 3  # exit codes of a fork
@@ -269,12 +268,13 @@ def try_mutants(forks: Forks, log: Log) -> None:
 def chosen_mutants() -> list[Made]:
     """The mutants of a sample, or those that a file names."""
     get = os.environ.get
-    packages = get("EXACT_MUTANTS_OF", " ".join(PACKAGES)).split()
     if named := get("EXACT_MUTANTS_NAMED"):
         names = {line.strip() for line in Path(named).read_text("utf-8").splitlines()}
-        return [made for made in mutants_of(ROOT, packages) if made.name in names]
-    count, seed = int(get("EXACT_MUTANTS", "340")), int(get("EXACT_MUTANTS_SEED", "1"))
-    return sample(ROOT, packages, count, seed)
+        return [made for made in mutants_of(ROOT, COUNTS) if made.name in names]
+    wanted = get("EXACT_MUTANTS")
+    counts = dict(part.split("=") for part in wanted.split()) if wanted else COUNTS
+    seed = int(get("EXACT_MUTANTS_SEED", "1"))
+    return [m for name, count in counts.items() for m in sample(ROOT, name, int(count), seed)]
 
 
 def try_guards(forks: Forks, log: Log, path: Path) -> None:

@@ -7,9 +7,16 @@ from typing import Any
 import pytest
 
 from exact_source.client.call import Call
-from exact_source.engine.result import PausedError, StreamResult
+from exact_source.engine.result import PausedError, StreamResult, recording
 from exact_source.engine.rounds import Rounds
-from exact_source.errors import ConfigurationError, LimitError
+from exact_source.errors import (
+    ConfigurationError,
+    ContractError,
+    LimitError,
+    RefusedError,
+    RemoteError,
+    StreamError,
+)
 from exact_source.source import make_options
 
 CALL = Call(7, "crm/Accounts", "accounts", may_pause=True)
@@ -96,3 +103,23 @@ def test_an_error_of_all_streams_is_raised_unless_pages_wait_for_a_load() -> Non
     assert rounds.fatal is first
     assert rounds.must_stop()
     assert not rounds.go_on([StreamResult(7, "accounts", "sync", 0.0, status="incomplete")])
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ContractError("a page that cannot be right"), "failed"),
+        (RefusedError("a wrong query", status=400), "refused"),
+        (RemoteError("no reply"), "failed"),
+    ],
+)
+def test_a_stream_that_failed_says_whether_it_would_fail_again(
+    error: StreamError, status: str
+) -> None:
+    rounds, _ = make_rounds()
+    result = StreamResult(7, "accounts", "sync", 0.0)
+    with recording(result, rounds, ()):
+        raise error
+
+    assert (result.status, result.code) == (status, error.code)
+    assert result.permanent is error.is_permanent is not isinstance(error, RemoteError)
