@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from exact_source.engine.divisions import Division
 from tests.conftest import MakeWorld
 from tests.support.world import World
 
@@ -91,3 +92,21 @@ def test_no_key_twice_hours_apart_is_believed(make_world: MakeWorld) -> None:
 
     assert outcomes == [3, 0]
     assert world.table("journals") == []
+
+
+def test_a_stop_before_a_stream_begins_leaves_it_to_the_next_run(world: World) -> None:
+    run = world.make_run()
+    list_divisions = run.divisions.chosen
+
+    async def list_and_stop() -> list[Division]:
+        found = await list_divisions()
+        run.rounds.request_stop()
+        return found
+
+    run.divisions.chosen = list_and_stop  # type: ignore[method-assign]
+    outcome = world.sync_with(run, "accounts")
+
+    assert outcome.exit_code == 3
+    assert {r.status for r in outcome.results} == {"incomplete"}
+    assert world.sync("accounts").exit_code == 0
+    world.assert_equal("accounts")

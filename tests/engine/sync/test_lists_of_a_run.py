@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exact_source.engine import dedupe
+from exact_source.engine import dedupe, page_reader
 from exact_source.errors import RefusedError
 from tests.conftest import MakeWorld
 from tests.support.world import World, feed_path
@@ -56,6 +56,7 @@ def test_a_list_that_is_too_long_is_not_held(
     run = world.make_run()
     run.log.on_progress = lambda _: held.append(run.held_rows.count)
     monkeypatch.setattr(dedupe, "HOLD_ROWS", 2)
+    monkeypatch.setattr(page_reader, "TOGETHER_PAGES", 1)
     world.sync_with(run, "journals")
 
     assert rows > 4
