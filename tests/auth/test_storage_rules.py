@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import dlt
 import httpx
 import pytest
 
@@ -192,3 +193,20 @@ def test_tokens_in_a_destination_need_one() -> None:
 
     assert "'nosuch'" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "way"), [("duckdb", "_replace"), ("bigquery", "_merge")])
+def test_a_pair_is_stored_in_bigquery_by_one_statement(
+    kind: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destination = dlt.destinations.duckdb(str(tmp_path / "tokens.duckdb"))
+    folder = str(tmp_path)
+    pipeline = dlt.pipeline("t", destination=destination, dataset_name="d", pipelines_dir=folder)
+    storage = DltStateTokenStorage(pipeline, key=KEY)
+    monkeypatch.setattr(storage, "_kind", kind)  # DuckDB knows the statement as well
+    for other in {"_replace", "_merge"} - {way}:
+        monkeypatch.delattr(DltStateTokenStorage, other)
+    for number in (1, 2):
+        storage.save_tokens(tokens(number))
+
+    assert storage.get_tokens() == tokens(2)

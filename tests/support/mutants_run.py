@@ -4,7 +4,8 @@ After pytest has collected the tests, the plugin forks for each mutant. The fork
 mutant's function and runs the tests that reach the changed lines, fastest first, until one fails. So a mutant
 costs neither an import nor a collection. Environment:
 
-    EXACT_REACH         folder written by ``mutants_reach`` for the same source
+    EXACT_REACH         folder written by ``mutants_reach`` for the same source; without it each mutant is
+                        tried with all collected tests
     EXACT_MUTANTS       number of mutants of each package, such as "auth=10 engine=20"
     EXACT_MUTANTS_SEED  seed of the sample, default 1
     EXACT_MUTANTS_SHARD part of the sample, such as 0/2
@@ -254,11 +255,13 @@ def try_mutants(forks: Forks, log: Log) -> None:
     """Try the mutants of a sample or of a list, each with the tests that reach it."""
     get = os.environ.get
     number, shards = map(int, get("EXACT_MUTANTS_SHARD", "0/1").split("/"))
-    reach = Reach.read(Path(os.environ["EXACT_REACH"]))
+    folder = get("EXACT_REACH")
+    reach = Reach.read(Path(folder)) if folder else Reach({}, dict.fromkeys(forks.items, 10.0))
     for made in chosen_mutants()[number::shards]:
         if made.name in log.done:
             continue
-        tests = [test for test in reach.tests_of(made) if test in forks.items]
+        reached = reach.tests_of(made) if folder else forks.items
+        tests = [test for test in reached if test in forks.items]
         limit_s = 120 + 8 * sum(reach.seconds[test] for test in tests)
         changed = made.applied_to((ROOT / made.file).read_text("utf-8"))
         found = forks.outcome(made.file, changed, tests, limit_s) if tests else ("unreached", "")
