@@ -184,8 +184,14 @@ def test_a_code_that_brings_no_tokens_is_an_error(
 
 
 def test_tokens_in_a_destination_need_one() -> None:
-    app = {"client_id": "id", "client_secret": "secret", "redirect_uri": REDIRECT}
-    settings = Settings(base_url="", token_storage="dlt", token_key=KEY, **app)
+    settings = Settings(
+        base_url="",
+        client_id="id",
+        client_secret="secret",
+        redirect_uri=REDIRECT,
+        token_storage="dlt",
+        token_key=KEY,
+    )
     with pytest.raises(ConfigurationError, match="token_destination"):
         storage_from_settings(settings)
     with pytest.raises(ConfigurationError) as caught:

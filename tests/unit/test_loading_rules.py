@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dlt
 import pyarrow as pa
 import pytest
 
@@ -252,6 +253,6 @@ def test_tombstones_are_read_from_where_the_entity_furthest_behind_stopped(
         },
     }
     monkeypatch.setattr(state, "selected_entities", lambda: frozenset(states))
-    monkeypatch.setattr(state.dlt.current, "resource_state", states.__getitem__)
+    monkeypatch.setattr(dlt.current, "resource_state", states.__getitem__)
 
     assert state.tombstone_starts({"1.1"}) == {(7, 0): 800, (8, 5): 900}

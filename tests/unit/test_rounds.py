@@ -53,10 +53,10 @@ def test_a_round_ends_after_its_seconds_and_not_before() -> None:
 
 def test_a_stop_is_requested_once_it_is() -> None:
     rounds, _ = make_rounds()
-    assert rounds.is_stop_requested is False
-
+    before = rounds.is_stop_requested
     rounds.request_stop()
-    assert rounds.is_stop_requested is True
+
+    assert (before, rounds.is_stop_requested) == (False, True)
     assert rounds.is_stopped()
 
 
@@ -95,12 +95,12 @@ def test_an_error_of_all_streams_is_raised_unless_pages_wait_for_a_load() -> Non
     first, second = ConfigurationError("first"), ConfigurationError("second")
     with pytest.raises(ConfigurationError):
         rounds.give_up(first)
-    assert rounds.fatal is None
-
+    before = rounds.fatal
     rounds.count_page()
     rounds.give_up(first)
     rounds.give_up(second)
-    assert rounds.fatal is first
+
+    assert [before, rounds.fatal] == [None, first]
     assert rounds.must_stop()
     assert not rounds.go_on([StreamResult(7, "accounts", "sync", 0.0, status="incomplete")])
 
@@ -118,8 +118,12 @@ def test_a_stream_that_failed_says_whether_it_would_fail_again(
 ) -> None:
     rounds, _ = make_rounds()
     result = StreamResult(7, "accounts", "sync", 0.0)
-    with recording(result, rounds, ()):
+
+    def fail() -> None:
         raise error
+
+    with recording(result, rounds, ()):
+        fail()
 
     assert (result.status, result.code) == (status, error.code)
     assert result.permanent is error.is_permanent is not isinstance(error, RemoteError)
