@@ -48,14 +48,15 @@ def alert(pipeline: str, outcome: Outcome) -> None:
 
 def alert_text(pipeline: str, outcome: Outcome) -> str:
     """The message: the error of the sync, or the failed streams; not those that wait or are refused."""
+    from ._output.streams import plural
+
     failed = [r.error for r in outcome.results if r.status == "failed"]
     if outcome.exit_code in {ExitCode.FAILED, ExitCode.USAGE}:
         head = f"exact-source sync of {pipeline} failed"
         lines = [str(outcome.error)] if outcome.error else failed
     elif failed:
-        head = (
-            f"exact-source sync of {pipeline}: {len(failed)} stream(s) failed, the rest is loaded"
-        )
+        count = plural(len(failed), "stream")
+        head = f"exact-source sync of {pipeline}: {count} failed; the others are loaded"
         lines = failed
     else:
         return ""

@@ -43,7 +43,7 @@ LIST_COLUMNS = (
 )
 
 FACT_COLUMNS = (Column(""), Column("", wraps=True))
-FIELD_COLUMNS = (Column("field"), Column("column"), Column("type", rank=1), Column("feeds", rank=2))
+FIELD_COLUMNS = (Column("field", rank=1), Column("column"), Column("type"), Column("feeds", rank=2))
 UNREAD_COLUMNS = (Column("path"), Column("entity", rank=1), Column("why", wraps=True))
 
 

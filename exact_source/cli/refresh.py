@@ -116,6 +116,7 @@ def describe(drift: Drift, services: Services) -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any]) -> None:
+    from ._output.streams import plural
     from ._output.tables import Column, make_console, print_table
 
     console = make_console()
@@ -138,8 +139,8 @@ def _print(report: dict[str, Any]) -> None:
     count = len(report["services"])
     verdict = "differ in the above" if rows else "agree"
     console.print(
-        f"{count} service(s) of division {report['division']} and the catalogue {verdict}; "
-        f"{report['calls']} calls"
+        f"{plural(count, 'service')} of division {report['division']} and the catalogue {verdict}; "
+        f"{plural(report['calls'], 'call')}"
     )
     if "written" in report:
         console.print(

@@ -1,10 +1,11 @@
-"""``exact-source webhooks``: hear of changes, so that ``sync --changed`` need not ask."""
+"""``exact-source webhooks``: receive notices of changes for ``sync --changed``."""
 
 from __future__ import annotations
 
 import json
 import socket
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from ..errors import ConfigurationError, ExitCode
 from ._output.help import HelpGroup
 from ._output.logs import log_as_a_server, notes
 from ._output.options import (
+    OUTPUT,
     WHAT,
     AsJson,
     BaseUrl,
@@ -26,6 +28,7 @@ from ._output.options import (
     help_without_command,
 )
 from ._output.tables import Column
+from ._output.view import View
 
 if TYPE_CHECKING:
     from ..client.client import ExactClient
@@ -38,6 +41,12 @@ COLUMNS = (
     Column("status"),
     Column("callback URL", rank=2),
 )
+SUMMARY = (Column("topic"), Column("status"), Column("companies", right=True))
+MOST_SUBSCRIPTIONS = 36  # that are listed one by one; --all lists more
+EachSubscription = Annotated[
+    bool,
+    typer.Option("--all", help="Print a line for each subscription.", rich_help_panel=OUTPUT),
+]
 Topics = Annotated[
     str | None,
     typer.Option(
@@ -75,6 +84,7 @@ def subscribe(  # noqa: PLR0913, PLR0917 (options of a command)
     topics: Topics = None,
     region: Region = None,
     base_url: BaseUrl = None,
+    every: EachSubscription = False,
     as_json: AsJson = False,
 ) -> None:
     """Subscribe to the webhooks of entities or topics.
@@ -93,7 +103,14 @@ def subscribe(  # noqa: PLR0913, PLR0917 (options of a command)
     def lines(client: ExactClient, division: int) -> AsyncIterator[Subscription]:
         return order(client, division, wanted, callback_url)
 
-    _each(context, lines, (divisions, exclude_divisions), region, base_url, as_json)
+    _each(
+        context,
+        lines,
+        (divisions, exclude_divisions),
+        region,
+        base_url,
+        View(every, as_json=as_json),
+    )
 
 
 @webhooks.command("list")
@@ -103,6 +120,7 @@ def list_(
     exclude_divisions: ExcludeDivisions = "",
     region: Region = None,
     base_url: BaseUrl = None,
+    every: EachSubscription = False,
     as_json: AsJson = False,
 ) -> None:
     """List the subscriptions; makes a call for each division.
@@ -115,17 +133,25 @@ def list_(
         for subscription in await read_subscriptions(client, division):
             yield subscription
 
-    _each(context, lines, (divisions, exclude_divisions), region, base_url, as_json)
+    _each(
+        context,
+        lines,
+        (divisions, exclude_divisions),
+        region,
+        base_url,
+        View(every, as_json=as_json),
+    )
 
 
 @webhooks.command()
-def unsubscribe(
+def unsubscribe(  # noqa: PLR0913, PLR0917 (options of a command)
     context: typer.Context,
     divisions: Divisions = "all",
     exclude_divisions: ExcludeDivisions = "",
     topics: Topics = None,
     region: Region = None,
     base_url: BaseUrl = None,
+    every: EachSubscription = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete all subscriptions of the divisions, or those to some topics.
@@ -144,7 +170,14 @@ def unsubscribe(
             elif not wanted or found.topic in wanted:
                 yield await cancel(client, found)
 
-    _each(context, lines, (divisions, exclude_divisions), region, base_url, as_json)
+    _each(
+        context,
+        lines,
+        (divisions, exclude_divisions),
+        region,
+        base_url,
+        View(every, as_json=as_json),
+    )
 
 
 @webhooks.command()
@@ -221,12 +254,17 @@ async def until_refused(work: Awaitable[None]) -> ReceiverError | None:
     return None
 
 
-def show(found: list[Subscription], names: Mapping[int, str]) -> None:
-    """Print the subscriptions, with the names of the companies."""
+def show(found: list[Subscription], names: Mapping[int, str], *, every: bool = False) -> None:
+    """Print the subscriptions with the names of the companies; if there are many, a summary."""
     from ._output.tables import make_console, print_table
 
     if not found:
         typer.echo("no subscriptions")
+        return
+    if len(found) > MOST_SUBSCRIPTIONS and not every:
+        counts = Counter((s.topic, s.status) for s in found)
+        print_table(make_console(), SUMMARY, [[*kind, n] for kind, n in sorted(counts.items())])
+        typer.echo(f"{len(found):,} subscriptions; --all lists them all")
         return
     rows = [
         [str(s.division), names.get(s.division), s.topic, s.status, s.callback_url] for s in found
@@ -240,7 +278,7 @@ def _each(
     companies: tuple[str, str],
     region: str | None,
     base_url: str | None,
-    as_json: bool,
+    view: View,
 ) -> None:
     """Do something with each division and show the result; the exit code is 3 if a part failed.
 
@@ -273,10 +311,10 @@ def _each(
 
     with asking(run):
         refused = asyncio.run(until_refused(read()))
-    if as_json:
+    if view.as_json:
         print_json({"subscriptions": [asdict(line) for line in found]})
     else:
-        show(found, names)
+        show(found, names, every=view.every)
     if refused is not None:
         raise refused
     show_errors(found)

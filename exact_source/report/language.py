@@ -25,15 +25,22 @@ _DUTCH: Mapping[str, str] = {
     "Payables": "Crediteuren",
     "overdue": "vervallen",
     "nothing open": "niets open",
+    "{count} open item": "{count} open post",
     "{count} open items": "{count} open posten",
-    "{count} open items on {day}.": "{count} open posten op {day}.",
+    "on {day}": "op {day}",
     "Order backlog": "Orderportefeuille",
-    "{count} orders, {amount} late": "{count} orders, {amount} te laat",
+    "{count} order": "{count} order",
+    "{count} orders": "{count} orders",
+    "{amount} late": "{amount} te laat",
     "Stock at cost": "Voorraad tegen kostprijs",
+    "{count} item": "{count} artikel",
     "{count} items": "{count} artikelen",
     "Last sync": "Laatste synchronisatie",
     "last sync {ago}": "laatste synchronisatie {ago}",
-    "{calls} calls, {rows} rows": "{calls} aanroepen, {rows} regels",
+    "{count} call": "{count} aanroep",
+    "{count} calls": "{count} aanroepen",
+    "{count} row": "{count} regel",
+    "{count} rows": "{count} regels",
     "Key figures": "Kerncijfers",
     "Books of {count} companies": "De boeken van {count} administraties",
     "and {count} more": "en {count} andere",
@@ -167,6 +174,10 @@ class Language:
         """A text with its values."""
         text = self.words.get(english, english)
         return text.format(**values) if values else text
+
+    def counted(self, count: int, one: str, more: str) -> str:
+        """A number of things, in the singular for one."""
+        return self.text(one if count == 1 else more, count=self.number(count))
 
     # -- numbers -------------------------------------------------------------------------------
 

@@ -180,7 +180,7 @@ def test_failures_are_told_and_nothing_else(cli: Cli, monkeypatch: pytest.Monkey
 
     assert [r.code for r in (refused, waiting, partly, failed)] == [0, 3, 3, 1]
     assert [text.splitlines()[0] for text in heard] == [
-        "exact-source sync of exact_online: 1 stream(s) failed, the rest is loaded",
+        "exact-source sync of exact_online: 1 stream failed; the others are loaded",
         "exact-source sync of exact_online failed",
     ]
     assert f"journals of division {box.divisions[1]}" in heard[0]

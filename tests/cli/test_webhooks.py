@@ -24,6 +24,7 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 from dlt.pipeline.exceptions import PipelineStepFailed
 from starlette.types import Message
 
+from exact_source.cli.webhooks import show
 from exact_source.loading.session import Session
 from exact_source.sandbox.server import serve
 from exact_source.source import run_source
@@ -31,6 +32,7 @@ from exact_source.webhooks import Notices, load_webhook_settings
 from exact_source.webhooks.receiver import MAX_BODY, make_receiver
 from exact_source.webhooks.server import HEAD_S, MAX_CONNECTIONS, LimitedProtocol, make_server
 from exact_source.webhooks.signed import sign
+from exact_source.webhooks.subscriptions import Subscription
 from tests.cli.test_pace import Jumps
 from tests.conftest import MakeWorld
 from tests.support.cli_fixtures import Cli, Result, cli, make_cli
@@ -516,6 +518,26 @@ def test_settings_in_config_toml_count_too(
 
 def test_a_list_without_subscriptions_says_so(cli: Cli) -> None:
     assert cli("webhooks", "list").out == "no subscriptions\n"
+
+
+def test_many_subscriptions_are_summed_up_by_topic(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [
+        Subscription(code, topic, callback_url="https://x.example/")
+        for code in range(300)
+        for topic in ("Accounts", "Items")
+    ]
+
+    show(found, {})
+    short = capsys.readouterr().out.splitlines()
+    show(found, {}, every=True)
+    whole = capsys.readouterr().out.splitlines()
+
+    assert [line.split() for line in short[1:3]] == [
+        ["Accounts", "active", "300"],
+        ["Items", "active", "300"],
+    ]
+    assert "600 subscriptions" in short[3]
+    assert len(whole) == 601
 
 
 def test_an_address_that_changed_is_subscribed_anew(cli: Cli, told: str) -> None:

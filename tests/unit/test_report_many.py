@@ -93,6 +93,15 @@ def test_troubles_are_told_in_the_language_of_the_page() -> None:
     assert "geweigerd" in trouble
 
 
+def test_one_thing_is_not_several() -> None:
+    assert ENGLISH.counted(1, "{count} row", "{count} rows") == "1 row"
+    assert ENGLISH.counted(1200, "{count} row", "{count} rows") == "1,200 rows"
+    assert DUTCH.counted(1, "{count} row", "{count} rows") == "1 regel"
+    assert DUTCH.counted(0, "{count} row", "{count} rows") == "0 regels"
+    for page in (render_page(figures(1)), render_page(figures(1), DUTCH)):
+        assert not re.search(r"\b1 (rows|calls|items|orders|regels|aanroepen|artikelen)\b", page)
+
+
 def test_the_company_that_is_furthest_behind_comes_first() -> None:
     _, _, health = visible(render_page(figures(MANY))).partition("Sync health")
 
