@@ -39,9 +39,10 @@ RENEWALS = 5  # in the life of a claim
 YOUNG_S = 60.0  # a claim that was made so recently may be withdrawn
 TRIES = 4
 UNREACHABLE = (DatabaseException, DestinationConnectionError)
+# A table of Synapse is a columnstore, which holds texts of a bounded length only.
 COLUMNS: tuple[TColumnSchema, ...] = (
-    {"name": "claim", "data_type": "text", "nullable": False},
-    {"name": "writer", "data_type": "text", "nullable": False},
+    {"name": "claim", "data_type": "text", "precision": 32, "nullable": False},
+    {"name": "writer", "data_type": "text", "precision": 1000, "nullable": False},
     {"name": "made_at", "data_type": "double", "nullable": False},
     {"name": "expires_at", "data_type": "double", "nullable": False},
 )

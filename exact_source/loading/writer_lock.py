@@ -13,7 +13,7 @@ The kind of lock depends on the destination:
   snapshot nor an id while it is idle, so it does not hold back vacuum. Keepalive probes let the server
   notice a dead host within two minutes.
 * BigQuery and other warehouses with DML: a row with an expiry, see ``writer_claims``.
-* Everything else (remote folders, custom destinations): a file lock in dlt's folder, which covers one user
+* Everything else (remote folders, ClickHouse, custom destinations): a file lock in dlt's folder, which covers one user
   on one machine.
 """
 
@@ -41,7 +41,10 @@ from ..file_lock import LockedError, locked
 
 POLL_S = 0.5  # between two tries while another process holds the lock
 FOLDERS = {"duckdb", "sqlalchemy", "filesystem"}
-WITH_ROWS = {"bigquery", "databricks", "motherduck", "mssql", "redshift", "snowflake", "sqlalchemy"}
+WITH_ROWS = {
+    "bigquery", "databricks", "fabric", "motherduck", "mssql", "redshift", "snowflake", "sqlalchemy",
+    "synapse",
+}  # fmt: skip
 # Seconds after which the server checks whether an idle holder is alive, and drops a dead one.
 KEEPALIVE = (
     "SET LOCAL tcp_keepalives_idle = 30",

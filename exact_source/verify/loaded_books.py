@@ -19,17 +19,25 @@ BAD_LINE = (
     "status IS NULL OR status NOT IN (20, 50) OR gl_account IS NULL OR {date} IS NULL "
     "OR financial_year IS NULL OR financial_period IS NULL OR amount_dc IS NULL"
 )
+# T-SQL groups neither by positions nor by a subquery, and MySQL casts to no TIMESTAMP. Every database
+# converts a literal that is compared with a column.
 LINE_SUMS = """
-SELECT financial_year, financial_period, gl_account, account, type, status,
-  CASE WHEN entry_id IN (SELECT entry_id FROM {lines} WHERE division = %s AND _deleted_at IS NULL
-    AND ({bad})) THEN 1 ELSE 0 END AS is_bad,
-  CASE WHEN {date} > CAST('{today} 23:59:59' AS TIMESTAMP) THEN 1 ELSE 0 END AS is_later,
+SELECT financial_year, financial_period, gl_account, account, type, status, is_bad, is_later,
   SUM(amount_dc) AS amount_dc,
   SUM(amount_fc) AS amount_fc,
-  MAX({date}) AS last_day
-FROM {lines}
-WHERE division = %s AND _deleted_at IS NULL
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+  MAX(line_date) AS last_day
+FROM (
+  SELECT l.financial_year, l.financial_period, l.gl_account, l.account, l.type, l.status,
+    CASE WHEN bad.entry_id IS NULL THEN 0 ELSE 1 END AS is_bad,
+    CASE WHEN l.{date} > '{today} 23:59:59' THEN 1 ELSE 0 END AS is_later,
+    l.amount_dc, l.amount_fc, l.{date} AS line_date
+  FROM {lines} AS l
+  LEFT JOIN (
+    SELECT DISTINCT entry_id FROM {lines} WHERE division = %s AND _deleted_at IS NULL AND ({bad})
+  ) AS bad ON bad.entry_id = l.entry_id
+  WHERE l.division = %s AND l._deleted_at IS NULL
+) AS counted
+GROUP BY financial_year, financial_period, gl_account, account, type, status, is_bad, is_later
 """
 ENTRY_SUMS = """
 SELECT entry_id, SUM(amount_dc) AS amount

@@ -28,6 +28,9 @@ from exact_source.loading.strategy import choose_strategy
 from exact_source.loading.tables import DELETE_INSERT
 from exact_source.loading.warehouse import Warehouse, whole
 from exact_source.loading.writer_claims import Claims
+from exact_source.loading.writer_claims import claim as claim_of
+from exact_source.loading.writer_lock import _lock_of
+from exact_source.verify.loaded_books import LoadedBooks
 from tests.support.world import DATASET, World, make_box
 
 ODBC = {
@@ -325,8 +328,30 @@ def test_claims_on_the_dataset(target: Target) -> None:
         claims.extend("a", 1.0)
         claims.remove("a")
 
-    trees = [tree for statement in target.recorded(claim) for tree in target.parse(statement)]
+    sent = target.recorded(claim)
+    trees = [tree for statement in sent for tree in target.parse(statement)]
     assert {"insert", "select", "update", "delete"} <= set(kinds(trees))
+    assert "max)" not in " ".join(sent)  # a table of Synapse is a columnstore, which holds none
+    assert _lock_of(target.pipeline) is claim_of
+
+
+def test_verify_of_the_books(target: Target) -> None:
+    def ask() -> None:
+        with target.pipeline.sql_client() as client:
+            books = LoadedBooks(client, 1, NOW.date())
+            books.count(TABLE)
+            books.newest_ms()
+            books.line_sums()
+            books.entry_sums()
+            books.document_sums("sales_invoices", "sales_invoice_lines", "invoice_id")
+            books.ledgers(20)
+
+    sent = target.recorded(ask)
+    assert len([statement for statement in sent if statement.lstrip().startswith("SELECT")]) == 6
+    for tree in (tree for statement in sent for tree in target.parse(statement)):
+        grouped = [e for group in tree.find_all(exp.Group) for e in group.expressions]
+        assert all(isinstance(e, exp.Column) for e in grouped), "T-SQL groups by columns only"
+        assert not tree.find(exp.Cast, exp.Boolean)  # its TIMESTAMP is a row version
 
 
 def test_the_write_check(target: Target) -> None:
