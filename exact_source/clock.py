@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+# Exact Online shows the digits of this zone's clock; for sites outside the euro area this is not known (API 3.5).
+DUTCH = "Europe/Amsterdam"
+
 
 class Clock(Protocol):
     """Wall-clock time and waiting."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import dlt
+import pendulum
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.extract.resource import DltResource
@@ -19,7 +20,7 @@ from .catalogue.feeds import Route, check_route
 from .catalogue.parameters import check_parameters, reason_not_read
 from .client.limits import DAY_S, Limits
 from .client.observing import Observer
-from .clock import Clock, SystemClock
+from .clock import DUTCH, Clock, SystemClock
 from .connect import connector
 from .engine.run import Run
 from .errors import ConfigurationError
@@ -151,21 +152,29 @@ def parse_divisions(divisions: str | Iterable[int | str]) -> tuple[int, ...]:
 
 
 def parse_start_date(start_date: str | date | None, setting: str = "start_date") -> int | None:
-    """A date as milliseconds of wall-clock digits (API 3.5).
+    """A date as milliseconds of the digits of the Dutch wall clock (API 3.5).
+
+    Args:
+        start_date: ISO date or time; a time with an offset is converted to Dutch time.
+        setting: Name of the setting, for messages.
 
     Raises:
         ConfigurationError: If it is not an ISO date.
     """
     if start_date is None:
         return None
+    text = start_date if isinstance(start_date, str) else start_date.isoformat()
     try:
-        day = datetime.fromisoformat(
-            start_date if isinstance(start_date, str) else start_date.isoformat()
-        )
+        found: Any = pendulum.parse(text, tz=DUTCH, exact=True)  # a time with an offset keeps it
     except ValueError:
-        raise ConfigurationError(f"{setting} must be a date such as 2024-01-31") from None
-    digits = day.replace(tzinfo=None) - datetime(1970, 1, 1)  # noqa: DTZ001 (digits, no zone)
-    return int(digits.total_seconds() * 1000)
+        found = None
+    if not isinstance(found, pendulum.Date):
+        raise ConfigurationError(f"{setting} must be a date such as 2024-01-31")
+    if isinstance(found, pendulum.DateTime):
+        digits = found.in_timezone(DUTCH).replace(tzinfo=pendulum.UTC)
+    else:
+        digits = pendulum.datetime(found.year, found.month, found.day)
+    return int(digits.int_timestamp * 1000)
 
 
 def _table_format(chosen: str | None) -> TableFormat | None:

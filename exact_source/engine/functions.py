@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
-from zoneinfo import ZoneInfo
 
+import pendulum
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,6 +27,7 @@ from ..catalogue.parameters import (
     sends_parameters,
     sources_of,
 )
+from ..clock import DUTCH
 from ..errors import PARENT
 from ..odata.columns import KEPT
 from ..odata.guard import NO_GUARD, Guard
@@ -38,7 +39,6 @@ from .run import Run
 from .shape import Shape
 
 HOUR_S = 3600
-_DUTCH = ZoneInfo("Europe/Amsterdam")
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class FunctionUrls:
     def begin(self, scan: Scan) -> str | None:
         """The page to continue with; ``None`` if there are no values."""
         # A scan that continues tomorrow keeps the days of its beginning.
-        self._asked = self._values(datetime.fromtimestamp(scan.started_at, _DUTCH).date())
+        self._asked = self._values(pendulum.from_timestamp(scan.started_at, DUTCH).date())
         if scan.next is not None and self._find_place(scan.next, scan.rows):
             return scan.next
         return self.first(self._shape, scan) if self._place < len(self._asked) else None

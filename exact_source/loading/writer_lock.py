@@ -13,8 +13,8 @@ The kind of lock depends on the destination:
   snapshot nor an id while it is idle, so it does not hold back vacuum. Keepalive probes let the server
   notice a dead host within two minutes.
 * BigQuery and other warehouses with DML: a row with an expiry, see ``writer_claims``.
-* Everything else (remote folders, ClickHouse, custom destinations): a file lock in dlt's folder, which covers one user
-  on one machine.
+* Everything else (remote folders, ClickHouse, custom destinations): a file lock in dlt's folder, which covers
+  one user on one machine.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -149,7 +148,9 @@ class Display:
 
     def _wait(self, line: Line, call: Call, until: float, why: str) -> None:
         """Show a wait; without a terminal, print one line for each end of a wait."""
-        at, moment = datetime.fromtimestamp(until, UTC).astimezone(), round(until)
+        import pendulum
+
+        at, moment = pendulum.from_timestamp(until, "local"), round(until)
         text = f"{call.where} waits until {at:%H:%M:%S}: {why}"
         line.wait = (text, until)
         if moment not in self._waits:  # others that wait for the same minute are not listed

@@ -121,7 +121,9 @@ def iso_digits(ms: int) -> str:
 
 def local_clock(at: float) -> str:
     """A time in the local time zone."""
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    import pendulum
+
+    return pendulum.from_timestamp(at, "local").format("YYYY-MM-DD HH:mm")
 
 
 def when_allowed(resumes_at: float | None) -> str:
