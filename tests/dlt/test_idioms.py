@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,11 +18,35 @@ from dlt.extract.reference import SourceReference
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source import by_row, exact_online, run_to_end
-from exact_source.errors import ConfigurationError
+from exact_source.errors import ConfigurationError, causes
 from tests.support.world import MIDDAY, World, billed, digits
 
 ACCOUNTS, JOURNALS = "sync/CRM/Accounts", "financial/Journals"
 Make = Callable[..., Any]
+Shows = Callable[[str, str], None]
+RECORD = Path(__file__).parents[2] / "tools" / "docs" / "idioms.json"
+
+
+@pytest.fixture
+def shows(request: pytest.FixtureRequest) -> Shows:
+    """Compares what a test has seen with its row on the page; ``EXACT_RECORD=1`` keeps it as that row."""
+    name = request.function.__name__
+
+    def show(idiom: str, result: str) -> None:
+        rows = json.loads(RECORD.read_text())
+        row = {"idiom": idiom, "result": result}
+        if os.environ.get("EXACT_RECORD"):
+            RECORD.write_text(json.dumps({**rows, name: row}, indent=2, ensure_ascii=False) + "\n")
+        else:
+            assert rows.get(name) == row, "run python -m tools.docs.dlt_pages --run"
+
+    return show
+
+
+def refused(error: pytest.ExceptionInfo[BaseException]) -> str:
+    """The message of a refusal, as a cell of a table."""
+    text = str(list(causes(error.value))[-1])
+    return f"refused before the first call: `{text}`"
 
 
 @pytest.fixture
@@ -30,16 +55,19 @@ def make(world: World) -> Make:
 
     def source(**options: Any) -> Any:
         world.clock.sandbox.advance(120)
-        return exact_online(
-            base_url=world.base_url,
-            client_id=world.box.client_id,
-            client_secret=world.box.client_secret,
-            token_storage=world.storage,
-            clock=world.clock,
-            **{"entities": ["accounts"], **options},
-        )
+        return exact_online(**arguments(world), **{"entities": ["accounts"], **options})
 
     return source
+
+
+def arguments(world: World) -> dict[str, Any]:
+    return {
+        "base_url": world.base_url,
+        "client_id": world.box.client_id,
+        "client_secret": world.box.client_secret,
+        "token_storage": world.storage,
+        "clock": world.clock,
+    }
 
 
 def rows_of(world: World, path: str = ACCOUNTS) -> int:
@@ -73,7 +101,9 @@ def from_the_beginning(calls: Any) -> list[Any]:
 # -- without a pipeline ------------------------------------------------------------------------
 
 
-def test_a_resource_is_iterated_without_a_pipeline_page_by_page(world: World, make: Make) -> None:
+def test_a_resource_is_iterated_without_a_pipeline_page_by_page(
+    world: World, make: Make, shows: Shows
+) -> None:
     with world.watch() as calls:
         pages = list(make().accounts.add_limit(2))
 
@@ -81,14 +111,21 @@ def test_a_resource_is_iterated_without_a_pipeline_page_by_page(world: World, ma
     assert {"id", "name", "division", "_synced_at"} <= columns(pages)
     assert len(billed(calls.to(ACCOUNTS))) == 2
     assert not (world.folder / "exact.duckdb").exists()
+    shows(
+        "`list(source.accounts.add_limit(2))`",
+        f"{len(pages)} pages, {len(billed(calls.to(ACCOUNTS)))} calls, no pipeline",
+    )
 
 
-def test_a_loop_that_ends_early_makes_no_further_call(world: World, make: Make) -> None:
+def test_a_loop_that_ends_early_makes_no_further_call(
+    world: World, make: Make, shows: Shows
+) -> None:
     with world.watch() as calls:
         for _page in make().accounts:
             break
 
     assert len(calls.to(ACCOUNTS)) <= 2  # dlt asks for the next page while it hands over this one
+    shows("`for page in source.accounts`, left after the first page", "at most 2 calls")
 
 
 def test_without_a_limit_all_rows_come_and_none_of_the_sources_own(
@@ -114,7 +151,7 @@ def test_iterating_tells_of_a_refused_entity(world: World, make: Make) -> None:
 
 
 def test_a_limit_counts_pages_stops_calls_and_the_next_run_goes_on(
-    world: World, make: Make
+    world: World, make: Make, shows: Shows
 ) -> None:
     limited = make()
     limited.accounts.add_limit(1)
@@ -127,6 +164,7 @@ def test_a_limit_counts_pages_stops_calls_and_the_next_run_goes_on(
 
     run_to_end(world.pipeline, make())
     world.assert_equal("accounts")
+    shows("`add_limit(1)`", f"{len(calls.to(ACCOUNTS))} page, then no call; the next run continues")
 
 
 def test_run_to_end_of_a_limited_source_ends(world: World, make: Make) -> None:
@@ -137,14 +175,20 @@ def test_run_to_end_of_a_limited_source_ends(world: World, make: Make) -> None:
     assert len(world.table("accounts")) == 6
 
 
-def test_a_limit_by_time_or_rows_loads_whole_pages(world: World, make: Make) -> None:
+def test_a_limit_by_time_or_rows_loads_whole_pages(world: World, make: Make, shows: Shows) -> None:
     limited = make()
     limited.accounts.add_limit(7, count_rows=True)
     world.pipeline.run(limited)
     assert 8 <= len(world.table("accounts")) < rows_of(world)
+    shows(
+        "`add_limit(7, count_rows=True)`, pages of 6 and 2 rows",
+        f"{len(world.table('accounts'))} rows: whole pages",
+    )
 
 
-def test_maps_and_filters_get_the_tables_of_their_entity(world: World, make: Make) -> None:
+def test_maps_and_filters_get_the_tables_of_their_entity(
+    world: World, make: Make, shows: Shows
+) -> None:
     source = make(entities=["accounts", "journals"])
     seen: list[pa.Table] = []
     source.accounts.add_map(lambda table: table.drop_columns(["email"]))
@@ -160,9 +204,15 @@ def test_maps_and_filters_get_the_tables_of_their_entity(world: World, make: Mak
     assert "email" not in columns(seen)
     assert {row["email"] for row in world.table("accounts")} == {None}
     assert len(world.table("journals")) == rows_of(world, JOURNALS)
+    shows(
+        "`add_map`, `add_filter`",
+        f"get Arrow tables of that entity ({type(seen[0]).__module__}.{type(seen[0]).__name__})",
+    )
 
 
-def test_a_function_of_one_row_changes_adds_and_leaves_out(world: World, make: Make) -> None:
+def test_a_function_of_one_row_changes_adds_and_leaves_out(
+    world: World, make: Make, shows: Shows
+) -> None:
     source = make()
     first = world.box.rows(ACCOUNTS, world.division)[0]["Name"]
 
@@ -185,6 +235,7 @@ def test_a_function_of_one_row_changes_adds_and_leaves_out(world: World, make: M
     assert outcome.exit_code == 0
     assert not [r for r in outcome.results if r.rows], "what a filter drops is not read again"
     assert not from_the_beginning(calls)
+    shows("`add_map(by_row(f))`", "`f` gets each row as a dictionary; `None` leaves it out")
 
 
 def test_rows_that_a_filter_drops_altogether_are_not_read_again(world: World, make: Make) -> None:
@@ -196,18 +247,19 @@ def test_rows_that_a_filter_drops_altogether_are_not_read_again(world: World, ma
     assert not from_the_beginning(calls)
 
 
-def test_history_and_a_map_are_refused_together(world: World, make: Make) -> None:
+def test_history_and_a_map_are_refused_together(world: World, make: Make, shows: Shows) -> None:
     source = make(history="accounts")
     source.accounts.add_map(lambda table: table)
-    with world.watch() as calls, pytest.raises(PipelineStepFailed, match="history"):
+    with world.watch() as calls, pytest.raises(PipelineStepFailed, match="history") as refusal:
         world.pipeline.run(source)
     assert not len(calls)
+    shows("`add_map` with `history`", refused(refusal))
 
 
 # -- hints -------------------------------------------------------------------------------------
 
 
-def test_hints_of_columns_reach_the_schema(world: World, make: Make) -> None:
+def test_hints_of_columns_reach_the_schema(world: World, make: Make, shows: Shows) -> None:
     source = make()
     source.accounts.apply_hints(columns={"email": {"description": "hashed", "x-pii": True}})
     world.pipeline.run(source)
@@ -215,9 +267,10 @@ def test_hints_of_columns_reach_the_schema(world: World, make: Make) -> None:
     assert column["description"] == "hashed"
     assert column["x-pii"] is True
     world.assert_equal("accounts")
+    shows("`apply_hints(columns=...)`", "works")
 
 
-def test_another_table_gets_changes_and_deletions(world: World, make: Make) -> None:
+def test_another_table_gets_changes_and_deletions(world: World, make: Make, shows: Shows) -> None:
     def source() -> Any:
         made = make()
         made.accounts.apply_hints(table_name="klanten")
@@ -233,45 +286,58 @@ def test_another_table_gets_changes_and_deletions(world: World, make: Make) -> N
     assert outcome.exit_code == 0
     assert held == {r["ID"]: r["Name"] for r in world.box.rows(ACCOUNTS, world.division)}
     assert "accounts" not in {t["name"] for t in world.pipeline.default_schema.data_tables()}
+    shows("`apply_hints(table_name=...)`", "works, with changes and deletions")
 
 
-def test_another_key_is_refused_before_any_call(world: World, make: Make) -> None:
+def test_another_key_is_refused_before_any_call(world: World, make: Make, shows: Shows) -> None:
     with world.watch() as calls:
         for hints in ({"primary_key": "code"}, {"merge_key": ["division", "code"]}):
-            with pytest.raises(ConfigurationError, match="division, id"):
+            with pytest.raises(ConfigurationError, match="division, id") as refusal:
                 make().accounts.apply_hints(**hints)
     make().accounts.apply_hints(primary_key=["division", "id"])
     assert not len(calls)
+    shows("`apply_hints(primary_key=...)`, `merge_key`", refused(refusal))
 
 
-def test_a_cursor_of_dlt_is_refused_and_the_window_is_named(world: World, make: Make) -> None:
+def test_a_cursor_of_dlt_is_refused_and_the_window_is_named(
+    world: World, make: Make, shows: Shows
+) -> None:
     cursor = dlt.sources.incremental("modified", initial_value=MIDDAY)
-    with pytest.raises(ConfigurationError, match=r"start_date=.*end_date="):
+    with pytest.raises(ConfigurationError, match=r"start_date=.*end_date=") as refusal:
         make().accounts.apply_hints(incremental=cursor)
+    shows("`apply_hints(incremental=dlt.sources.incremental(...))`", refused(refusal))
 
 
-def test_a_copy_under_another_name_gets_changes_and_deletions(world: World, make: Make) -> None:
+def test_a_copy_under_another_name_gets_changes_and_deletions(
+    world: World, make: Make, shows: Shows
+) -> None:
     world.pipeline.run(make().accounts.with_name("klanten"))
     world.box.delete(ACCOUNTS, world.division, world.keys(ACCOUNTS)[1])
     world.pipeline.run(make().accounts.with_name("klanten"))
     held = {row["id"] for row in world.table("klanten", world.division)}
     assert held == set(world.keys(ACCOUNTS))
+    shows("`with_name(...)`", "works, with deletions")
 
 
-def test_one_entity_is_not_read_twice_by_one_source(world: World, make: Make) -> None:
+def test_one_entity_is_not_read_twice_by_one_source(world: World, make: Make, shows: Shows) -> None:
     source = make()
-    with world.watch() as calls, pytest.raises(PipelineStepFailed, match="two resources"):
+    with (
+        world.watch() as calls,
+        pytest.raises(PipelineStepFailed, match="two resources") as refusal,
+    ):
         world.pipeline.run([source.accounts, source.accounts.with_name("klanten")])
     assert not len(calls)
+    shows("an entity and its copy in one source", refused(refusal))
 
 
-def test_replace_reads_everything_anew(world: World, make: Make) -> None:
+def test_replace_reads_everything_anew(world: World, make: Make, shows: Shows) -> None:
     world.pipeline.run(make())
     world.box.update(ACCOUNTS, world.division, world.keys(ACCOUNTS)[0], {"Name": "Renamed"})
     source = make(full_refresh=True)
     source.accounts.apply_hints(write_disposition="replace")
     world.pipeline.run(source)
     world.assert_equal("accounts")
+    shows('`apply_hints(write_disposition="replace")`', "works with `full_refresh=True`")
 
 
 # -- windows -----------------------------------------------------------------------------------
@@ -300,7 +366,9 @@ def in_window(world: World, start: str, end: str) -> set[str]:
     }
 
 
-def test_a_window_asks_for_its_rows_only_and_keeps_the_cursor(world: World, make: Make) -> None:
+def test_a_window_asks_for_its_rows_only_and_keeps_the_cursor(
+    world: World, make: Make, shows: Shows
+) -> None:
     spread(world)
     run_to_end(world.pipeline, make(start_date="2024-01-05"))
     before = world.pipeline.state["sources"]["exact_online"]["resources"]["accounts"]["divisions"]
@@ -326,9 +394,12 @@ def test_a_window_asks_for_its_rows_only_and_keeps_the_cursor(world: World, make
     assert outcome.exit_code == 0
     assert not [r for r in outcome.results if r.rows]
     assert not from_the_beginning(calls)
+    shows("`start_date` and `end_date`", "rows of the window only; the cursor of the syncs stays")
 
 
-def test_windows_of_other_pipelines_meet_in_one_table(world: World, make: Make) -> None:
+def test_windows_of_other_pipelines_meet_in_one_table(
+    world: World, make: Make, shows: Shows
+) -> None:
     spread(world)
     windows = [("2024-01-01", "2024-01-03"), ("2024-01-03", "2024-01-06")]
     for n, (start, end) in enumerate(windows):
@@ -341,6 +412,7 @@ def test_windows_of_other_pipelines_meet_in_one_table(world: World, make: Make) 
         assert run_to_end(pipeline, make(start_date=start, end_date=end)).exit_code == 0
     found = {row["id"] for row in world.table("accounts")}
     assert found == in_window(world, "2024-01-01", "2024-01-06")
+    shows("windows in several pipelines", "load into one table")
 
 
 def test_a_window_that_was_cut_off_goes_on(world: World, make: Make) -> None:
@@ -354,7 +426,7 @@ def test_a_window_that_was_cut_off_goes_on(world: World, make: Make) -> None:
     )
 
 
-def test_a_window_deletes_nothing(world: World, make: Make) -> None:
+def test_a_window_deletes_nothing(world: World, make: Make, shows: Shows) -> None:
     run_to_end(world.pipeline, make())
     kept = len(world.table("accounts"))
     world.box.delete(ACCOUNTS, world.division, world.keys(ACCOUNTS)[0])
@@ -362,6 +434,7 @@ def test_a_window_deletes_nothing(world: World, make: Make) -> None:
     assert len(world.table("accounts")) == kept
     run_to_end(world.pipeline, make())
     world.assert_equal("accounts")
+    shows("rows deleted at Exact, during a window", "stay until the next sync")
 
 
 @pytest.mark.parametrize("window", [("2024-02-01", "2024-01-01"), (None, "soon")])
@@ -373,40 +446,43 @@ def test_a_window_that_cannot_be_is_refused(make: Make, window: tuple[Any, Any])
 # -- whole sources -----------------------------------------------------------------------------
 
 
-def test_clones_and_arguments_of_dlt(world: World) -> None:
+def test_clones_and_arguments_of_dlt(world: World, shows: Shows) -> None:
     renamed = exact_online.clone(name="exact_nl", section="exact_online")
-    source = renamed(
-        base_url=world.base_url,
-        client_id=world.box.client_id,
-        client_secret=world.box.client_secret,
-        token_storage=world.storage,
-        clock=world.clock,
-        entities=["journals"],
-    )
+    source = renamed(**arguments(world), entities=["journals"])
     world.pipeline.run(source.clone())
     assert source.name == "exact_nl"
     assert len(world.table("journals")) == rows_of(world, JOURNALS)
+    shows("`exact_online.clone(name=...)`, `source.clone()`", "work")
 
 
-def test_the_source_is_found_by_its_name() -> None:
-    assert SourceReference.find("exact_source.exact_online").ref.ref.endswith("exact_online")
+def test_the_source_is_found_by_its_name(world: World, shows: Shows) -> None:
+    found = SourceReference.find("exact_source.exact_online")
+    source = SourceReference.from_reference(
+        "exact_source.exact_online", source_kwargs={**arguments(world), "entities": ["accounts"]}
+    )
+    world.pipeline.run(source)
+    assert found.ref.ref.endswith("exact_online")
+    assert len(world.table("accounts")) == rows_of(world)
+    shows("`SourceReference.from_reference(name, ...)`", "works with `exact_source.exact_online`")
 
 
-def test_two_sources_in_one_run(world: World, make: Make) -> None:
+def test_two_sources_in_one_run(world: World, make: Make, shows: Shows) -> None:
     other = dlt.resource([{"id": 1}], name="budget")
     world.pipeline.run([make(), other, make(entities=["journals"])])
     assert len(world.table("accounts")) == rows_of(world)
     assert len(world.table("journals")) == rows_of(world, JOURNALS)
     assert len(world.table("budget")) == 1
+    shows("two sources in one run", "works")
 
 
-def test_a_parallel_resource_is_read_as_before(world: World, make: Make) -> None:
+def test_a_parallel_resource_is_read_as_before(world: World, make: Make, shows: Shows) -> None:
     source = make().parallelize()
     world.pipeline.run(source)
     world.assert_equal("accounts")
+    shows("`parallelize()`", "works")
 
 
-def test_dev_mode_begins_in_a_dataset_of_its_own(world: World, make: Make) -> None:
+def test_dev_mode_begins_in_a_dataset_of_its_own(world: World, make: Make, shows: Shows) -> None:
     world.pipeline.run(make())
     again = dlt.pipeline(
         "exact_dev",
@@ -420,25 +496,32 @@ def test_dev_mode_begins_in_a_dataset_of_its_own(world: World, make: Make) -> No
     with again.sql_client() as client:
         (found,) = client.execute_sql("SELECT count(*) FROM accounts") or ()
     assert found[0] == rows_of(world)
+    shows("`dev_mode`", "works, in a dataset of its own")
 
 
 @pytest.mark.parametrize("refresh", ["drop_sources", "drop_resources", "drop_data"])
-def test_a_refresh_loads_everything_again(world: World, make: Make, refresh: Any) -> None:
+def test_a_refresh_loads_everything_again(
+    world: World, make: Make, refresh: Any, shows: Shows
+) -> None:
     world.pipeline.run(make())
     world.pipeline.run(make(), refresh=refresh)
     world.assert_equal("accounts")
+    shows("`pipeline.run(source, refresh=...)`", "works")
 
 
-def test_relations_of_the_dataset(world: World, make: Make) -> None:
+def test_relations_of_the_dataset(world: World, make: Make, shows: Shows) -> None:
     world.pipeline.run(make())
     accounts = world.pipeline.dataset().accounts
     assert len(accounts.select("id", "name").arrow()) == rows_of(world)
     assert accounts.where(f"division = {world.division}").arrow().num_rows == len(
         world.box.rows(ACCOUNTS, world.division)
     )
+    shows("`pipeline.dataset()`", "works: `select`, `where`, `arrow`")
 
 
-def test_a_table_that_was_dropped_with_dlt_is_loaded_again(world: World, make: Make) -> None:
+def test_a_table_that_was_dropped_with_dlt_is_loaded_again(
+    world: World, make: Make, shows: Shows
+) -> None:
     world.pipeline.run(make(entities=["accounts", "journals"]))
     command(world, "drop", "accounts")
     assert "_exact_syncs" in {t["name"] for t in world.pipeline.default_schema.data_tables()}
@@ -446,9 +529,12 @@ def test_a_table_that_was_dropped_with_dlt_is_loaded_again(world: World, make: M
     run_to_end(world.pipeline, make(entities=["accounts", "journals"]))
     world.assert_equal("accounts")
     assert len(world.table("journals")) == rows_of(world, JOURNALS)
+    shows("`dlt pipeline ... drop`", "works; the table is read again")
 
 
-def test_the_command_of_dlt_tells_of_the_pipeline_and_restores_it(world: World, make: Make) -> None:
+def test_the_command_of_dlt_tells_of_the_pipeline_and_restores_it(
+    world: World, make: Make, shows: Shows
+) -> None:
     world.pipeline.run(make())
     assert "accounts" in command(world, "info")
     assert "exact_online" in command(world, "trace")
@@ -457,3 +543,4 @@ def test_the_command_of_dlt_tells_of_the_pipeline_and_restores_it(world: World, 
     with world.watch() as calls:
         run_to_end(world.pipeline, make())
     assert not from_the_beginning(calls)
+    shows("`dlt pipeline ... info`, `trace`, `sync`", "work")

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+from tests.support import mariadb, postgres
 from tests.support.environments import environment
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
@@ -32,23 +34,29 @@ import duckdb_extensions
 for name in {EXTENSIONS}:
     duckdb_extensions.import_extension(name)
 """
-SERVERS = {"mysql": "EXACT_TEST_MYSQL"}
-KINDS = ("sqlite", "parquet", "delta", "iceberg", "mysql")
+# Kind -> the variable that names the server to the story, and what starts one.
+SERVERS = {
+    "mysql": (mariadb.ENVIRONMENT, mariadb.mariadb_url),
+    "postgres": (postgres.ENVIRONMENT, postgres.postgres_dsn),
+}
+IN_OUR_ENVIRONMENT = {"duckdb", "postgres", "sqlite", "parquet"}
+KINDS = ("duckdb", "postgres", "sqlite", "ducklake", "parquet", "delta", "iceberg", "mysql")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_story_in_a_destination(kind: str, tmp_path: Path) -> None:
-    if kind in SERVERS and not os.environ.get(SERVERS[kind]):
-        pytest.skip(f"{SERVERS[kind]} names no server")
+    server = {name: start() for name, start in [SERVERS[kind]]} if kind in SERVERS else {}
     python, home = Path(sys.executable), str(Path.home())
-    if kind not in {"sqlite", "parquet"}:
+    if kind not in IN_OUR_ENVIRONMENT:
         python = environment("lakes", REQUIREMENTS, prepare=PREPARE)
         home = str(python.parents[1] / "home")
 
     done = subprocess.run(
         [python, "-m", "tests.support.destination_story", kind, tmp_path],
         cwd=ROOT,
-        env={k: v for k, v in os.environ.items() if not k.startswith("DLT_")} | {"HOME": home},
+        env={k: v for k, v in os.environ.items() if not k.startswith("DLT_")}
+        | {"HOME": home}
+        | server,
         capture_output=True,
         text=True,
         check=False,
@@ -58,10 +66,11 @@ def test_a_story_in_a_destination(kind: str, tmp_path: Path) -> None:
     found = json.loads(done.stdout.strip().splitlines()[-1])
     if os.environ.get("EXACT_RECORD"):
         record(kind, found)
-    assert found == json.loads(RECORD.read_text())[kind], "run again with EXACT_RECORD=1"
+    assert found == json.loads(RECORD.read_text())[kind], "run python -m tools.docs.dlt_pages --run"
 
 
 def record(kind: str, found: dict[str, str]) -> None:
     """Keep the results of a story for the docs."""
-    held = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-    RECORD.write_text(json.dumps({**held, kind: found}, indent=2, sort_keys=True) + "\n")
+    with FileLock(RECORD.with_suffix(".lock")):
+        held = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+        RECORD.write_text(json.dumps({**held, kind: found}, indent=2, sort_keys=True) + "\n")

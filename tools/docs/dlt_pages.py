@@ -1,33 +1,39 @@
-"""Writes the tables of docs/destinations.md and docs/dlt.md.
+"""Writes the tables of docs/destinations.md and docs/dlt.md from the results of tests.
 
-    python -m tools.docs.dlt_pages
+    python -m tools.docs.dlt_pages          the tables, from the recorded results
+    python -m tools.docs.dlt_pages --run    runs the tests first, and records their results
 
-The table of destinations comes from ``destinations.json``, which the stories of
-``tests/nightly/test_destination_stories.py`` record. Each row of ``idioms.json`` names its test.
+Each row of ``destinations.json`` was printed by a story of ``tests/nightly/test_destination_stories.py``, and
+each row of ``idioms.json`` was observed by a test of ``tests/dlt/test_idioms.py``. Without ``EXACT_RECORD=1``
+the same tests compare their results with these files.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 RESULTS, IDIOMS = (ROOT / "tools" / "docs" / f"{name}.json" for name in ("destinations", "idioms"))
 TESTS = ROOT / "tests" / "dlt" / "test_idioms.py"
+STORIES = ROOT / "tests" / "nightly" / "test_destination_stories.py"
 MARK = re.compile(
     r"(<!-- (\w+): python -m tools\.docs\.dlt_pages -->\n).*?(<!-- end -->)", re.DOTALL
 )
 NAMES = {
     "delta": "filesystem, Delta",
     "duckdb": "DuckDB",
-    "ducklake": "DuckLake",
+    "ducklake": "DuckLake, catalog in DuckDB",
     "iceberg": "filesystem, Iceberg",
     "mysql": "MariaDB",
-    "clickhouse": "ClickHouse",
     "parquet": "filesystem, Parquet, change log",
+    "postgres": "Postgres",
     "sqlite": "SQLite",
 }
 STEPS = {
@@ -56,17 +62,22 @@ def destinations() -> str:
 
 
 def idioms() -> str:
-    """The table of idioms.
+    """The table of idioms, from the recorded results in the order of the tests.
 
     Raises:
-        ValueError: If a row names a test that does not exist.
+        ValueError: If a row has no test, or a test no row.
     """
-    tests = {f.name for f in ast.parse(TESTS.read_text()).body if isinstance(f, ast.FunctionDef)}
+    rows = json.loads(IDIOMS.read_text())
+    showing = [
+        function.name
+        for function in ast.parse(TESTS.read_text()).body
+        if isinstance(function, ast.FunctionDef) and function.name.startswith("test_")
+        if "shows" in {argument.arg for argument in function.args.args}
+    ]
+    if set(showing) != set(rows):
+        raise ValueError(f"{IDIOMS.name} and the tests differ: {set(showing) ^ set(rows)}")
     lines = ["| what you write | result |", "|---|---|"]
-    for row in json.loads(IDIOMS.read_text()):
-        if row["test"] not in tests:
-            raise ValueError(f"{TESTS.name} has no {row['test']}")
-        lines.append(f"| {row['idiom']} | {row['result']} |")
+    lines += [f"| {rows[name]['idiom']} | {rows[name]['result']} |" for name in showing]
     return "\n".join(lines) + "\n"
 
 
@@ -80,6 +91,17 @@ def pages() -> dict[Path, str]:
     }
 
 
+def record() -> None:
+    """Run the tests and record their results."""
+    for path in (IDIOMS, RESULTS):
+        path.write_text("{}\n")
+    names = (TESTS, STORIES)
+    command = (sys.executable, "-m", "pytest", "-q", "-m", "", *map(str, names))
+    subprocess.run(command, cwd=ROOT, env=os.environ | {"EXACT_RECORD": "1"}, check=True)  # noqa: S603
+
+
 if __name__ == "__main__":
+    if "--run" in sys.argv[1:]:
+        record()
     for path, text in pages().items():
         path.write_text(text, "utf-8")
