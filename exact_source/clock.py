@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-# Exact Online shows the digits of this zone's clock; for sites outside the euro area this is not known (API 3.5).
+# Exact Online shows the digits of this clock; whether also on .co.uk and .com is not known (API 3.5).
 DUTCH = "Europe/Amsterdam"
 
 
