@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ("buildah", "crun", "debootstrap")
-BASE, IMAGE = "docker.io/library/python:3.13-slim", "localhost/exact-source-test"
+IMAGE = "localhost/exact-source-test"
 DEBIAN = os.environ.get("EXACT_TEST_DEBIAN", "http://deb.debian.org/debian")
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
@@ -45,6 +45,12 @@ def write_settings(folder: Path) -> Path:
     return file
 
 
+def base_image() -> str:
+    """The base that the Containerfile names."""
+    lines = (ROOT / "Containerfile").read_text().splitlines()
+    return next(line.removeprefix("ARG BASE=") for line in lines if line.startswith("ARG BASE="))
+
+
 def run(store: Mapping[str, str], *command: str) -> str:
     done = subprocess.run(command, env=store, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -62,7 +68,7 @@ def base(store: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
     container = run(store, "buildah", "from", "scratch")
     run(store, "buildah", "copy", "--quiet", container, str(root), "/")
     run(store, "buildah", "config", "--env", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", container)
-    run(store, "buildah", "commit", "--quiet", container, BASE)
+    run(store, "buildah", "commit", "--quiet", container, base_image())
     run(store, "buildah", "rm", container)
     shutil.rmtree(root)
 

@@ -253,6 +253,16 @@ def test_the_containerfile_runs_as_a_user_without_rights_and_copies_what_the_bui
     assert all((ROOT / name).exists() for name in copied)
 
 
+def test_the_containerfile_pins_one_base_by_an_exact_tag_or_a_digest() -> None:
+    text = (ROOT / "Containerfile").read_text()
+    (base,) = re.findall(r"^ARG BASE=(.+)$", text, re.MULTILINE)
+    used = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+
+    assert used == ["${BASE}"] * 2
+    assert re.fullmatch(r"\S+/python:3\.\d+\.\d+-slim-[a-z]+(@sha256:[0-9a-f]{64})?", base)
+    assert base in (ROOT / "docs" / "install.md").read_text()
+
+
 def test_what_the_containerfile_copies_is_enough_to_build_from(tmp_path: Path) -> None:
     for line in (ROOT / ".containerignore").read_text().splitlines():
         if line.startswith("!"):
