@@ -56,7 +56,9 @@ class Answer:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """The rows."""
+        """The rows; none if ``results`` is null, which the check of empty lists reports."""
+        if not self.is_bare and self.content.get("results", ...) is None:
+            return []
         found = self.content if self.is_bare else self.content.get("results")
         if not isinstance(found, list):
             raise UnmeasuredError(f"the answer of {self.path} has no list of rows")
