@@ -45,6 +45,9 @@ class Batch:
 
     def add(self, item: Item) -> bool:
         """Take an item; ``True`` once there is enough for a batch."""
+        if item.table is None and not self._tables:  # most streams have no row
+            self._store(item)
+            return False
         self._items.append(item)
         if item.table is not None:
             self._tables.append(item.table)
@@ -55,8 +58,8 @@ class Batch:
     def take(self) -> pa.Table | None:
         """The rows, if there are any; their cursors are stored."""
         for item in self._items:
-            if item.cursor is not None:
-                self._states.store(item.division, item.cursor)
+            self._store(item)
+        self._states.write()
         tables, self._items, self._tables = self._tables, [], []
         self._count(-self._rows)
         return _joined(tables) if tables else None
@@ -65,6 +68,10 @@ class Batch:
         """Drop the items; they are read again."""
         self._items, self._tables = [], []
         self._count(-self._rows)
+
+    def _store(self, item: Item) -> None:
+        if item.cursor is not None:
+            self._states.store(item.division, item.cursor)
 
     def _count(self, more: int) -> None:
         self._rows += more

@@ -49,6 +49,9 @@ from .warehouse import SYNCS_TABLE, Warehouse
 logger = logging.getLogger(__name__)
 
 QUEUE_ITEMS = 16
+# Streams of an entity that are read at the same time, one for each connection of the client. Each takes a few
+# kilobytes, and companies may be thousands.
+STREAMS = 192
 PREVIEWED = {"complete", "running", "incomplete"}
 
 
@@ -83,6 +86,11 @@ def make_resource(session: Session, entity: Entity, *, rank: int, selected: bool
     )
     resource.add_map(Declaration(reader))
     return resource
+
+
+async def _read_each(streams: Iterator[Coroutine[Any, Any, None]]) -> None:
+    for read in streams:
+        await read
 
 
 def make_log_resource(session: Session) -> DltResource:
@@ -271,6 +279,7 @@ class EntityReader:
             if history is not None:
                 history.hold(batch)
             yield batch
+        states.close()
         if yielded:
             self._settle(first_load)
         # Only if deletions are loaded as rows; ADBC on Postgres refuses an empty file.
@@ -308,7 +317,7 @@ class EntityReader:
             )
 
     def _choose_strategy(self, warehouse: Warehouse, resource: EntityResource) -> None:
-        options, pipeline = self.session.run.options, dlt.current.pipeline()
+        options, pipeline = self.session.run.options, warehouse.pipeline
         self.strategy = choose_strategy(
             pipeline, resource, deletes=options.deletes, change_log=options.change_log
         )
@@ -411,6 +420,7 @@ class EntityReader:
             while (item := await queue.get()) is not None:
                 if item.cursor is not None:
                     states.store(item.division, item.cursor)
+                    states.write()
                 if item.table is not None:
                     count += 1
                     yield rows.with_required(item.table, self._keys)
@@ -440,13 +450,10 @@ class EntityReader:
     async def _read_all(self, states: DivisionStates, queue: asyncio.Queue[Item | None]) -> None:
         try:
             streams = await self._streams(states, queue)
-            if self.name in self.session.run.rounds.by_page:
-                for read in streams:
-                    await read
-                return
+            by_page = self.name in self.session.run.rounds.by_page
             async with asyncio.TaskGroup() as group:
-                for read in streams:
-                    group.create_task(read)
+                for _ in range(1 if by_page else STREAMS):
+                    group.create_task(_read_each(streams))
         except* ExactError as errors:
             # Errors of several divisions concern the whole connection; the first one is raised.
             raise errors.exceptions[0] from None
@@ -455,29 +462,29 @@ class EntityReader:
 
     async def _streams(
         self, states: DivisionStates, queue: asyncio.Queue[Item | None]
-    ) -> list[Coroutine[Any, Any, None]]:
-        """The streams to read, a coroutine for each division."""
+    ) -> Iterator[Coroutine[Any, Any, None]]:
+        """The streams to read, a coroutine for each division; each is made when its turn comes."""
         put = partial(self._put, queue)
         run, entity = self.session.run, self.shape.entity
         changed = self._changed(states)
         if changed is not None:
             run.rounds.read_only(self.name, changed)
         if changed is not None and not changed:
-            return []  # before the list of divisions is read
+            return iter(())  # before the list of divisions is read
         if entity.division_from or self.name == "deleted":
-            return [SharedList(run, self.shape, put).read()]
+            return iter([SharedList(run, self.shape, put).read()])
         divisions = await run.divisions.chosen()
         if changed is not None:
             readable = {division.code for division in divisions if not division.blocked}
             states.note_unreadable(changed - readable, run.options.notices or {})
-        return [
+        return (
             Stream(
                 run, self.shape, division, states.cursor(division.code),
                 rank=self._rank, emit=partial(put, division.code),
             ).read()
             for division in divisions
             if not run.rounds.is_settled(self.name, division.code)
-        ]  # fmt: skip
+        )  # fmt: skip
 
     async def _put(
         self,

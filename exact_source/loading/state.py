@@ -15,9 +15,12 @@ from ..engine.cursors import Cursor
 from ..engine.run import EarlierRuns, Run
 from ..errors import ConfigurationError
 from .entity_resource import table_names
+from .entries import Entries, codes_of, items_of
 
 # The resource of the sync log; every other one is an entity.
 LOG_RESOURCE = "exact_syncs"
+# Cursors that wait to be written: the last one of each stream is, and a stream has several.
+WAITING_CURSORS = 64
 # Members of a state entry beside the cursor.
 _ENTRY = frozenset({"load_id", "before", "columns"})
 
@@ -37,6 +40,10 @@ class DivisionStates:
         arrived: Load packages that the destination lists as loaded.
         columns: Columns with which rows are loaded now.
         window: Name of a window, which has cursors of its own; empty for the entity's.
+
+    Attributes:
+        known: Whether any division was read before.
+        divisions: Divisions that were read before, by loads that arrived.
     """
 
     def __init__(
@@ -46,9 +53,13 @@ class DivisionStates:
         if window:
             state = state.setdefault("windows", {}).setdefault(window, {})
         self._name = name
-        self._state: MutableMapping[str, Any] = state.setdefault("divisions", {})
+        self._entries = Entries(state)
         self._load_id = load_id()
-        self._arrived = {code: arrived_entry(e, arrived) for code, e in self._state.items()}
+        self._arrived = arrived
+        found = [(int(c), arrived_entry(e, arrived) is not None) for c, e in items_of(state)]
+        self.known = bool(found)
+        self.divisions = frozenset(code for code, has_arrived in found if has_arrived)
+        self._cursors: dict[int, Cursor] = {}  # that wait to be written
         self._sets: MutableMapping[str, list[str]] = state.setdefault("columns", {})
         self._columns = sorted(columns)
         self._resource_state = state
@@ -65,33 +76,43 @@ class DivisionStates:
             marks = self._resource_state.setdefault("unreadable", {})
             marks[str(division)] = notices[self._name, division]
 
-    @property
-    def known(self) -> bool:
-        """Whether any division was read before."""
-        return bool(self._arrived)
-
-    @property
-    def divisions(self) -> frozenset[int]:
-        """Divisions that were read before."""
-        return frozenset(int(code) for code, entry in self._arrived.items() if entry)
-
     def cursor(self, division: int) -> Cursor:
         """The cursor of a division, according to completed loads."""
-        entry = self._arrived.get(str(division)) or {}
+        entry = self._before(division) or {}
         before = self._sets.get(entry.get("columns", ""), self._columns)
         lacks = (
             () if before == self._columns else tuple(sorted(set(self._columns).difference(before)))
         )
         return stored_cursor(entry, lacks)
 
+    def _before(self, division: int) -> Mapping[str, Any] | None:
+        return arrived_entry(self._entries.earlier(division), self._arrived)
+
     def store(self, division: int, cursor: Cursor) -> None:
-        """Write a division's cursor, to be committed with this load."""
-        before = self._arrived.get(str(division))
+        """Take a division's cursor; ``write`` commits it with this load."""
+        self._cursors[division] = cursor  # a stream without news has two or three
+        if len(self._cursors) >= WAITING_CURSORS:
+            self.write()
+            self._entries.trim()
+
+    def write(self) -> None:
+        """Write the cursors, to be committed with this load."""
+        for division, cursor in self._cursors.items():
+            self._write(division, cursor)
+        self._cursors.clear()
+
+    def close(self) -> None:
+        """Write the cursors after the last row."""
+        self.write()
+        self._entries.pack()
+
+    def _write(self, division: int, cursor: Cursor) -> None:
+        before = self._before(division)
         entry = {**cursor.to_state(), "load_id": self._load_id}
         entry["columns"] = before["columns"] if cursor.lacks and before else self._number()
         if before:
             entry["before"] = {k: v for k, v in before.items() if k != "before"}
-        self._state[str(division)] = entry
+        self._entries.set(division, entry)
 
     def _number(self) -> str:
         """Number of the present set of columns."""
@@ -112,19 +133,17 @@ def tombstone_starts(arrived: set[str]) -> dict[tuple[int, int], int]:
     Returns:
         ``(division, DivisionMoveDate)`` -> ``Timestamp``; another database has its own versions (API 4.2).
     """
-    states = {
-        name: dlt.current.resource_state(name).get("divisions", {}) for name in selected_entities()
-    }
+    states = {name: dlt.current.resource_state(name) for name in selected_entities()}
     starts: dict[tuple[int, int], int] = {}
     for state in states.values():
-        for code, entry in state.items():
+        for code, entry in items_of(state):
             seen = arrived_entry(entry, arrived) or {}
             if "tombstones" in seen:
                 at = int(code), seen.get("moved") or 0
                 starts[at] = min(seen["tombstones"], starts.get(at, seen["tombstones"]))
     listed = states.get("deleted")
     if listed is not None:  # the table of tombstones itself may be new
-        known = {int(code) for code, entry in listed.items() if arrived_entry(entry, arrived)}
+        known = {int(code) for code, entry in items_of(listed) if arrived_entry(entry, arrived)}
         starts = {at: since for at, since in starts.items() if at[0] in known}
     return starts
 
@@ -157,8 +176,8 @@ def refresh_under_way(names: Iterable[str], arrived: set[str]) -> float | None:
 
     It is not complete while a scan is, and until the changes since the pass over all rows are read.
     """
-    states = (dlt.current.resource_state(name).get("divisions", {}) for name in names)
-    entries = (arrived_entry(entry, arrived) or {} for state in states for entry in state.values())
+    states = map(dlt.current.resource_state, names)
+    entries = (arrived_entry(e, arrived) or {} for state in states for _, e in items_of(state))
     asked = (
         entry["refreshed_for"]
         for entry in entries
@@ -206,7 +225,7 @@ def remember(run: Run) -> None:
 def known_divisions() -> list[int]:
     """Codes of the divisions of earlier runs."""
     states = dlt.current.source_state().get("resources", {}).values()
-    return sorted({int(code) for state in states for code in state.get("divisions", {})})
+    return sorted({int(code) for state in states for code in codes_of(state)})
 
 
 def load_id() -> str:
@@ -223,7 +242,7 @@ def all_entries() -> Iterator[Mapping[str, Any]]:
     """The state entries of all entities and divisions."""
     for state in dlt.current.source_state().get("resources", {}).values():
         for held in (state, *state.get("windows", {}).values()):
-            yield from held.get("divisions", {}).values()
+            yield from (entry for _, entry in items_of(held))
 
 
 def load_ids(entries: Iterable[Mapping[str, Any]]) -> set[str]:

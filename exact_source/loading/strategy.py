@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import dlt
 import pyarrow as pa
+from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.schema.typing import TUpsertStrategyDict
 
 from ..engine import rows
@@ -23,6 +25,7 @@ from .history import KEY, VERSION, last_states
 
 UPSERT: TUpsertStrategyDict = {"disposition": "merge", "strategy": "upsert"}
 DELTA, ICEBERG = "delta", "iceberg"
+_CAPABILITIES: WeakKeyDictionary[Any, DestinationCapabilitiesContext] = WeakKeyDictionary()
 Kind = Literal["delete-insert", "upsert", "log", "replace"]
 
 
@@ -106,7 +109,7 @@ def _of_files(
 
 def merge_strategies(pipeline: dlt.Pipeline, table_format: str | None = None) -> Sequence[str]:
     """Merge strategies that a destination supports for a table format."""
-    caps = pipeline.destination.capabilities()
+    caps = _capabilities(pipeline.destination)
     found: Any = caps.supported_merge_strategies or []
     selector: Any = caps.merge_strategies_selector
     if selector is not None:
@@ -115,6 +118,13 @@ def merge_strategies(pipeline: dlt.Pipeline, table_format: str | None = None) ->
             table["table_format"] = table_format
         found = selector(found, table_schema=table)
     return list(found)
+
+
+def _capabilities(destination: Any) -> DestinationCapabilitiesContext:
+    """What a destination can do; once, because dlt resolves all of its settings to answer."""
+    if destination not in _CAPABILITIES:
+        _CAPABILITIES[destination] = destination.capabilities()
+    return _CAPABILITIES[destination]
 
 
 class Held:

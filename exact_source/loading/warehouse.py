@@ -87,6 +87,11 @@ class Warehouse:
         self._known_rows.clear()
         self._opened.close()
 
+    @property
+    def pipeline(self) -> dlt.Pipeline:
+        """The pipeline whose run is extracting."""
+        return self._pipeline
+
     def check(self) -> None:
         """Refuse settings with which dlt would fail or lose rows, before the first call.
 

@@ -21,6 +21,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source.engine.result import StreamResult
 from exact_source.errors import ExactError, causes
+from exact_source.loading.entries import items_of
 from exact_source.sandbox import Sandbox
 from exact_source.sync.runner import sync
 from tests.support.bench import Bench, Stopped, shape_of
@@ -142,7 +143,7 @@ class DltBench(Bench):
     def _entries(self) -> dict[str, dict[str, Any]]:
         sources: Any = self.pipeline.state.get("sources", {})
         resources = sources.get("exact_online", {}).get("resources", {})
-        return {entity: state.get("divisions", {}) for entity, state in resources.items()}
+        return {entity: dict(items_of(state)) for entity, state in resources.items()}
 
     def kill(self, entities: Sequence[str], step: int, **options: Any) -> bool:
         """Sync in a process that is killed at a step or while it loads; returns whether it got that far.

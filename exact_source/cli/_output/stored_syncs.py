@@ -173,11 +173,12 @@ def _read_syncs(
 
 
 def _read_cursors(pipeline: dlt.Pipeline, memory: Memory, wanted: set[str] | None) -> None:
+    from ...loading.entries import items_of
     from ...loading.state import arrived_entry, load_ids, stored_cursor
     from ...loading.warehouse import Warehouse
 
     divisions = {
-        entity: found.get("divisions", {})
+        entity: dict(items_of(found))
         for entity, found in stored_state(pipeline).items()
         if wanted is None or entity in wanted
     }
