@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 HOUR_S = 3600.0
 
 
+@lru_cache(maxsize=64)  # the replies of one second have the same date
 def parse_date(header: str | None) -> float | None:
     """A header such as ``Date`` as seconds since the epoch; ``None`` if absent or unreadable."""
     try:

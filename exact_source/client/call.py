@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 
@@ -52,9 +52,12 @@ class PriorityLock:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
-    @asynccontextmanager
-    async def hold(self, rank: int) -> AsyncIterator[None]:
-        """Wait for the lock, and hold it."""
+    def hold(self, rank: int) -> Turn:
+        """A context manager that waits for the lock, and holds it."""
+        return Turn(self, rank)
+
+    async def take(self, rank: int) -> None:
+        """Wait for the lock."""
         if self._busy:
             mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             heapq.heappush(self._waiting, (rank, next(self._order), mine))
@@ -62,18 +65,29 @@ class PriorityLock:
                 await mine
             except asyncio.CancelledError:
                 if mine.done() and not mine.cancelled():
-                    self._pass_on()
+                    self.pass_on()
                 raise
         self._busy = True
-        try:
-            yield
-        finally:
-            self._pass_on()
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
+        """Give the lock to the next stream that waits."""
         while self._waiting:
             _, _, waiter = heapq.heappop(self._waiting)
             if not waiter.done():
                 waiter.set_result(None)
                 return
         self._busy = False
+
+
+class Turn(AbstractAsyncContextManager[None]):
+    """Holds a ``PriorityLock``; a generator would take longer than the rest of the lock."""
+
+    def __init__(self, lock: PriorityLock, rank: int) -> None:
+        self._lock = lock
+        self._rank = rank
+
+    async def __aenter__(self) -> None:
+        await self._lock.take(self._rank)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.pass_on()

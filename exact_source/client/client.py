@@ -308,7 +308,8 @@ class ExactClient:
             # The message may contain the URL; the name of the class is enough.
             raise AgainError(f"no answer ({type(error).__name__})") from None
         took_ms = (time.perf_counter() - sent_at) * 1000
-        logger.debug("%s: %d in %.0f ms", call.where, response.status_code, took_ms)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s: %d in %.0f ms", call.where, response.status_code, took_ms)
         if call.division is not None:
             self.limits.observe(
                 call.division, response.status_code, response.headers, self.clock.now()

@@ -238,7 +238,10 @@ class Limits:
 
     def errors_left(self, division: int, path: str, now: float) -> int:
         """Number of errors that this endpoint may still cause within the hour."""
-        recent = [at for at in self._errors[division, path] if at > now - HOUR_S]
+        errors = self._errors.get((division, path))
+        if not errors:
+            return ERRORS_PER_HOUR
+        recent = [at for at in errors if at > now - HOUR_S]
         self._errors[division, path] = recent
         return ERRORS_PER_HOUR - len(recent)
 

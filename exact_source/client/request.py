@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import httpx
 
 # What httpx would send as it is.
 _PLAIN = re.compile(r"/(?:[A-Za-z0-9_~/?&=$,()':;@!*+-]++|\.(?![./])|%[0-9A-Fa-f]{2})*+")
+
+
+_NOTHING = httpx.ByteStream(b"")
+
+
+@lru_cache(maxsize=16)
+def _encoded(host: bytes, headers: tuple[tuple[str, str], ...]) -> httpx.Headers:
+    """The headers of requests without a body, which have a token in common."""
+    return httpx.Headers([(b"Host", host), *httpx.Headers(dict(headers)).raw])
 
 
 class ExactRequest(httpx.Request):
@@ -38,7 +48,13 @@ class ExactRequest(httpx.Request):
         headers: Mapping[str, str],
         json: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(method, origin, headers=headers, json=json)
+        if json is None:  # httpx encodes each header, and looks at them a dozen times
+            self.method = method
+            self.headers = httpx.Headers(_encoded(origin.netloc, tuple(headers.items())))
+            self.extensions = {}
+            self.stream, self._content = _NOTHING, b""
+        else:
+            super().__init__(method, origin, headers=headers, json=json)
         self.full_url = str(origin).rstrip("/") + target
         self._parsed: httpx.URL | None = None
         if not _PLAIN.fullmatch(target):

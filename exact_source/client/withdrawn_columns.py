@@ -99,7 +99,9 @@ def _without(schema: PageSchema, feed: Feed, gone: Iterable[str]) -> PageSchema:
 
 
 def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    lacking = [field for field in schema if field.name not in table.column_names]
+    names = set(table.column_names)
+    if not (lacking := [field for field in schema if field.name not in names]):
+        return table
     empty = [pa.nulls(table.num_rows, field.type) for field in lacking]
     return pa.Table.from_arrays(
         [*table.columns, *empty], schema=pa.schema([*table.schema, *lacking])

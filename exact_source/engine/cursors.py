@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -168,9 +169,8 @@ class Cursor:
 
     def to_state(self) -> dict[str, Any]:
         """JSON for dlt's state; defaults are left out."""
-        own = (f for f in fields(self) if f.name not in {"lacks", "unknown"})
-        named = {f.name: (getattr(self, f.name), f.default) for f in own}
-        plain = {name: value for name, (value, default) in named.items() if value != default}
+        values = self.__dict__
+        plain = {n: values[n] for n, default in _stored_fields(Cursor) if values[n] != default}
         if self.scan is not None:
             scan = {k: v for k, v in asdict(self.scan).items() if v is not None}
             plain["scan"] = {**scan.pop("unknown"), **scan, "seen": self.scan.seen}
@@ -194,9 +194,22 @@ def _scan_of(state: Mapping[str, Any]) -> Scan:
 
 def _split(state: Mapping[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
     """The fields of a dataclass, and those that only a newer version knows."""
-    known = {f.name for f in fields(kind)}
+    known = _names(kind)
+    if state.keys() <= known:
+        return dict(state), {}
     plain = {name: value for name, value in state.items() if name in known}
     return plain, {name: value for name, value in state.items() if name not in known}
+
+
+@cache
+def _names(kind: type) -> frozenset[str]:
+    return frozenset(f.name for f in fields(kind))
+
+
+@cache
+def _stored_fields(kind: type) -> tuple[tuple[str, Any], ...]:
+    """Name and default of each field that is part of the state."""
+    return tuple((f.name, f.default) for f in fields(kind) if f.name not in {"lacks", "unknown"})
 
 
 def overlap(column: str) -> int:

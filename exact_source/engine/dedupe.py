@@ -131,6 +131,11 @@ class HeldPages:
         self._of_all = of_all
         self._pages: list[pa.Table] = []
 
+    @property
+    def count(self) -> int:
+        """Number of pages."""
+        return len(self._pages)
+
     def hold(self, page: pa.Table) -> bool:
         """Hold a page; ``False`` if there are too many rows to hold."""
         self._pages.append(page)

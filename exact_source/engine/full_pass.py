@@ -37,6 +37,11 @@ class FullPass:
         """Whether all pages so far are held."""
         return self._held is not None
 
+    @property
+    def holds_nothing(self) -> bool:
+        """Whether pages are held, and there is none so far."""
+        return self._held is not None and not self._held.count
+
     def see(self, table: pa.Table) -> None:
         """Note the keys of a page."""
         if self.finds_deleted:

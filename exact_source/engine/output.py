@@ -72,26 +72,30 @@ class StreamOutput:
             cursor: Cursor that covers them; ``None`` for the present one.
             deleted: Number of rows in ``table`` that are deletions.
         """
+        if table is None and cursor is None:
+            self.report()
+            return
         if table is not None:
             self._count(table.num_rows - deleted, deleted)
             if table.num_rows > deleted:
                 self._until = max(self._until, rows.last_stamp(table))
                 self._has_loaded = True
-        if table is not None or cursor is not None:
-            kept = cursor or self.cursor
-            self.cursor = cursor = replace(
-                kept,
-                stored_min=self._fewest,
-                stored_max=self._most,
-                stored_until=self._until,
-            )
+        self.cursor = cursor = replace(
+            cursor or self.cursor,
+            stored_min=self._fewest,
+            stored_max=self._most,
+            stored_until=self._until,
+        )
         await self._emit(table, cursor)
         self.report()
 
     async def delete(self, keys: DeletedKeys, found: DeletedRows, cursor: Cursor | None) -> None:
         """Emit deletions and the cursor that covers them."""
+        if not keys.keys:
+            await self.move(None, cursor)
+            return
         self.deleted += len(keys.keys)
-        if keys.keys and not self._has_loaded:  # the newest row may be among them
+        if not self._has_loaded:  # the newest row may be among them
             self._until = 0.0
         self.deleted_keys.update(key[0] for key in keys.keys if key)
         self.result.deleted += len(keys.keys)

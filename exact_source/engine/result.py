@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class PausedError(Exception):
     """The round ended while a stream waited; the stream continues in the next round."""
 
 
-@dataclass
+@dataclass(slots=True)
 class StreamResult:
     """The outcome of one entity of one division in one round.
 
@@ -89,7 +90,8 @@ class StreamResult:
 
     def note(self, *texts: str) -> None:
         """Add notes, each once."""
-        self.notes = list(dict.fromkeys([*self.notes, *texts]))
+        if texts:
+            self.notes = list(dict.fromkeys([*self.notes, *texts]))
 
 
 def describe_excluded(results: Sequence[StreamResult]) -> list[str]:
@@ -125,13 +127,14 @@ class RoundLog:
     def __init__(self) -> None:
         self.results: list[StreamResult] = []
         self.on_progress: Callable[[StreamResult], None] = lambda _result: None
-        self._begun: set[tuple[str, int]] = set()
-        self._latest: dict[tuple[str, int], StreamResult] = {}
+        # By entity: a tuple for each stream would take as much memory as its result.
+        self._begun: defaultdict[str, set[int]] = defaultdict(set)
+        self._latest: defaultdict[str, dict[int, StreamResult]] = defaultdict(dict)
 
     def begin(self, result: StreamResult) -> StreamResult:
         """Add a stream."""
         self.results.append(result)
-        self._latest[result.entity, result.division] = result
+        self._latest[result.entity][result.division] = result
         return result
 
     def step(self, result: StreamResult) -> None:
@@ -140,15 +143,15 @@ class RoundLog:
 
     def note_begun(self, result: StreamResult) -> None:
         """Note that a stream's scan began in this run."""
-        self._begun.add((result.entity, result.division))
+        self._begun[result.entity].add(result.division)
 
     def has_begun(self, result: StreamResult) -> bool:
         """Whether a stream's scan began in this run, and not in an earlier one."""
-        return (result.entity, result.division) in self._begun
+        return result.division in self._begun[result.entity]
 
     def latest(self, entity: str, division: int) -> StreamResult | None:
         """The last result of a stream; ``None`` if it has not begun."""
-        return self._latest.get((entity, division))
+        return self._latest[entity].get(division)
 
 
 class GivesUp(Protocol):

@@ -5,6 +5,7 @@ A round is one load package. A run starts the next round until every stream is s
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from ..client.call import Call, OnWait
@@ -43,7 +44,7 @@ class Rounds:
         self._pages = self._rows = self._history_rows = 0
         self._deadline: float | None = None
         self._stop_requested = False
-        self._settled: set[tuple[str, int]] = set()
+        self._settled: defaultdict[str, set[int]] = defaultdict(set)
         self._changed: dict[str, set[int]] = {}
 
     # -- one after the other -------------------------------------------------------------------
@@ -68,7 +69,7 @@ class Rounds:
 
     def settle(self, entity: str, division: int) -> None:
         """Do not read a stream again in this run."""
-        self._settled.add((entity, division))
+        self._settled[entity].add(division)
 
     def read_only(self, entity: str, divisions: Iterable[int]) -> None:
         """Read an entity in these divisions only, because webhooks report no change in others."""
@@ -77,14 +78,14 @@ class Rounds:
     def is_settled(self, entity: str, division: int) -> bool:
         """Whether a stream has nothing more to read in this run."""
         is_unchanged = entity in self._changed and division not in self._changed[entity]
-        return is_unchanged or (entity, division) in self._settled
+        return is_unchanged or division in self._settled[entity]
 
     def go_on(self, results: Sequence[StreamResult]) -> bool:
         """Settle the streams that ended, and return whether another round has something to read."""
         for result in results:
             if result.status != "incomplete":
                 self.settle(result.entity, result.division)
-        unread = any((r.entity, r.division) not in self._settled for r in results)
+        unread = any(r.division not in self._settled[r.entity] for r in results)
         return unread and not self.is_stopped() and self.fatal is None
 
     # -- their end -----------------------------------------------------------------------------

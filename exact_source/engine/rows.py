@@ -21,6 +21,8 @@ SYNCED_AT = pa.field("_synced_at", INSTANT)
 DELETED_AT = pa.field("_deleted_at", INSTANT)
 # The key of entities that have none: position within the division's answer.
 ROW = pa.field("_row", pa.int32())
+DIGESTS_MAX = 512
+_DIGESTS: dict[int, tuple[pa.Table, str]] = {}
 
 
 def instant(at: float) -> datetime:
@@ -141,6 +143,17 @@ def digest(tables: Sequence[pa.Table]) -> str:
     """A fingerprint of the rows' content that does not depend on the time of the read."""
     table = concat(tables).drop_columns([SYNCED_AT.name])
     return _digest_of(table) if table.num_rows else _digest_of_no_rows(table.schema)
+
+
+def digest_of_no_rows(page: pa.Table) -> str:
+    """``digest`` of a page without rows that is not stamped."""
+    # By identity: pages without rows are one object for each query, and the hash of a schema is slow.
+    known = _DIGESTS.get(id(page))
+    if known is None or known[0] is not page:
+        if len(_DIGESTS) >= DIGESTS_MAX:
+            _DIGESTS.clear()
+        known = _DIGESTS[id(page)] = page, _digest_of_no_rows(page.schema.append(DELETED_AT))
+    return known[1]
 
 
 @lru_cache(maxsize=512)

@@ -210,7 +210,7 @@ class Scanner:
         if self._url is None:
             yield self._scanned(Arrived(self._empty_page(), self._run.now()))
             return
-        self._is_resumed = skiptoken(self._url) is not None
+        self._is_resumed = cursor.scan.next is not None and skiptoken(self._url) is not None
         while self._url is not None:
             # The error of a page that was requested ahead costs no call now, and would cost one later.
             if self._reader.error is None and self._run.rounds.must_stop():

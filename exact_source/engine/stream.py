@@ -377,12 +377,11 @@ class Stream:
         after = replace(after, behind=self._is_old)
         if full_pass.finds_deleted or last.read.num_rows or (scan is not None and scan.rows):
             after = replace(after, empty_at=0.0)  # no change is no proof of rows
-        table = self._loadable(last, full_pass)
         if scan is not None and (scan.since is None or before.value is None):
             after = replace(after, pages=scan.pages + 1, reconciled_at=after.read_at)
-        if full_pass.is_held:
-            pages = [*full_pass.release(), table]
-            table, after = rows.concat(pages), self._with_digest(after, before, pages)
+        table, mark = self._whole(last, full_pass)
+        if mark:
+            after = self._with_digest(after, before, mark)
             if self._is_unchanged(before, after):  # a merge costs more
                 self.result.rows = 0
                 await self._output.move(None, after)
@@ -401,9 +400,19 @@ class Stream:
             await self._output.delete(missing, self._deletions.rows, None)
         await self._output.move(None, after)
 
-    def _with_digest(self, after: Cursor, before: Cursor, pages: list[pa.Table]) -> Cursor:
+    def _whole(self, last: ScannedPage, full_pass: FullPass) -> tuple[pa.Table, str]:
+        """The rows to load with the last page, and a fingerprint of them if all pages were held."""
+        if not full_pass.is_held:
+            return self._loadable(last, full_pass), ""
+        if full_pass.holds_nothing and not last.read.num_rows + last.keyless.num_rows:
+            full_pass.release()
+            return last.new, rows.digest_of_no_rows(last.new)
+        pages = [*full_pass.release(), self._loadable(last, full_pass)]
+        return rows.concat(pages), rows.digest(pages)
+
+    def _with_digest(self, after: Cursor, before: Cursor, mark: str) -> Cursor:
         """The cursor with a fingerprint of the rows and of the treatment of deleted rows."""
-        mark = f"{self._run.options.deletes} {rows.digest(pages)}"
+        mark = f"{self._run.options.deletes} {mark}"
         since = before.scan.since if before.scan else None
         if since is None:
             return replace(after, digest=mark)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -56,10 +57,14 @@ class Tombstones:
 
     def of(self, code: int) -> pa.Table:
         """The tombstones of one entity."""
+        if not self.table.num_rows:
+            return self.table
         return self.table.filter(pc.equal(self.table.column("entity_type"), code))
 
     def of_unknown(self) -> pa.Table:
         """The tombstones of types that belong to no entity of the catalogue."""
+        if not self.table.num_rows:
+            return self.table
         types = self.table.column("entity_type")
         known = {entity.deleted_code for entity in load_catalogue().entities.values()}
         is_known = pc.is_in(types, value_set=pa.array(known - {None}, types.type))
@@ -177,20 +182,28 @@ async def read_tombstones(
     asker: Asker, read_at: float, call: Call, since: int | None, *, whole: bool
 ) -> Tombstones:
     """All tombstones of a division that are newer than ``since``; ``whole``: with all columns."""
-    entity = load_catalogue().entities["deleted"]
-    feed = entity.feeds["sync"]
-    schema = PageSchema(entity, feed, None if whole else READ)
+    schema = _schema(whole=whole)
+    feed = schema.entity.feeds["sync"]
     begin = max(1, (since or 1) - TIMESTAMP_OVERLAP)
     query = {"$filter": build_filter("Timestamp", begin)}
     try:
         pages = await read_list(asker, call, schema, feed, query, needed=FIELDS)
     except StreamError as error:
-        return Tombstones(schema.arrow.empty_table(), since or 0, read_at, call.calls, error)
+        return Tombstones(schema.no_rows, since or 0, read_at, call.calls, error)
+    if not any(page.num_rows for page in pages):
+        return Tombstones(schema.no_rows, since or 0, read_at, call.calls)
     # One page is one moment; rows deleted while the pages behind it were read may have been missed,
     # and they are all above its highest version (see ``cursors``).
     top = pc.max(pages[0].column("timestamp")).as_py() or 0
     table = pa.concat_tables(pages, promote_options="default")
     return Tombstones(table, max(top, since or 0), read_at, call.calls)
+
+
+@lru_cache(maxsize=2)
+def _schema(*, whole: bool) -> PageSchema:
+    """The schema of ``sync/Deleted``, which all divisions share."""
+    entity = load_catalogue().entities["deleted"]
+    return PageSchema(entity, entity.feeds["sync"], None if whole else READ)
 
 
 def describe_unknown(unknown: pa.Table) -> list[str]:

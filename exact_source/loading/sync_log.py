@@ -42,20 +42,20 @@ _SYNCS = pa.schema(
 
 def log_entries(results: list[StreamResult], run_id: str) -> Any:
     """Rows for ``_exact_syncs``, in the same load as the data that they describe."""
-    packages = dlt.current.load_package_state()["load_id"]
     same = {
         "run_id": run_id,
-        "load_id": str(packages),
+        "load_id": str(dlt.current.load_package_state()["load_id"]),
         "pipeline": dlt.current.pipeline().pipeline_name,
+        "version": __version__,
     }
-    columns: dict[str, list[Any]] = {name: [] for name in _SYNCS.names}
-    for result in results:
-        entry = {**vars(result), **same, "version": __version__}
-        entry["started_at"] = rows.instant(result.started_at)
-        entry["ended_at"] = rows.instant(result.ended_at)
-        entry["notes"] = "; ".join(result.notes)
-        for name, values in columns.items():
-            values.append(entry[name])
+    size = len(results)
+    columns: dict[str, Any] = {name: pa.repeat(value, size) for name, value in same.items()}
+    for name in ("started_at", "ended_at"):
+        columns[name] = [rows.instant(getattr(result, name)) for result in results]
+    columns["notes"] = ["; ".join(result.notes) for result in results]
+    for name in _SYNCS.names:
+        if name not in columns:
+            columns[name] = [getattr(result, name) for result in results]
     # As hints of the item, because a contract passed to ``run`` would override those of the resource.
     hints = dlt.mark.make_hints(
         table_name=SYNCS_TABLE,
@@ -66,7 +66,11 @@ def log_entries(results: list[StreamResult], run_id: str) -> Any:
         file_format="parquet",
         schema_contract=ALL_ROWS,
     )
-    return dlt.mark.with_hints(pa.table(columns, schema=_SYNCS), hints, create_table_variant=True)
+    return dlt.mark.with_hints(
+        pa.table({name: columns[name] for name in _SYNCS.names}, schema=_SYNCS),
+        hints,
+        create_table_variant=True,
+    )
 
 
 def rejected_item(rejected: list[Rejected], at: float, disposition: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from ..errors import ConfigurationError, ContractError
@@ -82,14 +83,18 @@ def build_url(path: str, division: int, query: Mapping[str, str]) -> str:
     Raises:
         ContractError: If the result is longer than Exact accepts (API 2.4).
     """
-    pairs = (quote(name, safe="$") + "=" + quote(value, safe=SAFE) for name, value in query.items())
-    text = "&".join(pairs)
+    text = "&".join(_pair(name, value) for name, value in query.items())
     url = build_path(path, division) + ("?" + text if text else "")
     if len(url) > MAX_URL - 100:  # leaves room for the origin and a $skiptoken
         raise ContractError(
             f"{path} of division {division}: the query is {len(url)} characters long"
         )
     return url
+
+
+@lru_cache(maxsize=1024)  # all divisions are asked for the same fields
+def _pair(name: str, value: str) -> str:
+    return quote(name, safe="$") + "=" + quote(value, safe=SAFE)
 
 
 def fit_select(fields: Iterable[str], keep: Iterable[str], room: int = MAX_URL - 600) -> list[str]:
