@@ -3,7 +3,7 @@
     python benchmarks/canned.py FOLDER ROWS PAGE_SIZE [CHANGED]
 
 A request for all rows gets ROWS rows; a request for changes gets CHANGED rows (default: none) with keys spread
-over the table. Other endpoints are empty.
+over the table. Other endpoints are empty. ``/calls`` is the number of requests.
 
 It runs in a separate process and writes all pages to files before it reports that it is ready, so that making
 pages does not slow the measured process. The pages come from a template and differ in keys, numbers and dates;
@@ -138,12 +138,15 @@ def file_for(folder: Path, query: dict[str, list[str]]) -> Path:
 
 async def main(folder: Path, total: int, size: int, changed: int = 0) -> None:
     loop = asyncio.get_running_loop()
+    calls = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
         while line := await reader.readline():
             url = urlsplit(line.decode().split(" ")[1])
             while (await reader.readline()) not in (b"\r\n", b""):
                 pass
+            calls += url.path != "/calls"
             file = file_for(folder, parse_qs(url.query, keep_blank_values=True))
             if url.path.endswith(PATH) and file.exists():
                 writer.write(HEADERS.format(size=file.stat().st_size).encode())
@@ -152,6 +155,7 @@ async def main(folder: Path, total: int, size: int, changed: int = 0) -> None:
                     await loop.sendfile(writer.transport, rows)
             else:
                 data = SHORT_ANSWERS.get(url.path.rpartition("/")[2], EMPTY)
+                data = str(calls).encode() if url.path == "/calls" else data
                 writer.write(HEADERS.format(size=len(data)).encode() + data)
                 await writer.drain()
         writer.close()

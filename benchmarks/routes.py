@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 import time
+from contextlib import suppress
 
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 os.environ["RUNTIME__LOG_LEVEL"] = "CRITICAL"
@@ -93,12 +94,14 @@ def import_ours() -> None:
     import dlt.common.libs.pyarrow
     import dlt.destinations.impl.duckdb.duck
     import httpx
-    import pandas
+
+    with suppress(ImportError):  # dlt and DuckDB import it if it is there
+        import pandas  # noqa: F401
 
     from exact_source.client.client import ExactClient
     from exact_source.sync.runner import sync
 
-    del dlt, httpx, pandas, ExactClient, sync
+    del dlt, httpx, ExactClient, sync
 
 
 def synced(p, base: str, entities: list[str]):
