@@ -24,6 +24,7 @@ bench: ROWS ?= 1000000
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py --rows $(ROWS) --json benchmarks/results.json
 	$(BIN)/python -m benchmarks.scale --json benchmarks/scale.json
+	$(BIN)/python -m benchmarks.side_by_side --rows $$(($(ROWS) / 20)) --json benchmarks/side_by_side.json
 	$(BIN)/python -m benchmarks.parsers
 	$(BIN)/python -m tools.docs.speed_page
 

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from benchmarks.scale import held_against_the_real_ones
-from tools.docs.speed_page import MEASURED, PAGE, PICTURE, SCALED, drawing, page
+from tools.docs.speed_page import COMPARED, MEASURED, PAGE, PICTURE, SCALED, drawing, page
 
 MEASURE_AGAIN = "run make bench, or python -m tools.docs.speed_page"
 
 
 def test_the_page_is_the_one_that_the_measurements_make() -> None:
     measured, scaled = (json.loads(path.read_text("utf-8")) for path in (MEASURED, SCALED))
-    assert PAGE.read_text("utf-8") == page(measured, scaled), MEASURE_AGAIN
+    compared = json.loads(COMPARED.read_text("utf-8")) if COMPARED.exists() else None
+    assert PAGE.read_text("utf-8") == page(measured, scaled, compared), MEASURE_AGAIN
     assert PICTURE.read_text("utf-8") == drawing(scaled), MEASURE_AGAIN
 
 

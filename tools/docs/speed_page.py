@@ -17,6 +17,7 @@ from benchmarks.scale import Result, picture, text_of
 ROOT = Path(__file__).parents[2]
 MEASURED = ROOT / "benchmarks" / "results.json"
 SCALED = ROOT / "benchmarks" / "scale.json"
+COMPARED = ROOT / "benchmarks" / "side_by_side.json"
 PAGE = ROOT / "docs" / "speed.md"
 PICTURE = ROOT / "docs" / "images" / "scale.svg"
 
@@ -65,6 +66,18 @@ ROUTES = """\
 - `dicts`: dlt loads the same rows as Python dictionaries. `rest_api`: dlt's own REST API source.
 - Rows are transaction lines with {columns} columns.
 """
+SIDE_BY_SIDE = """\
+## Beside other tools
+
+The first load of the same rows from the same server by each tool's own command, in an environment of its
+own. Times include the start; the figures are medians of {turns} runs in turns. *peak MB* is the largest
+process of a command. *missing* counts rows of the server that did not arrive.
+
+- `rest_api`: dlt's own REST API source. `meltano`: `tap-rest-api-msdk` and `target-duckdb`, run by Meltano.
+- `airbyte`: a manifest for Airbyte's own CDK. It has no destination here, so its messages go to a file.
+- `sling`: an API spec. Sling downloads the programs that write databases, so it writes a CSV file.
+- None of them reads changes, deletions or call limits here; `ours` does.
+"""
 PARTS = {
     "pages of 1,000": "Pages of 1,000 rows (sync, bulk)",
     "pages of 60": "Pages of 60 rows (all other endpoints)",
@@ -93,7 +106,7 @@ CAPPED = 500  # companies for which the page states the effect of the contract's
 COLUMNS = {
     "route": "route", "destination": "into", "rows": "rows", "wall_s": "seconds", "cpu_s": "CPU s",
     "companies": "companies", "calls": "calls", "cpu_ms_per_call": "CPU ms/call", "total_cpu_s": "in all",
-    "rows_per_s": "rows/s", "cpu_us_per_row": "CPU µs/row", "peak_mb": "peak MB", "arrow_mb": "Arrow MB",
+    "rows_per_s": "rows/s", "missing": "missing", "cpu_us_per_row": "CPU µs/row", "peak_mb": "peak MB", "arrow_mb": "Arrow MB",
 }  # fmt: skip
 SCALE_HEAD = """\
 ## Many companies
@@ -112,20 +125,34 @@ all companies of an app (`--contract-cap`).
 def main() -> None:
     """Write the page and the picture."""
     measured, scaled = (json.loads(path.read_text()) for path in (MEASURED, SCALED))
-    PAGE.write_text(page(measured, scaled))
+    compared = json.loads(COMPARED.read_text()) if COMPARED.exists() else None
+    PAGE.write_text(page(measured, scaled, compared))
     PICTURE.write_text(drawing(scaled))
 
 
-def page(measured: dict[str, Any], scaled: dict[str, Any]) -> str:
-    """The page with both measurements."""
+def page(
+    measured: dict[str, Any], scaled: dict[str, Any], compared: dict[str, Any] | None = None
+) -> str:
+    """The page with all measurements; ``compared`` may be missing."""
     found = measured["results"]
     head = HEAD.format(machine=measured["machine"], **_answers(found, scaled))
-    parts = [head, ROUTES.format(columns=measured["columns"])]
+    parts = [head, ROUTES.format(columns=measured["columns"]), *_side_by_side(compared)]
     for name, title in PARTS.items():
         if mine := [one for one in found if one["part"] == name]:
             parts += [f"## {title}\n", _table(mine), *_ratios(mine)]
             parts += [SAID[name] + "\n"] if name in SAID else []
     return "\n".join([*parts, *_scale(scaled)])
+
+
+def _side_by_side(compared: dict[str, Any] | None) -> list[str]:
+    """The table of other tools."""
+    if compared is None:
+        return []
+    cannot = (
+        f"- `{name}`: not measured, because {why}." for name, why in compared["cannot"].items()
+    )
+    said = SIDE_BY_SIDE.format(turns=compared["turns"])
+    return [said, _table(compared["results"]), *cannot, ""]
 
 
 def _answers(found: Sequence[dict[str, Any]], scaled: dict[str, Any]) -> dict[str, Any]:
