@@ -106,7 +106,8 @@ CAPPED = 500  # companies for which the page states the effect of the contract's
 COLUMNS = {
     "route": "route", "destination": "into", "rows": "rows", "wall_s": "seconds", "cpu_s": "CPU s",
     "companies": "companies", "calls": "calls", "cpu_ms_per_call": "CPU ms/call", "total_cpu_s": "in all",
-    "rows_per_s": "rows/s", "missing": "missing", "cpu_us_per_row": "CPU µs/row", "peak_mb": "peak MB", "arrow_mb": "Arrow MB",
+    "rows_per_s": "rows/s", "missing": "missing",
+    "cpu_us_per_row": "CPU µs/row", "peak_mb": "peak MB", "arrow_mb": "Arrow MB",
 }  # fmt: skip
 SCALE_HEAD = """\
 ## Many companies
