@@ -24,10 +24,15 @@ CURSOR = Cursor(column="Timestamp", feed="sync")
 
 class States:
     def __init__(self) -> None:
+        self.waiting: list[int] = []
         self.stored: list[int] = []
 
     def store(self, division: int, _cursor: Cursor) -> None:
-        self.stored.append(division)
+        self.waiting.append(division)
+
+    def write(self) -> None:
+        self.stored += self.waiting
+        self.waiting = []
 
 
 def item(rows: int, division: int = 1, cursor: Cursor | None = None) -> Item:
@@ -83,3 +88,15 @@ def test_what_is_dropped_counts_no_more_and_stores_no_cursor() -> None:
     mine.drop()
 
     assert (of_all.count, mine.take(), states.stored) == (0, None, [])
+
+
+def test_a_cursor_without_rows_waits_for_no_batch_but_follows_its_rows() -> None:
+    states = States()
+    mine = batch(Total(), states)
+    mine.add(Item(1, None, CURSOR))
+    mine.add(item(5, division=2))
+    mine.add(Item(2, None, CURSOR))
+    assert (states.waiting, states.stored) == ([1], [])
+
+    assert mine.take() is not None
+    assert states.stored == [1, 2]
