@@ -14,7 +14,7 @@ from tests.support.verify_kit import ALSO, FOUND_BY, large_world, names, scaled_
 from tests.support.world import World
 
 PAIRS = list(combinations(DEVIATIONS, 2))
-SAMPLE = Random(23).sample(PAIRS, 8)  # by default; all of them each night
+SAMPLE = Random(23).sample(PAIRS, 8)  # by default; all of them in the proofs tier
 # Which depend on how many rows there are.
 IN_FULL_SIZE = (
     "small-pages",
@@ -131,7 +131,7 @@ def test_two_deviations_are_found_together(
     assert check_pair(scaled, alone, pair) == ()
 
 
-@pytest.mark.nightly
+@pytest.mark.proofs
 @pytest.mark.xdist_group("pairs")  # which share what each finds alone
 @pytest.mark.parametrize("first", list(DEVIATIONS)[:-1])
 def test_all_pairs_are_found_together(
