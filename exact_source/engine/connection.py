@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from ..catalogue import load_catalogue
 from ..client.adaptations import Adaptations
@@ -15,6 +17,10 @@ from ..client.error_log import ErrorFile
 from ..client.limits import Limits
 from ..clock import Clock
 from .call_accounting import LISTS
+
+T = TypeVar("T")
+
+THREADS = min(4, os.cpu_count() or 1)
 
 
 class Connection:
@@ -40,6 +46,7 @@ class Connection:
         self._error_file: ErrorFile | None = None
         self._locks: dict[object, asyncio.Lock] = {}
         self._answers: dict[object, Any] = {}
+        self._threads: ThreadPoolExecutor | None = None
 
     # -- its two ends --------------------------------------------------------------------------
 
@@ -71,6 +78,9 @@ class Connection:
     async def close(self) -> None:
         """Close the client; another one may be opened."""
         client, self._client = self.client, None
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False, cancel_futures=True)
         self._keep_errors()
         await client.close()
 
@@ -78,6 +88,12 @@ class Connection:
         """Store the error at once: a process may be killed, and Exact's count continues (API 2.3)."""
         if self._error_file is not None:
             self._error_file.keep(self._limits, self._clock.now())
+
+    def in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Start work that releases Python's lock, in a thread that ends with the connection."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(THREADS, "exact-parse")
+        return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     # -- replies that are fetched once -----------------------------------------------------------
 

@@ -1,13 +1,15 @@
 """Reads the pages of one chain, one call each; consecutive small pages are parsed together.
 
 Many feeds return 60 rows a page (API 3.2), and parsing one such page alone takes as long as a hundred
-further rows.
+further rows. Large bodies are parsed in other threads while the next pages are requested, because Arrow
+releases Python's lock.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from ..catalogue import Feed
@@ -18,9 +20,12 @@ from ..odata.page import BrokenPageError, Page, PageSchema, parse_page, parse_pa
 from ..odata.query import check_next
 from .run import Run
 
-# Bytes of the bodies of one stream that wait, of all streams, and of a body that is parsed alone.
-TOGETHER_PAGES, TOGETHER_BYTES, BYTES_OF_ALL = 16, 1 << 20, 1 << 25
-ALONE_BYTES = TOGETHER_BYTES // 2
+# Pages that are parsed together, their bytes, and the bytes of a body that is parsed alone.
+TOGETHER_PAGES, TOGETHER_BYTES, ALONE_BYTES = 16, 1 << 20, 1 << 19
+# Pages of one stream that are requested before the first of them is passed on, their bytes, and the bytes of
+# the bodies of all streams.
+AHEAD_PAGES, AHEAD_BYTES, BYTES_OF_ALL = 32, 10 << 20, 1 << 25
+THREAD_BYTES = 1 << 17  # bytes that take longer to parse than to pass to another thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,24 @@ class _Unread:
     body: bytes
     link: str
     at: float
+
+
+@dataclass(slots=True)
+class _Group:
+    """Bodies that are parsed together.
+
+    Attributes:
+        unread: The bodies.
+        pages: Their pages, once parsing has begun; ``None`` if one of them must be parsed alone.
+    """
+
+    unread: list[_Unread] = field(default_factory=list)
+    pages: asyncio.Future[list[Page] | None] | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the bodies."""
+        return sum(len(one.body) for one in self.unread)
 
 
 class PageReader:
@@ -77,7 +100,7 @@ class PageReader:
         if late is not None and url == self._error_at:
             raise late
         self._call.path = feed.path
-        unread: list[_Unread] = []
+        groups: list[_Group] = []
         last: list[Arrived] = []
         following: str | None = url
         client, parse = self._run.connection.client, partial(self._maybe_parsed, schema=schema)
@@ -86,47 +109,77 @@ class PageReader:
                 try:
                     answer = await client.get(self._call, following, partial(parse, following))
                 except Exception as error:
-                    if not unread:
+                    if not groups:
                         raise
                     self._keep(error, following)
                     break
                 self._run.rounds.count_page()
                 self._on_call()
-                following = self._add(answer, unread, last, feed)
+                following = self._add(answer, groups, last, feed, schema)
+            read = await self._parsed(groups, schema)
         finally:
-            self._run.unread_bytes.add(-sum(len(one.body) for one in unread))
-        read = self._parsed(unread, schema)
-        return read + last if len(read) == len(unread) else read
+            self._drop(groups)
+        return read + last if len(read) == sum(len(group.unread) for group in groups) else read
 
     def _add(
-        self, answer: Arrived | _Unread, unread: list[_Unread], last: list[Arrived], feed: Feed
+        self,
+        answer: Arrived | _Unread,
+        groups: list[_Group],
+        last: list[Arrived],
+        feed: Feed,
+        schema: PageSchema,
     ) -> str | None:
-        """Add a page to ``unread`` while pages are small and have a link, otherwise to ``last``.
+        """Add a page to the last group while pages have a link, otherwise to ``last``.
 
         Returns:
-            The link to request next; ``None`` if the waiting pages must be parsed first.
+            The link to request next; ``None`` if the pages must be passed on first.
         """
         if isinstance(answer, Arrived):
             last.append(answer)
             return None
-        unread.append(answer)
+        if not groups or groups[-1].pages is not None:
+            groups.append(_Group())
+        group = groups[-1]
+        group.unread.append(answer)
         self._run.unread_bytes.add(len(answer.body))
-        return self._following(unread, feed)
+        is_full = len(group.unread) >= TOGETHER_PAGES or group.bytes >= TOGETHER_BYTES
+        if is_full or len(answer.body) >= ALONE_BYTES:
+            self._begin_parsing(group, schema)
+        return self._following(groups, feed)
+
+    def _begin_parsing(self, group: _Group, schema: PageSchema) -> None:
+        """Parse a group, in another thread if that is worth it and not too many bodies wait already."""
+        bodies = [one.body for one in group.unread]
+        parse = partial(parse_pages, bodies, schema, division=self._division)
+        is_large = group.bytes >= THREAD_BYTES
+        if is_large and self._run.unread_bytes.count < BYTES_OF_ALL:
+            group.pages = self._run.connection.in_thread(parse)
+        else:
+            group.pages = asyncio.get_running_loop().create_future()
+            group.pages.set_result(parse())
+
+    def _drop(self, groups: Sequence[_Group]) -> None:
+        """Forget bodies that are parsed, or that an error has made useless."""
+        for group in groups:
+            self._run.unread_bytes.add(-group.bytes)
+            if group.pages is not None:
+                group.pages.cancel()
 
     def _keep(self, error: Exception, url: str) -> None:
         self.error, self._error_at = error, url
 
     def _maybe_parsed(self, url: str, body: bytes, schema: PageSchema) -> Arrived | _Unread:
         now = self._run.now()
-        if self.together and len(body) < ALONE_BYTES and (link := link_of(body)) is not None:
+        if self.together and (link := link_of(body)) is not None:
             return _Unread(url, body, link, now)
         return Arrived(self._page(body, schema), now)
 
     def _page(self, body: bytes, schema: PageSchema) -> Page:
         return parse_page(body, schema, division=self._division, where=self._call.where)
 
-    def _following(self, unread: Sequence[_Unread], feed: Feed) -> str | None:
-        """The link to request next; ``None`` if the waiting pages must be read first."""
+    def _following(self, groups: Sequence[_Group], feed: Feed) -> str | None:
+        """The link to request next; ``None`` if the waiting pages must be passed on first."""
+        unread = [one for group in groups for one in group.unread]
         if self._are_enough(unread) or self._run.rounds.must_stop():
             return None
         base_url = self._run.connection.client.base_url
@@ -138,37 +191,46 @@ class PageReader:
 
     def _are_enough(self, unread: Sequence[_Unread]) -> bool:
         return (
-            len(unread) >= TOGETHER_PAGES
-            or sum(len(one.body) for one in unread) >= TOGETHER_BYTES
+            len(unread) >= AHEAD_PAGES
+            or sum(len(one.body) for one in unread) >= AHEAD_BYTES
             or self._run.unread_bytes.count >= BYTES_OF_ALL
         )
 
-    def _parsed(self, unread: Sequence[_Unread], schema: PageSchema) -> list[Arrived]:
+    async def _parsed(self, groups: Sequence[_Group], schema: PageSchema) -> list[Arrived]:
         """The pages that were parsed, up to the first broken one."""
-        if not unread:
-            return []
-        pages = parse_pages([one.body for one in unread], schema, division=self._division)
-        if pages is None:
-            self.together = False
-            return self._parsed_one_by_one(unread, schema)
-        return [Arrived(page, one.at) for page, one in zip(pages, unread, strict=True)]
-
-    def _parsed_one_by_one(self, unread: Sequence[_Unread], schema: PageSchema) -> list[Arrived]:
-        """The same; pages after a broken page or a link that leads elsewhere are requested again."""
+        if groups and groups[-1].pages is None:
+            self._begin_parsing(groups[-1], schema)
         read: list[Arrived] = []
+        for group in groups:
+            pages = None if group.pages is None else await group.pages
+            if pages is not None:
+                read += map(Arrived, pages, (one.at for one in group.unread))
+                continue
+            self.together = False
+            if not self._read_one_by_one(group.unread, read, schema):
+                break
+        return read
+
+    def _read_one_by_one(
+        self, unread: Sequence[_Unread], read: list[Arrived], schema: PageSchema
+    ) -> bool:
+        """The same for one group; ``False`` if a page was broken.
+
+        Pages after a broken page or a link that leads elsewhere are requested again.
+        """
         for one in unread:
             try:
                 read.append(Arrived(self._page(one.body, schema), one.at))
             except BrokenPageError:
                 self.error = None
-                break
+                return False
             except Exception as error:
                 if not read:
                     raise
                 self._keep(error, one.url)
-                break
+                return False
             # A link outside of the page, in a reply that only the lenient parser can read.
             if read[-1].page.next_url != one.link:
                 self.error = None
-                break
-        return read
+                return False
+        return True

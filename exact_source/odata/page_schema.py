@@ -115,13 +115,14 @@ class PageSchema:
             bare: Whether ``d`` itself is the list of rows, instead of its ``results``.
         """
         key = (_form(around), bare)
-        if key not in self._options:
+        found = self._options.get(key)  # several threads may parse pages of one schema
+        if found is None:
             if len(self._options) >= MOST_FORMS:  # each reply has another one: none will come again
                 self._options.clear()
             columns = [(f, RAW[c.letter]) for f, c in self.columns.items()]
             row = pa.struct([*columns, *((f, self._type_around(f, v)) for f, v in around.items())])
-            self._options[key] = _parse_options(pa.list_(row), bare=bare)
-        return self._options[key]
+            self._options[key] = found = _parse_options(pa.list_(row), bare=bare)
+        return found
 
     def _type_around(self, field: str, value: Any) -> pa.DataType:
         return self.dropped[field] if field in self.dropped else pa.scalar(value).type

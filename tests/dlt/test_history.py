@@ -139,7 +139,7 @@ def test_a_round_ends_before_too_many_rows_wait_for_its_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rounds, "HISTORY_ROWS", 5)
-    monkeypatch.setattr(reading, "TOGETHER_PAGES", 1)  # rows count once their page is parsed
+    monkeypatch.setattr(reading, "AHEAD_PAGES", 1)  # rows count once their page is parsed
     outcome = world.sync("accounts", history="accounts")
 
     assert outcome.exit_code == 0

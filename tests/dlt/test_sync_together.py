@@ -56,8 +56,9 @@ def first_row(answer: Any) -> Any:
 
 
 def test_a_page_that_does_not_fit_costs_no_call_and_loses_nothing(
-    world: World, together: list[int]
+    world: World, together: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reading, "AHEAD_PAGES", reading.TOGETHER_PAGES)
     with (
         altered(world, 4, lambda answer: first_row(answer).update(New="x")),
         world.watch() as calls,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+
 import pytest
 
 from exact_source.engine import page_reader as reading
 from exact_source.engine.run import Run
+from exact_source.odata.page import Page, PageSchema, parse_pages
 from tests.support.small_pages import ENTITY, LINES, pages_of, together, tokens, world
 from tests.support.world import World
 
@@ -51,8 +55,61 @@ def test_a_page_of_some_size_is_parsed_by_itself(
     monkeypatch.setattr(reading, "ALONE_BYTES", 1)
     assert world.sync(ENTITY).exit_code == 0
 
-    assert together == []
+    assert set(together) == {1}
     world.assert_equal(ENTITY)
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The thread of each parsing; all bodies are large enough for one."""
+    names: list[str] = []
+
+    def noting(bodies: Sequence[bytes], schema: PageSchema, *, division: int) -> list[Page] | None:
+        names.append(threading.current_thread().name)
+        return parse_pages(bodies, schema, division=division)
+
+    monkeypatch.setattr(reading, "parse_pages", noting)
+    monkeypatch.setattr(reading, "THREAD_BYTES", 0)
+    monkeypatch.setattr(reading, "TOGETHER_PAGES", 3)
+    return names
+
+
+def test_large_bodies_are_parsed_in_threads_and_keep_their_order(
+    world: World, threads: list[str]
+) -> None:
+    run = world.make_run()
+    with world.watch() as calls:
+        assert world.sync_with(run, ENTITY).exit_code == 0
+
+    assert len(threads) > 6
+    assert all(name.startswith("exact-parse") for name in threads)
+    assert len(tokens(calls)) == len(set(tokens(calls))) == pages_of(world)
+    assert run.unread_bytes.count == 0
+    world.assert_equal(ENTITY)
+
+
+def test_no_thread_parses_while_too_many_bodies_wait(
+    world: World, threads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "BYTES_OF_ALL", 1)
+    assert world.sync(ENTITY).exit_code == 0
+
+    assert threads
+    assert not any(name.startswith("exact-parse") for name in threads)
+    world.assert_equal(ENTITY)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "pages"), [("AHEAD_PAGES", 6, 6), ("AHEAD_BYTES", 1, 1)]
+)
+def test_so_many_pages_are_requested_before_the_first_is_passed_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, pages: int
+) -> None:
+    monkeypatch.setattr(reading, limit, value)
+    with world.watch() as calls:
+        world.one_round(ENTITY, round_rows=1)
+
+    assert len(tokens(calls)) == pages
 
 
 def test_each_row_was_read_when_its_own_page_came(world: World) -> None:
