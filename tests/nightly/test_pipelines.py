@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,11 @@ import pytest
 
 from tests.support.bigquery import ENVIRONMENT
 from tests.support.destinations import drop
+from tests.support.environments import environment
 from tests.support.world import World
 
-PIPELINES = Path(__file__).parents[2] / "pipelines"
+ROOT = Path(__file__).parents[2]
+PIPELINES = ROOT / "pipelines"
 
 
 @pytest.fixture
@@ -59,6 +62,22 @@ COUNT = "SELECT division, count(*) FROM exact_online.transaction_lines GROUP BY 
 def test_the_duckdb_pipeline_loads_every_company(settings: World, tmp_path: Path) -> None:
     run_script("duckdb_pipeline.py")
 
+    with duckdb.connect(str(tmp_path / "project" / "exact.duckdb")) as database:
+        assert dict(database.execute(COUNT).fetchall()) == truth(settings)
+
+
+def test_the_notebook_runs_without_a_browser(settings: World, tmp_path: Path) -> None:
+    python = environment("notebook", ROOT / "tests" / "support" / "notebook_requirements.txt")
+    done = subprocess.run(
+        [python, ROOT / "examples" / "notebook.py"],
+        cwd=tmp_path / "project",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
     with duckdb.connect(str(tmp_path / "project" / "exact.duckdb")) as database:
         assert dict(database.execute(COUNT).fetchall()) == truth(settings)
 
