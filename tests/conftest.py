@@ -49,9 +49,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Let what is imported by now be: looking for garbage in it took an eighth of the tests' time."""
     if "dlt.common.configuration.specs.base_configuration" in sys.modules:
-        from tests.support.quick_dlt import remember_types
+        from tests.support.quick_dlt import make_dlt_quicker
 
-        remember_types()
+        make_dlt_quicker()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
