@@ -503,8 +503,8 @@ class History:
         self.server.clock.advance(2 * HOUR_S)
         bench = self.rng.choice(self.benches)
         if any(shape_of(e, self.route).plan.column is None for e, _ in bench.half_read()):
-            self.sync(bench)
-        results = self.sync(bench, reconcile_days=0)
+            self.sync(bench, retry_refused=True)
+        results = self.sync(bench, reconcile_days=0, retry_refused=True)
         assert {r.status for r in results} == {"complete"}, results
         for entity in self.chosen:
             bench.assert_equal(entity, self.route, self.server.companies)
