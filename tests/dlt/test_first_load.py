@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 
 from exact_source.engine import rows
 from exact_source.loading.first_load import FirstLoad
+from exact_source.loading.warehouse import Warehouse
 from exact_source.sandbox import SandboxClock
 from tests.conftest import MakeWorld
 from tests.support.destinations import world_in
@@ -189,3 +193,26 @@ def test_keys_of_several_companies_do_not_meet() -> None:
         load.take(table)
     assert not load.is_over
     assert load.rows == 4
+
+
+def test_a_table_that_is_missing_keeps_nothing_in_memory(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.sync("journals")
+    with closing(Warehouse(world.pipeline)) as stored:
+        assert stored.count("journals")
+        gc.disable()
+        try:
+            held = [ask(stored)(), ask(stored)()]
+        finally:
+            gc.enable()
+    assert held == [None, None]
+
+
+def ask(stored: Warehouse) -> weakref.ref[set[int]]:
+    class Batch(set[int]):
+        pass
+
+    batch = Batch()
+    assert not stored.count("accounts")
+    assert stored.marked("accounts", 1, ["id"]) is None
+    return weakref.ref(batch)
