@@ -337,6 +337,8 @@ class History:
         self.note(f"{company.code} has no call left in this minute")
 
     def switch(self) -> None:
+        if "second writer" in self.classes:
+            return  # with another route, rows would lose the columns that only the feed of the first has
         self.route = self.rng.choice(ROUTES)
         self.note(f"route {self.route}")
 
