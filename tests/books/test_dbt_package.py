@@ -403,7 +403,7 @@ NEEDED = {"_exact_syncs", "gl_accounts", "transaction_lines"}
 @pytest.mark.nightly
 def test_builds_on_the_least_that_can_be_loaded(dbt: Dbt, tmp_path: Path) -> None:
     """What was not loaded counts as empty; ``dbt source freshness`` tells of syncs that stopped."""
-    copy = loaded_books().copy(tmp_path)
+    copy = loaded_books("duckdb").copy(tmp_path)
     with duckdb.connect(str(tmp_path / "exact.duckdb")) as database:
         database.execute(f"DROP SCHEMA IF EXISTS {MARTS} CASCADE")
         for table in set(ENTITIES) - NEEDED:
@@ -503,7 +503,7 @@ BREAKS = {
 
 def test_fails_on_broken_books(dbt: Dbt, tmp_path: Path) -> None:
     """Each fault is found by the test that is there for it, and nothing is built on it."""
-    broken = loaded_books().copy(tmp_path)
+    broken = loaded_books("duckdb").copy(tmp_path)
     with duckdb.connect(str(tmp_path / "exact.duckdb")) as database:
         database.execute(f"DROP SCHEMA IF EXISTS {MARTS} CASCADE")
         for statement in BREAKS:
@@ -554,7 +554,7 @@ MART_BREAKS = {
 def test_tests_of_the_marts_fail_on_wrong_marts(dbt: Dbt, tmp_path: Path) -> None:
     built = built_books("duckdb")
     assert built.code == 0, built.output
-    broken = loaded_books().copy(tmp_path)
+    broken = loaded_books("duckdb").copy(tmp_path)
     with duckdb.connect(str(tmp_path / "exact.duckdb")) as database:
         for statement in MART_BREAKS:
             database.execute(statement.format(m=MARTS))

@@ -183,7 +183,7 @@ def test_the_same_again_changes_nothing(folder: Path) -> None:
     ("name", "flag"),
     [
         ("region", "de"),
-        ("client_secret", "other"),
+        ("client_secret", "n3w-s3cret"),
         ("destination", "postgresql://db.example/other"),
     ],
 )
@@ -287,7 +287,7 @@ def test_on_a_terminal_it_asks_logs_in_and_checks(make_cli: Callable[..., Cli]) 
         ("Destination .*: ", ""),
         ("Log in now.*: ", ""),
         ("Paste that address.*:", f"{box.redirect_uri}?state=x"),
-        ("no authorization code.*Paste that address.*:", "CODE"),
+        ("authorization code.*Paste that address.*:", "CODE"),
         ("Check everything.*: ", "y"),
     ]:
         person.expect(question)

@@ -212,7 +212,7 @@ def test_what_is_not_there_is_not_called_an_empty_database(cli: Cli, narrower: s
     result = cli("status", cli.destination, narrower)
 
     assert result.code == 0
-    assert "holds nothing of the chosen divisions and entities" in result.out
+    assert "exact-source status` without these options" in result.out
     assert "run `exact-source sync`" not in result.out
 
 

@@ -631,7 +631,7 @@ WRONG = [
     (["webhooks", "subscribe", "--callback-url=https://x/", "--topics=a/b"], "'a/b'"),
     (["webhooks", "subscribe", "--callback-url=https://x/", "--entities=acounts"], "did you mean"),
     (["webhooks", "serve"], "webhook_secret is not set"),
-    (["sync", "--changed"], "no receiver writes there"),
+    (["sync", "--changed"], "notices_url"),
 ]
 
 

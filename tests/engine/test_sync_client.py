@@ -202,7 +202,6 @@ def test_an_hour_of_others_calls_is_no_failure(loop: JumpingLoop) -> None:
     server = Script(*[Answer(429)] * 99)
     (error,) = ask(loop, server)
     assert isinstance(error, LimitError)
-    assert "others" in str(error)
     assert loop.time() > 3600
 
 

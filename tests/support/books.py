@@ -159,7 +159,7 @@ def books(request: pytest.FixtureRequest) -> Books:
 
 
 @cache
-def loaded_books(kind: str = "duckdb") -> Books:
+def loaded_books(kind: str) -> Books:
     """Loaded on first use, each from a sandbox of its own, because its changes cannot be repeated.
 
     Skips the test if there is no such database.
