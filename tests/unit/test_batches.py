@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from exact_source.loading.batches import (
     SMALL_ROWS,
     Batch,
     Item,
+    batches,
 )
 
 CURSOR = Cursor(column="Timestamp", feed="sync")
@@ -100,3 +102,13 @@ def test_a_cursor_without_rows_waits_for_no_batch_but_follows_its_rows() -> None
 
     assert mine.take() is not None
     assert states.stored == [1, 2]
+
+
+def test_all_rows_come_in_full_batches_and_a_last_one() -> None:
+    async def read() -> list[int]:
+        items: asyncio.Queue[Item | None] = asyncio.Queue()
+        for one in (item(BATCH_ROWS), Item(1, None, CURSOR), item(3), None):
+            items.put_nowait(one)
+        return [t.num_rows async for t in batches(items, cast("Any", States()), Total())]
+
+    assert asyncio.run(read()) == [BATCH_ROWS, 3]

@@ -10,9 +10,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from exact_source.catalogue import load_catalogue
+from exact_source.catalogue.feeds import plan_feeds
 from exact_source.engine import tombstones
 from exact_source.engine.call_accounting import Selection
+from exact_source.engine.cursors import Cursor
+from exact_source.engine.deletes import DeletedRows
+from exact_source.engine.shape import Shape
 from exact_source.engine.tombstones import TombstoneLists, Tombstones, latest
+from exact_source.source import make_options
 
 DIVISION, OTHER = 7, 8
 AT = datetime.fromisoformat("2026-03-10T12:00:00")
@@ -108,3 +114,17 @@ def test_the_newest_tombstone_of_a_row_counts() -> None:
         }
     )
     assert {key: one.timestamp for key, one in latest(table).items()} == {"a": 9}
+
+
+@pytest.mark.parametrize(("all_read_anew", "kept"), [(False, ()), (True, (9_000,))])
+def test_a_pass_over_all_rows_notes_earlier_tombstones_as_applied(
+    all_read_anew: bool, kept: tuple[int, ...]
+) -> None:
+    entity = load_catalogue().entities["accounts"]
+    destination: Any = None
+    rows = DeletedRows(Shape.of(entity, plan_feeds(entity)), DIVISION, destination, make_options())
+    table = pa.table({"entity_type": [entity.deleted_code, 0], "timestamp": [9_000, 9_500]})
+    after = rows.with_tombstones(
+        Cursor(column="Timestamp"), Tombstones(table, 10_000, 5.0), all_read_anew=all_read_anew
+    )
+    assert (after.tombstones, after.tombstones_at, after.buried) == (10_000, 5.0, kept)
