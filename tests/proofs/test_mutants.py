@@ -25,8 +25,8 @@ TESTS = [
     *(f"tests/unit/test_{name}.py" for name in (
         "auth_answers", "auth_imports", "auth_masking", "auth_redirect", "auth_tokens", "batches",
         "companies", "connection", "cursors", "divisions_of_a_run", "feeds", "in_flight",
-        "loading_resources", "loading_rules", "loading_tables", "new_rows", "news", "planning", "refusals",
-        "rejected_rows", "rounds", "rows", "selection", "tombstone_lists",
+        "loading_resources", "loading_rules", "loading_tables", "new_rows", "news", "page_reader", "planning",
+        "refusals", "rejected_rows", "rounds", "rows", "selection", "stream_output", "tombstone_lists",
     )),
     *(f"tests/auth/test_{name}.py" for name in (
         "auth_callback", "auth_database", "auth_dlt", "auth_endpoint", "auth_files", "auth_interrupt",
