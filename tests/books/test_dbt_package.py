@@ -501,6 +501,7 @@ BREAKS = {
 }
 
 
+@pytest.mark.nightly
 def test_fails_on_broken_books(dbt: Dbt, tmp_path: Path) -> None:
     """Each fault is found by the test that is there for it, and nothing is built on it."""
     broken = loaded_books("duckdb").copy(tmp_path)

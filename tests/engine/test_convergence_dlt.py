@@ -33,6 +33,7 @@ from tests.engine.test_convergence import SEQUENCES as SEQUENCES_OF_CORE
 from tests.support.bench import Bench
 from tests.support.company_machine import CLASSES, Company
 from tests.support.dlt_bench import DltBench
+from tests.support.tiers import variants
 from tests.support.world import Calls, World, feed_path
 
 ENTITIES = ["accounts", "transaction_lines", "sales_invoice_lines"]
@@ -127,10 +128,8 @@ def has_feed(entity: str, kind: str) -> bool:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("route", sorted(READ_BY))
-@pytest.mark.parametrize(
-    "database", ["duckdb", pytest.param("postgres", marks=pytest.mark.nightly)]
-)
+@pytest.mark.parametrize("route", variants(sorted(READ_BY), "auto"))
+@pytest.mark.parametrize("database", variants(["duckdb", "postgres"], "duckdb"))
 def test_sequences_end_with_the_rows_of_the_companies(
     request: pytest.FixtureRequest, tmp_path: Path, database: str, route: str
 ) -> None:
