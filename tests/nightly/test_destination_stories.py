@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from tests.support import mariadb, postgres
+from tests.support import bigquery, mariadb, postgres
 from tests.support.environments import environment
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
@@ -34,18 +35,29 @@ import duckdb_extensions
 for name in {EXTENSIONS}:
     duckdb_extensions.import_extension(name)
 """
-# Kind -> the variable that names the server to the story, and what starts one.
-SERVERS = {
-    "mysql": (mariadb.ENVIRONMENT, mariadb.mariadb_url),
-    "postgres": (postgres.ENVIRONMENT, postgres.postgres_dsn),
+# Kind -> what starts a server and returns the variables that name it.
+SERVERS: dict[str, Callable[[], Mapping[str, str]]] = {
+    "bigquery": bigquery.bigquery_settings,
+    "mysql": lambda: {mariadb.ENVIRONMENT: mariadb.mariadb_url()},
+    "postgres": lambda: {postgres.ENVIRONMENT: postgres.postgres_dsn()},
 }
-IN_OUR_ENVIRONMENT = {"duckdb", "postgres", "sqlite", "parquet"}
-KINDS = ("duckdb", "postgres", "sqlite", "ducklake", "parquet", "delta", "iceberg", "mysql")
+IN_OUR_ENVIRONMENT = {"duckdb", "postgres", "bigquery", "sqlite", "parquet"}
+KINDS = (
+    "duckdb",
+    "postgres",
+    pytest.param("bigquery", marks=pytest.mark.xdist_group("bigquery")),
+    "sqlite",
+    "ducklake",
+    "parquet",
+    "delta",
+    "iceberg",
+    "mysql",
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_story_in_a_destination(kind: str, tmp_path: Path) -> None:
-    server = {name: start() for name, start in [SERVERS[kind]]} if kind in SERVERS else {}
+    server = SERVERS[kind]() if kind in SERVERS else {}
     python, home = Path(sys.executable), str(Path.home())
     if kind not in IN_OUR_ENVIRONMENT:
         python = environment("lakes", REQUIREMENTS, prepare=PREPARE)
@@ -55,8 +67,7 @@ def test_a_story_in_a_destination(kind: str, tmp_path: Path) -> None:
         [python, "-m", "tests.support.destination_story", kind, tmp_path],
         cwd=ROOT,
         env={k: v for k, v in os.environ.items() if not k.startswith("DLT_")}
-        | {"HOME": home}
-        | server,
+        | {"HOME": home, **server},
         capture_output=True,
         text=True,
         check=False,

@@ -27,6 +27,7 @@ MARK = re.compile(
     r"(<!-- (\w+): python -m tools\.docs\.dlt_pages -->\n).*?(<!-- end -->)", re.DOTALL
 )
 NAMES = {
+    "bigquery": "BigQuery, emulator",
     "delta": "filesystem, Delta",
     "duckdb": "DuckDB",
     "ducklake": "DuckLake, catalog in DuckDB",
