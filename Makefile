@@ -54,13 +54,13 @@ browser:
 	fi; echo "no browser: the tests that look at the report in one are skipped"
 
 # At most an hour: Airflow, Dagster, other clients, the emulator of BigQuery, kills, each token store, all
-# examples of the properties, and twenty thousand histories, other ones each night. EXACT_CONVERGENCE_SEED repeats those of another night.
+# examples of the properties, and twenty thousand histories, other ones each night. EXACT_CONVERGENCE_SEED
+# repeats those of another night.
 nightly: export EXACT_CONVERGENCE_SEQUENCES ?= 20000
+nightly: export EXACT_TEST_EXAMPLES ?= all
 nightly: export EXACT_CONVERGENCE_SEED ?= $(shell date +%Y%m%d)000
 nightly: $(VENV)/.dev browser
-	$(BIN)/python -m pytest -q -m nightly -n $(JOBS) --dist loadgroup
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup tests/engine -k "convergence"
-	EXACT_TEST_EXAMPLES=all $(BIN)/python -m pytest -q -n $(JOBS) -m hypothesis tests/unit tests/auth/test_leases.py
+	$(BIN)/python -m pytest -q -m "nightly or histories or hypothesis" -n $(JOBS) --dist loadgroup
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

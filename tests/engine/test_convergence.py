@@ -75,6 +75,7 @@ def test_a_sequence_that_fails_prints_itself_as_a_script() -> None:
     assert script[-1] == "state.teardown()"
 
 
+@pytest.mark.histories
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("number", range(FIRST_SEED, FIRST_SEED + SHARDS))
 def test_a_sync_that_ends_well_holds_the_truth(number: int) -> None:

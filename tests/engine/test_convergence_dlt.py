@@ -127,6 +127,7 @@ def has_feed(entity: str, kind: str) -> bool:
     return False
 
 
+@pytest.mark.histories
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("route", variants(sorted(READ_BY), "auto"))
 @pytest.mark.parametrize("database", variants(["duckdb", "postgres"], "duckdb"))
