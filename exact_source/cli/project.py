@@ -20,6 +20,7 @@ from typing import Any
 
 from ._output.start import start
 from .settings_files import GIVEN, SETTINGS, check_settings_files
+from .settings_options import COMMANDS, with_settings
 
 OWN_PLACE = "exact_source"  # beside dlt's ``pipelines``
 # Commands that need no settings.
@@ -61,7 +62,10 @@ def prepared(command: Callable[..., None]) -> Callable[..., None]:
         with nullcontext(Path.cwd()) if command.__name__ == "init" else in_project() as here:
             check_settings_files()
             start()
-            command(**{name: seen_from(here, name, value) for name, value in arguments.items()})
+            given = {name: seen_from(here, name, value) for name, value in arguments.items()}
+            if command.__name__ in COMMANDS:
+                given = with_settings(arguments["context"], given)
+            command(**given)
 
     return wrapped
 

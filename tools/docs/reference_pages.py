@@ -46,6 +46,11 @@ client_secret = "..."
 
 An option of a command or an argument of `exact_online(...)` overrides the setting.
 """
+ARGUMENTS = """\
+These are the arguments of `exact_online(...)`. The commands `sync` and `plan` use them as the defaults of
+their options of the same name. Three are for one run only, so a command does not take them from a setting:
+`full_refresh`, `reconcile` and `retry_refused`. `end_date` and `max_pages` have no option and are for Python.
+"""
 COMMANDS = {
     "destination": "Destination of the commands, as for the option `--destination`; default `duckdb`.",
     "catalogue_overlay": "File with changes to the catalogue, made by `exact-source entities refresh`.",
@@ -143,7 +148,7 @@ def settings_page() -> str:
     return "\n".join([
         SETTINGS.format(made_by=MADE_BY),
         "## Connection and tokens\n", *_settings(settings, vars(Settings)),
-        "\n## What is read\n", "These are the arguments of `exact_online(...)`.\n",
+        "\n## What is read\n", ARGUMENTS,
         *_settings(arguments, defaults),
         "\n## Webhooks\n", *_settings(named, {}),
         "\n## Commands\n", *_settings(COMMANDS, {}), "",

@@ -1,0 +1,115 @@
+"""Settings as defaults of the options of ``sync`` and ``plan``, so that a script and a command load the same.
+
+Options for one run only (``full_refresh``, ``reconcile``, ``retry_refused``) are never taken from a setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import typer
+
+from ..errors import ConfigurationError
+from ..settings import SECTION
+
+COMMANDS = {"sync", "plan"}
+
+
+def with_settings(context: typer.Context, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a command, with the settings of options that the command line leaves out.
+
+    Raises:
+        ConfigurationError: If a setting has a value that the option cannot have.
+    """
+    from dlt import config
+
+    found = dict(arguments)
+    for name, parse in OPTIONS.items():
+        if name in found and _is_default(context, name):
+            value = config.get(f"{SECTION}.{name}")
+            if value is not None:
+                found[name] = _parsed(name, parse, value)
+    return found
+
+
+def _is_default(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is None or source.name == "DEFAULT"
+
+
+def _parsed(name: str, parse: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return parse(value)
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"{SECTION}.{name} is {value!r}, which is not {EXPECTED[parse]}; correct it in .dlt/config.toml"
+        ) from None
+
+
+def _text(value: Any) -> str:
+    return str(value)
+
+
+def _names(value: Any) -> str:
+    """``["a", "b"]`` -> ``a,b``; ``True`` names all."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return {"true": "all", "false": ""}.get(str(value).lower(), str(value))
+
+
+def _routes(value: Any) -> list[str]:
+    """A route, or a route for each entity, in the form of ``--route``."""
+    if isinstance(value, Mapping):
+        return [f"{entity}={route}" for entity, route in value.items()]
+    return [str(value)]
+
+
+def _flag(value: Any) -> bool:
+    text = str(value).lower()
+    if text not in {"true", "false"}:
+        raise ValueError
+    return text == "true"
+
+
+def _count(value: Any) -> int:
+    return int(_positive(int(str(value))))
+
+
+def _number(value: Any) -> float:
+    return _positive(float(str(value)))
+
+
+def _positive(number: float) -> float:
+    if not 0 <= number < float("inf"):
+        raise ValueError
+    return number
+
+
+EXPECTED: Mapping[Callable[[Any], Any], str] = {
+    _flag: "true or false",
+    _count: "a whole number",
+    _number: "a number",
+    _names: "a list of names",
+    _routes: "a route",
+    _text: "a text",
+}
+# Option -> how its setting is read.
+OPTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "divisions": _names,
+    "exclude_divisions": _names,
+    "entities": _names,
+    "trust_empty": _names,
+    "history": _names,
+    "route": _routes,
+    "deletes": _text,
+    "start_date": _text,
+    "reconcile_days": _number,
+    "round_minutes": _number,
+    "max_calls": _count,
+    "reserve_calls": _count,
+    "contract_cap": _count,
+    "strict": _flag,
+    "utc_instants": _flag,
+    "raw_codes": _flag,
+}
