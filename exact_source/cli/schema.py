@@ -9,6 +9,7 @@ import typer
 
 from ..errors import ConfigurationError
 from ._output.options import AsJson, Entities
+from ._output.start import start
 
 if TYPE_CHECKING:
     from dlt.common.schema import Schema
@@ -36,6 +37,7 @@ def schema(
 
     Example: exact-source schema --entities accounts,sales_invoices --format mermaid
     """
+    start()
     from ..source import make_options
 
     make_options(deletes=deletes)  # refuses what is none
