@@ -191,6 +191,8 @@ def _choose(run: AskingRun) -> int:
     if len(found) > MOST_LISTED:
         notes.info("and %d more; see `exact-source divisions`", len(found) - MOST_LISTED)
     codes = {row["code"] for row in found}
+    if len(codes) == 1:
+        return int(codes.pop())
     code: int = typer.prompt("Which company", type=int, err=True)
     if code not in codes:
         raise ConfigurationError(

@@ -100,6 +100,17 @@ def test_on_a_terminal_it_asks_which_company_and_whether_to_go_on(
     assert asked == ({1001434} if code == 0 else set())
 
 
+def test_it_does_not_ask_which_company_if_there_is_one(
+    make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli = make_cli(companies=1, page_size=60, large_page_size=1000)
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    with cli.world.watch() as calls:
+        assert cli("verify", cli.destination, "--json").code == 0
+
+    assert {c.division for c in calls.all} >= {cli.world.division}
+
+
 def test_used_up_calls_end_it_with_3(make_cli: Callable[..., Cli]) -> None:
     cli = make_cli(page_size=60, large_page_size=1000, daily_limit=5)
     result = cli("verify", cli.destination, *ALONE, "--json")
