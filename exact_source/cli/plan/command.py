@@ -79,7 +79,7 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
         bool,
         typer.Option(
             "--no-count",
-            help="Make no call; use earlier syncs only.",
+            help="Count nothing: read only the list of companies, and use earlier syncs.",
             rich_help_panel=WHAT,
         ),
     ] = False,
