@@ -27,7 +27,7 @@ def with_settings(context: typer.Context, arguments: Mapping[str, Any]) -> dict[
     found = dict(arguments)
     for name, parse in OPTIONS.items():
         if name in found and _is_default(context, name):
-            value = config.get(f"{SECTION}.{name}")
+            value: Any = config.get(f"{SECTION}.{name}")
             if value is not None:
                 found[name] = _parsed(name, parse, value)
     return found
