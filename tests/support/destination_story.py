@@ -7,6 +7,7 @@ A step that works returns ``yes`` or a note for users; a step that fails raises.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -135,8 +136,11 @@ class Story:
         """Kill the process between two rounds; the next sync continues."""
         for n, key in enumerate(self.keys(LINES)):
             self.update(LINES, key, {"Description": f"after {n}"})
+        self.client = None
+        gc.collect()  # the child must not close DuckDB's connections: their threads stay behind
         child = os.fork()
         if child == 0:
+            gc.disable()
             run = self.world.make_run(round_pages=1, **self.options)
 
             def die(number: int) -> None:
