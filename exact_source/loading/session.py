@@ -83,7 +83,7 @@ class Session:
                 await self._close()
 
     def _open(self, pipeline: dlt.Pipeline) -> Warehouse:
-        warehouse = Warehouse(pipeline, table_names())
+        warehouse = Warehouse(pipeline, table_names(), repairs=True)
         warehouse.check()
         if self.run.leases is None:
             # Several pipelines may read windows at the same time: each waits for its turn.

@@ -18,6 +18,7 @@ import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationException, DestinationUndefinedEntity
 from dlt.common.schema.typing import TColumnSchema, TSchemaTables
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import SqlClientBase
 
 from ..catalogue import snake
@@ -70,11 +71,20 @@ class Warehouse:
     Args:
         pipeline: The pipeline whose run is extracting.
         names: Entity -> name of its table, if they differ.
+        repairs: Whether to create a table again that was dropped, when it is first read.
     """
 
-    def __init__(self, pipeline: dlt.Pipeline, names: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: dlt.Pipeline,
+        names: Mapping[str, str] | None = None,
+        *,
+        repairs: bool = False,
+    ) -> None:
         self._pipeline = pipeline
         self._names = names or {}
+        self._repairs = repairs
+        self._created: set[str] = set()
         self._logs: dict[str, str] = {}
         self.failures: tuple[type[Exception], ...] = (DestinationException,)
         self._known_rows: dict[str, Mapping[int, StoredRows]] = {}
@@ -330,8 +340,19 @@ class Warehouse:
             found: Any = client.execute_sql(sql.format(table=self._table(table)), *params)
         except (DatabaseUndefinedRelation, DestinationUndefinedEntity) as missing:
             _forget_frames(missing)
+            self._create_again(table)
             return []
         return list(found) if found else []
+
+    def _create_again(self, entity: str) -> None:
+        """Create a table that the schema has: dlt creates tables only if its schema has changed."""
+        table = self._names.get(entity, entity)
+        if not self._repairs or table in self._created or table not in self._tables:
+            return
+        self._created.add(table)
+        with self._pipeline.destination_client() as client:
+            if isinstance(client, SqlJobClientBase):
+                client.update_stored_schema(only_tables=[table], force=True)
 
     def _arrow(self, table: str, sql: str, params: Sequence[Any]) -> pa.Table | None:
         client = self._client

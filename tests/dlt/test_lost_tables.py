@@ -44,6 +44,20 @@ def restore(world: World) -> None:
     world.sql("DROP TABLE exact_online.backup")
 
 
+def test_a_table_that_was_dropped_after_a_merge_is_created_again(loaded: World) -> None:
+    """dlt creates tables only if the schema has changed, and it is that of the last merge."""
+    key = loaded.keys(feed_path("accounts"))[0]
+    loaded.box.update(feed_path("accounts"), loaded.division, key, {"Name": "later"})
+    assert loaded.sync("accounts", "journals").exit_code == 0
+    drop(loaded)
+
+    assert loaded.sync("accounts", "journals").exit_code == 0
+
+    loaded.assert_equal("accounts")
+    loaded.assert_equal("journals")
+    assert {r.rows for r in loaded.sync("accounts", "journals").results} == {0}
+
+
 @pytest.mark.parametrize("lose", [drop, truncate, restore])
 def test_a_table_that_lost_rows_is_read_again(loaded: World, lose: Callable[[World], None]) -> None:
     lose(loaded)
