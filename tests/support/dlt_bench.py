@@ -224,6 +224,7 @@ class DltBench(Bench):
             if not any(isinstance(c, Stopped | NotLoadedError) for c in causes(failure)):
                 raise
             if fate == "in part":
+                fate = "arrives"  # dlt ends what it drops with a load
                 self.pipeline.abort_packages()
             return []
         if outcome.error is not None:
