@@ -21,8 +21,9 @@ from .rounds import Rounds
 from .start_versions import StartVersions
 from .tombstones import TombstoneLists
 
-# Stamps of one run differ by at least a microsecond, the resolution of ``_synced_at``.
-STEP_S = 1e-6
+# Stamps of one run differ by at least a microsecond, the resolution of ``_synced_at``. As numbers with a
+# fraction they are exact to a quarter of one only, so one microsecond more could be rounded to the same.
+STEP_S = 2e-6
 
 
 @dataclass(frozen=True, kw_only=True)

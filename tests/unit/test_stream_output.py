@@ -46,3 +46,18 @@ def test_the_newest_stored_row_is_unknown_after_deletions_unless_rows_were_loade
     assert last is not None
     assert last.stored_until == until
     assert result.deleted == output.deleted == 1
+
+
+def test_stamps_differ_although_the_clock_stands_still() -> None:
+    async def emit(_table: pa.Table | None, _cursor: Cursor | None) -> None:
+        raise AssertionError
+
+    run: Any = SimpleNamespace(now=lambda: AT + 0.0060006)
+    result = StreamResult(7, "accounts", "sync", AT)
+    output = StreamOutput(
+        run, Call(7, "crm/Accounts", "accounts"), result, Cursor(column=None), emit
+    )
+
+    stamps = [rows.instant(output.next_stamp()) for _ in range(1000)]
+
+    assert stamps == sorted(set(stamps))
