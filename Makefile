@@ -60,7 +60,7 @@ nightly: export EXACT_CONVERGENCE_SEQUENCES ?= 20000
 nightly: export EXACT_TEST_EXAMPLES ?= all
 nightly: export EXACT_CONVERGENCE_SEED ?= $(shell date +%Y%m%d)000
 nightly: $(VENV)/.dev browser
-	$(BIN)/python -m pytest -q -m "nightly or histories or hypothesis" -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -q -m "nightly or histories or hypothesis" -n $(JOBS) --dist loadgroup --durations=40
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

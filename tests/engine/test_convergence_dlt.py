@@ -40,7 +40,7 @@ ENTITIES = ["accounts", "transaction_lines", "sales_invoice_lines"]
 COLUMN = {"accounts": "Name", "transaction_lines": "Notes", "sales_invoice_lines": "Notes"}
 ROUTES = ["sync", "bulk", "regular"]
 # 304 by eight ways where the core runs 20,000; the first of all is a short one.
-SEQUENCES, STEPS = max(2, SEQUENCES_OF_CORE * 38 // 20_000), 10
+SEQUENCES, STEPS = max(2, SEQUENCES_OF_CORE * 38 // 20_000), 6
 # Route -> entities that it reads each in another way.
 READ_BY = {
     "auto": ["receivables", "transaction_lines"],
