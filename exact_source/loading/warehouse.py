@@ -345,13 +345,13 @@ class Warehouse:
         return list(found) if found else []
 
     def _create_again(self, entity: str) -> None:
-        """Create a table that the schema has: dlt creates tables only if its schema has changed."""
+        """Create a table that was loaded before: dlt creates tables only if its schema has changed."""
         table = self._names.get(entity, entity)
         if not self._repairs or table in self._created or table not in self._tables:
             return
         self._created.add(table)
         with self._pipeline.destination_client() as client:
-            if isinstance(client, SqlJobClientBase):
+            if isinstance(client, SqlJobClientBase) and _is_loaded(client):
                 client.update_stored_schema(only_tables=[table], force=True)
 
     def _arrow(self, table: str, sql: str, params: Sequence[Any]) -> pa.Table | None:
@@ -405,6 +405,14 @@ class NoTables(Warehouse):
 
     def _arrow(self, table: str, sql: str, params: Sequence[Any]) -> pa.Table | None:  # noqa: ARG002
         return None
+
+
+def _is_loaded(client: SqlJobClientBase) -> bool:
+    """Whether the schema is that of a load; a changed one creates its tables with the next load."""
+    schema = client.schema
+    if schema.is_modified:
+        return False
+    return client.get_stored_schema_by_hash(schema.stored_version_hash) is not None
 
 
 def _forget_frames(error: BaseException) -> None:
