@@ -17,7 +17,7 @@ COMMANDS = {"sync", "plan"}
 
 
 def with_settings(context: typer.Context, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a command, with the settings of options that the command line leaves out.
+    """The arguments of a command; options that the command line leaves out have their settings.
 
     Raises:
         ConfigurationError: If a setting has a value that the option cannot have.
@@ -41,14 +41,10 @@ def _is_default(context: typer.Context, name: str) -> bool:
 def _parsed(name: str, parse: Callable[[Any], Any], value: Any) -> Any:
     try:
         return parse(value)
-    except (TypeError, ValueError):
+    except ValueError:
         raise ConfigurationError(
             f"{SECTION}.{name} is {value!r}, which is not {EXPECTED[parse]}; correct it in .dlt/config.toml"
         ) from None
-
-
-def _text(value: Any) -> str:
-    return str(value)
 
 
 def _names(value: Any) -> str:
@@ -86,13 +82,11 @@ def _positive(number: float) -> float:
     return number
 
 
+# What a value must be; names and routes are checked later, like those of the command line.
 EXPECTED: Mapping[Callable[[Any], Any], str] = {
     _flag: "true or false",
     _count: "a whole number",
     _number: "a number",
-    _names: "a list of names",
-    _routes: "a route",
-    _text: "a text",
 }
 # Option -> how its setting is read.
 OPTIONS: Mapping[str, Callable[[Any], Any]] = {
@@ -102,8 +96,8 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
     "trust_empty": _names,
     "history": _names,
     "route": _routes,
-    "deletes": _text,
-    "start_date": _text,
+    "deletes": str,
+    "start_date": str,
     "reconcile_days": _number,
     "round_minutes": _number,
     "max_calls": _count,
