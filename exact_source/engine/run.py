@@ -21,8 +21,8 @@ from .rounds import Rounds
 from .start_versions import StartVersions
 from .tombstones import TombstoneLists
 
-# Stamps of one run differ by at least a microsecond, the resolution of ``_synced_at``. As numbers with a
-# fraction they are exact to a quarter of one only, so one microsecond more could be rounded to the same.
+# Stamps of one run differ by at least a microsecond, the resolution of ``_synced_at``. A float of this size
+# is exact to a quarter of a microsecond, so a step of one microsecond could be rounded away.
 STEP_S = 2e-6
 
 

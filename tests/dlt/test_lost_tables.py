@@ -45,7 +45,7 @@ def restore(world: World) -> None:
 
 
 def test_a_table_that_was_dropped_after_a_merge_is_created_again(loaded: World) -> None:
-    """Of itself dlt creates tables only if the schema has changed, and it is that of the last merge."""
+    """The schema is that of the last merge, and dlt creates tables only if the schema has changed."""
     key = loaded.keys(feed_path("accounts"))[0]
     loaded.box.update(feed_path("accounts"), loaded.division, key, {"Name": "later"})
     assert loaded.sync("accounts", "journals").exit_code == 0

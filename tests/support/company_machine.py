@@ -434,7 +434,7 @@ class Company(RuleBasedStateMachine):
 
     @rule(route=st.sampled_from(ROUTES))
     def switch(self, route: str) -> None:
-        """Change the route, but not of one of two pipelines: rows would lose columns of the other's feed."""
+        """Change the route. Two pipelines keep theirs: rows would lose columns of the other's feed."""
         if self.only is None and not self.has_second_writer:
             self.route = route
 

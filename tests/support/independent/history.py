@@ -338,7 +338,7 @@ class History:
 
     def switch(self) -> None:
         if "second writer" in self.classes:
-            return  # with another route, rows would lose the columns that only the feed of the first has
+            return  # with a second route, rows would lose columns that only the first route's feed has
         self.route = self.rng.choice(ROUTES)
         self.note(f"route {self.route}")
 
