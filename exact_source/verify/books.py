@@ -11,19 +11,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 from ..catalogue import Catalogue, Entity, load_catalogue
-from ..catalogue.feeds import plan_feeds
 from ..client.adaptations import Adaptations
-from ..client.call import Call
 from ..client.client import ExactClient
-from ..client.lists import read_all
-from ..errors import ContractError, StreamError
-from ..odata.envelope import parse_envelope
-from ..odata.page import PageSchema
-from ..odata.query import build_filter, build_url, format_datetime
+from ..odata.query import format_datetime
+from .exact_books import ExactBooks
 from .loaded_books import LoadedBooks
 
 # Entry types that only carry balances into the next year, as in the dbt package.
@@ -87,6 +81,10 @@ class Comparison:
         if abs(difference.difference) >= CENT:
             self.differences.append(difference)
 
+    def skip(self, what: str, why: str) -> None:
+        """Note why a comparison was not made."""
+        self.skipped[what] = why
+
 
 async def compare_books(
     client: ExactClient, books: LoadedBooks, tables: Collection[str], adaptations: Adaptations
@@ -104,74 +102,19 @@ async def compare_books(
         AuthenticationError: If a person must log in again.
     """
     found = Comparison(books.division)
-    asking = _Asking(client, found, adaptations)
-    changed = await _compare_rows(asking, books, tables)
+    exact = ExactBooks(client, books.division, adaptations, on_refusal=found.skip)
+    changed = await _compare_rows(found, books, exact, tables)
     sums = books.line_sums()
     if sums is None:
-        found.skipped["balances"] = "transaction_lines are not loaded"
+        found.skip("balances", "transaction_lines are not loaded")
     else:
         counting = [s for s in sums if not s["is_bad"] and s["type"] not in CARRYING_TYPES]
-        await _compare_balances(asking, counting, _Causes(sums, changed, books.today))
-        await _compare_open_items(asking, books, counting, changed=changed)
+        await _compare_balances(found, counting, exact, _Causes(sums, changed, books.today))
+        await _compare_open_items(found, books, exact, counting, changed=changed)
         _compare_entries(found, books)
     _compare_documents(found, books)
+    found.calls = exact.calls
     return found
-
-
-class _Asking:
-    """Reads the lists of one company and counts the calls."""
-
-    def __init__(self, client: ExactClient, found: Comparison, adaptations: Adaptations) -> None:
-        self.found = found
-        self._client = client
-        self._adaptations = adaptations
-
-    async def rows(
-        self, entity: str, kind: str, fields: Sequence[str], where: str
-    ) -> list[dict[str, Any]] | None:
-        """All rows of a feed; ``None`` if Exact refuses, which is recorded."""
-        known = load_catalogue().entities[entity]
-        feed = known.feeds[kind]  # type: ignore[index]
-        target = Call(self.found.division, feed.path, entity)
-        schema = PageSchema(known, feed, fields)
-        try:
-            table = await read_all(self._client, target, schema, {"$filter": where})
-        except StreamError as error:
-            self.found.skipped[entity] = f"Exact Online does not give them ({error.code})"
-            return None
-        finally:
-            self.found.calls += target.calls
-        return list(table.to_pylist())
-
-    async def count(self, entity: Entity, where: str | None = None) -> int | None:
-        """Exact's row count of an entity; ``None`` if Exact refuses."""
-        full = plan_feeds(entity).full
-        feed = entity.feeds.get("regular", full)
-        select = next((f for f in (*entity.key, *feed.columns) if f in feed.columns), "")
-        query = {"$select": select, "$top": "1", "$inlinecount": "allpages"}
-        text = (
-            build_filter("Timestamp", 1)
-            if feed.kind == "sync"
-            else self._adaptations.filter_for(feed)
-        )
-        if where or text:
-            query["$filter"] = where or text or ""
-        target = Call(self.found.division, feed.path, entity.name)
-        url = build_url(feed.path, self.found.division, query)
-        try:
-            return await self._client.get(target, url, partial(_parse_count, where=target.where))
-        except StreamError as error:
-            self.found.skipped[entity.name] = f"Exact Online does not count them ({error.code})"
-            return None
-        finally:
-            self.found.calls += target.calls
-
-
-def _parse_count(body: bytes, where: str) -> int:
-    count = parse_envelope(body, (), where).count
-    if count is None:
-        raise ContractError(f"{where}: the reply to $inlinecount contains no count")
-    return count
 
 
 # -- rows ------------------------------------------------------------------------------------------
@@ -187,22 +130,24 @@ def counted_entities(catalogue: Catalogue, tables: Collection[str]) -> list[Enti
     ]
 
 
-async def _compare_rows(asking: _Asking, books: LoadedBooks, tables: Collection[str]) -> bool:
+async def _compare_rows(
+    found: Comparison, books: LoadedBooks, exact: ExactBooks, tables: Collection[str]
+) -> bool:
     """Compare row counts; returns whether transaction lines have changed since the sync."""
     catalogue, newest = load_catalogue(), books.newest_ms()
     changed = False
     if newest is not None:
         since = f"Modified gt {format_datetime(newest + 1000)}"
-        changed = bool(await asking.count(catalogue.entities["transaction_lines"], since))
+        changed = bool(await exact.count(catalogue.entities["transaction_lines"], since))
     for entity in counted_entities(catalogue, tables):
         ours = books.count(entity.name)
-        theirs = await asking.count(entity) if ours is not None else None
+        theirs = await exact.count(entity) if ours is not None else None
         if ours is None or theirs is None:
             continue
         cause = "changed since the sync, or a start_date left rows out"
         if entity.name == "transaction_lines" and not changed:
             cause = "rows are missing or were not deleted: run sync --reconcile and report it"
-        asking.found.add(
+        found.add(
             Difference(
                 "rows",
                 entity.name,
@@ -221,7 +166,7 @@ Cell = tuple[int, int, str]
 
 
 async def _compare_balances(
-    asking: _Asking, counting: Sequence[Mapping[str, Any]], causes: _Causes
+    found: Comparison, counting: Sequence[Mapping[str, Any]], exact: ExactBooks, causes: _Causes
 ) -> None:
     years = sorted({line["financial_year"] for line in counting})[-BALANCE_YEARS:]
     ours: defaultdict[Cell, Decimal] = defaultdict(Decimal)
@@ -231,7 +176,7 @@ async def _compare_balances(
     theirs: defaultdict[Cell, Decimal] = defaultdict(Decimal)
     for year in years:
         where = f"ReportingYear eq {year}"
-        rows = await asking.rows("reporting_balance", "regular", BALANCE_FIELDS, where)
+        rows = await exact.rows("reporting_balance", "regular", BALANCE_FIELDS, where)
         if rows is None:
             return
         for row in rows:
@@ -240,11 +185,11 @@ async def _compare_balances(
                 theirs[cell] += row["amount"] or 0
     for cell in sorted({*ours, *theirs}):
         year, period, gl_account = cell
-        asking.found.add(
+        found.add(
             Difference(
                 "balances",
                 "transaction_lines",
-                asking.found.division,
+                found.division,
                 financial_year=year,
                 financial_period=period,
                 gl_account_id=gl_account,
@@ -309,23 +254,28 @@ def _month(day: date | datetime | None) -> tuple[int, int]:
 
 
 async def _compare_open_items(
-    asking: _Asking, books: LoadedBooks, counting: Sequence[Mapping[str, Any]], *, changed: bool
+    found: Comparison,
+    books: LoadedBooks,
+    exact: ExactBooks,
+    counting: Sequence[Mapping[str, Any]],
+    *,
+    changed: bool,
 ) -> None:
     cause = "changed since the sync" if changed else UNKNOWN
     for entity, gl_type, sign in (("receivables", RECEIVABLE, 1), ("payments", PAYABLE, -1)):
         ledgers = books.ledgers(gl_type)
         if ledgers is None:
-            asking.found.skipped["open items"] = "gl_accounts are not loaded"
+            found.skip("open items", "gl_accounts are not loaded")
             return
         ours: defaultdict[Party, Decimal] = defaultdict(Decimal)
         for line in counting:
             if _guid(line["gl_account"]) in ledgers and not line["is_later"]:
                 ours[_guid(line["gl_account"]), _guid(line["account"])] += sign * _dc(line)
-        theirs = await _open_items(asking, entity, books.today)
+        theirs = await _open_items(exact, entity, books.today)
         if theirs is None:
             continue
         for party in sorted({*ours, *theirs}):
-            asking.found.add(
+            found.add(
                 Difference(
                     "open items",
                     entity,
@@ -339,9 +289,9 @@ async def _compare_open_items(
             )
 
 
-async def _open_items(asking: _Asking, entity: str, today: date) -> dict[Party, Decimal] | None:
+async def _open_items(exact: ExactBooks, entity: str, today: date) -> dict[Party, Decimal] | None:
     """Exact's open items by ledger account and account; ``None`` if Exact refuses."""
-    rows = await asking.rows(entity, "bulk", ITEM_FIELDS, f"Status lt {PROCESSED}")
+    rows = await exact.rows(entity, "bulk", ITEM_FIELDS, f"Status lt {PROCESSED}")
     if rows is None:
         return None
     found: dict[Party, Decimal] = defaultdict(Decimal)
@@ -380,7 +330,7 @@ def _compare_documents(found: Comparison, books: LoadedBooks) -> None:
     for headers, lines, key in DOCUMENTS:
         rows = books.document_sums(headers, lines, key)
         if rows is None:
-            found.skipped[headers] = f"{headers} and {lines} are not both loaded"
+            found.skip(headers, f"{headers} and {lines} are not both loaded")
         for row in rows or ():
             ours, theirs = Decimal(row["ours"]), Decimal(row["theirs"])
             found.add(
