@@ -7,8 +7,10 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import ConfigurationError
+from .settings_names import check_section, check_variables
 
 SETTINGS = ".dlt"
 GIVEN = "DLT_PROJECT_DIR"  # dlt's own variable for the folder of the project
@@ -16,10 +18,11 @@ FILES = ("config.toml", "secrets.toml")
 
 
 def check_settings_files() -> None:
-    """Make sure that dlt can read its settings files.
+    """Make sure that dlt can read its settings files, and that each of our settings has a known name.
 
     Raises:
-        ConfigurationError: If one cannot be read or is not TOML; the message has its path and line.
+        ConfigurationError: If a file cannot be read or is not TOML, or if a name is unknown; the message
+            has its path, and its line or the name.
     """
     for path in settings_files():
         try:
@@ -30,17 +33,18 @@ def check_settings_files() -> None:
             raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
             raise ConfigurationError(f"{path} is not UTF-8 text; save it as UTF-8") from None
-        check_toml(path, text)
+        check_section(str(path), parse_toml(path, text))
+    check_variables(os.environ)
 
 
-def check_toml(path: Path, text: str) -> None:
-    """Make sure that a text is TOML.
+def parse_toml(path: Path, text: str) -> dict[str, Any]:
+    """The content of a TOML file.
 
     Raises:
-        ConfigurationError: If it is not; the message holds nothing of the text.
+        ConfigurationError: If it is not TOML; the message holds nothing of the text.
     """
     try:
-        tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"at line (\d+)", str(error))
         line = int(found[1]) if found else len(text.splitlines())

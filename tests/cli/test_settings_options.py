@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from exact_source.catalogue import load_catalogue
+from exact_source.cli.settings_names import KNOWN, check_section, check_variables
+from exact_source.errors import ConfigurationError
 from tests.conftest import forget_settings
 from tests.support.cli_fixtures import Cli, cli, make_cli
 from tests.support.world import feed_path
 
 __all__ = ["cli", "make_cli"]
 ACCOUNTS = feed_path("accounts")
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
 @pytest.fixture
@@ -116,3 +121,63 @@ def test_a_plan_counts_what_the_settings_choose(cli: Cli, project: Path) -> None
 
     assert calls.to(feed_path("accounts", "regular"))
     assert not calls.to(ACCOUNTS) + calls.to(feed_path("journals"))
+
+
+@pytest.mark.parametrize("command", ["sync", "plan", "check", "status", "divisions", "tokens"])
+def test_a_misspelt_setting_ends_a_command_before_the_first_call(
+    cli: Cli, project: Path, command: str
+) -> None:
+    write(project, 'delets = "soft"')
+
+    result = cli(command)
+
+    assert (result.code, result.out, cli.world.box.requests) == (2, "", [])
+    (line,) = result.err.splitlines()
+    assert str(project / ".dlt" / "config.toml") in line
+    assert "delets" in line
+    assert "deletes" in line
+
+
+def test_a_misspelt_variable_ends_a_command(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__DELETS", "soft")
+
+    result = cli("status")
+
+    assert result.code == 2
+    assert "SOURCES__EXACT_ONLINE__DELETS" in result.err
+    assert "SOURCES__EXACT_ONLINE__DELETES" in result.err
+
+
+def test_a_value_of_an_unknown_setting_is_not_shown(cli: Cli, project: Path) -> None:
+    write(project, 'client_secrets = "do-not-show"')
+
+    assert "do-not-show" not in cli("status").err
+
+
+def test_every_documented_setting_is_known() -> None:
+    table = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
+    documented = set(table.findall(PAGE.read_text("utf-8")))
+
+    assert set(KNOWN) - {"clock"} == documented
+
+
+@pytest.mark.parametrize(
+    "name", ["exact_online", "extract", "normalize", "load", "schema", "data_writer", "credentials"]
+)
+def test_subtables_of_dlt_and_of_resources_are_accepted(name: str) -> None:
+    names = [name, *load_catalogue().entities]
+    section = {"exact_online": {each: {"workers": 1} for each in names}}
+
+    check_section("config.toml", {"sources": section})
+    check_variables([f"SOURCES__EXACT_ONLINE__{each.upper()}__WORKERS" for each in names])
+    check_variables(["PATH", "SOURCES__OTHER__DELETS", "DESTINATION__POSTGRES__CREDENTIALS"])
+
+
+def test_a_misspelt_subtable_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"paramters .*did you mean parameters"):
+        check_section("c", {"sources": {"exact_online": {"paramters": {"years": [2024]}}}})
+
+
+@pytest.mark.parametrize("document", [{}, {"sources": 1}, {"sources": {"exact_online": "x"}}])
+def test_a_file_without_our_section_is_accepted(document: dict[str, Any]) -> None:
+    check_section("config.toml", document)

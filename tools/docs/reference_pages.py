@@ -44,7 +44,8 @@ client_id = "..."
 client_secret = "..."
 ```
 
-An option of a command or an argument of `exact_online(...)` overrides the setting.
+An option of a command or an argument of `exact_online(...)` overrides the setting. A command exits with
+code 2 if this section, or a variable of this form, has a name that is not in these tables.
 """
 ARGUMENTS = """\
 These are the arguments of `exact_online(...)`. The commands `sync` and `plan` use them as the defaults of
