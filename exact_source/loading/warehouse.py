@@ -7,19 +7,14 @@ package, so it is committed together with the data and the cursor.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any, TypeVar
 
 import dlt
 import pyarrow as pa
-from dlt.common.destination.exceptions import DestinationException, DestinationUndefinedEntity
-from dlt.common.schema.typing import TColumnSchema, TSchemaTables
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
-from dlt.destinations.job_client_impl import SqlJobClientBase
-from dlt.destinations.sql_client import SqlClientBase
+from dlt.common.destination.exceptions import DestinationException
+from dlt.common.schema.typing import TColumnSchema
 
 from ..catalogue import snake
 from ..engine.ports import WINDOW
@@ -27,12 +22,12 @@ from ..errors import ConfigurationError
 from ..odata.columns import INSTANT, KEPT
 from ..odata.page_schema import COMPANIONS
 from .failed_jobs import refuse_silent_failures, with_failed_jobs
+from .loaded_tables import LoadedTables, NothingLoaded
 
 T = TypeVar("T")
 
 # Values bound in one statement; DuckDB and Postgres accept more, BigQuery is faster with fewer.
 CHUNK = 500
-TURN = "exact_turn"  # numbers the states of a key, the last one first
 REJECTED_TABLE = "_exact_rejected"
 SYNCS_TABLE = "_exact_syncs"
 STATE_TABLE = "_dlt_pipeline_state"
@@ -82,20 +77,14 @@ class Warehouse:
         repairs: bool = False,
     ) -> None:
         self._pipeline = pipeline
-        self._names = names or {}
-        self._repairs = repairs
-        self._created: set[str] = set()
-        self._logs: dict[str, str] = {}
-        self.failures: tuple[type[Exception], ...] = (DestinationException,)
+        self._tables = LoadedTables(pipeline, names or {}, repairs=repairs)
         self._known_rows: dict[str, Mapping[int, StoredRows]] = {}
-        self._opened = ExitStack()
-        self._sql_client: SqlClientBase[Any] | None = None
+        self.failures: tuple[type[Exception], ...] = (DestinationException,)
 
     def close(self) -> None:
         """Close the connection, if one was opened."""
-        self._sql_client = None
         self._known_rows.clear()
-        self._opened.close()
+        self._tables.close()
 
     @property
     def pipeline(self) -> dlt.Pipeline:
@@ -107,13 +96,12 @@ class Warehouse:
 
         Raises:
             ConfigurationError: If a DuckDB file and its dataset have the same name, or if dlt is set to
-            list a
-                package with a failed job as loaded.
+                list a package with a failed job as loaded.
         """
         refuse_silent_failures(self._pipeline)
         if not str(self._pipeline.destination.destination_type).endswith(".duckdb"):
             return
-        found: Any = self._client.execute_sql("SELECT current_database()")
+        found: Any = self._tables.client.execute_sql("SELECT current_database()")
         catalog = str((found or [[""]])[0][0])
         if catalog.lower() == str(self._pipeline.dataset_name).lower():
             raise ConfigurationError(
@@ -127,18 +115,18 @@ class Warehouse:
         found: set[str] = set()
         for chunk in _chunks(wanted):
             sql = f"SELECT load_id FROM {{table}} WHERE status = 0 AND load_id IN ({_marks(chunk)})"
-            found.update(str(row[0]) for row in self._rows("_dlt_loads", sql, chunk))
+            found.update(str(row[0]) for row in self._tables.rows("_dlt_loads", sql, chunk))
         return found - with_failed_jobs(self._pipeline, found)
 
     def loads(self) -> int:
         """Number of completed loads into the dataset, by this pipeline and others."""
-        found = self._rows("_dlt_loads", "SELECT count(*) FROM {table}", [])
+        found = self._tables.rows("_dlt_loads", "SELECT count(*) FROM {table}", [])
         return int(found[0][0]) if found else 0
 
     def pipelines(self) -> set[str]:
         """Names of the pipelines, this one or others, whose state the dataset holds."""
         sql = "SELECT DISTINCT pipeline_name FROM {table}"
-        return {str(row[0]) for row in self._rows(STATE_TABLE, sql, [])}
+        return {str(row[0]) for row in self._tables.rows(STATE_TABLE, sql, [])}
 
     def versions(
         self,
@@ -164,10 +152,12 @@ class Warehouse:
         found: dict[str, Any] = {}
         for chunk in _chunks(values):
             sql = (
-                f"SELECT {self._quote(key)}, {self._quote(version)} FROM {{table}} "
-                f"WHERE division = %s AND {self._quote(key)} IN ({_marks(chunk)}){unmarked}"
+                f"SELECT {self._tables.quote(key)}, {self._tables.quote(version)} FROM {{table}} "
+                f"WHERE division = %s AND {self._tables.quote(key)} IN ({_marks(chunk)}){unmarked}"
             )
-            found.update((str(k), _value(v)) for k, v in self._rows(table, sql, [division, *chunk]))
+            found.update(
+                (str(k), _value(v)) for k, v in self._tables.rows(table, sql, [division, *chunk])
+            )
         return found
 
     def synced_before(
@@ -186,45 +176,48 @@ class Warehouse:
         Returns:
             A table with the columns ``keys``; ``None`` if the table does not exist.
         """
-        columns = ", ".join(map(self._quote, keys))
+        columns = ", ".join(map(self._tables.quote, keys))
         unmarked = "" if marked else " AND _deleted_at IS NULL"
         dated = "" if before is None else " AND _synced_at < %s"
         sql = f"SELECT {columns} FROM {{table}} WHERE division = %s{dated}{unmarked}"
-        return self._arrow(table, sql, [division] if before is None else [division, before])
+        return self._tables.arrow(table, sql, [division] if before is None else [division, before])
 
     def marked(self, table: str, division: int, keys: Sequence[str]) -> pa.Table | None:
         """Keys of the rows of one division that are marked as deleted; as ``synced_before`` returns them."""
-        columns = ", ".join(map(self._quote, keys))
+        columns = ", ".join(map(self._tables.quote, keys))
         sql = f"SELECT {columns} FROM {{table}} WHERE division = %s AND _deleted_at IS NOT NULL"
-        return self._arrow(table, sql, [division])
+        return self._tables.arrow(table, sql, [division])
 
     def distinct(self, table: str, division: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
         """The different values of some columns in the rows of one division that are not deleted."""
-        names = ", ".join(map(self._quote, columns))
+        names = ", ".join(map(self._tables.quote, columns))
         sql = f"SELECT DISTINCT {names} FROM {{table}} WHERE division = %s AND _deleted_at IS NULL"
-        return [tuple(row) for row in self._rows(table, sql, [division])]
+        return [tuple(row) for row in self._tables.rows(table, sql, [division])]
 
     def rows(
         self, table: str, division: int, key: str, values: Sequence[str | int]
     ) -> Iterator[pa.Table]:
         """Whole rows of one division by their keys, a chunk at a time."""
+        column = self._tables.quote(key)
         for chunk in _chunks(values):
-            sql = f"SELECT * FROM {{table}} WHERE division = %s AND {self._quote(key)} IN ({_marks(chunk)})"
-            found = self._arrow(table, sql, [division, *chunk])
+            sql = f"SELECT * FROM {{table}} WHERE division = %s AND {column} IN ({_marks(chunk)})"
+            found = self._tables.arrow(table, sql, [division, *chunk])
             if found is not None:
                 yield found
 
     def columns(self, table: str) -> Mapping[str, TColumnSchema]:
         """Columns of a table as earlier loads declared them; empty if there were none."""
-        return self._tables.get(self._names.get(table, table), {}).get("columns", {})
+        return self._tables.columns(table)
 
-    @cached_property
-    def _tables(self) -> TSchemaTables:
-        """Cached, because dlt hashes the whole schema at every access, which takes milliseconds."""
-        name: Any = self._pipeline.default_schema_name
-        if name is None or name not in self._pipeline.schemas:
-            return {}
-        return self._pipeline.schemas[name].tables
+    def read_as_log(self, table: str, keys: Sequence[str], *, marked: bool) -> None:
+        """Read the last row of each key from a table that holds all states.
+
+        Args:
+            table: Table name.
+            keys: Its key columns.
+            marked: Whether rows count that are marked as deleted.
+        """
+        self._tables.read_as_log(table, keys, marked=marked)
 
     def has_column(self, table: str, column: str) -> bool:
         """Whether a column was loaded before."""
@@ -249,14 +242,16 @@ class Warehouse:
         unmarked = "" if marked else " WHERE _deleted_at IS NULL"
         return {
             int(row[0])
-            for row in self._rows(table, f"SELECT DISTINCT division FROM {{table}}{unmarked}", [])
+            for row in self._tables.rows(
+                table, f"SELECT DISTINCT division FROM {{table}}{unmarked}", []
+            )
         }
 
     def count(self, table: str, division: int | None = None) -> int:
         """Rows of a table, or of one division in it, including rows marked as deleted."""
         mine = [] if division is None else [division]
         where = " WHERE division = %s" if mine else ""
-        found = self._rows(table, f"SELECT COUNT(*) FROM {{table}}{where}", mine)
+        found = self._tables.rows(table, f"SELECT COUNT(*) FROM {{table}}{where}", mine)
         return int(found[0][0]) if found else 0
 
     def counts(self, table: str) -> Mapping[int, int] | None:
@@ -266,11 +261,11 @@ class Warehouse:
     def window_rows(self, table: str, division: int, since: float) -> int:
         """Upper bound of the rows that windows have loaded since a time (seconds since the epoch)."""
         sql = (
-            f"SELECT SUM({self._quote('rows')}) FROM {{table}} WHERE entity = %s AND division = %s "
+            f"SELECT SUM({self._tables.quote('rows')}) FROM {{table}} WHERE entity = %s AND division = %s "
             "AND feed LIKE %s AND ended_at >= %s"
         )
         values = [table, division, f"%{WINDOW}%", datetime.fromtimestamp(since, UTC)]
-        found = self._rows(SYNCS_TABLE, sql, values)
+        found = self._tables.rows(SYNCS_TABLE, sql, values)
         return int(found[0][0] or 0) if found else 0
 
     def last_synced(self, table: str, division: int) -> datetime | None:
@@ -283,147 +278,38 @@ class Warehouse:
             sql = "SELECT division, COUNT(*), MAX(_synced_at) FROM {table} GROUP BY division"
             self._known_rows[table] = {
                 int(code): StoredRows(int(count), as_instant(last))
-                for code, count, last in self._rows(table, sql, [])
+                for code, count, last in self._tables.rows(table, sql, [])
             }
         return self._known_rows[table]
 
     def repeated(self, table: str, keys: Sequence[str]) -> pa.Table | None:
         """Keys that a table holds more than once; ``None`` if there is no such table."""
-        columns = ", ".join(map(self._quote, keys))
+        columns = ", ".join(map(self._tables.quote, keys))
         sql = f"SELECT {columns} FROM {{table}} GROUP BY {columns} HAVING COUNT(*) > 1"
-        return self._arrow(table, sql, [])
+        return self._tables.arrow(table, sql, [])
 
     def calls_since(self, moment: datetime) -> int:
         """Calls since then of all runs into this destination, according to their log."""
         sql = "SELECT COALESCE(SUM(calls + shared_calls), 0) FROM {table} WHERE ended_at >= %s"
-        found = self._rows(SYNCS_TABLE, sql, [moment])
+        found = self._tables.rows(SYNCS_TABLE, sql, [moment])
         return int(found[0][0]) if found else 0
 
     def has_rows(self, table: str, division: int) -> bool:
         """Whether the destination holds any row of a division."""
         return division in self._stored(table)
 
-    @property
-    def _client(self) -> SqlClientBase[Any]:
-        if self._sql_client is None:
-            # Opening takes dlt tens of milliseconds, a query on DuckDB one.
-            client: Any = self._pipeline.sql_client()
-            self._sql_client = self._opened.enter_context(client)
-        return self._sql_client
-
-    def _quote(self, name: str) -> str:
-        return self._client.escape_column_name(name)
-
-    def read_as_log(self, table: str, keys: Sequence[str], *, marked: bool) -> None:
-        """Read the last row of each key from a table that holds all states.
-
-        Args:
-            table: Table name.
-            keys: Its key columns.
-            marked: Whether rows count that are marked as deleted.
-        """
-        named = ", ".join(map(self._quote, keys))
-        unmarked = "" if marked else " AND _deleted_at IS NULL"
-        self._logs[table] = (
-            "(SELECT * FROM (SELECT log.*, ROW_NUMBER() OVER "
-            f"(PARTITION BY {named} ORDER BY _synced_at DESC) AS {TURN} FROM {{}} log) turns "
-            f"WHERE {TURN} = 1{unmarked}) states"
-        )
-
-    def _table(self, name: str) -> str:
-        table = self._client.make_qualified_table_name(self._names.get(name, name))
-        return self._logs.get(name, "{}").format(table)
-
-    def _rows(self, table: str, sql: str, params: Sequence[Any]) -> Sequence[Sequence[Any]]:
-        client = self._client
-        try:
-            found: Any = client.execute_sql(sql.format(table=self._table(table)), *params)
-        except (DatabaseUndefinedRelation, DestinationUndefinedEntity) as missing:
-            _forget_frames(missing)
-            self._create_again(table)
-            return []
-        return list(found) if found else []
-
-    def _create_again(self, entity: str) -> None:
-        """Create a table that was loaded before: dlt creates tables only if its schema has changed."""
-        table = self._names.get(entity, entity)
-        if not self._repairs or table in self._created or table not in self._tables:
-            return
-        self._created.add(table)
-        with self._pipeline.destination_client() as client:
-            if isinstance(client, SqlJobClientBase) and _is_loaded(client):
-                client.update_stored_schema(only_tables=[table], force=True)
-
-    def _arrow(self, table: str, sql: str, params: Sequence[Any]) -> pa.Table | None:
-        client = self._client
-        text = sql.format(table=self._table(table))
-        try:
-            with client.execute_query(text, *params) as cursor:
-                # All of it: BigQuery returns a piece for each page of the result.
-                everything: Any = None  # a number in dlt's signature; 0 makes the result endless
-                found = whole(cursor.iter_arrow(chunk_size=everything))
-        except (DatabaseUndefinedRelation, DestinationUndefinedEntity) as missing:
-            _forget_frames(missing)
-            return None
-        if found is None:
-            return None
-        found = self._with_own_names(table, found)
-        return found.drop_columns([TURN]) if TURN in found.column_names else found
-
-    def _with_own_names(self, table: str, found: pa.Table) -> pa.Table:
-        """A result with the column names of the dlt schema: Snowflake folds names to upper case."""
-        fold = self._client.capabilities.casefold_identifier
-        names = {fold(name): name for name in (*self.columns(table), TURN)}
-        return found.rename_columns([names.get(name, name) for name in found.column_names])
-
 
 class NoTables(Warehouse):
     """The destination of a resource that is iterated without a pipeline: nothing was ever loaded."""
 
     def __init__(self) -> None:
-        self._names: Mapping[str, str] = {}
-        self._logs: dict[str, str] = {}
-        self._known_rows: dict[str, Mapping[int, StoredRows]] = {}
         self.failures = ()
-
-    def close(self) -> None:
-        """Do nothing, because nothing is open."""
+        self._tables = NothingLoaded()
+        self._known_rows: dict[str, Mapping[int, StoredRows]] = {}
 
     def completed_loads(self, load_ids: Iterable[str]) -> set[str]:  # noqa: ARG002
         """None, so that reading starts again."""
         return set()
-
-    def columns(self, table: str) -> Mapping[str, TColumnSchema]:  # noqa: ARG002
-        """None."""
-        return {}
-
-    def _quote(self, name: str) -> str:
-        return name
-
-    def _rows(self, table: str, sql: str, params: Sequence[Any]) -> Sequence[Sequence[Any]]:  # noqa: ARG002
-        return []
-
-    def _arrow(self, table: str, sql: str, params: Sequence[Any]) -> pa.Table | None:  # noqa: ARG002
-        return None
-
-
-def _is_loaded(client: SqlJobClientBase) -> bool:
-    """Whether the schema is that of a load; a changed one creates its tables with the next load."""
-    schema = client.schema
-    if schema.is_modified:
-        return False
-    return client.get_stored_schema_by_hash(schema.stored_version_hash) is not None
-
-
-def _forget_frames(error: BaseException) -> None:
-    """Let go of what the callers hold: an error and its frames refer to each other until garbage collection.
-
-    Otherwise the first batch of a first load, 57 MB, stays in memory.
-    """
-    inner: BaseException | None = error
-    while inner is not None:
-        inner.__traceback__ = None
-        inner = inner.__context__
 
 
 def _value(value: Any) -> Any:
@@ -445,16 +331,6 @@ def loaded_type(column: TColumnSchema) -> pa.DataType | None:
     if letter == "t" and column.get("timezone", True):
         return INSTANT
     return None if letter is None else KEPT[letter]
-
-
-def whole(pieces: Iterable[pa.Table | pa.RecordBatch | None]) -> pa.Table | None:
-    """One table of all pieces of a result; ``None`` if there are none."""
-    tables = [
-        pa.Table.from_batches([piece]) if isinstance(piece, pa.RecordBatch) else piece
-        for piece in pieces
-        if piece is not None  # Snowflake's driver returns no table for no rows
-    ]
-    return pa.concat_tables(tables) if tables else None
 
 
 def _marks(values: Sequence[object]) -> str:

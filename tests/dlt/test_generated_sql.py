@@ -24,9 +24,10 @@ from exact_source.cli._output.stored_syncs import recall
 from exact_source.cli.check.destination import PROBE, write_probe
 from exact_source.loading.duplicates import repair_unchecked, repeated_keys
 from exact_source.loading.entity_resource import EntityResource
+from exact_source.loading.loaded_tables import whole
 from exact_source.loading.strategy import choose_strategy
 from exact_source.loading.tables import DELETE_INSERT
-from exact_source.loading.warehouse import Warehouse, whole
+from exact_source.loading.warehouse import Warehouse
 from exact_source.loading.writer_claims import Claims
 from exact_source.loading.writer_claims import claim as claim_of
 from exact_source.loading.writer_lock import _lock_of

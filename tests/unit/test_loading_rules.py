@@ -23,6 +23,7 @@ from exact_source.loading import state, writer_lock
 from exact_source.loading.disk_space import full_disk_error
 from exact_source.loading.failed_jobs import refuse_silent_failures, with_failed_jobs
 from exact_source.loading.indexes import NAME_MAX, index_name
+from exact_source.loading.loaded_tables import NothingLoaded
 from exact_source.loading.sync_log import rejected_item
 from exact_source.loading.tables import DELETE_INSERT, as_loaded, table_references
 from exact_source.loading.warehouse import NoTables, StoredRows, Warehouse, loaded_type
@@ -199,17 +200,25 @@ def test_rejected_rows_are_stored_once() -> None:
 # -- earlier loads ---------------------------------------------------------------------------------
 
 
+class OneAnswer(NothingLoaded):
+    """Tables that answer each query with the same rows."""
+
+    def __init__(self, *found: list[int]) -> None:
+        self.found = list(found)
+        self.asked: list[tuple[str, list[Any]]] = []
+
+    def rows(self, table: str, sql: str, params: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        self.asked.append((sql.format(table=table), list(params)))
+        return self.found
+
+
 class Answers(NoTables):
     """A destination that answers each query with the same rows."""
 
     def __init__(self, *found: list[int]) -> None:
         super().__init__()
-        self._found = list(found)
-        self.asked: list[tuple[str, list[Any]]] = []
-
-    def _rows(self, table: str, sql: str, params: Sequence[Any]) -> Sequence[Sequence[Any]]:
-        self.asked.append((sql.format(table=table), list(params)))
-        return self._found
+        self._tables = tables = OneAnswer(*found)
+        self.asked = tables.asked
 
     def _stored(self, _table: str) -> dict[int, StoredRows]:
         return {7: StoredRows(3)}

@@ -21,8 +21,9 @@ from exact_source.loading.comments import write_comments
 from exact_source.loading.duplicates import COUNTS, TABLES_AT_ONCE, repair_loaded, repeated_keys
 from exact_source.loading.first_load import repeated_rows
 from exact_source.loading.indexes import create_indexes
+from exact_source.loading.loaded_tables import TURN
 from exact_source.loading.tables import as_loaded, column_texts, declare_table
-from exact_source.loading.warehouse import TURN, Warehouse
+from exact_source.loading.warehouse import Warehouse
 from exact_source.loading.working_folder import remove_loaded_packages
 from exact_source.odata.guard import Guard
 

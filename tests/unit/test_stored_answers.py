@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from exact_source.loading.warehouse import whole
+from exact_source.loading.loaded_tables import whole
 
 
 def test_every_piece_counts() -> None:
