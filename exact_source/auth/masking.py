@@ -33,7 +33,7 @@ LOGGERS = (
     "exact_source.airflow",
     "exact_source.cli",
     "exact_source.client.client",
-    "exact_source.loading.resources",
+    "exact_source.loading.entity_reader",
     "exact_source.loading.working_folder",
     "exact_source.auth.storage.file",
     "exact_source.auth.oauth",

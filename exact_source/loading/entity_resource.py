@@ -39,6 +39,17 @@ class EntityResource(DltResource):
             return
         refuse_other_key(self.name, name, chosen, set(keys))
 
+    def check_keys(self, keys: set[str]) -> None:
+        """Make sure that rows are still merged by their own key after a script's adaptations.
+
+        Raises:
+            ConfigurationError: If they are not.
+        """
+        hints: Any = self._hints or {}
+        for name in ("primary_key", "merge_key"):
+            if hints.get(name):
+                refuse_other_key(self.name, name, hints[name], keys)
+
     @property
     def entity(self) -> str:
         """Name of the entity, which a script cannot change."""

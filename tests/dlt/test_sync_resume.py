@@ -193,7 +193,7 @@ def test_a_run_of_own_code_ends_by_itself_before_a_kill_costs_much(
     make_world: MakeWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = make_world(minute_limit=2, companies=1, large_page_size=1)
-    with world.watch() as calls, caplog.at_level("WARNING", "exact_source.loading.resources"):
+    with world.watch() as calls, caplog.at_level("WARNING", "exact_source.loading.entity_reader"):
         world.pipeline.run(own_source(world, ["transaction_lines"]))  # five minutes of calls
 
     first = len(calls.to(LINES))

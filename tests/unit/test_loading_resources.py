@@ -18,9 +18,10 @@ from exact_source.engine.result import RoundLog, StreamResult
 from exact_source.engine.rounds import Rounds
 from exact_source.engine.shape import Shape
 from exact_source.errors import ConfigurationError
-from exact_source.loading import resources, state
+from exact_source.loading import entity_reader, resources, state
+from exact_source.loading.entity_reader import EntityReader
 from exact_source.loading.entity_resource import EntityResource
-from exact_source.loading.resources import EntityReader, _end_limited, run_behind
+from exact_source.loading.resources import _end_limited, run_behind
 from exact_source.loading.session import Session
 from exact_source.loading.strategy import UPSERT, Strategy, choose_strategy
 from exact_source.source import make_options
@@ -244,7 +245,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The state of the resource."""
     found: dict[str, Any] = {}
     monkeypatch.setattr(dlt.current, "resource_state", lambda _name: found)
-    monkeypatch.setattr(resources, "remember", lambda _run: None)
+    monkeypatch.setattr(entity_reader, "remember", lambda _run: None)
     return found
 
 
