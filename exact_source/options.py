@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import pendulum
 
 from .catalogue.feeds import Route
+from .clock import DUTCH
 from .errors import ConfigurationError
 from .personal_data import NO_CHOICE, PersonalData
 
@@ -108,6 +110,62 @@ def parse_companies(
 def _texts(values: str | Iterable[int | str]) -> list[str]:
     parts = values.split(",") if isinstance(values, str) else [str(value) for value in values]
     return [part.strip() for part in parts if part.strip()]
+
+
+def parse_divisions(divisions: str | Iterable[int | str]) -> tuple[int, ...]:
+    """Division codes; empty for ``all``.
+
+    Raises:
+        ConfigurationError: If one is not a code.
+    """
+    texts = _texts(divisions)
+    if "all" in texts:
+        return ()
+    if not texts or not all(t.isdigit() for t in texts):
+        raise ConfigurationError(
+            'divisions must be codes such as 123456,234567 or "all"; see `exact-source divisions`'
+        )
+    return tuple(dict.fromkeys(int(t) for t in texts))
+
+
+def parse_window(
+    start_date: str | date | None, end_date: str | date | None
+) -> tuple[int | None, int | None]:
+    """Both ends of a window as milliseconds of wall-clock digits; the end is not part of it.
+
+    Raises:
+        ConfigurationError: If one is not an ISO date, or the end is not after the start.
+    """
+    start_ms, end_ms = parse_start_date(start_date), parse_start_date(end_date, "end_date")
+    if end_ms is not None and end_ms <= (start_ms or 0):
+        raise ConfigurationError("end_date must be later than start_date")
+    return start_ms, end_ms
+
+
+def parse_start_date(start_date: str | date | None, setting: str = "start_date") -> int | None:
+    """A date as milliseconds of the digits of the Dutch wall clock (API 3.5).
+
+    Args:
+        start_date: ISO date or time; a time with an offset is converted to Dutch time.
+        setting: Name of the setting, for messages.
+
+    Raises:
+        ConfigurationError: If it is not an ISO date.
+    """
+    if start_date is None:
+        return None
+    text = start_date if isinstance(start_date, str) else start_date.isoformat()
+    try:
+        found: Any = pendulum.parse(text, tz=DUTCH, exact=True)  # a time with an offset keeps it
+    except ValueError:
+        found = None
+    if not isinstance(found, pendulum.Date):
+        raise ConfigurationError(f"{setting} must be a date such as 2024-01-31")
+    if isinstance(found, pendulum.DateTime):
+        digits = found.in_timezone(DUTCH).replace(tzinfo=pendulum.UTC)
+    else:
+        digits = pendulum.datetime(found.year, found.month, found.day)
+    return int(digits.int_timestamp * 1000)
 
 
 @dataclass(frozen=True, kw_only=True)

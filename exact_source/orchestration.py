@@ -12,7 +12,7 @@ from typing import Any, Literal
 import dlt
 
 from .auth import storage_from_settings
-from .catalogue import load_catalogue
+from .catalogue import choose_entities, load_catalogue
 from .clock import Clock, SystemClock
 from .connect import make_asking_run
 from .engine.result import describe_excluded
@@ -28,7 +28,7 @@ from .errors import (
 from .loading.warehouse import Warehouse
 from .options import ROUND_ROWS, ROUND_S
 from .settings import Settings, load_settings
-from .source import choose_entities, make_options, make_run
+from .source import make_options, make_run
 from .sync.runner import Outcome, sync
 from .workers.leases import leases_from_settings
 

@@ -8,26 +8,35 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import dlt
-import pendulum
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.extract.resource import DltResource
 from dlt.extract.source import DltSource
 
 from .auth import TokenStorage, storage_from_settings
-from .catalogue import Catalogue, load_catalogue
+from .catalogue import Catalogue, choose_entities, load_catalogue
 from .catalogue.feeds import Route, check_route
 from .catalogue.parameters import check_parameters, reason_not_read
+from .catalogue.selection import suggest
 from .client.limits import DAY_S, Limits
 from .client.observing import Observer
-from .clock import DUTCH, Clock, SystemClock
+from .clock import Clock, SystemClock
 from .connect import connector
 from .engine.run import Run
 from .errors import ConfigurationError
 from .loading.resources import make_log_resource, make_resource, run_behind
 from .loading.session import Session
 from .loading.state import LOG_RESOURCE
-from .options import ROUND_ROWS, ROUND_S, Deletes, Options, StartBy, TableFormat, parse_companies
+from .options import (
+    ROUND_ROWS,
+    ROUND_S,
+    Deletes,
+    Options,
+    StartBy,
+    TableFormat,
+    parse_companies,
+    parse_window,
+)
 from .personal_data import parse_personal_data
 from .settings import Settings, load_settings
 from .workers.leases import SqlLeases
@@ -130,51 +139,8 @@ def _names(
     if "all" in names:
         return frozenset(catalogue.entities)
     for name in names.difference(catalogue.entities):
-        raise ConfigurationError(f"{setting}: {name!r} is unknown; {_near(name, catalogue)}")
+        raise ConfigurationError(f"{setting}: {name!r} is unknown; {suggest(name, catalogue)}")
     return frozenset(names)
-
-
-def parse_divisions(divisions: str | Iterable[int | str]) -> tuple[int, ...]:
-    """Division codes; empty for ``all``.
-
-    Raises:
-        ConfigurationError: If one is not a code.
-    """
-    parts = divisions.split(",") if isinstance(divisions, str) else [str(d) for d in divisions]
-    texts = [p.strip() for p in parts if p.strip()]
-    if "all" in texts:
-        return ()
-    if not texts or not all(t.isdigit() for t in texts):
-        raise ConfigurationError(
-            'divisions must be codes such as 123456,234567 or "all"; see `exact-source divisions`'
-        )
-    return tuple(dict.fromkeys(int(t) for t in texts))
-
-
-def parse_start_date(start_date: str | date | None, setting: str = "start_date") -> int | None:
-    """A date as milliseconds of the digits of the Dutch wall clock (API 3.5).
-
-    Args:
-        start_date: ISO date or time; a time with an offset is converted to Dutch time.
-        setting: Name of the setting, for messages.
-
-    Raises:
-        ConfigurationError: If it is not an ISO date.
-    """
-    if start_date is None:
-        return None
-    text = start_date if isinstance(start_date, str) else start_date.isoformat()
-    try:
-        found: Any = pendulum.parse(text, tz=DUTCH, exact=True)  # a time with an offset keeps it
-    except ValueError:
-        found = None
-    if not isinstance(found, pendulum.Date):
-        raise ConfigurationError(f"{setting} must be a date such as 2024-01-31")
-    if isinstance(found, pendulum.DateTime):
-        digits = found.in_timezone(DUTCH).replace(tzinfo=pendulum.UTC)
-    else:
-        digits = pendulum.datetime(found.year, found.month, found.day)
-    return int(digits.int_timestamp * 1000)
 
 
 def _table_format(chosen: str | None) -> TableFormat | None:
@@ -182,65 +148,6 @@ def _table_format(chosen: str | None) -> TableFormat | None:
     if chosen not in {None, "delta", "iceberg"}:
         raise ConfigurationError(f"table_format is {chosen!r}; use delta or iceberg")
     return cast("TableFormat | None", chosen)
-
-
-def parse_window(
-    start_date: str | date | None, end_date: str | date | None
-) -> tuple[int | None, int | None]:
-    """Both ends of a window as milliseconds of wall-clock digits; the end is not part of it.
-
-    Raises:
-        ConfigurationError: If one is not an ISO date, or the end is not after the start.
-    """
-    start_ms, end_ms = parse_start_date(start_date), parse_start_date(end_date, "end_date")
-    if end_ms is not None and end_ms <= (start_ms or 0):
-        raise ConfigurationError("end_date must be later than start_date")
-    return start_ms, end_ms
-
-
-def choose_entities(entities: str | Iterable[str] | None, catalogue: Catalogue) -> list[str]:
-    """Names of the entities to select: the core set by default, ``all`` for every one that is read.
-
-    Raises:
-        ConfigurationError: If one is unknown; the message offers the nearest names.
-    """
-    if entities is None or entities == "core":
-        return list(catalogue.core)
-    names = (
-        [n.strip() for n in entities.split(",")] if isinstance(entities, str) else list(entities)
-    )
-    if "all" in names:
-        readable = (n for n, e in catalogue.entities.items() if reason_not_read(e) is None)
-        return turn_order(readable, catalogue)
-    for name in names:
-        if name not in catalogue.entities:
-            raise ConfigurationError(f"entities: {name!r} is unknown; {_near(name, catalogue)}")
-        if reason := reason_not_read(catalogue.entities[name]):
-            raise ConfigurationError(f"entities: {name} is not read: {reason}")
-    return turn_order(names, catalogue)
-
-
-def turn_order(names: Iterable[str], catalogue: Catalogue) -> list[str]:
-    """The order in which a company's streams are read: core before the rest, small before large.
-
-    The core set is listed from small to large; of the others, lines are the largest and functions,
-    which cost a call per parent row, go last.
-    """
-    core = {name: position for position, name in enumerate(catalogue.core)}
-
-    def turn(name: str) -> tuple[bool, bool, int, str]:
-        is_function = "function" in catalogue.entities[name].feeds
-        is_long = name not in core and name.endswith(("_lines", "_entries"))
-        return is_function, is_long, core.get(name, len(core)), name
-
-    return sorted(dict.fromkeys(names), key=turn)
-
-
-def _near(name: str, catalogue: Catalogue) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, list(catalogue.entities), n=3)
-    return f"did you mean {' or '.join(near)}?" if near else "see `exact-source entities`"
 
 
 def make_run(

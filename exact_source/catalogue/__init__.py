@@ -2,6 +2,7 @@
 
 from .catalogue import Catalogue, Column, Cursor, Entity, Feed, Kind, load_catalogue
 from .naming import snake
+from .selection import choose_entities
 
 __all__ = [
     "Catalogue",
@@ -10,6 +11,7 @@ __all__ = [
     "Entity",
     "Feed",
     "Kind",
+    "choose_entities",
     "load_catalogue",
     "snake",
 ]

@@ -120,7 +120,7 @@ def show_list(chosen: str | None, *, core: bool | None, as_json: bool) -> None:
     catalogue = load_catalogue()
     names: Iterable[str] = catalogue.entities
     if chosen is not None:
-        from ..source import choose_entities
+        from ..catalogue import choose_entities
 
         names = choose_entities(chosen, catalogue)
     elif core or (core is None and not as_json):
@@ -152,7 +152,7 @@ def show_one(name: str, *, as_json: bool) -> None:
 
     catalogue = load_catalogue()
     if name not in catalogue.entities:
-        from ..source import choose_entities
+        from ..catalogue import choose_entities
 
         choose_entities(name, catalogue)  # raises, with the nearest names
     entity = catalogue.entities[name]

@@ -33,9 +33,9 @@ def refresh(
     """
     import asyncio
 
+    from ..catalogue import choose_entities
     from ..catalogue.catalogue import read_catalogue
     from ..odata.drift import compare, make_overlay, services_of
-    from ..source import choose_entities
     from ._output.display import asking
     from ._output.tables import iso_instant, print_json
     from .files import replace_file

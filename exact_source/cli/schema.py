@@ -53,11 +53,10 @@ def make_schema(entities: str | None, deletes: str) -> Schema:
     """
     from dlt.common.schema import Schema
 
-    from ..catalogue import load_catalogue
+    from ..catalogue import choose_entities, load_catalogue
     from ..catalogue.feeds import plan_feeds
     from ..engine.functions import shape_of
     from ..loading.tables import DELETE_INSERT, declare_table
-    from ..source import choose_entities
 
     catalogue = load_catalogue()
     made = Schema("exact_online")

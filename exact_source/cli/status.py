@@ -106,8 +106,7 @@ def status(  # noqa: PLR0913, PLR0917 (options of a command)
 def _entities(entities: str | None) -> list[str] | None:
     if entities is None:
         return None
-    from ..catalogue import load_catalogue
-    from ..source import choose_entities
+    from ..catalogue import choose_entities, load_catalogue
 
     return choose_entities(entities, load_catalogue())
 

@@ -202,10 +202,10 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     """
     from rich.console import Console
 
-    from ..catalogue import load_catalogue
+    from ..catalogue import choose_entities, load_catalogue
     from ..client.limits import Limits
     from ..options import ROUND_ROWS
-    from ..source import choose_entities, make_options, make_run
+    from ..source import make_options, make_run
     from ..workers.leases import leases_from_settings
     from ._output.display import Display
     from ._output.stored_syncs import place_of, recall

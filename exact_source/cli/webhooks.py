@@ -232,8 +232,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def _topics_of(entities: str | None) -> list[str]:
-    from ..catalogue import load_catalogue
-    from ..source import choose_entities
+    from ..catalogue import choose_entities, load_catalogue
     from ..webhooks import topics_for
 
     return topics_for(choose_entities(entities, load_catalogue()))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from exact_source.catalogue import Entity, load_catalogue, snake
+from exact_source.catalogue import Entity, choose_entities, load_catalogue, snake
 from exact_source.catalogue.feeds import plan_feeds
 from exact_source.catalogue.parameters import (
     check_parameters,
@@ -19,7 +19,6 @@ from exact_source.catalogue.parameters import (
     sources_of,
 )
 from exact_source.sandbox.data.reading import parameter_tests, table_of
-from exact_source.source import choose_entities
 from tests.conftest import MakeWorld
 from tests.support.world import Calls, Row, World, expected_value, feed_path
 

@@ -9,10 +9,10 @@ from typing import get_args
 
 import pytest
 
+from exact_source.catalogue import choose_entities
 from exact_source.catalogue.catalogue import read_catalogue
 from exact_source.catalogue.names import EntityName
 from exact_source.catalogue.types import TYPES
-from exact_source.source import choose_entities
 from tools.catalogue.document import NAMES, PAGE, render, render_names
 
 catalogue = read_catalogue()

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from exact_source.errors import ConfigurationError
-from exact_source.source import parse_start_date
+from exact_source.options import parse_start_date
 
 
 def digits(moment: str) -> int:

@@ -54,8 +54,8 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
     """
     import asyncio
 
-    from ...catalogue import load_catalogue
-    from ...source import choose_entities, parse_divisions
+    from ...catalogue import choose_entities, load_catalogue
+    from ...options import parse_divisions
     from .._output.display import asking
     from ..connect import clock_of
     from .destination import check_destination

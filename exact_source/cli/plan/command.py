@@ -102,11 +102,11 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
 
     Example: exact-source plan --divisions 123456,234567 --entities all --reserve-calls 1000
     """
-    from ...catalogue import load_catalogue
+    from ...catalogue import choose_entities, load_catalogue
     from ...client.limits import Limits
     from ...connect import make_asking_run
     from ...loading.session import adaptation_file, error_file
-    from ...source import choose_entities, make_options
+    from ...source import make_options
     from .._output.tables import print_json
     from ..connect import clock_of, make_connection, make_pipeline
     from ..row_memory import Counted, keep_counted
