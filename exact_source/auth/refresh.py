@@ -17,25 +17,20 @@ from ..errors import (
     TokenStoreError,
 )
 from ..http_dates import parse_date
-from ..settings import SECTION
 from .in_flight import SPENDING
 from .masking import SECRETS, clean_text
 from .storage.protocol import LockedStorage, StorageAdapter
 from .storage.refusal import Refusal
 from .token_endpoint import TokenEndpoint
+from .token_errors import LOGIN, exchange_error, refresh_error, refusal_reason
 from .token_response import Answer, TokenOutcome
 from .tokens import EARLIEST_REFRESH_S, TokenData, TokenDataError
 
 logger = logging.getLogger(__name__)
 
-LOGIN = "run `exact-source login`"
 PAUSE_AFTER_LOSS_S = 5.0  # Exact may still be at work on the request whose reply was lost
 PAUSES_AFTER_SAVE_ERROR_S = (0.5, 2.0, 5.0)
 HOLD_S = 60.0  # after "too early" from a server that sends no Date
-KEPT = "the stored tokens are kept, run again later"
-TRY_LATER = (
-    "run again in 10 minutes, and if the stored tokens are refused then, run `exact-source login`"
-)
 
 # After these no later request with the same refresh token can succeed (API 1.4).
 FINAL = {
@@ -43,14 +38,6 @@ FINAL = {
     TokenOutcome.EXPIRED,
     TokenOutcome.CHAIN_BROKEN,
     TokenOutcome.GRANT_REFUSED,
-}
-_MEANING = {
-    TokenOutcome.USED: (
-        "the stored refresh token was used before, by another program that shares this connection "
-        "or by a run that was killed or cut off before it could store the reply"
-    ),
-    TokenOutcome.EXPIRED: "the stored refresh token went unused for 30 days and has expired",
-    TokenOutcome.CHAIN_BROKEN: "the token chain is broken: a token or code was used twice at once",
 }
 
 
@@ -126,7 +113,7 @@ class Rotator:
                     }
                 )
                 if answer.outcome is not TokenOutcome.TOKENS:
-                    raise self._exchange_error(answer)
+                    raise exchange_error(answer)
                 return await self._store(storage, None, answer)
 
     async def current(self, rejected: str | None, home: AbstractEventLoop | None) -> TokenData:
@@ -211,9 +198,11 @@ class Rotator:
             return self._use(stored)
         if answer.outcome is TokenOutcome.TOO_EARLY and self._is_usable(tokens, rejected, lost):
             return self._go_on(tokens, answer)
-        error = self._refresh_error(tokens, answer, lost)
+        error = self._note_refused(tokens, answer, lost)
         if answer.outcome in FINAL:
-            storage.note_refusal(Refusal(tokens.fingerprint, _reason(answer, lost), answer.sent_at))
+            storage.note_refusal(
+                Refusal(tokens.fingerprint, refusal_reason(answer, lost), answer.sent_at)
+            )
         raise error
 
     def _is_usable(self, tokens: TokenData, rejected: str | None, lost: Answer | None) -> bool:
@@ -300,111 +289,28 @@ class Rotator:
             return False
         return tokens.is_due(now, self._offset_s)
 
-    def _refresh_error(
+    def _note_refused(
         self, tokens: TokenData, answer: Answer, lost: Answer | None
     ) -> AuthenticationError | RemoteError | ConfigurationError:
-        if answer.outcome is TokenOutcome.CLIENT_REFUSED:
-            return _client_error(answer)
-        if answer.outcome in {TokenOutcome.UNREACHABLE, TokenOutcome.BUSY, TokenOutcome.LOST}:
-            return _passing_error(answer, lost)
-        if answer.outcome is TokenOutcome.TOO_EARLY:
-            early = self._too_early_error(tokens, answer, lost)
-            until = early.resumes_at or self._clock.now() + HOLD_S
-            self._refused = (tokens.fingerprint, until, early)
-            return early
-        error = AuthenticationError(f"{_reason(answer, lost)}: {LOGIN}")
-        self._refused = (tokens.fingerprint, float("inf"), error)
+        """The error of a refresh, noted if another request would end in the same way."""
+        is_early = answer.outcome is TokenOutcome.TOO_EARLY
+        resumes_at = self._resumes_at(tokens, answer, lost) if is_early else None
+        error = refresh_error(answer, lost, resumes_at)
+        if is_early:
+            until = resumes_at or self._clock.now() + HOLD_S
+            self._refused = (tokens.fingerprint, until, error)
+        elif isinstance(error, AuthenticationError):
+            self._refused = (tokens.fingerprint, float("inf"), error)
         return error
 
-    def _too_early_error(
-        self, tokens: TokenData, answer: Answer, lost: Answer | None
-    ) -> RemoteError:
+    def _resumes_at(self, tokens: TokenData, answer: Answer, lost: Answer | None) -> float | None:
+        """Time from which Exact issues new tokens; ``None`` if unknown."""
         now = self._clock.now()
         wait_s = answer.retry_after_s
         if wait_s is None and tokens.is_short_lived and lost is None:
             # The rule of the documented life may hold for a shorter one, too (API 1.3).
             wait_s = EARLIEST_REFRESH_S - tokens.age_s(now, self._offset_s)
-        if wait_s is None or wait_s <= 0:
-            return _newer_tokens_error(answer, lost)
-        at = datetime.fromtimestamp(now + wait_s, UTC)
-        return RemoteError(
-            f"Exact Online does not issue new tokens before {at:%Y-%m-%d %H:%M:%S} UTC "
-            f"({answer.detail}); {KEPT}",
-            resumes_at=now + wait_s,
-        )
-
-    def _exchange_error(
-        self, answer: Answer
-    ) -> AuthenticationError | RemoteError | ConfigurationError:
-        if answer.outcome in {TokenOutcome.UNREACHABLE, TokenOutcome.BUSY}:
-            return RemoteError(f"the code was not exchanged: {_why_not(answer)}")
-        if answer.outcome is TokenOutcome.CLIENT_REFUSED:
-            return _client_error(answer)
-        if answer.outcome is TokenOutcome.LOST:
-            return AuthenticationError(
-                f"the reply to the code exchange was lost ({answer.detail}), and a code works only "
-                f"once: {LOGIN} again"
-            )
-        return AuthenticationError(
-            f"Exact Online refuses the code ({answer.detail}); a code works once, within 3 minutes: "
-            f"{LOGIN} again"
-        )
-
-
-def _why_not(answer: Answer) -> str:
-    if answer.outcome is TokenOutcome.UNREACHABLE:
-        return f"Exact Online could not be reached ({answer.detail}), nothing was sent"
-    return f"Exact Online is limiting token requests ({answer.detail})"
-
-
-def _loss(lost: Answer) -> str:
-    at = datetime.fromtimestamp(lost.sent_at, UTC)
-    return f"the reply to the token refresh of {at:%Y-%m-%d %H:%M:%S} UTC was lost ({lost.detail})"
-
-
-def _reason(answer: Answer, lost: Answer | None) -> str:
-    """Why the stored refresh token was refused, with Exact's words."""
-    meaning = _MEANING.get(answer.outcome, "Exact Online refuses the stored refresh token")
-    if lost is not None:
-        meaning = f"{_loss(lost)} and the refresh token is spent"
-    return f"{meaning} ({answer.detail})"
-
-
-def _passing_error(answer: Answer, lost: Answer | None) -> RemoteError:
-    """The error of a refresh that failed for now, or whose reply was lost."""
-    if lost is None:
-        message = f"the tokens were not refreshed: {_why_not(answer)}; {KEPT}"
-    elif answer.outcome is TokenOutcome.LOST:
-        message = f"{_loss(lost)}, and the reply to the second attempt was lost too ({answer.detail}); {KEPT}"
-    elif answer.outcome is TokenOutcome.UNREACHABLE:
-        message = (
-            f"{_loss(lost)}, and then Exact Online could not be reached ({answer.detail}); {KEPT}"
-        )
-    else:
-        message = f"{_loss(lost)}, and then {_why_not(answer)}; {KEPT}"
-    return RemoteError(message)
-
-
-def _newer_tokens_error(answer: Answer, lost: Answer | None) -> RemoteError:
-    """The error if Exact has issued a token of this connection that is not stored here (API 1.3)."""
-    if lost is None:
-        message = (
-            "Exact Online recently issued newer tokens than the stored ones, to another program or in "
-            f"a lost reply, and does not issue others yet ({answer.detail}): {TRY_LATER}"
-        )
-    else:
-        message = (
-            f"{_loss(lost)}; Exact Online has issued the new tokens and does not issue others yet "
-            f"({answer.detail}): {TRY_LATER}"
-        )
-    return RemoteError(message)
-
-
-def _client_error(answer: Answer) -> ConfigurationError:
-    return ConfigurationError(
-        f"Exact Online refuses the app ({answer.detail}): check {SECTION}.client_id, "
-        "client_secret, redirect_uri and the region they were registered in"
-    )
+        return None if wait_s is None or wait_s <= 0 else now + wait_s
 
 
 def _is_harmless(error: Exception) -> bool:
