@@ -29,7 +29,8 @@ from .loading.warehouse import Warehouse
 from .options import ROUND_ROWS, ROUND_S
 from .settings import Settings, load_settings
 from .source import make_options, make_run
-from .sync.runner import Outcome, sync
+from .sync.outcome import Outcome
+from .sync.runner import sync
 from .workers.leases import leases_from_settings
 
 # A sync costs at least a call per stream, so failed streams are not tried again at once.

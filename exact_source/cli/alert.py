@@ -12,7 +12,7 @@ from ..errors import ExitCode
 from ._output.logs import notes
 
 if TYPE_CHECKING:
-    from ..sync.runner import Outcome
+    from ..sync.outcome import Outcome
 
 HOOK = "runtime.slack_incoming_hook"
 MOST_LINES = 10

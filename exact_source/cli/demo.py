@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..engine.run import Run
     from ..sandbox import Sandbox
     from ..settings import Settings
-    from ..sync.runner import Outcome
+    from ..sync.outcome import Outcome
 
 FOLDER = Path("exact_online_demo")
 MARK = ".exact-source-demo"

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     import dlt
 
     from ..engine.run import Run
-    from ..sync.runner import Outcome
+    from ..sync.outcome import Outcome
 
 
 def sync(  # noqa: PLR0913, PLR0917 (options of a command)
@@ -270,7 +270,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
 @contextmanager
 def early_errors(pipeline: str, view: View) -> Iterator[None]:
     """Report an error before the first call in the same way as a later one."""
-    from ..sync.runner import Outcome
+    from ..sync.outcome import Outcome
 
     try:
         yield
@@ -306,7 +306,7 @@ def loaded(
     """How the sync ended, also if the destination ended it."""
     from dlt.pipeline.exceptions import PipelineStepFailed
 
-    from ..sync.runner import Outcome
+    from ..sync.outcome import Outcome
     from ..sync.runner import sync as run_sync
     from ._output.database_errors import reaching
 

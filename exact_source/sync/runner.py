@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,15 +14,12 @@ from dlt.destinations.exceptions import DatabaseException
 from dlt.extract.source import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from ..engine.result import StreamResult, describe_excluded
+from ..engine.result import StreamResult
 from ..engine.run import Run
 from ..errors import (
-    AuthenticationError,
     ConfigurationError,
     ExactError,
-    ExitCode,
     HeldError,
-    LimitError,
     LoadError,
     own_error,
 )
@@ -39,81 +35,18 @@ from ..loading.working_folder import make_private, remove_loaded_packages
 from ..loading.writer_lock import Lock, sole_writer
 from ..source import run_of, run_source
 from ..workers.leases import SqlLeases
+from .outcome import Outcome, clock_notes, outcome_of
 from .pipeline_lock import drop_if_destination_changed, duckdb_kept_open, pipeline_lock
 from .telemetry import traced_sync
 
 Loading = Callable[[], AbstractContextManager[None]]  # entered for the duration of a load
 
-CLOCK_TOLERANCE_S = 60.0
 LOAD_PATIENCE_S = 3600.0  # how long a load waits for the loads of other workers
 # Work on tables that changed, and the note if the database refuses it.
 AFTERWARDS = (
     (write_comments, "the comments of tables and columns were not written"),
     (create_indexes, "the indexes of tables were not made"),
 )
-
-
-@dataclass
-class Outcome:
-    """The outcome of a sync.
-
-    Attributes:
-        results: The final result of each entity of each division.
-        rounds: Number of rounds.
-        calls: Number of calls that were sent.
-        error: The error that ended the sync early, or ``None``.
-        resumes_at: Seconds since the epoch (UTC) from which calls are allowed again; ``None`` for now.
-        notes: Remarks that do not concern a single stream.
-        strict: Whether streams that Exact does not offer count as well.
-    """
-
-    results: list[StreamResult]
-    rounds: int
-    calls: int
-    error: ExactError | None = None
-    resumes_at: float | None = None
-    notes: tuple[str, ...] = ()
-    strict: bool = False
-
-    def counts(self, result: StreamResult) -> bool:
-        """Whether a stream matters for the exit code: not if Exact does not offer it.
-
-        If Exact offers none of the streams, the sync has not succeeded, so all of them count.
-        """
-        return self.strict or not result.is_excluded or all(r.is_excluded for r in self.results)
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """0 complete, 1 failed, 2 configuration, 3 incomplete but safe."""
-        if self.error is not None and self.error.exit_code != ExitCode.INCOMPLETE:
-            return self.error.exit_code
-        counted = [r for r in self.results if self.counts(r)]
-        statuses = {r.status for r in counted}
-        left_out = any(r.status == "skipped" and r.permanent for r in counted)
-        if self.error is None and statuses <= {"complete", "skipped"} and not left_out:
-            return ExitCode.COMPLETE
-        if statuses and statuses <= {"failed", "refused"}:
-            return ExitCode.FAILED  # nothing at all was loaded
-        return ExitCode.INCOMPLETE
-
-    def __str__(self) -> str:
-        """A summary, and a line for each incomplete stream, note and error."""
-        rows = sum(r.rows for r in self.results)
-        summary = (
-            f"exit code {self.exit_code}: {rows:,} rows of {len(self.results)} streams, "
-            f"{self.calls:,} calls, {self.rounds} rounds"
-        )
-        others = [
-            f"{r.entity}{f' of division {r.division}' if r.division else ''}: {r.status}: {r.error}"
-            for r in self.results
-            if r.status != "complete" and not r.is_excluded
-        ]
-        last = [
-            *describe_excluded(self.results),
-            *self.notes,
-            *([self.error] if self.error else ()),
-        ]
-        return "\n".join([summary, *others, *map(str, last)])
 
 
 def run_to_end(pipeline: dlt.Pipeline, source: DltSource) -> Outcome:
@@ -188,33 +121,7 @@ def _sync(
         if error is None:
             raise
     notes += clock_notes(run.limits.skew_s)
-    latest = final_results(run.log.results)
-    resumes = [r.resumes_at for r in latest.values() if r.resumes_at is not None]
-    if isinstance(error, LimitError):
-        resumes.append(error.resumes_at)
-    return Outcome(
-        list(latest.values()),
-        run.rounds.number,
-        run.limits.calls,
-        error,
-        min(resumes, default=None),
-        tuple(notes),
-        run.options.strict,
-    )
-
-
-def clock_notes(skew_s: float) -> Iterator[str]:
-    """A note if the clock of this host is off.
-
-    Args:
-        skew_s: Seconds that Exact's clock is ahead of it.
-    """
-    if abs(skew_s) > CLOCK_TOLERANCE_S:
-        side = "behind" if skew_s > 0 else "ahead of"
-        yield (
-            f"this computer's clock is {abs(skew_s) / 60:,.0f} minutes {side} Exact's; the sync used "
-            "Exact's, but set the clock right: tokens and schedules depend on it"
-        )
+    return outcome_of(run, error, notes)
 
 
 def refuse_refresh(pipeline: dlt.Pipeline) -> None:
@@ -402,24 +309,6 @@ def loaded_divisions(results: Iterable[StreamResult]) -> dict[str, set[int] | No
     return found
 
 
-def final_results(results: Iterable[StreamResult]) -> dict[tuple[str, int], StreamResult]:
-    """The last result of each stream, with the totals of all its rounds."""
-    found: dict[tuple[str, int], StreamResult] = {}
-    for result in results:
-        key = (result.entity, result.division)
-        before = found.get(key)
-        found[key] = result if before is None else replace(
-            result,
-            started_at=before.started_at,
-            calls=before.calls + result.calls,
-            shared_calls=before.shared_calls + result.shared_calls,
-            rows=before.rows + result.rows,
-            deleted=before.deleted + result.deleted,
-            notes=list(dict.fromkeys([*before.notes, *result.notes])),
-        )  # fmt: skip
-    return found
-
-
 def load_pending(pipeline: dlt.Pipeline, loading: Loading) -> None:
     """Load what an earlier process extracted and did not load.
 
@@ -446,6 +335,3 @@ def load_pending(pipeline: dlt.Pipeline, loading: Loading) -> None:
             f"the working folder {pipeline.working_dir} holds packages that can be neither loaded nor "
             "dropped; remove it: everything that is needed is in the destination"
         )
-
-
-__all__ = ["AuthenticationError", "Outcome", "run_to_end", "sync"]

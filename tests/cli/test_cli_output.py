@@ -19,7 +19,7 @@ from exact_source.cli.divisions import show
 from exact_source.cli.eta import TimeLeft
 from exact_source.engine.divisions import Division
 from exact_source.engine.result import StreamResult
-from exact_source.sync.runner import Outcome
+from exact_source.sync.outcome import Outcome
 from tests.support.cli_fixtures import Cli, cli, make_cli
 
 __all__ = ["cli", "make_cli"]

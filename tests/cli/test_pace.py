@@ -27,7 +27,8 @@ from exact_source.odata.page import PageSchema
 from exact_source.options import ROUND_ROWS, ROUND_S
 from exact_source.sandbox import Sandbox, SandboxClock
 from exact_source.source import make_options
-from exact_source.sync.runner import Outcome, sync
+from exact_source.sync.outcome import Outcome
+from exact_source.sync.runner import sync
 from tests.support.world import billed, feed_path
 
 ENTITIES = (

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from exact_source.sync.runner import Outcome
+from exact_source.sync.outcome import Outcome
 from tests.support.destinations import FROM, KINDS, TO, states, world_in
 from tests.support.world import Calls, Row, World, assert_same_rows, digits, expected_rows
 

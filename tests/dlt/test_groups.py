@@ -14,7 +14,7 @@ import pytest
 from exact_source.errors import ConfigurationError
 from exact_source.orchestration import advise_error, division_groups, sync_divisions
 from exact_source.settings import Settings
-from exact_source.sync.runner import Outcome
+from exact_source.sync.outcome import Outcome
 from exact_source.workers.leases import leases_from_settings
 from tests.conftest import MakeWorld
 from tests.support.world import World

@@ -23,7 +23,8 @@ from exact_source.errors import HeldError, LoadError, own_error
 from exact_source.loading.session import Session
 from exact_source.loading.writer_lock import lock_until_loaded, sole_writer
 from exact_source.source import run_source
-from exact_source.sync.runner import Outcome, sync
+from exact_source.sync.outcome import Outcome
+from exact_source.sync.runner import sync
 from exact_source.workers.leases import Clocks, SqlLeases
 from tests.support.postgres import fresh_database
 from tests.support.world import World

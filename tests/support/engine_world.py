@@ -25,7 +25,7 @@ from exact_source.engine.shared_lists import SharedList
 from exact_source.errors import ExactError
 from exact_source.loading.tables import as_loaded, column_hint
 from exact_source.source import make_options
-from exact_source.sync.runner import Outcome, clock_notes, final_results
+from exact_source.sync.outcome import Outcome, clock_notes, final_results
 from tests.support.bench import (
     BASE_URL,
     Ledger,

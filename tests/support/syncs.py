@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from exact_source.engine.result import StreamResult
-from exact_source.sync.runner import Outcome
+from exact_source.sync.outcome import Outcome
 from tests.support.world import Calls, World
 
 DAY_S = 86_400.0

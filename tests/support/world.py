@@ -28,7 +28,8 @@ from exact_source.sandbox import Sandbox, SandboxClock
 from exact_source.sandbox.clock import wall_clock
 from exact_source.settings import Settings
 from exact_source.source import make_options, make_run, run_source
-from exact_source.sync.runner import Outcome, sync
+from exact_source.sync.outcome import Outcome
+from exact_source.sync.runner import sync
 from exact_source.workers.leases import SqlLeases
 
 DATASET = "exact_online"

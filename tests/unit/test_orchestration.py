@@ -22,7 +22,7 @@ from exact_source.errors import (
     TokenStoreError,
 )
 from exact_source.orchestration import HELD_PAUSE_S, PAUSE_S, advise, advise_error, division_groups
-from exact_source.sync.runner import Outcome
+from exact_source.sync.outcome import Outcome
 
 NOW = 1_000_000.0
 

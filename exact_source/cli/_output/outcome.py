@@ -14,7 +14,7 @@ from .tables import Column, format_cursor, make_console, print_table, span, styl
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ...sync.runner import Outcome
+    from ...sync.outcome import Outcome
 
 FAILED = {"failed", "refused"}
 # Statuses of a stream, the worst first.

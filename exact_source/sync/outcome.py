@@ -1,0 +1,130 @@
+"""The outcome of a sync: the final result of each stream, the exit code, and when to run again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from ..engine.result import StreamResult, describe_excluded
+from ..engine.run import Run
+from ..errors import ExactError, ExitCode, LimitError
+
+CLOCK_TOLERANCE_S = 60.0
+
+
+@dataclass
+class Outcome:
+    """The outcome of a sync.
+
+    Attributes:
+        results: The final result of each entity of each division.
+        rounds: Number of rounds.
+        calls: Number of calls that were sent.
+        error: The error that ended the sync early, or ``None``.
+        resumes_at: Seconds since the epoch (UTC) from which calls are allowed again; ``None`` for now.
+        notes: Remarks that do not concern a single stream.
+        strict: Whether streams that Exact does not offer count as well.
+    """
+
+    results: list[StreamResult]
+    rounds: int
+    calls: int
+    error: ExactError | None = None
+    resumes_at: float | None = None
+    notes: tuple[str, ...] = ()
+    strict: bool = False
+
+    def counts(self, result: StreamResult) -> bool:
+        """Whether a stream matters for the exit code: not if Exact does not offer it.
+
+        If Exact offers none of the streams, the sync has not succeeded, so all of them count.
+        """
+        return self.strict or not result.is_excluded or all(r.is_excluded for r in self.results)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 complete, 1 failed, 2 configuration, 3 incomplete but safe."""
+        if self.error is not None and self.error.exit_code != ExitCode.INCOMPLETE:
+            return self.error.exit_code
+        counted = [r for r in self.results if self.counts(r)]
+        statuses = {r.status for r in counted}
+        left_out = any(r.status == "skipped" and r.permanent for r in counted)
+        if self.error is None and statuses <= {"complete", "skipped"} and not left_out:
+            return ExitCode.COMPLETE
+        if statuses and statuses <= {"failed", "refused"}:
+            return ExitCode.FAILED  # nothing at all was loaded
+        return ExitCode.INCOMPLETE
+
+    def __str__(self) -> str:
+        """A summary, and a line for each incomplete stream, note and error."""
+        rows = sum(r.rows for r in self.results)
+        summary = (
+            f"exit code {self.exit_code}: {rows:,} rows of {len(self.results)} streams, "
+            f"{self.calls:,} calls, {self.rounds} rounds"
+        )
+        others = [
+            f"{r.entity}{f' of division {r.division}' if r.division else ''}: {r.status}: {r.error}"
+            for r in self.results
+            if r.status != "complete" and not r.is_excluded
+        ]
+        last = [
+            *describe_excluded(self.results),
+            *self.notes,
+            *([self.error] if self.error else ()),
+        ]
+        return "\n".join([summary, *others, *map(str, last)])
+
+
+def outcome_of(run: Run, error: ExactError | None, notes: Iterable[str]) -> Outcome:
+    """The outcome of a run that has ended.
+
+    Args:
+        run: The run.
+        error: The error that ended it early, or ``None``.
+        notes: Remarks that do not concern a single stream.
+    """
+    latest = final_results(run.log.results)
+    resumes = [r.resumes_at for r in latest.values() if r.resumes_at is not None]
+    if isinstance(error, LimitError):
+        resumes.append(error.resumes_at)
+    return Outcome(
+        list(latest.values()),
+        run.rounds.number,
+        run.limits.calls,
+        error,
+        min(resumes, default=None),
+        tuple(notes),
+        run.options.strict,
+    )
+
+
+def final_results(results: Iterable[StreamResult]) -> dict[tuple[str, int], StreamResult]:
+    """The last result of each stream, with the totals of all its rounds."""
+    found: dict[tuple[str, int], StreamResult] = {}
+    for result in results:
+        key = (result.entity, result.division)
+        before = found.get(key)
+        found[key] = result if before is None else replace(
+            result,
+            started_at=before.started_at,
+            calls=before.calls + result.calls,
+            shared_calls=before.shared_calls + result.shared_calls,
+            rows=before.rows + result.rows,
+            deleted=before.deleted + result.deleted,
+            notes=list(dict.fromkeys([*before.notes, *result.notes])),
+        )  # fmt: skip
+    return found
+
+
+def clock_notes(skew_s: float) -> Iterator[str]:
+    """A note if the clock of this host is off.
+
+    Args:
+        skew_s: Seconds that Exact's clock is ahead of it.
+    """
+    if abs(skew_s) > CLOCK_TOLERANCE_S:
+        side = "behind" if skew_s > 0 else "ahead of"
+        yield (
+            f"this computer's clock is {abs(skew_s) / 60:,.0f} minutes {side} Exact's; the sync used "
+            "Exact's, but set the clock right: tokens and schedules depend on it"
+        )
