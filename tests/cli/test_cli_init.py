@@ -119,8 +119,9 @@ def test_git_sees_no_change_no_secret_and_no_data(folder: Path, tracked: str) ->
     assert init("--destination=duckdb") == 0
     assert init() == 0
 
-    for name in ("exact.duckdb", "exact.duckdb.wal", "exact-online.html", ".dlt/secrets.toml",
-                 ".dlt/exact_online_tokens.json"):  # fmt: skip
+    for name in ("exact.duckdb", "exact.duckdb.wal", "exact.duckdb.tmp", "exact-online.html",
+                 ".exact.duckdb.exact_online.lock", ".dlt/secrets.toml",
+                 ".dlt/exact_online_tokens.json", ".dlt/exact_online_notices.db"):  # fmt: skip
         (project / name).touch()
     if tracked == "no repository":
         git(project, "init", "--quiet")

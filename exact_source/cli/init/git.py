@@ -9,8 +9,13 @@ from pathlib import Path
 from ..files import replace_file
 
 # Below the settings folder, and in the folder of the project.
-SECRETS = ("secrets.toml", "exact_online_tokens*", ".exact_online_tokens*")
-DATA = ("*.duckdb", "*.duckdb.wal", "exact-online.html")
+SECRETS = (
+    "secrets.toml",
+    "exact_online_tokens*",
+    ".exact_online_tokens*",
+    "exact_online_notices.db*",
+)
+DATA = ("*.duckdb", "*.duckdb.wal", "*.duckdb.tmp", ".*.duckdb.*.lock", "exact-online.html")
 
 
 def is_tracked(path: Path) -> bool:
