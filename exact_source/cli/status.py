@@ -300,8 +300,8 @@ def closing_lines(report: Mapping[str, Any]) -> list[str]:
     if divisions:
         left = value_range(d["calls_left_today_at_most"] for d in divisions)
         each = "" if len(divisions) == 1 else " for each company"
-        lines.append(
-            f"{plural(report['calls_today'], 'call')} today by syncs that were loaded; at most {left} of "
-            f"the usual {divisions[0]['calls_a_day_assumed']:,} are left{each}"
-        )
+        lines += [
+            f"{plural(report['calls_today'], 'call')} today by syncs that were loaded",
+            f"left today{each}: at most {left} of the usual {divisions[0]['calls_a_day_assumed']:,} calls",
+        ]
     return lines

@@ -219,7 +219,7 @@ def test_what_is_not_there_is_not_called_an_empty_database(cli: Cli, narrower: s
 def test_the_calls_of_a_day_are_said_to_be_assumed(cli: Cli) -> None:
     assert cli("sync", cli.destination, "--entities=journals").code == 0
 
-    assert "of the usual 5,000 are left for each company" in cli("status", cli.destination).out
+    assert "of the usual 5,000 calls" in cli("status", cli.destination).out
     for division in cli("status", cli.destination, "--json").json["divisions"]:
         assert division["calls_a_day_assumed"] == 5000
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
 import re
 import sys
+import termios
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -19,6 +21,7 @@ from rich.console import Console
 
 from exact_source.cli._output.database_errors import DestinationError
 from exact_source.cli._output.display import Display
+from exact_source.cli._output.logs import logging_to_stderr, notes
 from exact_source.cli._output.stored_syncs import Memory
 from exact_source.cli.eta import TimeLeft, in_words
 from exact_source.sync.runner import sync
@@ -80,6 +83,24 @@ def test_a_command_that_asks_shows_how_far_it_is(
 
     assert code == 0
     assert re.search(words, ESCAPES.sub("", shown))
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_note_is_wrapped_between_words(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    text = "a note about " + " ".join(f"company-{number}" for number in range(40))
+    address = "https://start.exactonline.nl/api/oauth2/auth?client_id=" + "x" * 80
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, width))
+    with os.fdopen(slave, "w") as terminal, logging_to_stderr([]):
+        monkeypatch.setattr(sys, "stderr", terminal)
+        notes.info("%s\n  %s", text, address)
+        terminal.flush()
+    with os.fdopen(master, "rb") as seen:
+        *lines, whole = os.read(seen.fileno(), 9999).decode().splitlines()
+
+    assert max(map(len, lines)) <= width
+    assert " ".join(lines) == text
+    assert whole.strip() == address
 
 
 @pytest.mark.parametrize("command", ["sync", "plan"])

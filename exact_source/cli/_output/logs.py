@@ -6,7 +6,9 @@ import functools
 import inspect
 import json
 import logging
+import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -47,14 +49,31 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The message; with its level if it is not from a command."""
+    """The message, wrapped between words on a terminal; with its level if it is not from a command."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         said = record.getMessage()
-        if record.name == notes.name:
-            return said
-        return f"{record.levelname.lower()}: {' '.join(said.split())}"
+        if record.name != notes.name:
+            said = f"{record.levelname.lower()}: {' '.join(said.split())}"
+        width = terminal_width()
+        return said if width is None else "\n".join(wrapped(said, width))
+
+
+def terminal_width() -> int | None:
+    """The columns of the terminal behind stderr; ``None`` if there is none."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or None
+    except (OSError, ValueError):  # a file, or a stream without a file
+        return None
+
+
+def wrapped(text: str, width: int) -> Iterator[str]:
+    """The lines of a text, none longer than the width unless a word is, such as an address."""
+    for line in text.splitlines() or [""]:
+        yield from textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [
+            ""
+        ]
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):

@@ -164,7 +164,7 @@ def grouped(texts: Sequence[tuple[StreamResult, str]], names: Mapping[int, str])
     more = len(found) - MOST_LINES
     if more <= 1:
         return found
-    return [*found[:MOST_LINES], f"and {more} messages more: --problems shows all"]
+    return [*found[:MOST_LINES], f"and {more} more messages; --problems shows them all"]
 
 
 def streams_in_words(group: Sequence[StreamResult], names: Mapping[int, str]) -> str:

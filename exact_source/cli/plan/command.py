@@ -240,7 +240,7 @@ def _print_companies(
     console: Console, divisions: Sequence[Mapping[str, Any]], *, every: bool
 ) -> None:
     """A line for each company; if there are many, the blocked ones and those with most calls."""
-    from .._output.streams import MOST_COMPANIES, plural
+    from .._output.streams import MOST_COMPANIES
     from .._output.tables import print_table
 
     shown = list(divisions)
@@ -251,7 +251,8 @@ def _print_companies(
     rows = [[str(d["division"]), *(d.get(name) for name in columns[1:])] for d in shown]
     print_table(console, COMPANY_COLUMNS, rows)
     if more := len(divisions) - len(shown):
-        console.print(f"and {plural(more, 'company', 'companies')} more; --all lists them all")
+        noun = "company" if more == 1 else "companies"
+        console.print(f"and {more:,} more {noun}; --all lists them all")
 
 
 def closing_lines(report: Mapping[str, Any]) -> list[str]:
