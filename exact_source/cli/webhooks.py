@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import socket
 import sys
@@ -9,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -71,22 +73,105 @@ def options(context: typer.Context) -> None:
     help_without_command(context)
 
 
-@webhooks.command()
-def subscribe(  # noqa: PLR0913, PLR0917 (options of a command)
+def for_companies(command: Callable[..., Lines]) -> Callable[..., None]:
+    """The command with the options of ``each_company``, which does for each company what it returns."""
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    _, *shared = inspect.signature(each_company, eval_str=True).parameters.values()
+
+    @functools.wraps(command)
+    def wrapped(**arguments: Any) -> None:
+        mine = {option.name: arguments.pop(option.name) for option in own}
+        each_company(command(**mine), **arguments)
+
+    options = [option.replace(kind=option.KEYWORD_ONLY) for option in (*own, *shared)]
+    cast("Any", wrapped).__signature__ = inspect.Signature(options)
+    return wrapped
+
+
+def each_company(  # noqa: PLR0913 (options of a command)
+    lines: Lines,
+    *,
     context: typer.Context,
-    callback_url: Annotated[
-        str,
-        typer.Option(metavar="URL", help="https address at which Exact reaches the receiver."),
-    ],
     divisions: Divisions = "all",
     exclude_divisions: ExcludeDivisions = "",
-    entities: Entities = None,
-    topics: Topics = None,
     region: Region = None,
     base_url: BaseUrl = None,
     every: EachSubscription = False,
     as_json: AsJson = False,
 ) -> None:
+    """Do something with each company and show the result; the exit code is 3 if a part failed.
+
+    Raises:
+        ReceiverError: If Exact refuses the callback address; no other company is tried.
+    """
+    import asyncio
+
+    from ..connect import make_asking_run
+    from ..source import make_options
+    from ._output.display import asking
+    from .connect import clock_of, make_connection
+    from .side_by_side import for_each
+
+    settings, storage = make_connection(region, base_url)
+    options = make_options(divisions=divisions, exclude_divisions=exclude_divisions)
+    run = make_asking_run(options, settings, storage, clock_of(context))
+    found: dict[int, list[Subscription]] = {}
+    names: dict[int, str] = {}
+
+    async def read() -> None:
+        async with run.asking() as client:
+            chosen = [d for d in await run.divisions.chosen() if not d.blocked]
+            names.update((d.code, d.name) for d in chosen)
+            found.update((d.code, []) for d in chosen)  # in the order of the output
+
+            async def ask(division: int) -> None:
+                async for line in lines(client, division):
+                    found[division].append(line)
+
+            await for_each(names, ask)
+
+    with asking(run):
+        refused = asyncio.run(until_refused(read()))
+    conclude(
+        [line for lines in found.values() for line in lines],
+        names,
+        refused,
+        View(every, as_json=as_json),
+    )
+
+
+def conclude(
+    found: list[Subscription], names: Mapping[int, str], refused: ReceiverError | None, view: View
+) -> None:
+    """Show the result, then the errors.
+
+    Raises:
+        ReceiverError: The refusal, if there is one.
+        typer.Exit: With 3 if a subscription failed.
+    """
+    from ._output.tables import print_json
+
+    if view.as_json:
+        print_json({"subscriptions": [asdict(line) for line in found]})
+    else:
+        show(found, names, every=view.every)
+    if refused is not None:
+        raise refused
+    show_errors(found)
+    if any(line.status == "failed" for line in found):
+        raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+@webhooks.command()
+@for_companies
+def subscribe(
+    callback_url: Annotated[
+        str,
+        typer.Option(metavar="URL", help="https address at which Exact reaches the receiver."),
+    ],
+    entities: Entities = None,
+    topics: Topics = None,
+) -> Lines:
     """Subscribe to the webhooks of entities or topics.
 
     Makes a call for each topic of each division, and one to read the subscriptions that exist. The
@@ -94,35 +179,17 @@ def subscribe(  # noqa: PLR0913, PLR0917 (options of a command)
 
     Example: exact-source webhooks subscribe --callback-url https://books.example/exact --divisions 123456
     """
-    from ..webhooks.subscriptions import check_callback_url, check_topic
+    from ..webhooks.subscriptions import CallbackAddress, check_callback_url, check_topic
     from ..webhooks.subscriptions import subscribe as order
 
-    check_callback_url(callback_url)
+    address = CallbackAddress(check_callback_url(callback_url))
     wanted = [check_topic(t) for t in _split(topics)] or _topics_of(entities)
-
-    def lines(client: ExactClient, division: int) -> AsyncIterator[Subscription]:
-        return order(client, division, wanted, callback_url)
-
-    _each(
-        context,
-        lines,
-        (divisions, exclude_divisions),
-        region,
-        base_url,
-        View(every, as_json=as_json),
-    )
+    return lambda client, division: order(client, division, wanted, address)
 
 
 @webhooks.command("list")
-def list_(
-    context: typer.Context,
-    divisions: Divisions = "all",
-    exclude_divisions: ExcludeDivisions = "",
-    region: Region = None,
-    base_url: BaseUrl = None,
-    every: EachSubscription = False,
-    as_json: AsJson = False,
-) -> None:
+@for_companies
+def list_() -> Lines:
     """List the subscriptions; makes a call for each division.
 
     Example: exact-source webhooks list --json
@@ -133,27 +200,12 @@ def list_(
         for subscription in await read_subscriptions(client, division):
             yield subscription
 
-    _each(
-        context,
-        lines,
-        (divisions, exclude_divisions),
-        region,
-        base_url,
-        View(every, as_json=as_json),
-    )
+    return lines
 
 
 @webhooks.command()
-def unsubscribe(  # noqa: PLR0913, PLR0917 (options of a command)
-    context: typer.Context,
-    divisions: Divisions = "all",
-    exclude_divisions: ExcludeDivisions = "",
-    topics: Topics = None,
-    region: Region = None,
-    base_url: BaseUrl = None,
-    every: EachSubscription = False,
-    as_json: AsJson = False,
-) -> None:
+@for_companies
+def unsubscribe(topics: Topics = None) -> Lines:
     """Delete all subscriptions of the divisions, or those to some topics.
 
     Example: exact-source webhooks unsubscribe --divisions 123456 --topics Accounts
@@ -170,14 +222,7 @@ def unsubscribe(  # noqa: PLR0913, PLR0917 (options of a command)
             elif not wanted or found.topic in wanted:
                 yield await cancel(client, found)
 
-    _each(
-        context,
-        lines,
-        (divisions, exclude_divisions),
-        region,
-        base_url,
-        View(every, as_json=as_json),
-    )
+    return lines
 
 
 @webhooks.command()
@@ -269,56 +314,6 @@ def show(found: list[Subscription], names: Mapping[int, str], *, every: bool = F
         [str(s.division), names.get(s.division), s.topic, s.status, s.callback_url] for s in found
     ]
     print_table(make_console(), COLUMNS, rows)
-
-
-def _each(
-    context: typer.Context,
-    lines: Lines,
-    companies: tuple[str, str],
-    region: str | None,
-    base_url: str | None,
-    view: View,
-) -> None:
-    """Do something with each division and show the result; the exit code is 3 if a part failed.
-
-    Raises:
-        ReceiverError: If Exact refuses the callback address; no further division is tried.
-    """
-    import asyncio
-
-    from ..connect import make_asking_run
-    from ..source import make_options
-    from ._output.display import asking
-    from ._output.tables import print_json
-    from .connect import clock_of, make_connection
-
-    settings, storage = make_connection(region, base_url)
-    divisions, excluded = companies
-    options = make_options(divisions=divisions, exclude_divisions=excluded)
-    run = make_asking_run(options, settings, storage, clock_of(context))
-
-    found: list[Subscription] = []
-    names: dict[int, str] = {}
-
-    async def read() -> None:
-        async with run.asking() as client:
-            chosen = [d for d in await run.divisions.chosen() if not d.blocked]
-            names.update((d.code, d.name) for d in chosen)
-            for division in chosen:
-                async for line in lines(client, division.code):
-                    found.append(line)  # noqa: PERF401 (what came before a refusal is kept)
-
-    with asking(run):
-        refused = asyncio.run(until_refused(read()))
-    if view.as_json:
-        print_json({"subscriptions": [asdict(line) for line in found]})
-    else:
-        show(found, names, every=view.every)
-    if refused is not None:
-        raise refused
-    show_errors(found)
-    if any(line.status == "failed" for line in found):
-        raise typer.Exit(ExitCode.INCOMPLETE)
 
 
 def show_errors(found: list[Subscription]) -> None:

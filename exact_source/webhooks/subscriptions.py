@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
@@ -51,6 +53,47 @@ class ReceiverError(ExactError):
     remedy = "Start the receiver, make it reachable from the internet, and subscribe again."
 
 
+class CallbackAddress:
+    """The address of the receiver, which Exact tries with each new subscription.
+
+    Until Exact has accepted it once, subscriptions are ordered one at a time. A refusal counts toward the
+    error limit (API 2.3), and every company would repeat it.
+
+    Args:
+        url: See ``check_callback_url``.
+
+    Attributes:
+        is_accepted: Whether Exact has accepted it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.is_accepted = False
+        self._refusal: ReceiverError | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """The turn to order a subscription.
+
+        Raises:
+            ReceiverError: If Exact has refused the address.
+        """
+        async with nullcontext() if self.is_accepted else self._one_at_a_time:
+            if self._refusal is not None:
+                raise self._refusal
+            yield
+
+    def refuse(self, division: int, topic: str) -> ReceiverError:
+        """The error about a refusal, which ends all other orders as well."""
+        self._refusal = ReceiverError(
+            f"division {division}, topic {topic}: Exact Online refused the address {self.url}; "
+            "start the receiver and make it reachable from the internet, on the host of the redirect "
+            "URI"
+        )
+        return self._refusal
+
+
 def check_callback_url(url: str) -> str:
     """The address, if Exact can post to it.
 
@@ -93,7 +136,7 @@ async def read_subscriptions(client: ExactClient, division: int) -> list[Subscri
 
 
 async def subscribe(
-    client: ExactClient, division: int, topics: Sequence[str], callback_url: str
+    client: ExactClient, division: int, topics: Sequence[str], address: CallbackAddress
 ) -> AsyncIterator[Subscription]:
     """Subscribe to the topics that a division does not have yet; yields one result for each.
 
@@ -106,15 +149,14 @@ async def subscribe(
     there = {subscription.topic: subscription for subscription in found}
     for topic in topics:
         before = there.get(topic)
-        if before is not None and before.callback_url in {"", callback_url}:
+        if before is not None and before.callback_url in {"", address.url}:
             yield before
             continue
-        if before is not None:
-            gone = await unsubscribe(client, before)
-            if gone.status == "failed":
-                yield gone
-                continue
-        yield await _order(client, division, topic, callback_url)
+        async with address.turn():  # no subscription is deleted for an address that Exact refuses
+            result = None if before is None else await unsubscribe(client, before)
+            if result is None or result.status == "deleted":
+                result = await _order(client, division, topic, address)
+        yield result
 
 
 async def unsubscribe(client: ExactClient, subscription: Subscription) -> Subscription:
@@ -128,23 +170,22 @@ async def unsubscribe(client: ExactClient, subscription: Subscription) -> Subscr
     return Subscription(division, topic, key, subscription.callback_url, "deleted")
 
 
-async def _order(client: ExactClient, division: int, topic: str, callback_url: str) -> Subscription:
-    body = {"CallbackURL": callback_url, "Topic": topic}
+async def _order(
+    client: ExactClient, division: int, topic: str, address: CallbackAddress
+) -> Subscription:
+    body = {"CallbackURL": address.url, "Topic": topic}
     try:
         await client.change(_call(division), "POST", build_path(PATH, division), body)
     except RefusedError as error:
         if error.reason == EXISTS:  # of another user; its webhooks arrive all the same
             return Subscription(division, topic)
         if error.status == HTTPStatus.BAD_REQUEST:
-            raise ReceiverError(
-                f"division {division}, topic {topic}: Exact Online refused the address {callback_url}; "
-                "start the receiver and make it reachable from the internet, on the host of the redirect "
-                "URI"
-            ) from None
+            raise address.refuse(division, topic) from None
         return _failed(division, error, topic)
     except (StreamError, LimitError) as error:
         return _failed(division, error, topic)
-    return Subscription(division, topic, callback_url=callback_url, status="new")
+    address.is_accepted = True
+    return Subscription(division, topic, callback_url=address.url, status="new")
 
 
 def _failed(

@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
@@ -32,7 +32,7 @@ from exact_source.webhooks import Notices, load_webhook_settings
 from exact_source.webhooks.receiver import MAX_BODY, make_receiver
 from exact_source.webhooks.server import HEAD_S, MAX_CONNECTIONS, LimitedProtocol, make_server
 from exact_source.webhooks.signed import sign
-from exact_source.webhooks.subscriptions import Subscription
+from exact_source.webhooks.subscriptions import CallbackAddress, ReceiverError, Subscription
 from tests.cli.test_pace import Jumps
 from tests.conftest import MakeWorld
 from tests.support.cli_fixtures import Cli, Result, cli, make_cli
@@ -551,8 +551,9 @@ def test_an_address_that_changed_is_subscribed_anew(cli: Cli, told: str) -> None
     listed = cli("webhooks", "list", "--json")
 
     assert lines_of(moved) == dict.fromkeys(both(cli.world, "Items"), "new")
-    made = [c.method for c in calls.all if c.path.startswith(PATH)]
-    assert made == ["GET", "DELETE", "POST"] * 2
+    for division in box.divisions:
+        mine = [c for c in calls.all if c.path.startswith(PATH) and c.division == division]
+        assert [c.method for c in mine] == ["GET", "DELETE", "POST"]
     assert lines_of(again) == dict.fromkeys(both(cli.world, "Items"), "active")
     assert {line["callback_url"] for line in listed.json["subscriptions"]} == {
         told.removeprefix("--callback-url=")
@@ -568,18 +569,67 @@ def test_a_division_that_refuses_spoils_nothing_else(cli: Cli, told: str) -> Non
     assert f"webhook_subscriptions of division {cli.world.division}" in result.err
 
 
-def test_an_address_that_exact_refuses_is_tried_once(cli: Cli) -> None:
-    """The receiver is down, and each refused call would count toward Exact's error limit."""
-    world = cli.world
-    world.box.fault("400", path=PATH, after=1, times=99)
+@pytest.fixture
+def many(make_cli: Callable[..., Cli]) -> Cli:
+    """A command line for twelve companies."""
+    return make_cli(companies=12)
 
-    with world.watch() as calls:
-        result = cli("webhooks", "subscribe", "--callback-url=https://127.0.0.1:9/x")
+
+def test_companies_are_asked_side_by_side_and_listed_in_their_order(many: Cli) -> None:
+    world = many.world
+    subscribe(world, "https://x.example/", "Items", "Accounts")
+    counter, under_way = world.box.state.in_flight, [0]
+    enter = counter.enter
+
+    def enter_and_count(division: int) -> None:
+        enter(division)
+        under_way.append(sum(counter._now.values()))
+
+    counter.enter = enter_and_count  # type: ignore[method-assign]
+    world.box.settings.latency = 0.2
+    result = many("webhooks", "list", "--json")
+
+    found = [line["division"] for line in result.json["subscriptions"]]
+    assert found == [division for division in world.box.divisions for _ in range(2)]
+    assert max(under_way) > 1
+    assert {world.box.max_in_flight(division) for division in world.box.divisions} == {1}
+
+
+@pytest.mark.parametrize("has_old", [False, True], ids=["new", "moved"])
+def test_an_address_that_exact_refuses_is_tried_once(many: Cli, *, has_old: bool) -> None:
+    """The receiver is down, and each refused call would count toward Exact's error limit."""
+    if has_old:
+        subscribe(many.world, "https://old.example/exact", "Accounts")
+    for division in many.world.box.divisions:
+        many.world.box.fault("400", path=PATH, division=division, after=1, times=99)
+
+    with many.world.watch() as calls:
+        result = many("webhooks", "subscribe", "--callback-url=https://127.0.0.1:9/x")
 
     assert result.code == 1
-    assert [c.method for c in calls.all if c.path == PATH] == ["GET", "POST"]
+    writes = [c.method for c in calls.all if c.path.startswith(PATH) and c.method != "GET"]
+    assert writes == ["DELETE", "POST"] if has_old else writes == ["POST"]
     assert len(result.err.splitlines()) == 1
     assert "receiver" in result.err
+
+
+def test_nothing_is_ordered_after_a_refusal() -> None:
+    async def order() -> None:
+        address = CallbackAddress("https://books.example/exact")
+        address.refuse(7, "Items")
+        async with address.turn():
+            pytest.fail("it was ordered again")
+
+    with pytest.raises(ReceiverError, match="division 7, topic Items"):
+        asyncio.run(order())
+
+
+def test_an_address_that_exact_accepts_is_ordered_for_all(many: Cli) -> None:
+    with receiving(many.world) as (url, _):
+        address = f"--callback-url={url}"
+        result = many("webhooks", "subscribe", address, "--topics=Items,Accounts", "--json")
+
+    assert lines_of(result) == dict.fromkeys(both(many.world, "Items", "Accounts"), "new")
 
 
 def test_the_kind_of_an_error_is_told_on_stderr_and_in_json(cli: Cli, told: str) -> None:
@@ -610,8 +660,9 @@ def test_a_subscription_of_another_user_counts(
 
     assert (result.code, result.err) == (0, "")
     assert lines_of(result) == dict.fromkeys(both(world, "Items"), "active")
-    made = [(c.method, c.status) for c in calls.all if c.path == PATH]
-    assert made == [("GET", 200), ("POST", 500)] * 2
+    for division in world.box.divisions:
+        made = [(c.method, c.status) for c in calls.all if (c.path, c.division) == (PATH, division)]
+        assert made == [("GET", 200), ("POST", 500)]
     assert [len(world.box.rows(PATH, d)) for d in world.box.divisions] == [1, 1]
 
 

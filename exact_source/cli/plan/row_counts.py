@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -16,9 +15,8 @@ from ...engine.start_versions import ask_start_version
 from ...errors import ContractError, LimitError, StreamError
 from ...odata.envelope import parse_envelope
 from ...odata.query import build_filter, build_url
+from ..side_by_side import for_each
 
-# Number of divisions that are counted at the same time.
-SIDE_BY_SIDE = 50
 AS_ASSUMED = Adaptations()
 
 
@@ -79,27 +77,14 @@ async def count_rows(
     by_division: dict[int, list[Question]] = {}
     for question in questions:
         by_division.setdefault(question.division, []).append(question)
-    gate = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def ask(mine: Sequence[Question]) -> None:
-        async with gate:
-            for question in mine:
-                await _ask(client, question, counts, adaptations)
-                on_answer()
+        for question in mine:
+            await _ask(client, question, counts, adaptations)
+            on_answer()
 
-    await gather([ask(mine) for mine in by_division.values()])
+    await for_each(by_division.values(), ask)
     return counts
-
-
-async def gather(jobs: Sequence[Awaitable[None]]) -> None:
-    """Wait for all jobs; the first error cancels the others and is raised as it is."""
-    tasks = [asyncio.ensure_future(job) for job in jobs]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _ask(
