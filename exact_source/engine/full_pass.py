@@ -1,11 +1,19 @@
-"""A pass over all rows of a stream: collects its keys, and holds the pages of a short list."""
+"""What a scan collects: the keys of a pass over all rows, and the pages of a short list until it is complete.
+
+A short list whose rows are those of the last time is not loaded, because a merge costs more than a read. The
+cursor has a fingerprint of them.
+"""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
 from . import rows
+from .cursors import MANY, Cursor
 from .dedupe import HeldPages, Total
+from .deletes import DeletedRows
+from .records import replace
+from .run import Run
 from .shape import Shape
 
 
@@ -37,11 +45,6 @@ class FullPass:
         """Whether all pages so far are held."""
         return self._held is not None
 
-    @property
-    def holds_nothing(self) -> bool:
-        """Whether pages are held, and there is none so far."""
-        return self._held is not None and not self._held.count
-
     def see(self, table: pa.Table) -> None:
         """Note the keys of a page."""
         if self.finds_deleted:
@@ -51,7 +54,75 @@ class FullPass:
         """Hold a page; ``False`` if the list is too long to be held."""
         return self._held is not None and self._held.hold(table)
 
-    def release(self) -> list[pa.Table]:
-        """The held pages, which the caller loads; no page is held from here on."""
+    def release(self) -> pa.Table | None:
+        """The held rows, which the caller loads; ``None`` without rows. No page is held from here on."""
+        pages = self._take()
+        return rows.concat(pages) if any(page.num_rows for page in pages) else None
+
+    def complete(self, last: pa.Table) -> tuple[pa.Table, str]:
+        """The rows to load with the last page, and a fingerprint of them if all pages were held."""
+        if self._held is None:
+            return last, ""
+        pages = [*self._take(), last]
+        if not any(page.num_rows for page in pages):
+            return last, rows.digest_of_no_rows(last)
+        return rows.concat(pages), rows.digest(pages)
+
+    def _take(self) -> list[pa.Table]:
         held, self._held = self._held, None
         return [] if held is None else held.take()
+
+
+def full_pass_of(
+    run: Run, shape: Shape, division: int, cursor: Cursor, found: DeletedRows
+) -> FullPass:
+    """The collector of a scan.
+
+    Args:
+        run: What all streams share.
+        shape: Shape of the rows.
+        division: Code of the company.
+        cursor: Cursor of the scan.
+        found: Finds deleted rows.
+    """
+    scan, entity = cursor.scan, shape.entity.name
+    is_whole = scan is not None and (scan.since is None or cursor.value is None)
+    is_whole = is_whole and not is_watermark(shape, cursor)
+    finds_deleted = (
+        is_whole and run.options.deletes != "ignore" and run.destination.has_rows(entity, division)
+    )
+    is_silent = found.are_silent or shape.plan.increment is None
+    is_first = scan is not None and scan.pages == 0
+    is_list = is_whole and is_silent and scan is not None and scan.since is None
+    by_page = run.rounds.by_page
+    # If there are too many rows of the overlap to remember each, the overlap is held as a whole.
+    is_lag = not is_whole and cursor.recent == MANY
+    return FullPass(
+        shape,
+        finds_deleted=finds_deleted,
+        may_hold=is_first and (is_list or is_lag) and entity not in by_page,
+        held_rows=run.held_rows,
+    )
+
+
+def is_watermark(shape: Shape, cursor: Cursor) -> bool:
+    """Whether the scan begins at a row version, so that it does not return all rows."""
+    scan = cursor.scan
+    return shape.version == "timestamp" and scan is not None and scan.since is not None
+
+
+def with_digest(after: Cursor, before: Cursor, digest: str) -> Cursor:
+    """The cursor with a fingerprint of the rows of its scan; empty if they were loaded in parts."""
+    since = before.scan.since if before.scan else None
+    if not digest:
+        return replace(after, digest="", lag_digest="", lag_since=None)
+    if since is None:
+        return replace(after, digest=digest)
+    return replace(after, lag_digest=digest, lag_since=since, digest="")
+
+
+def is_unchanged(before: Cursor, after: Cursor) -> bool:
+    """Whether the rows are the same as the last time."""
+    if before.scan is None or before.scan.since is None:
+        return after.digest == before.digest
+    return (after.lag_digest, after.lag_since) == (before.lag_digest, before.lag_since)

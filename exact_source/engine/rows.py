@@ -22,7 +22,7 @@ DELETED_AT = pa.field("_deleted_at", INSTANT)
 # The key of entities that have none: position within the division's answer.
 ROW = pa.field("_row", pa.int32())
 DIGESTS_MAX = 512
-_DIGESTS: dict[int, tuple[pa.Table, str]] = {}
+_DIGESTS: dict[int, tuple[str, pa.Table]] = {}  # by the identity of the page
 
 
 def instant(at: float) -> datetime:
@@ -140,25 +140,28 @@ def key_tuples(table: pa.Table, keys: Sequence[str]) -> list[tuple[Any, ...]]:
 
 
 def digest(tables: Sequence[pa.Table]) -> str:
-    """A fingerprint of the rows' content that does not depend on the time of the read."""
-    table = concat(tables).drop_columns([SYNCED_AT.name])
-    return _digest_of(table) if table.num_rows else _digest_of_no_rows(table.schema)
+    """A fingerprint of stamped rows that does not depend on the time of the read."""
+    return _digest_of(concat(tables).drop_columns([SYNCED_AT.name]))
 
 
 def digest_of_no_rows(page: pa.Table) -> str:
-    """``digest`` of a page without rows that is not stamped."""
-    # By identity: pages without rows are one object for each query, and the hash of a schema is slow.
-    known = _DIGESTS.get(id(page))
-    if known is None or known[0] is not page:
+    """``digest`` of a page without rows, which is not stamped.
+
+    The empty page of a query is one object for all companies (``PageSchema.no_rows``), so its digest is
+    found by identity: the hash of a wide schema takes 0.2 ms, and thousands of streams may be empty. The
+    page is kept with its digest, so that no other object gets its identity.
+    """
+    found = _DIGESTS.get(id(page))
+    if found is None:
         if len(_DIGESTS) >= DIGESTS_MAX:
             _DIGESTS.clear()
-        known = _DIGESTS[id(page)] = page, _digest_of_no_rows(page.schema.append(DELETED_AT))
-    return known[1]
+        found = _DIGESTS[id(page)] = _digest_of_schema(page.schema), page
+    return found[0]
 
 
-@lru_cache(maxsize=512)
-def _digest_of_no_rows(schema: pa.Schema) -> str:
-    return _digest_of(schema.empty_table())
+@lru_cache(maxsize=DIGESTS_MAX)  # the empty pages of a function are objects of their own
+def _digest_of_schema(schema: pa.Schema) -> str:
+    return _digest_of(schema.append(DELETED_AT).empty_table())
 
 
 def _digest_of(table: pa.Table) -> str:

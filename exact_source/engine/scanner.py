@@ -161,12 +161,12 @@ class Scanner:
         urls: URLs of the pages.
         on_call: Called after each response.
         known_version: A version that certainly exists by now; ``None`` if none is known.
+        deleted: First key column of the rows that tombstones have just deleted.
 
     Attributes:
         cursor: Cursor after the pages that were returned.
         shape: Shape without the fields that turned out to be withdrawn.
         notes: What a person should know.
-        deleted: First key column of the rows that tombstones have just deleted.
     """
 
     def __init__(
@@ -178,17 +178,18 @@ class Scanner:
         *,
         on_call: Callable[[], None],
         known_version: Callable[[], int | None],
+        deleted: Collection[Any],
     ) -> None:
         self.cursor = Cursor(column=None)
         self.shape = shape
         self.notes: list[str] = []
-        self.deleted: Collection[Any] = ()
         self._run = run
         self._call = call
         self._division = call.division or 0
         self._urls = urls
         self._reader = PageReader(run, call, self._division, on_call)
         self._known_version = known_version
+        self._deleted = deleted
         self._url: str | None = None
         self._before: Cursor | None = None  # until the first page has arrived
         self._is_resumed = False
@@ -262,7 +263,7 @@ class Scanner:
             before,
             kept,
             self._run.options,
-            self.deleted,
+            self._deleted,
         )
         surprises = [f"{s.column}: {s.kind}" for s in page.surprises]
         return ScannedPage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -38,7 +39,9 @@ class Start:
         options: What the user asked for.
         now: Seconds since the epoch, UTC.
         refresh_asked_at: Time of the request for a full refresh; seconds since the epoch, UTC.
-        rows_stored: Rows that the destination holds; ``None`` if they cannot be counted.
+        rows_counted: Rows that the destination holds; ``None`` if they cannot be counted, or if an earlier
+            round of this run has changed their number.
+        rows_stored: ``rows_counted`` without those that only a window loaded.
         stored_until: Their highest ``_synced_at``, seconds since the epoch, UTC; 0 without rows.
     """
 
@@ -47,8 +50,34 @@ class Start:
     options: Options
     now: float
     refresh_asked_at: float
+    rows_counted: int | None
     rows_stored: int | None
     stored_until: float
+
+    @classmethod
+    def of(cls, run: Run, shape: Shape, division: Division, cursor: Cursor) -> Start:
+        """The facts of a stream that begins now.
+
+        Args:
+            run: What all streams share.
+            shape: Shape of the entity's rows.
+            division: The company.
+            cursor: How far the stream was read, by loads that arrived.
+        """
+        entity, code, now = shape.entity.name, division.code, run.now()
+        is_first = run.log.latest(entity, code) is None
+        counted = run.rows_stored(entity, code) if is_first else None
+        last = run.destination.last_synced(entity, code)
+        return cls(
+            shape=shape,
+            division=division,
+            options=run.options,
+            now=now,
+            refresh_asked_at=run.refresh_asked_at,
+            rows_counted=counted,
+            rows_stored=_without_windows(run, entity, code, cursor, counted),
+            stored_until=0.0 if last is None else last.timestamp(),
+        )
 
     @property
     def _entity(self) -> str:
@@ -58,6 +87,13 @@ class Start:
     def has_dates(self) -> bool:
         """Whether rows have ``Modified``, by which ``start_date`` chooses them."""
         return "modified" in self.shape.arrow.names
+
+    def notes_on_dates(self) -> Iterator[str]:
+        """A note for each date that the user set and that leaves out nothing."""
+        options = self.options
+        for setting, limit in (("start_date", options.start_ms), ("end_date", options.end_ms)):
+            if limit is not None and not self.has_dates:
+                yield f"{setting} leaves out nothing: its rows have no Modified"
 
     def may_read(self, cursor: Cursor, result: StreamResult) -> bool:
         """Whether the stream may make calls; if not, its result says why."""
@@ -184,6 +220,19 @@ class Start:
             and cursor.tombstones is not None
             and self.now - cursor.tombstones_at > RETENTION_S
         )
+
+
+def _without_windows(
+    run: Run, entity: str, division: int, cursor: Cursor, counted: int | None
+) -> int | None:
+    """The stored rows that the cursor covers; ``None`` if that cannot be told."""
+    if run.options.window:  # its cursor does not cover the rows outside of it
+        return None
+    most = cursor.stored_max
+    if counted is None or most is None or counted <= most:
+        return counted
+    added = run.destination.window_rows(entity, division, cursor.read_at)
+    return max(most, counted - added)
 
 
 def recent_refusals(cursor: Cursor, now: float) -> tuple[float, ...]:

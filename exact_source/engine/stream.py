@@ -10,12 +10,12 @@ import pyarrow as pa
 from ..client.call import Call
 from ..errors import EMPTY, KEYLESS, UNAVAILABLE, ContractError, RefusedError
 from . import cursors, rows
-from .cursors import MANY, Cursor
+from .cursors import Cursor
 from .dedupe import with_withdrawn
 from .deletions import Deletions
 from .divisions import Division
 from .empty_lists import judge_empty
-from .full_pass import FullPass
+from .full_pass import FullPass, full_pass_of, is_unchanged, is_watermark, with_digest
 from .functions import FunctionShape, FunctionUrls, Parents, was_refused_as_empty
 from .key_sync import reads_whole
 from .output import StreamOutput
@@ -50,14 +50,9 @@ class Stream:
         rank: int,
         emit: Emit,
     ) -> None:
-        self.result = StreamResult(
-            division.code,
-            shape.entity.name,
-            f"{shape.plan.label}{WINDOW}{run.options.window}"
-            if run.options.window
-            else shape.plan.label,
-            started_at=run.now(),
-        )
+        window = run.options.window
+        feed = f"{shape.plan.label}{WINDOW}{window}" if window else shape.plan.label
+        self.result = StreamResult(division.code, shape.entity.name, feed, started_at=run.now())
         self._run = run
         self._shape = shape
         self._entity = shape.entity
@@ -73,15 +68,8 @@ class Stream:
         )
         self._output = StreamOutput(run, self._call, self.result, cursor, emit)
         self._deletions = Deletions(run, shape, self._call, self._output)
-        self._start = Start(
-            shape=shape,
-            division=division,
-            options=run.options,
-            now=run.now(),
-            refresh_asked_at=run.refresh_asked_at,
-            rows_stored=self._count_stored(),
-            stored_until=self._last_stored(),
-        )
+        self._start = Start.of(run, shape, division, cursor)
+        self.result.rows_stored = self._start.rows_counted
         self._is_old = False
         self._before = cursor
 
@@ -108,7 +96,7 @@ class Stream:
             return
         if not self._may_start():
             return
-        self._note_dates()
+        self.result.note(*self._start.notes_on_dates())
         self._resume()
         await self._deletions.settle_marks()
         await self._deletions.apply_tombstones(self._start)
@@ -124,12 +112,6 @@ class Stream:
         elif self.result.status == "running":
             await self._deletions.compare_keys(self._may_be_empty)
             await self._end_read()
-
-    def _note_dates(self) -> None:
-        options = self._run.options
-        for setting, limit in (("start_date", options.start_ms), ("end_date", options.end_ms)):
-            if limit is not None and not self._start.has_dates:
-                self.result.note(f"{setting} leaves out nothing: its rows have no Modified")
 
     def _began_earlier(self) -> bool:
         """Whether the scan began in an earlier run, so that it ends with the state of that time."""
@@ -160,20 +142,6 @@ class Stream:
             await self._output.move(None, replace(self._output.cursor, noticed=mark))
 
     # -- before the first page -----------------------------------------------------------------
-
-    def _count_stored(self) -> int | None:
-        """Rows in the destination, if no earlier round of this run has changed their number."""
-        entity, division = self.result.entity, self.result.division
-        if self._run.log.latest(entity, division) is not None:
-            return None
-        self.result.rows_stored = stored = self._run.rows_stored(entity, division)
-        if self._run.options.window:  # its cursor does not cover the rows outside of it
-            return None
-        most = self._output.cursor.stored_max
-        if stored is None or most is None or stored <= most:
-            return stored
-        added = self._destination.window_rows(entity, division, self._output.cursor.read_at)
-        return max(most, stored - added)
 
     def _may_start(self) -> bool:
         refused_at = recent_refusals(self._output.cursor, self._run.now())
@@ -219,14 +187,9 @@ class Stream:
             synced_from=self._later_than_stored(),
         )
 
-    def _last_stored(self) -> float:
-        """The highest ``_synced_at`` that is stored; 0 without rows."""
-        last = self._destination.last_synced(self._entity.name, self._division.code)
-        return 0.0 if last is None else last.timestamp()
-
     def _later_than_stored(self) -> float:
         """A time after every stored ``_synced_at``, whatever the clocks of earlier hosts showed."""
-        return max(self._output.next_stamp(), self._last_stored() + 2 * STEP_S)
+        return max(self._output.next_stamp(), self._start.stored_until + 2 * STEP_S)
 
     async def _start_version(self, cursor: Cursor, start_ms: int) -> int | None:
         """Start of the first read with ``start_by="timestamp"``."""
@@ -236,6 +199,11 @@ class Stream:
         if since is not None and since != cursor.start_version:
             await self._output.move(None, replace(cursor, start_version=since))
         return since
+
+    def _count_shared_calls(self) -> None:
+        """Calls that no stream has counted yet belong to this one, because it came first."""
+        calls = self._run.selection.take_overhead(self._division.code, self._run.divisions.codes)
+        self.result.shared_calls += calls
 
     def _leave_out_dropped(self) -> None:
         dropped = self._output.cursor.dropped
@@ -247,13 +215,14 @@ class Stream:
 
     async def _scan(self) -> bool:
         """Read the scan; ``False`` if the round ended first."""
+        run, division, found = self._run, self._division.code, self._deletions.rows
         while True:
-            full_pass = self._full_pass()
+            full_pass = full_pass_of(run, self._shape, division, self._output.cursor, found)
             try:
                 last = await self._read_pages(full_pass)
             finally:
                 if full_pass.is_held:
-                    await self._release(full_pass)
+                    await self._output.move(full_pass.release(), self._output.cursor)
             if last is None:
                 return False
             if not self._is_suspiciously_empty(last):
@@ -274,7 +243,7 @@ class Stream:
                         last = page
                         break
                     self._output.cursor = page.after
-                    await self._load(self._loadable(page, full_pass), full_pass)
+                    await self._load(self._loadable(page), full_pass)
         finally:
             self._output.cursor = scanner.cursor if last is None else last.before
             self._shape = scanner.shape
@@ -290,44 +259,15 @@ class Stream:
         urls: Urls = FeedUrls(self._shape, division, end_ms, key_filters=key_filters)
         if isinstance(self._shape, FunctionShape):
             urls = FunctionUrls(self._run, self._shape, division, self.result)
-        scanner = Scanner(
+        return Scanner(
             self._run,
             self._shape,
             self._call,
             urls,
             on_call=self._output.report,
             known_version=lambda: known_version(self._run, self._shape, division),
+            deleted=self._output.deleted_keys,
         )
-        scanner.deleted = self._output.deleted_keys
-        return scanner
-
-    def _full_pass(self) -> FullPass:
-        """The collector of the scan's keys and pages."""
-        scan, cursor = self._output.cursor.scan, self._output.cursor
-        is_whole = scan is not None and (scan.since is None or cursor.value is None)
-        is_whole = is_whole and not self._is_watermark(cursor)
-        finds_deleted = (
-            is_whole
-            and self._run.options.deletes != "ignore"
-            and self._destination.has_rows(self._entity.name, self._division.code)
-        )
-        is_silent = self._deletions.rows.are_silent or self._shape.plan.increment is None
-        is_first = scan is not None and scan.pages == 0
-        is_list = is_whole and is_silent and scan is not None and scan.since is None
-        by_page = self._run.rounds.by_page
-        # If there are too many rows of the overlap to remember each, the overlap is held as a whole.
-        is_lag = not is_whole and cursor.recent == MANY
-        return FullPass(
-            self._shape,
-            finds_deleted=finds_deleted,
-            may_hold=is_first and (is_list or is_lag) and self._entity.name not in by_page,
-            held_rows=self._run.held_rows,
-        )
-
-    def _is_watermark(self, cursor: Cursor) -> bool:
-        """Whether the scan begins at a row version, so that it does not return all rows."""
-        scan = cursor.scan
-        return self._shape.version == "timestamp" and scan is not None and scan.since is not None
 
     def _note_page(self, page: ScannedPage) -> None:
         run, result = self._run, self.result
@@ -337,9 +277,9 @@ class Stream:
         if self._shape.version == "timestamp" and page.high is not None:
             run.tombstones.note_version(self._division.code, page.high)
 
-    def _loadable(self, page: ScannedPage, full_pass: FullPass) -> pa.Table:
+    def _loadable(self, page: ScannedPage) -> pa.Table:
         """The new rows of a page, stamped, with the stored values of withdrawn columns."""
-        if not page.new.num_rows and not full_pass.is_held:
+        if not page.new.num_rows:
             return page.new
         table = with_withdrawn(
             self._shape,
@@ -357,15 +297,7 @@ class Stream:
         if not full_pass.is_held:
             await self._output.move(table if table.num_rows else None, self._output.cursor)
         elif not full_pass.hold(table):
-            await self._release(full_pass)
-
-    async def _release(self, full_pass: FullPass) -> None:
-        """Emit the held pages."""
-        pages = full_pass.release()
-        table = rows.concat(pages) if pages else None
-        await self._output.move(
-            table if table is not None and table.num_rows else None, self._output.cursor
-        )
+            await self._output.move(full_pass.release(), self._output.cursor)
 
     async def _finish(self, last: ScannedPage, full_pass: FullPass) -> None:
         """Emit the last page with the deletions, and move the cursor."""
@@ -379,15 +311,12 @@ class Stream:
             after = replace(after, empty_at=0.0)  # no change is no proof of rows
         if scan is not None and (scan.since is None or before.value is None):
             after = replace(after, pages=scan.pages + 1, reconciled_at=after.read_at)
-        table, mark = self._whole(last, full_pass)
-        if mark:
-            after = self._with_digest(after, before, mark)
-            if self._is_unchanged(before, after):  # a merge costs more
-                self.result.rows = 0
-                await self._output.move(None, after)
-                return
-        else:
-            after = replace(after, digest="", lag_digest="", lag_since=None)  # loaded in parts
+        table, digest = full_pass.complete(self._loadable(last))
+        after = with_digest(after, before, digest and f"{self._run.options.deletes} {digest}")
+        if digest and is_unchanged(before, after) and not self._output.deleted:
+            self.result.rows = 0  # they are loaded already, and a merge costs more than a read
+            await self._output.move(None, after)
+            return
         await self._output.move(table if table.num_rows else None, None)
         if full_pass.finds_deleted and scan is not None:
             missing = self._deletions.rows.missing(
@@ -399,32 +328,6 @@ class Stream:
                 after = replace(after, digest="")
             await self._output.delete(missing, self._deletions.rows, None)
         await self._output.move(None, after)
-
-    def _whole(self, last: ScannedPage, full_pass: FullPass) -> tuple[pa.Table, str]:
-        """The rows to load with the last page, and a fingerprint of them if all pages were held."""
-        if not full_pass.is_held:
-            return self._loadable(last, full_pass), ""
-        if full_pass.holds_nothing and not last.read.num_rows + last.keyless.num_rows:
-            full_pass.release()
-            return last.new, rows.digest_of_no_rows(last.new)
-        pages = [*full_pass.release(), self._loadable(last, full_pass)]
-        return rows.concat(pages), rows.digest(pages)
-
-    def _with_digest(self, after: Cursor, before: Cursor, mark: str) -> Cursor:
-        """The cursor with a fingerprint of the rows and of the treatment of deleted rows."""
-        mark = f"{self._run.options.deletes} {mark}"
-        since = before.scan.since if before.scan else None
-        if since is None:
-            return replace(after, digest=mark)
-        return replace(after, lag_digest=mark, lag_since=since, digest="")
-
-    def _is_unchanged(self, before: Cursor, after: Cursor) -> bool:
-        """Whether the rows are the same as the last time."""
-        if self._output.deleted:
-            return False
-        if before.scan is None or before.scan.since is None:
-            return after.digest == before.digest
-        return (after.lag_digest, after.lag_since) == (before.lag_digest, before.lag_since)
 
     # -- empty answers -------------------------------------------------------------------------
 
@@ -454,7 +357,7 @@ class Stream:
         is_empty = before.scan is not None and not before.scan.rows and not last.read.num_rows
         is_empty = is_empty and not last.keyless.num_rows
         return (
-            self._is_watermark(before)
+            is_watermark(self._shape, before)
             and bool(before.recent)
             and is_empty
             and not self._output.deleted
@@ -471,13 +374,6 @@ class Stream:
         self._count_shared_calls()
         await self._begin()
 
-    # -- output --------------------------------------------------------------------------------
-
-    def _count_shared_calls(self) -> None:
-        """Calls that no stream has counted yet belong to this one, because it came first."""
-        calls = self._run.selection.take_overhead(self._division.code, self._run.divisions.codes)
-        self.result.shared_calls += calls
-
     # -- outcome -------------------------------------------------------------------------------
 
     async def _note_refusal(self, error: RefusedError) -> None:
@@ -490,7 +386,6 @@ class Stream:
 
     def _end(self) -> None:
         self.result.ended_at = self._run.now()
-        self.result.cursor = (
-            "" if self._output.cursor.value is None else str(self._output.cursor.value)
-        )
+        value = self._output.cursor.value
+        self.result.cursor = "" if value is None else str(value)
         self._output.report()
