@@ -79,7 +79,10 @@ OTHERS = {
     "docs/destinations.md": {
         "sql": "tests/dlt/test_strategies.py::test_the_query_of_the_page_finds_the_rows_of_a_change_log",
     },
-    "docs/github-actions.md": {"sh": SHELL_TEST},
+    "docs/github-actions.md": {
+        "sh": "tests/nightly/test_schedulers.py"
+        "::test_a_runner_that_keeps_nothing_continues_with_the_variables_of_the_file",
+    },
     "docs/kubernetes.md": {"sh": SHELL_TEST},
     "docs/prefect.md": {"sh": SHELL_TEST},
     "docs/history.md": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import psycopg2
 import pytest
 import yaml
+from cryptography.fernet import Fernet
 
 from tests.conftest import MakeWorld
 from tests.support.airflow_kit import tell_real_time
@@ -121,8 +124,11 @@ def test_the_manifest_has_the_form_that_kubernetes_takes() -> None:
 
 
 def test_the_flow_of_kestra_has_what_kestra_requires() -> None:
-    """Kestra publishes no schema that can be had without a server."""
+    """Kestra publishes no schema that can be had without a server; these are required by its code."""
     flow = yaml.safe_load((PIPELINES / "kestra.yml").read_text())
+    (retry,) = [task["retry"] for task in flow["tasks"]]
+    needed = {"constant": {"interval"}, "exponential": {"interval", "maxInterval"}}
+    assert {*needed[retry["type"]], "maxAttempts"} <= set(retry)
     assert {"id", "namespace", "tasks"} <= set(flow)
     assert flow["concurrency"] == {"limit": 1, "behavior": "QUEUE"}
     assert all({"id", "type"} <= set(part) for part in [*flow["tasks"], *flow["triggers"]])
@@ -176,6 +182,71 @@ def test_the_command_of_a_file_syncs_waits_and_fails(
         assert "::warning::" not in complete.stdout + wrong.stdout
         assert (home / "sync.log").read_text().strip()
     assert real.box.client_secret not in complete.stdout + waiting.stdout + wrong.stderr
+
+
+def variables_of(name: str) -> dict[str, str]:
+    """The variables that a file sets for its command."""
+    if name == "kestra":
+        (task,) = yaml.safe_load((PIPELINES / "kestra.yml").read_text())["tasks"]
+        return dict(task["env"])
+    return dict(
+        yaml.safe_load((PIPELINES / "github-actions.yml").read_text())["jobs"]["sync"]["env"]
+    )
+
+
+def login_of_the_page(given: dict[str, str], code: str) -> str:
+    """The commands of docs/github-actions.md with own values and the code of a login."""
+    page = (ROOT / "docs" / "github-actions.md").read_text()
+    (script,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    for variable, value in given.items():
+        script, found = re.subn(rf"{variable}=\S+", f"{variable}='{value}'", script)
+        assert found == 1, variable
+    assert script.count("exact-source login") == 1
+    return str(script.replace("exact-source login", f"exact-source login --code {code}"))
+
+
+@pytest.mark.parametrize("name", ["github-actions", "kestra"])
+def test_a_runner_that_keeps_nothing_continues_with_the_variables_of_the_file(
+    real: World, tmp_path: Path, postgres: str, name: str
+) -> None:
+    """Tokens and cursors are in the destination, where the login of the page has put the tokens."""
+    box, key = real.box, Fernet.generate_key().decode()
+    secrets = {
+        "SOURCES__EXACT_ONLINE__CLIENT_ID": box.client_id,
+        "SOURCES__EXACT_ONLINE__CLIENT_SECRET": box.client_secret,
+        "SOURCES__EXACT_ONLINE__REDIRECT_URI": box.redirect_uri,
+        "SOURCES__EXACT_ONLINE__TOKEN_KEY": key,
+        "DESTINATION__POSTGRES__CREDENTIALS": postgres,
+    }
+    script = commands()[name].replace("sync", "sync --entities accounts", 1)
+    assert secrets.keys() <= variables_of(name).keys()
+
+    def in_an_empty_folder(folder: str, text: str, variables: dict[str, str]) -> None:
+        home = tmp_path / folder
+        home.mkdir()
+        machine = {
+            k: v for k, v in settings(real, home).items() if not k.startswith("SOURCES__")
+        } | {"SOURCES__EXACT_ONLINE__BASE_URL": real.base_url}
+        done = subprocess.run(
+            ["bash", "-e", "-c", text], cwd=home, env=machine | variables, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    in_an_empty_folder("own computer", login_of_the_page(secrets, box.login()["code"]), {})
+    runner = variables_of(name) | secrets
+    in_an_empty_folder("first", script, runner)
+    box.update("crm/Accounts", real.division, real.keys("crm/Accounts")[0], {"Name": "New"})
+    in_an_empty_folder("second", script, runner)
+
+    truth = sum(len(box.rows("crm/Accounts", division)) for division in box.divisions)
+    with psycopg2.connect(postgres) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM exact_online.accounts")
+        assert cursor.fetchone() == (truth,)
+        cursor.execute("SELECT count(*) FROM exact_online.accounts WHERE name = 'New'")
+        assert cursor.fetchone() == (1,)
+        cursor.execute("SELECT sum(rows) FROM exact_online._exact_syncs WHERE entity = 'accounts'")
+        assert cursor.fetchone() == (truth + 1,)  # the second run reads only what changed
 
 
 def test_the_flow_of_prefect_loads_waits_and_fails(real: World, tmp_path: Path) -> None:
