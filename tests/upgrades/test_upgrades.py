@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tarfile
+import tomllib
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,9 +20,13 @@ from exact_source.cli.app import run
 from exact_source.sandbox import Sandbox, SandboxClock
 from exact_source.sandbox.data.store import Table
 from tests.conftest import forget_settings
+from tests.support.destinations import states
 from tests.support.world import World, make_box
 
-ARCHIVES = sorted(Path(__file__).parent.glob("*.tar.xz"))
+FOLDER = Path(__file__).parent
+NAMES = sorted(path.name.removesuffix(".tar.xz") for path in FOLDER.glob("*.tar.xz"))
+VERSIONS = [name for name in NAMES if "-" not in name]
+WITH_STATES = [name for name in NAMES if name.endswith("-states")]
 MARKS = ("/PROJECT", "http://127.0.0.1:1")
 ENTITIES = (
     "accounts",
@@ -52,6 +57,12 @@ class Earlier:
     def sync(self) -> int:
         return self("sync", "--entities", ",".join(ENTITIES))
 
+    @property
+    def refreshes(self) -> list[int]:
+        """Statuses of the replies to refresh tokens."""
+        requests = self.world.box.token_requests
+        return [r.status for r in requests if r.grant_type == "refresh_token"]
+
     def since(self, moment: float) -> dict[str, int]:
         """Rows that each entity has read in syncs since a moment."""
         read: dict[str, int] = {}
@@ -61,10 +72,10 @@ class Earlier:
         return read
 
 
-@pytest.fixture(params=ARCHIVES, ids=lambda path: path.name.removesuffix(".tar.xz"))
+@pytest.fixture(params=VERSIONS)
 def earlier(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     project, home = tmp_path / "project", tmp_path / "home"
-    with tarfile.open(request.param) as archive:
+    with tarfile.open(FOLDER / f"{request.param}.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
     company = json.loads((tmp_path / "company.json").read_text(), object_hook=as_moment)
     box = make_box(
@@ -72,7 +83,9 @@ def earlier(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         large_page_size=3,
         clock=SandboxClock(datetime.fromtimestamp(company["now"], UTC), frozen=True),
     )
-    restore(box, company, FileTokenStorage(project / ".dlt" / "exact_online_tokens.json"))
+    secrets = tomllib.loads((project / ".dlt" / "secrets.toml").read_text())
+    key = secrets["sources"]["exact_online"].get("token_key")
+    restore(box, company, FileTokenStorage(project / ".dlt" / "exact_online_tokens.json", key=key))
     with ExitStack() as stack:
         base_url = stack.enter_context(box.serve())
         for path in (*home.rglob("*.json"), *project.rglob("*.toml")):
@@ -134,8 +147,27 @@ def test_the_next_sync_reads_only_what_changed(earlier: Earlier, *, lost: bool) 
     assert len(calls.to("bulk/Cashflow/Receivables")) == len(world.box.divisions)
     assert earlier.since(again).keys() <= {"divisions", "deleted"}
     assert "$skiptoken" in calls.to(LINES, world.division)[0].query
-    refreshes = [r.status for r in world.box.token_requests if r.grant_type == "refresh_token"]
-    assert refreshes == [200]
+    assert earlier.refreshes == [200]
+
+
+@pytest.mark.parametrize("earlier", WITH_STATES, indirect=True)
+def test_states_and_marked_deletions_continue_and_encrypted_tokens_are_read(
+    earlier: Earlier,
+) -> None:
+    world, began = earlier.world, earlier.world.box.clock.now()
+    before = states(world, "accounts")
+    renamed, other = world.keys("crm/Accounts")[:2]
+    assert [row["name"] for row in states(world, "accounts", renamed)][1:] == ["Before the upgrade"]
+    world.box.update("crm/Accounts", world.division, other, {"Name": "After the upgrade"})
+
+    words = ["sync", "--entities", "accounts", "--history", "accounts", "--deletes", "soft"]
+    assert earlier(*words) == 0
+
+    assert earlier.since(began) == {"accounts": 1}
+    assert len(states(world, "accounts")) == len(before) + 1
+    assert [row["name"] for row in states(world, "accounts", other)][1:] == ["After the upgrade"]
+    assert len([row for row in world.table("accounts") if row["_deleted_at"]]) == 1
+    assert earlier.refreshes == [200]
 
 
 def test_commands_read_what_the_earlier_version_wrote(earlier: Earlier) -> None:

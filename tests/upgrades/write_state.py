@@ -4,9 +4,11 @@ It runs with the code of that version, so that nothing here guesses what it wrot
 
     git archive d6352c1 | tar -x -C EARLIER
     cd EARLIER && PYTHONPATH=. python PROJECT/tests/upgrades/write_state.py 0.1.0.tar.xz
+    cd EARLIER && PYTHONPATH=. python PROJECT/tests/upgrades/write_state.py 0.1.0-states.tar.xz states
 
 Two companies are synced, changed and synced again; then the day's calls end while a third entity is
-read. The rows that the sandbox held are kept beside it, because later sandboxes make other rows.
+read. With ``states``, one entity is synced with history, marked deletions and encrypted tokens. The rows
+that the sandbox held are kept beside it, because later sandboxes make other rows.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 OUTPUT = Path(sys.argv[1]).absolute()
+WITH_STATES = "states" in sys.argv[2:]
 FOLDER = Path(tempfile.mkdtemp())
 HOME, PROJECT = FOLDER / "home", FOLDER / "project"
 os.environ |= {
@@ -58,7 +61,11 @@ def main() -> None:
         world = kit.World(box, base_url, PROJECT / ".dlt")
         (PROJECT / ".dlt" / "tokens.json").rename(PROJECT / ".dlt" / "exact_online_tokens.json")
         write_settings(box, base_url)
-        sync_and_change(world)
+        if WITH_STATES:
+            encrypt_tokens()
+            sync_with_states(world)
+        else:
+            sync_and_change(world)
         pack(box, world.clock.sandbox.now(), base_url)
     print(f"{OUTPUT}: {OUTPUT.stat().st_size:,} bytes")  # noqa: T201 (a script)
 
@@ -94,6 +101,32 @@ def sync_and_change(world: Any) -> None:
     for division in box.divisions:
         box.consume(division, 50 - 2 - used(box, division))
     assert sync("sync_transaction_lines") == 3
+
+
+def encrypt_tokens() -> None:
+    """Add a key to the settings; the next refresh encrypts the file."""
+    from cryptography.fernet import Fernet
+
+    secrets, key = PROJECT / ".dlt" / "secrets.toml", Fernet.generate_key().decode()
+    secrets.write_text(f'{secrets.read_text()}token_key = "{key}"\n')
+    os.environ["SOURCES__EXACT_ONLINE__TOKEN_KEY"] = key
+
+
+def sync_with_states(world: Any) -> None:
+    """Three syncs, with a changed and a deleted row before the second one."""
+    from exact_source.cli.app import run
+
+    def sync() -> None:
+        world.clock.sandbox.advance(601)
+        words = ["sync", "--entities", "accounts", "--history", "accounts", "--deletes", "soft"]
+        assert run(words, world.clock) == 0
+
+    sync()
+    changed, deleted = world.keys("crm/Accounts")[:2]
+    world.box.update("crm/Accounts", world.division, changed, {"Name": "Before the upgrade"})
+    world.box.delete("crm/Accounts", world.division, deleted)
+    sync()
+    sync()
 
 
 def used(box: Any, division: int) -> int:
