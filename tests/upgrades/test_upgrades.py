@@ -20,7 +20,7 @@ from exact_source.cli.app import run
 from exact_source.sandbox import Sandbox, SandboxClock
 from exact_source.sandbox.data.store import Table
 from tests.conftest import forget_settings
-from tests.support.destinations import states
+from tests.support.destinations import FROM, TO, states
 from tests.support.world import World, make_box
 
 FOLDER = Path(__file__).parent
@@ -165,7 +165,9 @@ def test_states_and_marked_deletions_continue_and_encrypted_tokens_are_read(
 
     assert earlier.since(began) == {"accounts": 1}
     assert len(states(world, "accounts")) == len(before) + 1
-    assert [row["name"] for row in states(world, "accounts", other)][1:] == ["After the upgrade"]
+    earlier_state, state = states(world, "accounts", other)
+    assert (state["name"], state[TO]) == ("After the upgrade", None)
+    assert earlier_state[TO] == state[FROM]
     assert len([row for row in world.table("accounts") if row["_deleted_at"]]) == 1
     assert earlier.refreshes == [200]
 
