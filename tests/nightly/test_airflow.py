@@ -284,11 +284,14 @@ def test_assets_are_updated_when_rows_changed_and_the_dbt_package_is_built_on_th
         "EXACT_DUCKDB": database,
     }
     assert airflow.run("db", "migrate").returncode == 0
+    assert airflow.run("dags", "reserialize").returncode == 0
+    assert airflow.run("dags", "unpause", "exact_online_dbt").returncode == 0
     names = set(load_catalogue().core)
 
     first = airflow.run("dags", "test", "exact_online")
     assert first.returncode == 0, first.stdout[-3000:]
     assert updates(airflow) == dict.fromkeys((f"exact_online.{name}" for name in names), 1)
+    assert waiting_for_the_scheduler(airflow) == {("exact_online_dbt", len(names))}
     again = airflow.run("dags", "test", "exact_online")
     assert again.returncode == 0, again.stdout[-3000:]
     assert set(updates(airflow).values()) == {1}  # nothing had changed
@@ -301,6 +304,15 @@ def test_assets_are_updated_when_rows_changed_and_the_dbt_package_is_built_on_th
             "SELECT count(*) FROM exact_finance.exact_online__general_ledger"
         ).fetchall()
     assert 0 < ledger[0][0] <= lines[0][0]
+
+
+def waiting_for_the_scheduler(airflow: Airflow) -> set[tuple[str, int]]:
+    """DAGs of which assets were updated, and how many; once all are, the scheduler starts a run."""
+    with sqlite3.connect(airflow.home / "airflow.db") as database:
+        rows = database.execute(
+            "SELECT target_dag_id, count(*) FROM asset_dag_run_queue GROUP BY 1"
+        )
+        return set(rows.fetchall())
 
 
 def updates(airflow: Airflow) -> dict[str, int]:
