@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import dlt
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from .auth import storage_from_settings
 from .catalogue import choose_entities, load_catalogue
 from .clock import Clock, SystemClock
 from .connect import make_asking_run
+from .driver_errors import describe_load, without_job_reports
 from .engine.result import describe_excluded
 from .errors import (
     ConfigurationError,
@@ -22,8 +24,10 @@ from .errors import (
     ExitCode,
     LeaseStoreError,
     LimitError,
+    LoadError,
     RemoteError,
     TokenStoreError,
+    is_interrupt,
 )
 from .loading.warehouse import Warehouse
 from .options import ROUND_ROWS, ROUND_S
@@ -92,7 +96,7 @@ def advise_error(
     error: ExactError, now: float, *, resumes_at: float | None = None, loaded: int = 0
 ) -> Advice:
     """What to do after an error that ended the sync; ``loaded``: number of earlier rounds."""
-    passes = isinstance(error, RemoteError | TokenStoreError | LeaseStoreError)
+    passes = isinstance(error, RemoteError | TokenStoreError | LeaseStoreError | LoadError)
     if isinstance(error, LimitError) and not passes:
         at = error.resumes_at if resumes_at is None else resumes_at
         return Advice("again", str(error), max(at, now + (PAUSE_S if loaded else HELD_PAUSE_S)))
@@ -186,7 +190,15 @@ def sync_divisions(
         if round_number == 1 and not regroup:
             refuse_other_groups(pipeline)
 
-    return sync(pipeline, run, chosen, on_round=begin)
+    try:
+        with without_job_reports():
+            return sync(pipeline, run, chosen, on_round=begin)
+    except PipelineStepFailed as failure:
+        if is_interrupt(failure):
+            raise
+        # A task would log dlt's message, which quotes rows.
+        error = LoadError(f"{pipeline.pipeline_name}: the sync failed: {describe_load(failure)}")
+        return Outcome([], run.rounds.number, run.limits.calls, error)
 
 
 def refuse_other_groups(pipeline: dlt.Pipeline) -> None:

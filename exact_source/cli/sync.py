@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from ..errors import ExactError, ExitCode, LoadError, is_interrupt, one_line, own_error, root_cause
+from ..driver_errors import describe_load
+from ..errors import ExactError, ExitCode, LoadError, is_interrupt, own_error
 from ._output.logs import is_for_people, notes
 from ._output.options import (
     DATASET,
@@ -336,8 +337,7 @@ def load_error(pipeline: dlt.Pipeline, failure: Exception) -> ExactError:
         return explain(pipeline, failure)
     if own is not None:
         return own
-    first = root_cause(failure)
-    return LoadError(f"{type(first).__name__}: {one_line(first)}")
+    return LoadError(f"the sync failed: {describe_load(failure, pipeline.working_dir)}")
 
 
 def read_notices() -> dict[tuple[str, int], str]:

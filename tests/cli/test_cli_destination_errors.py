@@ -157,7 +157,7 @@ def test_a_load_that_the_database_refuses_is_one_line_without_tracebacks(cli: Cl
     cli.world.clock.sandbox.advance(700)
 
     done = subprocess.run(
-        [sys.executable, "-m", "exact_source", "sync", cli.destination, SOME],
+        [sys.executable, "-m", "exact_source", "sync", cli.destination, SOME, "-vv"],
         capture_output=True, text=True, check=False, timeout=100,
         env=os.environ | {"RUNTIME__LOG_LEVEL": "WARNING"},
     )  # fmt: skip
@@ -166,3 +166,7 @@ def test_a_load_that_the_database_refuses_is_one_line_without_tracebacks(cli: Cl
     assert done.returncode == 1, done.stderr
     assert len(errors) == 1, done.stderr
     assert "Traceback" not in done.stderr
+    assert "duckdb.ConstraintException" in errors[0]
+    assert f"{division}" not in errors[0]  # DuckDB quotes the key
+    (kept,) = Path(errors[0].rpartition(" see ")[2]).glob("journals.*.exception")
+    assert f"{division}" in kept.read_text()

@@ -605,7 +605,7 @@ CASES = [
     Case("destination ‹name›: ‹said›‹…›", "status --destination=duckdb:{folder}/x.duckdb",
          lambda b: b.file("x.duckdb", "no database"), 1),
     Case("another process has the DuckDB file open, which takes one", SYNC, open_elsewhere, 3),
-    Case("‹…›: ‹…›", SYNC, take_name, 1),
+    Case("the sync failed: ‹…›", SYNC, take_name, 1),
     Case("was not loaded", SYNC, die_giving_up, 1),
 ]  # fmt: skip
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging.handlers
 import re
 import tomllib
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import dlt
+import duckdb
 import pytest
 
 from exact_source.errors import ConfigurationError
-from exact_source.orchestration import advise_error, division_groups, sync_divisions
+from exact_source.orchestration import advise, advise_error, division_groups, sync_divisions
 from exact_source.settings import Settings
 from exact_source.sync.outcome import Outcome
 from exact_source.workers.leases import leases_from_settings
@@ -128,3 +131,31 @@ def test_what_another_number_of_groups_reads_anew_is_what_there_is(loaded: World
         change(loaded, f"by {number}")
         assert {outcome.exit_code for outcome in sync_in_groups(loaded, number, **options)} == {0}
         loaded.assert_equal("accounts")
+
+
+def test_a_load_that_the_database_refuses_quotes_no_row(
+    loaded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a task raises, its log shows."""
+    with duckdb.connect(str(loaded.folder / "exact.duckdb")) as database:
+        database.execute(f"CREATE UNIQUE INDEX one ON {loaded.dataset}.accounts (division, code)")
+    code = loaded.box.rows("crm/Accounts", loaded.division)[1]["Code"]
+    key = loaded.keys("crm/Accounts")[0]
+    loaded.box.update("crm/Accounts", loaded.division, key, {"Code": code})
+
+    of_dlt, queue = logging.getLogger("dlt"), SimpleQueue[logging.LogRecord]()
+    logged = logging.handlers.QueueHandler(queue)
+    of_dlt.addHandler(logged)
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "ERROR")
+    of_dlt.setLevel(logging.ERROR)
+    (outcome,) = sync_in_groups(loaded, 2, only=loaded.division)
+    of_dlt.removeHandler(logged)
+    of_dlt.setLevel(logging.CRITICAL)  # as conftest.py sets it
+
+    advice = advise(outcome, 0.0)
+    assert advice.action == "retry"
+    assert "table accounts: duckdb.ConstraintException" in advice.reason
+    said = [advice.reason]
+    while not queue.empty():
+        said.append(queue.get().getMessage())
+    assert not [line for line in said if f"code: {code.strip()}" in line]

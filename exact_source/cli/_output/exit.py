@@ -12,6 +12,7 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from ...driver_errors import describe, is_of_driver
 from ...errors import ExitCode, LimitError, causes, is_interrupt, one_line, own_error, root_cause
 from .logs import PACKAGE, logging_to_stderr, notes
 from .tables import when_allowed
@@ -101,5 +102,7 @@ def say(message: str, code: str, exit_code: int) -> int:
 
 def innermost(error: BaseException) -> str:
     """Class and message of the error that happened first; dlt wraps errors several times."""
+    if is_of_driver(error):
+        return describe(error)
     first = root_cause(error)
     return f"{type(first).__name__}: {one_line(first)}"

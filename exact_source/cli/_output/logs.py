@@ -16,6 +16,7 @@ from typing import Annotated, Any, TextIO, cast
 
 import typer
 
+from ...driver_errors import is_job_report
 from ...errors import ExitCode
 from .options import OUTPUT
 from .tables import iso_instant
@@ -118,12 +119,6 @@ class Forwarding(logging.Handler):
         if said not in self._said and SETTLED not in said and not is_job_report(record):
             self._said.add(said)
             HANDLER.handle(record)
-
-
-def is_job_report(record: logging.LogRecord) -> bool:
-    """Whether it is dlt's report on a load job with a traceback; a sync reports the cause itself."""
-    is_detail = record.module == "load" or bool(record.exc_info)
-    return is_detail and logging.getLogger(PACKAGE).level != logging.DEBUG
 
 
 @contextmanager
