@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -19,11 +19,13 @@ from exact_source.client.limits import Limits
 from exact_source.engine.cursors import Cursor
 from exact_source.engine.functions import shape_of
 from exact_source.engine.result import StreamResult
+from exact_source.engine.rows import concat
 from exact_source.engine.run import EarlierRuns, Run
 from exact_source.engine.shape import Shape
 from exact_source.engine.shared_lists import SharedList
 from exact_source.errors import ExactError
 from exact_source.loading.tables import as_loaded, column_hint
+from exact_source.loading.warehouse import loaded_type
 from exact_source.source import make_options
 from exact_source.sync.outcome import Outcome, clock_notes, final_results
 from tests.support.bench import (
@@ -69,6 +71,14 @@ class Tables(Ledger):
 
     def columns(self, table: str) -> Mapping[str, TColumnSchema]:
         return self.hints.get(table, {})
+
+    def rows(
+        self, table: str, division: int, key: str, values: Sequence[str | int]
+    ) -> Iterator[pa.Table]:
+        """Whole rows, with the declared columns that no load has filled."""
+        declared = pa.schema([(n, loaded_type(hint)) for n, hint in self.columns(table).items()])
+        for found in super().rows(table, division, key, values) if table in self.schemas else ():
+            yield concat([found, declared.empty_table()])
 
     def divisions(self, table: str, *, marked: bool) -> set[int]:
         rows = self.rows_of[table].values()
