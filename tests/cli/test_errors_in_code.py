@@ -25,7 +25,6 @@ from exact_source.cli._output.exit import run_script
 from exact_source.cli.divisions import read_list
 from exact_source.client.call import Call
 from exact_source.client.client import ExactClient
-from exact_source.connect import make_asking_run
 from exact_source.database import Database
 from exact_source.errors import ExactError
 from exact_source.loading.disk_space import full_disk_error, refuse_full_disk
@@ -160,14 +159,12 @@ def refuse_list_of_named_divisions(coder: Coder) -> None:
     world = coder.world
     for division in world.box.divisions:
         world.box.deny(division, "system/Divisions")
-    options = make_options(divisions=[world.division])
-    run = make_asking_run(options, world.settings, world.storage, world.clock)
-    asyncio.run(read_list(run))
+    asyncio.run(read_list(world.make_asking_run()))
 
 
 def subscribe_twice(coder: Coder) -> None:
     world = coder.world
-    run = make_asking_run(make_options(), world.settings, world.storage, world.clock)
+    run = world.make_asking_run()
 
     async def ask() -> None:
         async with run.asking() as client:

@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 
 from exact_source.cli.books import compare
-from exact_source.client.limits import Limits
-from exact_source.connect import make_asking_run
-from exact_source.source import make_options
 from tests.support.destinations import KINDS, world_in
 
 ENTITIES = (
@@ -22,14 +19,7 @@ ENTITIES = (
 def test_loaded_books_agree_with_exact_in_every_database(kind: str, tmp_path: Path) -> None:
     with world_in(kind, tmp_path, invoices=4, page_size=60, large_page_size=1000) as world:
         assert world.sync(*ENTITIES).exit_code == 0
-        run = make_asking_run(
-            make_options(divisions=[world.division]),
-            world.settings,
-            world.storage,
-            world.clock,
-            Limits(),
-        )
-        found = compare(run, world.pipeline, world.division)
+        found = compare(world.make_asking_run(), world.pipeline, world.division)
 
     assert found.differences == []
     assert found.skipped == {}

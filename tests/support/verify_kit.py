@@ -12,11 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from exact_source.client.limits import Limits
-from exact_source.connect import make_asking_run
 from exact_source.odata.csdl import parse_csdl
 from exact_source.sandbox.deviations.sizes import SMALL_PAGES
-from exact_source.source import make_options
 from exact_source.verify import Verification, verify
 from tests.support.world import World, make_box
 
@@ -158,15 +155,7 @@ def verified(world: World, *deviations: str) -> Verification:
             listener.observe(request, response)
 
     async def ask() -> Verification:
-        run = make_asking_run(
-            make_options(divisions=[world.division]),
-            world.settings,
-            world.storage,
-            world.clock,
-            Limits(),
-            observe=observe,
-        )
-        async with run.asking() as client:
+        async with world.make_asking_run(observe=observe).asking() as client:
             return await verify(client, world.division, listeners.append)
 
     try:

@@ -21,6 +21,7 @@ import dlt
 from exact_source.auth import FileTokenStorage, OAuth
 from exact_source.catalogue import load_catalogue
 from exact_source.client.limits import Limits
+from exact_source.connect import AskingRun, make_asking_run
 from exact_source.engine.result import StreamResult
 from exact_source.engine.run import Run
 from exact_source.loading.session import Session
@@ -182,6 +183,11 @@ class World:
             leases=leases,
             observe=observe,
         )
+
+    def make_asking_run(self, *, observe: Any = None) -> AskingRun:
+        """A run of questions that loads nothing, on the first company."""
+        options = make_options(divisions=[self.division])
+        return make_asking_run(options, self.settings, self.storage, self.clock, observe=observe)
 
     def sync(self, *entities: str, limits: Limits | None = None, **options: Any) -> Outcome:
         """Run until everything is read or a limit is reached."""
