@@ -51,6 +51,14 @@ def minute_headers(answers: Answers) -> Seen:
     return _headers(answers, MINUTE)
 
 
+def other_headers(answers: Answers) -> Seen:
+    """Check whether there are headers of further limits, such as those of a contract."""
+    known = {prefix + part for prefix in (DAY, MINUTE) for part in PARTS}
+    names = {name for a in _billed(answers) for name in a.headers if name.startswith(DAY)}
+    other = sorted(names - known)
+    return holds_if(not other, "there are no others", f"also: {', '.join(other)}")
+
+
 def limit_values(answers: Answers) -> Seen:
     """Check the limits themselves."""
     day = _first(answers, DAY).number(DAY + "limit")
@@ -148,6 +156,8 @@ CHECKS = (
           ("page",), "report", day_headers),
     Check("minute-headers", "Answers of a company have the three headers of the minute's limit",
           "2.2", ("page",), "report", minute_headers),
+    Check("other-limit-headers", "There are no headers of other limits", "10.8", ("page",),
+          "nothing", other_headers),
     Check("limit-values", "60 calls a minute and 5,000 a day", "2.1", ("page",), "adapts",
           limit_values),
     Check("reset-unit", "Resets are milliseconds since the epoch", "2.2", ("page",), "report",

@@ -81,6 +81,19 @@ def top(answers: Answers) -> Seen:
     return holds_if(rows == 1, "$top=1 gives one row", f"$top=1 gives {rows} rows")
 
 
+def sync_top(answers: Answers) -> Seen:
+    """Check whether ``$top`` limits the rows of a sync feed, or only its pages."""
+    answer = _refusable(answers, "sync top", "$top of sync/CRM/Accounts")
+    if isinstance(answer, Seen):
+        return answer
+    if len(answers["sync_accounts"].rows) <= 1:
+        raise UnmeasuredError("too few rows")
+    rows = len(answer.rows)
+    if rows == 1 and answer.next is not None:
+        return differs("$top=1 limits the page, and a next link follows")
+    return holds_if(rows == 1, "$top=1 gives one row", f"$top=1 gives {rows} rows")
+
+
 def select(answers: Answers) -> Seen:
     """Check whether ``$select`` chooses the fields."""
     rows = answers["page"].rows
@@ -152,6 +165,8 @@ CHECKS = (
     Check("orderby", "$orderby=Modified desc gives the newest row first", "12.5",
           ("newest", "page"), "nothing", orderby),
     Check("top", "$top=1 gives one row", "3.2, 12.4", ("count", "page"), "nothing", top),
+    Check("sync-top", "$top=1 gives one row of a sync feed", "10.17, 12.4",
+          ("sync top", "sync_accounts"), "nothing", sync_top),
     Check("select", "$select chooses the fields", "3.3", ("page",), "nothing", select),
     Check("inline-count", "$inlinecount gives a number as a text", "3.1", ("count",), "report",
           count),

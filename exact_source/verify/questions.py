@@ -139,6 +139,7 @@ def questions() -> Sequence[Question]:
             "bulk modified", BULK_ACCOUNTS, {**_select("ID"), "$filter": _since_1900("Modified")}
         ),
         Question("not null", ACCOUNTS, {**counted, "$filter": "ID ne guid'" + NO_GUID + "'"}),
+        Question("sync top", SYNC_ACCOUNTS, {**_sync("ID"), "$top": "1"}),
         Question("from 0", SYNC_ACCOUNTS, {**_select("ID"), "$filter": "Timestamp gt 0L"}),
         Question("start version", SYNC_TIMESTAMP, _from_start),
         Question("no start version", SYNC_TIMESTAMP, _from_next_year),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from urllib.parse import parse_qs, urlsplit
 
 from ..catalogue import load_catalogue
 from .answers import OK, Answers
@@ -42,6 +43,22 @@ def sync_order(answers: Answers) -> Seen:
         raise UnmeasuredError("too few rows")
     rises = all(a <= b for a, b in pairwise(found))
     return holds_if(rises, "rows are in the order of Timestamp", "rows are in another order")
+
+
+def sync_token(answers: Answers) -> Seen:
+    """Check what the next link of a sync feed continues from."""
+    name = next((n for n in ("sync_lines", "sync_accounts") if _link(answers, n)), "")
+    if not name:
+        raise UnmeasuredError("no sync feed had a second page")
+    (token,) = parse_qs(urlsplit(_link(answers, name)).query)["$skiptoken"]
+    last = answers[name].column("Timestamp")[-1]
+    return holds_if(
+        token == f"{last}L", "it is the version of the last row", "it is something else"
+    )
+
+
+def _link(answers: Answers, name: str) -> str:
+    return (answers[name].next or "") if answers.has(name) else ""
 
 
 def version_filter(answers: Answers) -> Seen:
@@ -114,6 +131,8 @@ CHECKS = (
           "report", version_unique),
     Check("sync-order", "Sync pages are in the order of Timestamp", "10.9, 12.6", ("sync_lines",),
           "adapts", sync_order),
+    Check("sync-token", "$skiptoken of a sync feed is the Timestamp of the last row", "12.6",
+          ("sync_lines",), "nothing", sync_token),
     Check("version-filter", "Timestamp gt leaves out the version itself", "4.2",
           ("sync_accounts", "after version"), "adapts", version_filter),
     Check("from-zero", "Timestamp gt 0 gives what gt 1 gives", "10.10", ("sync_accounts", "from 0"),

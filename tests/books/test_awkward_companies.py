@@ -116,6 +116,31 @@ def test_the_list_of_companies_knows_them_by_name_and_currency(box: Sandbox) -> 
     assert rows[box.divisions[2]]["Description"] == "Gebroken Boekjaar B.V."
 
 
+def test_foreign_invoices_and_revaluations_follow_the_list_of_rates(box: Sandbox) -> None:
+    """An invoice is booked at the rate of its day; at the year's end each open item is worth the last one."""
+    division = box.divisions[COMPANIES.index("currency")]
+    rates = sorted(
+        box.rows("financial/ExchangeRates", division), key=lambda row: str(row["StartDate"])
+    )
+    worth: defaultdict[tuple[str, str], list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 2)
+    invoices = 0
+    for row in box.rows(LINES, division):
+        if row["Currency"] == "EUR" or row["GLAccountCode"] not in {"1300", "1600"}:
+            continue
+        known = [r["Rate"] for r in rates if r["SourceCurrency"] == row["Currency"]
+                 and r["StartDate"] <= row["Date"]]  # fmt: skip
+        if row["Type"] in {20, 30}:
+            invoices += 1
+            assert money(row["AmountDC"]) == money(row["AmountFC"]) * money(known[-1])
+        if row["FinancialYear"] == 2025:
+            sums = worth[row["Currency"], row["AccountName"]]
+            sums[0] += money(row["AmountDC"])
+            sums[1] += money(row["AmountFC"])
+    last = {row["SourceCurrency"]: money(row["Rate"]) for row in rates}
+    assert invoices == len(worth) == 3
+    assert all(dc == fc * last[currency] for (currency, _), (dc, fc) in worth.items())
+
+
 @pytest.mark.parametrize(("side", "types"), [("sales", {20, 21}), ("purchase", {30, 31})])
 def test_entries_of_sales_and_purchases_are_those_of_the_ledger(
     box: Sandbox, division: int, side: str, types: set[int]

@@ -44,6 +44,8 @@ def test_every_figure_is_the_expected_one(
     kind: str, rows_of: Callable[[str], Sequence[Row]]
 ) -> None:
     assert len(figures()) > 200
+    items = [rows_of(f"exact_online__open_{side}") for side in ("receivables", "payables")]
+    assert {row["taken_from"] for rows in items for row in rows} == {"exact"}
     assert not list(differences(rows_of, awkward_books(kind).box.divisions))
 
 

@@ -31,6 +31,7 @@ FOUND_BY = {
     "no-day-headers": "day-headers",
     "no-minute-headers": "minute-headers",
     "other-limits": "limit-values",
+    "contract-headers": "other-limit-headers",
     "reset-in-seconds": "reset-unit",
     "local-day": "day-end",
     "sliding-minute": "minute-end",
@@ -52,6 +53,7 @@ FOUND_BY = {
     "no-key-filter": "filter-key",
     "orderby-ignored": "orderby",
     "top-ignored": "top",
+    "sync-top-ignored": "sync-top",
     "select-ignored": "select",
     "no-inline-count": "inline-count",
     "count-as-number": "inline-count",
@@ -61,6 +63,7 @@ FOUND_BY = {
     "version-as-number": "version-form",
     "shared-versions": "version-unique",
     "sync-by-key": "sync-order",
+    "sync-token-without-l": "sync-token",
     "version-inclusive": "version-filter",
     "no-version-zero": "from-zero",
     "no-start-version": "start-version",
@@ -87,6 +90,7 @@ FOUND_BY = {
 # Other checks that a deviation inevitably affects.
 ALSO = {
     "rows-ahead": {"filter-digits"},
+    "sync-by-key": {"sync-token"},
     "sync-has-other-keys": {"twins-accounts"},
 }
 

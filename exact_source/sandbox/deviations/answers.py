@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from ..data.catalogue import Endpoint, Row
 from ..odata.payload import Answer
 
 NEW_CODE = 99
+TOKEN = re.compile(r"(\$skiptoken=\d+)L")
 SYNC_TIMESTAMP = "read/sync/Sync/SyncTimestamp"
 ACCOUNTS_BULK, ACCOUNTS_SYNC = "bulk/CRM/Accounts", "sync/CRM/Accounts"
 GL_SYNC = "sync/Financial/GLAccounts"
@@ -35,6 +37,8 @@ def changed_answer(active: Collection[str], answer: Answer) -> Answer:
     if "links-without-query" in active:
         kept = [part for part in parts.query.split("&") if not part.startswith("$filter")]
         parts = parts._replace(query="&".join(kept))
+    if "sync-token-without-l" in active and answer.endpoint.kind == "sync":
+        parts = parts._replace(query=TOKEN.sub(r"\1", parts.query))
     if "relative-links" in active:
         parts = parts._replace(scheme="", netloc="")
     return replace(changed, next_url=parts.geturl())

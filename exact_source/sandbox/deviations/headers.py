@@ -8,8 +8,10 @@ from datetime import timedelta
 from ..rules.limits import DAY_S
 
 DAY, MINUTE = "x-ratelimit-", "x-ratelimit-minutely-"
+CONTRACT = "x-ratelimit-contract-"
 LATER_S = 37
 OTHER_LIMIT = 300
+CONTRACT_LIMIT = "20000"
 
 
 def changed_headers(
@@ -24,6 +26,8 @@ def changed_headers(
         found[f"{MINUTE}limit"] = str(OTHER_LIMIT)
     if "odata-3" in active and "dataserviceversion" in found:
         found["dataserviceversion"] = "3.0;"
+    if "contract-headers" in active and any(name.startswith(DAY) for name in headers):
+        found[f"{CONTRACT}limit"] = CONTRACT_LIMIT
     return {name: value for name, value in found.items() if not _is_left_out(active, name)}
 
 
@@ -40,4 +44,5 @@ def _is_left_out(active: Collection[str], name: str) -> bool:
         return "no-date-header" in active
     if name.startswith(MINUTE):
         return "no-minute-headers" in active
-    return name.startswith(DAY) and "no-day-headers" in active
+    is_of_day = name.startswith(DAY) and not name.startswith(CONTRACT)
+    return is_of_day and "no-day-headers" in active

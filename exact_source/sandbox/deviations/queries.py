@@ -47,6 +47,8 @@ def changed_options(
             found.pop(option, None)
     if "top-ignored" in active and endpoint.kind == "regular":
         found.pop("$top", None)
+    if "sync-top-ignored" in active and endpoint.kind == "sync":
+        found.pop("$top", None)
     if "select-ignored" in active and "$select" in found and endpoint.kind == "regular":
         found["$select"] = ",".join(endpoint.columns)
     if "$filter" in found:
