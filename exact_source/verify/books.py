@@ -109,7 +109,7 @@ async def compare_books(
         found.skip("balances", "transaction_lines are not loaded")
     else:
         counting = [s for s in sums if not s["is_bad"] and s["type"] not in CARRYING_TYPES]
-        await _compare_balances(found, counting, exact, _Causes(sums, changed, books.today))
+        await _compare_balances(found, counting, exact, Causes(sums, changed, books.today))
         await _compare_open_items(found, books, exact, counting, changed=changed)
         _compare_entries(found, books)
     _compare_documents(found, books)
@@ -166,7 +166,7 @@ Cell = tuple[int, int, str]
 
 
 async def _compare_balances(
-    found: Comparison, counting: Sequence[Mapping[str, Any]], exact: ExactBooks, causes: _Causes
+    found: Comparison, counting: Sequence[Mapping[str, Any]], exact: ExactBooks, causes: Causes
 ) -> None:
     years = sorted({line["financial_year"] for line in counting})[-BALANCE_YEARS:]
     ours: defaultdict[Cell, Decimal] = defaultdict(Decimal)
@@ -208,7 +208,7 @@ def _guid(value: Any) -> str:
     return str(value or "").lower()
 
 
-class _Causes:
+class Causes:
     """Finds why a balance differs by the lines whose total equals the difference."""
 
     def __init__(self, sums: Iterable[Mapping[str, Any]], changed: bool, today: date) -> None:
@@ -308,7 +308,7 @@ def _day(moment: date | datetime) -> date:
 def _compare_entries(found: Comparison, books: LoadedBooks) -> None:
     """Check that debit equals credit in each entry."""
     cause = "a line of the entry is missing: run sync --reconcile and report it"
-    for row in books.entry_sums() or ():
+    for row in books.entry_sums(without=CARRYING_TYPES) or ():
         ours = Decimal(row["amount"] or 0)
         found.add(
             Difference("entries", "transaction_lines", found.division, ours=ours, cause=cause)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ GROUP BY financial_year, financial_period, gl_account, account, type, status, is
 ENTRY_SUMS = """
 SELECT entry_id, SUM(amount_dc) AS amount
 FROM {lines}
-WHERE division = %s AND _deleted_at IS NULL
+WHERE division = %s AND _deleted_at IS NULL AND (type IS NULL OR type NOT IN ({carrying}))
   AND entry_id NOT IN (SELECT entry_id FROM {lines} WHERE division = %s AND _deleted_at IS NULL
     AND entry_id IS NOT NULL AND ({bad}))
 GROUP BY entry_id
@@ -91,9 +91,11 @@ class LoadedBooks:
         sql = LINE_SUMS.replace("{today}", self.today.isoformat())
         return self._rows(sql, {"lines": LINES}, [self.division, self.division], date="date")
 
-    def entry_sums(self) -> Rows | None:
-        """The sum of each valid entry."""
-        return self._rows(ENTRY_SUMS, {"lines": LINES}, [self.division, self.division], date="date")
+    def entry_sums(self, without: Iterable[int]) -> Rows | None:
+        """The sum of each valid entry, except of some types."""
+        # Budgets, for example, have no credit.
+        sql = ENTRY_SUMS.replace("{carrying}", ", ".join(map(str, sorted(without))))
+        return self._rows(sql, {"lines": LINES}, [self.division, self.division], date="date")
 
     def document_sums(self, headers: str, lines: str, key: str) -> Rows | None:
         """Header total and sum of lines of each document, without VAT, in its currency."""

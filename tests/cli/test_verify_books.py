@@ -56,6 +56,9 @@ def test_a_row_that_changed_since_the_sync_is_told_as_that(
     key = world.keys(path)[0]
     (line,) = [row for row in world.box.rows(path, world.division) if row["ID"] == key]
     world.box.update(path, world.division, key, {"AmountDC": line["AmountDC"] + 100})
+    item = world.box.rows("cashflow/Receivables", world.division)[0]
+    reopened = {"AmountDC": 7, "Status": 20}
+    world.box.update("cashflow/Receivables", world.division, item["ID"], reopened)
     result = verify(cli, world.division)
 
     (balance,) = [d for d in result.json["differences"] if d["compared"] == "balances"]
@@ -63,6 +66,9 @@ def test_a_row_that_changed_since_the_sync_is_told_as_that(
     assert balance["financial_year"] == line["FinancialYear"]
     assert balance["gl_account_id"] == line["GLAccount"]
     assert balance["cause"] == "changed since the sync"
+    (owed,) = [d for d in result.json["differences"] if d["entity"] == "receivables"]
+    assert (owed["compared"], Decimal(owed["difference"])) == ("open items", -7)
+    assert owed["account_id"] == item["Account"]
     assert result.code == 1
 
 

@@ -51,6 +51,30 @@ def test_amounts_never_become_floats() -> None:
         assert not re.search(r"\bas (float|double|real)", path.read_text(), re.IGNORECASE)
 
 
+# What they show is true of the last sync.
+UNDATED = {
+    "exact_online__intercompany_balances",
+    "exact_online__order_backlog_consolidated",
+    "exact_online__stock_value",
+    "exact_online__stock_value_consolidated",
+    "exact_online__unmapped_gl_accounts",
+}
+
+
+def test_what_is_about_time_has_a_date() -> None:
+    dated = r"- name: (?:month|day|as_of|period_start|\w+_date|\w+_at)\n"
+    models: dict[str, str] = {}
+    for path in (FOLDER / "models" / "marts").rglob("*.yml"):
+        _, *found = path.read_text().split("\n  - name: ")
+        models |= {text.split("\n", 1)[0]: text for text in found}
+    assert len(models) > 30
+    undated = {name for name, text in models.items() if not re.search(dated, text)}
+    assert undated == UNDATED
+    page = (Path(__file__).parents[2] / "docs" / "dbt.md").read_text()
+    names = {name.removeprefix("exact_online__") for name in UNDATED}
+    assert all(f"`{name.removesuffix('_consolidated')}" in page for name in names)
+
+
 def test_combined_feeds_are_never_read() -> None:
     read = r"(?:source\('exact_online',|exact_table\() ?'(\w+)'"
     tables = {name for path in FILES for name in re.findall(read, path.read_text())}

@@ -29,8 +29,9 @@ ENTITIES = frozenset(
         "accounts", "budgets", "costcenters", "costunits", "exchange_rates", "financial_periods",
         "gl_account_classification_mappings", "gl_accounts", "gl_classifications", "items",
         "journals", "payments", "projects", "purchase_entries", "purchase_entry_lines",
-        "receivables", "returns", "sales_entries", "sales_entry_lines", "sales_order_lines",
-        "sales_orders", "stock_positions", "subscription_lines", "subscriptions",
+        "receivables", "returns", "sales_entries", "sales_entry_lines", "sales_invoice_lines",
+        "sales_invoices", "sales_order_lines", "sales_orders", "stock_positions",
+        "subscription_lines", "subscriptions",
         "time_cost_transactions", "transaction_lines", "vat_codes", "warehouses",
     }
 )  # fmt: skip
