@@ -7,12 +7,16 @@ A module with the options of a command imports only typer and the standard libra
 rest when it runs: dlt takes seconds to import, and ``--help`` must not pay them.
 """
 
-from ._output.start import stopped_at_once
+import sys
+
+from ._output.start import SIGN, is_about_the_command, stopped_at_once
 
 
 def main() -> None:
     """The command ``exact-source``."""
     with stopped_at_once():
+        if not is_about_the_command(sys.argv[1:]):
+            SIGN.show()
         from .app import main as run_command
     run_command()
 

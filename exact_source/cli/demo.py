@@ -17,6 +17,7 @@ from ..errors import ConfigurationError
 from ._output.command_line import from_here, own_command
 from ._output.logs import notes
 from ._output.options import AsJson
+from ._output.start import start
 
 if TYPE_CHECKING:
     from typing import Any
@@ -72,6 +73,7 @@ def demo(
             f"the demo needs {error.name}; install it with: pip install 'exact-source[sandbox]'"
         ) from None
     prepare(folder)
+    start()
     say = notes.info if as_json else typer.echo
     say("1. Start a local Exact Online with two companies, and log in.")
     box = Sandbox(companies=2, invoices=invoices, seed=1)

@@ -9,6 +9,7 @@ import typer
 
 from ..errors import ConfigurationError
 from ._output.options import AsJson
+from ._output.start import SIGN
 
 LANGUAGES = ("en", "nl")
 DEMANDS = ("never", "seen", "everywhere")
@@ -117,6 +118,7 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
         )
     if lenient and strict:
         raise ConfigurationError("--lenient and --strict exclude each other; leave one of them out")
+    SIGN.erase()
     try:
         run(
             port,

@@ -22,6 +22,7 @@ from rich.console import Console
 from exact_source.cli._output.database_errors import DestinationError
 from exact_source.cli._output.display import Display
 from exact_source.cli._output.logs import logging_to_stderr, notes
+from exact_source.cli._output.start import ERASE
 from exact_source.cli._output.stored_syncs import Memory
 from exact_source.cli.eta import TimeLeft, in_words
 from exact_source.sync.runner import sync
@@ -317,3 +318,18 @@ def test_who_waits_is_said_where_no_terminal_shows_it(make_cli: Callable[..., Cl
 
     assert result.code == 0
     assert re.search(r"waits until \d\d:\d\d:\d\d: ", result.err)
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("webhooks",), ("status", "--no-such-option")])
+def test_a_sign_of_life_comes_first_and_is_erased(timed: Cli, arguments: tuple[str, ...]) -> None:
+    del timed
+    _, shown = watch(*arguments)
+
+    first, _, rest = shown.partition(ERASE)
+    assert first == "starting ..."
+    assert rest.strip()
+    assert "starting" not in rest
+
+
+def test_help_has_no_sign_of_life() -> None:
+    assert "starting" not in watch("--help")[1]

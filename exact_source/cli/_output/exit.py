@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 from ...driver_errors import describe, is_of_driver
 from ...errors import ExitCode, LimitError, causes, is_interrupt, one_line, own_error, root_cause
 from .logs import PACKAGE, logging_to_stderr, notes
+from .start import SIGN
 from .tables import when_allowed
 
 
@@ -64,6 +65,7 @@ def leave(code: int) -> NoReturn:
 
 def report(error: BaseException) -> int:
     """Print one line about an error; returns the exit code."""
+    SIGN.erase()
     own = own_error(error)
     if own is not None:
         when = when_allowed(own.resumes_at) if isinstance(own, LimitError) else ""

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ...errors import ExitCode
+from .start import SIGN
 
 # Panels of ``--help``.
 WHAT, ROWS, LIMITS, CONNECTION, TARGET, OUTPUT = (
@@ -45,6 +46,7 @@ def complete_destination(incomplete: str) -> list[str]:
 def help_without_command(context: typer.Context) -> None:
     """Show the help and exit with 2 if no command is named."""
     if context.invoked_subcommand is None:
+        SIGN.erase()
         typer.echo(context.get_help(), err=True)
         raise typer.Exit(ExitCode.USAGE)
 

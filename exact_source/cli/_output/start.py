@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
@@ -39,18 +39,45 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
     os._exit(ExitCode.INTERRUPTED)
 
 
-def start() -> None:
-    """Import dlt, which takes seconds on a slow disk, and show that the command works."""
-    if "dlt" in sys.modules:
-        return
-    is_seen = sys.stderr.isatty()
-    if is_seen:
-        sys.stderr.write("starting ...")
+class Sign:
+    """Shows that the command works while modules are imported, which takes seconds on a slow disk.
+
+    It is erased before anything else is shown, and without a terminal there is none.
+    """
+
+    def __init__(self) -> None:
+        self._is_shown = False
+
+    def show(self) -> None:
+        """Show the sign."""
+        if sys.stderr.isatty():
+            self._is_shown = True
+            self._write("starting ...")
+
+    def erase(self) -> None:
+        """Erase the sign, if it is shown."""
+        if self._is_shown:
+            self._is_shown = False
+            self._write(ERASE)
+
+    @staticmethod
+    def _write(text: str) -> None:
+        sys.stderr.write(text)
         sys.stderr.flush()
-    try:
+
+
+SIGN = Sign()
+
+
+def is_about_the_command(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for help, the version or a completion, which imports little."""
+    asks = {"--help", "-h", "--version"}.intersection(arguments)
+    return not arguments or bool(asks) or "_EXACT_SOURCE_COMPLETE" in os.environ
+
+
+def start() -> None:
+    """Import dlt, during which Ctrl-C ends the process at once; then erase the sign."""
+    if "dlt" not in sys.modules:
         with stopped_at_once():
             import_module("dlt")
-    finally:
-        if is_seen:
-            sys.stderr.write(ERASE)
-            sys.stderr.flush()
+    SIGN.erase()
