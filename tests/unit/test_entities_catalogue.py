@@ -183,8 +183,14 @@ def test_new_endpoints_are_entities() -> None:
         ("salesentry/SalesEntries", {"InvoiceStatusInformation": "s"}),
         ("salesorder/SalesOrders", {"ServicePoint": "s"}),
         ("cashflow/Payments", {"PaymentDateProposal": "t"}),
-        ("documents/Documents", {"CostcenterCode": "s", "CostunitCode": "s", "MarkAsPaid": "b"}),
-    ],
+        (
+            "documents/Documents",
+            {
+                "CostcenterCode": "s", "CostcenterDescription": "s", "CostunitCode": "s",
+                "CostunitDescription": "s", "MarkAsPaid": "b", "IsMarkAsPaidEditable": "b",
+            },
+        ),
+    ],  # fmt: skip
 )
 def test_new_fields_are_columns_of_the_feed_that_has_them(
     path: str, letters: dict[str, str]
