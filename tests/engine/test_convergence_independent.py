@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.independent.bench import IndependentBench
+from tests.support.independent.bench import HOSTILE_BYTES, IndependentBench
 from tests.support.independent.clocks import HostClock
 from tests.support.independent.history import COLUMNS, ENTITIES, HOUR_S, SEASONS, History
 from tests.support.independent_server import IndependentServer, Rules
@@ -188,12 +188,13 @@ def a_second_writer_has_cursors_of_its_own() -> None:
 
 
 def a_page_has_a_hostile_size(kind: str) -> None:
-    """Exact sends 38 MB at most (API 2.4); whatever a larger page does, it spoils no row."""
+    """A page that is too large is not read, and spoils no row."""
     company = Company("accounts", "regular")
     company.rename(0, "x")
-    company.server.faults.add(kind, "Accounts")
-    company.bench.sync(["accounts"], route="regular", reconcile_days=0)
+    company.server.faults.add(kind, "Accounts", size=HOSTILE_BYTES)
+    (result,) = company.bench.sync(["accounts"], route="regular", reconcile_days=0)
     assert kind in {call.fault for call in company.server.calls}
+    assert (result.status, result.code) == ("failed", "contract")
     company.server.clock.advance(2 * HOUR_S)
     company.sync()
     company.assert_equal()

@@ -107,6 +107,7 @@ class Wire(httpx.AsyncBaseTransport):
         trouble: Change to the next replies with rows: one of ``TWINS``, which shows rows that have changed
             in their older state as well, or one of ``SIZES``, a reply that is too large.
         did: Number of changed replies by kind of trouble.
+        unlimited: Kinds of the replies that were too large and were read to their end.
     """
 
     def __init__(self, box: Sandbox) -> None:
@@ -114,6 +115,7 @@ class Wire(httpx.AsyncBaseTransport):
         self.before_call: Callable[[], None] = lambda: None
         self.trouble: list[str] = []
         self.did: Counter[str] = Counter()
+        self.unlimited: list[str] = []
         self._pages: list[tuple[str, bytes]] = []  # whose rows are not yet in the next two
         self._shown: dict[tuple[str, str], Row] = {}
         self._older: dict[tuple[str, str], Row] = {}
@@ -164,10 +166,12 @@ class Wire(httpx.AsyncBaseTransport):
         return json.dumps(document).encode()
 
     async def _be_too_large(self, kind: str) -> None:
-        """Read the reply as the transport does."""
+        """Read the reply as the transport does, which should give up."""
         if kind == "bomb":
             self._limit._unpack(gzip.compress(bytes(MOST_BYTES + 1)))
-        await self._limit._read(Flood())  # type: ignore[arg-type]  # the part of a stream that is read
+        else:
+            await self._limit._read(Flood())  # type: ignore[arg-type]  # the part of a stream that is read
+        self.unlimited.append(kind)
 
     def _older_states(self, path: str, rows: Sequence[Row]) -> list[Row]:
         """Earlier states of the rows of a page, if versions show which state is newer."""
@@ -192,10 +196,10 @@ def rows_of(content: bytes) -> list[Row]:
 
 
 class Flood:
-    """The content of a reply that does not end."""
+    """The content of a reply of four times the largest size."""
 
     async def iter_any(self) -> AsyncIterator[bytes]:
-        while True:
+        for _ in range(8):
             yield bytes(MOST_BYTES // 2)
 
 

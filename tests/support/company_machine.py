@@ -2,7 +2,7 @@
 
 Every few steps a sync runs without trouble: each stream that it reports as complete equals the company,
 row for row and value for value. After the last trouble all streams do. No sync ever removes a row that
-still exists.
+still exists, and none reads a reply that is too large.
 """
 
 from __future__ import annotations
@@ -613,6 +613,7 @@ class Company(RuleBasedStateMachine):
         for bench in self.benches:
             self.tally.update(bench.wire.did)
             bench.wire.trouble.clear()
+            assert not bench.wire.unlimited, "replies that were too large were read"
         for division in self.box.divisions:
             self.box.allow(division)
             self.box.block_division(division, 0)

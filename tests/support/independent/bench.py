@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
 from exact_source.catalogue import load_catalogue
-from tests.support.bench import Bench, Ledger, shape_of
+from exact_source.client.transport import AiohttpTransport
+from tests.support.bench import BASE_URL, Bench, Ledger, shape_of
 from tests.support.independent.clocks import HostClock
+from tests.support.independent.replies import Body
 from tests.support.independent_server import IndependentServer
 from tests.support.world import assert_same_rows, expected_value
 
 Row = dict[str, Any]
+MOST_BYTES = 4 << 20  # largest reply
+HOSTILE_BYTES = 2 * MOST_BYTES
 
 
 class GoodToken:
@@ -32,15 +36,41 @@ class GoodToken:
 
 
 class Line(httpx.AsyncBaseTransport):
-    """The connection of a host to the server."""
+    """The connection of a host to the server. It reads replies as the client's transport does.
+
+    Attributes:
+        before_call: Called before each call.
+        unlimited: Paths of the replies that were too large and were read to their end.
+    """
 
     def __init__(self, server: IndependentServer) -> None:
         self._server = server
+        self._limit = AiohttpTransport(BASE_URL, MOST_BYTES)
         self.before_call: Any = lambda: None
+        self.unlimited: list[str] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.before_call()
-        return await self._server.handle_async_request(request)
+        response = await self._server.handle_async_request(request)
+        if not isinstance(response.stream, Body):
+            return response
+        content = await self._limit._read(Parts(response.stream))  # type: ignore[arg-type]
+        headers = response.headers.copy()
+        if headers.pop("Content-Encoding", ""):
+            content = self._limit._unpack(content)
+        if len(content) > MOST_BYTES:
+            self.unlimited.append(request.url.path)
+        return httpx.Response(response.status_code, headers=headers, content=content)
+
+
+class Parts:
+    """A body as the transport reads it."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def iter_any(self) -> AsyncIterator[bytes]:
+        return aiter(self._body)
 
 
 class IndependentBench(Bench):

@@ -15,7 +15,7 @@ from typing import Any
 from exact_source.engine.result import StreamResult
 from exact_source.errors import ExactError
 from tests.support.bench import Ledger, Stopped, shape_of
-from tests.support.independent.bench import IndependentBench
+from tests.support.independent.bench import HOSTILE_BYTES, IndependentBench
 from tests.support.independent.clocks import HostClock
 from tests.support.independent.company import Company
 from tests.support.independent.faults import LINE_FAULTS, PAGE_FAULTS, REFUSALS, STATUS_FAULTS
@@ -57,7 +57,7 @@ CLASSES = (
     "unequal twins", "unequal twins in sync", "recreated in a step", "hostile size",
 )  # fmt: skip
 CHANCE = 0.3  # that a history has a class
-CHANCES = {"hostile size": 0.03}  # 70 MB take a second
+CHANCES = {"hostile size": 0.03}  # takes longer than the others
 
 
 class History:
@@ -377,7 +377,7 @@ class History:
 
     def be_hostile(self) -> None:
         kind = self.rng.choice(["huge", "bomb"])
-        self.server.faults.add(kind, size=70_000_000)
+        self.server.faults.add(kind, size=HOSTILE_BYTES)
         self.note(f"fault {kind}")
 
     # -- syncs -------------------------------------------------------------------------------------
@@ -510,6 +510,7 @@ class History:
         assert {r.status for r in results} == {"complete"}, results
         for entity in self.chosen:
             bench.assert_equal(entity, self.route, self.server.companies)
+        assert not any(bench.wire.unlimited for bench in self.benches), "too large replies were read"
         self._check_limits()
         self.tally["ends"] += 1
 
