@@ -186,11 +186,15 @@ def test_new_endpoints_are_entities() -> None:
         (
             "documents/Documents",
             {
-                "CostcenterCode": "s", "CostcenterDescription": "s", "CostunitCode": "s",
-                "CostunitDescription": "s", "MarkAsPaid": "b", "IsMarkAsPaidEditable": "b",
+                "CostcenterCode": "s",
+                "CostcenterDescription": "s",
+                "CostunitCode": "s",
+                "CostunitDescription": "s",
+                "MarkAsPaid": "b",
+                "IsMarkAsPaidEditable": "b",
             },
         ),
-    ],  # fmt: skip
+    ],
 )
 def test_new_fields_are_columns_of_the_feed_that_has_them(
     path: str, letters: dict[str, str]

@@ -510,7 +510,9 @@ class History:
         assert {r.status for r in results} == {"complete"}, results
         for entity in self.chosen:
             bench.assert_equal(entity, self.route, self.server.companies)
-        assert not any(bench.wire.unlimited for bench in self.benches), "too large replies were read"
+        assert not any(bench.wire.unlimited for bench in self.benches), (
+            "too large replies were read"
+        )
         self._check_limits()
         self.tally["ends"] += 1
 
