@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import count
@@ -22,9 +23,11 @@ from typing import Any, ClassVar
 import dlt
 import pytest
 from hypothesis import Phase, seed
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis import strategies as st
+from hypothesis.stateful import rule, run_state_machine_as_test
 
 from exact_source.client.limits import ERRORS_PER_HOUR, Limits
+from exact_source.errors import HeldError
 from exact_source.loading.session import error_file
 from exact_source.sandbox import Sandbox, SandboxClock
 from tests.conftest import MakeWorld
@@ -58,6 +61,34 @@ MOMENTS: list[dict[str, Any]] = [
     {"folder": "load/normalized/*/completed_jobs/*.sql"},
     {"folder": "load/loaded/*"},
 ]
+
+
+class Colliding(Company):
+    """Loaders that begin while another one loads."""
+
+    @rule(every=st.integers(1, 4))
+    def collide(self, every: int) -> None:
+        """Another loader begins during a sync: it makes no call and loads nothing."""
+        if len(self.benches) == 1:
+            self.join(0.0, second_writer=True)
+        other = self.benches[(self.at + 1) % len(self.benches)]
+        calls: list[None] = []
+        ends: list[BaseException | None] = []
+
+        def begin() -> None:
+            with ThreadPoolExecutor(1) as thread:  # dlt's contexts belong to a thread
+                started = thread.submit(
+                    other.sync, self.chosen, during=lambda: calls.append(None), route=self.route
+                )
+                ends.append(started.exception())
+
+        self.pending.insert(0, begin)
+        self.sync(self.chosen, every=every)
+        if begin in self.pending:
+            self.pending.remove(begin)
+        assert not calls
+        assert all(isinstance(end, HeldError) for end in ends), ends
+        self.tally["collision"] += len(ends)
 
 
 class Hand:
@@ -140,7 +171,7 @@ def test_sequences_end_with_the_rows_of_the_companies(
         destination = dlt.destinations.postgres(request.getfixturevalue("postgres"))
     numbers = count(1)
 
-    class Loaded(Company):
+    class Loaded(Colliding):
         tally: ClassVar[Counter[str]] = Counter()
         only = READ_BY[route], route
 
@@ -156,6 +187,7 @@ def test_sequences_end_with_the_rows_of_the_companies(
     if len(CLASSES) < SEQUENCES:
         missed = [name for name in CLASSES if not Loaded.tally[name]]
         assert len(missed) < len(CLASSES) // 2, missed
+        assert Loaded.tally["collision"]
 
 
 @pytest.mark.nightly
