@@ -6,8 +6,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
+from exact_source.client.transport import url_of
 from exact_source.engine.cursors import RECENT_MAX, Cursor, Scan
 from exact_source.engine.empty_lists import CONFIRM_S
 from exact_source.sandbox.clock import wall_clock
@@ -212,6 +214,40 @@ def test_an_empty_answer_is_confirmed_by_a_second_one_where_rights_are_unknown(
     assert held > 0
     assert second.status == "complete"
     assert company.keys("units", company.division) == set()
+
+
+def hide_units(company: Company) -> None:
+    """Let the list of units be empty; ``$count`` still counts its rows."""
+    send = company.wire.handle_async_request
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        response = await send(request)
+        if url_of(request).partition("?")[0].endswith("/logistics/Units"):
+            return httpx.Response(200, json={"d": {"results": []}})
+        return response
+
+    company.wire.handle_async_request = answer  # type: ignore[method-assign]
+
+
+def test_an_empty_answer_is_not_believed_too_soon_or_if_rows_are_counted(company: Company) -> None:
+    company.sync(["units"])
+    held = company.keys("units", company.division)
+    company.box.fault("500", times=100, path="users/UserHasRights")
+    hide_units(company)
+    ends = []
+    for pause_s in (0, CONFIRM_S - HOUR_S, 2 * HOUR_S):
+        company.box.clock.advance(pause_s)
+        (result,) = company.sync(["units"])
+        counted = [r.status for r in company.box.requests if r.path == "logistics/Units/$count"]
+        ends.append((result.status, result.code, counted))
+
+    assert ends == [
+        ("incomplete", "empty", []),
+        ("incomplete", "empty", []),
+        ("incomplete", "empty", [200]),
+    ]
+    assert held
+    assert company.keys("units", company.division) == held
 
 
 def test_an_empty_answer_is_believed_at_once_if_the_user_says_so(company: Company) -> None:
