@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
@@ -9,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from exact_source.report.models import models_folder
+from exact_source.sandbox.data.company.awkward import COMPANIES
 from tests.support.awkward import (
     AS_OF,
     KINDS,
     SCHEMA,
     Row,
+    ask,
     awkward_books,
     build,
     built,
@@ -80,6 +84,45 @@ def test_open_items_of_the_ledger_are_the_same_without_exacts_lists(kind: str) -
     taken = {row["taken_from"] for row in without("exact_online__open_receivables")}
     assert taken == {"ledger"}
     assert not list(differences(without, books.box.divisions))
+
+
+def division_of(company: str) -> int:
+    return awkward_books("duckdb").box.divisions[COMPANIES.index(company)]
+
+
+@pytest.mark.xdist_group("awkward on duckdb")
+def test_boxes_of_ones_own_take_precedence(tmp_path: Path) -> None:
+    folder = tmp_path / "dbt"
+    shutil.copytree(models_folder(), folder, ignore=shutil.ignore_patterns("target", "logs"))
+    own = "select 'VEU' as vat_code, '3a' as box"
+    (folder / "models" / "own_boxes.sql").write_text(own)
+    sql = (
+        "select box, sum(turnover_amount) as turnover from {{ ref('exact_online__vat_return') }} "
+        f"where division = {division_of('vat')} and quarter_start = '2025-10-01' group by box"
+    )
+    for variables, box in (({}, "3b"), ({"exact_vat_boxes_from": "own_boxes"}, "3a")):
+        rows = ask(awkward_books("duckdb"), sql, folder, **variables)
+        assert {row["box"]: row["turnover"] for row in rows} == {
+            "1a": 100, "1b": 100, box: 300, "5b": 200,
+        }  # fmt: skip
+
+
+@pytest.mark.xdist_group("awkward on duckdb")
+@pytest.mark.parametrize("processed_only", [False, True])
+def test_drafts_can_be_left_out(processed_only: bool) -> None:
+    rows = [
+        ask(
+            awkward_books("duckdb"),
+            f"select sum({column}) as total from {{{{ ref('exact_online__{model}') }}}} "
+            f"where division = {division_of('drafts')}",
+            exact_processed_only=processed_only,
+        )
+        for model, column in (
+            ("revenue_by_customer_month", "revenue"),
+            ("open_receivables", "open_amount"),
+        )
+    ]
+    assert [row["total"] for (row,) in rows] == ([100, 121] if processed_only else [300, 363])
 
 
 @pytest.mark.nightly

@@ -165,6 +165,26 @@ def build(
     return lambda model: books.rows(kind, f"SELECT * FROM {schema}.{model}")
 
 
+def ask(books: Books, sql: str, folder: Path | None = None, **variables: Any) -> list[Row]:
+    """The rows of a query that refers to models, on DuckDB, with no table built.
+
+    Args:
+        books: The loaded books.
+        sql: Query with ``ref``.
+        folder: Folder of another dbt package.
+        variables: dbt variables of the package.
+    """
+    loaded = {table for table, *_ in books.types("duckdb", DATASET)}
+    models = Models(
+        folder or models_folder(),
+        "duckdb",
+        f"{DATASET}.{{}}".format,
+        variables={"exact_as_of": AS_OF, "exact_dataset": DATASET, **variables},
+        is_loaded=lambda table: table in loaded,
+    )
+    return list(books.rows("duckdb", models.render(sql)))
+
+
 def built(books: Books, kind: str) -> Callable[[str], Sequence[Row]]:
     """A function that gives the rows of a table that dbt built."""
     return lambda model: books.rows(kind, f"select * from {plain.MARTS}.{model}")
