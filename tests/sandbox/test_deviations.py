@@ -11,7 +11,15 @@ import pytest
 
 from exact_source.sandbox.deviations import DEVIATIONS
 from exact_source.verify import CHECKS, Verification
-from tests.support.verify_kit import ALSO, FOUND_BY, large_world, names, scaled_world, verified
+from tests.support.verify_kit import (
+    ALSO,
+    FOUND_BY,
+    large_world,
+    leaks,
+    names,
+    scaled_world,
+    verified,
+)
 from tests.support.world import World
 
 PAIRS = list(combinations(DEVIATIONS, 2))
@@ -70,7 +78,9 @@ def test_nothing_is_found_where_nothing_is_wrong(request: pytest.FixtureRequest,
 def test_each_deviation_is_found_alone(
     scaled: World, alone: dict[str, Verification], name: str
 ) -> None:
-    check_alone(found_alone(scaled, alone, name), name)
+    found = found_alone(scaled, alone, name)
+    check_alone(found, name)
+    assert leaks(scaled, found) == set()
 
 
 @pytest.mark.parametrize("name", IN_FULL_SIZE)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -15,6 +17,7 @@ import pytest
 from exact_source.odata.csdl import parse_csdl
 from exact_source.sandbox.deviations.sizes import SMALL_PAGES
 from exact_source.verify import Verification, verify
+from exact_source.verify.report import document, markdown
 from tests.support.world import World, make_box
 
 HOUR_S = 3600
@@ -172,6 +175,26 @@ def verified(world: World, *deviations: str) -> Verification:
     refused = [status for status in calls.statuses() if status in ERRORS]
     assert len(refused) == found.refusals <= 2
     return found
+
+
+def leaks(world: World, found: Verification) -> set[str]:
+    """Values of rows that the report or the JSON contains, if they are long enough to be told apart."""
+    text = markdown(found) + json.dumps(document(found))
+    words = set(re.findall(r"[\w.@-]+", text))
+    return {word for word in words if len(word) >= 4} & _values(world) - ALLOWED
+
+
+ALLOWED = {"Amsterdam", "True", "False", "None", "1000", "5000"}
+READ = (
+    "crm/Accounts", "financialtransaction/TransactionLines", "financial/GLAccounts", "sync/Deleted",
+    "read/financial/JournalStatusList",
+)  # fmt: skip
+
+
+def _values(world: World) -> set[str]:
+    rows = (row for path in READ for row in world.box.rows(path, world.division))
+    texts = {str(value).strip() for row in rows for value in row.values()}
+    return texts | {text.upper() for text in texts} | {str(world.division)}
 
 
 def names(found: Verification, verdict: str) -> set[str]:
