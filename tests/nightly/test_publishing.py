@@ -10,9 +10,12 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from exact_source._version import __version__
 from tests.support.environments import environment, python_of
@@ -23,6 +26,8 @@ pytestmark = [pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = ("", *PROJECT["optional-dependencies"])
+LARGE = ("airflow", "dagster", "dbt")
+SMALL = [name for name in PROJECT["optional-dependencies"] if name not in LARGE]
 PERMITTED = re.compile(
     r"Apache-2\.0|MIT|MIT-0|(3-Clause )?BSD\b.*|ISC|PSF-2\.0|MPL-2\.0|LGPL|0BSD|Zlib|CC0-1\.0|AFL-2\.1"
 )
@@ -121,6 +126,26 @@ def test_the_bill_of_materials_lists_the_dependencies(tmp_path: Path) -> None:
         "--output-file", file)  # fmt: skip
     names = {part["name"] for part in json.loads(file.read_text())["components"]}
     assert {"dlt", "httpx", "pendulum", "duckdb", "pyarrow"} <= names
+
+
+@pytest.mark.parametrize("extras", [SMALL, *([name] for name in LARGE)], ids=",".join)
+def test_the_newest_python_gets_wheels_of_the_same_versions(extras: list[str]) -> None:
+    """It needs no interpreter of that version, which may be missing; the next test runs one."""
+    groups = PROJECT["optional-dependencies"]
+    needs = [*PROJECT["dependencies"], *chain.from_iterable(groups[name] for name in extras)]
+    names = {canonicalize_name(Requirement(text).name) for text in needs}
+    previous, newest = (resolved(version, extras) for version in PYTHONS[-2:])
+    assert {name: newest[name] for name in names} == {name: previous[name] for name in names}
+
+
+def resolved(version: str, extras: list[str]) -> dict[str, str]:
+    """The packages that are installed with a version of Python, from wheels only."""
+    options = ("--quiet", "--no-header", "--no-annotate", "--only-binary", ":all:")
+    uv, chosen = Path(sys.executable).with_name("uv"), [f"--extra={name}" for name in extras]
+    text = run(
+        uv, "pip", "compile", *options, "--python-version", version, *chosen, "pyproject.toml"
+    )
+    return dict(re.findall(r"^([a-z0-9._-]+)(?:\[[^]]*\])?==(\S+)", text, re.MULTILINE))
 
 
 @pytest.mark.proofs
