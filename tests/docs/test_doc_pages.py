@@ -27,6 +27,7 @@ from exact_source.settings import Settings
 from tests.support.books import leave_open
 from tests.support.cli_fixtures import Cli, make_cli
 from tests.support.named import source_of
+from tools.docs import dlt_pages as recorded
 from tools.docs.dlt_pages import pages as dlt_pages
 from tools.docs.reference_pages import pages
 
@@ -386,3 +387,23 @@ def test_the_generated_pages_are_up_to_date() -> None:
         assert path.read_text("utf-8") == text, (
             f"{path.name}: run python -m tools.docs.reference_pages and tools.docs.dlt_pages"
         )
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("body", ["assert False", "pytest.skip('no server')"])
+def test_results_stay_if_a_test_that_records_them_fails_or_is_skipped(
+    body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = tmp_path / "test_one.py"
+    test.write_text(f"import pytest\n\ndef test_one(): {body}\n")
+    for name in ("IDIOMS", "RESULTS"):
+        (tmp_path / name).write_text('{"here": {}}')
+        monkeypatch.setattr(recorded, name, tmp_path / name)
+    for name in ("TESTS", "STORIES"):
+        monkeypatch.setattr(recorded, name, test)
+
+    with pytest.raises((subprocess.CalledProcessError, ValueError)):
+        recorded.record()
+
+    for name in ("IDIOMS", "RESULTS"):
+        assert (tmp_path / name).read_text() == '{"here": {}}'

@@ -50,8 +50,14 @@ STEPS = {
 
 
 def destinations() -> str:
-    """The table of destinations, from the recorded results."""
+    """The table of destinations, from the recorded results.
+
+    Raises:
+        ValueError: If a destination has no result, because its story was skipped.
+    """
     results = json.loads(RESULTS.read_text())
+    if set(results) != set(NAMES):
+        raise ValueError(f"{RESULTS.name} and the names differ: {set(results) ^ set(NAMES)}")
     lines = [
         "| destination | " + " | ".join(STEPS.values()) + " |",
         "|---" * (len(STEPS) + 1) + "|",
@@ -93,12 +99,23 @@ def pages() -> dict[Path, str]:
 
 
 def record() -> None:
-    """Run the tests and record their results."""
-    for path in (IDIOMS, RESULTS):
+    """Run the tests and record their results; if a test fails or is skipped, the former results stay.
+
+    Raises:
+        subprocess.CalledProcessError: If a test fails.
+        ValueError: If a row is missing afterwards.
+    """
+    before = {path: path.read_text() for path in (IDIOMS, RESULTS)}
+    for path in before:
         path.write_text("{}\n")
-    names = (TESTS, STORIES)
-    command = (sys.executable, "-m", "pytest", "-q", "-m", "", *map(str, names))
-    subprocess.run(command, cwd=ROOT, env=os.environ | {"EXACT_RECORD": "1"}, check=True)  # noqa: S603
+    command = (sys.executable, "-m", "pytest", "-q", "-m", "", str(TESTS), str(STORIES))
+    try:
+        subprocess.run(command, cwd=ROOT, env=os.environ | {"EXACT_RECORD": "1"}, check=True)  # noqa: S603
+        pages()
+    except BaseException:
+        for path, text in before.items():
+            path.write_text(text)
+        raise
 
 
 if __name__ == "__main__":
