@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import time
+from datetime import date
 from typing import Protocol
 
 # Exact Online shows the digits of this clock; whether also on .co.uk and .com is not known (API 3.5).
 DUTCH = "Europe/Amsterdam"
+
+
+def dutch_day(at: float) -> date:
+    """The date in the Netherlands.
+
+    Args:
+        at: Seconds since the epoch, UTC.
+    """
+    import pendulum
+
+    return pendulum.from_timestamp(at, DUTCH).date()
 
 
 class Clock(Protocol):

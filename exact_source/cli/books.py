@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -73,6 +72,7 @@ def compare(run: AskingRun, pipeline: dlt.Pipeline, division: int) -> Comparison
     Raises:
         ConfigurationError: If nothing was synced yet.
     """
+    from ..clock import dutch_day
     from ..errors import ConfigurationError
     from ..verify.books import compare_books
     from ..verify.loaded_books import LoadedBooks
@@ -88,8 +88,7 @@ def compare(run: AskingRun, pipeline: dlt.Pipeline, division: int) -> Comparison
             )
         tables = list(pipeline.schemas[name].tables)
         with pipeline.sql_client() as client, asking(run):
-            today = datetime.fromtimestamp(run.now(), UTC).date()
-            books = LoadedBooks(client, division, today)
+            books = LoadedBooks(client, division, dutch_day(run.now()))
 
             async def ask() -> Comparison:
                 async with run.asking() as exact:

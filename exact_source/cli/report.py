@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -62,6 +62,8 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
     from .connect import clock_of, make_pipeline
 
     need_jinja2()
+    import pendulum
+
     from ..options import parse_companies
     from ..report.language import LANGUAGES
     from ..report.page import render_page
@@ -72,8 +74,8 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
     from ._output.tables import print_json
     from .files import replace_file
 
-    made_at = datetime.fromtimestamp(clock_of(context).now(), UTC)
-    day = made_at.astimezone().date() if as_of is None else parse_day(as_of)
+    made_at = pendulum.from_timestamp(clock_of(context).now(), "local")
+    day = made_at.date() if as_of is None else parse_day(as_of)
     check_language(language)
     companies = parse_companies(divisions, exclude_divisions)
     pipeline = make_pipeline(destination, dataset, pipeline_name, read_only=True)

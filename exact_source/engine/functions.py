@@ -13,7 +13,6 @@ from datetime import date
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import pendulum
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,7 +26,7 @@ from ..catalogue.parameters import (
     sends_parameters,
     sources_of,
 )
-from ..clock import DUTCH
+from ..clock import dutch_day
 from ..errors import PARENT
 from ..odata.columns import KEPT
 from ..odata.guard import NO_GUARD, Guard
@@ -166,7 +165,7 @@ class FunctionUrls:
     def begin(self, scan: Scan) -> str | None:
         """The page to continue with; ``None`` if there are no values."""
         # A scan that continues tomorrow keeps the days of its beginning.
-        self._asked = self._values(pendulum.from_timestamp(scan.started_at, DUTCH).date())
+        self._asked = self._values(dutch_day(scan.started_at))
         if scan.next is not None and self._find_place(scan.next, scan.rows):
             return scan.next
         return self.first(self._shape, scan) if self._place < len(self._asked) else None

@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pendulum
+
 Rows = Sequence[Sequence[Any]]
 BUCKETS = ("Not due", "1–30 days", "31–60 days", "61–90 days", "Over 90 days")
 MONTHS = 24  # whole months
@@ -197,8 +199,8 @@ class Figures:
 
     def months_back(self, count: int) -> list[date]:
         """The last months up to that of the day, the oldest first."""
-        last = self.day.year * 12 + self.day.month - 1
-        return [date(n // 12, n % 12 + 1, 1) for n in range(last - count + 1, last + 1)]
+        last = pendulum.date(self.day.year, self.day.month, 1)
+        return [last.subtract(months=months) for months in reversed(range(count))]
 
     @property
     def month_is_over(self) -> bool:

@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
+import pendulum
+
 Code = Literal["en", "nl"]
 TEN_MILLION = 10_000_000
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
@@ -114,7 +116,7 @@ _DUTCH: Mapping[str, str] = {
     "never": "nooit",
     "{count} never": "{count} nooit",
     "Latest syncs": "Laatste synchronisaties",
-    "Began (UTC)": "Begin (UTC)",
+    "Began": "Begin",
     "Took": "Duur",
     "Calls": "Aanroepen",
     "Rows": "Regels",
@@ -154,8 +156,6 @@ class Language:
 
     Attributes:
         code: As in the attribute ``lang``.
-        months: Names of the months.
-        short_months: Their short names.
         thousands: Between groups of three digits.
         point: Before decimals.
         after_symbol: Between a symbol such as ``€`` and the amount.
@@ -163,8 +163,6 @@ class Language:
     """
 
     code: Code
-    months: tuple[str, ...]
-    short_months: tuple[str, ...]
     thousands: str
     point: str
     after_symbol: str = ""
@@ -221,19 +219,30 @@ class Language:
 
     def day(self, day: date) -> str:
         """``10 March 2026``."""
-        return f"{day.day} {self.months[day.month - 1]} {day.year}"
+        return self._written(day, "D MMMM YYYY")
 
     def month(self, month: date) -> str:
         """``Mar 2026``."""
-        return f"{self.short_months[month.month - 1]} {month.year}"
+        return self._written(month, "MMM YYYY")
+
+    def short_month(self, month: date) -> str:
+        """``Mar``."""
+        return self._written(month, "MMM")
 
     def moment(self, at: datetime) -> str:
-        """A moment in UTC, to the minute."""
-        return f"{at.day} {self.short_months[at.month - 1]} {at.year} {at:%H:%M} UTC"
+        """A moment in local time, to the minute, with the time zone."""
+        return self._written(pendulum.instance(at).in_timezone("local"), "D MMM YYYY HH:mm zz")
 
     def began(self, at: datetime) -> str:
-        """A moment of this year."""
-        return f"{at.day} {self.short_months[at.month - 1]} {at:%H:%M}"
+        """A moment of this year in local time."""
+        return self._written(pendulum.instance(at).in_timezone("local"), "D MMM HH:mm")
+
+    def _written(self, day: date, form: str) -> str:
+        """A date or time in a form of Pendulum, whose Dutch short months end with a period."""
+        found = (
+            day if isinstance(day, pendulum.Date) else pendulum.date(day.year, day.month, day.day)
+        )
+        return found.format(form, locale=self.code).replace(".", "")
 
     def span(self, length: timedelta) -> str:
         """A length of time: ``45 s``, ``3 min``, ``2 h 5 min``."""
@@ -263,21 +272,11 @@ _AGO: Mapping[str, tuple[tuple[str, str], tuple[str, str], str, str]] = {
 }
 ENGLISH = Language(
     "en",
-    (
-        "January", "February", "March", "April", "May", "June", "July", "August", "September",
-        "October", "November", "December",
-    ),
-    ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
     ",",
     ".",
 )  # fmt: skip
 DUTCH = Language(
     "nl",
-    (
-        "januari", "februari", "maart", "april", "mei", "juni", "juli", "augustus", "september",
-        "oktober", "november", "december",
-    ),
-    ("jan", "feb", "mrt", "apr", "mei", "jun", "jul", "aug", "sep", "okt", "nov", "dec"),
     ".",
     ",",
     "\N{NO-BREAK SPACE}",

@@ -110,7 +110,7 @@ class Block:
         self.figures = figures
         self.symbol = SYMBOLS.get(books.currency, books.currency)
         self.year = figures.month.year
-        self.period = language.short_months[figures.month.month - 1]
+        self.period = language.short_month(figures.month)
         self._language = language
         self._last = figures.whole_months(12)
         self._before = [date(m.year - 1, m.month, 1) for m in self._last]
@@ -366,7 +366,7 @@ def month_ticks(
     index = months.index(month)
     room = all(m.month != 1 for m in months[1:ROOM_FOR_YEAR])
     year = month.month == 1 or (index == 0 and room)
-    return language.short_months[month.month - 1][0].upper(), str(month.year) if year else ""
+    return language.short_month(month)[0].upper(), str(month.year) if year else ""
 
 
 def change(now: Decimal, before: Decimal) -> Decimal | None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pendulum
 
+from ..clock import DUTCH
 from ..http_dates import parse_date
 from ..settings import REGIONS
 from .answers import DATE, Answers
@@ -14,7 +15,6 @@ from .checks import Check, Seen, UnmeasuredError, differs, holds, holds_if
 DAY_MS, HOUR_S, MINUTE_S = 86_400_000, 3600, 60
 NEAR_S = 120  # largest difference between the two clocks of one reply
 ZONES = {REGIONS["uk"]: "Europe/London", REGIONS["us"]: "America/New_York"}
-DUTCH = "Europe/Amsterdam"
 QUARTER_S = 15 * MINUTE_S
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
+from exact_source.sandbox import SandboxClock
 from exact_source.sandbox.data.company.awkward import COMPANIES
 from tests.support.cli_fixtures import Cli, Result, cli, make_cli
 
@@ -95,6 +97,30 @@ def test_a_line_that_is_missing_in_the_table_is_found(make_cli: Callable[..., Cl
         ("entries", "transaction_lines"),
         ("documents", "sales_invoice_lines"),
     } <= found
+
+
+@pytest.mark.nightly
+def test_a_month_begins_at_midnight_in_the_netherlands(make_cli: Callable[..., Cli]) -> None:
+    clock = SandboxClock(datetime(2026, 3, 31, 22, 10, tzinfo=UTC), frozen=True)
+    cli = make_cli(page_size=60, large_page_size=1000, invoices=6, clock=clock)
+    world, path = cli.world, "financialtransaction/TransactionLines"
+    key = world.keys(path)[0]
+    april = {
+        "Date": datetime.fromisoformat("2026-04-01"),
+        "FinancialYear": 2026,
+        "FinancialPeriod": 4,
+    }
+    world.box.update(path, world.division, key, april)
+    synced(cli, world.division)
+    world.sql(
+        "UPDATE exact_online.transaction_lines SET amount_dc = amount_dc + 100, "
+        f"amount_fc = amount_fc + 100 WHERE id = '{key}'"
+    )
+
+    found = verify(cli, world.division).json["differences"]
+
+    (balance,) = [d for d in found if d["compared"] == "balances"]
+    assert balance["cause"] == "the period is open"
 
 
 def test_what_was_not_loaded_is_not_compared(make_cli: Callable[..., Cli]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pendulum
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,6 +119,32 @@ def test_dutch_texts() -> None:
     assert DUTCH.day(date(2026, 3, 10)) == "10 maart 2026"
     assert DUTCH.ago(timedelta(days=3)) == "3 dagen geleden"
     assert DUTCH.text("Balance sheet") == "Balans"
+
+
+@pytest.mark.parametrize(
+    ("zone", "began", "moment"),
+    [
+        ("Europe/Amsterdam", "29 mrt 03:05", "29 mrt 2026 03:05 CEST"),
+        ("UTC", "29 mrt 01:05", "29 mrt 2026 01:05 UTC"),
+    ],
+)
+def test_times_are_in_the_local_zone(zone: str, began: str, moment: str) -> None:
+    at = datetime(2026, 3, 29, 1, 5, tzinfo=UTC)  # five minutes into summer time
+    pendulum.set_local_timezone(pendulum.timezone(zone))
+    try:
+        assert DUTCH.began(at) == began
+        assert DUTCH.moment(at) == moment
+    finally:
+        pendulum.set_local_timezone()
+
+
+def test_months_have_their_names() -> None:
+    year = [date(2026, month, 1) for month in range(1, 13)]
+    assert [DUTCH.short_month(m) for m in year] == [
+        "jan", "feb", "mrt", "apr", "mei", "jun", "jul", "aug", "sep", "okt", "nov", "dec",
+    ]  # fmt: skip
+    assert ENGLISH.month(year[8]) == "Sep 2026"
+    assert ENGLISH.day(year[8]) == "1 September 2026"
 
 
 def test_every_text_of_the_page_is_translated() -> None:

@@ -165,6 +165,7 @@ def _read_syncs(
     )
     for division, entity, at in _query(client, SYNCS, best):
         memory.successes[division, entity] = _epoch(at)
+    # Not Pendulum's type, which some drivers cannot bind.
     today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     made = "sum(calls + shared_calls)"
     spent = f"SELECT division, {made} FROM {{table}} WHERE started_at >= %s GROUP BY division"

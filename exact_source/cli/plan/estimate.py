@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ...catalogue.feeds import deletes_of, plan_feeds
 from ...catalogue.parameters import count_combinations, parents_of, sources_of
+from ...clock import dutch_day
 from ...engine.key_sync import calls_for, why_postponed
 from .._output.stored_syncs import syncs_of_changes
 from .schedule import StreamPlan, in_order, usual_calls
@@ -109,7 +109,7 @@ def _of_function(
         key = (division, parent)
         return planner.counts.rows.get(key, planner.memory.rows.get(key))
 
-    today = datetime.fromtimestamp(planner.run.clock.now(), UTC).date()
+    today = dutch_day(planner.run.clock.now())
     sources, given = sources_of(entity, plan.full), planner.run.options.parameters
     calls = count_combinations(sources, given, rows_in, today)
     if calls is not None:
