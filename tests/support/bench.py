@@ -117,8 +117,8 @@ class Wire(httpx.AsyncBaseTransport):
         self.did: Counter[str] = Counter()
         self.unlimited: list[str] = []
         self._pages: list[tuple[str, bytes]] = []  # whose rows are not yet in the next two
-        self._shown: dict[tuple[str, str], Row] = {}
-        self._older: dict[tuple[str, str], Row] = {}
+        self._shown: dict[tuple[str, str, frozenset[str]], Row] = {}  # by path, key and columns
+        self._older: dict[tuple[str, str, frozenset[str]], Row] = {}
         self._limit = AiohttpTransport(BASE_URL, MOST_BYTES)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -177,13 +177,13 @@ class Wire(httpx.AsyncBaseTransport):
         """Earlier states of the rows of a page, if versions show which state is newer."""
         found = []
         for row in rows:
-            at = path, str(row.get("ID"))
+            at = path, str(row.get("ID")), frozenset(row)
             before = self._shown.get(at)
             if before is not None and before != row:
                 self._older[at] = before
             self._shown[at] = row
             older = self._older.get(at)
-            if older is not None and older.keys() == row.keys() and is_older(older, row):
+            if older is not None and is_older(older, row):
                 found.append(dict(older))
         return found
 
