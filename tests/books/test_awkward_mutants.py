@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from dlt.destinations.exceptions import DatabaseException
 
 from exact_source.report.models import models_folder
 from tests.support.awkward import awkward_books, build, differences
@@ -123,10 +122,7 @@ def broken(folder: Path, file: str, old: str, new: str) -> Path:
 def test_a_broken_rule_is_noticed(file: str, old: str, new: str, tmp_path: Path) -> None:
     books = awkward_books("duckdb")
     folder = broken(tmp_path / "dbt", file, old, new)
-    try:
-        rows_of = build(books, "duckdb", folder, schema="mutant", exact_open_items_from="ledger")
-        found = next(differences(rows_of, books.box.divisions), None)
-        unequal = [r for r in rows_of("exact_online__reconciliation") if r["difference_amount"]]
-    except DatabaseException:
-        return  # no figures at all
+    rows_of = build(books, "duckdb", folder, schema="mutant", exact_open_items_from="ledger")
+    found = next(differences(rows_of, books.box.divisions), None)
+    unequal = [r for r in rows_of("exact_online__reconciliation") if r["difference_amount"]]
     assert found or unequal
