@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ..driver_errors import describe_load
-from ..errors import ExactError, ExitCode, LoadError, is_interrupt, own_error
-from ._output.logs import is_for_people, notes
+from ..errors import ExactError, LoadError, is_interrupt, own_error
 from ._output.options import (
     DATASET,
     LIMITS,
@@ -40,14 +36,14 @@ from ._output.options import (
     Route,
     StartBy,
     StartDate,
+    parse_route,
 )
 from ._output.view import View
 from .gc_tuning import infrequent_gc
 from .recording import Record, checked, observer_of, start_recording
+from .stopping import stop_on_interrupt
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     import dlt
 
     from ..engine.run import Run
@@ -294,10 +290,11 @@ def finish(
         ExactError: The error that ended the sync.
         typer.Exit: With the exit code, if there is no such error.
     """
+    from ._output.outcome import show_outcome
     from .alert import alert
 
     alert(pipeline, outcome)
-    show(outcome, seconds, place, names or {}, view)
+    show_outcome(outcome, seconds, place, names or {}, view)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -345,82 +342,3 @@ def read_notices() -> dict[tuple[str, int], str]:
     from ..webhooks import Notices, load_webhook_settings
 
     return Notices(load_webhook_settings().notices_url).latest()
-
-
-def show(
-    outcome: Outcome, seconds: float, place: str, names: Mapping[int, str], view: View
-) -> None:
-    """The result: a table on stdout and remarks on stderr, or one JSON document; errors on stderr.
-
-    Raises:
-        ExactError: The error that ended the sync.
-    """
-    from ._output.outcome import closing_code, closing_line, remarks, show_results, to_json
-
-    if view.as_json:
-        typer.echo(json.dumps(to_json(outcome, seconds)))
-    elif any(r.status != "running" for r in outcome.results):
-        show_results(outcome, names, every=view.every, problems=view.problems)
-    show_failures(outcome, names)
-    if not view.as_json:
-        for line in remarks(outcome, names):
-            notes.info("%s", line)
-    if outcome.error is not None:
-        raise outcome.error
-    if not view.as_json:
-        notes.info("the tables are in %s", place)
-        facts = {"exit_code": outcome.exit_code, "code": closing_code(outcome)}
-        notes.info(closing_line(outcome, seconds), extra={"facts": facts})
-
-
-def show_failures(outcome: Outcome, names: Mapping[int, str]) -> None:
-    """Errors of streams on stderr: a line for each kind, or for machines one for each stream."""
-    from ._output.outcome import facts_of, grouped, is_failure
-
-    failed = [r for r in outcome.results if is_failure(r, outcome)]
-    if is_for_people():
-        for text in grouped([(r, r.error) for r in failed], names):
-            notes.error("error: %s", text)
-        return
-    for error, result in {r.error: r for r in failed}.items():
-        notes.error("error: %s", error, extra={"facts": facts_of(result)})
-
-
-def parse_route(texts: list[str] | None) -> str | dict[str, str]:
-    """``["bulk"]`` -> ``"bulk"``; ``["accounts=regular"]`` -> a mapping per entity."""
-    if not texts:
-        return "auto"
-    if len(texts) == 1 and "=" not in texts[0]:
-        return texts[0]
-    return {name: route for name, _, route in (t.partition("=") for t in texts)}
-
-
-@contextmanager
-def stop_on_interrupt(run: Run, pipeline: dlt.Pipeline) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the round and the sync; the second one stops at once.
-
-    Raises:
-        typer.Exit: After the second one.
-    """
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        if run.rounds.is_stop_requested:
-            # asyncio would report each stream that is torn down.
-            logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
-            raise KeyboardInterrupt
-        run.rounds.request_stop()
-        notes.info("loading what was read, then stopping; press Ctrl-C again to stop at once")
-
-    # dlt would drop the round at the first signal.
-    pipeline.runtime_config.intercept_signals = False
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    except BaseException as error:
-        if own_error(error) is not None or not is_interrupt(error):
-            raise
-        notes.info("stopped; what was loaded is kept: run again to continue")
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -211,3 +211,12 @@ AsJson = Annotated[
     bool,
     typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=OUTPUT),
 ]
+
+
+def parse_route(texts: list[str] | None) -> str | dict[str, str]:
+    """``["bulk"]`` -> ``"bulk"``; ``["accounts=regular"]`` -> a mapping per entity."""
+    if not texts:
+        return "auto"
+    if len(texts) == 1 and "=" not in texts[0]:
+        return texts[0]
+    return {name: route for name, _, route in (t.partition("=") for t in texts)}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from ...engine.result import StreamResult, describe_excluded
 from ...errors import ExitCode
+from .logs import is_for_people, notes
 from .streams import Problem, Sums, entity_table, plural, print_problems, show_companies
 from .tables import Column, format_cursor, make_console, print_table, span, styled, when_allowed
 
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ...sync.outcome import Outcome
+    from .view import View
 
 FAILED = {"failed", "refused"}
 # Statuses of a stream, the worst first.
@@ -32,6 +37,41 @@ STREAM_COLUMNS = (
     Column("cursor", rank=4),
     Column("status"),
 )
+
+
+def show_outcome(
+    outcome: Outcome, seconds: float, place: str, names: Mapping[int, str], view: View
+) -> None:
+    """The result: a table on stdout and remarks on stderr, or one JSON document; errors on stderr.
+
+    Raises:
+        ExactError: The error that ended the sync.
+    """
+    if view.as_json:
+        typer.echo(json.dumps(to_json(outcome, seconds)))
+    elif any(r.status != "running" for r in outcome.results):
+        show_results(outcome, names, every=view.every, problems=view.problems)
+    show_failures(outcome, names)
+    if not view.as_json:
+        for line in remarks(outcome, names):
+            notes.info("%s", line)
+    if outcome.error is not None:
+        raise outcome.error
+    if not view.as_json:
+        notes.info("the tables are in %s", place)
+        facts = {"exit_code": outcome.exit_code, "code": closing_code(outcome)}
+        notes.info(closing_line(outcome, seconds), extra={"facts": facts})
+
+
+def show_failures(outcome: Outcome, names: Mapping[int, str]) -> None:
+    """Errors of streams on stderr: a line for each kind, or for machines one for each stream."""
+    failed = [r for r in outcome.results if is_failure(r, outcome)]
+    if is_for_people():
+        for text in grouped([(r, r.error) for r in failed], names):
+            notes.error("error: %s", text)
+        return
+    for error, result in {r.error: r for r in failed}.items():
+        notes.error("error: %s", error, extra={"facts": facts_of(result)})
 
 
 def show_results(

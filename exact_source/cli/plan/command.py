@@ -28,6 +28,7 @@ from .._output.options import (
     Route,
     StartBy,
     StartDate,
+    parse_route,
 )
 from .._output.tables import Column
 from .._output.view import View
@@ -110,7 +111,6 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     from .._output.tables import print_json
     from ..connect import clock_of, make_connection, make_pipeline
     from ..row_memory import Counted, keep_counted
-    from ..sync import parse_route
     from .planner import Planner, recall_for
     from .report import make_report
 
