@@ -59,7 +59,7 @@ def login(  # noqa: PLR0913, PLR0917 (each is an option of the command)
     import asyncio
 
     from ..connect import make_oauth
-    from ._output.tables import print_json
+    from ._output.tables import print_json, print_line
     from .connect import clock_of, make_connection
 
     clock = clock_of(context)
@@ -74,8 +74,8 @@ def login(  # noqa: PLR0913, PLR0917 (each is an option of the command)
     if as_json:
         print_json({"store": storage.describe(), "expires_at": tokens.expires_at.isoformat()})
     else:
-        typer.echo(f"logged in; tokens are in {storage.describe()}")
-        typer.echo(f"next: {own_command()} check")
+        print_line(f"logged in; tokens are in {storage.describe()}")
+        print_line(f"next: {own_command()} check")
 
 
 def logout(
@@ -91,7 +91,7 @@ def logout(
 
     Example: exact-source logout --yes
     """
-    from ._output.tables import print_json
+    from ._output.tables import print_json, print_line
     from .connect import make_connection
 
     del context
@@ -102,7 +102,7 @@ def logout(
     if as_json:
         print_json({"store": storage.describe(), "deleted": True})
     else:
-        typer.echo(f"deleted the tokens in {storage.describe()}")
+        print_line(f"deleted the tokens in {storage.describe()}")
 
 
 def tokens(
@@ -118,7 +118,14 @@ def tokens(
 
     Example: exact-source tokens --json
     """
-    from ._output.tables import local_clock, print_json, span
+    from ._output.tables import (
+        Column,
+        local_clock,
+        make_console,
+        print_json,
+        print_table,
+        span,
+    )
     from .connect import clock_of, make_connection
 
     if new_key:
@@ -141,11 +148,14 @@ def tokens(
         print_json({"store": storage.describe(), **facts})
         return
     left = facts["access_token_left_s"]
-    typer.echo(f"store           {storage.describe()}")
     issued_at = local_clock((stored.issued_at or stored.expires_at).timestamp())
-    typer.echo(f"issued          {issued_at}, {span(facts['age_s'])} ago")
-    typer.echo(f"access token    {f'valid for {span(left)}' if left > 0 else 'expired'}")
-    typer.echo(f"refresh token   expires in {facts['days_until_login']} days if it is not used")
+    rows = [
+        ("store", storage.describe()),
+        ("issued", f"{issued_at}, {span(facts['age_s'])} ago"),
+        ("access token", f"valid for {span(left)}" if left > 0 else "expired"),
+        ("refresh token", f"expires in {facts['days_until_login']} days if it is not used"),
+    ]
+    print_table(make_console(), (Column(""), Column("", wraps=True)), rows)
 
 
 def facts_of(stored: TokenData, now: float) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
     from ._output.database_errors import reaching
     from ._output.stored_syncs import database_file
     from ._output.streams import plural
-    from ._output.tables import print_json
+    from ._output.tables import print_json, print_line
     from .files import replace_file
 
     made_at = pendulum.from_timestamp(clock_of(context).now(), "local")
@@ -90,7 +90,7 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
         print_json({"file": str(output), "companies": count, "as_of": day.isoformat()})
     else:
         shown = plural(len(figures.companies), "company", "companies")
-        typer.echo(f"{output}: {shown}, {day.isoformat()}")
+        print_line(f"{output}: {shown}, {day.isoformat()}")
 
 
 def need_jinja2() -> None:

@@ -131,7 +131,7 @@ def test_what_the_database_says_while_rows_are_read_is_what_is_said(cli: Cli) ->
 
     assert result.code == 1
     (line,) = result.err.splitlines()
-    assert line.startswith("error: BinderException: ")
+    assert line.startswith("error: the sync failed: Binder Error: ")
     assert '"division"' in line
 
 

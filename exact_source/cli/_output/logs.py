@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -19,7 +18,7 @@ import typer
 from ...driver_errors import is_job_report
 from ...errors import ExitCode
 from .options import OUTPUT
-from .tables import iso_instant
+from .tables import iso_instant, wrapped
 
 # Messages to the user; other loggers need -v.
 notes = logging.getLogger("exact_source.cli")
@@ -67,14 +66,6 @@ def terminal_width() -> int | None:
         return os.get_terminal_size(sys.stderr.fileno()).columns or None
     except (OSError, ValueError):  # a file, or a stream without a file
         return None
-
-
-def wrapped(text: str, width: int) -> Iterator[str]:
-    """The lines of a text, none longer than the width unless a word is, such as an address."""
-    for line in text.splitlines() or [""]:
-        yield from textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [
-            ""
-        ]
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,20 @@ def make_console(*, stderr: bool = False) -> Console:
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console
+
+
+def print_line(text: str) -> None:
+    """Print a sentence on stdout, wrapped between words on a terminal."""
+    for line in wrapped(text, make_console().width):
+        typer.echo(line)
+
+
+def wrapped(text: str, width: int) -> Iterator[str]:
+    """The lines of a text, none longer than the width unless a word is, such as an address."""
+    for line in text.splitlines() or [""]:
+        yield from textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [
+            ""
+        ]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ...odata.page import PageSchema
 from .._output.streams import plural, some
 from .._output.tables import local_clock
 from ..divisions import status_text
+from ..side_by_side import for_each
 
 if TYPE_CHECKING:
     from ...catalogue import Entity
@@ -147,11 +148,14 @@ async def _check_right(
 ) -> None:
     plan = plan_feeds(entity, run.options.route)
     paths = {feed.path for feed in (plan.full, plan.increment) if feed is not None}
-    without = [
-        code
-        for code in divisions
-        if not all([await run.connection.has_rights(code, path) for path in sorted(paths)])
-    ]
+    has_rights: dict[int, bool] = {}
+
+    async def ask(code: int) -> None:
+        answers = [await run.connection.has_rights(code, path) for path in sorted(paths)]
+        has_rights[code] = all(answers)
+
+    await for_each(divisions, ask)
+    without = [code for code in divisions if not has_rights[code]]
     where = f"division {divisions[0]}" if len(divisions) == 1 else f"{len(divisions)} divisions"
     if not without:
         findings.add("rights", "ok", f"{entity.name} in {where}")

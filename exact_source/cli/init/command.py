@@ -128,9 +128,11 @@ def write_settings(
 
 def show(folder: Path, changed: Mapping[str, list[str]]) -> None:
     """Print the names of the new settings by file."""
+    from .._output.tables import print_line
+
     for file, names in changed.items():
         what = f"wrote {', '.join(names)}" if names else "nothing to change"
-        typer.echo(f"{folder / f'{file}.toml'}: {what}")
+        print_line(f"{folder / f'{file}.toml'}: {what}")
 
 
 class Steps:
