@@ -251,8 +251,9 @@ def test_on_a_terminal_one_line_tells_how_far_it_is(make_cli: Callable[..., Cli]
     cli.world.login()
     command = ["-m", "exact_source", "sync", cli.destination, CORE]
     person = pexpect.spawn(
-        sys.executable, command, timeout=120, dimensions=(40, 200), encoding="utf-8"
-    )
+        sys.executable, command, timeout=120, dimensions=(40, 200), encoding="utf-8",
+        env=dict(os.environ),  # readline exports COLUMNS behind its back, and that overrules the terminal
+    )  # fmt: skip
     person.logfile_read = io.StringIO()
 
     person.expect("connecting")
