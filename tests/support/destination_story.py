@@ -77,6 +77,7 @@ class Story:
             self.options["deletes"] = "soft"
         if kind == "parquet":
             self.options["change_log"] = True
+        self.child = self.fork()
 
     def tell(self) -> dict[str, str]:
         """Run all steps; returns the result of each."""
@@ -137,18 +138,9 @@ class Story:
         for n, key in enumerate(self.keys(LINES)):
             self.update(LINES, key, {"Description": f"after {n}"})
         self.client = None
-        gc.collect()  # the child must not close DuckDB's connections: their threads stay behind
-        child = os.fork()
-        if child == 0:
-            gc.disable()
-            run = self.world.make_run(round_pages=1, **self.options)
-
-            def die(number: int) -> None:
-                if number == 3:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            sync(self.world.pipeline, run, [LINES], on_round=die)
-            os._exit(0)
+        gc.collect()  # closes the file of DuckDB for the child
+        child, wake = self.child
+        os.write(wake, str(self.world.clock.sandbox.now()).encode())
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), status
         self.world.clock.sandbox.advance(120)
@@ -156,6 +148,30 @@ class Story:
             self.outlive_the_claim()
         self.sync()
         return "once its lock expires, after 5 minutes" if self.kind in CLAIMED else YES
+
+    def fork(self) -> tuple[int, int]:
+        """A process that waits for the time, then syncs until it kills itself; its ID and what wakes it.
+
+        It is forked before a load, because the threads of delta-rs and DuckDB do not survive a fork.
+        """
+        waits, wake = os.pipe()
+        child = os.fork()
+        if child:
+            os.close(waits)
+            return child, wake
+        os.close(wake)
+        now = os.read(waits, 100)
+        if now:  # and not the end of a parent that failed
+            self.world.clock.sandbox.set(float(now))
+            self.world.pipeline = self.world.new_pipeline()
+
+            def die(number: int) -> None:
+                if number == 3:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            run = self.world.make_run(round_pages=1, **self.options)
+            sync(self.world.pipeline, run, [LINES], on_round=die)
+        os._exit(0)
 
     def outlive_the_claim(self) -> None:
         """The lock of a dead process holds until it expires by the clock of the database."""
