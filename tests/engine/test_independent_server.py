@@ -5,10 +5,12 @@ Shapes are hand-made after recorded replies.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,6 +28,26 @@ GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DATE = re.compile(r"/Date\(-?\d+\)/")
 MINUTELY = {f"x-ratelimit-minutely-{n}" for n in ("limit", "remaining", "reset")}
 DAILY = {f"x-ratelimit-{n}" for n in ("limit", "remaining", "reset")}
+
+
+def test_the_server_shares_no_code_with_what_it_tests() -> None:
+    """``bench.py`` and ``history.py`` are the clients."""
+    folder = Path(__file__).parents[1] / "support"
+    files = [folder / "independent_server.py", *(folder / "independent").glob("*.py")]
+    server = [file for file in files if file.name not in {"bench.py", "history.py"}]
+    imported = {
+        name
+        for file in server
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        for name in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names] if isinstance(node, ast.Import)
+            else []
+        )
+    }  # fmt: skip
+    others = {name for name in imported if not name.startswith("tests.support.independent")}
+    assert len(server) > 8
+    assert not [name for name in others if name.startswith(("exact_source", "tests"))]
 
 
 def make(**settings: Any) -> tuple[IndependentServer, Company]:

@@ -599,6 +599,23 @@ def test_keys_of_longer_lists_are_compared_when_it_is_time(world: World) -> None
     assert len(calls.to("financial/Journals", world.division)) == 1
 
 
+@pytest.mark.parametrize("side", ["sales", "purchase"])
+def test_a_deleted_entry_leaves_the_feed_of_headers_and_lines(
+    make_world: MakeWorld, side: str
+) -> None:
+    """Its codes in ``sync/Deleted`` are not known, so keys are compared (API 12.11)."""
+    world: World = make_world(companies=1, large_page_size=2)
+    entity, headers = f"sync_{side}_entries", f"{side}entry/{side.capitalize()}Entries"
+    world.sync(entity)
+    entry = world.box.rows(headers, world.division)[0]["EntryID"]
+    world.box.delete(headers, world.division, entry)
+    outcome = world.sync(entity, reconcile=[entity])
+
+    assert outcome.exit_code == 0
+    assert sum(r.deleted for r in outcome.results) >= 2  # a header and its lines
+    world.assert_equal(entity)
+
+
 def test_keys_are_marked_or_let_be_as_the_user_wants(world: World) -> None:
     world.sync("journals", deletes="soft")
     key = world.keys("financial/Journals")[0]
