@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import dlt
 import pytest
@@ -35,9 +36,24 @@ def truncate(world: World) -> None:
 
 def restore(world: World) -> None:
     """The backup is from before two rows."""
+    path = feed_path("accounts")
+    with restored(world):
+        for name in ("one", "two"):
+            world.box.insert(path, world.division, {"Name": name, "Code": name})
+
+
+def restore_as_many(world: World) -> None:
+    """The backup is from before a change of one row."""
+    path = feed_path("accounts")
+    with restored(world):
+        world.box.update(path, world.division, world.keys(path)[0], {"Name": "later"})
+
+
+@contextmanager
+def restored(world: World) -> Iterator[None]:
+    """Load the changes of the block, and restore the table from before."""
     world.sql(f"CREATE TABLE exact_online.backup AS SELECT * FROM {TABLE}")
-    for name in ("one", "two"):
-        world.box.insert(feed_path("accounts"), world.division, {"Name": name, "Code": name})
+    yield
     assert world.sync("accounts", "journals").exit_code == 0
     world.sql(f"DELETE FROM {TABLE}")
     world.sql(f"INSERT INTO {TABLE} SELECT * FROM exact_online.backup")
@@ -58,7 +74,7 @@ def test_a_table_that_was_dropped_after_a_merge_is_created_again(loaded: World) 
     assert {r.rows for r in loaded.sync("accounts", "journals").results} == {0}
 
 
-@pytest.mark.parametrize("lose", [drop, truncate, restore])
+@pytest.mark.parametrize("lose", [drop, truncate, restore, restore_as_many])
 def test_a_table_that_lost_rows_is_read_again(loaded: World, lose: Callable[[World], None]) -> None:
     lose(loaded)
     outcome = loaded.sync("accounts", "journals")
