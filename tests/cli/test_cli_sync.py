@@ -40,6 +40,7 @@ WRONG = [
     (["--region=be"], "region be is https://start.exactonline.be, but base_url says"),
     (["--base-url=ftp://x"], "sources.exact_online.base_url must be an https origin"),
     (["--base-url=http://example.com"], "https origin"),
+    (["--base-url=https://jan:hush@start.exactonline.nl"], "https origin"),
     (["--dataset="], "--dataset is ''; use letters, digits and _ only"),
     (["--dataset=exact online"], "--dataset is 'exact online'; use letters"),
     (["--nope"], "No such option"),

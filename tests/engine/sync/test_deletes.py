@@ -604,7 +604,7 @@ def test_a_deleted_entry_leaves_the_feed_of_headers_and_lines(
     make_world: MakeWorld, side: str
 ) -> None:
     """Its codes in ``sync/Deleted`` are not known, so keys are compared (API 12.11)."""
-    world: World = make_world(companies=1, large_page_size=2)
+    world: World = make_world(companies=1, invoices=8, large_page_size=2)
     entity, headers = f"sync_{side}_entries", f"{side}entry/{side.capitalize()}Entries"
     world.sync(entity)
     entry = world.box.rows(headers, world.division)[0]["EntryID"]
