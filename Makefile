@@ -6,6 +6,8 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # A test waits half of its time, for sockets, disks and processes.
 JOBS ?= $(shell $(PYTHON) -c "import os; print(min(8, 2 * (os.cpu_count() or 1)))")
 export RUNTIME__DLTHUB_TELEMETRY ?= false
+# Tests start hundreds of processes. Each would compile dlt again, which takes a second or two.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: sources demo test lint types coverage bench docs proofs proofs-tokens nightly browser clean
 
