@@ -36,7 +36,8 @@ QUERIES = (
     (
         "Revenue per company and year",
         """SELECT d.description AS company, l.financial_year, -sum(l.amount_dc) AS revenue
-FROM exact_online.transaction_lines l JOIN exact_online.divisions d USING (division)
+FROM exact_online.transaction_lines l
+JOIN exact_online.divisions d USING (division)
 WHERE l.gl_account_code LIKE '8%' GROUP BY ALL ORDER BY ALL;""",
     ),
     (
@@ -47,7 +48,7 @@ GROUP BY ALL HAVING open > 0 ORDER BY open DESC LIMIT 5;""",
     ),
     (
         "What each sync did",
-        """SELECT entity, feed, sum(calls) AS calls, sum(rows) AS rows, max(ended_at) AS last
+        """SELECT entity, feed, sum(calls) AS calls, sum(rows) AS rows
 FROM exact_online._exact_syncs GROUP BY ALL ORDER BY calls DESC, entity;""",
     ),
 )
@@ -83,9 +84,7 @@ def demo(
         say("2. First sync: everything.")
         loads = [load(pipeline, settings, as_json=as_json)]
         changes = change(box)
-        say(
-            "3. In Exact Online, rename an account, delete another, and change the price of an item."
-        )
+        say("3. In Exact Online, rename an account, delete another, and change a price.")
         before = look_at(pipeline, changes)
         say("4. Second sync: only what changed.")
         loads.append(load(pipeline, settings, as_json=as_json))
@@ -223,7 +222,7 @@ class Change:
 
 
 def change(box: Sandbox) -> tuple[Change, ...]:
-    """Rename an account, delete another, and change the price of an item."""
+    """Rename an account, delete another, and change a price."""
     division, renamed_to, price = box.divisions[0], "Renamed & Co", 12.34
     accounts, items = (
         sorted(box.rows(path, division), key=lambda row: str(row["Code"]))
@@ -304,9 +303,9 @@ def what_next(folder: Path) -> None:
         typer.echo(f"\n-- {title}\n{sql}")
     command = own_command()
     typer.echo(
-        "\nYour own companies: register an app in Exact Online's app centre, with an https redirect"
-        "\nURI (not localhost), then\n"
+        "\nYour own companies: register an app in Exact Online's app centre, with an\n"
+        "https redirect URI (not localhost), then\n"
         f"  {command} init     # asks for the settings and logs in\n"
-        f"  {command} check    # shows what is missing, and what to do about it\n"
+        f"  {command} check    # says what to do about what is missing\n"
         f"  {command} sync --destination duckdb"
     )
