@@ -40,13 +40,14 @@ class Settings:
         client_id: Client id of the registered app.
         client_secret: Client secret of the registered app.
         redirect_uri: Redirect URI exactly as registered with the app.
-        token_file: File of ``FileTokenStorage``.
-        token_key: Fernet key(s), newest first, separated by commas; ``None`` stores plain text.
-        token_storage: ``file``, ``sql`` or ``dlt``.
-        token_name: Name of the connection in a token table.
-        token_url: SQLAlchemy URL of ``SqlTokenStorage``.
-        token_destination: Destination of ``DltStateTokenStorage``; ``None`` for the pipeline's.
-        token_dataset: Dataset of ``DltStateTokenStorage``.
+        token_file: File with the tokens, if ``token_storage`` is ``file``.
+        token_key: Fernet key(s), newest first, separated by commas; without one, tokens are plain text.
+        token_storage: Where the tokens are: ``file``, ``sql`` or ``dlt`` (in a destination of dlt).
+        token_name: Name of the connection in the table of tokens.
+        token_url: SQLAlchemy URL of the database with the tokens, if ``token_storage`` is ``sql``.
+        token_destination: Destination with the tokens, if ``token_storage`` is ``dlt``; without it, that
+            of the pipeline.
+        token_dataset: Dataset with the tokens, if ``token_storage`` is ``dlt``.
         leases: Whether workers share divisions by leases in ``token_url``.
         lease_s: Seconds for which a lease outlives its worker.
         max_response_mb: Largest body of a reply in MB (a million bytes), compressed as well as

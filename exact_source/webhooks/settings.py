@@ -16,7 +16,7 @@ class WebhookSettings:
     """Settings of webhooks.
 
     Attributes:
-        secret: Webhook secret of the app, from the app centre; ``None`` if it is not set.
+        secret: Webhook secret of the app, from the app centre.
         notices_url: SQLAlchemy URL of the database in which notices wait.
         path: Path of the callback URL.
     """

@@ -21,6 +21,7 @@ from exact_source.errors import STREAM_CODES, ExactError
 
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 ELSEWHERE = ("exact_source.sandbox", "exact_source.airflow", "exact_source.dagster")
+SOURCE = re.compile(r" \(API [\d., ]+\)")  # of a fact, which readers of the page cannot look up
 LONGEST_NAME = 2  # parts of an expression that are still meaningful
 HEAD = """\
 # Errors
@@ -172,7 +173,7 @@ def render() -> str:
     sections = []
     for kind in kinds():
         mine = list(dict.fromkeys(m for m in found if m.kind == kind.__name__))
-        meaning = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
+        meaning = SOURCE.sub("", " ".join((kind.__doc__ or "").split("\n\n")[0].split()))
         if kind.code and (mine or kind.__subclasses__()):
             pieces.append(f"| `{kind.code}` | `{kind.__name__}` | {kind.exit_code} | {meaning} |")
         if mine:
