@@ -310,6 +310,12 @@ def failed(cursor: Cursor) -> Cursor:
     return replace(cursor, scan=replace(scan, failures=1) if once_more else None)
 
 
+def without_marks(cursor: Cursor) -> Cursor:
+    """The cursor without fingerprints of rows, so that rows that are read again are loaded again."""
+    scan = cursor.scan
+    return replace(cursor, recent=(), scan=None if scan is None else replace(scan, seen={}))
+
+
 def goes_round(scan: Scan, link: str) -> bool:
     """Whether a page's link leads back to a page that was read, or on and on without rows.
 

@@ -45,6 +45,7 @@ class StreamOutput:
         self._emit = emit
         self._fewest, self._most = cursor.stored_min, cursor.stored_max
         self._until = cursor.stored_until
+        self._known_before: tuple[str, ...] = ()  # tombstones deleted rows
         self._has_loaded = False
         self._last_stamp = 0.0
 
@@ -86,7 +87,7 @@ class StreamOutput:
             stored_max=self._most,
             stored_until=self._until,
         )
-        await self._emit(table, cursor)
+        await self._emit(table, self._to_store(cursor))
         self.report()
 
     async def delete(self, keys: DeletedKeys, found: DeletedRows, cursor: Cursor | None) -> None:
@@ -98,10 +99,20 @@ class StreamOutput:
         if not self._has_loaded:  # the newest row may be among them
             self._until = 0.0
         self.deleted_keys.update(key[0] for key in keys.keys if key)
+        if keys.versions:
+            self._known_before = self.cursor.recent
         self.result.deleted += len(keys.keys)
         for table in found.tables(keys, at=self.next_stamp()):
             await self.move(table, None, deleted=table.num_rows)
         await self.move(None, cursor)
+
+    def _to_store(self, cursor: Cursor) -> Cursor:
+        """The cursor without fingerprints from before a deletion, which may be of rows created again.
+
+        Until the scan ends another stream may go on with it, which does not know ``deleted_keys``.
+        """
+        is_stale = bool(cursor.recent) and cursor.recent is self._known_before
+        return replace(cursor, recent=()) if is_stale else cursor
 
     def report(self) -> None:
         """Report a step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from exact_source.client import withdrawn_columns as dropping
 from exact_source.engine import cursors, tombstones
 from exact_source.engine.cursors import Scan
 from exact_source.sandbox import Sandbox
+from exact_source.sandbox.clock import wall_clock
 from tests.engine.test_convergence_mutants import Patch, attribute, without_overlap
 from tests.support.bench import TWINS, Bench, small_box
 
@@ -185,3 +187,40 @@ def test_a_row_that_a_full_list_shows_in_two_states_ends_with_the_newer_one(kind
 
     assert bench.wire.did[kind] == 1
     bench.assert_equal("receivables", "bulk", [division])
+
+
+# How the sync ends that applies the deletion, and whether the sync before it had begun the scan.
+BROKEN_OFF = {
+    "on its second page": ({"round_pages": 1, "rounds": 1}, False),
+    "with a scan from before": ({"rounds": 1}, True),
+    "with the rest of a scan from before": ({"round_pages": 2, "rounds": 1}, True),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN_OFF)
+def test_a_row_that_was_loaded_again_before_its_deletion_is_applied_comes_back(how: str) -> None:
+    """Its time of change is from before its deletion, as in the repeated hour of October."""
+    path, ending, begins_before = "financialtransaction/TransactionLines", *BROKEN_OFF[how]
+    box = small_box({"transaction_lines": path}, companies=1, large_page_size=1)
+    (division,), bench = box.divisions, Bench(box)
+    rows = sorted(box.rows(path, division), key=lambda row: row["ID"])
+
+    def sync(**options: Any) -> None:
+        bench.sync(["transaction_lines"], **options)
+        box.clock.advance(60)
+
+    sync()
+    for row in rows[0], rows[-1]:
+        box.delete(path, division, row["ID"])
+    box.clock.advance(60)
+    for row in rows[0], rows[-1]:
+        box.insert(path, division, {n: row[n] for n in ("ID", "Description", "AmountDC")})
+    moment = wall_clock(box.clock.now()) - timedelta(seconds=600)
+    box.touch(path, division, modified=moment)
+    sync(deletes="ignore")
+    if begins_before:
+        sync(deletes="ignore", round_pages=2, rounds=1)
+    sync(**ending)
+    sync()
+
+    bench.assert_equal("transaction_lines", "auto", [division])
