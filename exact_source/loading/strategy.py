@@ -26,7 +26,7 @@ from .history import KEY, VERSION, last_states
 UPSERT: TUpsertStrategyDict = {"disposition": "merge", "strategy": "upsert"}
 DELTA, ICEBERG = "delta", "iceberg"
 _CAPABILITIES: WeakKeyDictionary[Any, DestinationCapabilitiesContext] = WeakKeyDictionary()
-Kind = Literal["delete-insert", "upsert", "log", "replace"]
+Kind = Literal["delete-insert", "upsert", "log"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Strategy:
     """How the rows of one entity reach the destination.
 
     Attributes:
-        kind: ``delete-insert``, ``upsert``, ``log`` or ``replace``.
+        kind: ``delete-insert``, ``upsert`` or ``log``.
         deletes_marked: Whether a row with ``_deleted_at`` deletes the stored one.
     """
 
@@ -63,9 +63,13 @@ def choose_strategy(
     """
     hints: Any = resource._hints or {}  # noqa: SLF001 (dlt has no other way to ask)
     chosen, table_format = hints.get("write_disposition"), hints.get("table_format")
-    if chosen == "replace":
-        return Strategy("replace")
-    if change_log or chosen == "append":
+    disposition = chosen.get("disposition") if isinstance(chosen, dict) else chosen
+    if disposition == "replace":
+        raise ConfigurationError(
+            f"{resource.name}: write_disposition is replace: each load would delete the rows that it does "
+            "not contain, such as those of the round before; use full_refresh=True, which reads all rows"
+        )
+    if change_log or disposition == "append":
         resource.apply_hints(write_disposition="append")
         return Strategy("log", deletes_marked=False)
     known = merge_strategies(pipeline, table_format)

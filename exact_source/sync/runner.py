@@ -29,7 +29,7 @@ from ..loading.duplicates import repair_loaded, repair_unchecked
 from ..loading.failed_jobs import refuse_silent_failures
 from ..loading.indexes import create_indexes
 from ..loading.overtaken import are_overtaken
-from ..loading.session import Session
+from ..loading.session import PATIENCE_S, Session
 from ..loading.tuning import choose_file_formats
 from ..loading.working_folder import make_private, remove_loaded_packages
 from ..loading.writer_lock import Lock, sole_writer
@@ -191,7 +191,8 @@ def working_on(pipeline: dlt.Pipeline, run: Run) -> Iterator[Loading]:
     with ExitStack() as opened:
         opened.enter_context(pipeline_lock(pipeline, now))
         if leases is None:
-            lock = opened.enter_context(sole_writer(pipeline, now))
+            wait_s = PATIENCE_S if run.options.window else 0.0
+            lock = opened.enter_context(sole_writer(pipeline, now, wait_s=wait_s))
             loading = partial(confirmed_load, lock)
         else:
             opened.enter_context(sole_worker(pipeline, leases))

@@ -18,7 +18,8 @@ from dlt.extract.reference import SourceReference
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from exact_source import by_row, exact_online, run_to_end
-from exact_source.errors import ConfigurationError, causes
+from exact_source.errors import ConfigurationError, ExitCode, causes
+from exact_source.loading import writer_lock
 from tests.support.world import MIDDAY, World, billed, digits
 
 ACCOUNTS, JOURNALS = "sync/CRM/Accounts", "financial/Journals"
@@ -330,14 +331,32 @@ def test_one_entity_is_not_read_twice_by_one_source(world: World, make: Make, sh
     shows("an entity and its copy in one source", refused(refusal))
 
 
-def test_replace_reads_everything_anew(world: World, make: Make, shows: Shows) -> None:
+@pytest.mark.parametrize("hint", ["replace", {"disposition": "replace"}])
+def test_replace_is_refused_and_nothing_is_lost(
+    world: World, make: Make, shows: Shows, hint: Any
+) -> None:
     world.pipeline.run(make())
-    world.box.update(ACCOUNTS, world.division, world.keys(ACCOUNTS)[0], {"Name": "Renamed"})
-    source = make(full_refresh=True)
-    source.accounts.apply_hints(write_disposition="replace")
-    world.pipeline.run(source)
+    source = make()
+    source.accounts.apply_hints(write_disposition=hint)
+    with world.watch() as calls, pytest.raises(PipelineStepFailed) as refusal:
+        world.pipeline.run(source)
+    assert not len(calls)
+    assert run_to_end(world.pipeline, source).exit_code == ExitCode.USAGE
+    world.pipeline.run(make())
     world.assert_equal("accounts")
-    shows('`apply_hints(write_disposition="replace")`', "works with `full_refresh=True`")
+    shows('`apply_hints(write_disposition="replace")`', refused(refusal))
+
+
+@pytest.mark.parametrize("hint", ["append", {"disposition": "append"}])
+def test_append_keeps_all_states(world: World, make: Make, shows: Shows, hint: Any) -> None:
+    for name in ("First", "Second"):
+        world.box.update(ACCOUNTS, world.division, world.keys(ACCOUNTS)[0], {"Name": name})
+        source = make()
+        source.accounts.apply_hints(write_disposition=hint)
+        world.pipeline.run(source)
+    states = world.sql(f"SELECT name FROM accounts WHERE id = '{world.keys(ACCOUNTS)[0]}'")
+    assert sorted(name for (name,) in states) == ["First", "Second"]
+    shows('`apply_hints(write_disposition="append")`', "a log of all states, as `change_log=True`")
 
 
 # -- windows -----------------------------------------------------------------------------------
@@ -413,6 +432,31 @@ def test_windows_of_other_pipelines_meet_in_one_table(
     found = {row["id"] for row in world.table("accounts")}
     assert found == in_window(world, "2024-01-01", "2024-01-06")
     shows("windows in several pipelines", "load into one table")
+
+
+@pytest.mark.parametrize("to_end", [True, False])
+def test_a_window_waits_for_another_load(
+    world: World, make: Make, monkeypatch: pytest.MonkeyPatch, *, to_end: bool
+) -> None:
+    spread(world)
+    take, tries = writer_lock._take, 0
+
+    def taken_twice(*given: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise writer_lock.TakenError(writer_lock.Writer.of("another", 0.0))
+        return take(*given)
+
+    monkeypatch.setattr(writer_lock, "_take", taken_twice)
+    monkeypatch.setattr(writer_lock, "POLL_S", 0.0)
+    window = make(start_date="2024-01-01", end_date="2024-01-03")
+    if to_end:
+        assert run_to_end(world.pipeline, window).exit_code == 0
+    else:
+        world.pipeline.run(window)
+    assert tries == 3
+    assert world.table("accounts")
 
 
 def test_a_window_that_was_cut_off_goes_on(world: World, make: Make) -> None:
