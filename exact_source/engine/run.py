@@ -31,9 +31,9 @@ class EarlierRuns:
     """State of earlier runs.
 
     Attributes:
-        selected: Entities that this run loads. tombstones: ``(division, DivisionMoveDate)`` ->
-        ``Timestamp`` up to which all entities have applied the
-            tombstones.
+        selected: Entities that this run loads.
+        tombstones: ``(division, DivisionMoveDate)`` -> ``Timestamp`` up to which all entities have
+            applied the tombstones.
         divisions: Divisions that were read before.
         errors: Errors of the past hour, as ``Limits.errors`` returns them.
         withdrawn: Path -> fields of a list that Exact has withdrawn.
