@@ -18,7 +18,8 @@ from ..settings import SECTION, Settings
 PREFIX = f"{SECTION.replace('.', '__')}__".upper()
 PAGE = "docs/settings.md lists all settings"
 ALIKE = 0.8  # similarity of a subtable's name to that of a setting
-# Arguments of ``exact_online(...)`` that are no settings of the connection; importing it takes seconds.
+# Arguments of ``exact_online(...)`` that are not settings of the connection, repeated because importing it
+# takes seconds.
 ARGUMENTS = {
     "change_log", "clock", "contract_cap", "deletes", "divisions", "end_date", "entities",
     "exclude_columns", "exclude_divisions", "full_refresh", "hash_columns", "history", "max_calls",

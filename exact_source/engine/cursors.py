@@ -310,8 +310,8 @@ def failed(cursor: Cursor) -> Cursor:
     return replace(cursor, scan=replace(scan, failures=1) if once_more else None)
 
 
-def without_marks(cursor: Cursor) -> Cursor:
-    """The cursor without fingerprints of rows, so that rows that are read again are loaded again."""
+def without_fingerprints(cursor: Cursor) -> Cursor:
+    """The cursor without fingerprints, so that no row is skipped as known."""
     scan = cursor.scan
     return replace(cursor, recent=(), scan=None if scan is None else replace(scan, seen={}))
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..client.call import Call
-from .cursors import Cursor, without_marks
+from .cursors import Cursor, without_fingerprints
 from .deletes import DeletedKeys, DeletedRows
 from .key_sync import begins_at, calls_for, is_due, read_keys, why_postponed
 from .output import StreamOutput
@@ -83,8 +83,8 @@ class Deletions:
             deleted = DeletedKeys(())
         cursor = self._rows.with_tombstones(self._output.cursor, found, all_read_anew=starts_again)
         if deleted.keys and cursor.scan is not None and cursor.scan.pages:
-            # A row that was created again may be on a page that was read before.
-            cursor = without_marks(cursor)
+            # The scan may have passed a deleted row that was created again: the next scan must load it.
+            cursor = without_fingerprints(cursor)
         await self._delete(deleted, cursor)
 
     def _start_over_if_never_applied(self, start: Start) -> None:

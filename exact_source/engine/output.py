@@ -45,7 +45,7 @@ class StreamOutput:
         self._emit = emit
         self._fewest, self._most = cursor.stored_min, cursor.stored_max
         self._until = cursor.stored_until
-        self._known_before: tuple[str, ...] = ()  # tombstones deleted rows
+        self._known_before: tuple[str, ...] = ()  # ``recent`` when tombstones deleted rows
         self._has_loaded = False
         self._last_stamp = 0.0
 
@@ -107,9 +107,10 @@ class StreamOutput:
         await self.move(None, cursor)
 
     def _to_store(self, cursor: Cursor) -> Cursor:
-        """The cursor without fingerprints from before a deletion, which may be of rows created again.
+        """The cursor without the fingerprints that it had before a deletion.
 
-        Until the scan ends another stream may go on with it, which does not know ``deleted_keys``.
+        A deleted row may have been created again. This stream loads it because of ``deleted_keys``; the
+        stream that continues the scan in another round does not have them.
         """
         is_stale = bool(cursor.recent) and cursor.recent is self._known_before
         return replace(cursor, recent=()) if is_stale else cursor

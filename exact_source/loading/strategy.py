@@ -66,8 +66,8 @@ def choose_strategy(
     disposition = chosen.get("disposition") if isinstance(chosen, dict) else chosen
     if disposition == "replace":
         raise ConfigurationError(
-            f"{resource.name}: write_disposition is replace: each load would delete the rows that it does "
-            "not contain, such as those of the round before; use full_refresh=True, which reads all rows"
+            f"{resource.name}: with write_disposition='replace' each load would delete the rows of the "
+            "round before; use full_refresh=True, which reads all rows"
         )
     if change_log or disposition == "append":
         resource.apply_hints(write_disposition="append")
