@@ -100,8 +100,10 @@ class Estimate:
                 if stream not in self._expected:
                     self._expected[stream] = self._expect(stream)
                 to_come = (self._expected[stream] or 0) - made[stream]
-                calls[division.code] += max(1, to_come)
-                known, unknown = known + (to_come > 0), unknown + (to_come <= 0)
+                # One that has made all its calls is about to end: dlt has its last page.
+                is_known = self._expected[stream] is not None and to_come >= 0
+                calls[division.code] += to_come if is_known else 1
+                known, unknown = known + is_known, unknown + (not is_known)
         return calls, known, unknown
 
     def _expect(self, stream: Stream) -> int | None:
