@@ -20,7 +20,7 @@ class Call:
         name: Name of the entity, for messages.
         rank: Lower goes first when several streams of a division wait.
         calls: Calls sent so far, including repeated ones.
-        before_call: Called before each request; raises to cancel it.
+        before_call: Called before each wait for a request, and right before it is sent; raises to cancel it.
         may_pause: Whether a wait may end with the round, so that the call is made in the next one.
         is_billed: Whether Exact counts the calls toward the contract (API 2.1).
     """

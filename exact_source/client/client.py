@@ -29,7 +29,7 @@ from .limits import MINUTE_S, Limits
 from .refusal import hint, mask_values, stated_reason
 from .request import ExactRequest
 from .retry import EXISTS, AgainError, is_rejected_token, says_exists, wait_s
-from .transport import MB, AiohttpTransport, ClosedError, TooLargeError
+from .transport import CONNECTIONS, MB, AiohttpTransport, ClosedError, TooLargeError
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -100,6 +100,8 @@ class ExactClient:
         self._tokens = tokens
         self._admission = admission
         self._turns: dict[int, PriorityLock] = defaultdict(PriorityLock)
+        # No call waits for a connection: it would be sent after a stop.
+        self._connections = asyncio.Semaphore(CONNECTIONS)
         self._transport = transport or AiohttpTransport(base_url, int(max_response_mb * MB))
         self._max_response_mb = max_response_mb
 
@@ -139,9 +141,17 @@ class ExactClient:
                 why = f"{error}, try {tries}"
             await self._pause(call, seconds, why)
 
-    async def has_rights(self, division: int, path: str) -> bool:
-        """Whether the user may read an endpoint; Exact does not bill this call (API 2.1, 5)."""
-        call = Call(division, "users/UserHasRights", "user_has_rights", is_billed=False)
+    async def has_rights(self, asker: Call, path: str) -> bool:
+        """Whether the user may read an endpoint; Exact does not bill this call (API 2.1, 5).
+
+        Args:
+            asker: Whose division is asked; it may cancel the request.
+            path: Path of the endpoint.
+        """
+        name = "user_has_rights"
+        stop = asker.before_call
+        division = asker.division or 0
+        call = Call(division, "users/UserHasRights", name, before_call=stop, is_billed=False)
         query = {"endpoint": f"'{path}'", "action": "'GET'"}
         answer = await self.get(call, build_url(call.path, division, query), bytes)
         return b"true" in answer.lower()
@@ -188,7 +198,11 @@ class ExactClient:
         while True:
             await self._admit(call)
             token = await self._access_token(call)
-            response = await self._send(call, url, token, method, body)
+            async with self._connections:
+                call.before_call(call)  # a stop may have been requested meanwhile
+                if not self._spend(call):
+                    continue  # other streams took the last calls meanwhile
+                response = await self._send(call, url, token, method, body)
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                 refused_since = refused_since or self.clock.now()
                 await self._wait_out_429(call, refused_since)
@@ -252,9 +266,9 @@ class ExactClient:
         )
 
     async def _admit(self, call: Call) -> None:
+        """Wait until the limits allow a call."""
         call.before_call(call)
         if call.division is None:
-            call.calls += 1
             return
         if self.limits.errors_left(call.division, call.path, self.clock.now()) <= 0:
             raise RefusedError(
@@ -264,8 +278,15 @@ class ExactClient:
             )
         while (wait_s := await self._wait_s(call.division)) > 0:
             await self._pause(call, wait_s, "the calls of this minute are used up")
+
+    def _spend(self, call: Call) -> bool:
+        """Count a call that is sent now; ``False`` if the limits no longer allow it."""
+        if call.division is not None:
+            if self.limits.wait_s(call.division, self.clock.now()) > 0:
+                return False
+            self.limits.spend(call.division, is_billed=call.is_billed)
         call.calls += 1
-        self.limits.spend(call.division, is_billed=call.is_billed)
+        return True
 
     async def _pause(self, call: Call, seconds: float, why: str) -> None:
         """Wait in slices; ``on_wait`` is called before each, and raises if the wait has to end."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ..catalogue import load_catalogue
 from ..client.adaptations import Adaptations
-from ..client.call import OnWait
+from ..client.call import Call, OnWait
 from ..client.client import ExactClient
 from ..client.error_log import ErrorFile
 from ..client.limits import Limits
@@ -112,8 +112,12 @@ class Connection:
         """Fetch it again at the next call."""
         self._answers.pop(key, None)
 
-    async def has_rights(self, division: int, path: str) -> bool:
+    async def has_rights(self, call: Call, path: str) -> bool:
         """Whether the user may read an endpoint, or the regular one of a sync or bulk feed.
+
+        Args:
+            call: Whose division is asked; it may cancel the request.
+            path: Path of the endpoint.
 
         Raises:
             StreamError: If Exact does not answer.
@@ -121,9 +125,9 @@ class Connection:
         name = path if self.adaptations.rights_by_path else rights_name(path)
 
         async def ask() -> bool:
-            return await self.client.has_rights(division, name)
+            return await self.client.has_rights(call, name)
 
-        return bool(await self.once(("rights", division, name), ask))
+        return bool(await self.once(("rights", call.division, name), ask))
 
     def recall_withdrawn(
         self, known: Mapping[str, Sequence[str]], full_refresh: Collection[str]

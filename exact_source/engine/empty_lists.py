@@ -57,7 +57,7 @@ async def judge_empty(
         LimitError: If no call is left.
     """
     try:
-        if await connection.has_rights(call.division or 0, feed.path):
+        if await connection.has_rights(call, feed.path):
             return Verdict(True, replace(cursor, empty_at=0.0))
         why = f"{call.where}: the user has no rights to {feed.path}, so its empty answer proves nothing"
         return Verdict(False, cursor, is_refused=True, why=why)

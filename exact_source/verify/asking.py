@@ -181,6 +181,8 @@ class Asking:
         except StreamError as error:
             self.answers.missing[question.name] = f"no usable answer ({error.code})"
             return None
+        finally:
+            self.calls += target.calls
         if not self._replies:
             self.answers.missing[question.name] = "not asked, as Exact refused too often"
             return None
@@ -188,13 +190,12 @@ class Asking:
         headers = {name.lower(): text for name, text in last.headers.items()}
         return Answer(question.path, last.status_code, headers, last.content)
 
-    def _before_call(self, _target: Call) -> None:
-        if self.calls >= MOST_CALLS:
+    def _before_call(self, target: Call) -> None:
+        if self.calls + target.calls >= MOST_CALLS:
             now = self._client.clock.now()
             raise LimitError(
                 f"all {MOST_CALLS} calls of a verification are used up", resumes_at=now
             )
-        self.calls += 1
 
 
 def properties_of(question: Question, query: Mapping[str, str]) -> Iterator[str]:

@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import duckdb
 import pytest
 from dlt.extract.concurrency import FuturesPool
 
+from exact_source.client.transport import CONNECTIONS
 from tests.support.cli_fixtures import Cli, make_cli
 
 __all__ = ["make_cli"]
@@ -34,11 +36,13 @@ def timed(make_cli: Callable[..., Cli]) -> Cli:
 
 
 @contextmanager
-def started(cli: Cli, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(
+    cli: Cli, *arguments: str, entities: str = "transaction_lines"
+) -> Iterator[subprocess.Popen[str]]:
     """A sync in a process of its own, in a terminal's process group of its own."""
     process = subprocess.Popen(
         [sys.executable, "-m", "exact_source", "sync", cli.destination, "--json", *arguments,
-         "--entities=transaction_lines", "--log-format=json"],
+         f"--entities={entities}", "--log-format=json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ),
     )  # fmt: skip
     try:
@@ -91,6 +95,30 @@ def test_once_loads_what_was_read_even_while_it_waits(timed: Cli, number: signal
     assert loaded == (result["rows"],)
     if number is signal.SIGINT:
         assert_nothing_is_lost(timed)
+
+
+@pytest.mark.nightly
+def test_no_call_of_300_companies_begins_after_a_stop(make_cli: Callable[..., Cli]) -> None:
+    cli = make_cli(companies=300, invoices=1, page_size=60, large_page_size=1000)
+    cli.world.box.clock.set(time.time())
+    cli.world.box.clock.run()
+    cli.world.login()
+    state, requests = cli.world.box.state, cli.world.box.requests
+    state.settings = replace(state.settings, latency=0.5)
+
+    with started(cli, entities="accounts,journals,transaction_lines") as process:
+        deadline = time.monotonic() + 60
+        while len(requests) < 400 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        answered = len(requests)
+        out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 3, err
+    assert json.loads(out)["exit_code"] == 3
+    assert answered >= 400
+    # Without the stop there are 900; those under way are answered.
+    assert len(requests) - answered <= CONNECTIONS
 
 
 def test_twice_stops_in_the_middle_of_a_call(timed: Cli) -> None:

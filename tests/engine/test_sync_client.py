@@ -15,6 +15,7 @@ import pytest
 from exact_source.client.call import Call
 from exact_source.client.client import ANSWER_S, ExactClient, TokenSource
 from exact_source.client.retry import ATTEMPTS
+from exact_source.client.transport import CONNECTIONS
 from exact_source.errors import AuthenticationError, LimitError, RefusedError, RemoteError
 from exact_source.odata.envelope import BrokenPageError
 from exact_source.sandbox.rules.faults import LOGIN_PAGE
@@ -249,3 +250,74 @@ def test_a_refused_change_repeats_nothing_of_what_was_sent(loop: JumpingLoop) ->
 
     assert "CallbackURL" not in str(caught.value)
     assert "400 NoDivisionAccess" in str(caught.value)
+
+
+# -- stops -----------------------------------------------------------------------------------------
+
+
+class Stops:
+    """Cancels each request from the moment at which a stop is requested."""
+
+    def __init__(self) -> None:
+        self.is_requested = False
+
+    def before_call(self, call: Call) -> None:
+        if self.is_requested:
+            raise LimitError(f"{call.where}: stopped", resumes_at=START)
+
+
+class SlowTokens(Tokens):
+    """A stop is requested while a token is being refreshed."""
+
+    def __init__(self, stops: Stops) -> None:
+        super().__init__()
+        self._stops = stops
+
+    async def access_token(self) -> str:
+        await asyncio.sleep(1)
+        self._stops.is_requested = True
+        return "token"
+
+
+def test_no_call_follows_a_stop_that_came_while_a_token_was_refreshed(loop: JumpingLoop) -> None:
+    stops, server = Stops(), Script()
+
+    async def everything() -> list[Any]:
+        client = make_client(loop, server, SlowTokens(stops))
+        calls = [Call(n, "a", "a", before_call=stops.before_call) for n in range(300)]
+        gets = [client.get(call, "/a", parse) for call in calls]
+        return await asyncio.gather(*gets, return_exceptions=True)
+
+    found = loop.run_until_complete(everything())
+    assert {type(error) for error in found} == {LimitError}
+    assert not server.calls
+
+
+def test_no_call_waits_for_a_connection_while_a_stop_is_requested(loop: JumpingLoop) -> None:
+    stops = Stops()
+    server = Script(*[Answer(after_s=1.0)] * 300)
+
+    async def everything() -> list[Any]:
+        client = make_client(loop, server)
+        calls = [Call(n, "a", "a", before_call=stops.before_call) for n in range(300)]
+        gets = [asyncio.ensure_future(client.get(call, "/a", parse)) for call in calls]
+        await asyncio.sleep(0.5)
+        stops.is_requested = True
+        return await asyncio.gather(*gets, return_exceptions=True)
+
+    found = loop.run_until_complete(everything())
+    assert len(server.calls) == CONNECTIONS
+    assert [type(each) for each in found].count(LimitError) == 300 - CONNECTIONS
+
+
+def test_rights_are_not_asked_after_a_stop(loop: JumpingLoop) -> None:
+    stops, server = Stops(), Script()
+    stops.is_requested = True
+    client = make_client(loop, server)
+    with pytest.raises(LimitError):
+        loop.run_until_complete(
+            client.has_rights(
+                Call(DIVISION, "a", "a", before_call=stops.before_call), "crm/Accounts"
+            )
+        )
+    assert not server.calls

@@ -151,7 +151,8 @@ async def _check_right(
     has_rights: dict[int, bool] = {}
 
     async def ask(code: int) -> None:
-        answers = [await run.connection.has_rights(code, path) for path in sorted(paths)]
+        calls = [Call(code, path, entity.name) for path in sorted(paths)]
+        answers = [await run.connection.has_rights(call, call.path) for call in calls]
         has_rights[code] = all(answers)
 
     await for_each(divisions, ask)
