@@ -112,22 +112,6 @@ def _texts(values: str | Iterable[int | str]) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def parse_divisions(divisions: str | Iterable[int | str]) -> tuple[int, ...]:
-    """Division codes; empty for ``all``.
-
-    Raises:
-        ConfigurationError: If one is not a code.
-    """
-    texts = _texts(divisions)
-    if "all" in texts:
-        return ()
-    if not texts or not all(t.isdigit() for t in texts):
-        raise ConfigurationError(
-            'divisions must be codes such as 123456,234567 or "all"; see `exact-source divisions`'
-        )
-    return tuple(dict.fromkeys(int(t) for t in texts))
-
-
 def parse_window(
     start_date: str | date | None, end_date: str | date | None
 ) -> tuple[int | None, int | None]:

@@ -1,4 +1,4 @@
-"""Settings as defaults of the options of ``sync`` and ``plan``, so that a script and a command load the same.
+"""Settings as defaults of the options of ``sync``, ``plan`` and ``check``, so that all choose alike.
 
 Options for one run only (``full_refresh``, ``reconcile``, ``retry_refused``) are never taken from a setting.
 """
@@ -13,7 +13,7 @@ import typer
 from ..errors import ConfigurationError
 from ..settings import SECTION
 
-COMMANDS = {"sync", "plan"}
+COMMANDS = {"sync", "plan", "check"}
 
 
 def with_settings(context: typer.Context, arguments: Mapping[str, Any]) -> dict[str, Any]:

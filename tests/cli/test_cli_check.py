@@ -325,3 +325,39 @@ def test_a_day_that_is_used_up_is_no_failure_and_says_until_when(cli: Cli) -> No
     assert failed[0]["resumes_at"] > cli.world.clock.now()
     assert failed[0]["remedy"].startswith("check again after ")
     assert [line[:24] for line in result.err.splitlines()] == ["error: divisions: divisi"]
+
+
+@pytest.mark.parametrize(
+    "chosen", [["--divisions={name}*"], ["--exclude-divisions={other}"]], ids=["name", "without"]
+)
+def test_companies_are_chosen_as_a_sync_chooses_them(cli: Cli, chosen: list[str]) -> None:
+    world = cli.world
+    names = {row["Code"]: row["Description"] for row in world.box.rows("system/Divisions", 0)}
+    values = {"name": names[world.division][:-1].upper(), "other": names[world.other]}
+    options = [option.format(**values) for option in chosen]
+
+    with world.watch() as calls:
+        result = cli("check", cli.destination, SOME, "--all-divisions", "--json", *options)
+
+    assert (result.code, states(result)["rights"]) == (0, ["ok", "ok"])
+    assert str(world.other) not in result.out
+    assert {c.division for c in calls.to("users/UserHasRights")} == {world.division}
+
+
+def test_a_name_of_no_company_is_a_wrong_setting(cli: Cli) -> None:
+    result = cli("check", cli.destination, SOME, "--divisions=Nobody*", "--json")
+
+    assert (result.code, states(result)["divisions"]) == (2, ["failed"])
+    assert "Nobody*" in found(result, "divisions", "failed")["found"]
+
+
+def test_rights_name_the_company(cli: Cli) -> None:
+    world = cli.world
+    world.box.deny(world.division, "sync/CRM/Accounts")
+    rows = world.box.rows("system/Divisions", 0)
+    name = next(row["Description"] for row in rows if row["Code"] == world.division)
+
+    result = cli("check", cli.destination, SOME, "--json")
+
+    assert f"{world.division} {name}" in found(result, "rights", "failed")["found"]
+    assert f"{world.division} {name}" in found(result, "rights", "ok")["found"]

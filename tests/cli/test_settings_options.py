@@ -1,4 +1,4 @@
-"""Settings are the defaults of the options of ``sync`` and ``plan``."""
+"""Settings are the defaults of the options of ``sync``, ``plan`` and ``check``."""
 
 from __future__ import annotations
 
@@ -121,6 +121,17 @@ def test_a_plan_counts_what_the_settings_choose(cli: Cli, project: Path) -> None
 
     assert calls.to(feed_path("accounts", "regular"))
     assert not calls.to(ACCOUNTS) + calls.to(feed_path("journals"))
+
+
+def test_a_check_looks_at_what_the_settings_choose(cli: Cli, project: Path) -> None:
+    first, second = cli.world.box.divisions
+    write(project, f'entities = ["accounts"]\nexclude_divisions = [{first}]')
+
+    with cli.world.watch() as calls:
+        assert cli("check", cli.destination, "--all-divisions").code == 0
+
+    asked = calls.to("users/UserHasRights")
+    assert [(c.division, "CRM/Accounts" in c.query["endpoint"]) for c in asked] == [(second, True)]
 
 
 @pytest.mark.parametrize("command", ["sync", "plan", "check", "status", "divisions", "tokens"])

@@ -17,6 +17,7 @@ from .._output.options import (
     Destination,
     Divisions,
     Entities,
+    ExcludeDivisions,
     PipelineName,
     Region,
 )
@@ -30,6 +31,7 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
     destination: Destination = "",
     dataset: Dataset = "exact_online",
     divisions: Divisions = "all",
+    exclude_divisions: ExcludeDivisions = "",
     entities: Entities = None,
     all_divisions: Annotated[
         bool,
@@ -55,7 +57,7 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
     import asyncio
 
     from ...catalogue import choose_entities, load_catalogue
-    from ...options import parse_divisions
+    from ...options import Companies, parse_companies
     from .._output.display import asking
     from ..connect import clock_of
     from .destination import check_destination
@@ -64,17 +66,17 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
 
     findings = Findings()
     names: list[str] = []
-    codes: tuple[int, ...] = ()
+    companies = Companies()
     try:
         names = choose_entities(entities, load_catalogue())
-        codes = parse_divisions(divisions)
+        companies = parse_companies(divisions, exclude_divisions)
     except ConfigurationError as error:
         findings.fail("options", error)
     pipeline = check_pipeline(findings, destination, dataset, pipeline_name)
     run = check_connection(findings, region, base_url, pipeline, clock_of(context))
     if run is not None:
         with asking(run):
-            asyncio.run(check_exact(findings, run, names, codes, all_divisions=all_divisions))
+            asyncio.run(check_exact(findings, run, names, companies, all_divisions=all_divisions))
     if pipeline is not None:
         check_destination(findings, pipeline)
     _show(findings, as_json=as_json)

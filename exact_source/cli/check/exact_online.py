@@ -20,6 +20,7 @@ from ..side_by_side import for_each
 if TYPE_CHECKING:
     from ...catalogue import Entity
     from ...connect import AskingRun
+    from ...options import Companies
     from .findings import Findings
 
 
@@ -27,7 +28,7 @@ async def check_exact(
     findings: Findings,
     run: AskingRun,
     entities: list[str],
-    codes: tuple[int, ...],
+    companies: Companies,
     *,
     all_divisions: bool,
 ) -> None:
@@ -36,11 +37,11 @@ async def check_exact(
         if not await check_me(findings, run):
             findings.add("divisions", "skipped", "not asked without a connection")
             return
-        found = await check_divisions(findings, run, codes)
+        found = await check_divisions(findings, run, companies)
         if not found:
             return
         asked = found if all_divisions else found[:1]
-        await check_rights(findings, run, entities, [d.code for d in asked])
+        await check_rights(findings, run, entities, asked)
         if len(asked) < len(found):
             findings.add(
                 "rights",
@@ -67,33 +68,34 @@ async def check_me(findings: Findings, run: AskingRun) -> bool:
 
 
 async def check_divisions(
-    findings: Findings, run: AskingRun, codes: tuple[int, ...]
+    findings: Findings, run: AskingRun, companies: Companies
 ) -> list[Division]:
-    """The divisions that can be read, of all or of the chosen ones."""
-    wanted = await seen_divisions(findings, run, codes)
+    """The wanted divisions that can be read."""
+    wanted = await seen_divisions(findings, run, companies)
     found = [d for d in wanted if not d.blocked]
     for division in wanted:
         if division.blocked:
             findings.add(
                 "divisions",
                 "warning" if found else "failed",
-                f"{division.code} {division.name} is {status_text(division.blocked)}",
+                f"{_named(division)} is {status_text(division.blocked)}",
                 "a sync leaves it out until Exact opens it",
             )
     if found:
-        shown = some([f"{d.code} {d.name}".strip() for d in found], 3)
+        shown = some([_named(d) for d in found], 3)
         findings.add("divisions", "ok", f"{len(found)} open: {shown}")
     return found
 
 
 async def seen_divisions(
-    findings: Findings, run: AskingRun, codes: tuple[int, ...]
+    findings: Findings, run: AskingRun, companies: Companies
 ) -> list[Division]:
-    """The divisions that exist, of all or of the chosen ones."""
+    """The wanted divisions that exist, chosen as a sync does."""
     try:
         visible = {d.code: d for d in await run.divisions.chosen()}
+        codes = companies.choose({d.code: d.name for d in visible.values()})
     except RefusedError as error:
-        if not codes:
+        if companies.needs_names or not companies.codes:
             findings.fail("divisions", error)
             return []
         findings.add(
@@ -102,21 +104,21 @@ async def seen_divisions(
             "the list cannot be read through the user's current division",
             "the chosen ones are taken as they are",
         )
-        return [Division(code) for code in codes]
+        return [Division(code) for code in companies.codes]
     except ExactError as error:
         findings.fail("divisions", error)
         return []
     if missing := [code for code in codes if code not in visible]:
         wrong = ConfigurationError(
-            f"--divisions: {_some(missing)} cannot be seen by this app and user; "
+            f"--divisions: {_some([str(code) for code in missing])} cannot be seen by this app and user; "
             "see `exact-source divisions`"
         )
         findings.fail("divisions", wrong)
-    return [visible[code] for code in codes or visible if code in visible]
+    return [visible[code] for code in codes if code in visible]
 
 
 async def check_rights(
-    findings: Findings, run: AskingRun, names: list[str], divisions: list[int]
+    findings: Findings, run: AskingRun, names: list[str], divisions: list[Division]
 ) -> None:
     """Ask ``UserHasRights`` for each entity; Exact does not bill it (API 2.1, 5)."""
     catalogue = load_catalogue()
@@ -144,7 +146,7 @@ async def check_rights(
 
 
 async def _check_right(
-    findings: Findings, run: AskingRun, entity: Entity, divisions: list[int]
+    findings: Findings, run: AskingRun, entity: Entity, divisions: list[Division]
 ) -> None:
     plan = plan_feeds(entity, run.options.route)
     paths = {feed.path for feed in (plan.full, plan.increment) if feed is not None}
@@ -155,9 +157,10 @@ async def _check_right(
         answers = [await run.connection.has_rights(call, call.path) for call in calls]
         has_rights[code] = all(answers)
 
-    await for_each(divisions, ask)
-    without = [code for code in divisions if not has_rights[code]]
-    where = f"division {divisions[0]}" if len(divisions) == 1 else f"{len(divisions)} divisions"
+    await for_each([division.code for division in divisions], ask)
+    without = [_named(division) for division in divisions if not has_rights[division.code]]
+    first = f"division {_named(divisions[0])}"
+    where = first if len(divisions) == 1 else f"{len(divisions)} divisions"
     if not without:
         findings.add("rights", "ok", f"{entity.name} in {where}")
         return
@@ -172,6 +175,10 @@ async def _check_right(
     )
 
 
-def _some(codes: list[int]) -> str:
-    shown = ", ".join(map(str, codes[:10]))
-    return shown if len(codes) <= 10 else f"{shown} and {len(codes) - 10} more"  # noqa: PLR2004
+def _named(division: Division) -> str:
+    return f"{division.code} {division.name}".strip()
+
+
+def _some(companies: list[str]) -> str:
+    shown = ", ".join(companies[:10])
+    return shown if len(companies) <= 10 else f"{shown} and {len(companies) - 10} more"  # noqa: PLR2004
