@@ -24,7 +24,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -54,6 +54,10 @@ KEEPALIVE = (
 )
 
 
+# Characters of a folder in a note: Postgres shows the first 1,024 bytes of a statement, in which the note is.
+LONGEST_FOLDER = 160
+
+
 @dataclass(frozen=True)
 class Writer:
     """The holder of a lock.
@@ -63,30 +67,45 @@ class Writer:
         host: Host name.
         pid: Process id on that host.
         since: Seconds since the epoch, UTC, when it took the lock.
+        folder: Folder of its project, or its current folder; empty if unknown. The start of a long path is
+            left out.
     """
 
     pipeline: str
     host: str
     pid: int
     since: float
+    folder: str = ""
 
     @classmethod
     def of(cls, pipeline: str, now: float) -> Writer:
         """This process."""
-        return cls(pipeline, socket.gethostname(), os.getpid(), now)
+        return cls(pipeline, socket.gethostname(), os.getpid(), now, _folder())
 
     def to_note(self) -> str:
         """The text that ``read_note`` reads."""
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self), ensure_ascii=False)  # a byte for most characters
 
     @property
     def when(self) -> str:
         """``since`` for messages."""
         return f"{datetime.fromtimestamp(self.since, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
+    @property
+    def where(self) -> str:
+        """``folder`` for messages; empty if unknown."""
+        return f" in {self.folder}" if self.folder else ""
+
     def __str__(self) -> str:
         """For messages."""
-        return f"pipeline {self.pipeline} (process {self.pid} on {self.host}, since {self.when})"
+        return f"pipeline {self.pipeline} (process {self.pid} on {self.host}{self.where}, since {self.when})"
+
+
+def _folder() -> str:
+    with suppress(OSError):  # the folder was deleted
+        folder = os.fsencode(Path.cwd()).decode("utf-8", "replace")
+        return folder if len(folder) <= LONGEST_FOLDER else f"...{folder[-LONGEST_FOLDER:]}"
+    return ""
 
 
 def read_note(note: str) -> Writer | None:

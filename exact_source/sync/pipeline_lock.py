@@ -60,7 +60,9 @@ def named_lock(name: str, now: float, folder: Path | None = None) -> Iterator[No
             yield
     except LockedError as error:
         writer = read_note(error.note)
-        who = "" if writer is None else f" (process {writer.pid}, since {writer.when})"
+        who = (
+            "" if writer is None else f" (process {writer.pid}{writer.where}, since {writer.when})"
+        )
         raise HeldError(
             f"another sync of the pipeline {name} is under way on this machine{who}; nothing was done, "
             "run again later",

@@ -75,7 +75,7 @@ def test_a_second_process_at_a_pipeline_or_a_duckdb_file_ends_at_once(
     assert [p.returncode for p in others] == [3] * 4
     assert calls == []
     assert "pipeline exact_online" in same.stderr
-    assert f"process {os.getpid()}" in same.stderr
+    assert f"process {os.getpid()} in {Path.cwd()}, since" in same.stderr
     assert same.stderr.count("\n") == 1
     assert same.stdout == ""
     assert json.loads(as_json.stdout)["error"] == same.stderr.removeprefix("error: ").strip()

@@ -86,7 +86,7 @@ def assert_names(error: Any, pipeline: str) -> None:
     text = str(error)
     assert f"pipeline {pipeline}" in text
     assert f"process {os.getpid()}" in text
-    assert socket.gethostname() in text
+    assert f"on {socket.gethostname()} in {Path.cwd()}, since" in text
     assert "2026-03-10" in text
 
 
@@ -147,8 +147,10 @@ def test_a_process_that_was_killed_leaves_no_lock_behind(
     place = postgres if kind == "postgres" else str(tmp_path / "exact.duckdb")
     pipeline = pipeline_in(world, getattr(dlt.destinations, kind)(place), "exact_online", "p")
     command = [sys.executable, "-c", LOADER, kind, place, str(tmp_path / "q")]
+    project = tmp_path / ("é" * 100) / ("x" * 120) / "books"
+    project.mkdir(parents=True)
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, cwd=project, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "locked\n"
@@ -156,6 +158,8 @@ def test_a_process_that_was_killed_leaves_no_lock_behind(
             pass
         other.kill()
     assert f"pipeline elsewhere (process {other.pid} on" in str(held.value)
+    assert "ééé/xxx" in str(held.value)
+    assert "xxx/books, since" in str(held.value)
     with sole_writer(pipeline, 0.0, wait_s=30):
         pass
 
