@@ -81,7 +81,8 @@ def make_log_resource(session: Session) -> DltResource:
             yield rejected_item(rejected, run.now(), disposition)
         _end_limited(run)
         if results := session.take_results():
-            yield log_entries(results, session.run_id)
+            names = {d.code: d.name for d in run.divisions.chosen_so_far}
+            yield log_entries(results, session.run_id, names)
 
     resource: DltResource = dlt.resource(
         generator,

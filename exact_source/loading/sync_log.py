@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import dlt
@@ -36,12 +37,19 @@ _SYNCS = pa.schema(
         pa.field("load_id", pa.string()),
         pa.field("pipeline", pa.string()),
         pa.field("version", pa.string()),  # of this package
+        pa.field("division_name", pa.string()),
     ]
 )
 
 
-def log_entries(results: list[StreamResult], run_id: str) -> Any:
-    """Rows for ``_exact_syncs``, in the same load as the data that they describe."""
+def log_entries(results: list[StreamResult], run_id: str, companies: Mapping[int, str]) -> Any:
+    """Rows for ``_exact_syncs``, in the same load as the data that they describe.
+
+    Args:
+        results: Outcomes of streams.
+        run_id: Id of the sync.
+        companies: Division code -> company name; a name may be missing.
+    """
     same = {
         "run_id": run_id,
         "load_id": str(dlt.current.load_package_state()["load_id"]),
@@ -52,6 +60,7 @@ def log_entries(results: list[StreamResult], run_id: str) -> Any:
     columns: dict[str, Any] = {name: pa.repeat(value, size) for name, value in same.items()}
     for name in ("started_at", "ended_at"):
         columns[name] = [rows.instant(getattr(result, name)) for result in results]
+    columns["division_name"] = [companies.get(result.division) or None for result in results]
     columns["notes"] = ["; ".join(result.notes) for result in results]
     for name in _SYNCS.names:
         if name not in columns:

@@ -234,3 +234,15 @@ def test_a_label_may_hold_anything_and_the_text_stays_openmetrics() -> None:
     assert value_of(families["exact_online_rows"], {"division": "7", "entity": odd}) == 3
     assert value_of(families["exact_online_lag_seconds"], {"division": "7", "entity": odd}) == 0.25
     assert families["exact_online_last_success_timestamp_seconds"].samples == []
+
+
+def test_companies_are_named_without_the_table_of_divisions(cli: Cli) -> None:
+    world = cli.world
+    assert cli("sync", cli.destination, "--entities=accounts,journals").code == 0
+    companies = {r["Code"]: r["Description"] for r in world.box.rows("system/Divisions", 0)}
+
+    report = cli("status", cli.destination, "--json").json
+
+    assert {d["division"]: d["name"] for d in report["divisions"]} == companies
+    logged = {(row["division"], row["division_name"]) for row in world.outcomes()}
+    assert logged == set(companies.items())

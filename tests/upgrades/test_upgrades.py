@@ -148,6 +148,12 @@ def test_the_next_sync_reads_only_what_changed(earlier: Earlier, *, lost: bool) 
     assert earlier.since(again).keys() <= {"divisions", "deleted"}
     assert "$skiptoken" in calls.to(LINES, world.division)[0].query
     assert earlier.refreshes == [200]
+    named: dict[bool, set[str | None]] = {True: set(), False: set()}
+    for row in world.outcomes():
+        if row["division"]:
+            named[row["started_at"].timestamp() > began].add(row["division_name"])
+    companies = {row["Description"] for row in world.box.rows("system/Divisions", 0)}
+    assert named == {False: {None}, True: companies}
 
 
 @pytest.mark.parametrize("earlier", WITH_STATES, indirect=True)

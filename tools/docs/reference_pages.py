@@ -131,6 +131,7 @@ LOG = {
     "load_id": "Load package of dlt.",
     "pipeline": "Name of the dlt pipeline.",
     "version": "Version of exact-source.",
+    "division_name": "Name of the company; `NULL` for entities that are read once for all companies.",
 }
 
 

@@ -49,7 +49,7 @@ class Memory:
         successes: Start of the last complete read of each stream.
         calls_today: Calls since 00:00 UTC, by division.
         rows: Rows that the tables hold, by stream.
-        names: Company names by division, if the table ``divisions`` is loaded.
+        names: Company names by division, from the table ``divisions`` or the latest syncs.
         counted: Rows that plans counted at Exact, which this machine keeps.
     """
 
@@ -157,6 +157,8 @@ def _read_syncs(
             _epoch(row["ended_at"]), row["calls"], row["rows"], row["deleted"], row["status"],
             row["error"] or "", row.get("code") or "",
         )  # fmt: skip
+        if name := row.get("division_name"):
+            memory.names.setdefault(found.division, str(name))
         if wanted is None or found.entity in wanted:
             memory.syncs.setdefault((found.division, found.entity), []).append(found)
     best = (
