@@ -95,5 +95,5 @@ def make_asking_run(  # noqa: PLR0913, PLR0917 (the parts of a run)
     )
     run = AskingRun(options, connect, clock=clock, limits=limits)
     run.error_file = error_file
-    run.connection.adaptations = adaptations or Adaptations()
+    run.connection.adapt(adaptations or Adaptations())
     return run

@@ -39,6 +39,22 @@ class Call:
         """Entity and division, for messages."""
         return self.name if self.division is None else f"{self.name} of division {self.division}"
 
+    def count(self, calls: int = 1) -> None:
+        """Count calls that are sent."""
+        self.calls += calls
+
+    def aim_at(self, path: str) -> None:
+        """Send the next calls to this endpoint."""
+        self.path = path
+
+    def forbid_pause(self) -> None:
+        """From now on no wait ends with the round, because what was read would have to be read again."""
+        self.may_pause = False
+
+    def ask_before(self, before_call: Callable[[Call], None]) -> None:
+        """Replace ``before_call`` for the next calls."""
+        self.before_call = before_call
+
 
 # Called during a wait with the stream, the end of the wait (seconds since the epoch) and the reason.
 OnWait = Callable[[Call, float, str], None]

@@ -105,6 +105,10 @@ class ExactClient:
         self._transport = transport or AiohttpTransport(base_url, int(max_response_mb * MB))
         self._max_response_mb = max_response_mb
 
+    def report_to(self, on_wait: OnWait, on_error: Callable[[], None]) -> None:
+        """Set the functions that are called during waits and after errors."""
+        self.on_wait, self.on_error = on_wait, on_error
+
     async def close(self) -> None:
         """Close the connections; calls that are under way end with a ``LimitError``."""
         await self._transport.aclose()
@@ -285,7 +289,7 @@ class ExactClient:
             if self.limits.wait_s(call.division, self.clock.now()) > 0:
                 return False
             self.limits.spend(call.division, is_billed=call.is_billed)
-        call.calls += 1
+        call.count()
         return True
 
     async def _pause(self, call: Call, seconds: float, why: str) -> None:

@@ -50,7 +50,7 @@ async def read_pages(
             url,
             lambda body: parse_page(body, schema, division=division, where=call.where),
         )
-        call.may_pause = False  # the pages read so far would have to be read again
+        call.forbid_pause()
         tables.append(page.table)
         url = page.next_url and check_next(page.next_url, client.base_url, call.path, division)
     return tables

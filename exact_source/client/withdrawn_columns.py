@@ -123,7 +123,7 @@ async def withdrawn_fields(
 
     async def fetch() -> Services:
         answer = await read_services(asker.client, division, [service])
-        call.calls += answer.calls
+        call.count(answer.calls)
         return answer
 
     services: Services = await asker.once(("metadata", division, service), fetch)

@@ -65,10 +65,13 @@ class Connection:
     def open(self, on_wait: OnWait) -> ExactClient:
         """A client for the running event loop; ``on_wait`` is called for each of its waits."""
         self._client = client = self._connect()
-        client.on_wait = on_wait
-        client.on_error = self._keep_errors
+        client.report_to(on_wait, self._keep_errors)
         self._locks = defaultdict(asyncio.Lock)
         return client
+
+    def adapt(self, adaptations: Adaptations) -> None:
+        """Take over what ``verify`` found out about the site."""
+        self.adaptations = adaptations
 
     def share_errors(self, file: ErrorFile) -> None:
         """Share the count of errors with all processes that use the same file."""

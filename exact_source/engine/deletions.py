@@ -52,7 +52,7 @@ class Deletions:
         """Delete rows that were marked by soft deletes, once deletes are hard."""
         deletes = self._run.options.deletes
         if deletes == "soft":
-            self._output.cursor = replace(self._output.cursor, soft=True)
+            self._output.hold(replace(self._output.cursor, soft=True))
         elif deletes == "hard" and self._output.cursor.soft and self._shape.plan.column is not None:
             await self._delete(self._rows.marked(), replace(self._output.cursor, soft=False))
 
@@ -64,7 +64,7 @@ class Deletions:
         if found.error is not None:
             self.error = f"deletes are unknown: {found.error}"
             self.code = found.error.code
-            self._output.result.permanent = found.error.is_permanent
+            self._output.result.expect(permanent=found.error.is_permanent)
             return
         self._run.tombstones.note_version(self._division, found.top)
         self._note_unknown(found)
@@ -94,7 +94,7 @@ class Deletions:
             self._output.result.note(
                 "tombstones were not read since the division moved to another database: read again"
             )
-            self._output.cursor = start.fresh(cursor)
+            self._output.hold(start.fresh(cursor))
 
     def _note_unknown(self, found: Tombstones) -> None:
         """Keep and report tombstones of unknown entities once, even if the list is not loaded."""
@@ -138,8 +138,8 @@ class Deletions:
             self._output.result.note(why)
             return
         # All keys or none: a part of them is useless in another round.
-        self._call.may_pause = False
-        self._call.before_call = self._report_and_raise_if_stopped
+        self._call.forbid_pause()
+        self._call.ask_before(self._report_and_raise_if_stopped)
         seen = await read_keys(run.connection, self._call, self._shape, since_ms)
         if not any(page.num_rows for page in seen) and not await judge():
             await self._output.move(None, self._output.cursor)

@@ -97,9 +97,11 @@ class Parents:
                 return _refrain(result, "incomplete", f"waits for {parent}", "")
             found = run.log.latest(parent, result.division)
             if found is not None and found.status in {"complete", "waiting"}:
-                result.resumes_at = found.resumes_at
                 why = f"waits for {parent}: {found.error}"
-                return found.status == "complete" or _refrain(result, "waiting", why, found.code)
+                at = found.resumes_at
+                return found.status == "complete" or _refrain(
+                    result, "waiting", why, found.code, at
+                )
         return self._is_stored(parent, result)
 
     def _is_stored(self, parent: str, result: StreamResult) -> bool:
@@ -131,8 +133,14 @@ def was_refused_as_empty(run: Run, shape: Shape, division: int, cursor: Cursor) 
     return feed.empty_refusal != "" and is_recent and not (cursor.refused_at or cursor.dropped)
 
 
-def _refrain(result: StreamResult, status: Status, reason: str, code: str = PARENT) -> bool:
-    result.end(status, reason, code)
+def _refrain(
+    result: StreamResult,
+    status: Status,
+    reason: str,
+    code: str = PARENT,
+    resumes_at: float | None = None,
+) -> bool:
+    result.end(status, reason, code, resumes_at=resumes_at)
     return False
 
 

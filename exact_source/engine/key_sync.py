@@ -105,6 +105,6 @@ async def read_keys(
         text = build_filter("Timestamp", 1)
     elif since_ms is not None:
         text = build_filter("Modified", since_ms)
-    call.path = feed.path
+    call.aim_at(feed.path)
     pages = await read_pages(connection.client, call, schema, {"$filter": text} if text else None)
     return [page.select(shape.keys) for page in pages]

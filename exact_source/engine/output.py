@@ -49,6 +49,10 @@ class StreamOutput:
         self._has_loaded = False
         self._last_stamp = 0.0
 
+    def hold(self, cursor: Cursor) -> None:
+        """Go on from this cursor; it is emitted with the next rows or by ``move``."""
+        self.cursor = cursor
+
     def next_stamp(self, at: float | None = None) -> float:
         """A time for ``_synced_at``: ``at`` or now, and later than every earlier stamp of the stream.
 
@@ -101,7 +105,7 @@ class StreamOutput:
         self.deleted_keys.update(key[0] for key in keys.keys if key)
         if keys.versions:
             self._known_before = self.cursor.recent
-        self.result.deleted += len(keys.keys)
+        self.result.count(deleted=len(keys.keys))
         for table in found.tables(keys, at=self.next_stamp()):
             await self.move(table, None, deleted=table.num_rows)
         await self.move(None, cursor)
@@ -117,7 +121,7 @@ class StreamOutput:
 
     def report(self) -> None:
         """Report a step."""
-        self.result.calls = self._call.calls
+        self.result.note_calls(self._call.calls)
         self._run.log.step(self.result)
 
     def _count(self, added: int, deleted: int) -> None:

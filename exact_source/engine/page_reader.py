@@ -87,6 +87,10 @@ class PageReader:
         self._on_call = on_call
         self._error_at = ""
 
+    def parse_each(self) -> None:
+        """Parse each page when it arrives, and request none before that."""
+        self.together = False
+
     async def read(self, url: str, feed: Feed, schema: PageSchema) -> list[Arrived]:
         """The page of a link, and possibly some that follow; none if it must be requested again.
 
@@ -99,7 +103,7 @@ class PageReader:
         late, self.error = self.error, None
         if late is not None and url == self._error_at:
             raise late
-        self._call.path = feed.path
+        self._call.aim_at(feed.path)
         groups: list[_Group] = []
         last: list[Arrived] = []
         following: str | None = url

@@ -83,10 +83,47 @@ class StreamResult:
         """Whether Exact does not offer the stream: no module, right or scope, or a blocked company."""
         return self.code in EXCLUDED
 
-    def end(self, status: Status, error: str = "", code: str = "") -> None:
-        """Set the outcome; the first error of a stream is kept."""
+    def end(
+        self,
+        status: Status,
+        error: str = "",
+        code: str = "",
+        *,
+        permanent: bool | None = None,
+        resumes_at: float | None = None,
+    ) -> None:
+        """Set the outcome; the first error of a stream is kept.
+
+        ``permanent`` and ``resumes_at`` are those of the last call that has them.
+        """
         if self.status in {"running", "complete"}:
             self.status, self.error, self.code = status, error, code
+        if permanent is not None:
+            self.permanent = permanent
+        if resumes_at is not None:
+            self.resumes_at = resumes_at
+
+    def close(self, at: float, cursor: str = "") -> None:
+        """Set the time at which the stream ended, in seconds since the epoch, and its cursor."""
+        self.ended_at, self.cursor = at, cursor
+
+    def expect(self, *, permanent: bool) -> None:
+        """Say whether another run would meet the error that this stream will end with."""
+        self.permanent = permanent
+
+    def count(self, *, rows: int = 0, deleted: int = 0, shared_calls: int = 0) -> None:
+        """Add to the counts."""
+        self.rows += rows
+        self.deleted += deleted
+        self.shared_calls += shared_calls
+
+    def forget_rows(self) -> None:
+        """Count the rows as not passed to the destination."""
+        self.rows = 0
+
+    def note_calls(self, calls: int) -> None:
+        """Set the number of calls of the stream so far."""
+        self.calls = calls
 
     def note(self, *texts: str) -> None:
         """Add notes, each once."""
@@ -130,6 +167,10 @@ class RoundLog:
         # By entity: a tuple for each stream would take as much memory as its result.
         self._begun: defaultdict[str, set[int]] = defaultdict(set)
         self._latest: defaultdict[str, dict[int, StreamResult]] = defaultdict(dict)
+
+    def report_to(self, on_progress: Callable[[StreamResult], None]) -> None:
+        """Set the function that is called after each step of a stream."""
+        self.on_progress = on_progress
 
     def begin(self, result: StreamResult) -> StreamResult:
         """Add a stream."""
@@ -177,18 +218,15 @@ def recording(
     except PausedError:
         result.end("incomplete", NEXT_ROUND)
     except LimitError as error:
-        result.end("waiting", str(error), error.code)
-        result.resumes_at = error.resumes_at
+        result.end("waiting", str(error), error.code, resumes_at=error.resumes_at)
     except StreamError as error:
-        result.end(
-            "refused" if isinstance(error, RefusedError) else "failed", str(error), error.code
-        )
-        result.permanent = error.is_permanent
+        status: Status = "refused" if isinstance(error, RefusedError) else "failed"
+        result.end(status, str(error), error.code, permanent=error.is_permanent)
     except (AuthenticationError, ConfigurationError) as error:
         result.end("failed", str(error), error.code)
         rounds.give_up(error)
     except not_the_streams:
         raise
     except Exception as error:  # noqa: BLE001 (one bad stream must not end the others)
-        result.end("failed", f"{result.where}: {describe_fault(error)}", UNEXPECTED)
-        result.permanent = True
+        why = f"{result.where}: {describe_fault(error)}"
+        result.end("failed", why, UNEXPECTED, permanent=True)

@@ -67,6 +67,14 @@ class Rounds:
         """Count rows of this round that are held for the tables of earlier states."""
         self._history_rows += rows
 
+    def report_to(self, on_wait: OnWait) -> None:
+        """Set the function that is called before each wait."""
+        self.on_wait = on_wait
+
+    def read_by_page(self, entity: str, *, one_by_one: bool = True) -> None:
+        """Read an entity one page at a time, or no longer so."""
+        (self.by_page.add if one_by_one else self.by_page.discard)(entity)
+
     def settle(self, entity: str, division: int) -> None:
         """Do not read a stream again in this run."""
         self._settled[entity].add(division)

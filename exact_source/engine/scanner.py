@@ -206,7 +206,8 @@ class Scanner:
         if cursor.scan is None:
             return
         by_page = self._call.name in self._run.rounds.by_page
-        self._reader.together = self._urls.reads_ahead and not cursor.scan.failures and not by_page
+        if by_page or cursor.scan.failures or not self._urls.reads_ahead:
+            self._reader.parse_each()
         self._url = self._urls.begin(cursor.scan)
         if self._url is None:
             yield self._scanned(Arrived(self._empty_page(), self._run.now()))

@@ -66,7 +66,7 @@ class SharedList:
         )
         with recording(result, run.rounds, run.destination.failures):
             await self._load(result, await read)
-        result.ended_at = run.now()
+        result.close(run.now())
         run.log.step(result)
 
     # -- the lists -----------------------------------------------------------------------------
@@ -100,7 +100,7 @@ class SharedList:
 
     async def _load(self, result: StreamResult, found: Listed) -> None:
         run, shape, table = self._run, self._shape, found.table
-        result.calls = found.calls
+        result.note_calls(found.calls)
         result.note(*found.notes)
         withdrawn = run.connection.withdrawn.get(shape.plan.full.path, ())
         if left_out := [field for field in withdrawn if field in shape.full.columns]:
@@ -109,13 +109,13 @@ class SharedList:
             keys = ["division", *shape.keys]
             table, keyless = rows.with_key(table, keys)
             run.rejected.keep(result, keyless, keys)
-            result.rows = table.num_rows
-            table = self._with_stored(table, withdrawn) if result.rows else None
+            result.count(rows=table.num_rows)
+            table = self._with_stored(table, withdrawn) if table.num_rows else None
         stamped = None if table is None else rows.stamp(table, run.next_stamp())
         if stamped is not None or found.cursor is not None:
             await self._put(result.division, stamped, found.cursor)
         if stamped is not None and shape.entity.division_from:
-            result.deleted = await self._delete_unlisted(stamped)
+            result.count(deleted=await self._delete_unlisted(stamped))
         error = run.rejected.describe(result)
         result.end("incomplete" if error else "complete", error, KEYLESS if error else "")
         run.rounds.settle(result.entity, result.division)

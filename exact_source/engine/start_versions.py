@@ -67,7 +67,7 @@ async def ask_start_version(
         "$select": ",".join(schema.columns),
     }
     division = call.division or 0
-    call.path = asked.path
+    call.aim_at(asked.path)
     page = await client.get(
         call,
         build_url(asked.path, division, query),

@@ -99,20 +99,17 @@ class Start:
         """Whether the stream may make calls; if not, its result says why."""
         if self.division.blocked:
             why = f"the division is blocked (BlockingStatus {self.division.blocked})"
-            result.end("skipped", why, BLOCKED)
-            # The user named this division, so leaving it out is not a success.
-            result.permanent = bool(self.options.divisions)
+            # If the user named this division, leaving it out is not a success.
+            result.end("skipped", why, BLOCKED, permanent=bool(self.options.divisions))
             return False
         if cursor.denied_at and not self._asks_again(cursor):
             day = datetime.fromtimestamp(cursor.denied_at, UTC).date()
             why = f"{result.where}: refused on {day} (no module, right or scope), so not asked for"
-            result.end("refused", why, UNAVAILABLE)
-            result.permanent = True
+            result.end("refused", why, UNAVAILABLE, permanent=True)
             return False
         if (refusals := len(recent_refusals(cursor, self.now))) >= REFUSALS_PER_HOUR:
             why = f"refused {refusals} times within the hour; asked again later"
-            result.end("refused", why, RefusedError.code)
-            result.permanent = True
+            result.end("refused", why, RefusedError.code, permanent=True)
             return False
         return True
 

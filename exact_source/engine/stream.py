@@ -52,7 +52,14 @@ class Stream:
     ) -> None:
         window = run.options.window
         feed = f"{shape.plan.label}{WINDOW}{window}" if window else shape.plan.label
-        self.result = StreamResult(division.code, shape.entity.name, feed, started_at=run.now())
+        self._start = start = Start.of(run, shape, division, cursor)
+        self.result = StreamResult(
+            division.code,
+            shape.entity.name,
+            feed,
+            started_at=start.now,
+            rows_stored=start.rows_counted,
+        )
         self._run = run
         self._shape = shape
         self._entity = shape.entity
@@ -68,8 +75,6 @@ class Stream:
         )
         self._output = StreamOutput(run, self._call, self.result, cursor, emit)
         self._deletions = Deletions(run, shape, self._call, self._output)
-        self._start = Start.of(run, shape, division, cursor)
-        self.result.rows_stored = self._start.rows_counted
         self._is_old = False
         self._before = cursor
 
@@ -83,8 +88,7 @@ class Stream:
                 await self._note_refusal(error)
                 if not self._output.cursor.denied_at:
                     raise
-                self.result.end("refused", str(error), UNAVAILABLE)
-                self.result.permanent = True
+                self.result.end("refused", str(error), UNAVAILABLE, permanent=True)
             except ContractError:
                 await self._output.move(None, cursors.failed(self._output.cursor))
                 raise
@@ -130,8 +134,9 @@ class Stream:
         # Deleted rows may still be stored, or rows are missing: not a success, but another round would not
         # help.
         error = "; ".join(filter(None, (self._deletions.error, keyless)))
-        self.result.end("incomplete", error, self._deletions.code or KEYLESS)
-        self.result.permanent = self.result.permanent or not self._deletions.error
+        permanent = self.result.permanent or not self._deletions.error
+        code = self._deletions.code or KEYLESS
+        self.result.end("incomplete", error, code, permanent=permanent)
         self._run.rounds.settle(self._entity.name, self._division.code)
 
     async def _note_webhook(self) -> None:
@@ -145,10 +150,10 @@ class Stream:
 
     def _may_start(self) -> bool:
         refused_at = recent_refusals(self._output.cursor, self._run.now())
-        self._output.cursor = replace(self._output.cursor, refused_at=refused_at)
+        self._output.hold(replace(self._output.cursor, refused_at=refused_at))
         if not self._start.may_read(self._output.cursor, self.result):
             return False
-        self._output.cursor = replace(self._output.cursor, denied_since=0.0, denied_at=0.0)
+        self._output.hold(replace(self._output.cursor, denied_since=0.0, denied_at=0.0))
         if not isinstance(self._shape, FunctionShape):
             return True
         if was_refused_as_empty(self._run, self._shape, self._division.code, self._output.cursor):
@@ -157,7 +162,8 @@ class Stream:
         return Parents(self._run, self._shape).are_loaded(self.result)
 
     def _resume(self) -> None:
-        self._output.cursor, note = self._start.resume(self._output.cursor)
+        cursor, note = self._start.resume(self._output.cursor)
+        self._output.hold(cursor)
         if note:
             self.result.note(note)
         self._output.count_from(None if self._run.options.window else self.result.rows_stored)
@@ -179,13 +185,14 @@ class Stream:
             since = start_ms if by_modified else await self._start_version(cursor, start_ms)
             cursor = replace(cursor, start_version=self._output.cursor.start_version)
         run.log.note_begun(self.result)
-        self._output.cursor = cursors.begin(
+        begun = cursors.begin(
             cursor,
             now=now,
             since=since,
             known=known_version(run, self._shape, self._division.code),
             synced_from=self._later_than_stored(),
         )
+        self._output.hold(begun)
 
     def _later_than_stored(self) -> float:
         """A time after every stored ``_synced_at``, whatever the clocks of earlier hosts showed."""
@@ -203,7 +210,7 @@ class Stream:
     def _count_shared_calls(self) -> None:
         """Calls that no stream has counted yet belong to this one, because it came first."""
         calls = self._run.selection.take_overhead(self._division.code, self._run.divisions.codes)
-        self.result.shared_calls += calls
+        self.result.count(shared_calls=calls)
 
     def _leave_out_dropped(self) -> None:
         dropped = self._output.cursor.dropped
@@ -242,10 +249,10 @@ class Stream:
                     if page.after.scan is None:
                         last = page
                         break
-                    self._output.cursor = page.after
+                    self._output.hold(page.after)
                     await self._load(self._loadable(page), full_pass)
         finally:
-            self._output.cursor = scanner.cursor if last is None else last.before
+            self._output.hold(scanner.cursor if last is None else last.before)
             self._shape = scanner.shape
             self.result.note(*scanner.notes)
         if last is not None and not self._is_suspiciously_empty(last):
@@ -288,7 +295,7 @@ class Stream:
             page.new,
             self._output.cursor.dropped,
         )
-        self.result.rows += table.num_rows
+        self.result.count(rows=table.num_rows)
         synced_from = page.before.scan.synced_from if page.before.scan else 0.0
         return rows.stamp(table, self._output.next_stamp(max(page.at, synced_from)))
 
@@ -314,7 +321,7 @@ class Stream:
         table, digest = full_pass.complete(self._loadable(last))
         after = with_digest(after, before, digest and f"{self._run.options.deletes} {digest}")
         if digest and is_unchanged(before, after) and not self._output.deleted:
-            self.result.rows = 0  # they are loaded already, and a merge costs more than a read
+            self.result.forget_rows()  # they are loaded already, and a merge costs more than a read
             await self._output.move(None, after)
             return
         await self._output.move(table if table.num_rows else None, None)
@@ -342,10 +349,9 @@ class Stream:
             self._output.cursor,
             now=self._run.now(),
         )
-        self._output.cursor = verdict.cursor
+        self._output.hold(verdict.cursor)
         if verdict.is_refused:
-            self.result.end("refused", verdict.why, RefusedError.code)
-            self.result.permanent = True
+            self.result.end("refused", verdict.why, RefusedError.code, permanent=True)
         elif not verdict.is_believed:
             self.result.end("incomplete", verdict.why, EMPTY)
             self._run.rounds.settle(self._entity.name, self._division.code)
@@ -369,7 +375,7 @@ class Stream:
         # The highest version seen belongs to the old database, and so do the known tombstones.
         self._run.tombstones.forget_versions(self._division.code)
         fresh = replace(before, value=None, recent=(), ceiling=None, scan=None)
-        self._output.cursor = replace(fresh, start_version=None, tombstones=None, buried=())
+        self._output.hold(replace(fresh, start_version=None, tombstones=None, buried=()))
         await self._deletions.apply_tombstones(self._start)
         self._count_shared_calls()
         await self._begin()
@@ -385,7 +391,6 @@ class Stream:
         await self._output.move(None, cursor)
 
     def _end(self) -> None:
-        self.result.ended_at = self._run.now()
         value = self._output.cursor.value
-        self.result.cursor = "" if value is None else str(value)
+        self.result.close(self._run.now(), "" if value is None else str(value))
         self._output.report()

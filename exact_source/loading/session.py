@@ -92,7 +92,7 @@ class Session:
         self.run.open(warehouse)
         connection = self.run.connection
         connection.share_errors(error_file(pipeline))
-        connection.adaptations = adaptation_file(pipeline).load(connection.client.base_url)
+        connection.adapt(adaptation_file(pipeline).load(connection.client.base_url))
         self._count_earlier_calls(warehouse)
         return warehouse
 

@@ -18,6 +18,9 @@ class Client:
         self.on_wait: Any = None
         self.on_error: Callable[[], None] = lambda: None
 
+    def report_to(self, on_wait: Any, on_error: Callable[[], None]) -> None:
+        self.on_wait, self.on_error = on_wait, on_error
+
     async def close(self) -> None:
         """Nothing is open."""
 

@@ -66,7 +66,7 @@ def check_connection(
     # The list is read through the user's current division, so that a chosen one may be blocked.
     run = make_asking_run(make_options(), settings, storage, clock)
     if pipeline is not None:
-        run.connection.adaptations = adaptation_file(pipeline).load(settings.base_url)
+        run.connection.adapt(adaptation_file(pipeline).load(settings.base_url))
     return run
 
 

@@ -97,7 +97,7 @@ async def _ask(
             question = await _with_version(client, call, question)
             counts.versions[key] = question.version
         feed = count_feed(question)
-        call.path = feed.path
+        call.aim_at(feed.path)
         url = build_url(feed.path, question.division, count_query(question, feed, adaptations))
         counts.rows[key] = await client.get(call, url, partial(parse_count, where=call.where))
     except LimitError as error:
