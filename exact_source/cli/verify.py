@@ -154,7 +154,7 @@ async def _verify(run: AskingRun, division: int, watch: Watch) -> Verification:
     with asking(run) as line:
 
         def note(name: str) -> None:
-            line.idle = f"asked: {name}"
+            line.show_idle(f"asked: {name}")
 
         async with run.asking() as client:
             return await verify_company(client, division, watch.listeners.append, note)

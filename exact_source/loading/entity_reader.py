@@ -80,7 +80,7 @@ class EntityReader:
     async def _preview(self, warehouse: Warehouse) -> AsyncIterator[pa.Table]:
         resource = self._resource()
         states = self._begin(warehouse, resource)
-        self.session.run.rounds.by_page.add(self.name)
+        self.session.run.rounds.read_by_page(self.name)
         async for page in self._pages(states, warehouse, resource.pages):
             yield page
         failed = [r for r in self.session.run.log.results if r.status not in PREVIEWED]
@@ -218,13 +218,12 @@ class EntityReader:
         self, states: DivisionStates, warehouse: Warehouse, resource: EntityResource
     ) -> AsyncIterator[pa.Table]:
         """Batches of pages, or pages where ``add_limit`` counts what is yielded."""
-        run = self.session.run
-        run.rounds.by_page.discard(self.name)
-        if resource.limit is None:
+        is_limited = resource.limit is not None
+        self.session.run.rounds.read_by_page(self.name, one_by_one=is_limited)
+        if not is_limited:
             async for batch in self._batches(states, warehouse):
                 yield batch
             return
-        run.rounds.by_page.add(self.name)
         async for page in self._pages(states, warehouse, resource.pages):
             yield page
 

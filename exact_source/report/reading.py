@@ -47,9 +47,9 @@ def read_figures(
     dialect = str(pipeline.destination.destination_type).rsplit(".", 1)[-1]
     with pipeline.sql_client() as client:
         database = Database(client, dialect, day)
-        figures = Figures(day=day, made_at=made_at)
-        figures.built = marts is not None and database.shows_marts(marts)
-        ask = database.asker(marts if figures.built else None)
+        is_built = marts is not None and database.shows_marts(marts)
+        figures = Figures(day=day, made_at=made_at, built=is_built)
+        ask = database.asker(marts if is_built else None)
         if companies != EVERY_COMPANY:
             every = Figures(day=day, made_at=made_at)
             names = Reader(ask(True), ask(False), (), every).names()

@@ -143,14 +143,13 @@ class Sandbox:
             random=random,
             shared=DIVISION_LISTS,
         )
-        store.listener = DerivedFeeds(store)
         webhooks = Webhooks(oauth.client_id, WEBHOOK_SECRET)
 
         def tell(division: int, entity: str, action: Action, key: Key, row: Row) -> None:
             subscriptions = list(store.table(division, SUBSCRIPTIONS).rows.values())
             webhooks.tell(subscriptions, division, Written(entity, action, key[0]), row)
 
-        store.on_write = tell
+        store.report_to(DerivedFeeds(store), tell)
         return State(
             settings=self.settings,
             clock=self.clock,

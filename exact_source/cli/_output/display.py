@@ -47,6 +47,10 @@ class Line:
         self._calls_left = ""
         self._looked_at = 0.0
 
+    def show_idle(self, activity: str) -> None:
+        """Show this activity while no stream is read."""
+        self.idle = activity
+
     def look_back(self) -> None:
         """Read earlier syncs from the destination, once."""
         recall, self.recall = self.recall, None
@@ -119,7 +123,7 @@ class Display:
         ``recall`` reads earlier syncs from the destination.
         """
         with self._shown(run, "connecting") as line:
-            run.log.on_progress = lambda result: self._progress(line, result)
+            run.log.report_to(lambda result: self._progress(line, result))
 
             def on_round(number: int) -> None:
                 # Later the destination knows of this sync as well.
@@ -137,7 +141,7 @@ class Display:
     @contextmanager
     def _shown(self, run: Run, idle: str) -> Iterator[Line]:
         line = Line(run, idle)
-        run.rounds.on_wait = lambda call, until, why: self._wait(line, call, until, why)
+        run.rounds.report_to(lambda call, until, why: self._wait(line, call, until, why))
         if not self.console.is_terminal or not is_for_people():
             yield line
             return

@@ -157,7 +157,7 @@ def look(planner: Planner, *, count: bool) -> None:
     with asking(planner.run) as line:
 
         def note(counted: int, total: int) -> None:
-            line.idle = f"counted {counted:,} of {total:,} streams"
+            line.show_idle(f"counted {counted:,} of {total:,} streams")
 
         asyncio.run(planner.look(count=count, on_answer=note))
 

@@ -128,6 +128,10 @@ class Store:
         self._seeder = seeder
         self._tables: dict[tuple[int, str], Table] = {}
 
+    def report_to(self, listener: Listener, on_write: OnWrite) -> None:
+        """Set what is told of each write; both may write themselves."""
+        self.listener, self.on_write = listener, on_write
+
     def table(self, division: int, entity: str) -> Table:
         """The table of an entity, filled when it is first used."""
         home = 0 if entity in self.shared else division

@@ -25,17 +25,19 @@ class Books:
         random: The only source of randomness.
         before: Wall-clock time before which everything happened.
         invoices: Number of sales invoices; the other rows grow with it.
+        opened: The first day; two years before by default.
     """
 
-    def __init__(self, random: Random, before: datetime, invoices: int) -> None:
+    def __init__(
+        self, random: Random, before: datetime, invoices: int, opened: datetime | None = None
+    ) -> None:
         self.random = random
         self.before = before
         self.invoices = invoices
         self.tables: defaultdict[str, list[Row]] = defaultdict(list)
         self.gl: dict[str, tuple[str, GLAccount]] = {}  # by code: guid and account
-        self.opened = before.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(
-            days=HISTORY_DAYS
-        )
+        today = before.replace(hour=0, minute=0, second=0, microsecond=0)
+        self.opened = opened or today - timedelta(days=HISTORY_DAYS)
         self._entries = 0
 
     def guid(self) -> str:

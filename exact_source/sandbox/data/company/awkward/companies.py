@@ -39,9 +39,8 @@ ENTITIES = frozenset(
 
 def new_awkward_company(name: str, random: Random, before: datetime, first_version: int) -> Books:
     """The books of one of ``COMPANIES``, with row versions."""
-    books = Books(random, before, 0)
     company = next(row for row in table("companies") if row["company"] == name)
-    books.opened = day(company["opened"])
+    books = Books(random, before, 0, opened=day(company["opened"]))
     calendar = periods(company["calendar"], books.opened, before)
     _add_chart(books, company["currency"])
     _add_periods(books, calendar)
