@@ -184,7 +184,7 @@ def _print(report: dict[str, Any], view: View, *, narrowed: bool) -> None:
     console = make_console()
     streams = report["streams"]
     if not streams:
-        console.print(nothing_loaded(report["place"], narrowed=narrowed), markup=False)
+        console.print(nothing_loaded(report, narrowed=narrowed), markup=False)
         return
     names = {d["division"]: d["name"] or "" for d in report["divisions"]}
     found = [_problem(stream) for stream in streams if has_problem(stream)]
@@ -200,14 +200,17 @@ def _print(report: dict[str, Any], view: View, *, narrowed: bool) -> None:
         console.print(line, markup=False)
 
 
-def nothing_loaded(place: str, *, narrowed: bool) -> str:
+def nothing_loaded(report: Mapping[str, Any], *, narrowed: bool) -> str:
     """One line for an empty report."""
+    place = report["place"]
     if narrowed:
         return (
             f"{place} contains no rows of the chosen divisions and entities; `exact-source status` "
             "without these options shows everything that was loaded"
         )
-    return f"nothing has been loaded into {place}; run `exact-source sync`"
+    # A server hides schemas from users who may not read them.
+    hidden = "" if report["destination"] == "duckdb" else ", or this user may not read it"
+    return f"nothing has been loaded into {place}{hidden}; run `exact-source sync`"
 
 
 def has_problem(stream: Mapping[str, Any]) -> bool:
