@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from exact_source.cli import webhooks
 from exact_source.cli._output.display import Line
 from exact_source.cli._output.outcome import grouped, remarks, show_results
 from exact_source.cli._output.streams import Problem, print_problems
@@ -20,6 +21,7 @@ from exact_source.cli.eta import TimeLeft
 from exact_source.engine.divisions import Division
 from exact_source.engine.result import StreamResult
 from exact_source.sync.outcome import Outcome
+from exact_source.webhooks.subscriptions import Subscription
 from tests.support.cli_fixtures import Cli, cli, make_cli
 
 __all__ = ["cli", "make_cli"]
@@ -264,3 +266,44 @@ def test_each_command_has_a_summary_and_all_of_it(make_cli: Callable[..., Cli]) 
     assert {(s["division"], s["entity"]) for s in machine["streams"]} >= {
         (d, e) for d in world.box.divisions for e in ("accounts", "journals")
     }
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("companies", [3, 300])
+def test_no_screen_is_wider_than_eighty_columns(
+    make_cli: Callable[..., Cli],
+    companies: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only a word that is longer, such as an address or a path, may be."""
+    monkeypatch.setattr("exact_source.cli._output.tables.PIPE_WIDTH", 80)
+    cli = make_cli(companies=companies, invoices=1, page_size=60, large_page_size=1000)
+    world = cli.world
+    world.box.deny(world.division, "sync/Financial/GLAccounts", "LicenseExpired")
+    world.box.block_division(world.other, 1)
+    some = (cli.destination, "--entities=divisions,gl_accounts,transaction_lines")
+    commands = [
+        ("plan", *some), ("plan", *some, "--all"), ("plan", *some, "--problems"),
+        ("sync", *some), ("sync", *some, "--all"), ("sync", *some, "--problems"),
+        ("status", cli.destination), ("status", cli.destination, "--all"),
+        ("status", cli.destination, "--problems"), ("check", *some, "--all-divisions"),
+        ("check", *some), ("divisions",), ("divisions", "--all"), ("entities",),
+        ("entities", "transaction_lines"), ("report", cli.destination), ("tokens",),
+    ]  # fmt: skip
+
+    for command in commands:
+        result = cli(*command)
+        assert result.out, result.err
+        assert too_wide(result.out) == [], command
+    names = {division: f"Company {division} B.V." for division in world.box.divisions}
+    topics = ("Accounts", "FinancialTransactions", "SalesInvoices")
+    found = [Subscription(d, t, "id", "https://books.example/exact") for d in names for t in topics]
+    for every in (False, True):
+        webhooks.show(found, names, every=every)
+        assert too_wide(capsys.readouterr().out) == []
+
+
+def too_wide(text: str) -> list[str]:
+    """The lines with several words that are wider than 80 columns."""
+    return [line for line in text.splitlines() if len(line) > 80 and " " in line.strip()]
