@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
+import time
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dlt
 import duckdb
@@ -15,6 +21,7 @@ import psycopg2
 import pytest
 
 from exact_source.cli._output.database_errors import explain
+from exact_source.sandbox.server import serve
 from tests.support.cli_fixtures import Cli, Result, cli, make_cli
 
 __all__ = ["cli", "make_cli"]
@@ -56,14 +63,86 @@ def test_a_duckdb_file_in_use_names_the_process_that_has_it(cli: Cli, in_use: in
     assert max(map(len, found.out.splitlines())) < 300
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+# Root without privileges: like any other user it needs the rights that a file grants.
+ORDINARY = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+
+
+def as_ordinary_user(*arguments: str) -> Result:
+    if ORDINARY and shutil.which(ORDINARY[0]) is None:
+        pytest.skip("no setpriv")
+    command = [*ORDINARY, sys.executable, "-m", "exact_source", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.nightly
 def test_reading_needs_no_right_to_write(cli: Cli) -> None:
+    cli.world.box.clock.set(time.time())
+    cli.world.box.clock.run()
+    cli.world.login()
     assert cli("sync", cli.destination, SOME).code == 0
     file = Path(cli.destination.partition("duckdb:")[2])
     file.chmod(0o400)
 
-    assert cli("status", cli.destination).code == 0
-    assert_one_line(cli("check", cli.destination, SOME), 1, str(file))
+    assert as_ordinary_user("status", cli.destination).code == 0
+    with cli.world.watch() as calls:
+        refused = as_ordinary_user("sync", cli.destination, SOME)
+    assert_one_line(refused, 1, str(file), "right to write")
+    assert calls.to("financial/Journals") == []
+    assert_one_line(
+        as_ordinary_user("check", cli.destination, SOME), 1, str(file), "right to write"
+    )
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own of 48 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48m", "none", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a disk")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def fill(place: Path) -> None:
+    """Write until the disk is full."""
+    with (place / "filler").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(1 << 16))
+
+
+@pytest.mark.parametrize("where", ["destination", "working folder"])
+def test_a_disk_that_fills_up_during_a_sync_is_one_line_and_loses_nothing(
+    cli: Cli, small_disk: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    destination = cli.destination
+    if where == "destination":
+        destination = f"--destination=duckdb:{small_disk / 'x.duckdb'}"
+    else:
+        monkeypatch.setenv("DLT_DATA_DIR", str(small_disk))
+    world, inner = cli.world, cli.world.box.app
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"].endswith("sync/CRM/Accounts") and not (small_disk / "filler").exists():
+            fill(small_disk)
+        await inner(scope, receive, send)
+
+    with serve(app, 0) as base_url:
+        monkeypatch.setenv("SOURCES__EXACT_ONLINE__BASE_URL", base_url)
+        result = cli("sync", destination, "--entities=accounts")
+
+    assert_one_line(result, 1, "full", "free")
+    (small_disk / "filler").unlink()
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__BASE_URL", world.base_url)
+    assert cli("sync", destination, "--entities=accounts").code == 0
+    with duckdb.connect(destination.partition("duckdb:")[2]) as database:
+        found = database.execute("SELECT division, id FROM exact_online.accounts").fetchall()
+    assert sorted((division, str(key)) for division, key in found) == sorted(
+        (division, str(key)) for division in world.box.divisions
+        for key in world.keys("crm/Accounts", division)
+    )  # fmt: skip
 
 
 def test_status_leaves_the_file_as_it_is(cli: Cli) -> None:
@@ -96,26 +175,91 @@ def test_a_server_that_does_not_answer_is_one_line_in_every_command(cli: Cli) ->
         assert "hush" not in result.err + result.out
 
 
-@pytest.mark.parametrize(
-    ("change", "word"),
-    [
-        (lambda url: url.replace("//", "//nobody:hush-5ecret@", 1) if "@" not in url else url, ""),
-        (lambda url: f"{url.rpartition('/')[0]}/no_such_database", "no_such_database"),
-    ],
-    ids=["user", "database"],
-)
-def test_postgres_that_refuses_is_one_line(
-    cli: Cli, postgres: str, change: object, word: str
-) -> None:
-    assert callable(change)
-    url = change(postgres)
-    if url == postgres:
-        pytest.skip("the server takes every user")
+def test_a_postgres_database_that_does_not_exist_is_one_line(cli: Cli, postgres: str) -> None:
+    url = f"{postgres.rpartition('/')[0]}/no_such_database"
 
-    result = cli("sync", f"--destination={url}", SOME)
+    assert_one_line(cli("sync", f"--destination={url}", SOME), 1, "postgres", "no_such_database")
 
-    assert_one_line(result, 1, "postgres", word)
-    assert "hush" not in result.err
+
+def execute(postgres: str, *statements: str) -> list[Any]:
+    with psycopg2.connect(postgres) as connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+@dataclass(frozen=True)
+class Role:
+    """A user of Postgres without rights, who needs a password."""
+
+    name: str
+    postgres: str
+
+    def destination(self, password: str = "right") -> str:
+        address = self.postgres.rpartition("@")[2]
+        return f"--destination=postgresql://{self.name}:{password}@{address}"
+
+
+@pytest.fixture
+def role(postgres: str) -> Iterator[Role]:
+    name = f"role_{uuid.uuid4().hex[:12]}"
+    execute(postgres, f"CREATE ROLE {name} LOGIN PASSWORD 'right'")
+    yield Role(name, postgres)
+    execute(postgres, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+
+
+def test_a_wrong_password_of_postgres_is_one_line(cli: Cli, role: Role) -> None:
+    with passwords_are_checked(role):
+        for command in ("sync", "check", "status"):
+            more = [] if command == "status" else [SOME]
+            result = cli(command, role.destination("hush-5ecret"), *more)
+            assert_one_line(result, 1, "postgres", role.name, "credentials")
+            assert "hush" not in result.err + result.out
+        assert cli("status", role.destination()).code == 0
+
+
+@contextmanager
+def passwords_are_checked(role: Role) -> Iterator[None]:
+    """Let a server that trusts every local user ask this one for a password."""
+    wrong = role.destination("hush-5ecret").partition("=")[2]
+    ((file,),) = execute(role.postgres, "SHOW hba_file")
+    if is_refused(wrong):
+        yield
+        return
+    if not os.access(file, os.W_OK):
+        pytest.skip("the server trusts every user")
+    before = Path(file).read_text()
+    try:
+        Path(file).write_text(f"host all {role.name} 127.0.0.1/32 scram-sha-256\n{before}")
+        execute(role.postgres, "SELECT pg_reload_conf()")
+        assert any(is_refused(wrong) for _ in range(500))  # it reads the file a little later
+        yield
+    finally:
+        Path(file).write_text(before)
+        execute(role.postgres, "SELECT pg_reload_conf()")
+
+
+def is_refused(postgres: str) -> bool:
+    try:
+        psycopg2.connect(postgres).close()
+    except psycopg2.OperationalError:
+        return True
+    return False
+
+
+def test_missing_rights_in_postgres_are_one_line(cli: Cli, role: Role, postgres: str) -> None:
+    for command in ("sync", "check"):
+        assert_one_line(cli(command, role.destination(), SOME), 1, "permission", "grant")
+    assert cli("sync", f"--destination={postgres}", SOME).code == 0
+    assert "may not read" in cli("status", role.destination()).out
+    execute(
+        postgres,
+        f"GRANT USAGE ON SCHEMA exact_online TO {role.name}",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA exact_online TO {role.name}",
+    )
+
+    assert "journals" in cli("status", role.destination()).out
+    assert_one_line(cli("sync", role.destination(), SOME), 1, "permission", "grant")
 
 
 @pytest.mark.parametrize(
