@@ -153,3 +153,49 @@ def test_a_stop_while_dlt_handles_a_timeout_of_its_own_is_a_stop(
     assert result.code == 130, result.err
     assert result.err.splitlines()[-1].startswith("stopped")
     assert "TimeoutError" not in result.err
+
+
+# The command, whose first load waits for a line on standard input.
+SLOW_LOAD = """
+import sys
+from dlt.load.load import Load
+from exact_source.cli.app import main
+
+load, waits = Load.load_single_package, [True]
+
+def load_slowly(self, *given):
+    if waits.pop() if waits else False:
+        print("loading", file=sys.stderr, flush=True)
+        sys.stdin.readline()
+    load(self, *given)
+
+Load.load_single_package = load_slowly
+main()
+"""
+
+
+@pytest.mark.parametrize(("presses", "code"), [(1, 3), (2, 130)], ids=["once", "twice"])
+def test_a_stop_during_a_load_has_no_traceback_and_loses_nothing(
+    timed: Cli, presses: int, code: int
+) -> None:
+    timed.world.box.state.limits.minute_limit = 6
+    command = [sys.executable, "-c", SLOW_LOAD, "sync", timed.destination, "--round-minutes=0.01"]
+    with subprocess.Popen(
+        [*command, "--entities=transaction_lines"], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        try:
+            assert any(line == "loading\n" for line in process.stderr)
+            for press in range(presses):
+                process.send_signal(signal.SIGINT)
+                if not press:
+                    assert any("again to stop at once" in line for line in process.stderr)
+            _, err = process.communicate("go\n", timeout=30)
+        finally:
+            process.kill()
+
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert len([line for line in err.splitlines() if line.startswith("stopped")]) == presses - 1
+    assert_nothing_is_lost(timed)

@@ -333,3 +333,25 @@ def test_a_sign_of_life_comes_first_and_is_erased(timed: Cli, arguments: tuple[s
 
 def test_help_has_no_sign_of_life() -> None:
     assert "starting" not in watch("--help")[1]
+
+
+@pytest.mark.parametrize("answers", [(), ("an-id\n",)], ids=["first", "hidden"])
+def test_ctrl_c_at_a_question_of_init_writes_nothing(
+    tmp_path: Path, answers: tuple[str, ...]
+) -> None:
+    person = pexpect.spawn(
+        sys.executable, ["-m", "exact_source", "init", "--region=nl"], cwd=tmp_path, timeout=120,
+        env=dict(os.environ), dimensions=(24, 160), encoding="utf-8",
+    )  # fmt: skip
+    person.logfile_read = io.StringIO()
+    for question, answer in zip(("Client id", "Client secret"), (*answers, "\x03"), strict=False):
+        person.expect(f"{question}.*: ")
+        person.send(answer)
+    person.expect(pexpect.EOF)
+    person.close()
+
+    shown = ESCAPES.sub("", person.logfile_read.getvalue())
+    assert (person.exitstatus, person.signalstatus) == (130, None)
+    assert shown.rstrip().endswith("stopped")
+    assert "Traceback" not in shown
+    assert list(tmp_path.rglob("*.toml")) == []
