@@ -26,7 +26,7 @@ SEQUENCES = int(os.environ.get("EXACT_CONVERGENCE_SEQUENCES", "250"))
 FIRST_SEED = int(os.environ.get("EXACT_CONVERGENCE_SEED", "0"))
 SHARD = 125  # sequences
 SHARDS = max(1, (SEQUENCES - SEQUENCES // 10) // SHARD)
-STEPS = 16
+STEPS = 14
 
 
 def run_sequences(number: int, count: int, *phases: Phase) -> Counter[str]:
