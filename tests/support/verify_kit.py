@@ -140,6 +140,8 @@ def _scale_of(world: World) -> Iterator[None]:
         patch.setattr("exact_source.sandbox.deviations.sizes.SMALL_PAGES", small)
         patch.setattr("exact_source.verify.schema.parse_csdl", PARSE_ONCE)
         patch.setattr("exact_source.client.observing.AiohttpTransport", lambda *_: transport)
+        # httpx looks for trio at each call, which takes longer than many answers.
+        patch.setattr("httpx._transports.asgi.is_running_trio", lambda: False)
         yield
 
 

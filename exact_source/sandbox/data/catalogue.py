@@ -68,12 +68,12 @@ class Endpoint:
     no_division: bool = False
     has_sync_sibling: bool = False
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The last part of the path, which is the name of the OData collection."""
         return self.path.rsplit("/", 1)[-1]
 
-    @property
+    @cached_property
     def service(self) -> str:
         """The path without its last part, below which ``$metadata`` is served."""
         return self.path.rsplit("/", 1)[0]
