@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 PURE = {
@@ -40,6 +41,7 @@ def make_dlt_quicker() -> None:
                     setattr(module_of_dlt, attribute, quicker[id(value)])
     _remember_fields()
     _remember_schemas()
+    _hash_once()
 
 
 def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -93,6 +95,20 @@ def _remember_schemas() -> None:
         return schema
 
     LiveSchemaStorage.__getitem__ = get  # type: ignore[method-assign]
+
+
+def _hash_once() -> None:
+    """Compute the hash of a schema once a load; dlt does it for each table, over all tables."""
+    from dlt.load.load import Load
+
+    compute: Any = Load._compute_outputs
+
+    def outputs(load: Load, schema: Any, caps: Any, tables: Any, dataset: str | None) -> Any:
+        if dataset is not None:  # else dlt needs the schema itself
+            schema = SimpleNamespace(name=schema.name, version_hash=schema.version_hash)
+        return compute(load, schema, caps, tables, dataset)
+
+    Load._compute_outputs = outputs  # type: ignore[method-assign]
 
 
 def _file_of(storage: Any, name: str) -> tuple[int, int, int] | None:
