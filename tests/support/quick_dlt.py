@@ -103,12 +103,13 @@ def _hash_once() -> None:
 
     compute: Any = Load._compute_outputs
 
-    def outputs(load: Load, schema: Any, caps: Any, tables: Any, dataset: str | None) -> Any:
+    def outputs(load: Any, schema: Any, caps: Any, tables: Any, dataset: str | None) -> Any:
         if dataset is not None:  # else dlt needs the schema itself
             schema = SimpleNamespace(name=schema.name, version_hash=schema.version_hash)
         return compute(load, schema, caps, tables, dataset)
 
-    Load._compute_outputs = outputs  # type: ignore[method-assign]
+    replacement: Any = outputs
+    Load._compute_outputs = replacement  # type: ignore[method-assign]
 
 
 def _file_of(storage: Any, name: str) -> tuple[int, int, int] | None:
