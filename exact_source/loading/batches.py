@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -83,18 +81,3 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
     table = pa.concat_tables(tables, promote_options="default")
     is_small = table.num_rows < SMALL_ROWS * len(tables)
     return table.combine_chunks() if is_small else table
-
-
-async def batches(
-    items: asyncio.Queue[Item | None], states: DivisionStates, of_all: Total
-) -> AsyncIterator[pa.Table]:
-    """Batches of whole items, until ``None`` comes."""
-    batch = Batch(states, of_all)
-    try:
-        while (item := await items.get()) is not None:
-            if batch.add(item) and (table := batch.take()) is not None:
-                yield table
-        if (table := batch.take()) is not None:
-            yield table
-    finally:
-        batch.drop()

@@ -18,7 +18,7 @@ from ..engine.shape import Shape
 from ..engine.shared_lists import SharedList
 from ..engine.stream import Stream
 from ..errors import ConfigurationError, ExactError, StreamError
-from .batches import Item, batches
+from .batches import Batch, Item
 from .entity_resource import EntityResource, table_names
 from .first_load import FirstLoad, repeated_rows
 from .history import History
@@ -159,15 +159,27 @@ class EntityReader:
             keys = ["division", *self.shape.keys]
             warehouse.read_as_log(self.name, keys, marked=options.deletes != "hard")
 
-    async def _loadable(
+    # Plain functions: an async generator would pass on each batch through a frame of its own.
+
+    def _loadable(
         self, states: DivisionStates, warehouse: Warehouse, resource: EntityResource
     ) -> AsyncIterator[pa.Table]:
         """What is read, or the last state of each key where each may come once in a load."""
         items = self._items(states, warehouse, resource)
-        if not self.strategy.takes_keys_once:
-            async for item in items:
-                yield item
-            return
+        return self._last_states(items) if self.strategy.takes_keys_once else items
+
+    def _items(
+        self, states: DivisionStates, warehouse: Warehouse, resource: EntityResource
+    ) -> AsyncIterator[pa.Table]:
+        """Batches of pages, or pages where ``add_limit`` counts what is yielded."""
+        is_limited = resource.limit is not None
+        self.session.run.rounds.read_by_page(self.name, one_by_one=is_limited)
+        if is_limited:
+            return self._pages(states, warehouse, resource.pages)
+        return self._batches(states, warehouse)
+
+    async def _last_states(self, items: AsyncIterator[pa.Table]) -> AsyncIterator[pa.Table]:
+        """One table with the last state of each key."""
         is_versioned = self.shape.version == "timestamp"
         by = "timestamp" if is_versioned else rows.SYNCED_AT.name
         held = Held(["division", *self.shape.keys], by)
@@ -214,19 +226,6 @@ class EntityReader:
 
     # -- pages, one at a time ------------------------------------------------------------------
 
-    async def _items(
-        self, states: DivisionStates, warehouse: Warehouse, resource: EntityResource
-    ) -> AsyncIterator[pa.Table]:
-        """Batches of pages, or pages where ``add_limit`` counts what is yielded."""
-        is_limited = resource.limit is not None
-        self.session.run.rounds.read_by_page(self.name, one_by_one=is_limited)
-        if not is_limited:
-            async for batch in self._batches(states, warehouse):
-                yield batch
-            return
-        async for page in self._pages(states, warehouse, resource.pages):
-            yield page
-
     async def _pages(
         self, states: DivisionStates, warehouse: Warehouse, most: int | None
     ) -> AsyncIterator[pa.Table]:
@@ -264,15 +263,21 @@ class EntityReader:
     async def _batches(
         self, states: DivisionStates, warehouse: Warehouse
     ) -> AsyncIterator[pa.Table]:
+        """Batches of pages, whole items each."""
         queue: asyncio.Queue[Item | None] = asyncio.Queue(QUEUE_ITEMS)
         reading = asyncio.create_task(self._read_all(states, queue))
+        batch = Batch(states, self.session.batched_rows)
         try:
             for table in self._loaded_twice(warehouse):
                 yield rows.with_required(table, self._keys)
-            async for batch in batches(queue, states, self.session.batched_rows):
-                yield rows.with_required(batch, self._keys)
+            while (item := await queue.get()) is not None:
+                if batch.add(item) and (found := batch.take()) is not None:
+                    yield rows.with_required(found, self._keys)
+            if (found := batch.take()) is not None:
+                yield rows.with_required(found, self._keys)
             await reading
         finally:
+            batch.drop()
             reading.cancel()
 
     async def _read_all(self, states: DivisionStates, queue: asyncio.Queue[Item | None]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, cast
 
 import pyarrow as pa
@@ -18,7 +17,6 @@ from exact_source.loading.batches import (
     SMALL_ROWS,
     Batch,
     Item,
-    batches,
 )
 
 CURSOR = Cursor(column="Timestamp", feed="sync")
@@ -104,11 +102,14 @@ def test_a_cursor_without_rows_waits_for_no_batch_but_follows_its_rows() -> None
     assert states.stored == [1, 2]
 
 
-def test_all_rows_come_in_full_batches_and_a_last_one() -> None:
-    async def read() -> list[int]:
-        items: asyncio.Queue[Item | None] = asyncio.Queue()
-        for one in (item(BATCH_ROWS), Item(1, None, CURSOR), item(3), None):
-            items.put_nowait(one)
-        return [t.num_rows async for t in batches(items, cast("Any", States()), Total())]
+def test_a_batch_goes_on_with_new_rows_after_it_was_taken() -> None:
+    mine = batch(Total())
+    is_full = [mine.add(one) for one in (Item(1, None, CURSOR), item(BATCH_ROWS))]
+    first = mine.take()
+    is_full.append(mine.add(item(3)))
+    last = mine.take()
 
-    assert asyncio.run(read()) == [BATCH_ROWS, 3]
+    assert is_full == [False, True, False]
+    assert first is not None
+    assert last is not None
+    assert (first.num_rows, last.num_rows, mine.take()) == (BATCH_ROWS, 3, None)

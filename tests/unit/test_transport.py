@@ -14,8 +14,10 @@ import pytest
 
 from exact_source.client.call import Call
 from exact_source.client.client import ExactClient
+from exact_source.client.request import ExactRequest
 from exact_source.client.transport import MB, AiohttpTransport, TooLargeError
 from exact_source.errors import LimitError
+from exact_source.odata.query import build_filter, build_url
 
 Write = asyncio.StreamWriter
 Answer = Callable[[Write], Awaitable[None]]
@@ -256,3 +258,29 @@ def test_the_proxy_of_the_environment_is_used(
     head = asyncio.run(ask())
     assert (head and head.splitlines()[0]) == expected
     assert expected is None or "Proxy-Authorization: Basic bWU6c2VjcmV0" in str(head)
+
+
+LONG = ",".join(f"Field{n}" for n in range(300))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        build_url("crm/Accounts", 1, {"$select": "ID,Name", "$filter": "Timestamp gt 5L"}),
+        build_url("crm/Accounts", 1, {"$filter": build_filter("Modified", 1_700_000_000_000)}),
+        build_url("read/x/Y", 1, {"a": "'é ß'", "b": "guid'00000000-0000-0000-0000-000000000000'"}),
+        "/api/v1/1/crm/Accounts?$skiptoken=guid'5a-%20b'",
+        "/api/v1/1/crm/Accounts?$skiptoken=a b",
+        '/api/v1/1/crm/Accounts?x="<>`{}|^\\%zz%é#f',
+        "/api/./v1/../x?y=..",
+        "/api/v1/1/$metadata",
+        f"/api/v1/1/crm/Accounts?$select={LONG}",
+    ],
+)
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:8000", "https://start.exactonline.nl"])
+def test_a_request_has_the_url_that_httpx_would_send(origin: str, target: str) -> None:
+    request = ExactRequest("GET", httpx.URL(origin), target, headers={"A": "b"})
+    usual = httpx.Request("GET", origin + target, headers={"A": "b"})
+    assert request.full_url == str(usual.url)
+    assert request.url == usual.url
+    assert request.headers == usual.headers
