@@ -35,7 +35,7 @@ import pyarrow as pa
 from dlt.common.schema.typing import TColumnSchema
 from starlette.requests import Request
 
-from exact_source.catalogue import load_catalogue
+from exact_source.catalogue import load_catalogue, snake
 from exact_source.catalogue.feeds import plan_feeds
 from exact_source.client.client import ExactClient
 from exact_source.client.limits import Limits
@@ -49,7 +49,8 @@ from exact_source.engine.shape import Shape
 from exact_source.engine.stream import Stream
 from exact_source.errors import ExactError
 from exact_source.loading.tables import column_hint
-from exact_source.loading.warehouse import Warehouse
+from exact_source.loading.warehouse import loaded_type
+from exact_source.odata.page_schema import COMPANIONS
 from exact_source.sandbox import Sandbox, SandboxClock
 from exact_source.sandbox.http.data import DataCalls
 from exact_source.source import make_options
@@ -251,11 +252,11 @@ class Load:
     columns: dict[tuple[str, int], list[str]] = field(default_factory=dict)
 
 
-class Ledger(Warehouse):
-    """The destination, in memory."""
+class Ledger:
+    """The destination, in memory: ``engine.ports.Destination``, and loads into it."""
 
     def __init__(self) -> None:
-        self.failures = ()
+        self.failures: tuple[type[Exception], ...] = ()
         self.rows_of: defaultdict[str, dict[tuple[Any, ...], Row]] = defaultdict(dict)
         self.known: defaultdict[str, set[str]] = defaultdict(set)
         self.schemas: dict[str, pa.Schema] = {}
@@ -263,12 +264,6 @@ class Ledger(Warehouse):
         self.loaded_with: dict[tuple[str, int], list[str]] = {}
 
     # -- queries of the core -------------------------------------------------------------------
-
-    def close(self) -> None:
-        pass
-
-    def check(self) -> None:
-        pass
 
     def _of(self, table: str, division: int, *, marked: bool = True) -> list[Row]:
         rows = [r for r in self.rows_of[table].values() if r["division"] == division]
@@ -338,6 +333,20 @@ class Ledger(Warehouse):
 
     def has_rows(self, table: str, division: int) -> bool:
         return bool(self._of(table, division))
+
+    def divisions(self, table: str, *, marked: bool) -> set[int]:
+        rows = self.rows_of[table].values()
+        return {r["division"] for r in rows if marked or r["_deleted_at"] is None}
+
+    def distinct(self, table: str, division: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        rows = self._of(table, division, marked=False)
+        return list(dict.fromkeys(tuple(r.get(c) for c in columns) for r in rows))
+
+    def kept_columns(self, table: str, fields: Iterable[str], live: Collection[str]) -> pa.Schema:
+        names = [snake(field) + ending for field in fields for ending in ("", *COMPANIONS)]
+        types = {name: loaded_type(hint) for name, hint in self.columns(table).items()}
+        kept = {n: types[n] for n in names if types.get(n) is not None and n not in live}
+        return pa.schema(kept.items())
 
     # -- changes by others -------------------------------------------------------------------
 

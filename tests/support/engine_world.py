@@ -80,14 +80,6 @@ class Tables(Ledger):
         for found in super().rows(table, division, key, values) if table in self.schemas else ():
             yield concat([found, declared.empty_table()])
 
-    def divisions(self, table: str, *, marked: bool) -> set[int]:
-        rows = self.rows_of[table].values()
-        return {r["division"] for r in rows if marked or r["_deleted_at"] is None}
-
-    def distinct(self, table: str, division: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
-        rows = self._of(table, division, marked=False)
-        return list(dict.fromkeys(tuple(r.get(c) for c in columns) for r in rows))
-
     def remember(self, run: Run) -> None:
         """Keep the state that dlt would keep for the next run."""
         self.errors = run.limits.errors(run.clock.now())
