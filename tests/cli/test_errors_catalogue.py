@@ -375,6 +375,22 @@ def die_giving_up(bench: Bench) -> None:
     pipeline.abort_packages()
 
 
+def sync_by_a_later_version(bench: Bench) -> None:
+    with bench.patch.context() as later:
+        later.setattr("exact_source.loading.state.__version__", "9.4.0")
+        assert bench.cli(*SYNC.format(folder=bench.cli.world.folder).split()).code == 0
+
+
+def ask_and_answer_nine(bench: Bench) -> None:
+    """Be a person at a terminal who names a company that does not exist."""
+    companies = (
+        b'{"d": {"results": [{"Code": 7, "BlockingStatus": 0}, {"Code": 8, "BlockingStatus": 0}]}}'
+    )
+    bench.answer("system/Divisions", companies)
+    typed(bench, "9\n")
+    bench.patch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+
+
 def endless(url: str, query: str) -> bytes:
     """Pages of which the third leads to the second."""
     following = {"a": "b", "b": "a"}[query[-1]] if "skiptoken" in query else "a"
@@ -421,7 +437,6 @@ CASES = [
     Case("--dataset is ‹name›", "sync --dataset=a/b"),
     Case("--redirect-uri ‹text› is not valid", "init --client-id=x --client-secret=y --redirect-uri=http://x"),
     Case("--write: there is no folder", "entities refresh --write={folder}/none/x.json"),
-    Case("a client id or secret is empty", "init --client-id=' ' --client-secret=y --redirect-uri=https://x.y/"),
     Case("use --no-listen and paste", "login --no-browser", occupy),
     Case("deletes is ‹deletes›", "sync --deletes=maybe"),
     Case('divisions must be codes such as', "sync --divisions="),
@@ -453,7 +468,7 @@ CASES = [
     Case("route ‹one› is unknown", "sync --route=fast"),
     Case("route names ‹name›", "sync --route=nope=bulk"),
     Case("‹name› has no ‹wanted› feed", "sync --entities=journals --route=journals=sync"),
-    Case("start_date must be a date", "sync --start-date=soon"),
+    Case("‹setting› must be a date", "sync --start-date=soon"),
     Case("start_by is", "sync --start-by=date"),
     Case("--destination duckdb: the file and the dataset", "sync --destination=duckdb:{folder}/exact_online.duckdb"),
     Case("the DuckDB file and the dataset are both called", "sync --destination=duckdb --entities=accounts",
@@ -464,7 +479,22 @@ CASES = [
     Case("--port ‹port›: ‹strerror›", "sandbox --port={port}", taken_port),
     Case("--host ‹host› --port ‹port›: ‹reason›", "webhooks serve --port={port}",
          both(taken_port, each(webhook_secret="some-secret", notices_url="sqlite:///{folder}/n.db"))),
-    Case("--language is ‹language›", "sandbox --language=fr"),
+    Case("‹option› is ‹value›; use", "sandbox --language=fr"),
+    Case("--companies is", "sandbox --companies=0"),
+    Case("--deviate: ‹error›", "sandbox --deviate=nope"),
+    Case("--lenient and --strict", "sandbox --lenient --strict"),
+    Case("--replay: ‹error›", "sandbox --replay={folder}/none"),
+    Case("every company is excluded", f"{SYNC} --exclude-divisions=*"),
+    Case("divisions: no company is called", f"{SYNC} --divisions=Nobody"),
+    Case("nothing was synced yet", "verify --books --yes --division=9 --destination=duckdb:{folder}/x.duckdb"),
+    Case("verify asks for a company and for consent", "verify"),
+    Case("is not a company that can be read", "verify", ask_and_answer_nine),
+    Case("--record ‹folder› cannot be used", f"{SYNC} --record={{folder}}/tokens.json"),
+    Case("needs its driver; install", "sync --destination=clickhouse", uninstall("clickhouse_driver", "clickhouse_connect")),
+    Case("filesystem: files are only appended to", "sync --destination=filesystem:{folder}/lake --entities=accounts"),
+    Case("were last synced by exact-source", SYNC, sync_by_a_later_version),
+    Case("‹path› cannot be written; give the user", "check --destination=duckdb:{folder}/x.duckdb --entities=journals",
+         lambda b: b.patch.setattr(os, "access", lambda *_: False), 1),
     Case("the sandbox needs ‹name›", "sandbox", without_sandbox),
     Case("the demo needs ‹name›", "demo --folder={folder}/new", without_sandbox),
     Case("‹setting›: ‹name› is unknown", "sync --history=acounts"),
@@ -492,6 +522,8 @@ CASES = [
     Case("the overlay is malformed", "entities", overlay('{"version": 1, "entities": 7}')),
     Case("leases need the database", "sync", each(leases="true")),
     Case("use true or false", "sync", each(leases="perhaps")),
+    Case("‹name› is not a setting", SYNC, settings_file("config.toml", '[sources.exact_online]\ndelets = "soft"\n')),
+    Case("which is not ‹…›; correct it in", SYNC, each(max_calls="many")),
     Case("use ‹unit›, 1 or more", "sync", each(lease_s="0")),
     # -- login and tokens ---------------------------------------------------------------------
     Case("Exact Online returned no code: ‹…›", "login --code=https://x.example/?error=access_denied", code=1),
@@ -559,7 +591,7 @@ CASES = [
     Case("over ‹KEYLESS ROWS› rows have", SYNC.replace("accounts", "document_types"),
          lambda b: b.answer("documents/DocumentTypes", b'{"d": {"results": [%s]}}' % b",".join([b"{}"] * 1001)), 1),
     Case("Exact refused too often", SYNC, spend_errors, 1),
-    Case("$metadata is larger than", "entities refresh --entities=journals",
+    Case("$metadata is too large", "entities refresh --entities=journals",
          lambda b: b.answer("$metadata", b" " * (MAX_BYTES + 1)), 1),
     Case("the reply to $inlinecount contains no count", "plan --entities=accounts",
          lambda b: b.answer("crm/Accounts", b'{"d": {"results": []}}'), 0),
@@ -623,7 +655,8 @@ def test_a_command_ends_with_the_message_and_its_exit_code(bench: Bench, case: C
 
     result = bench.cli(*argv, "--log-format=json")
 
-    lines = [json.loads(line) for line in result.err.splitlines()]
+    # A question is not a line of its own.
+    lines = [json.loads(line[line.find("{") :]) for line in result.err.splitlines()]
     errors = [line for line in lines if line["message"].startswith("error: ")]
     assert result.code == case.code, result.err
     assert not [line for line in lines if "\n" in line["message"]]
@@ -634,6 +667,9 @@ def test_a_command_ends_with_the_message_and_its_exit_code(bench: Bench, case: C
     elif case.code:
         assert len(errors) == 1, lines
         assert errors[0]["code"] == (code_of(case) or errors[0]["code"])
+    if errors and not case.inside:
+        said = errors[0]["message"].partition("error: ")[2]
+        assert any(re.search(pattern(m.text), said) for m in about(case.message, case.kind)), said
 
 
 @dataclass(frozen=True)
@@ -662,6 +698,11 @@ def code_of(case: Case) -> str:
     """The code of the message that a case names; empty if several messages have these words."""
     found = {message.code for message in about(case.message, case.kind)}
     return case.inside or (found.pop() if len(found) == 1 else "")
+
+
+@pytest.mark.parametrize("case", CASES, ids=[c.message for c in CASES])
+def test_each_case_is_about_a_message_of_the_page(case: Case) -> None:
+    assert about(case.message, case.kind)
 
 
 def test_the_page_is_the_one_that_the_source_makes() -> None:

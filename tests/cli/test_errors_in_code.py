@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from exact_source.auth.loopback import wait_for_redirect
 from exact_source.auth.storage.protocol import _process_lock
 from exact_source.cli._output.exit import run_script
 from exact_source.cli.divisions import read_list
+from exact_source.cli.init.settings import check_filled
 from exact_source.client.call import Call
 from exact_source.client.client import ExactClient
 from exact_source.database import Database
@@ -37,6 +39,7 @@ from exact_source.source import make_options, run_of, run_source
 from exact_source.sync.runner import load_pending, run_to_end
 from exact_source.webhooks.signed import read_notice, sign
 from exact_source.webhooks.subscriptions import PATH
+from tests.cli.test_errors_catalogue import about, pattern
 from tests.dlt.test_groups import export_settings, sync_in_groups
 from tests.support.auth_kit import Memory, Reply, Wire
 from tests.support.world import World
@@ -182,12 +185,17 @@ def load_in_other_groups(coder: Coder) -> None:
         sync_in_groups(coder.world, number)
 
 
-def load_by_another_key(coder: Coder) -> None:
-    source = run_source(Session(coder.world.make_run()), ["accounts"])
-    source.resources["accounts"].apply_hints(primary_key="division")
-    outcome = run_to_end(coder.world.pipeline, source)
-    assert outcome.error is not None
-    raise outcome.error
+def adapt(**hints: Any) -> Callable[[Coder], object]:
+    """Give a resource hints that it cannot follow."""
+
+    def act(coder: Coder) -> None:
+        source = run_source(Session(coder.world.make_run()), ["accounts"])
+        source.resources["accounts"].apply_hints(**hints)
+        outcome = run_to_end(coder.world.pipeline, source)
+        assert outcome.error is not None
+        raise outcome.error
+
+    return act
 
 
 def lose_the_session(_coder: Coder) -> None:
@@ -243,11 +251,17 @@ SIGNED = b'{"Topic":7}'
 HASH = sign(SIGNED, "secret").encode()
 CODE_CASES = [
     CodeCase("the browser did not return from Exact Online", lambda c: wait_for_redirect(("127.0.0.1", 0, "/"), "s", 0.0)),
-    CodeCase("DltStateTokenStorage and dev_mode", lambda c: DltStateTokenStorage(
+    CodeCase("DltStateTokenStorage cannot be used with dev_mode", lambda c: DltStateTokenStorage(
         c.pipeline(destination=duckdb_in(c), dataset_name="books", dev_mode=True), key=KEY)),
     CodeCase("DltStateTokenStorage needs a dataset_name", lambda c: DltStateTokenStorage(duckdb_in(c), key=KEY)),
     CodeCase("DltStateTokenStorage needs a pipeline", lambda c: DltStateTokenStorage(c.pipeline(), key=KEY)),
     CodeCase("a parameter must be a GUID", lambda c: format_literal("g", "no guid")),
+    CodeCase("a client id or secret is empty", lambda c: check_filled(" ")),  # said at a question
+    CodeCase("end_date must be later", lambda c: make_options(start_date="2026-02-01", end_date="2026-01-01")),
+    CodeCase("table_format is", lambda c: make_options(table_format=cast("Any", "parquet"))),
+    CodeCase("write_disposition='replace'", adapt(write_disposition="replace")),
+    CodeCase("dlt.sources.incremental is not needed", adapt(incremental=dlt.sources.incremental("modified"))),
+    CodeCase("which would insert deletions", adapt(write_disposition={"disposition": "merge", "strategy": "upsert"})),
     CodeCase("the query is ‹…› characters long", lambda c: build_url("x", 1, {"$select": "A" * MAX_URL})),
     CodeCase("reconcile_days must be 0 or more", lambda c: make_options(reconcile_days=-1)),
     CodeCase("sources.exact_online.‹name› is empty", lambda c: c.oauth(c.world.storage, "")),
@@ -276,7 +290,7 @@ CODE_CASES = [
     CodeCase("the disk of the destination is full", fill_the_disk),
     CodeCase("‹where›: it exists already", subscribe_twice),
     CodeCase("was loaded in ‹numbers› groups of divisions", load_in_other_groups),
-    CodeCase("but rows are told apart by", load_by_another_key),
+    CodeCase("but rows are told apart by", adapt(primary_key="division")),
     CodeCase("a webhook came without the hash", lambda c: read_notice(b"{}", "secret")),
     CodeCase("a signed webhook lacks a Topic",
              lambda c: read_notice(b'{"Content":' + SIGNED + b',"HashCode":"' + HASH + b'"}', "secret")),
@@ -309,6 +323,8 @@ def test_a_script_ends_with_the_message_and_its_exit_code(
     (line,) = [json.loads(text) for text in printed.err.splitlines() if "error: " in text]
     assert "\n" not in line["message"]
     assert (ended.value.code, line["code"]) == (kinds[0].exit_code, kinds[0].code)
+    said = line["message"].partition("error: ")[2]
+    assert any(re.search(pattern(m.text), said) for m in about(case.message)), said
     assert not [secret for secret in secrets_of(coder) if secret in printed.err + printed.out]
 
 
