@@ -72,6 +72,17 @@ def test_a_sync_refuses_to_drop_what_its_rounds_loaded(
     world.assert_equal("transaction_lines")
 
 
+def test_a_configured_address_holds_beside_a_configured_region(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = cli.world
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__REGION", "nl")  # dlt passes it as an argument
+    world.pipeline.run(exact_online(entities=["accounts"], clock=world.clock))
+    world.assert_equal("accounts")
+    with pytest.raises(ConfigurationError, match=r"region be .* base_url"):
+        exact_online(entities=["accounts"], clock=world.clock, region="be")
+
+
 def test_one_run_of_ones_own_may_refresh(cli: Cli) -> None:
     world = cli.world
     for _ in range(2):
