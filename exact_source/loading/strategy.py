@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -25,6 +26,7 @@ from .history import KEY, VERSION, last_states
 
 UPSERT: TUpsertStrategyDict = {"disposition": "merge", "strategy": "upsert"}
 DELTA, ICEBERG = "delta", "iceberg"
+PACKAGES = {DELTA: "deltalake", ICEBERG: "pyiceberg"}  # the names of dlt's extras too
 _CAPABILITIES: WeakKeyDictionary[Any, DestinationCapabilitiesContext] = WeakKeyDictionary()
 Kind = Literal["delete-insert", "upsert", "log"]
 
@@ -92,20 +94,27 @@ def _of_files(
 ) -> Strategy:
     table_format = (resource._hints or {}).get("table_format")  # noqa: SLF001
     kind = str(pipeline.destination.destination_type).rpartition(".")[2]
-    if table_format not in {DELTA, ICEBERG} or "upsert" not in known:
-        if kind == "filesystem":
-            raise ConfigurationError(
-                "filesystem: files are only appended to, so changed and deleted rows would be stored twice; "
-                'use table_format="delta" or "iceberg", or change_log=True for a log of all changes'
-            )
+    if (
+        kind != "filesystem"
+    ):  # also where dlt knows an upsert, as in vector databases, which delete nothing
         raise ConfigurationError(
             f"{kind}: dlt cannot merge rows there, so changed and deleted rows would be stored twice; use "
             "another destination, or change_log=True for a log of all changes"
+        )
+    if table_format not in PACKAGES or "upsert" not in known:
+        raise ConfigurationError(
+            "filesystem: files are only appended to, so changed and deleted rows would be stored twice; "
+            'use table_format="delta" or "iceberg", or change_log=True for a log of all changes'
         )
     if table_format == ICEBERG and deletes == "hard":
         raise ConfigurationError(
             f'{kind}: dlt deletes no rows of Iceberg tables; use deletes="soft", which marks them in '
             "_deleted_at, or Delta"
+        )
+    if find_spec(PACKAGES[table_format]) is None:
+        raise ConfigurationError(
+            f"table_format is {table_format}, which needs the package {PACKAGES[table_format]}; "
+            f'install it with: pip install "dlt[{PACKAGES[table_format]}]"'
         )
     resource.apply_hints(write_disposition=UPSERT)
     return Strategy("upsert", deletes_marked=deletes == "hard")
