@@ -1,4 +1,14 @@
-"""Time, passed in wherever it is needed, so that tests move it instead of sleeping."""
+"""Time, passed in wherever it is needed, so that tests move it instead of sleeping.
+
+How this package handles times, and why not everything is pendulum's work:
+
+* Moments are seconds since the epoch, UTC. Waiting and expiry are subtractions, which need no zone.
+* pendulum does what involves people or zones: it parses the dates that users give, converts between UTC,
+  Dutch and local time, and writes times for people.
+* ``datetime`` is used where dlt, Arrow, a driver or a public type such as ``TokenData`` takes or returns it.
+* The dates of pages are converted by Arrow, a column at a time, without a Python object for each value.
+* Dates in HTTP headers are read by ``email.utils``, see ``http_dates``.
+"""
 
 from __future__ import annotations
 
