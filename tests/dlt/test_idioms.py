@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from exact_source import by_row, exact_online, run_to_end
 from exact_source.errors import ConfigurationError, ExitCode, causes
 from exact_source.loading import writer_lock
-from tests.support.world import MIDDAY, World, billed, digits
+from tests.support.world import MIDDAY, World, billed, digits, forget_clients
 
 ACCOUNTS, JOURNALS = "sync/CRM/Accounts", "financial/Journals"
 Make = Callable[..., Any]
@@ -434,6 +436,84 @@ def test_windows_of_other_pipelines_meet_in_one_table(
     shows("windows in several pipelines", "load into one table")
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", ["duckdb", "postgres"])
+def test_windows_in_two_processes_at_once(
+    kind: str, make_world: Callable[..., World], request: pytest.FixtureRequest, shows: Shows
+) -> None:
+    place = request.getfixturevalue("postgres") if kind == "postgres" else ""
+    world = make_world(dlt.destinations.postgres(place) if place else None)
+    spread(world)
+    place = place or str(world.folder / "exact.duckdb")
+    recent: dict[str, Any] = {"entities": ["accounts"], "start_date": "2024-01-05"}
+    run_to_end(world.pipeline, exact_online(**arguments(world), **recent))
+    del world.pipeline  # which may have the file of DuckDB open
+    forget_clients()
+    gc.collect()
+
+    windows = [("2024-01-01", "2024-01-03"), ("2024-01-03", "2024-01-05")]
+    world.clock.sandbox.advance(120)
+    found = at_once([window_order(world, kind, place, window) for window in windows])
+
+    assert [code for code, _ in found] == [0, 0], found
+    world.clock.sandbox.advance(120)
+    world.pipeline = world.new_pipeline()
+    assert {row["id"] for row in world.table("accounts")} == in_window(
+        world, "2024-01-01", "2025-01-01"
+    )
+    with world.watch() as calls:
+        outcome = run_to_end(world.pipeline, exact_online(**arguments(world), **recent))
+    assert outcome.exit_code == 0
+    assert not [r for r in outcome.results if r.rows]
+    assert not from_the_beginning(calls)
+    shows(
+        "windows in two processes at once, after a sync",
+        "both load; the cursor of the syncs stays",
+    )
+
+
+def window_order(world: World, kind: str, place: str, window: tuple[str, str]) -> dict[str, Any]:
+    """What a process needs to load a window."""
+    given = arguments(world)
+    return {
+        "kind": kind,
+        "place": place,
+        "name": f"backfill_{window[0].replace('-', '')}",
+        "dataset": world.dataset,
+        "folder": str(world.folder / "pipelines"),
+        "window": window,
+        "tokens": str(world.folder / "tokens.json"),
+        "now": world.clock.now(),
+        **{name: given[name] for name in ("base_url", "client_id", "client_secret")},
+    }
+
+
+def at_once(orders: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    """Exit code and messages of processes that begin together."""
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", "tests.support.window_worker", json.dumps(order)],
+                    cwd=RECORD.parents[2],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for order in orders
+        ]
+        for process in started:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in started:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return [(process.wait(), process.communicate()[1]) for process in started]
+
+
 @pytest.mark.parametrize("to_end", [True, False])
 def test_a_window_waits_for_another_load(
     world: World, make: Make, monkeypatch: pytest.MonkeyPatch, *, to_end: bool
@@ -497,6 +577,15 @@ def test_clones_and_arguments_of_dlt(world: World, shows: Shows) -> None:
     assert source.name == "exact_nl"
     assert len(world.table("journals")) == rows_of(world, JOURNALS)
     shows("`exact_online.clone(name=...)`, `source.clone()`", "work")
+
+
+def test_arguments_of_the_factory(world: World, shows: Shows) -> None:
+    renamed = exact_online.with_args(name="exact_be", section="exact_online")
+    source = renamed(**arguments(world), entities=["journals"])
+    world.pipeline.run(source)
+    assert source.name == "exact_be"
+    assert len(world.table("journals")) == rows_of(world, JOURNALS)
+    shows("`exact_online.with_args(name=...)`", "works, as `clone`")
 
 
 def test_the_source_is_found_by_its_name(world: World, shows: Shows) -> None:

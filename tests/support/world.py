@@ -250,6 +250,11 @@ def sql_client(pipeline: dlt.Pipeline) -> Any:
 _CLIENTS: WeakKeyDictionary[dlt.Pipeline, Any] = WeakKeyDictionary()
 
 
+def forget_clients() -> None:
+    """Let another process open the file of DuckDB."""
+    _CLIENTS.clear()
+
+
 @dataclass
 class Calls:
     """Calls that the sandbox got."""
