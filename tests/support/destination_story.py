@@ -2,23 +2,29 @@
 
     python -m tests.support.destination_story sqlite FOLDER
 
-A step that works returns ``yes`` or a note for users; a step that fails raises.
+A step returns what it observed, in the words of the page; a step that loses a row or a cursor raises.
 """
 
 from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import dlt
+from dlt.load.load import Load
 
+from exact_source.engine.cursors import TIMESTAMP_OVERLAP
+from exact_source.loading.writer_claims import TABLE as CLAIMS
+from exact_source.loading.writer_claims import _now as time_of
 from exact_source.sync.runner import sync
 from tests.support.world import World, make_box
 
@@ -30,8 +36,8 @@ PATHS = {
     INVOICE_LINES: "bulk/SalesInvoice/SalesInvoiceLines",
 }
 AMOUNTS = ["0.01", "-0.005", "123456789012.34", "0.1", "0"]
-YES, NO = "yes", "no"
-CLAIMED = {"mysql", "bigquery"}  # locked by a row that expires
+YES, REFUSED = "yes", "refused before the first call"
+EXPIRY_MIN = 5  # the notes count in steps of so many minutes
 
 
 def destination(kind: str, folder: Path) -> Any:
@@ -77,12 +83,14 @@ class Story:
             self.options["deletes"] = "soft"
         if kind == "parquet":
             self.options["change_log"] = True
-        self.child = self.fork()
+        self.killed_between_rounds = self.fork(self.die_between_rounds)
+        self.killed_in_a_load = self.fork(self.die_in_a_load)
 
     def tell(self) -> dict[str, str]:
         """Run all steps; returns the result of each."""
         steps = (
-            self.first, self.idle, self.change, self.delete, self.history, self.kill, self.machine,
+            self.first, self.idle, self.change, self.delete, self.history, self.kill_round,
+            self.kill_load, self.machine,
         )  # fmt: skip
         found = {step.__name__: step() for step in steps}
         return {**found, "money": self.money()}
@@ -96,34 +104,46 @@ class Story:
         return YES
 
     def idle(self) -> str:
-        outcome = self.sync()
+        with self.going_on():
+            outcome = self.sync()
         assert not [r for r in outcome.results if r.rows or r.deleted], outcome
         return YES
 
     def change(self) -> str:
+        self.world.advance_versions(2 * TIMESTAMP_OVERLAP)
         self.renamed = self.keys(ACCOUNTS)[0]
         self.update(ACCOUNTS, self.renamed, {"Name": "Renamed"})
+        self.update(LINES, self.keys(LINES)[-1], {"Description": "Changed"})
         new = {"ID": "00000000-0000-4000-8000-00000000abcd", "Name": "New"}
         self.world.box.insert(PATHS[ACCOUNTS], self.world.division, new)
-        self.sync()
+        with self.going_on():
+            self.sync()
         return YES
 
     def delete(self) -> str:
-        for entity in ENTITIES:
-            self.world.box.delete(PATHS[entity], self.world.division, self.keys(entity)[-1])
+        gone = {entity: self.keys(entity)[-1] for entity in ENTITIES}
+        for entity, key in gone.items():
+            self.world.box.delete(PATHS[entity], self.world.division, key)
         self.sync()
-        return "marked in `_deleted_at`" if self.kind == "iceberg" else YES
+        with self.world.pipeline.sql_client() as self.client:
+            (found,) = {self.left_of(entity, key) for entity, key in gone.items()}
+        return found
+
+    def left_of(self, entity: str, key: Any) -> str:
+        """What a table holds of a deleted row."""
+        rows = [r for r in self.rows(entity) if str(r["id"]).lower() == str(key).lower()]
+        if not rows:
+            return YES
+        marked = [row for row in rows if row["_deleted_at"] is not None]
+        assert len(marked) == 1, rows
+        return "marked in `_deleted_at`" if len(rows) == 1 else "a row with `_deleted_at` is added"
 
     def history(self) -> str:
-        if self.kind in {"delta", "iceberg"}:
-            return NO
-        if self.kind == "parquet":
-            with self.world.pipeline.sql_client() as self.client:
-                found = self.stored(ACCOUNTS, states=True)
-                assert len(found) > len(self.stored(ACCOUNTS))
-            assert "Renamed" in {row["name"] for row in found}
-            return "the log holds all states"
-        self.sync(history=ACCOUNTS)
+        with self.world.watch() as calls:
+            outcome = self.world.sync(*ENTITIES, **self.options, history=ACCOUNTS)
+        if outcome.exit_code == 2 and not len(calls):
+            return self.states_in_a_log() if "change_log" in self.options else REFUSED
+        assert outcome.exit_code == 0, outcome
         key = self.renamed
         self.update(ACCOUNTS, key, {"Name": "Renamed again"})
         self.sync(history=ACCOUNTS)
@@ -133,23 +153,51 @@ class Story:
         assert {"Renamed", "Renamed again"} <= {row["name"] for row in states}
         return YES
 
-    def kill(self) -> str:
+    def states_in_a_log(self) -> str:
+        with self.world.pipeline.sql_client() as self.client:
+            found = [r for r in self.rows(ACCOUNTS) if r["id"] == str(self.renamed).lower()]
+        assert len({row["name"] for row in found}) == 2, found
+        return "the log holds all states"
+
+    def kill_round(self) -> str:
         """Kill the process between two rounds; the next sync continues."""
+        return self.kill(self.killed_between_rounds)
+
+    def kill_load(self) -> str:
+        """Kill the process when its rows are stored, before the load is marked as complete."""
+        return self.kill(self.killed_in_a_load)
+
+    def kill(self, process: tuple[int, int]) -> str:
         for n, key in enumerate(self.keys(LINES)):
-            self.update(LINES, key, {"Description": f"after {n}"})
+            self.update(LINES, key, {"Description": f"after {n} by {process[0]}"})
         self.client = None
         gc.collect()  # closes the file of DuckDB for the child
-        child, wake = self.child
+        child, wake = process
         os.write(wake, str(self.world.clock.sandbox.now()).encode())
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), status
         self.world.clock.sandbox.advance(120)
-        if self.kind in CLAIMED:
-            self.outlive_the_claim()
+        outcome = self.world.sync(*ENTITIES, **self.options)
+        note = YES if outcome.exit_code == 0 else self.outlive_the_claim(outcome)
         self.sync()
-        return "once its lock expires, after 5 minutes" if self.kind in CLAIMED else YES
+        return note
 
-    def fork(self) -> tuple[int, int]:
+    def die_between_rounds(self) -> None:
+        def die(number: int) -> None:
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        run = self.world.make_run(round_pages=1, **self.options)
+        sync(self.world.pipeline, run, [LINES], on_round=die)
+
+    def die_in_a_load(self) -> None:
+        def die(*_: Any, **__: Any) -> None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        Load.complete_package = die  # type: ignore[method-assign]
+        sync(self.world.pipeline, self.world.make_run(**self.options), [LINES])
+
+    def fork(self, until_it_dies: Callable[[], None]) -> tuple[int, int]:
         """A process that waits for the time, then syncs until it kills itself; its ID and what wakes it.
 
         It is forked before a load, because the threads of delta-rs and DuckDB do not survive a fork.
@@ -164,29 +212,28 @@ class Story:
         if now:  # and not the end of a parent that failed
             self.world.clock.sandbox.set(float(now))
             self.world.pipeline = self.world.new_pipeline()
-
-            def die(number: int) -> None:
-                if number == 3:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            run = self.world.make_run(round_pages=1, **self.options)
-            sync(self.world.pipeline, run, [LINES], on_round=die)
+            until_it_dies()
         os._exit(0)
 
-    def outlive_the_claim(self) -> None:
+    def outlive_the_claim(self, outcome: Any) -> str:
         """The lock of a dead process holds until it expires by the clock of the database."""
-        assert self.world.sync(*ENTITIES, **self.options).exit_code == 3
+        assert outcome.exit_code == 3, outcome
         with self.world.pipeline.sql_client() as client:
-            name = client.make_qualified_table_name("_exact_writers")
+            name = client.make_qualified_table_name(CLAIMS)
+            found: Any = client.execute_sql(f"SELECT max(expires_at) FROM {name}")
+            left_s = float(found[0][0]) - time_of(client)
             client.execute_sql(f"UPDATE {name} SET expires_at = 0 WHERE expires_at > 0")
+        minutes = math.ceil(left_s / 60 / EXPIRY_MIN) * EXPIRY_MIN
+        return f"once its lock expires, within {minutes} minutes"
 
     def machine(self) -> str:
         """Another machine continues with the cursors in the destination."""
         self.world.pipeline = self.world.new_pipeline("another machine")
-        with self.world.watch() as calls:
+        with self.world.watch() as calls, self.going_on():
             outcome = self.sync()
+        asked = calls.to(PATHS[ACCOUNTS], self.world.division)
+        assert sum(call.rows for call in asked) < len(self.keys(ACCOUNTS))  # the overlap only
         assert not [r for r in outcome.results if r.rows or r.deleted], outcome
-        assert not [c for c in calls.to(PATHS[ACCOUNTS]) if "gt 1L" in c.query.get("$filter", "")]
         return YES
 
     def money(self) -> str:
@@ -197,6 +244,16 @@ class Story:
         return YES if exact else f"as {type(found[0]).__name__}, not decimal"
 
     # -- means -----------------------------------------------------------------------------------
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """No feed with a cursor is read from its beginning."""
+        with self.world.watch() as calls:
+            yield
+        for path in (PATHS[ACCOUNTS], PATHS[LINES]):
+            asked = [call.query.get("$filter", "all rows") for call in calls.to(path)]
+            assert asked
+            assert not [text for text in asked if text == "all rows" or "gt 1L" in text], asked
 
     def sync(self, **more: Any) -> Any:
         outcome = self.world.sync(*ENTITIES, **self.options, **more)
