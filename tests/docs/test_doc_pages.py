@@ -396,14 +396,15 @@ def test_results_stay_if_a_test_that_records_them_fails_or_is_skipped(
 ) -> None:
     test = tmp_path / "test_one.py"
     test.write_text(f"import pytest\n\ndef test_one(): {body}\n")
-    for name in ("IDIOMS", "RESULTS"):
+    records = ("IDIOMS", "RESULTS", "METHODS", "GENERATED")
+    for name in records:
         (tmp_path / name).write_text('{"here": {}}')
         monkeypatch.setattr(recorded, name, tmp_path / name)
-    for name in ("TESTS", "STORIES"):
+    for name in ("TESTS", "STORIES", "STRATEGIES", "SQL"):
         monkeypatch.setattr(recorded, name, test)
 
     with pytest.raises((subprocess.CalledProcessError, ValueError)):
         recorded.record()
 
-    for name in ("IDIOMS", "RESULTS"):
+    for name in records:
         assert (tmp_path / name).read_text() == '{"here": {}}'

@@ -3,9 +3,10 @@
     python -m tools.docs.dlt_pages          the tables, from the recorded results
     python -m tools.docs.dlt_pages --run    runs the tests first, and records their results
 
-Each row of ``destinations.json`` was printed by a story of ``tests/nightly/test_destination_stories.py``, and
-each row of ``idioms.json`` was observed by a test of ``tests/dlt/test_idioms.py``. Without ``EXACT_RECORD=1``
-the same tests compare their results with these files.
+Each row of ``destinations.json`` was printed by a story of ``tests/nightly/test_destination_stories.py``. The
+other files were written by tests of ``tests/dlt``: ``idioms.json`` by ``test_idioms.py``, ``methods.json`` by
+``test_strategies.py`` and ``generated.json`` by ``test_generated_sql.py``. Without ``EXACT_RECORD=1`` these
+tests compare their results with the files.
 """
 
 from __future__ import annotations
@@ -20,8 +21,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-RESULTS, IDIOMS = (ROOT / "tools" / "docs" / f"{name}.json" for name in ("destinations", "idioms"))
-TESTS = ROOT / "tests" / "dlt" / "test_idioms.py"
+RESULTS, IDIOMS, METHODS, GENERATED = (
+    ROOT / "tools" / "docs" / f"{name}.json"
+    for name in ("destinations", "idioms", "methods", "generated")
+)
+TESTS, STRATEGIES, SQL = (
+    ROOT / "tests" / "dlt" / f"test_{name}.py" for name in ("idioms", "strategies", "generated_sql")
+)
 STORIES = ROOT / "tests" / "nightly" / "test_destination_stories.py"
 MARK = re.compile(
     r"(<!-- (\w+): python -m tools\.docs\.dlt_pages -->\n).*?(<!-- end -->)", re.DOTALL
@@ -43,7 +49,8 @@ STEPS = {
     "change": "changes",
     "delete": "deletions",
     "history": "history",
-    "kill": "continues after kill -9",
+    "kill_round": "continues after kill -9 between two rounds",
+    "kill_load": "continues after kill -9 during a load",
     "machine": "continues on another machine",
     "money": "amounts exact",
 }
@@ -88,9 +95,42 @@ def idioms() -> str:
     return "\n".join(lines) + "\n"
 
 
+def methods() -> str:
+    """The table of methods, with the destinations that get each."""
+    found = json.loads(METHODS.read_text())
+    by_method: dict[str, list[str]] = {}
+    for name, method in found.items():
+        destination, _, table_format = name.partition(" with ")
+        written = f' with `table_format="{table_format}"`' if table_format else ""
+        by_method.setdefault(method, []).append(f"`{destination}`{written}")
+    lines = ["| method | destinations of dlt |", "|---|---|"]
+    by_method["refused"] = by_method.pop("refused")  # at the end
+    lines += [f"| {method} | {', '.join(names)} |" for method, names in by_method.items()]
+    return "\n".join(lines) + "\n"
+
+
+def generated() -> str:
+    """The table of statements that were generated, by purpose and destination."""
+    found = json.loads(GENERATED.read_text())
+    purposes = sorted({purpose for kinds in found.values() for purpose in kinds} - {"dialect"})
+    lines = ["| statements | " + " | ".join(f"`{name}`" for name in found) + " |"]
+    lines += ["|---" * (len(found) + 1) + "|"]
+    for purpose in ("dialect", *purposes):
+        cells = (
+            kinds.get(purpose, "").replace("truncatetable", "truncate") for kinds in found.values()
+        )
+        lines.append(f"| {purpose} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def pages() -> dict[Path, str]:
-    """Each page with its table."""
-    tables = {"destinations": destinations(), "idioms": idioms()}
+    """Each page with its tables."""
+    tables = {
+        "destinations": destinations(),
+        "generated": generated(),
+        "idioms": idioms(),
+        "methods": methods(),
+    }
     paths = (DOCS / "destinations.md", DOCS / "dlt.md")
     return {
         path: MARK.sub(lambda m: f"{m[1]}\n{tables[m[2]]}\n{m[3]}", path.read_text("utf-8"))
@@ -105,10 +145,11 @@ def record() -> None:
         subprocess.CalledProcessError: If a test fails.
         ValueError: If a row is missing afterwards.
     """
-    before = {path: path.read_text() for path in (IDIOMS, RESULTS)}
+    before = {path: path.read_text() for path in (IDIOMS, RESULTS, METHODS, GENERATED)}
     for path in before:
         path.write_text("{}\n")
-    command = (sys.executable, "-m", "pytest", "-q", "-m", "", str(TESTS), str(STORIES))
+    tests = map(str, (TESTS, STRATEGIES, SQL, STORIES))
+    command = (sys.executable, "-m", "pytest", "-q", "-m", "", *tests)
     try:
         subprocess.run(command, cwd=ROOT, env=os.environ | {"EXACT_RECORD": "1"}, check=True)  # noqa: S603
         pages()
