@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from exact_source.report.models import models_folder
-from tests.support.awkward import awkward_books, build, differences
+from tests.support.awkward import Tables, awkward_books, build, differences
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600), pytest.mark.xdist_group("mutants")]
 OPEN, VAT = "macros/ageing.sql", "models/marts/tax/exact_online__vat_return.sql"
@@ -118,11 +119,21 @@ def broken(folder: Path, file: str, old: str, new: str) -> Path:
     return folder
 
 
+@cache
+def unbroken() -> Tables:
+    return build(
+        awkward_books("duckdb"), "duckdb", schema="unbroken", exact_open_items_from="ledger"
+    )
+
+
 @pytest.mark.parametrize(("file", "old", "new"), MUTANTS, ids=range(len(MUTANTS)))
 def test_a_broken_rule_is_noticed(file: str, old: str, new: str, tmp_path: Path) -> None:
-    books = awkward_books("duckdb")
+    like = unbroken()
+    books = like.books
     folder = broken(tmp_path / "dbt", file, old, new)
-    rows_of = build(books, "duckdb", folder, schema="mutant", exact_open_items_from="ledger")
+    rows_of = build(
+        books, "duckdb", folder, schema="mutant", like=like, exact_open_items_from="ledger"
+    )
     found = next(differences(rows_of, books.box.divisions), None)
     unequal = [r for r in rows_of("exact_online__reconciliation") if r["difference_amount"]]
     assert found or unequal

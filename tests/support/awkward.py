@@ -8,10 +8,11 @@ a column: the values there add up to the figure, or are all the text or the date
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -31,6 +32,7 @@ from tests.support.world import DATASET, make_box
 FIGURES = ROOT / "tests" / "books" / "awkward_figures.csv"
 AS_OF = "2026-03-31"
 SCHEMA = "by_hand"
+READ = re.compile("<<(.+?)>>")
 ENTITIES = (
     "accounts", "budgets", "divisions", "financial_periods", "gl_account_classification_mappings",
     "gl_accounts", "gl_classifications", "items", "journals", "payments", "receivables",
@@ -115,54 +117,96 @@ def differences(rows_of: Callable[[str], Sequence[Row]], divisions: Sequence[int
                 yield said
 
 
+@dataclass(frozen=True)
+class Tables:
+    """Tables that were built; a call returns the rows of one, which are read once.
+
+    Attributes:
+        schema: Where they are.
+        queries: SQL of all models, with ``<<name>>`` where one reads another.
+        own: Models that were built; those of ``like`` stand for the others.
+    """
+
+    books: Books
+    kind: str
+    schema: str
+    queries: Mapping[str, str]
+    own: frozenset[str]
+    like: Tables | None
+    _rows: dict[str, Sequence[Row]] = field(default_factory=dict)
+
+    def __call__(self, model: str) -> Sequence[Row]:
+        if model not in self.own and self.like is not None:
+            return self.like(model)
+        if model not in self._rows:
+            self._rows[model] = self.books.rows(self.kind, f"SELECT * FROM {self.place(model)}")
+        return self._rows[model]
+
+    def place(self, model: str) -> str:
+        """Qualified name of the table of a model."""
+        if model not in self.own and self.like is not None:
+            return self.like.place(model)
+        return f"{self.schema}.{model}"
+
+    def sql(self, model: str) -> str:
+        """The query of a model."""
+        return READ.sub(lambda found: self.place(found[1]), self.queries[model])
+
+
 def build(
     books: Books,
     kind: str,
     folder: Path | None = None,
     *,
     schema: str = SCHEMA,
+    like: Tables | None = None,
     **variables: Any,
-) -> Callable[[str], Sequence[Row]]:
-    """Create the tables of all models without dbt; returns a function that reads one.
+) -> Tables:
+    """Create the tables of all models without dbt.
 
     Args:
         books: The loaded books.
         kind: Kind of database.
         folder: Folder of another dbt package.
         schema: Schema for the tables; it is dropped first.
+        like: Tables in another schema of these books; only what differs from them is built.
         variables: dbt variables of the package.
     """
-    loaded = {table for table, *_ in books.types(kind, DATASET)}
-    reads: list[str] = []
-
-    def table_of(name: str) -> str:
-        reads.append(name)
-        return f"{schema}.{name}"
-
-    folder = folder or models_folder()
-    models = Models(
-        folder,
-        kind,
-        f"{DATASET}.{{}}".format,
-        built=table_of,
-        variables={"exact_as_of": AS_OF, "exact_dataset": DATASET, **variables},
-        quote=("`{}`" if kind == "bigquery" else '"{}"').format,
-        is_loaded=lambda table: table in loaded,
-    )
-    queries, order = {}, TopologicalSorter[str]()
-    for path in (folder / "models").rglob("*.sql"):
-        reads.clear()
-        queries[path.stem] = models.render(path.read_text("utf-8"))
-        order.add(path.stem, *reads)
+    queries = _queries(books, kind, folder or models_folder(), variables)
+    reads = {name: READ.findall(sql) for name, sql in queries.items()}
+    order, own = list(TopologicalSorter(reads).static_order()), set[str]()
+    for name in order:
+        if (
+            like is None
+            or like.queries.get(name) != queries[name]
+            or not own.isdisjoint(reads[name])
+        ):
+            own.add(name)
+    tables = Tables(books, kind, schema, queries, frozenset(own), like)
     books.run(
         kind,
         [
             f"DROP SCHEMA IF EXISTS {schema} CASCADE",
             f"CREATE SCHEMA {schema}",
-            *(f"CREATE TABLE {schema}.{n} AS {queries[n]}" for n in order.static_order()),
+            *(f"CREATE TABLE {schema}.{n} AS {tables.sql(n)}" for n in order if n in own),
         ],
     )
-    return lambda model: books.rows(kind, f"SELECT * FROM {schema}.{model}")
+    return tables
+
+
+def _queries(books: Books, kind: str, folder: Path, variables: Mapping[str, Any]) -> dict[str, str]:
+    loaded = {table for table, *_ in books.types(kind, DATASET)}
+    models = Models(
+        folder,
+        kind,
+        f"{DATASET}.{{}}".format,
+        built="<<{}>>".format,
+        variables={"exact_as_of": AS_OF, "exact_dataset": DATASET, **variables},
+        quote=("`{}`" if kind == "bigquery" else '"{}"').format,
+        is_loaded=lambda table: table in loaded,
+    )
+    files = (folder / "models").rglob("*.sql")
+    return {path.stem: models.render(path.read_text("utf-8")) for path in files}
 
 
 def ask(books: Books, sql: str, folder: Path | None = None, **variables: Any) -> list[Row]:
