@@ -1,8 +1,8 @@
 """How rows reach a destination: by a merge that it supports, or as a log of changes. Else it is refused.
 
-* delete-insert: every SQL database; dlt deletes the keys of a load and inserts its rows.
-* upsert: Delta and Iceberg tables. Each key may come once in a load, so a load is held and reduced to the
-  last state of each key. Delta deletes rows that are marked in the load; Iceberg keeps them, marked.
+* delete-insert: SQL databases; dlt deletes the keys of a load and inserts its rows.
+* upsert: files of Delta and Iceberg tables. Each key may come once in a load, so a load is held and reduced
+  to the last state of each key. Delta deletes rows that are marked in the load; Iceberg keeps them, marked.
 * log: rows and deletions are appended, and the last one of a key is its state. A user must ask for it.
 """
 
