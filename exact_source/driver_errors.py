@@ -35,6 +35,9 @@ REMEDIES = {
         "reauthenticat",
         "could not automatically determine credentials",
     ),
+    "let DuckDB download it once, into the home folder of this user": (
+        "install the required extension",
+    ),
     "create the database, or correct its name": ("database .* does not exist",),
     "grant the user the right to create schemas and tables in the database": (
         "permission denied",

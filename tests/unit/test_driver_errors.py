@@ -23,6 +23,7 @@ from exact_source.driver_errors import (
 )
 
 SECRET = "Jansen"
+NO_EXTENSION = "An error occurred while trying to automatically install the required extension"
 Bad: Any = BadRequest  # without types
 
 
@@ -101,6 +102,7 @@ def test_no_value_of_a_row_is_shown(make: Any, word: str) -> None:
         (psycopg2.OperationalError('FATAL:  role "me" does not exist'), "me"),
         (OperationalError(1045, "Access denied for user 'me'@'localhost'"), "me"),
         (psycopg2.OperationalError('FATAL:  database "books" does not exist'), "books"),
+        (duckdb.Error(f"{NO_EXTENSION} 'delta':\nFailed to download"), "extension 'delta'"),
     ],
 )
 def test_what_concerns_the_connection_is_shown(error: Exception, word: str) -> None:
