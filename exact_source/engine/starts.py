@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Any
 
 from ..catalogue.feeds import starts_by_version
 from ..client.call import Call
@@ -235,6 +236,22 @@ def _without_windows(
 def recent_refusals(cursor: Cursor, now: float) -> tuple[float, ...]:
     """Refusals of the past hour; seconds since the epoch, UTC."""
     return tuple(at for at in cursor.refused_at if at > now - HOUR_S)
+
+
+def refresh_begun_at(states: Iterable[Mapping[str, Any]]) -> float | None:
+    """Start of an incomplete full refresh of these streams; ``None`` if there is none.
+
+    It is not complete while a scan is, and until the changes since the pass over all rows are read.
+
+    Args:
+        states: Cursors, as ``Cursor.to_state`` writes them.
+    """
+    asked = (
+        state["refreshed_for"]
+        for state in states
+        if "refreshed_for" in state and ("scan" in state or state.get("behind"))
+    )
+    return max(asked, default=None)
 
 
 def known_version(run: Run, shape: Shape, division: int) -> int | None:

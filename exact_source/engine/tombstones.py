@@ -7,11 +7,11 @@ version is not newer than its tombstone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -210,6 +210,23 @@ def describe_unknown(unknown: pa.Table) -> list[str]:
     """A note about tombstones that belong to no entity."""
     codes = sorted(set(unknown.column("entity_type").to_pylist()))
     return [f"tombstones of unknown entity types: {', '.join(map(str, codes))}"] if codes else []
+
+
+def starts_of(states: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[tuple[int, int], int]:
+    """Where ``sync/Deleted`` must be read from: the stream that is furthest behind counts.
+
+    Args:
+        states: Division and cursor, as ``Cursor.to_state`` writes it, of each stream.
+
+    Returns:
+        ``(division, DivisionMoveDate)`` -> ``Timestamp``; another database has its own versions (API 4.2).
+    """
+    starts: dict[tuple[int, int], int] = {}
+    for code, seen in states:
+        if "tombstones" in seen:
+            at = code, seen.get("moved") or 0
+            starts[at] = min(seen["tombstones"], starts.get(at, seen["tombstones"]))
+    return starts
 
 
 def is_applied(timestamp: int, cursor: Cursor) -> bool:

@@ -13,6 +13,8 @@ from dlt.common.storages.load_package import LoadPackageStateInjectableContext
 from .._version import __version__
 from ..engine.cursors import Cursor
 from ..engine.run import EarlierRuns, Run
+from ..engine.starts import refresh_begun_at
+from ..engine.tombstones import starts_of
 from ..errors import ConfigurationError
 from .entity_resource import table_names
 from .entries import Entries, codes_of, items_of
@@ -128,19 +130,17 @@ def tombstone_starts(arrived: set[str]) -> dict[tuple[int, int], int]:
     """Where ``sync/Deleted`` must be read from, for all entities of this run.
 
     Each entity knows which tombstones it has seen, because the choice of entities may change from
-    run to run; the one that is furthest behind counts. What is not named is read from its beginning.
+    run to run. What is not named is read from its beginning.
 
     Returns:
-        ``(division, DivisionMoveDate)`` -> ``Timestamp``; another database has its own versions (API 4.2).
+        As ``starts_of`` does.
     """
     states = {name: dlt.current.resource_state(name) for name in selected_entities()}
-    starts: dict[tuple[int, int], int] = {}
-    for state in states.values():
-        for code, entry in items_of(state):
-            seen = arrived_entry(entry, arrived) or {}
-            if "tombstones" in seen:
-                at = int(code), seen.get("moved") or 0
-                starts[at] = min(seen["tombstones"], starts.get(at, seen["tombstones"]))
+    starts = starts_of(
+        (int(code), arrived_entry(entry, arrived) or {})
+        for state in states.values()
+        for code, entry in items_of(state)
+    )
     listed = states.get("deleted")
     if listed is not None:  # the table of tombstones itself may be new
         known = {int(code) for code, entry in items_of(listed) if arrived_entry(entry, arrived)}
@@ -172,18 +172,11 @@ def earlier_runs(arrived: set[str], full_refresh: Iterable[str]) -> EarlierRuns:
 
 
 def refresh_under_way(names: Iterable[str], arrived: set[str]) -> float | None:
-    """Start of an incomplete full refresh of these entities; ``None`` if there is none.
-
-    It is not complete while a scan is, and until the changes since the pass over all rows are read.
-    """
+    """Start of an incomplete full refresh of these entities; ``None`` if there is none."""
     states = map(dlt.current.resource_state, names)
-    entries = (arrived_entry(e, arrived) or {} for state in states for _, e in items_of(state))
-    asked = (
-        entry["refreshed_for"]
-        for entry in entries
-        if "refreshed_for" in entry and ("scan" in entry or entry.get("behind"))
+    return refresh_begun_at(
+        arrived_entry(entry, arrived) or {} for state in states for _, entry in items_of(state)
     )
-    return max(asked, default=None)
 
 
 def refuse_newer_version() -> None:

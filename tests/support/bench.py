@@ -47,6 +47,7 @@ from exact_source.engine.result import StreamResult
 from exact_source.engine.run import EarlierRuns, Run
 from exact_source.engine.shape import Shape
 from exact_source.engine.stream import Stream
+from exact_source.engine.tombstones import starts_of
 from exact_source.errors import ExactError
 from exact_source.loading.tables import column_hint
 from exact_source.loading.warehouse import loaded_type
@@ -443,12 +444,8 @@ def make_stream(
 
 def tombstone_starts(ledger: Ledger, entities: Collection[str]) -> dict[tuple[int, int], int]:
     """``(division, DivisionMoveDate)`` -> ``Timestamp`` up to which all entities know the tombstones."""
-    starts: dict[tuple[int, int], int] = {}
-    for (entity, code), cursor in ledger.cursors.items():
-        if entity in entities and cursor.tombstones is not None:
-            at = code, cursor.moved or 0
-            starts[at] = min(cursor.tombstones, starts.get(at, cursor.tombstones))
-    return starts
+    held = ledger.cursors.items()
+    return starts_of((code, cursor.to_state()) for (name, code), cursor in held if name in entities)
 
 
 class Bench:

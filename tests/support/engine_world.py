@@ -23,6 +23,7 @@ from exact_source.engine.rows import concat
 from exact_source.engine.run import EarlierRuns, Run
 from exact_source.engine.shape import Shape
 from exact_source.engine.shared_lists import SharedList
+from exact_source.engine.starts import refresh_begun_at
 from exact_source.errors import ExactError
 from exact_source.loading.tables import as_loaded, column_hint
 from exact_source.loading.warehouse import loaded_type
@@ -200,15 +201,11 @@ class EngineWorld(World):
         )
 
     def _refresh_under_way(self, run: Run, shapes: dict[str, Shape]) -> float | None:
-        asked = (
-            cursor.refreshed_for
+        return refresh_begun_at(
+            cursor.to_state()
             for (name, _), cursor in self.ledger.cursors.items()
-            if name in shapes
-            and name in run.options.full_refresh
-            and cursor.refreshed_for
-            and (cursor.scan is not None or cursor.behind)
+            if name in shapes and name in run.options.full_refresh
         )
-        return max(asked, default=None)
 
     async def _streams(
         self, run: Run, shape: Shape, rank: int, load: Load
