@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -27,7 +27,10 @@ class Asker(Protocol):
         withdrawn: Path -> fields of a list that are known to be withdrawn.
     """
 
-    withdrawn: MutableMapping[str, tuple[str, ...]]
+    withdrawn: Mapping[str, tuple[str, ...]]
+
+    def note_withdrawn(self, path: str, fields: Iterable[str]) -> None:
+        """Add to the withdrawn fields of a list."""
 
     @property
     def client(self) -> ExactClient:
@@ -62,8 +65,9 @@ async def read_list(
         gone = await _withdrawn_of_list(asker, call, feed, asked, error)
         if not gone or {*_identifying(schema), *needed}.intersection(gone):
             raise
-        known = asker.withdrawn[feed.path] = (*known, *gone)
-        pages = await read_pages(asker.client, call, _without(schema, feed, known), query)
+        asker.note_withdrawn(feed.path, gone)
+        left = _without(schema, feed, (*known, *gone))
+        pages = await read_pages(asker.client, call, left, query)
     return [_completed(page, schema.arrow) for page in pages]
 
 

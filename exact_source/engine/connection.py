@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -37,7 +37,7 @@ class Connection:
     """
 
     def __init__(self, connect: Callable[[], ExactClient], clock: Clock, limits: Limits) -> None:
-        self.withdrawn: MutableMapping[str, tuple[str, ...]] = {}
+        self.withdrawn: Mapping[str, tuple[str, ...]] = {}
         self.adaptations = Adaptations()
         self._connect = connect
         self._clock = clock
@@ -146,7 +146,14 @@ class Connection:
             if name in full_refresh
             for feed in entities[name].feeds.values()
         }
-        self.withdrawn.update({p: tuple(gone) for p, gone in known.items() if p not in anew})
+        recalled = {p: tuple(gone) for p, gone in known.items() if p not in anew}
+        self.withdrawn = {**self.withdrawn, **recalled}
+
+    def note_withdrawn(self, path: str, fields: Iterable[str]) -> None:
+        """Add to the withdrawn fields of a list."""
+        # Streams of several divisions may find the same ones at the same time.
+        known = dict.fromkeys([*self.withdrawn.get(path, ()), *fields])
+        self.withdrawn = {**self.withdrawn, path: tuple(known)}
 
 
 def rights_name(path: str) -> str:

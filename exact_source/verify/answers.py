@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from ..http_dates import parse_date
 from .checks import UnmeasuredError
+
+T = TypeVar("T")
 
 OK = 200
 DATE = re.compile(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/")
@@ -132,6 +134,30 @@ class Answers:
     accepted: set[str] = field(default_factory=set)
     refused: dict[str, int] = field(default_factory=dict)
     derived: dict[str, Any] = field(default_factory=dict)
+
+    def take(self, name: str, answer: Answer) -> None:
+        """Keep the answer to a question."""
+        self.got[name] = answer
+        self.log.append(answer)
+
+    def lack(self, name: str, why: str) -> None:
+        """Keep the reason why a question has no answer."""
+        self.missing[name] = why
+
+    def accept(self, properties: Iterable[str]) -> None:
+        """Note properties of a query that was accepted."""
+        self.accepted.update(properties)
+
+    def refuse(self, name: str, status: int) -> None:
+        """Note the status with which a property was refused."""
+        self.refused[name] = status
+
+    def derive(self, name: str, compute: Callable[[], T]) -> T:
+        """A value that several checks use; computed once."""
+        if name not in self.derived:
+            self.derived[name] = compute()
+        found: T = self.derived[name]
+        return found
 
     def any_status(self, name: str) -> Answer:
         """An answer of any status.

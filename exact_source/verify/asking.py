@@ -93,16 +93,16 @@ class Asking:
         """
         answers = self.answers
         if question.unless and answers.has(question.unless):
-            answers.missing[question.name] = "there was no need to ask"
+            answers.lack(question.name, "there was no need to ask")
             return
         try:
             for query in self._queries(question):
                 if await self._send(question, query):
                     return
         except UnmeasuredError as error:
-            answers.missing[question.name] = str(error)
+            answers.lack(question.name, str(error))
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-            answers.missing[question.name] = "an earlier answer has a form that is not known"
+            answers.lack(question.name, "an earlier answer has a form that is not known")
 
     def _queries(self, question: Question) -> Iterator[Mapping[str, str]]:
         """The query, once with each filter that was not refused."""
@@ -120,22 +120,20 @@ class Asking:
         answers, properties = self.answers, list(properties_of(question, query))
         known = next((p for p in properties if p in answers.refused), None)
         if known is not None:
-            status = answers.refused[known]
-            answers.missing[question.name] = f"refused with {status}: {known}"
+            answers.lack(question.name, f"refused with {answers.refused[known]}: {known}")
             return True
         if self.refusals >= MOST_REFUSALS and not answers.accepted.issuperset(properties):
-            answers.missing[question.name] = "not asked after two refusals"
+            answers.lack(question.name, "not asked after two refusals")
             return True
         answer = await self._call(question, self._url(question, query))
         if answer is None:
             return True
-        answers.got[question.name] = answer
-        answers.log.append(answer)
+        answers.take(question.name, answer)
         if answer.status == OK:
-            answers.accepted.update(properties)
+            answers.accept(properties)
             return True
         blamed = self._blame(answer.status, properties)
-        answers.refused[blamed] = answer.status
+        answers.refuse(blamed, answer.status)
         return not (question.any_row and blamed.startswith("filter "))
 
     def _blame(self, status: int, properties: list[str]) -> str:
@@ -179,12 +177,12 @@ class Asking:
         except RefusedError:
             pass  # the reply was recorded, unless the client did not send the call
         except StreamError as error:
-            self.answers.missing[question.name] = f"no usable answer ({error.code})"
+            self.answers.lack(question.name, f"no usable answer ({error.code})")
             return None
         finally:
             self.calls += target.calls
         if not self._replies:
-            self.answers.missing[question.name] = "not asked, as Exact refused too often"
+            self.answers.lack(question.name, "not asked, as Exact refused too often")
             return None
         last = self._replies[-1]
         headers = {name.lower(): text for name, text in last.headers.items()}

@@ -16,9 +16,7 @@ Services = dict[str, dict[str, EntitySet]]
 
 def _services(answers: Answers) -> Services:
     """The parsed ``$metadata`` of each service that answered; parsed once."""
-    if "services" not in answers.derived:
-        answers.derived["services"] = _parsed(answers)
-    found: Services = answers.derived["services"]
+    found = answers.derive("services", lambda: _parsed(answers))
     if not found:
         raise UnmeasuredError("no $metadata of a service was answered")
     return found
@@ -37,9 +35,8 @@ def _parsed(answers: Answers) -> Services:
 
 def _drift(answers: Answers) -> tuple[Drift, int]:
     services = _services(answers)
-    if "drift" not in answers.derived:
-        answers.derived["drift"] = compare(load_catalogue(), services)
-    return answers.derived["drift"], len(services)
+    drift = answers.derive("drift", lambda: compare(load_catalogue(), services))
+    return drift, len(services)
 
 
 def _listed(names: list[str]) -> str:

@@ -81,7 +81,7 @@ async def verify(
             if await _may_ask(asking, question.path, is_metadata=question.tail == "$metadata"):
                 await asking.ask(question)
             else:
-                answers.missing[question.name] = f"the user may not read {question.path}"
+                answers.lack(question.name, f"the user may not read {question.path}")
             on_answer(question.name)
     except LimitError as error:
         stopped = str(error)

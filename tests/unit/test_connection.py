@@ -50,3 +50,12 @@ def test_errors_are_stored_when_they_happen_and_at_the_end() -> None:
 
     asyncio.run(connection.close())
     assert file.kept == 2
+
+
+def test_a_withdrawn_field_is_noted_once_however_many_divisions_find_it() -> None:
+    arguments: Any = Client, Clock(make_box().clock), Limits()
+    connection = Connection(*arguments)
+    connection.note_withdrawn("sync/Deleted", ["DeletedBy"])
+    connection.note_withdrawn("sync/Deleted", ["DeletedBy", "ID"])
+
+    assert connection.withdrawn == {"sync/Deleted": ("DeletedBy", "ID")}
