@@ -39,6 +39,8 @@ WHERE database_name = ? AND schema_name = ? AND view_name = ? AND NOT internal
 """
 execute, results = query.execute, api.results
 fetch, objects = database.fetch, database.objects
+# DuckDB looks for it in all folders for each parameter of a query, and it is not installed.
+sys.modules["pandas"] = None  # type: ignore[assignment]
 
 
 def execute_and_name(*arguments: Any, **options: Any) -> Any:
