@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -81,6 +81,12 @@ class DeletedRows:
         Exact answers a user without the right to ``sync/Deleted`` with an empty list (API 4.5).
         """
         return self.are_silent or (self.by_tombstones and cursor.tombstones == 0)
+
+    def has_any_until(self, found: Tombstones, at: int) -> bool:
+        """Whether a row of this entity was deleted until ``at``, in digits as ``DivisionMoveDate``."""
+        listed = latest(found.of(self._shape.entity.deleted_code or 0))
+        moment = datetime.fromtimestamp(at / 1000, UTC).replace(tzinfo=None)
+        return any(one.deleted_date <= moment for one in listed.values())
 
     def tombstoned(
         self, found: Tombstones, cursor: Cursor, *, comparable: bool = True

@@ -70,7 +70,7 @@ class Deletions:
         self._note_unknown(found)
         if self._output.cursor.tombstones_at == found.read_at:
             return  # applied in an earlier round
-        self._start_over_if_never_applied(start)
+        self._start_over_if_never_applied(start, found)
         # A pass over all rows finds deleted rows by itself, and after a move to another database the
         # versions of older tombstones cannot be compared with those of rows: they are noted as applied.
         starts_again = self._output.cursor.value is None and self._output.cursor.scan is None
@@ -87,10 +87,16 @@ class Deletions:
             cursor = without_fingerprints(cursor)
         await self._delete(deleted, cursor)
 
-    def _start_over_if_never_applied(self, start: Start) -> None:
-        """Only a pass over all rows shows the rows that were deleted and created again before a move."""
+    def _start_over_if_never_applied(self, start: Start, found: Tombstones) -> None:
+        """Only a pass over all rows shows the rows that were deleted and created again before a move.
+
+        A list that was empty at the move may have been hidden (API 4.5).
+        """
         cursor = self._output.cursor
-        if cursor.tombstones is None and (cursor.value is not None or cursor.scan is not None):
+        moved = cursor.moved or 0
+        were_hidden = cursor.tombstones == 0 and self._rows.has_any_until(found, moved)
+        was_read = cursor.tombstones is not None and not were_hidden
+        if not was_read and (cursor.value is not None or cursor.scan is not None):
             self._output.result.note(
                 "tombstones were not read since the division moved to another database: read again"
             )

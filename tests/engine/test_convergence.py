@@ -122,8 +122,8 @@ def test_a_sync_that_ends_well_holds_the_truth(number: int) -> None:
     did = run_sequences(number, count, Phase.generate, Phase.shrink)
 
     assert did["ends"] >= count
-    assert did["syncs"] >= 5 * count
-    assert did["complete"] >= 5 * count
+    assert did["syncs"] >= 4 * count
+    assert did["complete"] >= 4 * count
     assert did["compared"] >= 2 * count
     missed = [name for name in CLASSES if not did[name]]
     assert count < SHARD or len(missed) < len(CLASSES) // 2, missed  # some by chance

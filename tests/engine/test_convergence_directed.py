@@ -224,3 +224,32 @@ def test_a_row_that_was_loaded_again_before_its_deletion_is_applied_comes_back(h
     sync()
 
     bench.assert_equal("transaction_lines", "auto", [division])
+
+
+@pytest.mark.parametrize("hides", [True, False], ids=["hidden", "seen"])
+def test_tombstones_from_before_a_move_delete_no_row_that_was_created_again(hides: bool) -> None:
+    """Another database has versions of its own; an empty list does not say that there were none."""
+    path = "crm/Accounts"
+    box = small_box({"accounts": path}, companies=1)
+    (division,), bench = box.divisions, Bench(box)
+    rows = box.rows(path, division)
+
+    def sync(**options: Any) -> None:
+        bench.sync(["accounts"], **options)
+        box.clock.advance(60)
+
+    sync()
+    for row in rows:
+        box.delete(path, division, row["ID"])
+    box.clock.advance(60)
+    for row in rows:
+        box.insert(path, division, {n: row[n] for n in ("ID", "Name")})
+    sync(deletes="ignore")
+    box.move_division(division)
+    if hides:
+        box.deny(division, "sync/Deleted", "empty")
+    sync()
+    box.allow(division)
+    sync()
+
+    bench.assert_equal("accounts", "auto", [division])
