@@ -6,17 +6,28 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.isolation import forget_settings
 from tests.support.tiers import examples
 
-pytest_plugins = ["tests.support.bigquery", "tests.support.postgres"]
+# The fixtures that files of several folders use, each after those that it imports.
+pytest_plugins = [
+    f"tests.support.{name}"
+    for name in (
+        "fixtures",
+        "postgres",
+        "bigquery",
+        "browser",
+        "cli_fixtures",
+        "small_pages",
+        "start_versions",
+        "books",
+    )
+]
 
 # Before dlt is imported: it reads these once.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
@@ -33,8 +44,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("untimed")
-
-MakeWorld = Callable[..., Any]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,31 +82,3 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         masking.SECRETS._secrets.clear()  # of the test before
     if "dlt" in sys.modules:
         forget_settings()
-
-
-def forget_settings() -> None:
-    """Let dlt read the settings files of this test; it has read those of an earlier one."""
-    from dlt.common.configuration.container import Container
-    from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
-
-    Container()[PluggableRunContext].reload_providers()
-
-
-@pytest.fixture
-def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
-    """Makes a world of a sandbox with these settings, served on a socket."""
-    from tests.support.world import World, make_box
-
-    with ExitStack() as stack:
-
-        def make(destination: Any = None, **settings: Any) -> World:
-            box = make_box(**settings)
-            return World(box, stack.enter_context(box.serve()), tmp_path, destination)
-
-        yield make
-
-
-@pytest.fixture
-def world(make_world: MakeWorld) -> Any:
-    """Two companies with few rows and small pages."""
-    return make_world()

@@ -16,12 +16,10 @@ from exact_source import exact_online
 from exact_source.auth import DltStateTokenStorage, storage_from_settings
 from exact_source.errors import ConfigurationError
 from exact_source.settings import load_settings
-from tests.conftest import MakeWorld
 from tests.support.auth_kit import KEY
-from tests.support.cli_fixtures import Cli, cli, make_cli
+from tests.support.cli_fixtures import Cli
+from tests.support.fixtures import MakeWorld
 from tests.support.postgres import dump_tables, fresh_database
-
-__all__ = ["cli", "make_cli"]
 
 BIGQUERY = pytest.param("bigquery", marks=pytest.mark.xdist_group("bigquery"))
 

@@ -112,7 +112,6 @@ def exact(tmp_path: Path) -> Iterator[Exact]:
         yield exact
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", variants(["postgres", "dlt-postgres"], "postgres"))
 def test_two_hosts_share_a_connection_through_postgres(
     kind: str, hosts: list[tuple[str, str]], exact: Exact, tmp_path: Path

@@ -93,14 +93,12 @@ def victim(request: pytest.FixtureRequest, exact: Exact, tmp_path: Path) -> Iter
         victim.process.communicate()
 
 
-@pytest.mark.slow
 def test_killed_before_the_answer_it_goes_on_with_the_old_pair(victim: Victim) -> None:
     for line, has_rotated, error in victim.kills(before=True):
         # The last lines may run while the answer is on its way: that is the window below.
         assert not error or has_rotated, f"line {line}: {error}"
 
 
-@pytest.mark.slow
 def test_only_between_answer_and_disk_is_a_pair_lost(victim: Victim) -> None:
     errors = [error for _, _, error in victim.kills(before=False)]
 
@@ -110,7 +108,6 @@ def test_only_between_answer_and_disk_is_a_pair_lost(victim: Victim) -> None:
     assert all("exact-source login" in error and "killed" in error for error in lost)
 
 
-@pytest.mark.slow
 def test_with_grace_no_kill_loses_anything(victim: Victim) -> None:
     victim.exact.box.state.oauth.grace = True
 

@@ -48,7 +48,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreSpec]
         yield StoreSpec(request.param, str(tmp_path), dsn)
 
 
-@pytest.mark.slow
 def test_no_process_is_refused_and_no_pair_is_lost(exact: Exact, store: StoreSpec) -> None:
     store.open().save_tokens(exact.new_tokens())
     connection = exact.connection(store)

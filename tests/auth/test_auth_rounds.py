@@ -11,8 +11,8 @@ from exact_source.errors import AuthenticationError, TokenStoreError
 from exact_source.loading.session import Session
 from exact_source.loading.warehouse import NoTables
 from exact_source.source import make_options, make_run
-from tests.conftest import MakeWorld
 from tests.support.auth_kit import Memory
+from tests.support.fixtures import MakeWorld
 from tests.support.world import World
 
 

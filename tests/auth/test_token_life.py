@@ -11,8 +11,8 @@ import pytest
 from exact_source.auth import FileTokenStorage, OAuth
 from exact_source.errors import RemoteError
 from exact_source.sandbox import SandboxClock
-from tests.conftest import MakeWorld
 from tests.support.auth_kit import Exact, Memory, Reply, Wire, exact_online, pair_body, tokens
+from tests.support.fixtures import MakeWorld
 from tests.support.world import Clock, World
 
 ENTITIES = ("accounts", "journals")

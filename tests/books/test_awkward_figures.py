@@ -24,12 +24,10 @@ from tests.support.awkward import (
     figures,
     read,
 )
-from tests.support.books import Dbt, dbt
+from tests.support.books import Dbt
 from tests.support.world import DATASET
 
-__all__ = ["dbt"]
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.awkward import AS_OF, awkward_books, built, differences
-from tests.support.books import MARTS, PACKAGE, ROOT, Dbt, dbt
+from tests.support.books import MARTS, PACKAGE, ROOT, Dbt
 from tests.support.environments import environment
 
-__all__ = ["dbt"]
 pytestmark = [
     pytest.mark.nightly,
     pytest.mark.timeout(2400),

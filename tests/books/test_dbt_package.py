@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from exact_source.cli.app import run
-from tests.support.books import (  # fmt: skip
+from tests.support.books import (
     BUILT_KINDS,
     ENTITIES,
     LINES,
@@ -30,13 +30,11 @@ from tests.support.books import (  # fmt: skip
     Built,
     Dbt,
     built_books,
-    dbt,
     loaded_books,
     parties,
-)
+)  # fmt: skip
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), ON_DUCKDB]
-__all__ = ["dbt"]
+pytestmark = [pytest.mark.timeout(600), ON_DUCKDB]
 Line = dict[str, Any]
 CENT = Decimal("0.01")
 

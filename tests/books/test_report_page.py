@@ -29,14 +29,12 @@ from tests.support.books import (
     TODAY,
     Books,
     Built,
-    books,
     built_books,
 )
-from tests.support.browser import Browser, browser, colours, png_size
+from tests.support.browser import Browser, colours, png_size
 from tests.support.world import MIDDAY, Clock
 
-__all__ = ["books", "browser"]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), ON_DUCKDB]
+pytestmark = [pytest.mark.timeout(300), ON_DUCKDB]
 FOOTER = re.compile(r"<footer>.*?</footer>", re.DOTALL)
 VOID = {"meta", "line", "rect", "br"}
 NO_MARTS = f"DROP SCHEMA IF EXISTS {MARTS} CASCADE"

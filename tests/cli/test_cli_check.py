@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cli_fixtures import Cli, Result, cli, make_cli
-
-__all__ = ["cli", "make_cli"]
+from tests.support.cli_fixtures import Cli, Result
 
 SOME = "--entities=accounts,journals"
 
@@ -272,7 +270,6 @@ def test_a_folder_that_cannot_be_written_is_told(cli: Cli, tmp_path: Path) -> No
     assert (result.code, states(result)["destination"]) == (1, ["failed"])
 
 
-@pytest.mark.slow
 def test_postgres_can_be_written_and_is_left_as_it_was(cli: Cli, postgres: str) -> None:
     import psycopg2
 

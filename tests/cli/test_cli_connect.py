@@ -10,10 +10,9 @@ import pytest
 
 from exact_source.loading.session import Session
 from exact_source.source import run_source
-from tests.support.cli_fixtures import Cli, cli, make_cli
+from tests.support.cli_fixtures import Cli
 from tests.support.world import expected_rows
 
-__all__ = ["cli", "make_cli"]
 SYNC = ("sync", "--entities=accounts")
 PATH = "sync/CRM/Accounts"
 

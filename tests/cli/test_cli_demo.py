@@ -17,10 +17,8 @@ import pytest
 
 from exact_source.cli.app import run
 from exact_source.cli.demo import QUERIES, what_next
-from tests.support.cli_fixtures import Cli, make_cli
+from tests.support.cli_fixtures import Cli
 from tools.docs.demo_picture import PICTURE, drawn, shown
-
-__all__ = ["make_cli"]
 
 ROOT = Path(__file__).parents[2]
 VENV = Path(sys.prefix)

@@ -22,9 +22,7 @@ import pytest
 
 from exact_source.cli._output.database_errors import explain
 from exact_source.sandbox.server import serve
-from tests.support.cli_fixtures import Cli, Result, cli, make_cli
-
-__all__ = ["cli", "make_cli"]
+from tests.support.cli_fixtures import Cli, Result
 
 SOME = "--entities=journals"
 

@@ -7,9 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.support.cli_fixtures import Cli, cli, make_cli
-
-__all__ = ["cli", "make_cli"]
+from tests.support.cli_fixtures import Cli
 
 
 def test_it_lists_every_company_with_two_calls(cli: Cli) -> None:

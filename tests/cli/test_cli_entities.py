@@ -10,9 +10,7 @@ import pytest
 from exact_source.catalogue import load_catalogue
 from exact_source.catalogue.feeds import deletes_of, plan_feeds
 from exact_source.catalogue.overlay import VARIABLE
-from tests.support.cli_fixtures import Cli, cli, make_cli
-
-__all__ = ["cli", "make_cli"]
+from tests.support.cli_fixtures import Cli
 
 START_DATES = {
     "journals": "filter",

@@ -18,9 +18,7 @@ import typer
 
 from exact_source.cli._output.logs import logging_to_stderr
 from exact_source.cli.app import COMMANDS, app
-from tests.support.cli_fixtures import Cli, cli, make_cli
-
-__all__ = ["cli", "make_cli"]
+from tests.support.cli_fixtures import Cli
 
 MODULES = (
     "check",

@@ -20,9 +20,7 @@ import pytest
 from exact_source.cli._output.command_line import own_command
 from exact_source.cli.app import run
 from exact_source.settings import load_settings
-from tests.support.cli_fixtures import Cli, make_cli
-
-__all__ = ["make_cli"]
+from tests.support.cli_fixtures import Cli
 
 FLAGS = {
     "--region": "be",

@@ -22,9 +22,7 @@ from exact_source.engine.divisions import Division
 from exact_source.engine.result import StreamResult
 from exact_source.sync.outcome import Outcome
 from exact_source.webhooks.subscriptions import Subscription
-from tests.support.cli_fixtures import Cli, cli, make_cli
-
-__all__ = ["cli", "make_cli"]
+from tests.support.cli_fixtures import Cli
 
 COLUMNS = (
     Column("division"),

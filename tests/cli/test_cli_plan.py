@@ -7,10 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from exact_source.client.limits import Limits
-from tests.support.cli_fixtures import Cli, Result, cli, make_cli
+from tests.support.cli_fixtures import Cli, Result
 from tests.support.world import billed
-
-__all__ = ["cli", "make_cli"]
 
 SOME = "--entities=accounts,journals,sales_invoice_lines"
 PATHS = {

@@ -15,9 +15,7 @@ from exact_source.cli.project import find_project
 from exact_source.source import exact_online
 from exact_source.sync.pipeline_lock import named_lock
 from exact_source.sync.runner import run_to_end
-from tests.support.cli_fixtures import Cli, cli, make_cli
-
-__all__ = ["cli", "make_cli"]
+from tests.support.cli_fixtures import Cli
 
 SOME = "--entities=accounts"
 

@@ -9,9 +9,7 @@ import yaml
 from pydbml import PyDBML
 
 from exact_source.catalogue import load_catalogue
-from tests.support.cli_fixtures import Cli, cli, make_cli
-
-__all__ = ["cli", "make_cli"]
+from tests.support.cli_fixtures import Cli
 
 
 def test_yaml_has_a_table_per_entity_with_types_and_keys(cli: Cli) -> None:

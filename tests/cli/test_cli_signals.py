@@ -18,9 +18,7 @@ import pytest
 from dlt.extract.concurrency import FuturesPool
 
 from exact_source.client.transport import CONNECTIONS
-from tests.support.cli_fixtures import Cli, make_cli
-
-__all__ = ["make_cli"]
+from tests.support.cli_fixtures import Cli
 
 PATH = "bulk/Financial/TransactionLines"
 

@@ -11,9 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from exact_source.cli.openmetrics import render
-from tests.support.cli_fixtures import Cli, Result, cli, make_cli
-
-__all__ = ["cli", "make_cli"]
+from tests.support.cli_fixtures import Cli, Result
 
 ENTITIES = ("accounts", "journals", "sales_invoice_lines", "divisions")
 
@@ -189,7 +187,6 @@ def test_a_database_that_is_in_use_is_one_line(cli: Cli, tmp_path: Path) -> None
     assert len(result.err.splitlines()) == 1
 
 
-@pytest.mark.slow
 def test_postgres_tells_the_same_as_duckdb(cli: Cli, postgres: str) -> None:
     world = cli.world
     world.sync("accounts", "journals")

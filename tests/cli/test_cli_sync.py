@@ -19,9 +19,7 @@ import pexpect
 import pytest
 
 from exact_source.cli.app import run
-from tests.support.cli_fixtures import Cli, cli, make_cli
-
-__all__ = ["cli", "make_cli"]
+from tests.support.cli_fixtures import Cli
 
 CORE = "--entities=accounts,journals,transaction_lines"
 LINES = "--entities=transaction_lines"

@@ -26,10 +26,8 @@ from exact_source.cli._output.start import ERASE
 from exact_source.cli._output.stored_syncs import Memory
 from exact_source.cli.eta import TimeLeft, in_words
 from exact_source.sync.runner import sync
-from tests.support.cli_fixtures import Cli, make_cli
+from tests.support.cli_fixtures import Cli
 from tests.support.world import BETWEEN_SYNCS_S, MIDDAY, World
-
-__all__ = ["make_cli"]
 
 # What a spinner writes: colours, and moves of the cursor.
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

@@ -22,10 +22,8 @@ import pytest
 
 from exact_source.errors import HeldError
 from exact_source.sync.pipeline_lock import pipeline_lock
-from tests.support.cli_fixtures import Cli, cli, make_cli
+from tests.support.cli_fixtures import Cli
 from tests.support.world import World
-
-__all__ = ["cli", "make_cli"]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cron.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 
 from exact_source.engine.result import StreamResult
-from tests.support.cli_fixtures import Cli, cli, make_cli
+from tests.support.cli_fixtures import Cli
 from tests.support.world import World
 from tools.docs.errors_page import PAGE
-
-__all__ = ["cli", "make_cli"]
 
 ACCOUNTS = "sync/CRM/Accounts"
 TYPES = "documents/DocumentTypes"

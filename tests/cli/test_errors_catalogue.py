@@ -43,10 +43,8 @@ from exact_source.sync.pipeline_lock import named_lock
 from exact_source.webhooks.subscriptions import PATH as SUBSCRIPTIONS
 from exact_source.workers.leases import SqlLeases
 from tests.support.auth_kit import Reply, Wire, pair_body
-from tests.support.cli_fixtures import Cli, make_cli
+from tests.support.cli_fixtures import Cli
 from tools.docs.errors_page import PAGE, kinds, messages, render
-
-__all__ = ["make_cli"]
 
 ACCOUNTS = "--entities=accounts"
 EARLY = Reply(400, headers=(("Reason", "TooEarlyToRefreshTokens: access_token not expired"),))

@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 
 from exact_source.sandbox.server import serve
-from tests.support.cli_fixtures import Cli, cli, make_cli
-
-__all__ = ["cli", "make_cli"]
+from tests.support.cli_fixtures import Cli
 
 ACCOUNTS = "sync/CRM/Accounts"
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")

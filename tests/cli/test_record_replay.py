@@ -14,11 +14,9 @@ import pytest
 from exact_source.catalogue import load_catalogue
 from exact_source.client.recording import Recorder, new_masks
 from exact_source.sandbox.replay import Replay
-from tests.conftest import MakeWorld
-from tests.support.cli_fixtures import Cli, make_cli
+from tests.support.cli_fixtures import Cli
+from tests.support.fixtures import MakeWorld
 from tests.support.world import World, make_box
-
-__all__ = ["make_cli"]
 
 ENTITIES = ("gl_accounts", "accounts", "journals", "transaction_lines", "sales_invoices")
 PATHS = (

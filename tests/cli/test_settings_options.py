@@ -12,11 +12,10 @@ import pytest
 from exact_source.catalogue import load_catalogue
 from exact_source.cli.settings_names import KNOWN, check_section, check_variables
 from exact_source.errors import ConfigurationError
-from tests.conftest import forget_settings
-from tests.support.cli_fixtures import Cli, cli, make_cli
+from tests.support.cli_fixtures import Cli
+from tests.support.isolation import forget_settings
 from tests.support.world import feed_path
 
-__all__ = ["cli", "make_cli"]
 ACCOUNTS = feed_path("accounts")
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 

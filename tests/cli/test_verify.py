@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 
 from exact_source.verify import CHECKS
-from tests.support.cli_fixtures import Cli, cli, make_cli
-
-__all__ = ["cli", "make_cli"]
+from tests.support.cli_fixtures import Cli
 
 DIVISION_OF_SANDBOX = "1000123"
 ALONE = (f"--division={DIVISION_OF_SANDBOX}", "--yes")

@@ -10,9 +10,7 @@ import pytest
 
 from exact_source.sandbox import SandboxClock
 from exact_source.sandbox.data.company.awkward import COMPANIES
-from tests.support.cli_fixtures import Cli, Result, cli, make_cli
-
-__all__ = ["cli", "make_cli"]
+from tests.support.cli_fixtures import Cli, Result
 
 BOOKS = "divisions,gl_accounts,accounts,transaction_lines,sales_invoices,sales_invoice_lines"
 

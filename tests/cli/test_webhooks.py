@@ -34,11 +34,9 @@ from exact_source.webhooks.server import HEAD_S, MAX_CONNECTIONS, LimitedProtoco
 from exact_source.webhooks.signed import sign
 from exact_source.webhooks.subscriptions import CallbackAddress, ReceiverError, Subscription
 from tests.cli.test_pace import Jumps
-from tests.conftest import MakeWorld
-from tests.support.cli_fixtures import Cli, Result, cli, make_cli
+from tests.support.cli_fixtures import Cli, Result
+from tests.support.fixtures import MakeWorld
 from tests.support.world import Calls, World, billed
-
-__all__ = ["cli", "make_cli"]
 
 ENTITIES = ("accounts", "journals")
 LISTS = ["current/Me", "system/Divisions"]

@@ -10,9 +10,7 @@ import pytest
 
 from exact_source.catalogue import load_catalogue
 from exact_source.client.adaptations import AdaptationFile, Adaptations
-from tests.support.cli_fixtures import Cli, make_cli
-
-__all__ = ["make_cli"]
+from tests.support.cli_fixtures import Cli
 
 LINES = "crm/QuotationLines"  # its only harmless filter is one by key
 RIGHTS = "users/UserHasRights"

@@ -12,7 +12,7 @@ import pytest
 from exact_source.catalogue.descriptions import OWN
 from exact_source.loading.comments import schema_version, write_comments
 from exact_source.loading.indexes import index_name
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.tiers import variants
 from tests.support.world import DATASET, World
 

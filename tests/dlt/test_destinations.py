@@ -21,7 +21,7 @@ from exact_source.sync.outcome import Outcome
 from tests.support.destinations import FROM, KINDS, TO, states, world_in
 from tests.support.world import Calls, Row, World, assert_same_rows, digits, expected_rows
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 ACCOUNTS, LINES, INVOICE_LINES = "accounts", "transaction_lines", "sales_invoice_lines"
 ENTITIES = (ACCOUNTS, LINES, INVOICE_LINES)  # by sync with tombstones, by bulk, without a cursor
 STATES = "accounts_history"

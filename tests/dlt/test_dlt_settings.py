@@ -12,12 +12,10 @@ from exact_source.client.limits import Limits
 from exact_source.errors import ConfigurationError, own_error
 from exact_source.loading.session import Session
 from exact_source.source import run_source
-from tests.conftest import MakeWorld
-from tests.support.cli_fixtures import Cli, cli, make_cli
+from tests.support.cli_fixtures import Cli
+from tests.support.fixtures import MakeWorld
 from tests.support.tiers import variants
 from tests.support.world import World, feed_path
-
-__all__ = ["cli", "make_cli"]
 
 ACCOUNTS = feed_path("accounts")
 

@@ -19,7 +19,7 @@ from exact_source.catalogue.parameters import (
     sources_of,
 )
 from exact_source.sandbox.data.reading import parameter_tests, table_of
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.world import Calls, Row, World, expected_value, feed_path
 
 catalogue = load_catalogue()

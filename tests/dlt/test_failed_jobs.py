@@ -14,11 +14,9 @@ from exact_source import exact_online, run_to_end
 from exact_source.errors import ConfigurationError, own_error
 from exact_source.loading.session import Session
 from exact_source.source import run_source
-from tests.conftest import forget_settings
-from tests.support.cli_fixtures import Cli, cli, make_cli
+from tests.support.cli_fixtures import Cli
+from tests.support.isolation import forget_settings
 from tests.support.world import World, feed_path
-
-__all__ = ["cli", "make_cli"]
 
 ACCOUNTS = feed_path("accounts")
 # Where dlt looks for it: for the pipeline and for all, in the section of a load and above it.

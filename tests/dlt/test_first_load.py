@@ -19,8 +19,8 @@ from exact_source.engine import rows
 from exact_source.loading.first_load import FirstLoad
 from exact_source.loading.warehouse import Warehouse
 from exact_source.sandbox import SandboxClock
-from tests.conftest import MakeWorld
 from tests.support.destinations import world_in
+from tests.support.fixtures import MakeWorld
 from tests.support.tiers import variants
 from tests.support.world import World, feed_path
 

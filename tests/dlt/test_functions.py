@@ -14,7 +14,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from exact_source.source import exact_online
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.function_rows import (
     EXTRA,
     STOCK,

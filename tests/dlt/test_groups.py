@@ -19,7 +19,7 @@ from exact_source.orchestration import advise, advise_error, division_groups, sy
 from exact_source.settings import Settings
 from exact_source.sync.outcome import Outcome
 from exact_source.workers.leases import leases_from_settings
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.world import World
 
 PAGE = (Path(__file__).parents[2] / "docs" / "many-companies.md").read_text()

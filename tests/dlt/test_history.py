@@ -12,8 +12,8 @@ from exact_source.engine import page_reader as reading
 from exact_source.engine import rounds
 from exact_source.engine.result import StreamResult
 from exact_source.errors import ConfigurationError
-from tests.conftest import MakeWorld
 from tests.support.destinations import FROM, TO, states
+from tests.support.fixtures import MakeWorld
 from tests.support.tiers import variants
 from tests.support.world import Row, World, feed_path
 

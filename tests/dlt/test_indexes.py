@@ -6,7 +6,7 @@ import dlt
 import pytest
 
 from exact_source.loading.indexes import NAME_MAX, create_indexes, index_name
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.world import DATASET, World
 
 ENTITIES = ["accounts", "stock_position", "items"]

@@ -8,7 +8,7 @@ import pytest
 
 from exact_source.loading import entries, state
 from exact_source.loading.entries import Entries, items_of
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.world import World
 
 ENTITIES = ("accounts", "journals")

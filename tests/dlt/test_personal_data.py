@@ -18,10 +18,9 @@ from exact_source.errors import ConfigurationError
 from exact_source.odata.guard import Guard
 from exact_source.odata.page import EXTRA, PageSchema, parse_page
 from exact_source.personal_data import parse_personal_data
-from tests.support.cli_fixtures import Cli, make_cli
+from tests.support.cli_fixtures import Cli
 from tests.support.world import DATASET, World, feed_path
 
-__all__ = ["make_cli"]
 ROOT = Path(__file__).parents[2]
 KEY = "a key of sixteen or more"
 ACCOUNTS = feed_path("accounts")

@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 
 from exact_source import exact_online, run_to_end
-from tests.conftest import MakeWorld
-from tests.support.cli_fixtures import Cli, make_cli
+from tests.support.cli_fixtures import Cli
+from tests.support.fixtures import MakeWorld
 from tests.support.refusals import MODULES, PATHS, deny_modules, lack_modules, later
 from tests.support.world import World
-
-__all__ = ["make_cli"]
 
 
 @pytest.mark.nightly

@@ -13,7 +13,7 @@ import pytest
 
 from exact_source.catalogue import load_catalogue
 from exact_source.catalogue.overlay import VARIABLE, VERSION
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.tiers import variants
 from tests.support.world import World, feed_path
 

@@ -9,20 +9,9 @@ import pytest
 
 from exact_source import exact_online
 from exact_source.source import run_of
-from tests.support.cli_fixtures import Cli, make_cli
-from tests.support.start_versions import (
-    ASKED,
-    BY_TIMESTAMP,
-    ENTITY,
-    PATH,
-    START,
-    age,
-    aged,
-    began_at,
-)
+from tests.support.cli_fixtures import Cli
+from tests.support.start_versions import ASKED, BY_TIMESTAMP, ENTITY, PATH, START, age, began_at
 from tests.support.world import World, digits
-
-__all__ = ["aged", "make_cli"]
 
 
 def test_a_row_that_comes_from_elsewhere_while_the_first_read_is_under_way_is_deleted(

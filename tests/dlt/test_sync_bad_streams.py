@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from exact_source.sync.runner import sync
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.syncs import result
 from tests.support.world import World
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.syncs import next_day
 from tests.support.world import World
 

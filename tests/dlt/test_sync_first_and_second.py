@@ -9,7 +9,7 @@ from dlt.common.schema import Schema
 from dlt.common.storages.live_schema_storage import LiveSchemaStorage
 
 from exact_source.catalogue import load_catalogue
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.world import World
 
 CORE = [e for e in load_catalogue().core if e not in {"divisions", "deleted"}]

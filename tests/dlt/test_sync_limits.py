@@ -8,8 +8,8 @@ import pytest
 
 from exact_source.source import make_options, make_run
 from exact_source.sync.runner import sync
-from tests.conftest import MakeWorld
 from tests.support.bench import HostClock
+from tests.support.fixtures import MakeWorld
 from tests.support.world import World
 
 

@@ -15,7 +15,7 @@ from exact_source.errors import ConfigurationError
 from exact_source.loading.session import Session
 from exact_source.source import run_source
 from exact_source.sync.runner import sync
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.syncs import pages
 from tests.support.world import World, feed_path
 

@@ -13,10 +13,13 @@ import pytest
 
 from exact_source.engine import page_reader as reading
 from exact_source.sandbox.server import serve
-from tests.support.small_pages import ENTITY, LINES, pages_of, together, tokens, world
+from tests.support.small_pages import ENTITY, LINES, pages_of, tokens
 from tests.support.world import World
 
-__all__ = ["together", "world"]
+
+@pytest.fixture
+def world(small_pages: World) -> World:
+    return small_pages
 
 
 @contextmanager

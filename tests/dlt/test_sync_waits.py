@@ -9,11 +9,9 @@ import pytest
 
 from exact_source.engine.run import Run
 from exact_source.sync.runner import sync
-from tests.support.cli_fixtures import Cli, cli, make_cli
+from tests.support.cli_fixtures import Cli
 from tests.support.waits import LISTS
 from tests.support.world import MIDDAY, Clock, World
-
-__all__ = ["cli", "make_cli"]
 
 
 def after_rows(run: Run, clock: Clock) -> Callable[[float], Awaitable[None]]:

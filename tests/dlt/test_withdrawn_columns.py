@@ -6,7 +6,7 @@ import dlt
 import pytest
 
 from exact_source.catalogue import load_catalogue
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 
 FIELDS = ["Created", "Code", "Blocked", "CreditLineSales", "DiscountSales", "AddressLine1"]
 

@@ -17,10 +17,8 @@ from exact_source.loading.disk_space import LEAST_FREE, full_disk_error, refuse_
 from exact_source.loading.session import Session
 from exact_source.loading.working_folder import remove_damaged_folder
 from exact_source.source import run_source
-from tests.support.cli_fixtures import Cli, cli, make_cli
+from tests.support.cli_fixtures import Cli
 from tests.support.world import World
-
-__all__ = ["cli", "make_cli"]
 
 ACCOUNTS = "crm/Accounts"
 

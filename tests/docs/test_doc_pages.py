@@ -25,13 +25,11 @@ from exact_source import exact_online
 from exact_source.cli import app
 from exact_source.settings import Settings
 from tests.support.books import leave_open
-from tests.support.cli_fixtures import Cli, make_cli
+from tests.support.cli_fixtures import Cli
 from tests.support.named import source_of
 from tools.docs import dlt_pages as recorded
 from tools.docs.dlt_pages import pages as dlt_pages
 from tools.docs.reference_pages import pages
-
-__all__ = ["make_cli"]
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))

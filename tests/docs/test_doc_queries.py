@@ -17,10 +17,9 @@ import pytest
 from exact_source.sandbox.data.company.awkward import COMPANIES
 from tests.support.awkward import KINDS as AWKWARD_KINDS
 from tests.support.awkward import awkward_books
-from tests.support.books import KINDS, LINES, ON_DUCKDB, ROOT, Books, Rows, books, loaded_books
+from tests.support.books import KINDS, LINES, ON_DUCKDB, ROOT, Books, Rows, loaded_books
 
-__all__ = ["books"]
-pytestmark = [pytest.mark.slow, ON_DUCKDB]
+pytestmark = ON_DUCKDB
 PAGE = ROOT / "docs" / "queries.md"
 Line = dict[str, Any]
 REVENUE, VAT, CUSTOMERS, SUPPLIERS = {110}, {24}, {20}, {22}

@@ -17,10 +17,8 @@ import httpx
 import pexpect
 import pytest
 
-from tests.conftest import forget_settings
-from tests.support.cli_fixtures import Cli, make_cli
-
-__all__ = ["make_cli"]
+from tests.support.cli_fixtures import Cli
+from tests.support.isolation import forget_settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -71,7 +69,6 @@ def person(make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch) -> Cli
     return cli
 
 
-@pytest.mark.slow
 def test_the_commands_and_snippets_do_what_is_shown(
     person: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

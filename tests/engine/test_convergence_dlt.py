@@ -30,12 +30,12 @@ from exact_source.client.limits import ERRORS_PER_HOUR, Limits
 from exact_source.errors import HeldError
 from exact_source.loading.session import error_file
 from exact_source.sandbox import Sandbox, SandboxClock
-from tests.conftest import MakeWorld
 from tests.engine.test_convergence import FIRST_SEED, settings_for
 from tests.engine.test_convergence import SEQUENCES as SEQUENCES_OF_CORE
 from tests.support.bench import Bench
 from tests.support.company_machine import CLASSES, Company
 from tests.support.dlt_bench import DltBench
+from tests.support.fixtures import MakeWorld
 from tests.support.tiers import variants
 from tests.support.world import Calls, World, feed_path
 

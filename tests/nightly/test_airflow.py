@@ -22,9 +22,9 @@ from cryptography.fernet import Fernet
 from exact_source.auth import SqlTokenStorage
 from exact_source.catalogue import load_catalogue
 from exact_source.sync.pipeline_lock import named_lock
-from tests.conftest import MakeWorld
 from tests.support.airflow_kit import ROOT, Airflow, postgres_connection, tell_real_time
 from tests.support.environments import environment
+from tests.support.fixtures import MakeWorld
 
 pytestmark = [pytest.mark.timeout(600)]
 

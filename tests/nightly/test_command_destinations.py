@@ -10,10 +10,8 @@ from typing import Any
 import pytest
 
 from tests.nightly.test_destination_stories import PREPARE, REQUIREMENTS, ROOT
-from tests.support.cli_fixtures import Cli, cli, make_cli
+from tests.support.cli_fixtures import Cli
 from tests.support.environments import environment
-
-__all__ = ["cli", "make_cli"]
 
 pytestmark = pytest.mark.nightly
 ACCOUNTS = "sync/CRM/Accounts"

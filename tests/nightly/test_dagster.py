@@ -17,8 +17,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.conftest import MakeWorld
 from tests.support.environments import environment
+from tests.support.fixtures import MakeWorld
 from tests.support.world import World
 
 pytestmark = [pytest.mark.timeout(600)]

@@ -10,11 +10,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.nightly.test_pipelines import COUNT, settings, truth
+from tests.support.pipelines import COUNT, truth
 from tests.support.world import World
 from tools.dlt_sources import make_sources
-
-__all__ = ["settings"]
 
 pytestmark = pytest.mark.nightly
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import runpy
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,44 +18,17 @@ import pytest
 from tests.support.bigquery import ENVIRONMENT
 from tests.support.destinations import drop
 from tests.support.environments import environment
+from tests.support.pipelines import COUNT, LINES, truth
 from tests.support.world import World
 
 ROOT = Path(__file__).parents[2]
 PIPELINES = ROOT / "pipelines"
 
 
-@pytest.fixture
-def settings(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
-    values = {
-        "base_url": world.base_url,
-        "client_id": world.box.client_id,
-        "client_secret": world.box.client_secret,
-        "token_file": str(world.folder / "tokens.json"),
-    }
-    for name, value in values.items():
-        monkeypatch.setenv(f"SOURCES__EXACT_ONLINE__{name.upper()}", value)
-    monkeypatch.setenv("LOAD__DELETE_COMPLETED_JOBS", "false")  # the jobs are looked at
-    world.box.state.limits.minute_limit = 1000  # these run by the computer's own clock
-    world.box.clock.set(time.time())
-    world.box.clock.run()
-    world.login()
-    monkeypatch.chdir(tmp_path / "project")
-    return world
-
-
 def run_script(name: str) -> None:
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(PIPELINES / name), run_name="__main__")
     assert ended.value.code == 0
-
-
-def truth(world: World) -> dict[int, int]:
-    path = "financialtransaction/TransactionLines"
-    return {d: len(world.box.rows(path, d)) for d in world.box.divisions}
-
-
-LINES = "bulk/Financial/TransactionLines"
-COUNT = "SELECT division, count(*) FROM exact_online.transaction_lines GROUP BY division"
 
 
 def test_the_duckdb_pipeline_loads_every_company(settings: World, tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ import pytest
 import yaml
 from cryptography.fernet import Fernet
 
-from tests.conftest import MakeWorld
 from tests.support.airflow_kit import tell_real_time
 from tests.support.environments import environment, node_package
+from tests.support.fixtures import MakeWorld
 from tests.support.world import World
 
 pytestmark = [pytest.mark.timeout(600)]

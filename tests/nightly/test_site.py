@@ -15,9 +15,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
-from tests.support.browser import Browser, browser
-
-__all__ = ["browser"]
+from tests.support.browser import Browser
 
 pytestmark = pytest.mark.xdist_group("site")  # one build for all
 

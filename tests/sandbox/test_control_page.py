@@ -10,10 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from exact_source.sandbox import Sandbox
 from exact_source.sandbox.server import serve
-from tests.support.browser import Browser, browser
+from tests.support.browser import Browser
 from tests.support.world import make_box
-
-__all__ = ["browser"]
 
 # Chooses each action in turn, sends what the form proposes, and tells what the page shows then. The
 # picture is there only once that is told, so that the browser stays until then.

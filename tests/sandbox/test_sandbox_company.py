@@ -198,7 +198,6 @@ def test_every_endpoint_has_rows_with_each_column_filled_in_somewhere(
             assert max(keys.values()) == 1, endpoint.path
 
 
-@pytest.mark.slow
 def test_ten_thousand_invoices_start_in_seconds() -> None:
     began = time.monotonic()
     big = new_box(invoices=10_000, companies=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exact_source.sandbox.data.catalogue import Catalogue
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 
 SIBLINGS = {endpoint.path for endpoint in Catalogue() if endpoint.has_sync_sibling}
 REGULAR = ("accounts", "contacts", "quotation_lines", "document_attachments", "material_issues")

@@ -15,7 +15,7 @@ import pytest
 from exact_source.catalogue import load_catalogue
 from exact_source.cli.app import run
 from exact_source.errors import TokenStoreError
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.world import World
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from exact_source.engine import page_reader as reading
 from exact_source.odata.page import Page, PageSchema, parse_pages
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.world import Calls, World
 
 LINES = "bulk/Financial/TransactionLines"
@@ -31,7 +31,7 @@ def together(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def world(make_world: MakeWorld) -> World:
+def small_pages(make_world: MakeWorld) -> World:
     """A company with many small pages."""
     made: World = make_world(companies=1, invoices=8, large_page_size=2)
     return made

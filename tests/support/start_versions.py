@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exact_source.engine.cursors import TIMESTAMP_OVERLAP
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.world import World, digits, feed_path
 
 ENTITY = "sync_transaction_lines"

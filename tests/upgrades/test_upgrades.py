@@ -19,8 +19,8 @@ from exact_source.auth import FileTokenStorage
 from exact_source.cli.app import run
 from exact_source.sandbox import Sandbox, SandboxClock
 from exact_source.sandbox.data.store import Table
-from tests.conftest import forget_settings
 from tests.support.destinations import FROM, TO, states
+from tests.support.isolation import forget_settings
 from tests.support.world import World, make_box
 
 FOLDER = Path(__file__).parent

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import MakeWorld
 from tests.support.engine_world import EngineWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.world import make_box
 
 

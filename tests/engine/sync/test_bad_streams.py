@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from exact_source.engine.result import StreamResult
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.syncs import result
 from tests.support.world import Calls, World
 

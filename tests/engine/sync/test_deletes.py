@@ -9,7 +9,7 @@ import pytest
 
 from exact_source.client.limits import Limits
 from exact_source.sandbox import SandboxClock
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.syncs import DAY_S, next_day
 from tests.support.world import World, digits, feed_path
 

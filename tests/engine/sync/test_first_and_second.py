@@ -7,7 +7,7 @@ import math
 import pytest
 
 from exact_source.catalogue import load_catalogue
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.world import World, digits, feed_path
 
 CORE = [e for e in load_catalogue().core if e not in {"divisions", "deleted"}]
@@ -17,7 +17,6 @@ LAST_KEY = "ffffffff-ffff-4fff-8fff-ffffffffffff"
 FIRST_KEY = "00000000-0000-4000-8000-000000000000"
 
 
-@pytest.mark.slow
 def test_the_first_load_brings_every_row_and_value_of_the_core(world: World) -> None:
     outcome = world.sync(*load_catalogue().core)
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from exact_source.client.limits import Limits
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.function_rows import (
     EXTRA,
     STOCK,

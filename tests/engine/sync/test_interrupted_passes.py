@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from exact_source.engine.divisions import Division
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.world import World
 
 PATH, FEED = "crm/Accounts", "sync/CRM/Accounts"

@@ -9,7 +9,7 @@ import pytest
 
 from exact_source.client.limits import Limits
 from exact_source.errors import LimitError
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.world import MIDDAY, World, billed, feed_path
 
 DAY_S = 86_400.0

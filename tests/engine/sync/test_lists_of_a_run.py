@@ -6,7 +6,7 @@ import pytest
 
 from exact_source.engine import dedupe, page_reader
 from exact_source.errors import RefusedError
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.world import World, feed_path
 
 LIST, ROWS = "system/Divisions", "crm/Accounts"

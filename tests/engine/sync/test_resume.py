@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.syncs import pages
 from tests.support.world import World, feed_path
 

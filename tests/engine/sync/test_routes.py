@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.world import World, digits, feed_path
 
 ROUTES = ["sync", "bulk", "regular"]

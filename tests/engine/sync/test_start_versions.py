@@ -7,21 +7,17 @@ from typing import Any
 import pytest
 
 from exact_source.engine.cursors import TIMESTAMP_OVERLAP
-from tests.conftest import MakeWorld
-from tests.support.cli_fixtures import make_cli
+from tests.support.fixtures import MakeWorld
 from tests.support.start_versions import (
     ASKED,
     BY_TIMESTAMP,
     ENTITY,
     PATH,
     START,
-    aged,
     began_at,
     is_young,
 )
 from tests.support.world import World, digits, feed_path
-
-__all__ = ["aged", "make_cli"]
 
 NO_ROW = "SyncTimestamp names no row since start_date: all rows are read"
 

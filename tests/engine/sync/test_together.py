@@ -10,10 +10,13 @@ import pytest
 from exact_source.engine import page_reader as reading
 from exact_source.engine.run import Run
 from exact_source.odata.page import Page, PageSchema, parse_pages
-from tests.support.small_pages import ENTITY, LINES, pages_of, together, tokens, world
+from tests.support.small_pages import ENTITY, LINES, pages_of, tokens
 from tests.support.world import World
 
-__all__ = ["together", "world"]
+
+@pytest.fixture
+def world(small_pages: World) -> World:
+    return small_pages
 
 
 def test_small_pages_are_parsed_together_and_the_last_with_none(

@@ -10,7 +10,7 @@ import pytest
 
 from exact_source.catalogue import load_catalogue, snake
 from exact_source.catalogue.overlay import VARIABLE, VERSION
-from tests.conftest import MakeWorld
+from tests.support.fixtures import MakeWorld
 from tests.support.world import Row, World, feed_path
 
 METADATA = "/$metadata"
