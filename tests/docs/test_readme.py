@@ -17,6 +17,7 @@ import httpx
 import pexpect
 import pytest
 
+from exact_source.catalogue import load_catalogue
 from tests.support.cli_fixtures import Cli
 from tests.support.isolation import forget_settings
 
@@ -162,6 +163,15 @@ def test_extras_that_are_installed_exist() -> None:
     assert [re.search(r"(\S+) install ", line)[1] for line in lines] == ["pip", "pipx", "tool"]  # type: ignore[index]
     named = set(re.findall(r"(?:exact-source|`)\[([a-z]+)\]", README))
     assert {"sandbox", "postgres"} <= named <= set(project["optional-dependencies"])
+
+
+def test_the_tables_are_those_of_the_core_set() -> None:
+    section = README.partition("## The tables\n")[2].partition("The option `--entities`")[0]
+    named = set(re.findall(r"`([a-z_]+)`", section))
+    lines = {f"{name.removesuffix('s')}_lines" for name in ("sales_orders", "sales_invoices")}
+    assert "`sales_orders` and `sales_invoices` with their lines" in " ".join(section.split())
+    # `deleted` is the list of deletions, not a table of the books.
+    assert named | lines | {"deleted"} == set(load_catalogue().core)
 
 
 def test_links_are_absolute_and_lead_to_files_that_are_there() -> None:
