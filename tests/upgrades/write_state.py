@@ -1,6 +1,7 @@
 """Writes what an earlier version leaves behind: settings, tokens, working folder, DuckDB file.
 
-It runs with the code of that version, so that nothing here guesses what it wrote:
+It runs with the code of that version, so that nothing here guesses what it wrote. 0.1.0 has no tag: d6352c1
+has that version and is the last commit before the modules were moved for 0.2.0:
 
     git archive d6352c1 | tar -x -C EARLIER
     cd EARLIER && PYTHONPATH=. python PROJECT/tests/upgrades/write_state.py 0.1.0.tar.xz
