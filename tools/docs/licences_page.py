@@ -22,8 +22,9 @@ HEAD = """\
 
 exact-source is licensed under Apache-2.0. The following packages are installed with it, directly or as
 dependencies. `python -m tools.docs.licences_page` generates the list from their metadata. The last column
-names the extra that adds a package. The packages that the extras `airflow`, `dagster` and `dbt` install are
-not listed. Each release has a bill of materials with versions (CycloneDX).
+names the extra that adds a package. The packages of the extras `airflow`, `dagster` and `dbt` are not listed,
+because your own platform determines them; `cyclonedx-py environment` lists those of your environment. Each
+release has a bill of materials (CycloneDX) of the wheel without extras, with versions.
 
 | package | licence | with |
 |---|---|---|
