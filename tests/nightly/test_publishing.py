@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -109,6 +110,35 @@ def test_the_changelog_has_the_version_and_its_date() -> None:
     first = re.search(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert first is not None
     assert re.fullmatch(rf"{re.escape(__version__)} \(\d{{4}}-\d\d-\d\d\)", first[1])
+
+
+@pytest.mark.parametrize("name", ["kubernetes.yaml", "kestra.yml"])
+def test_the_image_that_a_file_names_has_the_version(name: str) -> None:
+    text = (ROOT / "pipelines" / name).read_text()
+    assert re.findall(r"exact-source:([\w.]+)$", text, re.MULTILINE) == [__version__]
+
+
+def test_a_release_needs_no_stored_token_and_lists_its_dependencies() -> None:
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    jobs = yaml.safe_load(text)["jobs"]
+    publish, build_steps = jobs["publish"], jobs["build"]["steps"]
+    (upload,) = [s for s in publish["steps"] if "pypi-publish" in s.get("uses", "")]
+    kept = {
+        s["with"]["name"]: s["with"]["path"]
+        for s in build_steps
+        if "upload-artifact" in s.get("uses", "")
+    }
+    (bill,) = re.findall(r"cyclonedx-py .*--output-file (\S+)", text)
+    (told,) = [s["run"] for s in jobs["release"]["steps"] if "run" in s]
+
+    assert yaml.safe_load(text)["permissions"] == {}
+    assert publish["permissions"] == {"id-token": "write"}
+    assert publish["environment"]["name"] == "pypi"
+    assert publish["needs"] == "build"
+    assert "with" not in upload  # neither a user nor a password
+    assert "secrets." not in text
+    assert kept == {"dist": "dist/", "sbom": bill}
+    assert "files/*/*" in told  # every artifact, so the bill of materials, too
 
 
 def test_every_licence_is_known_and_permitted() -> None:
