@@ -299,6 +299,32 @@ def test_the_wheel_works_in_a_clean_environment(built: Path, tmp_path: Path, ext
         assert "only what changed" in run(python.with_name("exact-source"), "demo", cwd=tmp_path)
 
 
+@proof
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", range(3), ids=["pip", "pipx", "uv"])
+def test_a_line_of_the_readme_installs_the_command(
+    built: Path, tmp_path: Path, number: int
+) -> None:
+    """With the path of the wheel in the place of the name, which no index knows yet."""
+    (wheel,) = built.glob("*.whl")
+    page = (ROOT / "README.md").read_text()
+    line = page.partition("```sh\n")[2].splitlines()[number]
+    assert line.count('"exact-source[') == 1
+    tools = clean_environment(tmp_path / "tools")
+    install(tools, "pipx", "uv")
+    path = [str(tools.parent), str(tmp_path / ".local" / "bin"), "/usr/bin", "/bin"]
+    own = {**os.environ, "HOME": str(tmp_path), "PATH": os.pathsep.join(path)}
+    script = line.replace('"exact-source[', f'"{wheel}[') + "\nexact-source demo --invoices 20"
+
+    done = subprocess.run(
+        ["bash", "-e", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**own, "UV_CACHE_DIR": str(ROOT / ".environments" / "uv")},
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "only what changed" in done.stdout
+
+
 def test_every_pipeline_is_proven() -> None:
     assert {*COPIED, *RUN_ELSEWHERE} == {path.name for path in (ROOT / "pipelines").glob("*.py")}
     for name, module in RUN_ELSEWHERE.items():
