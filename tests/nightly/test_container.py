@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.airflow_kit import tell_real_time
+from tests.support.world import World
+
 ROOT = Path(__file__).parents[2]
 TOOLS = ("buildah", "crun", "debootstrap")
 IMAGE = "localhost/exact-source-test"
@@ -82,6 +85,30 @@ def container(store: Mapping[str, str], base: None) -> str:
         "--tag", IMAGE, "--file", "Containerfile", ".",
     )  # fmt: skip
     return run(store, "buildah", "from", "--pull=never", IMAGE)
+
+
+def test_a_sync_in_the_image_writes_nowhere_but_in_the_volume_and_tmp(
+    store: Mapping[str, str], container: str, world: World
+) -> None:
+    """As the manifest for Kubernetes demands, which makes everything else read-only."""
+    tell_real_time(world)
+    box = world.box
+    settings = {
+        "CLIENT_ID": box.client_id, "CLIENT_SECRET": box.client_secret,
+        "REDIRECT_URI": box.redirect_uri, "BASE_URL": world.base_url,
+        "TOKEN_FILE": "/data/exact_online_tokens.json",
+    }  # fmt: skip
+    given = [f"--env=SOURCES__EXACT_ONLINE__{name}={value}" for name, value in settings.items()]
+    sync = "exact-source sync --destination duckdb:/data/books.duckdb --entities accounts"
+    written = "find / -xdev -newer /data/mark ! -type d ! -path '/data/*' ! -path '/tmp/*'"
+    said = run(
+        store, "buildah", "run", *given, "--env=HOME=/data", container, "--", "sh", "-ec",
+        f"touch /data/mark; exact-source login --code {box.login()['code']} 2>&1; "
+        f"{sync} 2>&1; echo written:; {written} 2>/dev/null || true",
+    )  # fmt: skip
+
+    assert "complete: " in said
+    assert said.partition("written:")[2].split() == []
 
 
 def test_the_image_runs_the_command_as_a_user_without_rights(
