@@ -27,17 +27,26 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "dagster.md").read_text()
 ENTITIES = ["accounts", "deleted", "divisions", "journals"]
 
+# A project of components, as `create-dagster` lays it out, with the defs.yaml of the page.
+COMPONENT, LIMITS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+PROJECT = {
+    "pyproject.toml": '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "books"\n',
+    "books/__init__.py": "",
+    "books/defs/__init__.py": "",
+    "books/defs/exact_online/defs.yaml": COMPONENT,
+}
 DESCRIBED = """
 import json, sys
 from pathlib import Path
 import dagster as dg
+sys.path.insert(0, ".")
+instance, run = dg.DagsterInstance.get(), None
 if sys.argv[1] == "component":
-    from exact_source.dagster import ExactOnlineComponent
-    import yaml
-    given = yaml.safe_load(Path("defs/defs.yaml").read_text())["attributes"]
-    defs = ExactOnlineComponent.resolve_from_dict(given).build_defs(None)
+    defs = dg.load_from_defs_folder(path_within_project=Path.cwd())
+    instance.add_dynamic_partitions("exact_online_divisions", sys.argv[2:])
+    sync = defs.resolve_job_def("exact_online_sync")
+    run = sync.execute_in_process(partition_key=sys.argv[2], instance=instance).success
 else:
-    sys.path.insert(0, ".")
     import dagster_defs
     defs = dagster_defs.defs
 said = {}
@@ -49,8 +58,10 @@ for spec in defs.resolve_all_asset_specs():
         "description": spec.description,
         "table": spec.metadata["dagster/table_name"],
         "stale_after_s": spec.freshness_policy.fail_window.to_timedelta().total_seconds(),
+        "automation": spec.automation_condition and str(spec.automation_condition.get_label()),
     }
-print(json.dumps(said))
+print()
+print(json.dumps({"assets": said, "run": run}))
 """
 LINEAGE = """
 import json, sys
@@ -95,8 +106,7 @@ class Dagster:
         )
         self.home.mkdir()
         shutil.copy(ROOT / "pipelines" / "dagster_defs.py", self.home)
-        (yaml,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-        (self.home / "dagster.yaml").write_text(f"{yaml}telemetry:\n  enabled: false\n")
+        (self.home / "dagster.yaml").write_text(f"{LIMITS}telemetry:\n  enabled: false\n")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -171,12 +181,15 @@ def dagster(make_world: MakeWorld, tmp_path: Path) -> Dagster:
     return Dagster(world, tmp_path / "dagster")
 
 
+ACCOUNTS = 'entities=["accounts"]'
+
+
 def narrow(dagster: Dagster, *replacements: tuple[str, str]) -> None:
     """Few entities, so that a test takes seconds."""
     file = dagster.home / "dagster_defs.py"
     text = file.read_text()
     for old, new in (
-        ('duckdb("exact.duckdb")', 'duckdb("exact.duckdb"), entities=["accounts"]'),
+        ('duckdb("exact.duckdb")', f'duckdb("exact.duckdb"), {ACCOUNTS}'),
         *replacements,
     ):
         assert text.count(old) == 1
@@ -306,14 +319,16 @@ def test_the_commands_of_the_page(dagster: Dagster) -> None:
 
 def test_assets_say_what_is_in_their_tables(dagster: Dagster) -> None:
     """Columns, descriptions, the table's name, a freshness policy; also of the component."""
-    (dagster.home / "defs").mkdir()
-    (dagster.home / "defs" / "defs.yaml").write_text(
-        "type: exact_source.dagster.ExactOnlineComponent\n"
-        "attributes:\n  destination: duckdb:exact.duckdb\n  entities: [accounts, transaction_lines]\n"
-    )
-    for which in ("dagster_defs", "component"):
-        found = dagster.script(DESCRIBED, which)
-        accounts = found["accounts"]
+    division, place = dagster.world.division, "destination: postgres"
+    assert COMPONENT.count(place) == 1
+    for name, text in PROJECT.items():
+        (dagster.home / name).parent.mkdir(parents=True, exist_ok=True)
+        (dagster.home / name).write_text(text.replace(place, "destination: duckdb:exact.duckdb"))
+    eager = f"{ACCOUNTS}, automation_condition=dg.AutomationCondition.eager()"
+    narrow(dagster, ("import dlt", "import dagster as dg\nimport dlt"), (ACCOUNTS, eager))
+    for which, condition in (("dagster_defs", "eager"), ("component", "on_cron(@daily, UTC)")):
+        said = dagster.script(DESCRIBED, which, str(division))
+        accounts = said["assets"]["accounts"]
         assert {"id": "text", "division": "bigint", "modified": "timestamp"}.items() <= (
             accounts["columns"].items()
         )
@@ -321,7 +336,11 @@ def test_assets_say_what_is_in_their_tables(dagster: Dagster) -> None:
         assert accounts["description"]
         assert accounts["table"] == "exact_online.accounts"
         assert accounts["stale_after_s"] == 26 * 3600
-    assert sorted(found) == ["accounts", "transaction_lines"]
+        assert accounts["automation"] == condition
+    assert sorted(said["assets"]) == ["accounts", "transaction_lines"]
+    assert said["run"]
+    (rows,) = dagster.sql("SELECT count(*) FROM exact_online.accounts")
+    assert rows == (truth(dagster.world, "crm/Accounts")[division],)
 
 
 def test_models_of_the_dbt_package_follow_the_assets(dagster: Dagster) -> None:
@@ -348,7 +367,7 @@ def test_models_of_the_dbt_package_follow_the_assets(dagster: Dagster) -> None:
 @pytest.mark.proofs
 def test_the_daemon_starts_the_runs_of_a_tick(dagster: Dagster) -> None:
     """By the computer's clock, because the daemon knows no other: up to a minute until the tick."""
-    narrow(dagster, ('cron: str = "15 * * * *"', 'cron: str = "* * * * *"'))
+    narrow(dagster, (ACCOUNTS, f'{ACCOUNTS}, cron="* * * * *"'))
     start = "dagster schedule start exact_online_schedule -f dagster_defs.py"
     subprocess.run(
         start,
