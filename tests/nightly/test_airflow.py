@@ -23,6 +23,7 @@ from exact_source.auth import SqlTokenStorage
 from exact_source.catalogue import load_catalogue
 from exact_source.sync.pipeline_lock import named_lock
 from tests.support.airflow_kit import ROOT, Airflow, postgres_connection, tell_real_time
+from tests.support.bigquery import PROJECT, bigquery_settings
 from tests.support.environments import environment
 from tests.support.fixtures import MakeWorld
 
@@ -67,16 +68,77 @@ import json, runpy, sys
 made = runpy.run_path(sys.argv[1])["dag"]
 heavy = [name for name in ("dlt", "pyarrow", "duckdb") if name in sys.modules]
 from exact_source.airflow import bigquery_of
-google = bigquery_of({"keyfile_dict": json.dumps({"private_key": "k", "client_email": "e@x.example"}),
-                      "project": "books", "location": "EU"})
-place = google.configuration(google.spec(), accept_partial=True)
+def place_of(**key):
+    google = bigquery_of({**key, "project": "books", "location": "EU"})
+    found = google.configuration(google.spec(), accept_partial=True)
+    return [found.credentials.client_email, found.credentials.project_id, found.location]
+key = json.dumps({"private_key": "k", "client_email": "e@x.example", "project_id": "of the key"})
+with open("key.json", "w") as file:
+    file.write(key)
 print("SAID", json.dumps({
     "heavy": heavy, "tags": sorted(made.tags), "doc": made.doc_md, "tasks": made.task_ids,
     "retries": made.get_task("sync_group").retries, "pool": made.get_task("sync_group").pool,
     "callback": made.has_on_failure_callback,
     "outlets": [asset.name for asset in made.get_task("tables").outlets],
-    "bigquery": [place.credentials.project_id, place.location],
+    "bigquery": [place_of(keyfile_dict=key), place_of(key_path="key.json")],
 }))
+"""
+
+
+# A DAG with the task group, and tasks after it that note that they ran.
+GROUPED = """
+import os
+from pathlib import Path
+from airflow.sdk import dag, task
+from exact_source.airflow import exact_online_tasks
+
+def note(line):
+    with Path(os.environ["AIRFLOW_HOME"], "noted.txt").open("a") as file:
+        file.write(line + "\\n")
+
+@dag(schedule=None)
+def grouped():
+    @task
+    def changed():
+        note("changed")
+
+    @task(trigger_rule="none_failed")
+    def always():
+        note("always")
+
+    exact_online_tasks(entities=["accounts"], groups=1) >> [changed(), always()]
+
+dag = grouped()
+"""
+# Prints the rows of a query to BigQuery.
+ASKED = """
+import json, sys
+from google.cloud import bigquery
+rows = bigquery.Client().query_and_wait(sys.argv[1])
+print(json.dumps([list(row.values()) for row in rows]))
+"""
+# The callback of the page's snippet, in a DAG that cannot succeed.
+CALLED_BACK = """
+import os
+from pathlib import Path
+from exact_source.airflow import exact_online_dag
+
+def tell_somebody(context):
+    Path(os.environ["AIRFLOW_HOME"], "told.txt").write_text(context["dag"].dag_id)
+
+"""
+# Runs DAGs as `airflow dags test` does, one after the other.
+RUNS = """
+import json, runpy, sys
+said = []
+for file in sys.argv[1:]:
+    made = runpy.run_path(file)["dag"]
+    run = made.test()
+    tasks = {t.task_id: [str(t.state), t.try_number] for t in run.get_task_instances()}
+    retries = {t.task_id: t.retries for t in made.tasks}
+    said.append({"state": str(run.state), "tasks": tasks, "retries": retries})
+print()
+print("SAID", json.dumps(said))
 """
 
 
@@ -255,7 +317,7 @@ def test_a_dag_file_is_parsed_quickly_and_says_what_it_makes(airflow: Airflow) -
     assert "exact_online" in said["doc"]
     assert said["tasks"] == ["list_groups", "sync_group", "tables"]
     assert said["outlets"] == ["exact_online.accounts", "exact_online.journals"]
-    assert said["bigquery"] == ["books", "EU"]
+    assert said["bigquery"] == [["e@x.example", "books", "EU"]] * 2
 
 
 def test_the_snippets_of_the_page_make_dags(airflow: Airflow) -> None:
@@ -267,6 +329,53 @@ def test_the_snippets_of_the_page_make_dags(airflow: Airflow) -> None:
         done = airflow.run("-c", PARSED, str(airflow.home / "dags" / f"{number}.py"))
         assert "SAID" in done.stdout, done.stderr
     assert len(blocks) == 2
+
+
+def test_tasks_follow_the_group_and_a_callback_is_called(airflow: Airflow) -> None:
+    dags = airflow.home / "dags"
+    (dags / "grouped.py").write_text(GROUPED)
+    (_, snippet) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    given = "exact_online_dag('failing', divisions=[1], entities=['accounts'], groups=1,"
+    (dags / "failing.py").write_text(CALLED_BACK + snippet.replace("exact_online_dag(", given))
+    assert airflow.run("db", "migrate").returncode == 0
+
+    files = [str(dags / name) for name in ("grouped.py", "grouped.py", "failing.py")]
+    done = airflow.run("-c", RUNS, *files)
+    (line,) = [text for text in done.stdout.splitlines() if text.startswith("SAID ")] or [
+        done.stdout[-3000:] + done.stderr[-3000:]
+    ]
+    first, unchanged, failed = json.loads(line.removeprefix("SAID "))
+
+    inside = {f"exact_online.{name}" for name in ("list_groups", "sync_group", "tables")}
+    assert first["retries"] == dict.fromkeys(inside, 3) | {"changed": 0, "always": 0}
+    assert {name: state for name, (state, _) in first["tasks"].items()} == dict.fromkeys(
+        inside | {"changed", "always"}, "success"
+    )
+    assert unchanged["tasks"]["exact_online.tables"][0] == "skipped"
+    assert (airflow.home / "noted.txt").read_text().split().count("changed") == 1
+    assert (airflow.home / "noted.txt").read_text().split().count("always") == 2
+    assert failed["state"] == "failed"
+    assert failed["tasks"]["sync_group"] == ["failed", 1]  # of five retries none is used
+    assert (airflow.home / "told.txt").read_text() == "failing"
+
+
+@pytest.mark.xdist_group("bigquery")
+def test_a_google_connection_without_a_key_loads_into_its_project(airflow: Airflow) -> None:
+    """With the credentials of the machine; the emulator knows no keys."""
+    airflow.warehouse = {
+        "conn_type": "google_cloud_platform",
+        "extra": {"project": PROJECT, "location": "EU"},
+    }
+    airflow.variables = dict(bigquery_settings())
+    airflow.write_dag(entities=["accounts"], dataset="of_airflow")
+
+    (said,) = tell(airflow, airflow.world.box.divisions)
+
+    truth = {d: len(airflow.world.box.rows("crm/Accounts", d)) for d in airflow.world.box.divisions}
+    done = airflow.run("-c", ASKED, "SELECT division, count(*) FROM of_airflow.accounts GROUP BY 1")
+    assert done.returncode == 0, done.stderr
+    assert said["returned"]["rows"] == sum(truth.values())
+    assert dict(json.loads(done.stdout.splitlines()[-1])) == truth
 
 
 @pytest.mark.timeout(1800)
