@@ -114,7 +114,7 @@ dag = grouped()
 ASKED = """
 import json, sys
 from google.cloud import bigquery
-rows = bigquery.Client().query_and_wait(sys.argv[1])
+rows = bigquery.Client(sys.argv[1]).query_and_wait(sys.argv[2])
 print(json.dumps([list(row.values()) for row in rows]))
 """
 # The callback of the page's snippet, in a DAG that cannot succeed.
@@ -366,13 +366,14 @@ def test_a_google_connection_without_a_key_loads_into_its_project(airflow: Airfl
         "conn_type": "google_cloud_platform",
         "extra": {"project": PROJECT, "location": "EU"},
     }
-    airflow.variables = dict(bigquery_settings())
+    airflow.variables = {**bigquery_settings(), "GOOGLE_CLOUD_PROJECT": "of-the-machine"}
     airflow.write_dag(entities=["accounts"], dataset="of_airflow")
 
     (said,) = tell(airflow, airflow.world.box.divisions)
 
     truth = {d: len(airflow.world.box.rows("crm/Accounts", d)) for d in airflow.world.box.divisions}
-    done = airflow.run("-c", ASKED, "SELECT division, count(*) FROM of_airflow.accounts GROUP BY 1")
+    query = "SELECT division, count(*) FROM of_airflow.accounts GROUP BY 1"
+    done = airflow.run("-c", ASKED, PROJECT, query)
     assert done.returncode == 0, done.stderr
     assert said["returned"]["rows"] == sum(truth.values())
     assert dict(json.loads(done.stdout.splitlines()[-1])) == truth
