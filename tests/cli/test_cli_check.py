@@ -166,24 +166,40 @@ def test_a_missing_right_is_told_with_its_scope_and_without_a_refusal(cli: Cli) 
     with world.watch() as calls:
         result = cli("check", cli.destination, SOME, "--json")
 
-    assert result.code == 1
-    missing = found(result, "rights", "failed")
+    missing = found(result, "rights", "warning")
     assert "accounts may not be read" in missing["found"]
     assert "Crm accounts" in missing["remedy"]
-    assert states(result)["rights"] == ["ok", "failed", "skipped"]
+    assert states(result)["rights"] == ["ok", "warning", "skipped"]
     assert {r.status for r in calls.all} == {200}
+    # As the sync, which skips the stream.
+    assert (result.code, cli("sync", cli.destination, SOME).code) == (0, 0)
+
+
+def test_it_fails_as_the_sync_does_if_nothing_can_be_read(cli: Cli) -> None:
+    world = cli.world
+    for division in world.box.divisions:
+        world.box.deny(division, "sync/CRM/Accounts")
+        world.box.deny(division, "financial/Journals")
+
+    result = cli("check", cli.destination, SOME, "--all-divisions", "--json")
+
+    assert states(result)["rights"] == ["failed", "failed"]
+    assert (result.code, cli("sync", cli.destination, SOME).code) == (1, 1)
 
 
 def test_all_divisions_are_asked_on_demand(cli: Cli) -> None:
     world = cli.world
     world.box.deny(world.other, "sync/CRM/Accounts")
-    assert cli("check", cli.destination, SOME).code == 0
+    assert states(cli("check", cli.destination, SOME, "--json"))["rights"] == [
+        "ok",
+        "ok",
+        "skipped",
+    ]
 
     result = cli("check", cli.destination, SOME, "--all-divisions", "--json")
 
-    assert result.code == 1
-    assert str(world.other) in found(result, "rights", "failed")["found"]
-    assert str(world.division) not in found(result, "rights", "failed")["found"]
+    assert str(world.other) in found(result, "rights", "warning")["found"]
+    assert str(world.division) not in found(result, "rights", "warning")["found"]
 
 
 def test_a_blocked_company_is_a_warning_and_all_blocked_a_failure(cli: Cli) -> None:
@@ -196,6 +212,22 @@ def test_a_blocked_company_is_a_warning_and_all_blocked_a_failure(cli: Cli) -> N
 
     assert (result.code, states(result)["divisions"]) == (1, ["failed"])
     assert "blocked: backup" in found(result, "divisions", "failed")["found"]
+
+
+def test_many_blocked_companies_are_one_line_for_each_reason(make_cli: Callable[..., Cli]) -> None:
+    cli = make_cli(companies=7)
+    first, *others, last = cli.world.box.divisions
+    for division in others:
+        cli.world.box.block_division(division, 1)
+    cli.world.box.block_division(last, 2)
+
+    result = cli("check", cli.destination, SOME, "--json")
+
+    assert states(result)["divisions"] == ["warning", "warning", "ok"]
+    told = [c["found"] for c in result.json["checks"] if c["state"] == "warning"]
+    assert [str(division) in told[0] for division in others] == [True] * 3 + [False] * 2
+    assert ("2 more" in told[0], str(last) in told[1]) == (True, True)
+    assert str(first) in found(result, "divisions", "ok")["found"]
 
 
 def test_a_company_out_of_sight_is_a_wrong_setting(cli: Cli) -> None:
@@ -292,12 +324,14 @@ def test_people_get_a_line_for_each_check(cli: Cli) -> None:
         ["ok", "tokens"],
         ["ok", "connection"],
         ["ok", "divisions"],
-        ["failed", "rights"],
+        ["warning", "rights"],
         ["ok", "rights"],
         ["skipped", "rights"],
         ["ok", "destination"],
     ]
     assert "\x1b" not in result.out
+    more = cli("check", cli.destination, f"{SOME},items")
+    assert "all of the other 2 entities" in more.out
 
 
 def test_unknown_entities_do_not_hide_the_rest(make_cli: Callable[..., Cli]) -> None:
@@ -356,5 +390,5 @@ def test_rights_name_the_company(cli: Cli) -> None:
 
     result = cli("check", cli.destination, SOME, "--json")
 
-    assert f"{world.division} {name}" in found(result, "rights", "failed")["found"]
+    assert f"{world.division} {name}" in found(result, "rights", "warning")["found"]
     assert f"{world.division} {name}" in found(result, "rights", "ok")["found"]

@@ -49,8 +49,9 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
     """Check everything that a sync needs; loads nothing.
 
     Checks settings, tokens, connection, divisions, rights and destination. No endpoint is tried:
-    refusals would count toward Exact's error limit. The exit code is 0 if a sync can run, 1 if
-    something failed, 2 if a setting is missing or wrong, 3 if only the day's calls are used up.
+    refusals would count toward Exact's error limit. An entity that may not be read is a warning,
+    because a sync skips it. The exit code is 0 if a sync can run, 1 if something failed, 2 if a
+    setting is missing or wrong, 3 if only the day's calls are used up.
 
     Example: exact-source check --destination postgres --entities accounts,transaction_lines
     """
@@ -103,7 +104,7 @@ def shortened(found: list[Finding]) -> list[Finding]:
         return found
     where = rights[0].found.partition(" in ")[2]
     one = Finding("rights", "ok", f"all of the other {len(rights)} entities in {where}")
-    if not any(f.check == "rights" and f.state == "failed" for f in found):
+    if not any(f.check == "rights" and f.code for f in found):
         one = Finding("rights", "ok", f"all {len(rights)} entities in {where}")
     return [one if f is rights[0] else f for f in found if f is rights[0] or f not in rights]
 

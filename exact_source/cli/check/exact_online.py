@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from ...catalogue import load_catalogue
@@ -73,14 +74,17 @@ async def check_divisions(
     """The wanted divisions that can be read."""
     wanted = await seen_divisions(findings, run, companies)
     found = [d for d in wanted if not d.blocked]
+    blocked: defaultdict[int, list[str]] = defaultdict(list)
     for division in wanted:
         if division.blocked:
-            findings.add(
-                "divisions",
-                "warning" if found else "failed",
-                f"{_named(division)} is {status_text(division.blocked)}",
-                "a sync leaves it out until Exact opens it",
-            )
+            blocked[division.blocked].append(_named(division))
+    for status, names in blocked.items():
+        findings.add(
+            "divisions",
+            "warning" if found else "failed",
+            f"{some(names, 3)} {'is' if len(names) == 1 else 'are'} {status_text(status)}",
+            "a sync skips it until Exact opens it",
+        )
     if found:
         shown = some([_named(d) for d in found], 3)
         findings.add("divisions", "ok", f"{len(found)} open: {shown}")
@@ -120,34 +124,41 @@ async def seen_divisions(
 async def check_rights(
     findings: Findings, run: AskingRun, names: list[str], divisions: list[Division]
 ) -> None:
-    """Ask ``UserHasRights`` for each entity; Exact does not bill it (API 2.1, 5)."""
+    """Ask ``UserHasRights`` for each entity; Exact does not bill it (API 2.1, 5).
+
+    A missing right is a warning, because a sync skips the stream, unless nothing can be read at all.
+    """
     catalogue = load_catalogue()
-    for name in names:
-        entity = catalogue.entities[name]
-        if name == "me" or reason_not_read(entity) is not None:
-            continue
-        try:
-            await _check_right(findings, run, entity, divisions)
-        except LimitError as error:
-            again = f"ask again after {local_clock(error.resumes_at)}"
-            findings.add("rights", "warning", f"{error}", again)
-            return
-        except RefusedError as error:
-            findings.add(
-                "rights",
-                "warning",
-                f"rights cannot be asked: {error}",
-                "a sync tells what may not be read",
-            )
-            return
-        except ExactError as error:
-            findings.fail("rights", error)
-            return
+    entities = [catalogue.entities[name] for name in names]
+    asked = [e for e in entities if e.name != "me" and reason_not_read(e) is None]
+    missing: dict[str, list[Division]] = {}
+    try:
+        for entity in asked:
+            missing[entity.name] = await _divisions_without(run, entity, divisions)
+    except LimitError as error:
+        again = f"ask again after {local_clock(error.resumes_at)}"
+        findings.add("rights", "warning", f"{error}", again)
+    except RefusedError as error:
+        findings.add(
+            "rights",
+            "warning",
+            f"rights cannot be asked: {error}",
+            "a sync tells what may not be read",
+        )
+    except ExactError as error:
+        findings.fail("rights", error)
+    reads_nothing = "me" not in names and all(
+        len(missing.get(e.name, ())) == len(divisions) for e in asked
+    )
+    for entity in asked:
+        if entity.name in missing:
+            _add_right(findings, entity, divisions, missing[entity.name], fails=reads_nothing)
 
 
-async def _check_right(
-    findings: Findings, run: AskingRun, entity: Entity, divisions: list[Division]
-) -> None:
+async def _divisions_without(
+    run: AskingRun, entity: Entity, divisions: list[Division]
+) -> list[Division]:
+    """The divisions in which the user may not read an entity."""
     plan = plan_feeds(entity, run.options.route)
     paths = {feed.path for feed in (plan.full, plan.increment) if feed is not None}
     has_rights: dict[int, bool] = {}
@@ -158,7 +169,17 @@ async def _check_right(
         has_rights[code] = all(answers)
 
     await for_each([division.code for division in divisions], ask)
-    without = [_named(division) for division in divisions if not has_rights[division.code]]
+    return [division for division in divisions if not has_rights[division.code]]
+
+
+def _add_right(
+    findings: Findings,
+    entity: Entity,
+    divisions: list[Division],
+    without: list[Division],
+    *,
+    fails: bool,
+) -> None:
     first = f"division {_named(divisions[0])}"
     where = first if len(divisions) == 1 else f"{len(divisions)} divisions"
     if not without:
@@ -168,9 +189,9 @@ async def _check_right(
     module = f", see that the company has the module ({entity.module})" if entity.module else ""
     findings.add(
         "rights",
-        "failed",
-        f"{entity.name} may not be read in {_some(without)}",
-        f"give the user the role or the app the scope{scope}{module}, or leave it out with --entities",
+        "failed" if fails else "warning",
+        f"{entity.name} may not be read in {_some([_named(d) for d in without])}",
+        f"a sync skips it; to read it, give the user the role or the app the scope{scope}{module}",
         RefusedError.code,
     )
 
