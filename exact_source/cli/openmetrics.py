@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..errors import EXCLUDED
 from ._output.tables import parse_instant
 
 Labels = Mapping[str, object]
@@ -21,6 +22,7 @@ def render(report: Mapping[str, Any], now: float) -> str:
         now: Seconds since the epoch, UTC.
     """
     streams, divisions = report["streams"], report["divisions"]
+    offered = [s for s in streams if s.get("code") not in EXCLUDED]
     lines = [
         *_family("exact_online_rows", "", "Rows in the table.", _of(streams, "rows")),
         *_family(
@@ -44,8 +46,8 @@ def render(report: Mapping[str, Any], now: float) -> str:
         *_family(
             "exact_online_complete",
             "",
-            "1 if the last run read the entity to its end.",
-            _of(streams, "status", lambda status: float(status == "complete")),
+            "1 if the last run read the entity to its end; left out if Exact does not offer it.",
+            _of(offered, "status", lambda status: float(status == "complete")),
         ),
         *_family(
             "exact_online_calls_today",
