@@ -284,13 +284,16 @@ def _local(instant: str | None) -> str | None:
     return None if instant is None else local_clock(parse_instant(instant))
 
 
-def excluded_lines(streams: Sequence[Mapping[str, Any]]) -> list[str]:
+def excluded_lines(report: Mapping[str, Any]) -> list[str]:
     """A line for the streams that Exact does not offer, if there are any."""
     from ..engine.result import StreamResult, describe_excluded
 
-    return describe_excluded(
-        [StreamResult(s["division"] or 0, s["entity"], "", 0.0, code=s["code"]) for s in streams]
-    )
+    excluded = [
+        StreamResult(s["division"] or 0, s["entity"], "", 0.0, code=s["code"])
+        for s in report["streams"]
+        if s["code"] in EXCLUDED
+    ]
+    return describe_excluded(excluded, {d["division"]: d["name"] for d in report["divisions"]})
 
 
 def closing_lines(report: Mapping[str, Any]) -> list[str]:
@@ -298,8 +301,7 @@ def closing_lines(report: Mapping[str, Any]) -> list[str]:
     from ._output.streams import plural, value_range
 
     divisions = report["divisions"]
-    excluded = [s for s in report["streams"] if s["code"] in EXCLUDED]
-    lines = ["", *excluded_lines(excluded), f"the tables are in {report['place']}"]
+    lines = ["", *excluded_lines(report), f"the tables are in {report['place']}"]
     if divisions:
         left = value_range(d["calls_left_today_at_most"] for d in divisions)
         each = "" if len(divisions) == 1 else " for each company"

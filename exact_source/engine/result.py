@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -131,20 +131,36 @@ class StreamResult:
             self.notes = list(dict.fromkeys([*self.notes, *texts]))
 
 
-def describe_excluded(results: Sequence[StreamResult]) -> list[str]:
-    """A line for the streams that Exact does not offer, and one for blocked companies, if there are any."""
+def describe_excluded(
+    results: Sequence[StreamResult], company_names: Mapping[int, str | None] | None = None
+) -> list[str]:
+    """A line for the streams that Exact does not offer, and one for blocked companies, if there are any.
+
+    Args:
+        results: Outcomes of streams.
+        company_names: Names by division; a division that it lacks is shown by its code.
+    """
+    names = company_names or {}
+
+    def company(code: int) -> str:
+        return f"{code} ({names[code]})" if names.get(code) else str(code)
+
     denied = [r for r in results if r.code == UNAVAILABLE]
     blocked = sorted({r.division for r in results if r.code == BLOCKED})
     lines = []
     if denied:
-        names, codes = sorted({r.entity for r in denied}), {r.division for r in denied}
-        where = f"division {denied[0].division}" if len(codes) == 1 else f"{len(codes)} companies"
+        entities, codes = sorted({r.entity for r in denied}), {r.division for r in denied}
+        where = f"{len(codes)} companies"
+        if len(codes) == 1:
+            where = f"division {company(denied[0].division)}"
         lines.append(
-            f"not available (no module, right or scope): {_some(names)} of {where}; asked for again "
+            f"not available (no module, right or scope): {_some(entities)} of {where}; asked for again "
             "after 7 days or with --retry-refused"
         )
     if blocked:
-        lines.append(f"blocked at Exact Online: division {_some([str(code) for code in blocked])}")
+        lines.append(
+            f"blocked at Exact Online: division {_some([company(code) for code in blocked])}"
+        )
     return lines
 
 

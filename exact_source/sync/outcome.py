@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ from ..engine.run import Run
 from ..errors import ExactError, ExitCode, LimitError
 
 CLOCK_TOLERANCE_S = 60.0
+MOST_PROBLEMS = 10  # lines about streams in the text of an outcome
 
 
 @dataclass
@@ -56,23 +58,35 @@ class Outcome:
         return ExitCode.INCOMPLETE
 
     def __str__(self) -> str:
-        """A summary, and a line for each incomplete stream, note and error."""
+        """A summary, and a line for each kind of problem, note and error; long lists are cut."""
         rows = sum(r.rows for r in self.results)
         summary = (
             f"exit code {self.exit_code}: {rows:,} rows of {len(self.results)} streams, "
             f"{self.calls:,} calls, {self.rounds} rounds"
         )
-        others = [
-            f"{r.entity}{f' of division {r.division}' if r.division else ''}: {r.status}: {r.error}"
-            for r in self.results
-            if r.status != "complete" and not r.is_excluded
-        ]
         last = [
             *describe_excluded(self.results),
             *self.notes,
             *([self.error] if self.error else ()),
         ]
-        return "\n".join([summary, *others, *map(str, last)])
+        return "\n".join([summary, *problem_lines(self.results), *map(str, last)])
+
+
+def problem_lines(results: Iterable[StreamResult]) -> list[str]:
+    """A line for the streams with the same status and error, at most ``MOST_PROBLEMS`` in all."""
+    groups: defaultdict[tuple[str, str], list[StreamResult]] = defaultdict(list)
+    for result in results:
+        if result.status != "complete" and not result.is_excluded:
+            pattern = result.error.replace(result.where, "")
+            pattern = pattern.replace(f"division {result.division}", "")
+            groups[result.status, pattern].append(result)
+    lines = []
+    for (status, _), group in groups.items():
+        others = f" and {len(group) - 1:,} more" if len(group) > 1 else ""
+        error = group[0].error.removeprefix(f"{group[0].where}: ")
+        lines.append(f"{group[0].where}{others}: {status}: {error}")
+    more = len(lines) - MOST_PROBLEMS
+    return lines if more <= 1 else [*lines[:MOST_PROBLEMS], f"and {more:,} more; see results"]
 
 
 def outcome_of(run: Run, error: ExactError | None, notes: Iterable[str]) -> Outcome:

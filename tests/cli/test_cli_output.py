@@ -13,9 +13,11 @@ from rich.console import Console
 
 from exact_source.cli import webhooks
 from exact_source.cli._output.display import Line
-from exact_source.cli._output.outcome import grouped, remarks, show_results
+from exact_source.cli._output.logs import logging_to_stderr
+from exact_source.cli._output.outcome import grouped, show_outcome, show_results
 from exact_source.cli._output.streams import Problem, print_problems
 from exact_source.cli._output.tables import Column, print_table
+from exact_source.cli._output.view import View
 from exact_source.cli.divisions import show
 from exact_source.cli.eta import TimeLeft
 from exact_source.engine.divisions import Division
@@ -104,23 +106,97 @@ def outcome_of(companies: int, *, refused: int = 0) -> Outcome:
 
 @pytest.mark.parametrize("companies", [1, 3, 300])
 @pytest.mark.parametrize("width", [80, 120])
-def test_a_sync_ends_with_at_most_forty_lines(
+def test_the_tables_of_a_sync_fit_and_name_companies(
     companies: int, width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("exact_source.cli._output.tables.PIPE_WIDTH", width)
     outcome = outcome_of(companies, refused=companies)
 
-    show_results(outcome, NAMES)
+    lines = show_results(outcome, NAMES)
     out = capsys.readouterr().out.splitlines()
-    errors = grouped([(r, r.error) for r in outcome.results if r.error], NAMES)
 
+    assert lines == len(out)
     assert max(map(len, out)) <= width
-    assert len(out) + len(errors) + len(remarks(outcome, NAMES)) + 2 <= 40
     assert out[0].split() == ["entity", "companies", "rows", "calls", "problems"]
     count = str(companies)
     assert out[1].split() == [ENTITIES[0], count, f"{companies * 12_345:,}", count, count]
     assert sum("Company" in line for line in out) == min(companies, 6)
     assert any(line.split()[:4] == ["1000000", "Company", "0", "B.V."] for line in out)
+
+
+SENTENCE = "what Exact Online says about it in so many words " * 3
+
+
+def in_trouble(companies: int) -> Outcome:
+    """Five kinds each of errors, waits and notes in every company, and streams that Exact does not offer."""
+    outcome = outcome_of(companies)
+    for n, result in enumerate(outcome.results):
+        kind, where = n % len(ENTITIES), f"{result.entity} of division {result.division}"
+        result.status = "running"
+        if kind < 5:
+            result.end("refused", f"{where}: error {kind}: {SENTENCE}", "refused", permanent=True)
+        elif kind < 10:
+            result.end("waiting", f"{where}: wait {kind}: {SENTENCE}", "limit")
+        elif kind == 10:
+            result.end("refused", f"{where}: 403", "unavailable", permanent=True)
+        elif kind == 11:
+            result.end("skipped", f"{where}: blocked", "blocked")
+        else:
+            result.end("complete")
+            result.note(f"note {kind}: {SENTENCE}")
+    return outcome
+
+
+@pytest.mark.parametrize("companies", [1, 3, 300])
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_sync_ends_with_at_most_forty_lines(
+    companies: int, width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exact_source.cli._output.tables.PIPE_WIDTH", width)
+    for module in ("logs", "outcome"):
+        monkeypatch.setattr(f"exact_source.cli._output.{module}.terminal_width", lambda: width)
+    place = f"/srv/{'a-long-folder/' * 7}exact.duckdb, schema exact_online"
+
+    def ending(outcome: Outcome, view: View) -> tuple[list[str], list[str]]:
+        with logging_to_stderr([]):
+            show_outcome(outcome, 75.0, place, NAMES, view)
+        shown = capsys.readouterr()
+        return shown.out.splitlines(), shown.err.splitlines()
+
+    out, err = ending(in_trouble(companies), View())
+    _, whole = ending(in_trouble(companies), View(problems=True))
+
+    assert len(out) + len(err) <= 40
+    assert all(len(line) <= width or " " not in line.strip() for line in err)
+    said, every = " ".join(err), " ".join(whole)
+    assert "error 0" in said
+    assert "not available" in said
+    assert "; run again to continue" in said
+    assert said.count("more messages") == 2
+    for text in (
+        f"{word} {n}" for word, n in zip(["error"] * 5 + ["wait"] * 5, range(10), strict=True)
+    ):
+        assert text in every
+    assert "more messages" not in every
+    assert len(ending(outcome_of(companies), View())[1]) <= 4
+
+
+def test_an_outcome_as_text_is_short_as_well() -> None:
+    outcome = in_trouble(300)
+    for n, result in enumerate(outcome.results):
+        if result.status == "complete":
+            result.status = "running"
+            result.end("incomplete", f"stopped; goes on at {n}")
+    lines = str(outcome).splitlines()
+
+    assert len(lines) <= 15
+    assert lines[0].startswith("exit code 3: ")
+    assert (
+        sum("entity_00 of division 1000000 and 299 more: refused: error 0" in t for t in lines) == 1
+    )
+    assert "blocked" in lines[-1]
+    one = str(Outcome(outcome.results[:1], 1, 1)).splitlines()
+    assert one[1:] == [f"entity_00 of division 1000000: refused: error 0: {SENTENCE}"]
 
 
 def test_messages_that_differ_in_the_stream_only_are_one() -> None:
@@ -268,13 +344,13 @@ def test_each_command_has_a_summary_and_all_of_it(make_cli: Callable[..., Cli]) 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("companies", [3, 300])
-def test_no_screen_is_wider_than_eighty_columns(
+def test_no_screen_is_wider_than_eighty_columns_or_longer_than_forty_lines(
     make_cli: Callable[..., Cli],
     companies: int,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Only a word that is longer, such as an address or a path, may be."""
+    """Only a word that is longer, such as an address or a path, may be wider."""
     monkeypatch.setattr("exact_source.cli._output.tables.PIPE_WIDTH", 80)
     cli = make_cli(companies=companies, invoices=1, page_size=60, large_page_size=1000)
     world = cli.world
@@ -294,6 +370,8 @@ def test_no_screen_is_wider_than_eighty_columns(
         result = cli(*command)
         assert result.out, result.err
         assert too_wide(result.out) == [], command
+        if command[0] in {"plan", "sync", "status"} and not {"--all", "--problems"} & {*command}:
+            assert len((result.out + result.err).splitlines()) <= 40, command
     names = {division: f"Company {division} B.V." for division in world.box.divisions}
     topics = ("Accounts", "FinancialTransactions", "SalesInvoices")
     found = [Subscription(d, t, "id", "https://books.example/exact") for d in names for t in topics]

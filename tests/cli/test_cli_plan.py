@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
+
+import pendulum
 
 from exact_source.client.limits import Limits
 from tests.support.cli_fixtures import Cli, Result
@@ -270,6 +274,19 @@ def test_people_get_a_table_and_totals(cli: Cli) -> None:
     assert "total: " in result.out
     assert "this plan made 7 calls" in result.out
     assert "\x1b" not in result.out
+
+
+def test_its_end_is_in_the_local_zone(cli: Cli) -> None:
+    some = (cli.destination, SOME, "--no-count")
+    ends_at = cli("plan", *some, "--json").json["total"]["ends_at"]
+    pendulum.set_local_timezone(pendulum.timezone("Asia/Kolkata"))
+    try:
+        told = cli("plan", *some).out
+    finally:
+        pendulum.set_local_timezone()
+
+    at = datetime.fromisoformat(ends_at).astimezone(ZoneInfo("Asia/Kolkata"))
+    assert f"ends at {at:%Y-%m-%d %H:%M}" in told
 
 
 def test_bad_options_are_one_line_and_cost_no_call(cli: Cli) -> None:

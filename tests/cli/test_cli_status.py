@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import dlt
+import pendulum
 import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -100,6 +103,9 @@ def test_a_refusal_is_shown_with_the_last_success_before_it(cli: Cli) -> None:
     assert journals["last_success"] == before["last_success"]
     assert stream(result, "journals", world.other)["status"] == "complete"
     assert "1 refused (journals)" in cli("status", cli.destination).out
+    problems = cli("status", cli.destination, "--problems").out
+    assert f"journals of division {world.division}" in str(journals["last_error"])
+    assert (problems.count("journals"), problems.count(str(world.division))) == (1, 1)
 
 
 def test_a_deleted_row_that_is_kept_does_not_count(cli: Cli) -> None:
@@ -161,6 +167,26 @@ def test_openmetrics_are_valid_and_replace_the_file_as_a_whole(cli: Cli, tmp_pat
     assert value_of(families["exact_online_calls_today"], {"division": str(world.division)}) > 0
 
 
+def test_streams_that_exact_does_not_offer_are_not_incomplete_for_ever(
+    cli: Cli, tmp_path: Path
+) -> None:
+    world, file = cli.world, tmp_path / "exact.prom"
+    world.box.deny(world.division, "financial/Journals", "module")
+    world.sync("accounts", "journals")
+
+    assert cli("status", cli.destination, "--openmetrics", str(file)).code == 0
+
+    families = read_openmetrics(file.read_text())
+    told = {
+        (sample.labels["entity"], sample.labels["division"]): sample.value
+        for sample in families["exact_online_complete"].samples
+    }
+    first, second = str(world.division), str(world.other)
+    assert told == {("accounts", first): 1, ("accounts", second): 1, ("journals", second): 1}
+    last_run = families["exact_online_last_run_timestamp_seconds"]
+    assert value_of(last_run, {"division": first, "entity": "journals"}) > 0
+
+
 def test_openmetrics_of_nothing_are_valid_too(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "exact.prom"
 
@@ -196,8 +222,12 @@ def test_postgres_tells_the_same_as_duckdb(cli: Cli, postgres: str) -> None:
     assert (nothing.code, nothing.json["streams"]) == (0, [])
     world.sync("accounts", "journals")
 
-    found = cli("status", f"--destination={postgres}", "--json").json["streams"]
+    report = cli("status", f"--destination={postgres}", "--json").json
+    found = report["streams"]
 
+    address = urlsplit(postgres)
+    assert address.path.removeprefix("/") in report["place"]
+    assert str(address.hostname) in report["place"]
     kept = ("division", "entity", "feed", "cursor", "rows", "status")
     assert [[s[k] for k in kept] for s in found] == [[s[k] for k in kept] for s in duckdb]
 
@@ -243,3 +273,29 @@ def test_companies_are_named_without_the_table_of_divisions(cli: Cli) -> None:
     assert {d["division"]: d["name"] for d in report["divisions"]} == companies
     logged = {(row["division"], row["division_name"]) for row in world.outcomes()}
     assert logged == set(companies.items())
+
+
+def test_blocked_companies_are_named(cli: Cli) -> None:
+    world = cli.world
+    world.box.block_division(world.other)
+    names = {r["Code"]: r["Description"] for r in world.box.rows("system/Divisions", 0)}
+
+    synced = cli("sync", cli.destination, "--entities=accounts")
+    status = cli("status", cli.destination)
+
+    for text in (synced.err, status.out):
+        (line,) = [line for line in text.splitlines() if "blocked at" in line]
+        assert f"{world.other} ({names[world.other]})" in line
+
+
+def test_times_are_in_the_local_zone(cli: Cli) -> None:
+    cli.world.sync("accounts")
+    (first, *_) = cli("status", cli.destination, "--json").json["streams"]
+    pendulum.set_local_timezone(pendulum.timezone("Asia/Kolkata"))
+    try:
+        screens = [cli("status", cli.destination, *more).out for more in ([], ["--all"])]
+    finally:
+        pendulum.set_local_timezone()
+
+    at = datetime.fromisoformat(first["last_success"]).astimezone(ZoneInfo("Asia/Kolkata"))
+    assert [f"{at:%Y-%m-%d %H:%M}" in screen for screen in screens] == [True, True]

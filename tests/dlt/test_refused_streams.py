@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from exact_source import exact_online, run_to_end
+from exact_source.engine.starts import DENIED_S
 from tests.support.cli_fixtures import Cli
 from tests.support.fixtures import MakeWorld
 from tests.support.refusals import MODULES, PATHS, deny_modules, lack_modules, later
 from tests.support.world import World
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.nightly
@@ -43,6 +47,11 @@ def test_the_source_remembers_too(world: World, monkeypatch: pytest.MonkeyPatch)
         world.pipeline.run(exact_online(**options))
     assert not [c for c in calls.all if c.path in PATHS.values()]
     assert run_to_end(world.pipeline, exact_online(**options, strict=True)).exit_code == 3
+
+
+def test_they_are_asked_for_again_after_the_seven_days_of_the_documentation() -> None:
+    assert DENIED_S == 7 * 86_400
+    assert "after seven days" in (DOCS / "cron.md").read_text("utf-8")
 
 
 def test_commands_list_them_once(make_cli: Callable[..., Cli]) -> None:

@@ -5,15 +5,26 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ...engine.result import StreamResult, describe_excluded
 from ...errors import ExitCode
-from .logs import is_for_people, notes
+from .logs import is_for_people, notes, terminal_width
 from .streams import Problem, Sums, entity_table, plural, print_problems, show_companies
-from .tables import Column, format_cursor, make_console, print_table, span, styled, when_allowed
+from .tables import (
+    PIPE_WIDTH,
+    Column,
+    format_cursor,
+    make_console,
+    print_table,
+    span,
+    styled,
+    when_allowed,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +36,8 @@ FAILED = {"failed", "refused"}
 # Statuses of a stream, the worst first.
 WORST = ("failed", "refused", "incomplete", "skipped", "waiting")
 COLOURS = {"complete": "green", "incomplete": "yellow", "waiting": "yellow", "skipped": "dim"}
-MOST_LINES = 4  # shown errors of a kind, and notes; --problems shows the rest
+SCREEN = 40  # lines of a whole result; --all and --problems show the rest
+LEAST_LINES = 3  # lines for messages, however long the tables are
 STREAM_COLUMNS = (
     Column("division"),
     Column("name", rank=3),
@@ -47,27 +59,79 @@ def show_outcome(
     Raises:
         ExactError: The error that ended the sync.
     """
+    printed, closing = 0, [f"the tables are in {place}", closing_line(outcome, seconds)]
     if view.as_json:
         typer.echo(json.dumps(to_json(outcome, seconds)))
     elif any(r.status != "running" for r in outcome.results):
-        show_results(outcome, names, every=view.every, problems=view.problems)
-    show_failures(outcome, names)
+        printed = show_results(outcome, names, every=view.every, problems=view.problems)
+    width = terminal_width() or PIPE_WIDTH
+    free = SCREEN - printed - sum(height(line, width) for line in closing)
+    space = None if view.every or view.problems else Space(max(free, LEAST_LINES), width)
+    show_failures(outcome, names, space)
     if not view.as_json:
-        for line in remarks(outcome, names):
+        for line in fitting(remarks(outcome, names), space):
             notes.info("%s", line)
     if outcome.error is not None:
         raise outcome.error
     if not view.as_json:
-        notes.info("the tables are in %s", place)
+        notes.info("%s", closing[0])
         facts = {"exit_code": outcome.exit_code, "code": closing_code(outcome)}
-        notes.info(closing_line(outcome, seconds), extra={"facts": facts})
+        notes.info("%s", closing[1], extra={"facts": facts})
 
 
-def show_failures(outcome: Outcome, names: Mapping[int, str]) -> None:
-    """Errors of streams on stderr: a line for each kind, or for machines one for each stream."""
+@dataclass
+class Space:
+    """The lines that are left for messages.
+
+    Attributes:
+        lines: Number of lines.
+        width: Columns of the terminal.
+    """
+
+    lines: int
+    width: int
+
+
+def fitting(texts: Sequence[str], space: Space | None, share: float = 1.0) -> Sequence[str]:
+    """The messages for which there is space, at least one, and a line about the others.
+
+    Args:
+        texts: The messages.
+        space: The lines that are left, from which those of the messages are taken; ``None`` for no limit.
+        share: The part of them that these messages may take.
+    """
+    if space is None:
+        return texts
+    shown: list[str] = []
+    used, most = 0, space.lines * share
+    for number, text in enumerate(texts):
+        lines, more = height(text, space.width), len(texts) - number
+        if number and used + lines + (more > 1) > most:
+            shown.append(f"and {plural(more, 'more message')}; --problems shows them all")
+            used += 1
+            break
+        shown.append(text)
+        used += lines
+    space.lines -= used
+    return shown
+
+
+def height(text: str, width: int) -> int:
+    """The lines of a message, wrapped, with the word in front of an error."""
+    return len(list(wrapped(f"error: {text}", width)))
+
+
+def show_failures(outcome: Outcome, names: Mapping[int, str], space: Space | None = None) -> None:
+    """Errors of streams on stderr: a line for each kind, or for machines one for each stream.
+
+    Args:
+        outcome: Outcome of the sync.
+        names: Division -> name of the company.
+        space: The lines that are left for messages, half of which the errors may take; ``None`` for no limit.
+    """
     failed = [r for r in outcome.results if is_failure(r, outcome)]
     if is_for_people():
-        for text in grouped([(r, r.error) for r in failed], names):
+        for text in fitting(grouped([(r, r.error) for r in failed], names), space, 0.5):
             notes.error("error: %s", text)
         return
     for error, result in {r.error: r for r in failed}.items():
@@ -76,7 +140,7 @@ def show_failures(outcome: Outcome, names: Mapping[int, str]) -> None:
 
 def show_results(
     outcome: Outcome, names: Mapping[int, str], *, every: bool = False, problems: bool = False
-) -> None:
+) -> int:
     """Print the result of a sync.
 
     Args:
@@ -84,12 +148,15 @@ def show_results(
         names: Division -> name of the company.
         every: Print a line for each stream instead of one for each entity.
         problems: Print the streams with a problem only.
+
+    Returns:
+        The number of lines of the summary.
     """
-    console = make_console()
+    console, lines = make_console(), 0
     found = [problem_of(r) for r in ended(outcome) if has_problem(r, outcome)]
     if problems:
         print_problems(console, found, names)
-        return
+        return lines
     if every:
         print_streams(console, ended(outcome), names)
     else:
@@ -97,8 +164,8 @@ def show_results(
             Sums(r.entity, r.division, r.rows, r.calls, r.deleted, has_problem(r, outcome))
             for r in ended(outcome)
         ]
-        entity_table(console, sums)
-    show_companies(console, found, names)
+        lines = entity_table(console, sums)
+    return lines + show_companies(console, found, names)
 
 
 def ended(outcome: Outcome) -> list[StreamResult]:
@@ -178,7 +245,7 @@ def remarks(outcome: Outcome, names: Mapping[int, str]) -> list[str]:
         and r.error not in {"", str(outcome.error)}
     ]
     said = [(r, f"{where_of(r)}: {note}") for r in outcome.results for note in r.notes]
-    excluded = describe_excluded(outcome.results)
+    excluded = describe_excluded(outcome.results, names)
     return [*outcome.notes, *excluded, *grouped(waits, names), *grouped(said, names)]
 
 
@@ -195,16 +262,12 @@ def grouped(texts: Sequence[tuple[StreamResult, str]], names: Mapping[int, str])
             f"division {result.division}", "\1"
         )
         groups[pattern].append(result)
-    found = [
+    return [
         pattern.replace("\0", streams_in_words(group, names)).replace(
             "\1", companies_in_words(group, names)
         )
         for pattern, group in groups.items()
     ]
-    more = len(found) - MOST_LINES
-    if more <= 1:
-        return found
-    return [*found[:MOST_LINES], f"and {more} more messages; --problems shows them all"]
 
 
 def streams_in_words(group: Sequence[StreamResult], names: Mapping[int, str]) -> str:

@@ -82,8 +82,12 @@ class Total:
         self.problems += sums.has_problem
 
 
-def entity_table(console: Console, streams: Sequence[Sums]) -> None:
-    """Print a line for each entity; if there are many, those with problems and with most rows."""
+def entity_table(console: Console, streams: Sequence[Sums]) -> int:
+    """Print a line for each entity; if there are many, those with problems and with most rows.
+
+    Returns:
+        The number of lines.
+    """
     totals: defaultdict[str, Total] = defaultdict(Total)
     for sums in streams:
         totals[sums.entity].add(sums)
@@ -99,7 +103,7 @@ def entity_table(console: Console, streams: Sequence[Sums]) -> None:
             if sums.entity in others:
                 rest.add(sums)
         rows.append(row_of(f"{len(others)} others", rest))
-    print_table(console, ENTITY_COLUMNS, rows)
+    return print_table(console, ENTITY_COLUMNS, rows)
 
 
 def row_of(name: str, total: Total) -> list[object]:
@@ -114,13 +118,17 @@ def row_of(name: str, total: Total) -> list[object]:
     ]
 
 
-def show_companies(console: Console, problems: Sequence[Problem], names: Mapping[int, str]) -> None:
-    """Print the companies with a problem: code, name, and problem."""
+def show_companies(console: Console, problems: Sequence[Problem], names: Mapping[int, str]) -> int:
+    """Print the companies with a problem: code, name, and problem.
+
+    Returns:
+        The number of lines.
+    """
     by_company: defaultdict[int, list[Problem]] = defaultdict(list)
     for problem in problems:
         by_company[problem.division].append(problem)
     if not by_company:
-        return
+        return 0
     companies = [code for code in by_company if code]
     limit = MOST_COMPANIES + (len(by_company) == MOST_COMPANIES + 1)
     shown = list(by_company)[:limit]
@@ -132,17 +140,29 @@ def show_companies(console: Console, problems: Sequence[Problem], names: Mapping
     console.print()
     console.print(title, style="bold")
     columns = (Column("division"), Column("name"), Column("problems", wraps=True))
-    rows = [[code and str(code), names.get(code), in_words(by_company[code])] for code in shown]
-    print_table(console, columns, rows)
-    if more := len(by_company) - len(shown):
+    more = len(by_company) - len(shown)
+    rows = [
+        [code and str(code), names.get(code), in_words(by_company[code], brief=more > 0)]
+        for code in shown
+    ]
+    printed = 2 + print_table(console, columns, rows)
+    if more:
         console.print(f"and {more:,} more; --problems shows all of them")
+    return printed + (more > 0)
 
 
-def in_words(problems: Sequence[Problem]) -> str:
-    """The problems of a company: ``2 refused (journals, items), 1 failed (accounts)``."""
+def in_words(problems: Sequence[Problem], *, brief: bool = False) -> str:
+    """The problems of a company: ``2 refused (journals, items), 1 failed (accounts)``.
+
+    Args:
+        problems: The problems.
+        brief: Leave the entities out if there are several kinds: ``2 refused, 1 failed``.
+    """
     by_status: defaultdict[str, list[str]] = defaultdict(list)
     for problem in problems:
         by_status[problem.status].append(problem.entity)
+    if brief and len(by_status) > 1:
+        return ", ".join(f"{len(entities)} {status}" for status, entities in by_status.items())
     return ", ".join(
         f"{len(entities)} {status} ({some(sorted(entities))})"
         for status, entities in by_status.items()

@@ -68,7 +68,7 @@ class Column:
 
 def print_table(
     console: Console, columns: Sequence[Column | str], rows: Iterable[Sequence[object]]
-) -> None:
+) -> int:
     """Print a plain table in which every value is whole.
 
     If the terminal is too narrow, columns are left out by rank; if that does not suffice, each row becomes
@@ -78,14 +78,19 @@ def print_table(
         console: Console whose width is used.
         columns: Headings, or columns with a rank; no heading is shown if all are empty.
         rows: Values; ``None`` is shown as nothing, and markup in a value as it is.
+
+    Returns:
+        The number of lines.
     """
     from .layout import blocks, lines
 
     heads = [c if isinstance(c, Column) else Column(c) for c in columns]
     cells = [[cell_of(value) for value in row] for row in rows]
     table = lines(heads, cells, console.width)
-    for line in table if table is not None else blocks(heads, cells):
+    shown = list(table if table is not None else blocks(heads, cells))
+    for line in shown:
         console.print(line, soft_wrap=True)
+    return len(shown)
 
 
 def cell_of(value: object) -> Any:
