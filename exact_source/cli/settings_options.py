@@ -1,4 +1,4 @@
-"""Settings as defaults of the options of ``sync``, ``plan`` and ``check``, so that all choose alike.
+"""Settings as defaults of the options of the commands that choose companies, so that all choose alike.
 
 Options for one run only (``full_refresh``, ``reconcile``, ``retry_refused``) are never taken from a setting.
 """
@@ -13,7 +13,7 @@ import typer
 from ..errors import ConfigurationError
 from ..settings import SECTION
 
-COMMANDS = {"sync", "plan", "check"}
+COMMANDS = {"sync", "plan", "check", "subscribe", "list_", "unsubscribe"}
 
 
 def with_settings(context: typer.Context, arguments: Mapping[str, Any]) -> dict[str, Any]:

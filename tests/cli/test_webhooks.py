@@ -567,6 +567,35 @@ def test_a_division_that_refuses_spoils_nothing_else(cli: Cli, told: str) -> Non
     assert f"webhook_subscriptions of division {cli.world.division}" in result.err
 
 
+@pytest.mark.parametrize("setting", ["code", "pattern", "excluded"])
+def test_companies_and_entities_are_those_of_the_settings(
+    cli: Cli, told: str, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    """An excluded company is neither subscribed nor read."""
+    world = cli.world
+    names = {row["Code"]: row["Description"] for row in world.box.rows("system/Divisions", 0)}
+    subscribe(world, "https://old.example/exact", "Items")
+    value = {
+        "code": ("DIVISIONS", str(world.other)),
+        "pattern": ("DIVISIONS", f"{names[world.other][:-1]}*"),
+        "excluded": ("EXCLUDE_DIVISIONS", names[world.division]),
+    }[setting]
+    monkeypatch.setenv(f"SOURCES__EXACT_ONLINE__{value[0]}", value[1])
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__ENTITIES", "contacts,journals")
+
+    with world.watch() as calls:
+        ordered = cli("webhooks", "subscribe", told, "--json")
+        listed = cli("webhooks", "list", "--json")
+        cancelled = cli("webhooks", "unsubscribe", "--topics=Items", "--json")
+    everywhere = cli("webhooks", "list", "--divisions=all", "--exclude-divisions=", "--json")
+
+    assert lines_of(ordered) == {(world.other, "Contacts"): "new"}
+    assert set(lines_of(listed)) == {(world.other, "Contacts"), (world.other, "Items")}
+    assert lines_of(cancelled) == {(world.other, "Items"): "deleted"}
+    assert {c.division for c in calls.all if c.path.startswith(PATH)} == {world.other}
+    assert set(lines_of(everywhere)) == {(world.other, "Contacts"), (world.division, "Items")}
+
+
 @pytest.fixture
 def many(make_cli: Callable[..., Cli]) -> Cli:
     """A command line for twelve companies."""

@@ -48,10 +48,10 @@ An option of a command or an argument of `exact_online(...)` overrides the setti
 code 2 if this section, or a variable of this form, has a name that is not in these tables.
 """
 ARGUMENTS = """\
-These are the arguments of `exact_online(...)`. The commands `sync`, `plan` and `check` use them as the
-defaults of their options of the same name. Three are for one run only, so a command does not take them from a
-setting: `full_refresh`, `reconcile` and `retry_refused`. `end_date` and `max_pages` have no option and are
-for Python.
+These are the arguments of `exact_online(...)`. The commands `sync`, `plan`, `check` and `webhooks` use
+them as the defaults of their options of the same name. Three are for one run only, so a command does not take
+them from a setting: `full_refresh`, `reconcile` and `retry_refused`. `end_date` and `max_pages` have no
+option and are for Python.
 """
 COMMANDS = {
     "destination": "Destination of the commands, as for the option `--destination`; default `duckdb`.",
