@@ -61,6 +61,7 @@ def run_to_end(pipeline: dlt.Pipeline, source: DltSource) -> Outcome:
 
     Raises:
         PipelineStepFailed: If the destination or dlt failed; the last round is read again next time.
+        DatabaseException: If the user of a Postgres may not create tables; no call was made.
     """
     return _sync(pipeline, run_of(source), list(source.selected_resources), lambda: source)
 
@@ -186,6 +187,7 @@ def working_on(pipeline: dlt.Pipeline, run: Run) -> Iterator[Loading]:
     Raises:
         HeldError: If another process works on the pipeline or loads into the dataset.
         LoadError: If the destination cannot be reached.
+        DatabaseException: If the database user may not create tables.
     """
     leases, now = run.leases, run.clock.now()
     with ExitStack() as opened:
@@ -204,6 +206,8 @@ def working_on(pipeline: dlt.Pipeline, run: Run) -> Iterator[Loading]:
         opened.enter_context(duckdb_kept_open(pipeline, now))
         choose_file_formats(pipeline)
         restore_state(pipeline)
+        if leases is None:
+            try_first_table(pipeline)
         yield loading
 
 
@@ -236,6 +240,24 @@ def restore_state(pipeline: dlt.Pipeline) -> None:
     if not pipeline.config.restore_from_destination or pipeline.dev_mode:
         return
     pipeline.sync_destination()
+
+
+def try_first_table(pipeline: dlt.Pipeline) -> None:
+    """Before a first sync into Postgres, find out without a call whether its tables can be created.
+
+    Later syncs may need no right to create anything. Call it while the dataset is locked: another process
+    could create it at the same time.
+
+    Raises:
+        DatabaseException: If the database user lacks a right.
+    """
+    if pipeline.schema_names or not pipeline.destination.destination_type.endswith(".postgres"):
+        return
+    with pipeline.sql_client() as client, client.begin_transaction() as transaction:
+        if not client.has_dataset():
+            client.create_dataset()
+        client.execute_sql(f"CREATE TABLE {client.make_qualified_table_name('_exact_try')} (n INT)")
+        transaction.rollback_transaction()
 
 
 @contextmanager

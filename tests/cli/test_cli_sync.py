@@ -11,11 +11,14 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
 import pexpect
+import psycopg2
 import pytest
 
 from exact_source.cli.app import run
@@ -132,6 +135,35 @@ def test_what_the_database_says_while_rows_are_read_is_what_is_said(cli: Cli) ->
     (line,) = result.err.splitlines()
     assert line.startswith("error: the sync failed: Binder Error: ")
     assert '"division"' in line
+
+
+@pytest.mark.parametrize("has_dataset", [False, True], ids=["no dataset", "a dataset"])
+def test_a_user_of_postgres_who_may_create_nothing_learns_so_before_the_first_call(
+    cli: Cli, postgres: str, has_dataset: bool
+) -> None:
+    name = f"role_{uuid.uuid4().hex[:12]}"
+    address = postgres.rpartition("@")[2]
+    with closing(psycopg2.connect(postgres)) as admin, admin.cursor() as cursor:
+        admin.autocommit = True
+        cursor.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'right'")
+        if has_dataset:
+            cursor.execute("CREATE SCHEMA exact_online")
+            cursor.execute(f"GRANT USAGE ON SCHEMA exact_online TO {name}")
+        try:
+            url = f"--destination=postgresql://{name}:right@{address}"
+            refused = cli("sync", url, "--entities=journals")
+            asked = list(cli.world.box.requests)
+            if has_dataset:
+                cursor.execute(f"GRANT CREATE ON SCHEMA exact_online TO {name}")
+            cursor.execute(f"GRANT CREATE ON DATABASE {address.rpartition('/')[2]} TO {name}")
+            granted = cli("sync", url, "--entities=journals")
+        finally:
+            cursor.execute(f"DROP OWNED BY {name} CASCADE")
+            cursor.execute(f"DROP ROLE {name}")
+
+    (line,) = refused.err.splitlines()
+    assert (refused.code, "grant" in line, asked) == (1, True, [])
+    assert granted.code == 0
 
 
 def test_without_a_login_it_says_so_and_sends_no_data_call(cli: Cli) -> None:
