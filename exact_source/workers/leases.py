@@ -37,6 +37,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ..database import commit
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 TTL_S = 60.0
 RENEWALS = 4  # tries to renew a lease before it expires
+LONGEST_FOLDER = 100  # characters of a folder in the name of a holder, which is at most 200 long
 POLL_S = 0.5  # seconds between two tries while another worker holds an item
 
 
@@ -87,7 +89,7 @@ class SqlLeases:
         name: Name of the connection to Exact, as in ``SqlTokenStorage``; one table serves several.
         ttl_s: Seconds for which a lease outlives its holder.
         wait_s: Seconds to wait for a division that another worker holds; 0 leaves it out of this run.
-        holder: Name that other workers are shown; default host and process id.
+        holder: Name that other workers are shown; default host, process id and current folder.
         clocks: Clocks, for tests.
 
     Raises:
@@ -107,7 +109,9 @@ class SqlLeases:
         self.ttl_s = ttl_s
         self.wait_s = wait_s
         # Random, because process ids are reused and a restarted worker is another holder.
-        self.holder = f"{holder or f'{socket.gethostname()}:{os.getpid()}'}:{secrets.token_hex(4)}"
+        folder = str(Path.cwd()).encode("ascii", "replace").decode()[-LONGEST_FOLDER:]
+        own_name = f"{socket.gethostname()}:{os.getpid()} in {folder}"
+        self.holder = f"{holder or own_name}:{secrets.token_hex(4)}"
         self._clocks = clocks or Clocks()
         self._steady = self._clocks.steady
         self.sleep = self._clocks.sleep

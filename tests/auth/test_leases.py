@@ -139,6 +139,16 @@ def test_what_was_lost_is_not_taken_again_for_the_same_run(url: str) -> None:
         a.confirm()
 
 
+def test_another_worker_is_told_the_process_and_the_folder_of_the_holder(url: str) -> None:
+    first, second = SqlLeases(url), SqlLeases(url)
+    first.take([ITEM])
+
+    told = refusal(second)
+
+    assert f":{os.getpid()} in " in told
+    assert f"{str(Path.cwd())[-40:]}:" in told
+
+
 def test_what_was_lost_while_the_holder_stood_still_is_not_taken_again(url: str) -> None:
     times = Times()
     a, b = worker(url, times, "a"), worker(url, times, "b")
