@@ -393,6 +393,11 @@ def test_sync_health_tells_of_both_syncs(books: Books, built: Built, kind: str) 
     )
     assert health[0][1:] == (streams[0][0], "complete")
     assert health[0][0] * 2 == streams[0][0]
+    companies = {row["Code"]: row["Description"] for row in books.box.rows("system/Divisions", 0)}
+    named = mart(
+        books, kind, "stg_exact_online__syncs", "DISTINCT division, division_name", "division <> 0"
+    )
+    assert dict(named) == companies
 
 
 NEEDED = {"_exact_syncs", "gl_accounts", "transaction_lines"}

@@ -2,6 +2,7 @@
 select
   run_id,
   division,
+  division_name,
   entity,
   feed,
   started_at,
