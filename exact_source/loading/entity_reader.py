@@ -92,7 +92,10 @@ class EntityReader:
         for resource in dlt.current.source().resources.values():
             if isinstance(resource, EntityResource) and resource.entity == self.name:
                 return resource
-        raise ConfigurationError(f"{self.name} is not read by a resource of this source")
+        raise ConfigurationError(
+            f"{self.name} is only the parent of a transformer; load it too, as in "
+            f"pipeline.run([source.{self.name}, source.{self.name} | transformer])"
+        )
 
     async def _tables(self, warehouse: Warehouse) -> AsyncIterator[pa.Table]:
         run, self.appends = self.session.run, False
