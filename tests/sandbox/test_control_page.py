@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from html import unescape
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
+import pytest
 from starlette.types import Receive, Scope, Send
 
 from exact_source.sandbox import Sandbox
 from exact_source.sandbox.server import serve
-from tests.support.browser import Browser
+from tests.support.browser import Browser, colours
+from tests.support.sandbox_kit import ALL_ACCOUNTS, Caller, new_box
 from tests.support.world import make_box
 
 # Chooses each action in turn, sends what the form proposes, and tells what the page shows then. The
@@ -93,3 +99,53 @@ def test_each_action_does_what_the_form_proposes(browser: Browser) -> None:
     assert companies["consume"] != companies["clock"], "the table shows what was done"
     assert "error" in json.loads(broken[1])
     assert gone[1].startswith("no reply")
+
+
+def test_the_page_lists_the_last_calls_and_its_link_logs_in() -> None:
+    box = new_box()
+    caller = Caller(box)
+    for _ in range(25):
+        caller.get("crm/Accounts", {"$top": "1"})
+    caller.get("financial/Journals")
+
+    page = caller.send("GET", "/_sandbox/").text
+    (calls,) = re.findall(r"<table id=calls>(.*?)</table>", page)
+    (link,) = re.findall(r'<a id="login" href="([^"]*)"', page)
+    sent = caller.send("GET", unescape(link))
+
+    rows = re.findall(r"<tr><td>(.*?)</tr>", calls)
+    assert len(rows) == 20
+    assert "<td>GET financial/Journals</td>" in rows[0]
+    assert f"<td>{caller.division}</td>" in rows[0]
+    assert "<td>$top=1</td><td>200</td><td>1</td>" in rows[1]
+    assert sent.status_code == 302
+    place, _, query = sent.headers["location"].partition("?")
+    (code,) = parse_qs(query)["code"]
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": place}
+    assert caller.token_request(**form).status_code == 200
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("width", [412, 1280])
+def test_the_page_fits_a_phone_and_is_drawn_light_and_dark(
+    browser: Browser, tmp_path: Path, width: int
+) -> None:
+    box = new_box(companies=3)
+    caller = Caller(box)
+    for _ in range(25):
+        caller.get("crm/Accounts", {"$select": "ID,Name,Code,Email", "$filter": ALL_ACCOUNTS})
+    text = caller.send("GET", "/_sandbox/").text
+    assert '<meta name="viewport"' in text
+    light, dark = tmp_path / "light.html", tmp_path / "dark.html"
+    light.write_text(text, "utf-8")
+    dark.write_text(text.replace("@media(prefers-color-scheme:dark)", "@media all"), "utf-8")
+
+    measured = json.loads(browser.measure(light, width))
+    drawn = [colours(browser.picture(file, width, 900)) for file in (light, dark)]
+
+    assert measured["page"] <= width
+    assert measured["broken"] == []
+    paper = [found.most_common(1)[0][0] for found in drawn]
+    assert paper == ["#ffffff", "#181818"]
+    for found, ink in zip(drawn, ("#222222", "#dddddd"), strict=True):
+        assert found[ink] > 200, ink

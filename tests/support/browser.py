@@ -21,11 +21,13 @@ FLAGS = (
     "--hide-scrollbars",
 )  # fmt: skip
 CSP = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
-# Visible defects: a page that scrolls sideways, texts that are cut off or overlap, bars without a
-# size.
+# Visible defects: a page that scrolls sideways, texts that are cut off or overlap, numbers on two lines, bars
+# without a size.
 MEASURE = """<script>
 const box = e => e.getBoundingClientRect();
 const seen = e => box(e).width > 0 && box(e).height > 0;
+const lines = e => {
+  const range = document.createRange(); range.selectNodeContents(e); return range.getClientRects().length; };
 const all = s => [...document.querySelectorAll(s)].filter(seen);
 const ticks = all('svg text[text-anchor=middle]').map(box);
 const hits = ticks.filter((a, i) => ticks.slice(i + 1).some(b =>
@@ -35,6 +37,8 @@ parent.document.documentElement.dataset.measured = JSON.stringify({
   cut: all('.value, td, .row span').filter(e => e.scrollWidth > e.clientWidth + 1
     && getComputedStyle(e).display !== 'inline').map(e => e.textContent),
   outside: all('main *').filter(e => box(e).right > innerWidth + 1).map(e => e.textContent.trim()),
+  broken: all('td').filter(e => /^[\\d.,]+$/.test(e.textContent) && !e.childElementCount && lines(e) > 1)
+    .map(e => e.textContent),
   hits: hits.length, bars: all('svg rect').length, charts: all('svg').length,
   font: Math.min(...all('svg text').map(e => box(e).height)),
 });

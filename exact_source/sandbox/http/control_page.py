@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 LAST_CALLS = 20
 STYLE = (
     "body{font:15px system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "table{border-collapse:collapse}td,th{padding:.2rem .8rem;text-align:left;border-bottom:1px solid #ddd;"
-    "overflow-wrap:anywhere}"
+    "table{border-collapse:collapse;display:block;overflow-x:auto}"  # numbers stay whole on a phone
+    "td,th{padding:.2rem .8rem;text-align:left;border-bottom:1px solid #ddd}"
+    "code,#calls td:nth-child(4){overflow-wrap:anywhere}#calls td:nth-child(4){min-width:12rem}"
     "code,textarea{font:13px ui-monospace,monospace}textarea{width:100%;height:7rem}"
     "@media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}a{color:#9cf}}"
 )
@@ -54,7 +55,9 @@ def control_page(box: Sandbox, base_url: str, stats: Mapping[str, Any]) -> str:
         for name, example in _examples(box).items()
     )
     return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Exact Online sandbox</title>'
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        "<title>Exact Online sandbox</title>"
         f"<style>{STYLE}</style></head><body><h1>Exact Online sandbox</h1>"
         f"<table id=facts>{_facts(facts)}</table>"
         f'<p><a id="login" href="{authorize}">Log in</a>: the browser is sent to the redirect URI with a '
