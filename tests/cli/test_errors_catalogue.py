@@ -33,6 +33,7 @@ from exact_source.catalogue.parameters import reason_not_read
 from exact_source.cli.project import pipelines_folder
 from exact_source.client.error_log import ErrorFile
 from exact_source.client.limits import Limits
+from exact_source.client.recording.recorder import REPLIES
 from exact_source.errors import ExactError
 from exact_source.loading.session import Session
 from exact_source.loading.writer_lock import sole_writer
@@ -396,6 +397,17 @@ def endless(url: str, query: str) -> bytes:
     return json.dumps({"d": page}).encode()
 
 
+def leave_a_name(bench: Bench) -> None:
+    """Let a recording hold a reply that nothing has masked."""
+
+    def reply(_url: str, _query: str) -> bytes:
+        kept = {"url": "/api/v1/1/crm/Accounts", "body": '{"Name": "Jansen"}'}
+        bench.file(f"kept/{REPLIES}/999999.json", json.dumps(kept))
+        return b'{"d": {"results": []}}'
+
+    bench.answer(ALL_PAGES, reply)
+
+
 def spend_errors(bench: Bench) -> None:
     """Let earlier runs have met as many errors as Exact bears."""
     world = bench.cli.world
@@ -488,6 +500,7 @@ CASES = [
     Case("verify asks for a company and for consent", "verify"),
     Case("is not a company that can be read", "verify", ask_and_answer_nine),
     Case("--record ‹folder› cannot be used", f"{SYNC} --record={{folder}}/tokens.json"),
+    Case("holds values that are not masked", f"{SYNC} --record={{folder}}/kept", leave_a_name),
     Case("needs its driver; install", "sync --destination=clickhouse", uninstall("clickhouse_driver", "clickhouse_connect")),
     Case("filesystem: files are only appended to", "sync --destination=filesystem:{folder}/lake --entities=accounts"),
     Case("were last synced by exact-source", SYNC, sync_by_a_later_version),

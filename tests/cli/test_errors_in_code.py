@@ -15,8 +15,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, cast
 
 import dlt
+import duckdb
 import pytest
 from cryptography.fernet import Fernet
+from dlt.extract.exceptions import ResourceExtractionError
+from dlt.pipeline.exceptions import PipelineStepFailed
 from sqlalchemy import create_engine
 
 from exact_source.auth import DltStateTokenStorage, OAuth, SqlTokenStorage, TokenData
@@ -28,7 +31,7 @@ from exact_source.cli.init.settings import check_filled
 from exact_source.client.call import Call
 from exact_source.client.client import ExactClient
 from exact_source.database import Database
-from exact_source.errors import ExactError
+from exact_source.errors import ExactError, own_error
 from exact_source.loading.disk_space import full_disk_error, refuse_full_disk
 from exact_source.loading.session import Session
 from exact_source.loading.writer_claims import ClaimLock, Claims
@@ -39,10 +42,10 @@ from exact_source.source import make_options, run_of, run_source
 from exact_source.sync.runner import load_pending, run_to_end
 from exact_source.webhooks.signed import read_notice, sign
 from exact_source.webhooks.subscriptions import PATH
-from tests.cli.test_errors_catalogue import about, pattern
+from tests.cli.test_errors_catalogue import CASES, about, pattern, spelled
 from tests.dlt.test_groups import export_settings, sync_in_groups
 from tests.support.auth_kit import Memory, Reply, Wire
-from tests.support.world import World
+from tests.support.world import World, feed_path
 
 KEY = Fernet.generate_key().decode()
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
@@ -198,6 +201,71 @@ def adapt(**hints: Any) -> Callable[[Coder], object]:
     return act
 
 
+def within_dlt(act: Callable[[Coder], object]) -> Callable[[Coder], object]:
+    """Raise the error that dlt has wrapped in its own."""
+
+    def unwrapped(coder: Coder) -> None:
+        try:
+            act(coder)
+        except (PipelineStepFailed, ResourceExtractionError) as error:
+            raise own_error(error) or error from None
+
+    return unwrapped
+
+
+def accounts_of(coder: Coder, **options: Any) -> Any:
+    return run_source(Session(coder.world.make_run(**options)), ["accounts"]).resources["accounts"]
+
+
+def read_twice(coder: Coder) -> None:
+    accounts = accounts_of(coder)
+    coder.world.pipeline.run([accounts, accounts.with_name("clients")])
+
+
+def read_for_a_transformer_only(coder: Coder) -> None:
+    names = dlt.transformer(lambda rows: rows, name="names")
+    coder.world.pipeline.run(accounts_of(coder) | names)
+
+
+def change_rows_of_a_history(coder: Coder) -> None:
+    coder.world.pipeline.run(accounts_of(coder, history="accounts").add_map(lambda row: row))
+
+
+def iterate_what_is_refused(coder: Coder) -> None:
+    coder.world.box.deny(coder.world.division, feed_path("accounts"))
+    list(accounts_of(coder))
+
+
+def load_into(destination: Callable[[Coder], Any], **options: Any) -> Callable[[Coder], object]:
+    """Sync into a destination of another kind."""
+
+    def act(coder: Coder) -> None:
+        coder.world.pipeline = coder.world.new_pipeline("other", destination=destination(coder))
+        outcome = coder.world.sync("accounts", **options)
+        assert outcome.error is not None
+        raise outcome.error
+
+    return act
+
+
+def sink(_coder: Coder) -> Any:
+    return dlt.destinations.destination(lambda items, table: None, name="sink")
+
+
+def lake(coder: Coder) -> Any:
+    return dlt.destinations.filesystem(str(coder.world.folder / "lake"))
+
+
+def load_a_group_into_a_view(coder: Coder) -> None:
+    export_settings(coder.world, coder.patch)
+    with duckdb.connect(str(coder.world.folder / "exact.duckdb")) as database:
+        database.execute("CREATE SCHEMA exact_online")
+        database.execute("CREATE VIEW exact_online.accounts AS SELECT 1 AS id")
+    (outcome,) = sync_in_groups(coder.world, 1)
+    assert outcome.error is not None
+    raise outcome.error
+
+
 def lose_the_session(_coder: Coder) -> None:
     AdvisoryLock(None, "books", Writer("mine", "host", 1, 0.0)).confirm()
 
@@ -291,6 +359,14 @@ CODE_CASES = [
     CodeCase("‹where›: it exists already", subscribe_twice),
     CodeCase("was loaded in ‹numbers› groups of divisions", load_in_other_groups),
     CodeCase("but rows are told apart by", adapt(primary_key="division")),
+    CodeCase("is read by two resources of one source", within_dlt(read_twice)),
+    CodeCase("is only the parent of a transformer", within_dlt(read_for_a_transformer_only)),
+    CodeCase("history keeps rows as Exact sends them", within_dlt(change_rows_of_a_history)),
+    CodeCase("‹where›: ‹status›: ‹error›", within_dlt(iterate_what_is_refused)),
+    CodeCase("dlt cannot merge rows there", load_into(sink)),
+    CodeCase("dlt deletes no rows of Iceberg tables", load_into(lake, table_format="iceberg")),
+    CodeCase("history needs a destination", load_into(sink, history="accounts", change_log=True)),
+    CodeCase("‹pipeline name›: the sync failed: ‹…›", load_a_group_into_a_view),
     CodeCase("a webhook came without the hash", lambda c: read_notice(b"{}", "secret")),
     CodeCase("a signed webhook lacks a Topic",
              lambda c: read_notice(b'{"Content":' + SIGNED + b',"HashCode":"' + HASH + b'"}', "secret")),
@@ -326,6 +402,21 @@ def test_a_script_ends_with_the_message_and_its_exit_code(
     said = line["message"].partition("error: ")[2]
     assert any(re.search(pattern(m.text), said) for m in about(case.message)), said
     assert not [secret for secret in secrets_of(coder) if secret in printed.err + printed.out]
+
+
+# Messages that no test provokes, and why not.
+UNPROVOKED = {
+    "‹where›: $count is not a number": "the engine catches it and counts no rows",
+    "all ‹MOST CALLS› calls of a verification are used up": (
+        "`verify` shows it as the reason why it stopped, not as an error"
+    ),
+}
+
+
+def test_every_message_of_the_page_is_provoked_or_has_a_reason() -> None:
+    provoked = {m.text for case in CASES for m in about(case.message, case.kind)}
+    provoked |= {m.text for case in CODE_CASES for m in about(case.message)}
+    assert {m.text for m in spelled()} - provoked == set(UNPROVOKED)
 
 
 def secrets_of(coder: Coder) -> set[str]:
