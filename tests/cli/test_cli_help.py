@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 import typer
 
+from exact_source.cli._output.help import OWN, PANELS
 from exact_source.cli._output.logs import logging_to_stderr
+from exact_source.cli._output.options import CONNECTION, LIMITS, OUTPUT, ROWS, TARGET, WHAT
 from exact_source.cli.app import COMMANDS, app
 from tests.support.cli_fixtures import Cli
 
@@ -82,6 +84,39 @@ def test_the_default_entities_of_status_are_those_that_were_loaded(cli: Cli) -> 
 
     assert {s["entity"] for s in streams} == {"units"}
     assert "core set" not in " ".join(cli("status", "--help").out.split())
+
+
+def test_the_list_of_commands_shows_each_summary_whole_and_the_first_steps(cli: Cli) -> None:
+    shown = cli("--help").out
+    words = " ".join(shown.split())
+
+    assert "..." not in shown.partition("Commands:")[2]
+    assert max(map(len, shown.splitlines())) <= 80
+    for command in COMMANDS:
+        sentence = " ".join((command.__doc__ or "").split()).partition(". ")[0]
+        assert f"{command.__name__} {sentence}" in words
+    assert "exact-source demo, then exact-source init and exact-source sync" in words
+
+
+def test_the_options_of_a_command_are_in_groups(cli: Cli) -> None:
+    shown = cli("sync", "--help").out
+    heads = re.findall(r"^([A-Z][\w ]+):$", shown, re.MULTILINE)
+
+    assert heads == [name for name in PANELS if name in heads]
+    assert {WHAT, ROWS, LIMITS, CONNECTION, TARGET, OUTPUT} <= set(heads)
+    assert OWN not in heads
+    _, _, rows = shown.partition(f"{ROWS}:")
+    assert "--deletes" in rows.partition(f"{LIMITS}:")[0]
+
+
+def test_a_command_that_does_not_exist_is_one_sentence(cli: Cli) -> None:
+    for name in ("alert", "synk"):
+        result = cli(name)
+
+        assert (result.code, result.out) == (2, "")
+        (line,) = result.err.splitlines()
+        assert name in line
+        assert not re.search(r"[.?];|\.\.", line)
 
 
 def test_every_command_has_an_example_that_fits_its_name() -> None:
