@@ -74,22 +74,30 @@ def as_ordinary_user(*arguments: str) -> Result:
 
 
 @pytest.mark.nightly
-def test_reading_needs_no_right_to_write(cli: Cli) -> None:
+def test_reading_needs_no_right_to_write(cli: Cli, tmp_path: Path) -> None:
     cli.world.box.clock.set(time.time())
     cli.world.box.clock.run()
     cli.world.login()
-    assert cli("sync", cli.destination, SOME).code == 0
-    file = Path(cli.destination.partition("duckdb:")[2])
+    file = tmp_path / "books" / "exact.duckdb"
+    file.parent.mkdir()
+    destination = f"--destination=duckdb:{file}"
+    assert cli("sync", destination, "--entities=gl_accounts,journals,transaction_lines").code == 0
     file.chmod(0o400)
 
-    assert as_ordinary_user("status", cli.destination).code == 0
     with cli.world.watch() as calls:
-        refused = as_ordinary_user("sync", cli.destination, SOME)
-    assert_one_line(refused, 1, str(file), "right to write")
+        refused = [as_ordinary_user(c, destination, SOME) for c in ("sync", "check")]
+        file.parent.chmod(0o500)
+        refused.append(as_ordinary_user("sync", destination, SOME))
+    page = tmp_path / "page.html"
+    status = as_ordinary_user("status", destination)
+    report = as_ordinary_user("report", destination, f"--output={page}")
+    file.parent.chmod(0o700)
+
+    for result in refused:
+        assert_one_line(result, 1, str(file), "right to write")
     assert calls.to("financial/Journals") == []
-    assert_one_line(
-        as_ordinary_user("check", cli.destination, SOME), 1, str(file), "right to write"
-    )
+    assert (status.code, report.code) == (0, 0), status.err + report.err
+    assert page.exists()
 
 
 @pytest.fixture

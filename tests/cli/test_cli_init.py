@@ -20,6 +20,7 @@ import pytest
 from exact_source.cli._output.command_line import own_command
 from exact_source.cli.app import run
 from exact_source.settings import load_settings
+from tests.cli.test_cli_destination_errors import as_ordinary_user
 from tests.support.cli_fixtures import Cli
 
 FLAGS = {
@@ -250,6 +251,24 @@ def test_a_broken_file_is_named_and_left_alone(
     assert "secrets.toml, line 2" in said
     assert "hidden" not in said
     assert (folder / "secrets.toml").read_text() == 'a = "1"\nb = = "hidden"\n'
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("there", [True, False], ids=["settings folder", "project"])
+def test_a_folder_that_may_not_be_written_is_named(folder: Path, there: bool) -> None:
+    if there:
+        folder.mkdir()
+    closed = folder if there else folder.parent
+    closed.chmod(0o500)
+
+    result = as_ordinary_user("init", *(part for pair in FLAGS.items() for part in pair))
+
+    closed.chmod(0o700)
+    assert (result.code, result.out) == (2, "")
+    (line,) = result.err.splitlines()
+    assert str(folder) in line
+    assert "Permission denied" in line
+    assert list(folder.parent.rglob("*.toml")) == []
 
 
 def test_the_secret_may_come_from_standard_input(
