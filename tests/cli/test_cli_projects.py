@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,11 @@ from pathlib import Path
 import dlt
 import duckdb
 import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.common.pipeline import get_dlt_pipelines_dir
 
-from exact_source.cli.project import find_project
+from exact_source.cli.project import find_project, pipelines_folder
 from exact_source.source import exact_online
 from exact_source.sync.pipeline_lock import named_lock
 from exact_source.sync.runner import run_to_end
@@ -115,6 +119,24 @@ def test_the_global_settings_of_a_user_are_no_project(
     assert find_project(below) == home / "work"
 
 
+def test_in_a_workspace_of_dlt_its_own_rule_applies(
+    projects: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dlt._workspace._workspace_context import WorkspaceRunContext
+
+    first, _ = projects
+    monkeypatch.chdir(first)
+    monkeypatch.delenv("DLT_DATA_DIR")
+    workspace = WorkspaceRunContext("books", str(first), "dev")
+    assert workspace.config is not None  # which determines its folders
+    monkeypatch.setattr(Container()[PluggableRunContext], "context", workspace)
+
+    found = Path(pipelines_folder("exact_online"))
+
+    assert found == Path(get_dlt_pipelines_dir())
+    assert first in found.parents
+
+
 def test_without_a_project_the_message_names_the_folder_that_was_searched(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,23 +171,40 @@ def test_a_settings_file_that_is_not_toml_is_named_with_its_line(
     assert "hush" not in result.err
 
 
-def test_a_stop_during_the_imports_is_one_line() -> None:
-    """The signal comes when a module is looked for."""
+def run_until(module: str, action: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command, and do something when a module is looked for."""
     program = (
-        "import os, signal, sys\n"
-        "class Stop:\n"
+        "import os, sys\n"
+        f"{before}\n"
+        "class Finder:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name == wanted: os.kill(os.getpid(), signal.SIGINT)\n"
-        "sys.meta_path.insert(0, Stop())\n"
-        "wanted = sys.argv.pop(1)\n"
+        f"        if name == {module!r}: {action}\n"
+        "sys.meta_path.insert(0, Finder())\n"
         "from exact_source.cli import main\n"
         "main()\n"
     )
+    return subprocess.run(
+        [sys.executable, "-c", program, "status"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_a_stop_during_the_imports_is_one_line(number: signal.Signals) -> None:
     for module in ("typer", "dlt", "pendulum", "asyncio.base_events", "duckdb"):
-        done = subprocess.run(
-            [sys.executable, "-c", program, module, "status"],
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
+        done = run_until(module, f"os.kill(os.getpid(), {int(number)})")
         assert (done.returncode, done.stdout) == (130, ""), (module, done.stderr)
         assert done.stderr.startswith("stopped"), module
         assert done.stderr.count("\n") == 1, module
+
+
+def test_the_sign_of_life_is_shown_before_the_imports() -> None:
+    """A slow disk delays everything but the first character."""
+    leave = "print('typer', file=sys.stderr, flush=True); os._exit(0)"
+    done = run_until("typer", leave, "sys.stderr.isatty = lambda: True")
+
+    assert done.stderr == "starting ...typer\n"
