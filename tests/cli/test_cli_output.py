@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -343,43 +344,59 @@ def test_each_command_has_a_summary_and_all_of_it(make_cli: Callable[..., Cli]) 
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("companies", [3, 300])
-def test_no_screen_is_wider_than_eighty_columns_or_longer_than_forty_lines(
+@pytest.mark.parametrize("companies", [1, 3, 300])
+def test_no_screen_is_wider_than_the_terminal_and_summaries_are_short(
     make_cli: Callable[..., Cli],
     companies: int,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Only a word that is longer, such as an address or a path, may be wider."""
-    monkeypatch.setattr("exact_source.cli._output.tables.PIPE_WIDTH", 80)
     cli = make_cli(companies=companies, invoices=1, page_size=60, large_page_size=1000)
     world = cli.world
     world.box.deny(world.division, "sync/Financial/GLAccounts", "LicenseExpired")
-    world.box.block_division(world.other, 1)
+    if companies > 1:
+        world.box.block_division(world.other, 1)
     some = (cli.destination, "--entities=divisions,gl_accounts,transaction_lines")
-    commands = [
-        ("plan", *some), ("plan", *some, "--all"), ("plan", *some, "--problems"),
-        ("sync", *some), ("sync", *some, "--all"), ("sync", *some, "--problems"),
-        ("status", cli.destination), ("status", cli.destination, "--all"),
-        ("status", cli.destination, "--problems"), ("check", *some, "--all-divisions"),
-        ("check", *some), ("divisions",), ("divisions", "--all"), ("entities",),
-        ("entities", "transaction_lines"), ("report", cli.destination), ("tokens",),
+    summaries = [("plan", *some), ("sync", *some), ("status", cli.destination)]
+    forms = ("--all", "--problems")
+    details = [(*command, form) for command in summaries for form in forms]
+    others = [
+        ("check", *some, "--all-divisions"), ("check", *some), ("divisions",), ("divisions", "--all"),
+        ("entities",), ("entities", "transaction_lines"), ("report", cli.destination), ("tokens",),
+        ("webhooks", "list"), ("webhooks", "list", "--all"),
     ]  # fmt: skip
 
-    for command in commands:
-        result = cli(*command)
-        assert result.out, result.err
-        assert too_wide(result.out) == [], command
-        if command[0] in {"plan", "sync", "status"} and not {"--all", "--problems"} & {*command}:
+    for width in (120, 80):
+        monkeypatch.setattr("exact_source.cli._output.tables.PIPE_WIDTH", width)
+        for command in summaries:
+            result = cli(*command)
             assert len((result.out + result.err).splitlines()) <= 40, command
-    names = {division: f"Company {division} B.V." for division in world.box.divisions}
+            assert too_wide(result.out, width) == [], command
+        for command in (*details, *others) if width == 80 else ():
+            result = cli(*command)
+            assert result.out, result.err
+            assert too_wide(result.out, width) == [], command
+    if companies == 1:  # it has two companies of its own
+        shown = cli("demo", "--invoices=5", f"--folder={tmp_path / 'demo'}").out
+        without_paths = [line for line in shown.splitlines() if "/" not in line]
+        assert too_wide("\n".join(without_paths), width) == []
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_list_of_900_subscriptions_is_no_wider_than_the_terminal(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exact_source.cli._output.tables.PIPE_WIDTH", width)
     topics = ("Accounts", "FinancialTransactions", "SalesInvoices")
-    found = [Subscription(d, t, "id", "https://books.example/exact") for d in names for t in topics]
+    found = [Subscription(d, t, "id", "https://books.example/exact") for d in NAMES for t in topics]
     for every in (False, True):
-        webhooks.show(found, names, every=every)
-        assert too_wide(capsys.readouterr().out) == []
+        webhooks.show(found, NAMES, every=every)
+        shown = capsys.readouterr().out
+        assert too_wide(shown, width) == []
+        assert len(shown.splitlines()) <= 40 or every
 
 
-def too_wide(text: str) -> list[str]:
-    """The lines with several words that are wider than 80 columns."""
-    return [line for line in text.splitlines() if len(line) > 80 and " " in line.strip()]
+def too_wide(text: str, width: int) -> list[str]:
+    """The lines with several words that are wider than the terminal."""
+    return [line for line in text.splitlines() if len(line) > width and " " in line.strip()]
