@@ -26,6 +26,7 @@ from tests.support.airflow_kit import ROOT, Airflow, postgres_connection, tell_r
 from tests.support.bigquery import PROJECT, bigquery_settings
 from tests.support.environments import environment
 from tests.support.fixtures import MakeWorld
+from tests.support.refusals import PATHS
 
 pytestmark = [pytest.mark.timeout(600)]
 
@@ -213,6 +214,22 @@ def test_airflow_is_told_when_a_task_can_go_on(airflow: Airflow) -> None:
     assert midnight <= said[1]["again"] <= midnight + 5  # the calls of the day are used up
     assert said[2]["returned"]["loads"] == 1
     assert "accounts of division 1;" in said[3]["fail"]
+
+
+def test_a_module_that_a_company_lacks_is_no_failure_and_is_not_asked_for_again(
+    airflow: Airflow,
+) -> None:
+    box, (first, *_) = airflow.world.box, airflow.world.box.divisions
+    airflow.write_dag(entities=["accounts", "journals"])
+    box.deny(first, PATHS["journals"], "module")
+
+    said = []
+    for asked in (1, 0):
+        with airflow.world.watch() as calls:
+            said += tell(airflow, [first])
+        assert len(calls.to(PATHS["journals"])) == asked
+
+    assert [one["returned"]["rows"] for one in said] == [len(box.rows("crm/Accounts", first)), 0]
 
 
 def test_a_task_fails_at_once_where_a_person_is_needed_and_is_retried_where_time_helps(
