@@ -157,6 +157,12 @@ def test_it_is_short_and_its_blocks_are_those_that_are_run() -> None:
     ]
 
 
+def test_the_first_screen_says_what_was_never_tried() -> None:
+    first = " ".join(README.splitlines()[:12])
+    assert "not yet run against a live company" in first
+    assert "not on PyPI yet" in first
+
+
 def test_extras_that_are_installed_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = blocks("sh")[0].splitlines()
