@@ -56,6 +56,11 @@ class RejectedRows:
         rows_are = "row without a key is" if count == 1 else "rows without a key are"
         return f"{count} {rows_are} in _exact_rejected, not in the table" if count else ""
 
+    @property
+    def waiting(self) -> bool:
+        """Whether rows wait for a load."""
+        return bool(self._waiting)
+
     def take(self) -> list[Rejected]:
         """The rows that wait for a load; the caller loads them."""
         taken, self._waiting = self._waiting, []

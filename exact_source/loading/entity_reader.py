@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ..engine import rows
 from ..engine.cursors import Cursor
+from ..engine.result import StreamResult
 from ..engine.shape import Shape
 from ..engine.shared_lists import SharedList
 from ..engine.stream import Stream
@@ -23,9 +24,9 @@ from .entity_resource import EntityResource, table_names
 from .first_load import FirstLoad, repeated_rows
 from .history import History
 from .session import Session
-from .state import DivisionStates, is_extracting, remember
+from .state import LOG_RESOURCE, DivisionStates, is_extracting, remember
 from .strategy import Held, Strategy, choose_strategy, merge_strategies
-from .tables import as_loaded, column_hint
+from .tables import as_loaded
 from .warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class EntityReader:
         before = len(run.log.results)
         resource = self._resource()
         states = self._begin(warehouse, resource)
-        history = History(self.shape) if self.name in run.options.history else None
+        history = self._history()
         first_load = self._first_load(states, warehouse)
         yielded = False
         async for batch in self._loadable(states, warehouse, resource):
@@ -110,19 +111,34 @@ class EntityReader:
             first_load.take(batch)
             if history is not None:
                 history.hold(batch)
+            self._refuse_unlogged_rows()
             yield batch
+        self._refuse_unlogged_rows()
         states.close()
         if yielded:
             self._settle(first_load)
         # Only if deletions are loaded as rows; ADBC on Postgres refuses an empty file.
         elif not states.known and self.strategy.deletes_marked and run.options.deletes == "hard":
             yield rows.with_required(self._nothing(), self._keys)
-        if history is not None and (item := history.item(column_hint)) is not None:
-            self.session.hold_history(item)
         remember(run)
-        mine = [r for r in run.log.results[before:] if r.entity == self.name]
-        if not run.rounds.number and any(r.status == "incomplete" for r in mine):
+        self._warn([r for r in run.log.results[before:] if r.entity == self.name])
+
+    def _history(self) -> History | None:
+        """Holds the rows of a load, which the sync log loads even if ``add_limit`` ends this generator."""
+        if self.name not in self.session.run.options.history:
+            return None
+        history = History(self.shape)
+        self.session.hold_history(self.name, history)
+        return history
+
+    def _warn(self, results: Sequence[StreamResult]) -> None:
+        if self.session.run.rounds.number:
+            return
+        if any(r.status == "incomplete" for r in results):
             logger.warning("%s: not read to the end; run again, or see run_to_end", self.name)
+        for result in results if self._is_alone else ():
+            if result.status in {"failed", "refused"}:
+                logger.warning("%s: %s: %s", result.where, result.status, result.error)
 
     def _begin(self, warehouse: Warehouse, resource: EntityResource) -> DivisionStates:
         """The entity's cursors; the first entity of a load reads the state that all entities share."""
@@ -142,10 +158,30 @@ class EntityReader:
         )
 
     def _check_history(self) -> None:
-        if self._is_adapted and self.name in self.session.run.options.history:
+        if self.name not in self.session.run.options.history:
+            return
+        if self._is_alone:
+            raise ConfigurationError(
+                f"{self.name}: history needs the sync log, which a resource that is run alone leaves out; "
+                f'run the source, or source.with_resources("{self.name}")'
+            )
+        if self._is_adapted:
             raise ConfigurationError(
                 f"{self.name}: history keeps rows as Exact sends them, which add_map and add_filter would "
                 "not reach; leave out one of them"
+            )
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether the load has no sync log, because a script runs the resource instead of the source."""
+        return is_extracting() and LOG_RESOURCE not in dlt.current.source().resources.selected
+
+    def _refuse_unlogged_rows(self) -> None:
+        """Make sure that no cursor moves past rows that only the sync log would load."""
+        if self.session.run.rejected.waiting and self._is_alone:
+            raise StreamError(
+                f"{self.name}: rows without a key cannot be stored in _exact_rejected, because the resource "
+                f'is run alone; run the source, or source.with_resources("{self.name}")'
             )
 
     def _choose_strategy(self, warehouse: Warehouse, resource: EntityResource) -> None:

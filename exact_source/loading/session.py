@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ..engine.result import StreamResult
 from ..engine.run import Run
 from .entity_resource import table_names
 from .first_load import FirstLoad
+from .history import History
 from .overtaken import note_loads
 from .state import (
     all_entries,
@@ -29,6 +30,7 @@ from .state import (
     load_ids,
     refuse_newer_version,
 )
+from .tables import column_hint
 from .warehouse import NoTables, Warehouse
 from .writer_lock import lock_until_loaded
 
@@ -55,7 +57,7 @@ class Session:
         self._warehouse: Warehouse | None = None
         self._users = 0
         self._first_loads: dict[str, FirstLoad] = {}
-        self._history: list[Any] = []
+        self._histories: dict[str, History] = {}
         self._ended: Counter[tuple[str, object]] = Counter()
         self._logged = 0
         self._knows_earlier_calls = False
@@ -148,14 +150,14 @@ class Session:
         """Whether a resource has been read, in this load package."""
         return bool(self._ended[load_id(), id(reader)])
 
-    def hold_history(self, item: Any) -> None:
-        """Keep rows of a table of earlier states until the sync log is written."""
-        self._history.append(item)
+    def hold_history(self, entity: str, history: History) -> None:
+        """Keep an entity's rows until the sync log is written; those of a load that failed are replaced."""
+        self._histories[entity] = history
 
-    def take_history(self) -> list[Any]:
+    def take_history(self) -> Iterator[Any]:
         """The rows of tables of earlier states; the caller loads them."""
-        taken, self._history = self._history, []
-        return taken
+        taken, self._histories = self._histories, {}
+        return filter(None, (history.item(column_hint) for history in taken.values()))
 
     def take_results(self) -> list[StreamResult]:
         """The results that are not in the sync log yet; the caller loads them."""

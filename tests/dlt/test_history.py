@@ -12,6 +12,8 @@ from exact_source.engine import page_reader as reading
 from exact_source.engine import rounds
 from exact_source.engine.result import StreamResult
 from exact_source.errors import ConfigurationError
+from exact_source.loading.session import Session
+from exact_source.source import run_source
 from tests.support.destinations import FROM, TO, states
 from tests.support.fixtures import MakeWorld
 from tests.support.tiers import variants
@@ -146,6 +148,19 @@ def test_a_round_ends_before_too_many_rows_wait_for_its_end(
     assert outcome.rounds > 1
     assert_present(world, "accounts")
     world.assert_equal("accounts")
+
+
+def test_a_limit_on_pages_loses_no_state(make_world: MakeWorld) -> None:
+    world: World = make_world(companies=1)
+    pages = 0
+    while len(world.table("accounts")) < len(world.keys("crm/Accounts")) if pages else True:
+        source = run_source(Session(world.make_run(history="accounts")), ["accounts"])
+        source.accounts.add_limit(1)
+        world.pipeline.run(source)
+        pages += 1
+        assert_present(world, "accounts")
+
+    assert pages > 1
 
 
 def test_a_name_that_is_no_entity_is_refused(world: World) -> None:

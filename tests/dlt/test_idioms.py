@@ -273,6 +273,51 @@ def test_hints_of_columns_reach_the_schema(world: World, make: Make, shows: Show
     shows("`apply_hints(columns=...)`", "works")
 
 
+def test_a_resource_that_is_run_alone(world: World, make: Make, shows: Shows) -> None:
+    world.pipeline.run(make().accounts)
+    world.box.delete(ACCOUNTS, world.division, world.keys(ACCOUNTS)[1])
+    with world.watch() as calls:
+        world.pipeline.run(make().accounts)
+    world.assert_equal("accounts")
+    assert not from_the_beginning(calls)
+    assert {t["name"] for t in world.pipeline.default_schema.data_tables()} == {"accounts"}
+    shows("`pipeline.run(source.accounts)`", "works, but nothing is written to `_exact_syncs`")
+
+
+def test_history_of_a_resource_that_is_run_alone(world: World, make: Make, shows: Shows) -> None:
+    source = make(history="accounts", entities=["accounts", "journals"])
+    with world.watch() as calls, pytest.raises(PipelineStepFailed, match="history") as refusal:
+        world.pipeline.run([source.accounts, source.journals])
+    assert not len(calls)
+    world.pipeline.run(make(history="accounts").with_resources("accounts"))
+    assert len(world.table("accounts_history")) == rows_of(world)
+    shows("`pipeline.run(source.accounts)` with `history`", refused(refusal))
+
+
+def test_rows_without_a_key_are_not_lost_by_a_resource_that_is_run_alone(
+    world: World, make: Make, shows: Shows
+) -> None:
+    path, too_large = "documents/DocumentTypes", 2**40  # for the column
+    world.box.insert(path, world.division, {"ID": too_large, "Description": "odd one"})
+    for _ in range(2):
+        with pytest.raises(PipelineStepFailed, match="without a key"):
+            world.pipeline.run(make(entities=["document_types"]).document_types)
+    world.pipeline.run(make(entities=["document_types"]))
+    assert [row["reason"] for row in world.table("_exact_rejected")] == ["no id"]
+    shows(
+        "`pipeline.run(source.document_types)`, if Exact sends a row without a key",
+        "fails and loads nothing; `pipeline.run(source)` stores the row in `_exact_rejected`",
+    )
+
+
+def test_a_failure_of_a_resource_that_is_run_alone_is_reported(
+    world: World, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.box.deny(world.division, ACCOUNTS)
+    world.pipeline.run(make().accounts)
+    assert f"accounts of division {world.division}: refused" in caplog.text
+
+
 def test_another_table_gets_changes_and_deletions(world: World, make: Make, shows: Shows) -> None:
     def source() -> Any:
         made = make()
