@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any, Self
 
 import dlt
 import pyarrow as pa
 from dlt.extract.items_transform import FilterItem, MapItem, YieldMapItem
 from dlt.extract.resource import DltResource
+from dlt.extract.utils import ensure_table_schema_columns
 
 from ..errors import ConfigurationError
 
 Row = dict[str, Any]
+_APPLY_HINTS = signature(DltResource.apply_hints)
 
 
 class EntityResource(DltResource):
@@ -24,20 +27,16 @@ class EntityResource(DltResource):
         Raises:
             ConfigurationError: If the hints name another key, or a cursor of dlt's.
         """
-        if hints.get("incremental") is not None:
+        given = _APPLY_HINTS.bind(self, *args, **hints).arguments
+        if given.get("incremental") is not None:
             raise ConfigurationError(
                 f"{self.name}: dlt.sources.incremental is not needed, because the source keeps a cursor of "
                 "its own for each company; exact_online(start_date=..., end_date=...) reads a window"
             )
-        for name in ("primary_key", "merge_key"):
-            self._refuse_other_key(name, hints.get(name))
+        own: Any = self._hints.get("primary_key") if self._hints else None
+        if own:
+            self._check_keys(given, set(own))
         return super().apply_hints(*args, **hints)
-
-    def _refuse_other_key(self, name: str, chosen: Any) -> None:
-        keys: Any = self._hints.get("primary_key") if self._hints else None
-        if chosen is None or not keys or (not chosen and name == "merge_key"):
-            return
-        refuse_other_key(self.name, name, chosen, set(keys))
 
     def check_keys(self, keys: set[str]) -> None:
         """Make sure that rows are still merged by their own key after a script's adaptations.
@@ -45,10 +44,15 @@ class EntityResource(DltResource):
         Raises:
             ConfigurationError: If they are not.
         """
-        hints: Any = self._hints or {}
+        self._check_keys(self._hints or {}, keys)
+
+    def _check_keys(self, hints: Mapping[str, Any], keys: set[str]) -> None:
         for name in ("primary_key", "merge_key"):
-            if hints.get(name):
-                refuse_other_key(self.name, name, hints[name], keys)
+            chosen = hints.get(name)
+            if chosen or (chosen is not None and name == "primary_key"):
+                refuse_other_key(self.name, name, chosen, keys)
+            if marked := _marked_columns(hints.get("columns"), name):
+                refuse_other_key(self.name, name, marked, keys)
 
     @property
     def entity(self) -> str:
@@ -69,6 +73,14 @@ class EntityResource(DltResource):
         return len(steps) > 1  # the first declares the table
 
 
+def _marked_columns(columns: Any, hint: str) -> set[str]:
+    """Columns that a hint for columns marks as a part of the key."""
+    if columns is None or (callable(columns) and not isinstance(columns, type)):
+        return set()
+    found: Any = ensure_table_schema_columns(columns)
+    return {name for name, column in found.items() if column.get(hint)}
+
+
 def refuse_other_key(resource: str, hint: str, chosen: Any, keys: set[str]) -> None:
     """Make sure that rows are merged by their own key: by another one, rows would replace each other.
 
@@ -82,11 +94,11 @@ def refuse_other_key(resource: str, hint: str, chosen: Any, keys: set[str]) -> N
         ConfigurationError: If it is another key.
     """
     if callable(chosen):
-        return
+        chosen = "a function"
     found = {chosen} if isinstance(chosen, str) else set(chosen)
     if found != keys:
         raise ConfigurationError(
-            f"{resource}: {hint} is {', '.join(sorted(found))}, but rows are told apart by "
+            f"{resource}: {hint} is {', '.join(sorted(found)) or 'empty'}, but rows are told apart by "
             f"{', '.join(sorted(keys))}; leave it to the source"
         )
 
@@ -120,9 +132,11 @@ def table_names() -> dict[str, str]:
     """Entity -> name of its table, for the resources that are read now.
 
     Raises:
-        ConfigurationError: If an entity is read twice: both copies would share a cursor.
+        ConfigurationError: If an entity is read twice, because both copies would share a cursor, or if two
+            entities would share a table.
     """
     names: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for resource in dlt.current.source().resources.selected.values():
         if isinstance(resource, EntityResource):
             if resource.entity in names:
@@ -131,5 +145,10 @@ def table_names() -> dict[str, str]:
                     "and run them in two pipelines"
                 )
             table: Any = resource.table_name
-            names[resource.entity] = table if isinstance(table, str) else resource.entity
+            name = names[resource.entity] = table if isinstance(table, str) else resource.entity
+            if owners.setdefault(name, resource.entity) != resource.entity:
+                raise ConfigurationError(
+                    f"{resource.entity} and {owners[name]} would be loaded into one table, {name}; name a "
+                    "table for each resource by apply_hints(table_name=...)"
+                )
     return names

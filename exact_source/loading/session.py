@@ -29,6 +29,7 @@ from .state import (
     load_id,
     load_ids,
     refuse_newer_version,
+    refuse_second_reader,
 )
 from .tables import column_hint
 from .warehouse import NoTables, Warehouse
@@ -128,6 +129,7 @@ class Session:
             return
         self._ended[load_id(), "recalled"] += 1
         if is_extracting():
+            refuse_second_reader(self._id)
             note_loads(warehouse)
         refuse_newer_version()
         self.arrived = warehouse.completed_loads(load_ids(all_entries()))

@@ -21,6 +21,8 @@ from .entries import Entries, codes_of, items_of
 
 # The resource of the sync log; every other one is an entity.
 LOG_RESOURCE = "exact_syncs"
+# Member of a load package's state: entity -> id of the session that reads it.
+READERS = "exact_online_readers"
 # Cursors that wait to be written: the last one of each stream is, and a stream has several.
 WAITING_CURSORS = 64
 # Members of a state entry beside the cursor.
@@ -177,6 +179,27 @@ def refresh_under_way(names: Iterable[str], arrived: set[str]) -> float | None:
     return refresh_begun_at(
         arrived_entry(entry, arrived) or {} for state in states for _, entry in items_of(state)
     )
+
+
+def refuse_second_reader(session: str) -> None:
+    """Refuse to read an entity for two sources in one load: they would share its table and its cursors.
+
+    Rows of one source could be new, those of the other changes, and a load either appends or merges.
+
+    Args:
+        session: Id of the session that reads now.
+
+    Raises:
+        ConfigurationError: If another session has read one of its entities for the same load package.
+    """
+    package: Any = dlt.current.load_package_state()["state"]
+    readers = package.setdefault(READERS, {})
+    for entity in selected_entities():
+        if readers.setdefault(entity, session) != session:
+            raise ConfigurationError(
+                f"{entity} is read by two sources in one run; use one source with the divisions of both, or "
+                "run one after the other"
+            )
 
 
 def refuse_newer_version() -> None:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime
+from copy import deepcopy
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from exact_source.loading import writer_lock
 from tests.support.world import MIDDAY, World, billed, digits, forget_clients
 
 ACCOUNTS, JOURNALS = "sync/CRM/Accounts", "financial/Journals"
+SHARED = {"hrm/Divisions", "system/Divisions", "sync/Deleted"}  # lists that all entities use
 Make = Callable[..., Any]
 Shows = Callable[[str, str], None]
 RECORD = Path(__file__).parents[2] / "tools" / "docs" / "idioms.json"
@@ -48,8 +50,12 @@ def shows(request: pytest.FixtureRequest) -> Shows:
 
 def refused(error: pytest.ExceptionInfo[BaseException]) -> str:
     """The message of a refusal, as a cell of a table."""
-    text = str(list(causes(error.value))[-1])
-    return f"refused before the first call: `{text}`"
+    return f"refused before the first call: `{last_of(error)}`"
+
+
+def last_of(error: pytest.ExceptionInfo[BaseException]) -> str:
+    """The message of the error below those of dlt."""
+    return str(list(causes(error.value))[-1])
 
 
 @pytest.fixture
@@ -113,10 +119,11 @@ def test_a_resource_is_iterated_without_a_pipeline_page_by_page(
     assert [page.num_rows for page in pages] == [6, 2]
     assert {"id", "name", "division", "_synced_at"} <= columns(pages)
     assert len(billed(calls.to(ACCOUNTS))) == 2
+    assert {c.path for c in billed(calls.all)} <= {ACCOUNTS, *SHARED}
     assert not (world.folder / "exact.duckdb").exists()
     shows(
         "`list(source.accounts.add_limit(2))`",
-        f"{len(pages)} pages, {len(billed(calls.to(ACCOUNTS)))} calls, no pipeline",
+        f"{len(pages)} pages, {len(billed(calls.to(ACCOUNTS)))} calls for rows of the entity, no pipeline",
     )
 
 
@@ -128,7 +135,11 @@ def test_a_loop_that_ends_early_makes_no_further_call(
             break
 
     assert len(calls.to(ACCOUNTS)) <= 2  # dlt asks for the next page while it hands over this one
-    shows("`for page in source.accounts`, left after the first page", "at most 2 calls")
+    assert {c.path for c in billed(calls.all)} <= {ACCOUNTS, *SHARED}
+    shows(
+        "`for page in source.accounts`, left after the first page",
+        "at most 2 calls for rows of the entity",
+    )
 
 
 def test_without_a_limit_all_rows_come_and_none_of_the_sources_own(
@@ -161,13 +172,17 @@ def test_a_limit_counts_pages_stops_calls_and_the_next_run_goes_on(
     with world.watch() as calls:
         world.pipeline.run(limited)
     assert len(calls.to(ACCOUNTS)) == 1
+    assert {c.path for c in billed(calls.all)} <= {ACCOUNTS, *SHARED}
     assert len(world.table("accounts")) == 6
     (outcome,) = world.outcomes()
     assert (outcome["status"], outcome["rows"]) == ("incomplete", 6)
 
     run_to_end(world.pipeline, make())
     world.assert_equal("accounts")
-    shows("`add_limit(1)`", f"{len(calls.to(ACCOUNTS))} page, then no call; the next run continues")
+    shows(
+        "`add_limit(1)`",
+        f"{len(calls.to(ACCOUNTS))} page, then no call for rows; the next run continues",
+    )
 
 
 def test_run_to_end_of_a_limited_source_ends(world: World, make: Make) -> None:
@@ -263,14 +278,28 @@ def test_history_and_a_map_are_refused_together(world: World, make: Make, shows:
 
 
 def test_hints_of_columns_reach_the_schema(world: World, make: Make, shows: Shows) -> None:
-    source = make()
-    source.accounts.apply_hints(columns={"email": {"description": "hashed", "x-pii": True}})
-    world.pipeline.run(source)
-    column: Any = world.pipeline.default_schema.tables["accounts"]["columns"]["email"]
-    assert column["description"] == "hashed"
-    assert column["x-pii"] is True
+    hints: dict[str, Any] = {
+        "email": {"description": "hashed", "x-pii": True, "precision": 320},
+        "credit_line_sales": {"data_type": "decimal", "precision": 18, "scale": 2},
+    }
+
+    def source() -> Any:
+        made = make()
+        made.accounts.apply_hints(columns=deepcopy(hints))
+        return made
+
+    amount = {"CreditLineSales": 1250.25}
+    for n in range(2):
+        world.box.update(ACCOUNTS, world.division, world.keys(ACCOUNTS)[n], amount)
+        world.pipeline.run(source())
+
+    held: Any = world.pipeline.default_schema.tables["accounts"]["columns"]
+    for column, wanted in hints.items():
+        assert wanted.items() <= held[column].items()
     world.assert_equal("accounts")
-    shows("`apply_hints(columns=...)`", "works")
+    kinds = dict(world.sql("SELECT column_name, column_type FROM (DESCRIBE accounts)"))
+    assert kinds["credit_line_sales"] == "DECIMAL(18,2)"
+    shows("`apply_hints(columns=...)`", "works: `data_type`, `precision`, descriptions, own hints")
 
 
 def test_a_resource_that_is_run_alone(world: World, make: Make, shows: Shows) -> None:
@@ -303,6 +332,10 @@ def test_rows_without_a_key_are_not_lost_by_a_resource_that_is_run_alone(
         with pytest.raises(PipelineStepFailed, match="without a key"):
             world.pipeline.run(make(entities=["document_types"]).document_types)
     world.pipeline.run(make(entities=["document_types"]))
+    loaded = {(row["division"], row["id"]) for row in world.table("document_types")}
+    assert loaded == {
+        (d, key) for d in world.box.divisions for key in world.keys(path, d) if key != too_large
+    }
     assert [row["reason"] for row in world.table("_exact_rejected")] == ["no id"]
     shows(
         "`pipeline.run(source.document_types)`, if Exact sends a row without a key",
@@ -337,22 +370,43 @@ def test_another_table_gets_changes_and_deletions(world: World, make: Make, show
     shows("`apply_hints(table_name=...)`", "works, with changes and deletions")
 
 
+OTHER_KEYS: list[dict[str, Any]] = [
+    {"primary_key": "code"},
+    {"primary_key": lambda _row: "code"},
+    {"columns": {"code": {"primary_key": True}}},
+    {"columns": [{"name": "code", "merge_key": True}]},
+    {"merge_key": ["division", "code"]},
+]
+
+
 def test_another_key_is_refused_before_any_call(world: World, make: Make, shows: Shows) -> None:
     with world.watch() as calls:
-        for hints in ({"primary_key": "code"}, {"merge_key": ["division", "code"]}):
+        for hints in OTHER_KEYS:
             with pytest.raises(ConfigurationError, match="division, id") as refusal:
                 make().accounts.apply_hints(**hints)
-    make().accounts.apply_hints(primary_key=["division", "id"])
+        for columns in (OTHER_KEYS[2]["columns"], OTHER_KEYS[3]["columns"]):
+            with pytest.raises(PipelineStepFailed, match="division, id"):
+                world.pipeline.run(make(), columns=columns)
     assert not len(calls)
-    shows("`apply_hints(primary_key=...)`, `merge_key`", refused(refusal))
+    make().accounts.apply_hints(primary_key=["division", "id"])
+    make().accounts.apply_hints(
+        columns={name: {"primary_key": True} for name in ("division", "id")}
+    )
+    shows("`apply_hints(primary_key=...)`, `merge_key`, also of `columns`", refused(refusal))
 
 
 def test_a_cursor_of_dlt_is_refused_and_the_window_is_named(
     world: World, make: Make, shows: Shows
 ) -> None:
-    cursor = dlt.sources.incremental("modified", initial_value=MIDDAY)
-    with pytest.raises(ConfigurationError, match=r"start_date=.*end_date=") as refusal:
-        make().accounts.apply_hints(incremental=cursor)
+    by_position = (None,) * 6
+    with world.watch() as calls:
+        for end in (None, MIDDAY + timedelta(days=1)):
+            cursor = dlt.sources.incremental("modified", initial_value=MIDDAY, end_value=end)
+            with pytest.raises(ConfigurationError, match=r"start_date=.*end_date=") as refusal:
+                make().accounts.apply_hints(incremental=cursor)
+            with pytest.raises(ConfigurationError, match=r"start_date=.*end_date="):
+                make().accounts.apply_hints(*by_position, cursor)
+    assert not len(calls)
     shows("`apply_hints(incremental=dlt.sources.incremental(...))`", refused(refusal))
 
 
@@ -653,6 +707,27 @@ def test_two_sources_in_one_run(world: World, make: Make, shows: Shows) -> None:
     shows("two sources in one run", "works")
 
 
+def test_one_entity_in_two_sources_of_one_run(world: World, make: Make, shows: Shows) -> None:
+    world.pipeline.run(make(divisions=[world.division]))
+    world.box.update(ACCOUNTS, world.division, world.keys(ACCOUNTS)[0], {"Name": "Changed"})
+    sources = [make(divisions=[division]) for division in (world.division, world.other)]
+    with pytest.raises(PipelineStepFailed, match="two sources") as refusal:
+        world.pipeline.run(sources)
+    for source in sources:
+        world.pipeline.run(source)
+    world.assert_equal("accounts")
+    shows("two sources with the same entity in one run", f"refused: `{last_of(refusal)}`")
+
+
+def test_two_entities_in_one_table(world: World, make: Make, shows: Shows) -> None:
+    with world.watch() as calls, pytest.raises(PipelineStepFailed, match="one table") as refusal:
+        world.pipeline.run(make(entities=["accounts", "journals"]), table_name="everything")
+    assert not len(calls)
+    world.pipeline.run(make(), table_name="everything")
+    assert len(world.table("everything")) == rows_of(world)
+    shows("`pipeline.run(source, table_name=...)` with two entities", refused(refusal))
+
+
 def test_a_parallel_resource_is_read_as_before(world: World, make: Make, shows: Shows) -> None:
     source = make().parallelize()
     world.pipeline.run(source)
@@ -715,7 +790,10 @@ def test_the_command_of_dlt_tells_of_the_pipeline_and_restores_it(
 ) -> None:
     world.pipeline.run(make())
     assert "accounts" in command(world, "info")
-    assert "exact_online" in command(world, "trace")
+    trace = command(world, "trace")
+    assert all(
+        f"Step {step} COMPLETED" in trace for step in ("extract", "normalize", "load", "run")
+    )
     command(world, "sync")
     world.pipeline = world.new_pipeline()
     with world.watch() as calls:
