@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dlt.destinations.sql_client import SqlClientBase
 
 SYNCS = "_exact_syncs"
+WITHOUT_LIMIT = {"fabric", "mssql", "synapse"}  # T-SQL
 EVERY_COMPANY = Companies()
 NEEDED = "gl_accounts and transaction_lines"
 
@@ -42,9 +43,15 @@ def read_figures(
             the loaded tables.
 
     Raises:
-        ConfigurationError: If the tables that the report needs are not loaded.
+        ConfigurationError: If the tables that the report needs are not loaded, or the database has no
+            ``LIMIT`` and ``date_trunc``.
     """
     dialect = str(pipeline.destination.destination_type).rsplit(".", 1)[-1]
+    if dialect in WITHOUT_LIMIT:
+        raise ConfigurationError(
+            f"the report does not run on {dialect}, whose SQL differs; it runs on DuckDB, Postgres and "
+            "BigQuery"
+        )
     with pipeline.sql_client() as client:
         database = Database(client, dialect, day)
         is_built = marts is not None and database.shows_marts(marts)

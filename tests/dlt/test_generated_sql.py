@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from sqlglot import exp
 
 from exact_source.cli._output.stored_syncs import recall
 from exact_source.cli.check.destination import PROBE, write_probe
+from exact_source.errors import ConfigurationError
 from exact_source.loading.duplicates import repair_unchecked, repeated_keys
 from exact_source.loading.entity_resource import EntityResource
 from exact_source.loading.loaded_tables import whole
@@ -34,6 +36,7 @@ from exact_source.loading.warehouse import Warehouse
 from exact_source.loading.writer_claims import Claims
 from exact_source.loading.writer_claims import claim as claim_of
 from exact_source.loading.writer_lock import _lock_of
+from exact_source.report.reading import read_figures
 from exact_source.verify.loaded_books import LoadedBooks
 from tests.support.world import DATASET, World, make_box
 
@@ -178,7 +181,9 @@ def target(
     request: pytest.FixtureRequest, loaded: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Target:
     dialect, driver, credentials = TARGETS[request.param]
-    pytest.importorskip(driver)
+    import_module(
+        driver
+    )  # of the development group: without it the column on the page would be stale
     kind: Any = getattr(dlt.destinations, request.param)
     pipeline = dlt.pipeline(
         "exact_online",
@@ -395,6 +400,14 @@ def test_the_write_check(target: Target) -> None:
     target.shows("write check of `check`", trees)
     if target.name == "synapse":
         assert "IF EXISTS" not in " ".join(sent)
+
+
+@pytest.mark.parametrize("target", ["fabric", "mssql", "synapse"], indirect=True)
+def test_the_report_is_refused_where_its_sql_does_not_run(target: Target) -> None:
+    target.recorder.sent.clear()
+    with pytest.raises(ConfigurationError, match=f"does not run on {target.name}"):
+        read_figures(target.pipeline, day=NOW.date(), made_at=NOW)
+    assert not target.recorder.sent
 
 
 def test_no_rows_may_be_no_table() -> None:
