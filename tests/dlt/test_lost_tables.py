@@ -18,7 +18,6 @@ TABLE = "exact_online.accounts"
 def loaded(request: pytest.FixtureRequest, world: World) -> World:
     """Two syncs, because the first load of a table is not merged."""
     if request.param == "postgres":
-        pytest.importorskip("adbc_driver_postgresql")
         world.destination = dlt.destinations.postgres(request.getfixturevalue("postgres"))
         world.pipeline = world.new_pipeline()
     for _ in range(2):

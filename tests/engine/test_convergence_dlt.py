@@ -167,7 +167,6 @@ def test_sequences_end_with_the_rows_of_the_companies(
 ) -> None:
     destination: Any = dlt.destinations.duckdb(str(tmp_path / "exact.duckdb"))
     if database == "postgres":
-        pytest.importorskip("adbc_driver_postgresql")
         destination = dlt.destinations.postgres(request.getfixturevalue("postgres"))
     numbers = count(1)
 

@@ -21,7 +21,7 @@ import pytest
 from filelock import FileLock
 
 from exact_source.sandbox import Sandbox
-from tests.support.environments import CACHE, environment, python_of
+from tests.support.environments import CACHE, environment, missing, python_of
 
 FOREIGN = Path(__file__).with_name("foreign")
 INI = """\
@@ -80,7 +80,7 @@ def node() -> str:
     """The interpreter of JavaScript, with the package installed."""
     found, npm, folder = shutil.which("node"), shutil.which("npm"), CACHE / "foreign-node"
     if found is None or npm is None:
-        pytest.skip("no Node.js was found")
+        missing("no Node.js was found")
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(CACHE / "foreign-node.lock"):
         mark, wanted = folder / "made-from.json", (FOREIGN / "package.json").read_text()
@@ -94,7 +94,7 @@ def node() -> str:
                 check=False,
             )
             if done.returncode:
-                pytest.skip(f"the package could not be installed: {done.stderr.strip()[-200:]}")
+                missing(f"the package could not be installed: {done.stderr.strip()[-200:]}")
             mark.write_text(wanted)
     return found
 
@@ -108,10 +108,10 @@ def checkout(name: str) -> str:
 
 
 def program(name: str) -> str:
-    """An interpreter or compiler; the test is skipped without it."""
+    """An interpreter or compiler; the test is skipped or fails without it."""
     found = shutil.which(name)
     if found is None:
-        pytest.skip(f"{name} is not installed")
+        missing(f"{name} is not installed")
     return found
 
 
@@ -267,10 +267,11 @@ def test_an_older_client_in_javascript_logs_in_and_reads(read: Read, node: str) 
 
 def test_a_client_in_php_logs_in_and_reads(read: Read) -> None:
     """picqer/exact-php-client, with Guzzle as Debian packages it."""
+    client = checkout("exact-php-client")
     command = [program("php"), str(FOREIGN / "read_picqer.php")]
     box = Sandbox(invoices=30, page_size=6)
     with box.serve() as base_url:
-        found = json.loads(read(command, box, base_url, checkout=checkout("exact-php-client")))
+        found = json.loads(read(command, box, base_url, checkout=client))
     assert found["user"] == box.divisions[0]
     assert sorted(found["accounts"]) == keys(box, "crm/Accounts")
     assert sorted(found["unselected"]) == keys(box, "crm/Contacts")
@@ -284,8 +285,8 @@ def test_a_client_in_php_logs_in_and_reads(read: Read) -> None:
 
 def test_the_client_in_ruby_finds_its_classes_by_the_types_of_rows(read: Read) -> None:
     """elmas, Exact's own; it asks ``//Current/Me``, and takes the class of a row from its type."""
-    command = [program("ruby"), str(FOREIGN / "read_elmas.rb")]
     client = checkout("exactonline-api-ruby-client")
+    command = [program("ruby"), str(FOREIGN / "read_elmas.rb")]
     box = Sandbox(invoices=5)
     with box.serve() as base_url:
         found = json.loads(read(command, box, base_url, checkout=client))
@@ -321,19 +322,21 @@ def test_a_client_in_go_logs_in_and_reads_page_by_page(read: Read, tmp_path: Pat
 
 @pytest.fixture
 def exactonline(monkeypatch: pytest.MonkeyPatch) -> Any:
-    package = pytest.importorskip("exactonline", reason="pip install exactonline to run this")
-    http = pytest.importorskip("exactonline.http")
+    import exactonline
+    from exactonline import http
+
     monkeypatch.setattr(http.opt_secure, "protocols", ("http",))
-    return package
+    return exactonline
 
 
 @pytest.mark.usefixtures("exactonline")
 def test_exactonline_logs_in_reads_pages_and_obeys_the_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ini = pytest.importorskip("exactonline.storage.ini")
-    api_module = pytest.importorskip("exactonline.api")
-    get = pytest.importorskip("exactonline.resource").GET
+    from exactonline import api as api_module
+    from exactonline.resource import GET
+    from exactonline.storage import ini
+
     box = Sandbox(invoices=70, minute_limit=8)
     monkeypatch.setattr(ini.IniStorage, "get_response_url", lambda _: box.redirect_uri)
     waited: list[float] = []
@@ -355,7 +358,7 @@ def test_exactonline_logs_in_reads_pages_and_obeys_the_limits(
         assert (list(names), current) == (box.divisions, box.divisions[0])
         api.set_division(current)
         query = "$select=ID,AmountDC&$filter=FinancialYear+ge+2000"
-        rows = api.rest(get(f"v1/{current}/financialtransaction/TransactionLines?{query}"))
+        rows = api.rest(GET(f"v1/{current}/financialtransaction/TransactionLines?{query}"))
         code = api.relations.filter(relation_code="10001", select="ID,Code")[0]["Code"]
     truth = box.rows("financialtransaction/TransactionLines", current)
     assert sorted(row["ID"] for row in rows) == sorted(row["ID"] for row in truth)

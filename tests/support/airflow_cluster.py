@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import psycopg2
-import pytest
 from cryptography.fernet import Fernet
 
 from exact_source.auth import SqlTokenStorage
 from tests.support.airflow_kit import Airflow, postgres_connection
+from tests.support.environments import missing
 from tests.support.postgres import fresh_database
 from tests.support.world import World
 
@@ -185,7 +185,7 @@ def redis(world: World) -> Iterator[str]:
         subprocess.run(install, check=False, capture_output=True)
     server = shutil.which("redis-server")
     if server is None:
-        pytest.skip("there is no redis-server (Debian: redis-server)")
+        missing("there is no redis-server (Debian: redis-server)")
     port = free_port()
     command = [
         server,

