@@ -26,7 +26,7 @@ from exact_source.engine.cursors import TIMESTAMP_OVERLAP
 from exact_source.loading.writer_claims import TABLE as CLAIMS
 from exact_source.loading.writer_claims import _now as time_of
 from exact_source.sync.runner import sync
-from tests.support.world import World, make_box
+from tests.support.world import Calls, World, make_box
 
 ACCOUNTS, LINES, INVOICE_LINES = "accounts", "transaction_lines", "sales_invoice_lines"
 ENTITIES = (ACCOUNTS, LINES, INVOICE_LINES)  # by sync with tombstones, by bulk, without a cursor
@@ -173,14 +173,24 @@ class Story:
         self.client = None
         gc.collect()  # closes the file of DuckDB for the child
         child, wake = process
-        os.write(wake, str(self.world.clock.sandbox.now()).encode())
-        _, status = os.waitpid(child, 0)
+        with self.world.watch() as before:
+            os.write(wake, str(self.world.clock.sandbox.now()).encode())
+            _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), status
         self.world.clock.sandbox.advance(120)
-        outcome = self.world.sync(*ENTITIES, **self.options)
-        note = YES if outcome.exit_code == 0 else self.outlive_the_claim(outcome)
-        self.sync()
+        with self.going_on() as after:
+            outcome = self.world.sync(*ENTITIES, **self.options)
+            note = YES if outcome.exit_code == 0 else self.outlive_the_claim(outcome)
+            self.sync()
+        read = self.pages(before)
+        assert read
+        assert not read & self.pages(after)
         return note
+
+    def pages(self, calls: Calls) -> set[str]:
+        """The changed lines that were asked for, by the query of each page."""
+        asked = calls.to(PATHS[LINES], self.world.division)
+        return {str(sorted(call.query.items())) for call in asked if call.rows}
 
     def die_between_rounds(self) -> None:
         def die(number: int) -> None:
@@ -246,10 +256,10 @@ class Story:
     # -- means -----------------------------------------------------------------------------------
 
     @contextmanager
-    def going_on(self) -> Iterator[None]:
-        """No feed with a cursor is read from its beginning."""
+    def going_on(self) -> Iterator[Calls]:
+        """No feed with a cursor is read from its beginning; the calls are complete after the block."""
         with self.world.watch() as calls:
-            yield
+            yield calls
         for path in (PATHS[ACCOUNTS], PATHS[LINES]):
             asked = [call.query.get("$filter", "all rows") for call in calls.to(path)]
             assert asked
