@@ -65,6 +65,7 @@ class EntityReader:
 
         A resource that is iterated without a pipeline returns pages from the beginning, and stores nothing.
         """
+        asyncio.get_running_loop().set_exception_handler(_report)
         if not is_extracting():
             preview = EntityReader(Session(self.session.run.preview()), self.shape, self._rank)
             async with preview.session.connected() as nothing:
@@ -387,6 +388,16 @@ class EntityReader:
             and division in (options.divisions or {division})
             and mark not in {states.cursor(division).noticed, states.unreadable(division)}
         }
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report an error of the loop, which is dlt's.
+
+    If a step of a resource fails, dlt closes all asynchronous generators of its loop while tasks still run
+    them. asyncio would print an error for each, before the one that the user needs.
+    """
+    if "asyncgen" not in context:
+        loop.default_exception_handler(context)
 
 
 async def _read_each(streams: Iterator[Coroutine[Any, Any, None]]) -> None:

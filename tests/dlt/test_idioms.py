@@ -274,6 +274,46 @@ def test_history_and_a_map_are_refused_together(world: World, make: Make, shows:
     shows("`add_map` with `history`", refused(refusal))
 
 
+FAILING_MAP = """
+import json, sys, time
+import dlt
+from exact_source import FileTokenStorage, exact_online
+from tests.support.sync_worker import AheadClock
+
+given = json.loads(sys.argv[1])
+database = dlt.destinations.duckdb(given["folder"] + "/exact.duckdb")
+pipeline = dlt.pipeline("maps", destination=database, pipelines_dir=given["folder"])
+source = exact_online(
+    **given["app"],
+    token_storage=FileTokenStorage(given["tokens"]),
+    clock=AheadClock(given["now"] - time.time()),
+)
+source.accounts.add_map(lambda table: table.drop_columns(["no_such_column"]))
+pipeline.run(source)
+"""
+
+
+@pytest.mark.nightly
+def test_a_map_that_fails_is_all_that_is_printed(world: World) -> None:
+    given = arguments(world)
+    order = {
+        "app": {name: given[name] for name in ("base_url", "client_id", "client_secret")},
+        "folder": str(world.folder),
+        "tokens": str(world.folder / "tokens.json"),
+        "now": world.clock.now(),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING_MAP, json.dumps(order)],
+        cwd=RECORD.parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "no_such_column" in done.stderr.strip().splitlines()[-1]
+    assert done.stderr.startswith("Traceback"), done.stderr
+
+
 # -- hints -------------------------------------------------------------------------------------
 
 
