@@ -5,6 +5,8 @@ How this package handles times, and why not everything is pendulum's work:
 * Moments are seconds since the epoch, UTC. Waiting and expiry are subtractions, which need no zone.
 * pendulum does what involves people or zones: it parses the dates that users give, converts between UTC,
   Dutch and local time, and writes times for people.
+* Durations are written for people by ``cli._output.tables.span``: pendulum names every unit in full, and a
+  column of a table has room for ``2 d 3 h``.
 * ``datetime`` is used where dlt, Arrow, a driver or a public type such as ``TokenData`` takes or returns it.
 * The dates of pages are converted by Arrow, a column at a time, without a Python object for each value.
 * Dates in HTTP headers are read by ``email.utils``, see ``http_dates``.
