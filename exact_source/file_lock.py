@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LONGEST_NOTE = 4096  # bytes
@@ -29,7 +29,9 @@ class LockedError(Exception):
 
 @contextmanager
 def locked(path: Path, note: str) -> Iterator[None]:
-    """Hold the lock; the file remains, and its note is obsolete once the lock is free.
+    """Hold the lock; the file remains, and is empty once the lock is free.
+
+    A file that another user created may be readable only. Its lock is held all the same, without a note.
 
     Args:
         path: Lock file in an existing folder; it is created if it does not exist.
@@ -37,21 +39,35 @@ def locked(path: Path, note: str) -> Iterator[None]:
 
     Raises:
         LockedError: If it is taken.
-        OSError: If the file cannot be opened for writing.
+        OSError: If the file can be neither created nor opened.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor, is_writable = _open(path)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             found = os.read(descriptor, LONGEST_NOTE).decode("utf-8", "replace")
             raise LockedError(found) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, note.encode(), 0)
+        if is_writable:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, note.encode(), 0)
         try:
             yield
         finally:
+            if is_writable:
+                # The next holder may be unable to replace the note, and is not this process.
+                os.ftruncate(descriptor, 0)
             # Not by closing alone: a forked child may hold a copy of the descriptor.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path) -> tuple[int, bool]:
+    """Descriptor of the file, and whether it can be written to."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), True
+    except PermissionError as refused:
+        with suppress(OSError):
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC), False
+        raise refused

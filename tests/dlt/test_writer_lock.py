@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -247,8 +248,57 @@ def test_run_to_end_holds_the_lock_as_well(world: World, destination: Any) -> No
 def test_a_lock_file_that_holds_something_else_is_no_obstacle(world: World) -> None:
     file = world.folder / ".exact.duckdb.exact_online.lock"
     file.write_text("not a note")
+    with sole_writer(world.pipeline, 0.0):
+        assert json.loads(file.read_text())["pipeline"] == "exact_online"
+    assert file.read_text() == ""
+
+
+@pytest.fixture
+def foreign_lock_file(world: World, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The lock file of another user, which this one may read and not write; root may do both."""
+    file = world.folder / ".exact.duckdb.exact_online.lock"
+    file.touch()
+    kept = os.open
+
+    def refuse(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if path == file and flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return kept(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", refuse)
+    return file
+
+
+def test_the_lock_file_of_another_user_locks(
+    world: World, foreign_lock_file: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", LOADER, "duckdb", str(world.folder / "exact.duckdb")]
+    with subprocess.Popen(
+        [*command, str(tmp_path / "q")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        held = world.sync("accounts")
+        other.communicate()
+    assert held.exit_code == 3
+    assert f"pipeline elsewhere (process {other.pid} on" in str(held.error)
+
     assert world.sync("accounts").exit_code == 0
-    assert json.loads(file.read_text())["pipeline"] == "exact_online"
+    world.assert_equal("accounts")
+
+
+def test_who_holds_the_lock_file_of_another_user_is_not_named_wrongly(
+    world: World, foreign_lock_file: Path
+) -> None:
+    second = pipeline_in(world, world.pipeline.destination, "second", "pipelines")
+    with (
+        sole_writer(world.pipeline, 0.0),
+        pytest.raises(HeldError) as held,
+        sole_writer(second, 0.0),
+    ):
+        pass
+    assert "process" in str(held.value)
+    assert foreign_lock_file.read_text() == ""
 
 
 def test_a_remote_folder_or_a_custom_destination_is_locked_on_this_machine(world: World) -> None:
