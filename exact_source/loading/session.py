@@ -33,6 +33,7 @@ from .state import (
 )
 from .tables import column_hint
 from .warehouse import NoTables, Warehouse
+from .working_folder import make_folder_private
 from .writer_lock import lock_until_loaded
 
 PATIENCE_S = 3600.0  # how long a window waits for other loads
@@ -92,6 +93,7 @@ class Session:
             # Several pipelines may read windows at the same time: each waits for its turn.
             wait_s = PATIENCE_S if self.run.options.window else 0.0
             lock_until_loaded(pipeline, self.run.clock.now(), wait_s)
+        make_folder_private(pipeline)
         self.run.open(warehouse)
         connection = self.run.connection
         connection.share_errors(error_file(pipeline))

@@ -49,6 +49,14 @@ def make_private(pipeline: dlt.Pipeline) -> None:
             path.chmod(mode)
 
 
+def make_folder_private(pipeline: dlt.Pipeline) -> None:
+    """Let only the owner enter the working folder, which protects the files in it, whatever their mode.
+
+    This works during an extraction, in which files come and go.
+    """
+    Path(pipeline.working_dir).chmod(FOLDER_MODE)
+
+
 @configspec
 class PackageSettings(BaseConfiguration):
     """The setting of dlt that decides whether rows stay in the working folder after a load."""

@@ -231,10 +231,15 @@ def restore_state(pipeline: dlt.Pipeline) -> None:
     Packages that wait here are dropped if others have loaded since they were read: they would overwrite
     newer rows, and the cursors lead to what changed since.
 
+    If an earlier process was stopped while it dropped packages, the rest of them are dropped first: dlt would
+    do that in the next load, and drop its rows as well.
+
     Raises:
         PipelineStepFailed: If the destination cannot be read.
     """
     pipeline.activate()
+    if pipeline.list_normalized_load_packages() and not pipeline.has_pending_data:
+        pipeline.load()
     if pipeline.has_pending_data and are_overtaken(pipeline):
         pipeline.abort_packages()
     if not pipeline.config.restore_from_destination or pipeline.dev_mode:

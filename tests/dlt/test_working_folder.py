@@ -66,6 +66,13 @@ def test_the_folder_is_private_before_rows_are_in_it(world: World) -> None:
     assert set(seen) == {0o700}
 
 
+def test_a_run_of_dlt_makes_the_folder_private_too(world: World) -> None:
+    folder = Path(world.pipeline.working_dir)
+    folder.chmod(0o755)
+    world.one_round("accounts")
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
 def test_the_commands_of_dlt_still_work(world: World) -> None:
     world.sync("accounts")
     world.sync("accounts")
@@ -204,6 +211,23 @@ def test_a_package_that_fails_for_another_reason_is_dropped_and_read_again(world
     world.pipeline.extract(run_source(Session(world.make_run()), ["accounts"]))
     world.sql("DROP SCHEMA exact_online CASCADE")
     assert world.sync("accounts").exit_code == 0
+    world.assert_equal("accounts")
+
+
+def test_packages_whose_removal_was_interrupted_take_no_rows_with_them(world: World) -> None:
+    world.sync("accounts")
+    world.box.touch(ACCOUNTS, world.division)
+    world.pipeline.extract(run_source(Session(world.make_run()), ["accounts"]))
+    world.pipeline.normalize()
+    with pytest.MonkeyPatch.context() as killed:
+        killed.setattr(world.pipeline, "load", lambda: None)
+        world.pipeline.abort_packages()
+    world.pipeline = world.new_pipeline()
+    outcome = world.sync("accounts")
+
+    assert outcome.exit_code == 0
+    assert sum(result.rows for result in outcome.results) > 0
+    assert not world.pipeline.has_pending_data
     world.assert_equal("accounts")
 
 
