@@ -42,3 +42,23 @@ def test_each_run_of_a_source_by_dlt_is_a_run(world: World) -> None:
 
     assert loads(world) == {load: {load} for load in done}
     assert len(set(done)) == 2
+
+
+def test_a_sync_logs_the_rows_that_the_table_had_when_it_began(world: World) -> None:
+    assert world.sync("accounts").exit_code == 0
+    key = world.keys("crm/Accounts", world.division)[0]
+    world.box.delete("crm/Accounts", world.division, key)
+    (before,) = world.sql(
+        f"SELECT count(*) FROM exact_online.accounts WHERE division = {world.division}"
+    )
+    assert world.sync("accounts").exit_code == 0
+    (after,) = world.sql(
+        f"SELECT count(*) FROM exact_online.accounts WHERE division = {world.division}"
+    )
+
+    logged = [
+        row["rows_stored"] for row in world.outcomes()
+        if (row["entity"], row["division"]) == ("accounts", world.division)
+    ]  # fmt: skip
+    assert before[0] == after[0] + 1
+    assert sorted(logged) == [0, before[0]]

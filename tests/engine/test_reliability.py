@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from exact_source.client.retry import ATTEMPTS
 from exact_source.client.transport import url_of
 from exact_source.engine.cursors import RECENT_MAX, Cursor, Scan
 from exact_source.engine.empty_lists import CONFIRM_S
@@ -214,6 +216,20 @@ def test_an_empty_answer_is_confirmed_by_a_second_one_where_rights_are_unknown(
     assert held > 0
     assert second.status == "complete"
     assert company.keys("units", company.division) == set()
+
+
+def test_a_list_is_read_by_each_sync_although_its_rights_stay_unknown(company: Company) -> None:
+    empty(company)
+    company.box.fault("500", times=1000, path="users/UserHasRights")
+    began, calls = company.box.clock.now(), []
+    for _ in range(5):
+        before = len(company.box.requests)
+        company.sync(["units"])
+        sent = Counter(request.path for request in company.box.requests[before:])
+        calls.append((sent["logistics/Units"], sent["users/UserHasRights"]))
+
+    assert company.box.clock.now() - began < HOUR_S
+    assert calls == [(1, ATTEMPTS)] * 5
 
 
 def hide_units(company: Company) -> None:
