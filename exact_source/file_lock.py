@@ -67,7 +67,7 @@ def _open(path: Path) -> tuple[int, bool]:
     """Descriptor of the file, and whether it can be written to."""
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), True
-    except PermissionError as refused:
+    except PermissionError:
         with suppress(OSError):
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC), False
-        raise refused
+        raise

@@ -201,7 +201,6 @@ def working_on(pipeline: dlt.Pipeline, run: Run) -> Iterator[Loading]:
             loading = partial(turn_to_load, pipeline, leases, now)
         drop_if_destination_changed(pipeline)
         refuse_full_disk(pipeline)
-        make_private(pipeline)
         opened.callback(make_private, pipeline)
         opened.enter_context(duckdb_kept_open(pipeline, now))
         choose_file_formats(pipeline)
