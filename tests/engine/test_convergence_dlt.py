@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -30,7 +30,7 @@ from exact_source.client.limits import ERRORS_PER_HOUR, Limits
 from exact_source.errors import HeldError
 from exact_source.loading.session import error_file
 from exact_source.sandbox import Sandbox, SandboxClock
-from tests.engine.test_convergence import FIRST_SEED, settings_for
+from tests.engine.test_convergence import FIRST_SEED, meet_each_class, settings_for
 from tests.engine.test_convergence import SEQUENCES as SEQUENCES_OF_CORE
 from tests.support.bench import Bench
 from tests.support.company_machine import CLASSES, Company
@@ -158,6 +158,37 @@ def has_feed(entity: str, kind: str) -> bool:
     return False
 
 
+def benches_in(
+    request: pytest.FixtureRequest, tmp_path: Path, database: str
+) -> Callable[[Sandbox], Bench]:
+    """Makes loaders, each with a dataset of its own in the database."""
+    destination: Any = dlt.destinations.duckdb(str(tmp_path / "exact.duckdb"))
+    if database == "postgres":
+        destination = dlt.destinations.postgres(request.getfixturevalue("postgres"))
+    numbers = count(1)
+
+    def make_bench(box: Sandbox) -> Bench:
+        return DltBench(box, tmp_path, destination, f"company_{next(numbers)}")
+
+    return make_bench
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("database", ["duckdb", "postgres"])
+def test_each_class_of_events_occurs_and_ends_with_the_rows_of_the_company(
+    request: pytest.FixtureRequest, tmp_path: Path, database: str
+) -> None:
+    """The random sequences are too few for that."""
+
+    class Directed(Company):
+        tally: ClassVar[Counter[str]] = Counter()
+        make_bench = staticmethod(benches_in(request, tmp_path, database))
+
+    meet_each_class(Directed)
+    assert [name for name in CLASSES if not Directed.tally[name]] == []
+
+
 @pytest.mark.histories
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("route", variants(sorted(READ_BY), "auto"))
@@ -165,18 +196,10 @@ def has_feed(entity: str, kind: str) -> bool:
 def test_sequences_end_with_the_rows_of_the_companies(
     request: pytest.FixtureRequest, tmp_path: Path, database: str, route: str
 ) -> None:
-    destination: Any = dlt.destinations.duckdb(str(tmp_path / "exact.duckdb"))
-    if database == "postgres":
-        destination = dlt.destinations.postgres(request.getfixturevalue("postgres"))
-    numbers = count(1)
-
     class Loaded(Colliding):
         tally: ClassVar[Counter[str]] = Counter()
         only = READ_BY[route], route
-
-        @staticmethod
-        def make_bench(box: Sandbox) -> Bench:
-            return DltBench(box, tmp_path, destination, f"company_{next(numbers)}")
+        make_bench = staticmethod(benches_in(request, tmp_path, database))
 
     seed(FIRST_SEED + sorted(READ_BY).index(route))(Loaded)
     run_state_machine_as_test(Loaded, settings=settings_for(SEQUENCES, STEPS, Phase.generate))

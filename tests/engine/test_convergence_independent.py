@@ -16,14 +16,24 @@ from typing import Any
 
 import pytest
 
+from tests.support.classes_met import Record, report_classes
 from tests.support.independent.bench import HOSTILE_BYTES, IndependentBench
 from tests.support.independent.clocks import HostClock
-from tests.support.independent.history import COLUMNS, ENTITIES, HOUR_S, SEASONS, History
+from tests.support.independent.history import (
+    CLASSES,
+    COLUMNS,
+    ENTITIES,
+    HOUR_S,
+    SEASONS,
+    History,
+)
 from tests.support.independent_server import IndependentServer, Rules
 
 HISTORIES = int(os.environ.get("EXACT_CONVERGENCE_SEQUENCES", "20000")) // 10
 FIRST_SEED = int(os.environ.get("EXACT_CONVERGENCE_SEED", "0"))
 QUICK, SHARD = 50, 125  # histories
+SHARDS = max(1, HISTORIES // SHARD)
+IS_NIGHT = HISTORIES >= 2000  # then each class occurs
 # Class of histories that diverges -> the fault. Random histories leave these classes out, and their
 # scripts must fail.
 KNOWN: dict[str, str] = {}
@@ -288,12 +298,14 @@ def test_a_sync_that_ends_well_holds_the_truth(first: int) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("shard", range(max(1, HISTORIES // SHARD)))
-def test_thousands_of_histories(shard: int) -> None:
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_thousands_of_histories(shard: int, record_property: Record) -> None:
     first, count = FIRST_SEED + QUICK + shard * SHARD, min(SHARD, HISTORIES)
     did = run_histories(range(first, first + count))
 
     assert did["ends"] == count
+    if IS_NIGHT:
+        report_classes(record_property, CLASSES, did, shards=SHARDS)
 
 
 def test_a_history_is_made_of_its_seed() -> None:

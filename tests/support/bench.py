@@ -22,7 +22,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
@@ -32,6 +32,7 @@ from urllib.parse import unquote
 
 import httpx
 import pyarrow as pa
+import pytest
 from dlt.common.schema.typing import TColumnSchema
 from starlette.requests import Request
 
@@ -79,6 +80,25 @@ class HostClock(Clock):
 
     def now(self) -> float:
         return super().now() + self.ahead_s
+
+
+NEWER = "field_of_a_newer_version"
+
+
+@contextmanager
+def newer_version() -> Iterator[None]:
+    """Write cursors as a newer version does: with a field that this one does not know."""
+    to_state = Cursor.to_state
+
+    def with_field(cursor: Cursor) -> dict[str, Any]:
+        state = {**to_state(cursor), NEWER: 1}
+        if "scan" in state:
+            state["scan"][NEWER] = 1
+        return state
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cursor, "to_state", with_field)
+        yield
 
 
 class Tokens:
@@ -593,6 +613,10 @@ class Bench:
         finally:
             await run.close()
         return load
+
+    def newer(self) -> set[tuple[str, int]]:
+        """Streams whose cursor has a field of a newer version, and keeps it whatever happens next."""
+        return {stream for stream, cursor in self.ledger.cursors.items() if NEWER in cursor.unknown}
 
     def half_read(self) -> set[tuple[str, int]]:
         """Streams that continue in the next run."""

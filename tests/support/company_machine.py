@@ -23,11 +23,20 @@ from hypothesis.stateful import (
     rule,
 )
 
+from exact_source.client.retry import ATTEMPTS
 from exact_source.engine.result import StreamResult
-from exact_source.errors import ExactError
+from exact_source.errors import EMPTY, ExactError
 from exact_source.sandbox import Sandbox
 from exact_source.sandbox.clock import wall_clock
-from tests.support.bench import SIZES, TWINS, Bench, Stopped, shape_of, small_box
+from tests.support.bench import (
+    SIZES,
+    TWINS,
+    Bench,
+    Stopped,
+    newer_version,
+    shape_of,
+    small_box,
+)
 from tests.support.world import MIDDAY
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
@@ -51,6 +60,7 @@ FAULTS = [
     "408", "429", "500", "503", "599", "html", "empty", "drop", "truncate", "bom",
     "wrong-division", "foreign-next", "repeat-next", "empty-page", "duplicate-row", "400", "403",
 ]  # fmt: skip
+RIGHTS = "users/UserHasRights"
 SYNC_EVERY = 4  # steps
 MOST_HOSTS = 3
 # Shortly before the clocks are changed, and a day far from it.
@@ -65,6 +75,7 @@ AHEAD_S = [0.0, 0.0, 120.0, -120.0, HOUR_S, -HOUR_S, 5 * HOUR_S, DAY_S, -DAY_S]
 CLASSES = (
     "skewed clock", "jumping clock", "two hosts", "second writer", "march", "october", "drop",
     "truncate", "restore", *TWINS, *SIZES, "killed", "stopped", "load fails", "load in part",
+    "doubted rights", "newer state",
 )  # fmt: skip
 
 entities = st.sampled_from(sorted(ENTITIES))
@@ -324,9 +335,11 @@ class Company(RuleBasedStateMachine):
 
     # -- what happens to those who read it ---------------------------------------------------------
 
+    # While Exact does not say who has which rights, two empty lists are believed, so none may be false.
     @rule(
         company=companies, path=st.sampled_from(FEED_PATHS), how=st.sampled_from(["403", "empty"])
     )
+    @precondition(lambda self: not self.are_rights_unknown)
     def deny(self, company: int, path: str, how: str) -> None:
         self.box.deny(self.division(company), path, how)
         self.denied.add((path, self.division(company)))
@@ -337,6 +350,17 @@ class Company(RuleBasedStateMachine):
         for division in self.box.divisions:
             self.box.allow(division)
         self.denied.clear()
+
+    @rule(entity=entities, company=companies, answers=st.integers(1, 3))
+    @precondition(lambda self: not self.denied)
+    def doubt_rights(self, entity: str, company: int, answers: int) -> None:
+        """Delete all rows while Exact does not say whether the user may read them."""
+        self.box.fault("500", times=answers * ATTEMPTS, path=RIGHTS)
+        self.empty(company, entity)
+
+    @property
+    def are_rights_unknown(self) -> bool:
+        return any(fault.path == RIGHTS and fault.times for fault in self.box.state.faults.rules)
 
     @rule(company=companies, status=st.sampled_from([0, 0, 1]))
     def block(self, company: int, status: int) -> None:
@@ -432,6 +456,12 @@ class Company(RuleBasedStateMachine):
         self.note_half_read()
         self.pass_time(60)
 
+    @rule()
+    def be_upgraded(self) -> None:
+        """A newer version syncs once; the syncs that follow keep what they do not know."""
+        with newer_version():
+            self.sync_well()
+
     @rule(route=st.sampled_from(ROUTES))
     def switch(self, route: str) -> None:
         """Change the route. Two pipelines keep theirs: rows would lose columns of the other's feed."""
@@ -521,7 +551,7 @@ class Company(RuleBasedStateMachine):
         self, names: Sequence[str], *, every: int, raises: int | None = None, **options: Any
     ) -> list[StreamResult]:
         steps, changed = itertools.count(1), False
-        lives, held = self.living(names), self.held(names)
+        lives, held, newer = self.living(names), self.held(names), self.bench.newer()
 
         def during() -> None:
             nonlocal changed
@@ -534,6 +564,9 @@ class Company(RuleBasedStateMachine):
 
         results = self.results(names, during, options)
         self.tally["syncs"] += 1
+        assert newer <= self.bench.newer(), "a field of a newer version was lost"
+        self.tally["newer state"] += bool(newer)
+        self.tally["doubted rights"] += sum(r.code == EMPTY for r in results)
         if not changed:
             settled = {
                 (r.entity, r.division) for r in results if r.status in {"complete", "refused"}

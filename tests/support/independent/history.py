@@ -118,14 +118,18 @@ class History:
         error_s = 0.0
         if "clock ahead" in self.classes:
             error_s = self.rng.choice([300.0, 3 * HOUR_S, 5 * HOUR_S, DAY_S])
+            self.tally["clock ahead"] += 1
         elif "clock behind" in self.classes:
             error_s = -self.rng.choice([300.0, 3 * HOUR_S, DAY_S])
+            self.tally["clock behind"] += 1
         ledger = Ledger()
         self.benches = [self._bench(error_s, ledger)]
         if "two hosts" in self.classes:
             self.benches.append(self._bench(error_s + self.rng.choice([-120.0, 120.0]), ledger))
+            self.tally["two hosts"] += 1
         if "second writer" in self.classes:
             self.benches.append(self._bench(error_s, ledger.shared()))
+            self.tally["second writer"] += 1
 
     def _bench(self, ahead: float, ledger: Ledger) -> IndependentBench:
         self.note(f"host {ahead:+.0f} s")
@@ -254,6 +258,7 @@ class History:
                 return
             company.recreate(table, key, **{COLUMNS[table]: next(self.names)})
             self.note(f"{company.code} recreate {table} {key[:8]} in a step")
+            self.tally["recreated in a step"] += 1
             self.server.clock.advance(0.01)
 
         self.do(change)
@@ -366,7 +371,9 @@ class History:
 
     def jump(self) -> None:
         bench = self.rng.choice(self.benches)
-        bench.clock.ahead = self.rng.choice([0.0, 120.0, -120.0, HOUR_S, -HOUR_S])  # type: ignore[attr-defined]
+        ahead = self.rng.choice([0.0, 120.0, -120.0, HOUR_S, -HOUR_S])
+        self.tally["clock back"] += ahead < bench.clock.ahead  # type: ignore[attr-defined]
+        bench.clock.ahead = ahead  # type: ignore[attr-defined]
         self.note(f"host jumps to {bench.clock.ahead:+.0f} s")  # type: ignore[attr-defined]
 
     def drop_table(self) -> None:
@@ -374,6 +381,7 @@ class History:
         for bench in self.benches:
             bench.ledger.drop(entity)
         self.note(f"drop table {entity}")
+        self.tally["dropped table"] += 1
 
     def be_hostile(self) -> None:
         kind = self.rng.choice(["huge", "bomb"])
@@ -514,7 +522,16 @@ class History:
             "too large replies were read"
         )
         self._check_limits()
+        self._count_faults()
         self.tally["ends"] += 1
+
+    def _count_faults(self) -> None:
+        for call in self.server.calls:
+            if call.fault in {"huge", "bomb"}:
+                self.tally["hostile size"] += 1
+            elif call.fault in TWINS:
+                where = " in sync" if call.path.startswith("sync/") else ""
+                self.tally[f"unequal twins{where}"] += 1
 
     def _check_limits(self) -> None:
         """Without other users of the limit no call exceeds it, however wrong the host's clock is."""
