@@ -35,11 +35,9 @@ from exact_source.client.error_log import ErrorFile
 from exact_source.client.limits import Limits
 from exact_source.client.recording.recorder import REPLIES
 from exact_source.errors import ExactError
-from exact_source.loading.session import Session
 from exact_source.loading.writer_lock import sole_writer
 from exact_source.odata.csdl import MAX_BYTES
 from exact_source.sandbox.server import serve
-from exact_source.source import run_source
 from exact_source.sync.pipeline_lock import named_lock
 from exact_source.webhooks.subscriptions import PATH as SUBSCRIPTIONS
 from exact_source.workers.leases import SqlLeases
@@ -357,23 +355,6 @@ def take_name(bench: Bench) -> None:
         database.execute("CREATE VIEW exact_online.accounts AS SELECT 1 AS id")
 
 
-def die_giving_up(bench: Bench) -> None:
-    """Be an earlier sync that was killed when it had told dlt to give up what it had read."""
-    folder = bench.cli.world.folder
-    bench.cli(*SYNC.format(folder=folder).split())
-    destination = dlt.destinations.duckdb(str(folder / "x.duckdb"))
-    pipeline = dlt.pipeline(
-        "exact_online",
-        pipelines_folder("exact_online"),
-        destination=destination,
-        dataset_name="exact_online",
-    )
-    pipeline.extract(run_source(Session(bench.cli.world.make_run()), ["accounts"]))
-    pipeline.normalize()
-    bench.patch.setattr(pipeline, "load", lambda: None)
-    pipeline.abort_packages()
-
-
 def sync_by_a_later_version(bench: Bench) -> None:
     with bench.patch.context() as later:
         later.setattr("exact_source.loading.state.__version__", "9.4.0")
@@ -649,7 +630,6 @@ CASES = [
          lambda b: b.file("x.duckdb", "no database"), 1),
     Case("another process has the DuckDB file open, which takes one", SYNC, open_elsewhere, 3),
     Case("the sync failed: ‹…›", SYNC, take_name, 1),
-    Case("was not loaded", SYNC, die_giving_up, 1),
 ]  # fmt: skip
 
 

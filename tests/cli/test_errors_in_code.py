@@ -39,7 +39,7 @@ from exact_source.loading.writer_lock import AdvisoryLock, Writer
 from exact_source.odata.query import MAX_URL, build_url, format_literal
 from exact_source.report.models import models_folder
 from exact_source.source import make_options, run_of, run_source
-from exact_source.sync.runner import load_pending, run_to_end
+from exact_source.sync.runner import confirm_loaded, load_pending, run_to_end
 from exact_source.webhooks.signed import read_notice, sign
 from exact_source.webhooks.subscriptions import PATH
 from tests.cli.test_errors_catalogue import CASES, about, pattern, spelled
@@ -299,6 +299,17 @@ def fill_the_disk(_coder: Coder) -> None:
     raise error
 
 
+def lose_a_package(coder: Coder) -> None:
+    """Let another process begin to drop what this one is about to load."""
+    pipeline = coder.pipeline(destination=duckdb_in(coder), dataset_name="books")
+    pipeline.extract(run_source(Session(coder.world.make_run()), ["accounts"]))
+    pipeline.normalize()
+    with coder.patch.context() as stopped:
+        stopped.setattr(pipeline, "load", lambda: None)
+        pipeline.abort_packages()
+    confirm_loaded(pipeline.load())
+
+
 def foreign_source() -> Any:
     @dlt.source
     def foreign() -> Any:
@@ -356,6 +367,7 @@ CODE_CASES = [
     CodeCase("duplicate keys, and merging", double_rows_for_ever),
     CodeCase("MB are free on the disk of", lambda c: refuse_full_disk(c.world.pipeline, lambda _place: 0)),
     CodeCase("the disk of the destination is full", fill_the_disk),
+    CodeCase("was not loaded", lose_a_package),
     CodeCase("‹where›: it exists already", subscribe_twice),
     CodeCase("was loaded in ‹numbers› groups of divisions", load_in_other_groups),
     CodeCase("but rows are told apart by", adapt(primary_key="division")),
