@@ -97,11 +97,7 @@ def meet_each_class(machine: type[Company]) -> None:
         for how in ("drop", "truncate"):
             company.lose("accounts", how)
             company.sync_well()
-        company.lose("accounts", "back_up")
-        company.insert("accounts", 0, "8", False)
-        company.sync_well()
-        company.sync_well()
-        company.lose("accounts", "restore")
+        company.go_back("accounts", "8")
         company.sync_well()
         for kind in (*TWINS, *SIZES):
             company.trouble(kind, 1, "accounts", 0, 1, True)

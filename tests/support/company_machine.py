@@ -63,6 +63,8 @@ FAULTS = [
 RIGHTS = "users/UserHasRights"
 SYNC_EVERY = 4  # steps
 MOST_HOSTS = 3
+# Syncs after a change until the number of rows is known exactly, also by the entry before the last.
+SYNCS_TO_COUNT = 3
 # Shortly before the clocks are changed, and a day far from it.
 SEASONS = {
     "plain": MIDDAY,
@@ -433,7 +435,8 @@ class Company(RuleBasedStateMachine):
         self.lose(entity, "back_up")
         for company in range(len(self.box.divisions)):
             self.insert(entity, company, end, False)
-        self.sync_well()
+        for _ in range(SYNCS_TO_COUNT):
+            self.sync_well()
         self.lose(entity, "restore")
 
     def is_loss(self, entity: str, left: Counter[int]) -> bool:

@@ -35,6 +35,22 @@ class NotLoadedError(Exception):
     """The destination cannot be reached."""
 
 
+class RoundsOverError(Exception):
+    """All rounds of a sync are over that were asked for."""
+
+
+def ordered(failure: Exception) -> BaseException:
+    """The cause of a failure, which the test ordered.
+
+    Raises:
+        Exception: The failure, if it did not.
+    """
+    for cause in causes(failure):
+        if isinstance(cause, Stopped | NotLoadedError):
+            return cause
+    raise failure
+
+
 class OpenFiles:
     """DuckDB files that stay open, because opening and closing one takes longer than most statements."""
 
@@ -241,18 +257,21 @@ class DltBench(Bench):
         def on_round(number: int) -> None:
             nonlocal fate
             if number > rounds:
-                raise Stopped
+                raise RoundsOverError
             fate = "arrives" if loads is None else next(loads, "arrives")
 
         self._let_loads_fail(lambda: fate)
         try:
             outcome = sync(self.pipeline, run, entities, on_round=on_round)
+        except RoundsOverError:
+            return []
         except (PipelineStepFailed, NotLoadedError) as failure:
-            if not any(isinstance(c, Stopped | NotLoadedError) for c in causes(failure)):
-                raise
+            stop = ordered(failure)
             if fate == "in part":
                 fate = "arrives"  # dlt ends what it drops with a load
                 self.pipeline.abort_packages()
+            if isinstance(stop, Stopped):
+                raise Stopped from failure
             return []
         if outcome.error is not None:
             raise outcome.error
