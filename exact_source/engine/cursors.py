@@ -98,7 +98,8 @@ class Cursor:
         recent: Fingerprints of the rows that the next read will see again; ``MANY`` if too many.
         scan: The scan under way.
         tombstones: Highest ``Timestamp`` of ``sync/Deleted`` applied to this entity; 0 for none,
-            ``None`` if those of before its first pass cannot be told from those after it.
+            ``None`` if those of before its first pass cannot be told from those after it, or if a pass did
+            not apply those that were left to it.
         tombstones_at: All that was deleted before is known; seconds since the epoch, UTC.
         buried: ``Timestamp`` of the tombstones that were applied and will be read again, the highest
             ``RECENT_MAX``; kept where rows come by a feed without ``Timestamp``.
@@ -107,6 +108,7 @@ class Cursor:
         ceiling: Highest version ever seen; the next scan begins after it existed.
         dropped: Fields that Exact has withdrawn, left out since.
         pages: Of the last full pass; 0 before it.
+        left_to_pass: Whether tombstones count as applied that the pass over all rows under way must apply.
         soft: Whether stored rows may be marked as deleted.
         history: Whether the table of earlier states has all rows.
         lacks: Columns that its rows were loaded without; not part of the state.
@@ -148,6 +150,7 @@ class Cursor:
     ceiling: int | None = None
     dropped: tuple[str, ...] = ()
     pages: int = 0
+    left_to_pass: bool = False
     soft: bool = False
     history: bool = False
     lacks: tuple[str, ...] = ()

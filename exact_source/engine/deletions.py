@@ -82,10 +82,20 @@ class Deletions:
         else:
             deleted = DeletedKeys(())
         cursor = self._rows.with_tombstones(self._output.cursor, found, all_read_anew=starts_again)
+        if starts_again and self._run.destination.has_rows(self._name, self._division):
+            cursor = replace(cursor, left_to_pass=True)
         if deleted.keys and cursor.scan is not None and cursor.scan.pages:
             # The scan may have passed a deleted row that was created again: the next scan must load it.
             cursor = without_fingerprints(cursor)
         await self._delete(deleted, cursor)
+
+    def after_pass(self, cursor: Cursor) -> Cursor:
+        """The cursor after a pass over all rows, which has deleted rows unless deletions are ignored."""
+        if not cursor.left_to_pass:
+            return cursor
+        cursor = replace(cursor, left_to_pass=False)
+        is_ignored = self._run.options.deletes == "ignore"
+        return replace(cursor, tombstones=None, buried=()) if is_ignored else cursor
 
     def _start_over_if_never_applied(self, start: Start, found: Tombstones) -> None:
         """Only a pass over all rows shows the rows that were deleted and created again before a move.
@@ -98,7 +108,8 @@ class Deletions:
         was_read = cursor.tombstones is not None and not were_hidden
         if not was_read and (cursor.value is not None or cursor.scan is not None):
             self._output.result.note(
-                "tombstones were not read since the division moved to another database: read again"
+                "tombstones were not applied since the division moved to another database, or since all rows "
+                "were read: read again"
             )
             self._output.hold(start.fresh(cursor))
 

@@ -175,6 +175,7 @@ class Start:
                 tombstones=cursor.tombstones,
                 tombstones_at=cursor.tombstones_at,
                 buried=cursor.buried,
+                left_to_pass=cursor.left_to_pass,
             )
             return kept, f"{why}: read again" if why else ""
         # The links of another feed do not fit.

@@ -173,7 +173,8 @@ class Stream:
         since = cursors.next_since(cursor, run.options.zone_slack_s)
         if reads_whole(cursor, self._deletions.rows, run.options):
             since = None
-        if (cursor.value, cursor.tombstones, cursor.moved) == (None, None, 0):
+        is_first = (cursor.value, cursor.tombstones, cursor.moved) == (None, None, 0)
+        if is_first and not self._leaves_rows():
             # A first pass does not return rows deleted before it. In a division that has moved, the versions
             # of older tombstones cannot be compared (API 4.2), so none is noted.
             cursor = replace(cursor, tombstones=0, tombstones_at=now)
@@ -193,6 +194,11 @@ class Stream:
             synced_from=self._later_than_stored(),
         )
         self._output.hold(begun)
+
+    def _leaves_rows(self) -> bool:
+        """Whether rows are stored that a pass would delete if deletions were not ignored."""
+        is_ignored = self._run.options.deletes == "ignore"
+        return is_ignored and self._destination.has_rows(self._entity.name, self._division.code)
 
     def _later_than_stored(self) -> float:
         """A time after every stored ``_synced_at``, whatever the clocks of earlier hosts showed."""
@@ -318,6 +324,7 @@ class Stream:
             after = replace(after, empty_at=0.0)  # no change is no proof of rows
         if scan is not None and (scan.since is None or before.value is None):
             after = replace(after, pages=scan.pages + 1, reconciled_at=after.read_at)
+            after = self._deletions.after_pass(after)
         table, digest = full_pass.complete(self._loadable(last))
         after = with_digest(after, before, digest and f"{self._run.options.deletes} {digest}")
         if digest and is_unchanged(before, after) and not self._output.deleted:

@@ -253,3 +253,24 @@ def test_tombstones_from_before_a_move_delete_no_row_that_was_created_again(hide
     sync()
 
     bench.assert_equal("accounts", "auto", [division])
+
+
+@pytest.mark.parametrize("why", ["a refresh", "a move", "a restored backup"])
+def test_deletions_that_are_left_to_a_pass_are_found_although_another_sync_ends_it(
+    why: str,
+) -> None:
+    """That sync deletes nothing, and the tombstones counted as applied."""
+    company = Accounts(page_size=2)
+    company.sync()
+    company.box.delete(ACCOUNTS, company.division, company.keys[0])
+    if why == "a move":
+        company.box.move_division(company.division)
+    elif why == "a restored backup":
+        company.store.move(company.division)
+    again = {"accounts"} if why == "a refresh" else set[str]()
+    company.bench.sync(["accounts"], round_pages=1, rounds=1, full_refresh=frozenset(again))
+    company.box.clock.advance(60)
+    company.bench.sync(["accounts"], deletes="ignore")
+    company.box.clock.advance(60)
+    company.sync()
+    company.assert_equal()
