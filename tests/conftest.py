@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from tests.support.isolation import forget_settings
 from tests.support.tiers import examples
 
-# The fixtures that files of several folders use, each after those that it imports, and a check of the session.
+# Fixtures of several folders, each after those that it imports, and a check of the session.
 pytest_plugins = [
     f"tests.support.{name}"
     for name in (
