@@ -38,6 +38,7 @@ from exact_source.loading.writer_claims import ClaimLock, Claims
 from exact_source.loading.writer_lock import AdvisoryLock, Writer
 from exact_source.odata.query import MAX_URL, build_url, format_literal
 from exact_source.report.models import models_folder
+from exact_source.report.reading import read_figures
 from exact_source.source import make_options, run_of, run_source
 from exact_source.sync.runner import confirm_loaded, load_pending, run_to_end
 from exact_source.webhooks.signed import read_notice, sign
@@ -227,8 +228,39 @@ def read_for_a_transformer_only(coder: Coder) -> None:
     coder.world.pipeline.run(accounts_of(coder) | names)
 
 
+def source_of(coder: Coder, *names: str, **options: Any) -> Any:
+    return run_source(Session(coder.world.make_run(**options)), list(names))
+
+
 def change_rows_of_a_history(coder: Coder) -> None:
-    coder.world.pipeline.run(accounts_of(coder, history="accounts").add_map(lambda row: row))
+    source = source_of(coder, "accounts", history="accounts")
+    source.resources["accounts"].add_map(lambda row: row)
+    coder.world.pipeline.run(source)
+
+
+def keep_a_history_without_a_log(coder: Coder) -> None:
+    coder.world.pipeline.run(accounts_of(coder, history="accounts"))
+
+
+def send_a_row_without_a_key(coder: Coder) -> None:
+    row = {"ID": 1 << 40, "Description": "odd one"}
+    coder.world.box.insert("documents/DocumentTypes", coder.world.division, row)
+    coder.world.pipeline.run(source_of(coder, "document_types").resources["document_types"])
+
+
+def load_two_entities_into_one_table(coder: Coder) -> None:
+    coder.world.pipeline.run(source_of(coder, "accounts", "journals"), table_name="everything")
+
+
+def read_an_entity_by_two_sources(coder: Coder) -> None:
+    coder.world.pipeline.run([source_of(coder, "accounts") for _ in range(2)])
+
+
+def report_on_a_server_of_microsofts(coder: Coder) -> None:
+    place = dlt.destinations.mssql("mssql://user:word@x.example/books")
+    read_figures(
+        coder.pipeline(destination=place, dataset_name="books"), day=NOW.date(), made_at=NOW
+    )
 
 
 def iterate_what_is_refused(coder: Coder) -> None:
@@ -374,6 +406,11 @@ CODE_CASES = [
     CodeCase("is read by two resources of one source", within_dlt(read_twice)),
     CodeCase("is only the parent of a transformer", within_dlt(read_for_a_transformer_only)),
     CodeCase("history keeps rows as Exact sends them", within_dlt(change_rows_of_a_history)),
+    CodeCase("history needs the sync log", within_dlt(keep_a_history_without_a_log)),
+    CodeCase("rows without a key cannot be stored", within_dlt(send_a_row_without_a_key)),
+    CodeCase("would be loaded into one table", within_dlt(load_two_entities_into_one_table)),
+    CodeCase("is read by two sources in one run", within_dlt(read_an_entity_by_two_sources)),
+    CodeCase("the report does not run on", report_on_a_server_of_microsofts),
     CodeCase("‹where›: ‹status›: ‹error›", within_dlt(iterate_what_is_refused)),
     CodeCase("dlt cannot merge rows there", load_into(sink)),
     CodeCase("dlt deletes no rows of Iceberg tables", load_into(lake, table_format="iceberg")),
