@@ -224,6 +224,7 @@ class Reader(EntityReader):
             rounds=SimpleNamespace(number=1),
             options=make_options(deletes=deletes),
             next_stamp=lambda: 5.0,
+            rejected=SimpleNamespace(waiting=False),
         )
         super().__init__(Session(run), shape_of("accounts"), 0)
         self.strategy = strategy

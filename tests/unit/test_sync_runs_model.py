@@ -29,9 +29,9 @@ def test_what_exact_does_not_offer_is_not_a_failure(
     sql = models.render("select failed_streams from {{ ref('exact_online__sync_runs') }}")
     with duckdb.connect() as database:
         database.execute(
-            f"create table logged as select 'r' as run_id, 1 as division, 'projects' as entity, "
-            f"'sync' as feed, {AT}, 1 as calls, 0 as shared_calls, 0 as rows, 0 as deleted, "
-            f"$status as status, '' as error, cast($code as varchar) as code",
+            "create table logged as select 'r' as run_id, 1 as division, 'A' as division_name, "
+            f"'projects' as entity, 'sync' as feed, {AT}, 1 as calls, 0 as shared_calls, 0 as rows, "
+            f"0 as deleted, $status as status, '' as error, cast($code as varchar) as code",
             {"status": status, "code": code},
         )
         assert database.execute(sql).fetchall() == [(failed,)]
@@ -61,7 +61,8 @@ def test_syncs_that_overlap_are_told_apart_by_their_id(
     with duckdb.connect() as database:
         database.execute("set timezone = 'UTC'")
         rows = [
-            f"select cast({run} as varchar) as run_id, 1 as division, 'accounts' as entity, 'sync' as feed,"
+            f"select cast({run} as varchar) as run_id, 1 as division, 'A' as division_name,"
+            f" 'accounts' as entity, 'sync' as feed,"
             f" timestamptz '2026-03-01 10:{begin:02}:00+00' as started_at,"
             f" timestamptz '2026-03-01 10:{end:02}:00+00' as ended_at, 1 as calls, 0 as shared_calls,"
             " 0 as rows, 0 as deleted, 'complete' as status, '' as error, '' as code"
