@@ -51,6 +51,10 @@ class Destination(Protocol):
         """The highest ``_synced_at`` of a division; ``None`` without rows."""
         ...
 
+    def first_synced(self, table: str, division: int) -> datetime | None:
+        """The lowest ``_synced_at`` of a division; ``None`` without rows."""
+        ...
+
     def divisions(self, table: str, *, marked: bool) -> set[int]:
         """Divisions that have rows; ``marked``: whether rows marked as deleted count."""
         ...

@@ -44,6 +44,7 @@ class Start:
             round of this run has changed their number.
         rows_stored: ``rows_counted`` without those that only a window loaded.
         stored_until: Their highest ``_synced_at``, seconds since the epoch, UTC; 0 without rows.
+        stored_from: Their lowest ``_synced_at``.
     """
 
     shape: Shape
@@ -54,6 +55,7 @@ class Start:
     rows_counted: int | None
     rows_stored: int | None
     stored_until: float
+    stored_from: float
 
     @classmethod
     def of(cls, run: Run, shape: Shape, division: Division, cursor: Cursor) -> Start:
@@ -69,6 +71,7 @@ class Start:
         is_first = run.log.latest(entity, code) is None
         counted = run.rows_stored(entity, code) if is_first else None
         last = run.destination.last_synced(entity, code)
+        first = run.destination.first_synced(entity, code)
         return cls(
             shape=shape,
             division=division,
@@ -78,6 +81,7 @@ class Start:
             rows_counted=counted,
             rows_stored=_without_windows(run, entity, code, cursor, counted),
             stored_until=0.0 if last is None else last.timestamp(),
+            stored_from=0.0 if first is None else first.timestamp(),
         )
 
     @property
@@ -205,7 +209,10 @@ class Start:
         if self.rows_stored is None or cursor.stored_min is None or cursor.stored_max is None:
             return False
         is_older = self.stored_until < cursor.stored_until - STAMP_SLACK_S
-        return is_older or not cursor.stored_min <= self.rows_stored <= cursor.stored_max
+        # A lost table may have been begun again by a load that failed in part.
+        is_another = 0 < cursor.stored_until < self.stored_from - STAMP_SLACK_S
+        is_other = is_older or is_another
+        return is_other or not cursor.stored_min <= self.rows_stored <= cursor.stored_max
 
     def _must_refresh(self, cursor: Cursor) -> bool:
         """Whether the user requested all rows again, and that read has neither begun nor ended."""

@@ -51,10 +51,12 @@ class StoredRows:
     Attributes:
         count: Their number, deleted ones included.
         last_synced: Their highest ``_synced_at``; ``None`` without rows.
+        first_synced: Their lowest ``_synced_at``.
     """
 
     count: int = 0
     last_synced: datetime | None = None
+    first_synced: datetime | None = None
 
 
 NOTHING_STORED = StoredRows()
@@ -272,13 +274,20 @@ class Warehouse:
         """The highest ``_synced_at`` of a division; ``None`` without rows."""
         return self._stored(table).get(division, NOTHING_STORED).last_synced
 
+    def first_synced(self, table: str, division: int) -> datetime | None:
+        """The lowest ``_synced_at`` of a division; ``None`` without rows."""
+        return self._stored(table).get(division, NOTHING_STORED).first_synced
+
     def _stored(self, table: str) -> Mapping[int, StoredRows]:
         """The rows of each division; queried once per extraction, during which nothing is loaded."""
         if table not in self._known_rows:
-            sql = "SELECT division, COUNT(*), MAX(_synced_at) FROM {table} GROUP BY division"
+            sql = (
+                "SELECT division, COUNT(*), MAX(_synced_at), MIN(_synced_at) "
+                "FROM {table} GROUP BY division"
+            )
             self._known_rows[table] = {
-                int(code): StoredRows(int(count), as_instant(last))
-                for code, count, last in self._tables.rows(table, sql, [])
+                int(code): StoredRows(int(count), as_instant(last), as_instant(first))
+                for code, count, last, first in self._tables.rows(table, sql, [])
             }
         return self._known_rows[table]
 

@@ -274,3 +274,20 @@ def test_deletions_that_are_left_to_a_pass_are_found_although_another_sync_ends_
     company.box.clock.advance(60)
     company.sync()
     company.assert_equal()
+
+
+def test_a_lost_table_that_a_failed_load_began_again_is_read_again() -> None:
+    box = small_box({"accounts": "crm/Accounts"}, companies=1, page_size=2, large_page_size=2)
+    (division,), bench = box.divisions, Bench(box)
+
+    def sync(**options: Any) -> None:
+        bench.sync(["accounts"], **options)
+        box.clock.advance(60)
+
+    sync()
+    bench.drop("accounts")
+    sync(round_pages=1, rounds=1, loads=iter(["in part"]))
+    assert 0 < len(bench.keys("accounts", division)) < len(box.rows("crm/Accounts", division))
+    sync()
+
+    bench.assert_equal("accounts", "auto", [division])

@@ -352,6 +352,9 @@ class Ledger:
     def last_synced(self, table: str, division: int) -> datetime | None:
         return max((row["_synced_at"] for row in self._of(table, division)), default=None)
 
+    def first_synced(self, table: str, division: int) -> datetime | None:
+        return min((row["_synced_at"] for row in self._of(table, division)), default=None)
+
     def has_rows(self, table: str, division: int) -> bool:
         return bool(self._of(table, division))
 
