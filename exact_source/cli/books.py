@@ -38,13 +38,13 @@ def verify_books(
     """Compare and show.
 
     Raises:
-        typer.Exit: With 1 if a figure differs.
+        typer.Exit: With 1 if a figure differs, or if nothing could be compared.
     """
     from ..verify.books import document
 
     _agree(division, yes=yes)
     found = compare(run, pipeline, division)
-    exit_code = EXIT_DIFFERENT if found.differences else 0
+    exit_code = EXIT_DIFFERENT if found.differences or not found.compared else 0
     if as_json:
         print_json({**document(found), "exit_code": exit_code})
     else:

@@ -131,6 +131,15 @@ def test_what_was_not_loaded_is_not_compared(make_cli: Callable[..., Cli]) -> No
     assert set(result.json["skipped"]) == {"balances", "sales_invoices", "sales_orders"}
 
 
+def test_a_company_that_cannot_be_seen_does_not_agree(make_cli: Callable[..., Cli]) -> None:
+    cli = make_cli(page_size=60, large_page_size=1000)
+    cli("sync", cli.destination, "--entities=accounts")
+    result = verify(cli, 5)
+
+    assert result.code == 1
+    assert (result.json["compared"], result.json["differences"]) == ({}, [])
+
+
 def test_before_the_first_sync_it_says_so(cli: Cli) -> None:
     result = cli("verify", cli.destination, "--books", f"--division={cli.world.division}", "--yes")
 
