@@ -275,6 +275,11 @@ def test_one_company_by_its_code_in_english_or_by_its_name_in_dutch(
         assert ("Omzet per maand" in words) is (language == "nl")
 
 
+def test_a_company_that_is_not_in_the_tables_is_refused(books: Books, make_report: Report) -> None:
+    with pytest.raises(ConfigurationError):
+        make_report(books.place("duckdb"), "--divisions=77")
+
+
 # -- what may go wrong -------------------------------------------------------------------------------
 
 

@@ -46,6 +46,7 @@ from tests.support.cli_fixtures import Cli
 from tools.docs.errors_page import PAGE, kinds, messages, render
 
 ACCOUNTS = "--entities=accounts"
+BY_REPORT = "--entities=divisions,accounts,gl_accounts,transaction_lines,receivables,payments"
 EARLY = Reply(400, headers=(("Reason", "TooEarlyToRefreshTokens: access_token not expired"),))
 SAFE = 3  # exit code: incomplete, and nothing lost
 ALL_PAGES = "sync/CRM/Accounts"
@@ -466,6 +467,8 @@ CASES = [
          lambda b: b.patch.setenv("DESTINATION__DUCKDB__CREDENTIALS", f"duckdb:///{b.cli.world.folder}/exact_online.duckdb")),
     Case("tables that the report needs are not loaded", "report --destination=duckdb:{folder}/x.duckdb",
          lambda b: b.cli("sync", f"--destination=duckdb:{b.cli.world.folder}/x.duckdb", "--entities=journals")),
+    Case("the tables have no rows of", "report --destination=duckdb:{folder}/x.duckdb --divisions=77",
+         lambda b: b.cli("sync", f"--destination=duckdb:{b.cli.world.folder}/x.duckdb", BY_REPORT)),
     Case("--fault: ‹error›", "sandbox --port=0 --fault=nope:0.1"),
     Case("--port ‹port›: ‹strerror›", "sandbox --port={port}", taken_port),
     Case("--host ‹host› --port ‹port›: ‹reason›", "webhooks serve --port={port}",
