@@ -140,13 +140,13 @@ class Connection:
         A full refresh of a list tries them again.
         """
         entities = load_catalogue().entities
-        anew = {
+        asked_again = {
             feed.path
             for name in LISTS
             if name in full_refresh
             for feed in entities[name].feeds.values()
         }
-        recalled = {p: tuple(gone) for p, gone in known.items() if p not in anew}
+        recalled = {p: tuple(fields) for p, fields in known.items() if p not in asked_again}
         self.withdrawn = {**self.withdrawn, **recalled}
 
     def note_withdrawn(self, path: str, fields: Iterable[str]) -> None:

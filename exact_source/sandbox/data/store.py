@@ -129,7 +129,7 @@ class Store:
         self._tables: dict[tuple[int, str], Table] = {}
 
     def report_to(self, listener: Listener, on_write: OnWrite) -> None:
-        """Set what is told of each write; both may write themselves."""
+        """Set the functions that are called after each write; both may write, too."""
         self.listener, self.on_write = listener, on_write
 
     def table(self, division: int, entity: str) -> Table:
