@@ -44,9 +44,9 @@ from exact_source.sync.runner import confirm_loaded, load_pending, run_to_end
 from exact_source.webhooks.signed import read_notice, sign
 from exact_source.webhooks.subscriptions import PATH
 from tests.cli.test_errors_catalogue import CASES, about, pattern, spelled
-from tests.dlt.test_groups import export_settings, sync_in_groups
+from tests.dlt.test_groups import sync_in_groups
 from tests.support.auth_kit import Memory, Reply, Wire
-from tests.support.world import World, feed_path
+from tests.support.world import World, export_settings, feed_path
 
 KEY = Fernet.generate_key().decode()
 NOW = datetime(2026, 3, 10, tzinfo=UTC)

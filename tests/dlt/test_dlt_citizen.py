@@ -17,7 +17,7 @@ import pytest
 
 import exact_source
 from exact_source import EntityName, exact_online
-from tests.support.world import World
+from tests.support.world import World, export_settings
 
 ROOT = Path(__file__).parents[2]
 # The copy must not find the package that is installed beside it.
@@ -92,14 +92,7 @@ def test_the_requirements_of_the_folder_are_those_of_the_package() -> None:
 def test_a_source_runs_where_an_event_loop_runs_already(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = {
-        "base_url": world.base_url,
-        "client_id": world.box.client_id,
-        "client_secret": world.box.client_secret,
-        "token_file": str(world.folder / "tokens.json"),
-    }
-    for name, value in values.items():
-        monkeypatch.setenv(f"SOURCES__EXACT_ONLINE__{name.upper()}", value)
+    export_settings(world, monkeypatch)
 
     async def cell() -> Any:
         return world.pipeline.run(exact_online(entities=["journals"], clock=world.clock))
@@ -122,13 +115,7 @@ def test_names_of_all_resources_are_a_type(world: World) -> None:
 
 
 def test_steps_of_the_user_get_rows_of_their_entity_alone_and_the_log_stays(world: World) -> None:
-    source = exact_online(
-        base_url=world.base_url,
-        client_id=world.box.client_id,
-        client_secret=world.box.client_secret,
-        token_storage=world.storage,
-        clock=world.clock,
-    ).with_resources("accounts")
+    source = world.new_source().with_resources("accounts")
     columns: list[set[str]] = []
 
     def look(table: Any) -> Any:

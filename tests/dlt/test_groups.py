@@ -20,7 +20,7 @@ from exact_source.settings import Settings
 from exact_source.sync.outcome import Outcome
 from exact_source.workers.leases import leases_from_settings
 from tests.support.fixtures import MakeWorld
-from tests.support.world import World
+from tests.support.world import World, export_settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "many-companies.md").read_text()
 BLOCKS = dict(re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
@@ -65,13 +65,6 @@ def test_the_snippets_of_the_page() -> None:
 
 
 # -- another number of groups --------------------------------------------------------------------------
-
-
-def export_settings(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the connection of a world into the environment."""
-    for name in ("base_url", "client_id", "client_secret"):
-        monkeypatch.setenv(f"SOURCES__EXACT_ONLINE__{name.upper()}", getattr(world.settings, name))
-    monkeypatch.setenv("SOURCES__EXACT_ONLINE__TOKEN_FILE", str(world.folder / "tokens.json"))
 
 
 def sync_in_groups(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from exact_source import __version__, exact_online
+from exact_source import __version__
 from tests.support.world import World
 
 
@@ -28,13 +28,7 @@ def test_the_rounds_of_a_sync_are_one_run_of_several_loads(world: World) -> None
 
 
 def test_each_run_of_a_source_by_dlt_is_a_run(world: World) -> None:
-    source = exact_online(
-        base_url=world.base_url,
-        client_id=world.box.client_id,
-        client_secret=world.box.client_secret,
-        token_storage=world.storage,
-        clock=world.clock,
-    ).with_resources("accounts")
+    source = world.new_source().with_resources("accounts")
     done = []
     for _ in range(2):
         done += world.pipeline.run(source).loads_ids

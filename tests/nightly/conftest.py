@@ -7,20 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.world import World
+from tests.support.world import World, export_settings
 
 
 @pytest.fixture
 def settings(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     """A world whose settings are in the environment, by the computer's own clock."""
-    values = {
-        "base_url": world.base_url,
-        "client_id": world.box.client_id,
-        "client_secret": world.box.client_secret,
-        "token_file": str(world.folder / "tokens.json"),
-    }
-    for name, value in values.items():
-        monkeypatch.setenv(f"SOURCES__EXACT_ONLINE__{name.upper()}", value)
+    export_settings(world, monkeypatch)
     monkeypatch.setenv("LOAD__DELETE_COMPLETED_JOBS", "false")  # the jobs are looked at
     world.box.state.limits.minute_limit = 1000  # these run by the computer's own clock
     world.box.clock.set(time.time())

@@ -17,7 +17,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import dlt
+import pytest
 
+from exact_source import exact_online
 from exact_source.auth import FileTokenStorage, OAuth
 from exact_source.catalogue import load_catalogue
 from exact_source.client.limits import Limits
@@ -101,6 +103,16 @@ class World:
         )
         self.login()
         self.pipeline = self.new_pipeline()
+
+    def new_source(self) -> Any:
+        """The source as a script makes it."""
+        return exact_online(
+            base_url=self.base_url,
+            client_id=self.box.client_id,
+            client_secret=self.box.client_secret,
+            token_storage=self.storage,
+            clock=self.clock,
+        )
 
     # -- the company ---------------------------------------------------------------------------
 
@@ -365,3 +377,10 @@ def unpadded(name: str, value: Any) -> Any:
 def key_fields(entity: str) -> list[str]:
     found = load_catalogue().entities[entity]
     return [f for f in found.key if f != "Division"] or list(found.key)
+
+
+def export_settings(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the connection of a world into the environment."""
+    for name in ("base_url", "client_id", "client_secret"):
+        monkeypatch.setenv(f"SOURCES__EXACT_ONLINE__{name.upper()}", getattr(world.settings, name))
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__TOKEN_FILE", str(world.folder / "tokens.json"))
