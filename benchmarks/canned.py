@@ -46,7 +46,7 @@ HEADERS = (
 
 
 def value(field: str, number: int, rnd: random.Random) -> Any:
-    letter = ENTITY.columns[field].letter
+    type_code = ENTITY.columns[field].type_code
     if field == "ID":
         return str(uuid.UUID(int=(number << 64) | 0x8000000000000001))
     if field == "Division":
@@ -55,15 +55,15 @@ def value(field: str, number: int, rnd: random.Random) -> Any:
         return f"/Date({START_MS + number * 1000})/"
     if field in NULLS and rnd.random() < 0.5:
         return None
-    if letter == "g":
+    if type_code == "g":
         return str(uuid.UUID(int=rnd.getrandbits(128)))
-    if letter == "s":
+    if type_code == "s":
         return f"{rnd.choice(WORDS)} {rnd.randrange(100_000)}"
-    if letter == "t":
+    if type_code == "t":
         return f"/Date({START_MS + rnd.randrange(10**11)})/"
-    if letter in "fm":
+    if type_code in "fm":
         return round(rnd.uniform(-9999, 9999), 2)
-    return bool(rnd.random() < 0.5) if letter == "b" else rnd.randrange(1, 30_000)
+    return bool(rnd.random() < 0.5) if type_code == "b" else rnd.randrange(1, 30_000)
 
 
 @lru_cache(maxsize=4)

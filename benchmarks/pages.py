@@ -39,12 +39,12 @@ OFTEN_NULL = {"Asset", "AssetCode", "CostUnit", "Document", "Item", "ItemCode", 
 
 
 def value(field: str, rnd: random.Random) -> Any:
-    letter = ENTITY.columns[field].letter
+    type_code = ENTITY.columns[field].type_code
     if field in OFTEN_NULL and rnd.random() < 0.5:
         return None
     if field == "Division":
         return 123456
-    if field.endswith("Code") and letter == "s":
+    if field.endswith("Code") and type_code == "s":
         return f"{rnd.randrange(100_000):>18}"
     made: dict[str, Callable[[], Any]] = {
         "g": lambda: str(uuid.UUID(int=rnd.getrandbits(128))),
@@ -55,7 +55,7 @@ def value(field: str, rnd: random.Random) -> Any:
         "h": lambda: rnd.randrange(1, 2025),
         "t": lambda: f"/Date({1_577_836_800_000 + rnd.randrange(10**11)})/",
     }
-    return made[letter]()
+    return made[type_code]()
 
 
 def page(rows: int) -> bytes:
@@ -105,8 +105,8 @@ def by_columns(loads: Callable[[bytes], Any]) -> Callable[[bytes], pa.Table]:
             sent = [row.get(field) for row in rows]
             if field in SCHEMA.codes:
                 sent = [v and v.strip(" ") for v in sent]
-            elif column.letter in CONVERT:
-                sent = [None if v is None else CONVERT[column.letter](v) for v in sent]
+            elif column.type_code in CONVERT:
+                sent = [None if v is None else CONVERT[column.type_code](v) for v in sent]
             arrays.append(pa.array(sent, SCHEMA.arrow.field(column.name).type))
         return pa.table(arrays, names=[c.name for c in SCHEMA.columns.values()])
 

@@ -48,11 +48,13 @@ up to sixteen of them are parsed by one call, and replies without rows are not p
 
 def fields_of(body: bytes) -> list[str]:
     row = json.loads(body)["d"]["results"][0]
-    return [name for name in row if name in ENTITY.columns and ENTITY.columns[name].letter in RAW]
+    return [
+        name for name in row if name in ENTITY.columns and ENTITY.columns[name].type_code in RAW
+    ]
 
 
 def types_of(body: bytes) -> dict[str, pa.DataType]:
-    return {name: RAW[ENTITY.columns[name].letter] for name in fields_of(body)}
+    return {name: RAW[ENTITY.columns[name].type_code] for name in fields_of(body)}
 
 
 def with_pyarrow(body: bytes) -> Parse:

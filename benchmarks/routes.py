@@ -185,11 +185,11 @@ def floor(base: str, folder: str, destination: str):
         "m": "DECIMAL(38,9)",
         "b": "BOOLEAN",
     }
-    letters = {f: ENTITY.columns[f].letter for f in FIELDS}
-    struct = ", ".join(f'"{f}" {sql.get(t, "INTEGER")}' for f, t in letters.items())
+    type_codes = {f: ENTITY.columns[f].type_code for f in FIELDS}
+    struct = ", ".join(f'"{f}" {sql.get(t, "INTEGER")}' for f, t in type_codes.items())
     picked = ", ".join(
         f'make_timestamp(r."{f}"[7:-3]::BIGINT * 1000) AS "{f}"' if t == "t" else f'r."{f}"'
-        for f, t in letters.items()
+        for f, t in type_codes.items()
     )
     con = duckdb.connect(f"{folder}/floor.duckdb")
     start = started()

@@ -18,13 +18,13 @@ from .settings import Settings
 from .workers.leases import SqlLeases
 
 
-class AskingRun(Run):
+class ReadOnlyRun(Run):
     """The shared answers of a run (divisions, rights), without the destination of a load."""
 
     error_file: ErrorFile | None = None
 
     @asynccontextmanager
-    async def asking(self) -> AsyncIterator[ExactClient]:
+    async def connected(self) -> AsyncIterator[ExactClient]:
         """The client, open until the block ends."""
         client = self.connection.open(self.rounds.on_wait)
         if self.error_file is not None:
@@ -77,7 +77,7 @@ def connector(
     return connect
 
 
-def make_asking_run(  # noqa: PLR0913, PLR0917 (the parts of a run)
+def make_read_only_run(  # noqa: PLR0913, PLR0917 (the parts of a run)
     options: Options,
     settings: Settings,
     storage: TokenStorage,
@@ -87,13 +87,13 @@ def make_asking_run(  # noqa: PLR0913, PLR0917 (the parts of a run)
     error_file: ErrorFile | None = None,
     observe: Observer | None = None,
     adaptations: Adaptations | None = None,
-) -> AskingRun:
+) -> ReadOnlyRun:
     """A run over a connection; with an ``error_file`` it shares the error limit with syncs."""
     limits = limits or Limits()
     connect = connector(
         settings, storage, limits=limits, clock=clock, leases=leases, observe=observe
     )
-    run = AskingRun(options, connect, clock=clock, limits=limits)
+    run = ReadOnlyRun(options, connect, clock=clock, limits=limits)
     run.error_file = error_file
     run.connection.adapt(adaptations or Adaptations())
     return run

@@ -175,7 +175,7 @@ class Options:
         raw_codes: Add columns such as ``code_raw``, with the spaces that Exact pads codes with.
         zone_slack_s: Most seconds by which the site's local time may be behind UTC.
         parameters: Setting -> parameter values of functions; they replace the values from parent tables.
-        round_pages: Pages after which a round stops and its rows are loaded; ``None`` for no limit.
+        max_pages: Pages after which a round stops and its rows are loaded; ``None`` for no limit.
         round_s: Seconds after which a round stops; ``None`` for no limit.
         round_rows: Rows after which a round stops; ``None`` for no limit.
         notices: ``(entity, division)`` -> mark of the latest webhook. Only streams that were not read since
@@ -204,7 +204,7 @@ class Options:
     raw_codes: bool = False
     zone_slack_s: float = 0.0
     parameters: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    round_pages: int | None = None
+    max_pages: int | None = None
     round_s: float | None = None
     round_rows: int | None = None
     notices: Mapping[tuple[str, int], str] | None = None

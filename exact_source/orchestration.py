@@ -15,7 +15,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from .auth import storage_from_settings
 from .catalogue import choose_entities, load_catalogue
 from .clock import Clock, SystemClock
-from .connect import make_asking_run
+from .connect import make_read_only_run
 from .driver_errors import describe_load, without_job_reports
 from .engine.result import describe_excluded
 from .errors import (
@@ -128,7 +128,7 @@ def open_divisions(clock: Clock | None = None, settings: Settings | None = None)
     """
     settings = settings or load_settings()
     leases = leases_from_settings(settings)
-    run = make_asking_run(
+    run = make_read_only_run(
         make_options(),
         settings,
         storage_from_settings(settings),
@@ -137,7 +137,7 @@ def open_divisions(clock: Clock | None = None, settings: Settings | None = None)
     )
 
     async def ask() -> list[int]:
-        async with run.asking():
+        async with run.connected():
             return [
                 division.code for division in await run.divisions.chosen() if not division.blocked
             ]

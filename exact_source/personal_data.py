@@ -130,7 +130,7 @@ class PersonalData:
         needed = needed_fields(entity)
         left_out, hashed = self.exclude.named(entity), self.hash.named(entity)
         by_preset = self.hash.preset(entity) - left_out - needed
-        texts = {f for f in by_preset if entity.columns[f].letter == "s"}
+        texts = {f for f in by_preset if entity.columns[f].type_code == "s"}
         left_out |= (self.exclude.preset(entity) - hashed - needed) | (by_preset - texts - hashed)
         patterns = (self.exclude.pattern(entity), self.hash.pattern(entity))
         found = [pattern.pattern for pattern in patterns if pattern is not None]
@@ -186,8 +186,8 @@ def parse_personal_data(exclude: object, hashed: object, catalogue: Catalogue) -
 
 
 def _check_is_text(entity: Entity, name: str) -> None:
-    (letter,) = [c.letter for c in entity.columns.values() if c.name == name]
-    if letter != "s":
+    (type_code,) = [c.type_code for c in entity.columns.values() if c.name == name]
+    if type_code != "s":
         raise ConfigurationError(
             f"hash_columns: {entity.name}.{name} is not text, so it cannot be hashed; use exclude_columns"
         )

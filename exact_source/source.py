@@ -325,7 +325,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         change_log=change_log,
         round_s=round_minutes * 60,
         round_rows=ROUND_ROWS,
-        round_pages=max_pages,
+        max_pages=max_pages,
         utc_instants=utc_instants,
         raw_codes=raw_codes,
         parameters=parameters,

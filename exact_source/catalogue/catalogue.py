@@ -27,13 +27,13 @@ class Column:
     Attributes:
         field: Exact's name, as in ``$select``.
         name: Column name in the destination.
-        letter: Type: g guid, s string, f double, m money, i int32, h int16, y byte, l int64,
+        type_code: Type: g guid, s string, f double, m money, i int32, h int16, y byte, l int64,
             t datetime, b bool, x binary.
     """
 
     field: str
     name: str
-    letter: str
+    type_code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Feed:
         mandatory_filter: ``$filter`` must name one of these fields; empty if no filter is needed.
         mandatory_select: Without ``$select`` the endpoint answers 400.
         no_star: The endpoint refuses ``$select=*``.
-        parameters: Query parameters with values from rows or settings: name -> (type letter, required).
-        fixed: Query parameters that are always sent with one value: name -> (type letter, value).
+        parameters: Query parameters with values from rows or settings: name -> (type code, required).
+        fixed: Query parameters that are always sent with one value: name -> (type code, value).
         empty_refusal: Text of the 400 that means "no rows"; empty if no refusal means that.
         unknown_parameters: The endpoint takes parameters that no source documents.
         evidence: Where the parameters are known from; names in ``tools/catalogue/decisions.py``.
@@ -203,7 +203,7 @@ def parse_feed(kind: Kind, raw: Mapping[str, Any], fields: Mapping[str, str]) ->
     """The feed of one record of the JSON."""
     without = frozenset(raw.get("without", ()))
     parameters = {
-        name: (letter, must) for name, (letter, must) in raw.get("parameters", {}).items()
+        name: (type_code, must) for name, (type_code, must) in raw.get("parameters", {}).items()
     }
     return Feed(
         kind=kind,
@@ -216,7 +216,9 @@ def parse_feed(kind: Kind, raw: Mapping[str, Any], fields: Mapping[str, str]) ->
         mandatory_select=raw.get("mandatory_select", False),
         no_star=raw.get("no_star", False),
         parameters=parameters,
-        fixed={name: (letter, value) for name, (letter, value) in raw.get("fixed", {}).items()},
+        fixed={
+            name: (type_code, value) for name, (type_code, value) in raw.get("fixed", {}).items()
+        },
         empty_refusal=raw.get("empty", ""),
         unknown_parameters=raw.get("unknown_parameters", False),
         evidence=tuple(raw.get("evidence", ())),

@@ -106,7 +106,7 @@ def references_of(entity: Entity) -> list[Reference]:
     known: Mapping[str, Any] = load_descriptions()["references"]
     common = {name: target for name, target in known.items() if isinstance(target, str)}
     targets = common | known.get(entity.name, {})
-    guids = {c.name for c in entity.columns.values() if c.letter == "g"}
+    guids = {c.name for c in entity.columns.values() if c.type_code == "g"}
     return [
         Reference(column, *target.split("."))
         for column, target in targets.items()

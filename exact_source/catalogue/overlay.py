@@ -27,7 +27,7 @@ from .naming import is_plain, why_no_column
 SETTING = "sources.exact_online.catalogue_overlay"
 VARIABLE = "SOURCES__EXACT_ONLINE__CATALOGUE_OVERLAY"
 VERSION = 1
-LETTERS = frozenset("gsfmihyltbx")
+TYPE_CODES = frozenset("gsfmihyltbx")
 
 Records = Mapping[str, Mapping[str, Any]]
 
@@ -107,7 +107,7 @@ def _check_record(name: str, record: Mapping[str, Any]) -> None:
 
 
 def _check_letters(columns: Mapping[str, str]) -> None:
-    if unknown := set(columns.values()) - LETTERS:
+    if unknown := set(columns.values()) - TYPE_CODES:
         raise ValueError(f"unknown type {min(unknown)!r}")
 
 
@@ -127,8 +127,8 @@ def _with_columns(
     columns = dict(record["columns"])
     for change in changes.values():
         _check_letters(change.get("add", {}))
-        for field, letter in change.get("add", {}).items():
-            columns.setdefault(field, letter)
+        for field, type_code in change.get("add", {}).items():
+            columns.setdefault(field, type_code)
     fresh = columns.keys() - record["columns"].keys()
     _check_names(fresh, columns)
     feeds = {

@@ -31,14 +31,14 @@ class Source:
 
     Attributes:
         setting: Name of the setting that overrides the other sources.
-        letter: Type, as in the catalogue.
+        type_code: Type, as in the catalogue.
         parent: Entity whose rows give the values; ``None`` if no entity does.
         column: Column of the parent's table.
         default: Values on a given day, if there is neither a setting nor a parent.
     """
 
     setting: str
-    letter: str
+    type_code: str
     parent: str | None = None
     column: str = "id"
     default: Callable[[date], Values] = lambda _day: ()
@@ -94,8 +94,8 @@ def reason_not_read(entity: Entity) -> str | None:
     if entity.name in OWN_USE:
         return OWN_USE[entity.name]
     for feed in entity.feeds.values():
-        strange = [name for name in feed.parameters if source_of(entity.name, name) is None]
-        if feed.unknown_parameters or strange:
+        without_source = [name for name in feed.parameters if source_of(entity.name, name) is None]
+        if feed.unknown_parameters or without_source:
             return UNKNOWN
     return None
 
@@ -121,7 +121,9 @@ def fixed_query(feed: Feed) -> dict[str, str]:
 
     ``read/logistics/ItemExtraField`` lists all items if ``modified`` is early enough (API 12.10).
     """
-    return {name: format_literal(letter, value) for name, (letter, value) in feed.fixed.items()}
+    return {
+        name: format_literal(type_code, value) for name, (type_code, value) in feed.fixed.items()
+    }
 
 
 def means_empty(feed: Feed, status: int, words: str) -> bool:
@@ -205,11 +207,13 @@ def _values_of(
         return list(product(*(given[source.setting] for source in mine.values())))
     if parent is None:
         return [(value,) for source in mine.values() for value in source.default(day)]
-    letters = [source.letter for source in mine.values()]
+    type_codes = [source.type_code for source in mine.values()]
     allowed = [given.get(source.setting) for source in mine.values()]
     rows = rows_of(parent, [source.column for source in mine.values()])
     found = {
-        tuple(plain_value(letter, value) for letter, value in zip(letters, row, strict=True))
+        tuple(
+            plain_value(type_code, value) for type_code, value in zip(type_codes, row, strict=True)
+        )
         for row in rows
         if None not in row
     }
@@ -226,18 +230,20 @@ def check_parameters(parameters: Mapping[str, Any] | None) -> dict[str, Values]:
     Raises:
         ConfigurationError: If a setting is unknown or has the wrong type; the message names it.
     """
-    letters = {s.setting: s.letter for s in all_sources()}
+    type_codes = {s.setting: s.type_code for s in all_sources()}
     found = {}
     for name, values in (parameters or {}).items():
-        if name not in letters:
+        if name not in type_codes:
             raise ConfigurationError(
-                f"{SECTION}: {name!r} is unknown; there are {', '.join(sorted(letters))}"
+                f"{SECTION}: {name!r} is unknown; there are {', '.join(sorted(type_codes))}"
             )
         try:
-            texts = _listed(values, letters[name])
-            found[name] = tuple(dict.fromkeys(_given_value(letters[name], t) for t in texts))
+            texts = _listed(values, type_codes[name])
+            found[name] = tuple(dict.fromkeys(_given_value(type_codes[name], t) for t in texts))
         except ValueError:
-            raise ConfigurationError(f"{SECTION}.{name} must be {_WANTED[letters[name]]}") from None
+            raise ConfigurationError(
+                f"{SECTION}.{name} must be {_WANTED[type_codes[name]]}"
+            ) from None
     return found
 
 
@@ -246,8 +252,8 @@ def all_sources() -> list[Source]:
     return [*SOURCES.values(), *(s for found in EXCEPTIONS.values() for s in found.values())]
 
 
-def _listed(values: Any, letter: str) -> Iterable[Any]:
-    if isinstance(values, str) and letter != "s":
+def _listed(values: Any, type_code: str) -> Iterable[Any]:
+    if isinstance(values, str) and type_code != "s":
         return [part.strip() for part in values.split(",") if part.strip()]
     return values if isinstance(values, (list, tuple, set, frozenset, range)) else [values]
 
@@ -262,28 +268,28 @@ _WANTED = {
 }
 
 
-def _given_value(letter: str, value: Any) -> Any:
-    found = plain_value(letter, value)
-    if letter == "s" and len(quote(found, safe=SAFE)) > TEXT_MAX:
+def _given_value(type_code: str, value: Any) -> Any:
+    found = plain_value(type_code, value)
+    if type_code == "s" and len(quote(found, safe=SAFE)) > TEXT_MAX:
         raise ValueError("too long")
     return found
 
 
-def plain_value(letter: str, value: Any) -> Any:
+def plain_value(type_code: str, value: Any) -> Any:
     """A parameter value as a Python value: guids in lower case, dates without a zone.
 
     Raises:
         ValueError: If the value has another type.
     """
     text = value.isoformat() if isinstance(value, date) else str(value)
-    if letter == "g":
+    if type_code == "g":
         if not _GUID.fullmatch(text.lower()):
             raise ValueError(text)
         return text.lower()
-    if letter == "b":
+    if type_code == "b":
         if text.lower() not in _TRUTH:
             raise ValueError(text)
         return _TRUTH[text.lower()]
-    if letter == "t":
+    if type_code == "t":
         return datetime.fromisoformat(text).replace(tzinfo=None)
-    return text if letter == "s" else int(text)
+    return text if type_code == "s" else int(text)

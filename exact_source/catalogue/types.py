@@ -1,4 +1,4 @@
-"""Type letters of ``catalogue.json``, one for each type of Exact's fields."""
+"""Type codes of ``catalogue.json``, one for each type of Exact's fields."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ NOT_MONEY = re.compile(r"Percentage|Factor|Rate|Ratio|Days|Hours|Quantity|Precis
 
 
 def column_type(field: str, edm_type: str) -> str | None:
-    """The type letter of a field; ``None`` for navigation properties."""
-    letter = TYPES.get(edm_type)
-    if letter == "f" and MONEY.search(field) and not NOT_MONEY.search(field):
+    """The type code of a field; ``None`` for navigation properties."""
+    type_code = TYPES.get(edm_type)
+    if type_code == "f" and MONEY.search(field) and not NOT_MONEY.search(field):
         return "m"
-    return letter
+    return type_code

@@ -9,7 +9,7 @@ import typer
 
 from .._version import __version__
 from ..clock import Clock
-from ._output.exit import leave, report, stop_like_ctrl_c
+from ._output.exit import exit_process, report, stop_like_ctrl_c
 from ._output.help import HelpCommand, HelpGroup
 from ._output.logs import logging_to_stderr, with_log_options
 from ._output.options import help_without_command
@@ -74,7 +74,7 @@ app.add_typer(webhooks)
 def main() -> None:
     """The command ``exact-source``."""
     stop_like_ctrl_c()
-    leave(run(sys.argv[1:]))
+    exit_process(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str], clock: Clock | None = None) -> int:

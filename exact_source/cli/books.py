@@ -13,7 +13,7 @@ from ._output.tables import Column, print_json
 if TYPE_CHECKING:
     import dlt
 
-    from ..connect import AskingRun
+    from ..connect import ReadOnlyRun
     from ..verify.books import Comparison
 
 EXIT_DIFFERENT = 1
@@ -33,7 +33,7 @@ MOST_SHOWN = 50
 
 
 def verify_books(
-    run: AskingRun, pipeline: dlt.Pipeline, division: int, *, as_json: bool, yes: bool
+    run: ReadOnlyRun, pipeline: dlt.Pipeline, division: int, *, as_json: bool, yes: bool
 ) -> None:
     """Compare and show.
 
@@ -66,7 +66,7 @@ def _agree(division: int, *, yes: bool) -> None:
         typer.confirm("Go on", abort=True, err=True)
 
 
-def compare(run: AskingRun, pipeline: dlt.Pipeline, division: int) -> Comparison:
+def compare(run: ReadOnlyRun, pipeline: dlt.Pipeline, division: int) -> Comparison:
     """The comparison of one company.
 
     Raises:
@@ -91,7 +91,7 @@ def compare(run: AskingRun, pipeline: dlt.Pipeline, division: int) -> Comparison
             books = LoadedBooks(client, division, dutch_day(run.now()))
 
             async def ask() -> Comparison:
-                async with run.asking() as exact:
+                async with run.connected() as exact:
                     return await compare_books(exact, books, tables, run.connection.adaptations)
 
             return asyncio.run(ask())

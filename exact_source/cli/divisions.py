@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ..connect import AskingRun
+    from ..connect import ReadOnlyRun
 
 # ``BlockingStatus`` (API 5).
 BLOCKING = {
@@ -69,7 +69,7 @@ def divisions(
     """
     import asyncio
 
-    from ..connect import make_asking_run
+    from ..connect import make_read_only_run
     from ..source import make_options
     from ._output.display import asking
     from ._output.tables import print_json
@@ -77,7 +77,7 @@ def divisions(
 
     settings, storage = make_connection(region, base_url)
     options = make_options(divisions="all" if via is None else [via])
-    run = make_asking_run(options, settings, storage, clock_of(context))
+    run = make_read_only_run(options, settings, storage, clock_of(context))
     with asking(run):
         found = asyncio.run(read_list(run))
     if as_json:
@@ -109,13 +109,13 @@ def show(found: Sequence[Mapping[str, Any]], *, every: bool) -> None:
         )
 
 
-async def read_list(run: AskingRun) -> list[dict[str, Any]]:
+async def read_list(run: ReadOnlyRun) -> list[dict[str, Any]]:
     """All divisions, by code.
 
     Raises:
         RefusedError: If the list may not be read.
     """
-    async with run.asking():
+    async with run.connected():
         table, _ = await run.divisions.listed()
     if table is None:
         raise RefusedError(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REFRESH = "refresh"
 WITH_REFRESH = "With refresh"
 
-# Type letter -> type in the destination.
+# Type code -> type in the destination.
 TYPES = {
     "g": "text (guid)",
     "s": "text",
@@ -249,7 +249,7 @@ def describe_columns(entity: Entity) -> list[dict[str, Any]]:
         {
             "field": column.field,
             "column": "division" if column.field == "Division" else column.name,
-            "type": "integer" if column.field == "Division" else TYPES[column.letter],
+            "type": "integer" if column.field == "Division" else TYPES[column.type_code],
             "feeds": [kind for kind, feed in entity.feeds.items() if column.field in feed.columns],
         }
         for column in entity.columns.values()
@@ -269,8 +269,8 @@ def describe_feed(feed: Feed) -> dict[str, Any]:
         "must_select": feed.mandatory_select,
         "refuses_select_star": feed.no_star,
         "parameters": {
-            name: {"type": TYPES[letter], "required": required}
-            for name, (letter, required) in feed.parameters.items()
+            name: {"type": TYPES[type_code], "required": required}
+            for name, (type_code, required) in feed.parameters.items()
         },
         "takes_a_start_date": feed.start_date,
         "beta": feed.beta,

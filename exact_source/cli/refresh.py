@@ -14,7 +14,7 @@ from ._output.logs import notes
 
 if TYPE_CHECKING:
     from ..client.metadata import Services
-    from ..connect import AskingRun
+    from ..connect import ReadOnlyRun
     from ..odata.drift import Drift
 
 
@@ -68,21 +68,23 @@ def refresh(
 
 def make_run(
     context: typer.Context, division: int | None, region: str | None, base_url: str | None
-) -> AskingRun:
+) -> ReadOnlyRun:
     """A run over the configured connection."""
-    from ..connect import make_asking_run
+    from ..connect import make_read_only_run
     from ..source import make_options
     from .connect import clock_of, make_connection
 
     settings, storage = make_connection(region, base_url)
     options = make_options(divisions="all" if division is None else [division])
-    return make_asking_run(options, settings, storage, clock_of(context))
+    return make_read_only_run(options, settings, storage, clock_of(context))
 
 
-async def _read(run: AskingRun, division: int | None, names: Sequence[str]) -> tuple[int, Services]:
+async def _read(
+    run: ReadOnlyRun, division: int | None, names: Sequence[str]
+) -> tuple[int, Services]:
     from ..client.metadata import read_services
 
-    async with run.asking() as client:
+    async with run.connected() as client:
         if division is None:
             open_ones = [d.code for d in await run.divisions.chosen() if not d.blocked]
             if not open_ones:
@@ -106,7 +108,7 @@ def describe(drift: Drift, services: Services) -> dict[str, Any]:
                 "new_columns": dict(change.added),
                 "new_columns_of_unknown_type": dict(change.unreadable),
                 "new_columns_left_out": dict(change.clashing),
-                "gone_columns": list(change.gone),
+                "gone_columns": list(change.withdrawn),
             }
             for change in drift.changes
         ],

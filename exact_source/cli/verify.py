@@ -27,7 +27,7 @@ from ._output.tables import Column, print_json
 from .recording import Record, checked, start_recording
 
 if TYPE_CHECKING:
-    from ..connect import AskingRun
+    from ..connect import ReadOnlyRun
     from ..verify import Verification
 
 STYLES = {"holds": "green", "differs": "red", "not measured": "dim"}
@@ -81,7 +81,7 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     import asyncio
 
     from ..client.limits import Limits
-    from ..connect import make_asking_run
+    from ..connect import make_read_only_run
     from ..loading.session import adaptation_file, error_file
     from ..source import make_options
     from ..verify.adapting import adaptations_of
@@ -95,7 +95,7 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     if recorder is not None:
         watch.listeners.append(recorder)
     kept = adaptation_file(pipeline)
-    run = make_asking_run(
+    run = make_read_only_run(
         make_options(divisions="all" if division is None else [division]),
         settings,
         storage,
@@ -113,10 +113,10 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     with checked(recorder):
         found = asyncio.run(_verify(run, chosen, watch))
     kept.save(adaptations_of(found, run.connection.adaptations), settings.base_url)
-    tell(found, report, as_json=as_json)
+    print_report(found, report, as_json=as_json)
 
 
-def tell(found: Verification, report: Path | None, *, as_json: bool) -> None:
+def print_report(found: Verification, report: Path | None, *, as_json: bool) -> None:
     """Write the report, show the findings, and leave with the exit code.
 
     Raises:
@@ -147,7 +147,7 @@ class Watch:
             listener.observe(request, response)  # type: ignore[attr-defined]
 
 
-async def _verify(run: AskingRun, division: int, watch: Watch) -> Verification:
+async def _verify(run: ReadOnlyRun, division: int, watch: Watch) -> Verification:
     from ..verify import verify as verify_company
     from ._output.display import asking
 
@@ -156,7 +156,7 @@ async def _verify(run: AskingRun, division: int, watch: Watch) -> Verification:
         def note(name: str) -> None:
             line.show_idle(f"asked: {name}")
 
-        async with run.asking() as client:
+        async with run.connected() as client:
             return await verify_company(client, division, watch.listeners.append, note)
 
 
@@ -179,7 +179,7 @@ def _check_answerable(division: int | None, *, yes: bool) -> None:
         )
 
 
-def _choose(run: AskingRun) -> int:
+def _choose(run: ReadOnlyRun) -> int:
     """The company that a person names; the list takes two calls."""
     import asyncio
 

@@ -106,7 +106,7 @@ def each_company(  # noqa: PLR0913 (options of a command)
     """
     import asyncio
 
-    from ..connect import make_asking_run
+    from ..connect import make_read_only_run
     from ..source import make_options
     from ._output.display import asking
     from .connect import clock_of, make_connection
@@ -114,12 +114,12 @@ def each_company(  # noqa: PLR0913 (options of a command)
 
     settings, storage = make_connection(region, base_url)
     options = make_options(divisions=divisions, exclude_divisions=exclude_divisions)
-    run = make_asking_run(options, settings, storage, clock_of(context))
+    run = make_read_only_run(options, settings, storage, clock_of(context))
     found: dict[int, list[Subscription]] = {}
     names: dict[int, str] = {}
 
     async def read() -> None:
-        async with run.asking() as client:
+        async with run.connected() as client:
             chosen = [d for d in await run.divisions.chosen() if not d.blocked]
             names.update((d.code, d.name) for d in chosen)
             found.update((d.code, []) for d in chosen)  # in the order of the output

@@ -62,11 +62,11 @@ async def read_list(
         pages = await read_pages(asker.client, call, _without(schema, feed, known), query)
     except RefusedError as error:
         asked = [field for field in schema.columns if field not in known]
-        gone = await _withdrawn_of_list(asker, call, feed, asked, error)
-        if not gone or {*_identifying(schema), *needed}.intersection(gone):
+        withdrawn = await _withdrawn_of_list(asker, call, feed, asked, error)
+        if not withdrawn or {*_identifying(schema), *needed}.intersection(withdrawn):
             raise
-        asker.note_withdrawn(feed.path, gone)
-        left = _without(schema, feed, (*known, *gone))
+        asker.note_withdrawn(feed.path, withdrawn)
+        left = _without(schema, feed, (*known, *withdrawn))
         pages = await read_pages(asker.client, call, left, query)
     return [_completed(page, schema.arrow) for page in pages]
 
@@ -96,8 +96,8 @@ def _identifying(schema: PageSchema) -> set[str]:
     return {*schema.key, *own}
 
 
-def _without(schema: PageSchema, feed: Feed, gone: Iterable[str]) -> PageSchema:
-    left_out = set(gone)
+def _without(schema: PageSchema, feed: Feed, withdrawn: Iterable[str]) -> PageSchema:
+    left_out = set(withdrawn)
     fields = [field for field in schema.columns if field not in left_out]
     return schema.of_feed(feed, fields) if left_out else schema
 

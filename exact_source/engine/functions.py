@@ -48,7 +48,9 @@ class FunctionShape(Shape):
     def parameters(self) -> dict[str, pa.Field]:
         """Parameter -> column with the value with which a row was requested."""
         asked = self.plan.full.parameters
-        return {name: pa.field(snake(name), KEPT[letter]) for name, (letter, _) in asked.items()}
+        return {
+            name: pa.field(snake(name), KEPT[type_code]) for name, (type_code, _) in asked.items()
+        }
 
     @property
     def keys(self) -> list[str]:
@@ -213,10 +215,10 @@ class FunctionUrls:
         return sorted(found, key=self._order)
 
     def _literals(self, values: Values) -> dict[str, str]:
-        letters = self._shape.plan.full.parameters
+        type_codes = self._shape.plan.full.parameters
         return {
-            name: format_literal(letter, value.isoformat() if letter == "t" else value)
-            for (name, (letter, _)), value in zip(letters.items(), values, strict=True)
+            name: format_literal(type_code, value.isoformat() if type_code == "t" else value)
+            for (name, (type_code, _)), value in zip(type_codes.items(), values, strict=True)
         }
 
     def _order(self, values: Values) -> list[str]:

@@ -33,22 +33,22 @@ class RejectedRows:
         self._counts: Counter[tuple[str, int]] = Counter()
         self._waiting: list[Rejected] = []
 
-    def keep(self, result: StreamResult, keyless: pa.Table, keys: Sequence[str]) -> None:
+    def keep(self, result: StreamResult, rejected: pa.Table, keys: Sequence[str]) -> None:
         """Keep rows without a key for ``_exact_rejected``.
 
         Raises:
             ContractError: If a stream has a thousand of them.
         """
-        if not keyless.num_rows:
+        if not rejected.num_rows:
             return
         stream = result.entity, result.division
-        self._counts[stream] += keyless.num_rows
-        reason = f"no {' or no '.join(k for k in keys if keyless.column(k).null_count)}"
+        self._counts[stream] += rejected.num_rows
+        reason = f"no {' or no '.join(k for k in keys if rejected.column(k).null_count)}"
         if self._counts[stream] > KEYLESS_ROWS:
             raise ContractError(
                 f"{result.where}: over {KEYLESS_ROWS} rows have {reason}; reading stopped"
             )
-        self._waiting += [Rejected(*stream[::-1], reason, row) for row in rows.as_json(keyless)]
+        self._waiting += [Rejected(*stream[::-1], reason, row) for row in rows.as_json(rejected)]
 
     def describe(self, result: StreamResult) -> str:
         """A message about a stream's rows without a key; empty if it has none."""

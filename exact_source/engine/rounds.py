@@ -130,7 +130,7 @@ class Rounds:
             or self.fatal is not None
             or self._history_rows >= HISTORY_ROWS
             or _reached(self._rows, options.round_rows)
-            or _reached(self._pages, options.round_pages)
+            or _reached(self._pages, options.max_pages)
             or _reached(self._clock.now() - self.began_at, options.round_s)
         )
 

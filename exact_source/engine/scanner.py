@@ -39,7 +39,7 @@ class ScannedPage:
 
     Attributes:
         read: All rows that have a key.
-        keyless: Rows without a key.
+        rejected: Rows without a key.
         new: The rows of ``read`` that are loaded.
         high: Highest version in ``read``; ``None`` without rows or versions.
         before: Cursor without the page.
@@ -49,7 +49,7 @@ class ScannedPage:
     """
 
     read: pa.Table
-    keyless: pa.Table
+    rejected: pa.Table
     new: pa.Table
     high: int | None
     before: Cursor
@@ -255,7 +255,7 @@ class Scanner:
         link = self._next_url(page, scan)
         if self.shape.keys == [rows.ROW.name]:
             table = rows.number(table, scan.rows)
-        kept, keyless = rows.with_key(table, ["division", *self.shape.keys])
+        kept, rejected = rows.with_key(table, ["division", *self.shape.keys])
         facts = replace(facts_of(self.shape, before, kept, link), rows=table.num_rows)
         self.cursor = cursors.advance(before, facts)
         self._url = link
@@ -268,7 +268,7 @@ class Scanner:
         )
         surprises = [f"{s.column}: {s.kind}" for s in page.surprises]
         return ScannedPage(
-            kept, keyless, new, facts.high, before, self.cursor, arrived.at, surprises
+            kept, rejected, new, facts.high, before, self.cursor, arrived.at, surprises
         )
 
     def _next_url(self, page: Page, scan: Scan) -> str | None:

@@ -48,7 +48,7 @@ class Shape:
         """The shape of an entity read by a plan, without the columns that a guard leaves out."""
         utc = ("Created", "Modified") if utc_instants else ()
         wanted = [
-            f for f in plan.fields if entity.columns[f].letter != "x" and f not in guard.excluded
+            f for f in plan.fields if entity.columns[f].type_code != "x" and f not in guard.excluded
         ]
         fields = fit_select(wanted, {*entity.key, "Division", "Timestamp", "Modified"})
         full = PageSchema(
@@ -61,17 +61,17 @@ class Shape:
 
     def without(self, fields: Iterable[str]) -> Self:
         """The shape without some of the fields."""
-        gone = frozenset(fields)
-        kept = [f for f in self.full.columns if f not in gone]
-        return replace(self._made_anew(self.entity, kept), withdrawn=self.withdrawn | gone)
+        withdrawn = frozenset(fields)
+        kept = [f for f in self.full.columns if f not in withdrawn]
+        return replace(self._rebuilt(self.entity, kept), withdrawn=self.withdrawn | withdrawn)
 
-    def with_letters(self, letters: Mapping[str, str]) -> Self:
-        """The shape with other types: field -> letter."""
-        changed = {f: replace(self.entity.columns[f], letter=x) for f, x in letters.items()}
+    def with_type_codes(self, type_codes: Mapping[str, str]) -> Self:
+        """The shape with other types: field -> type code."""
+        changed = {f: replace(self.entity.columns[f], type_code=x) for f, x in type_codes.items()}
         entity = replace(self.entity, columns={**self.entity.columns, **changed})
-        return self._made_anew(entity, list(self.full.columns))
+        return self._rebuilt(entity, list(self.full.columns))
 
-    def _made_anew(self, entity: Entity, fields: Sequence[str]) -> Self:
+    def _rebuilt(self, entity: Entity, fields: Sequence[str]) -> Self:
         plan = self.plan
         full = self.full.of_feed(plan.full, fields, entity)
         increment = full if self.increment else None
@@ -100,9 +100,9 @@ class Shape:
     @property
     def too_long(self) -> list[str]:
         """Fields that do not fit into a URL (API 2.4)."""
-        letters = {f: self.entity.columns[f].letter for f in self.plan.fields}
+        type_codes = {f: self.entity.columns[f].type_code for f in self.plan.fields}
         read = {*self.full.columns, *self.withdrawn, *self.guard.excluded}
-        return [f for f in self.plan.fields if letters[f] != "x" and f not in read]
+        return [f for f in self.plan.fields if type_codes[f] != "x" and f not in read]
 
     @cached_property
     def version(self) -> str | None:

@@ -107,8 +107,8 @@ class SharedList:
             result.note(f"left out, as Exact no longer has it: {', '.join(left_out)}")
         if table is not None:
             keys = ["division", *shape.keys]
-            table, keyless = rows.with_key(table, keys)
-            run.rejected.keep(result, keyless, keys)
+            table, rejected = rows.with_key(table, keys)
+            run.rejected.keep(result, rejected, keys)
             result.count(rows=table.num_rows)
             table = self._with_stored(table, withdrawn) if table.num_rows else None
         stamped = None if table is None else rows.stamp(table, run.next_stamp())

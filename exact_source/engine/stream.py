@@ -126,14 +126,14 @@ class Stream:
         )
 
     async def _end_read(self) -> None:
-        keyless = self._run.rejected.describe(self.result)
-        if not self._deletions.error and not keyless:
+        rejected = self._run.rejected.describe(self.result)
+        if not self._deletions.error and not rejected:
             await self._note_webhook()
             self.result.end("complete")
             return
         # Deleted rows may still be stored, or rows are missing: not a success, but another round would not
         # help.
-        error = "; ".join(filter(None, (self._deletions.error, keyless)))
+        error = "; ".join(filter(None, (self._deletions.error, rejected)))
         permanent = self.result.permanent or not self._deletions.error
         code = self._deletions.code or KEYLESS
         self.result.end("incomplete", error, code, permanent=permanent)
@@ -284,9 +284,9 @@ class Stream:
 
     def _note_page(self, page: ScannedPage) -> None:
         run, result = self._run, self.result
-        run.rounds.count_rows(page.read.num_rows + page.keyless.num_rows)
+        run.rounds.count_rows(page.read.num_rows + page.rejected.num_rows)
         result.note(*page.surprises)
-        run.rejected.keep(result, page.keyless, ["division", *self._shape.keys])
+        run.rejected.keep(result, page.rejected, ["division", *self._shape.keys])
         if self._shape.version == "timestamp" and page.high is not None:
             run.tombstones.note_version(self._division.code, page.high)
 
@@ -368,7 +368,7 @@ class Stream:
         """Whether not even the row at the cursor was returned (API 4.2)."""
         before = last.before
         is_empty = before.scan is not None and not before.scan.rows and not last.read.num_rows
-        is_empty = is_empty and not last.keyless.num_rows
+        is_empty = is_empty and not last.rejected.num_rows
         return (
             is_watermark(self._shape, before)
             and bool(before.recent)

@@ -233,7 +233,7 @@ def remember(run: Run) -> None:
         state["version"] = __version__
     if state.get("errors", {}) != errors:
         state["errors"] = errors
-    withdrawn = {path: list(gone) for path, gone in run.connection.withdrawn.items()}
+    withdrawn = {path: list(withdrawn) for path, withdrawn in run.connection.withdrawn.items()}
     if state.get("withdrawn", {}) != withdrawn:
         state["withdrawn"] = withdrawn
 

@@ -23,7 +23,7 @@ from dlt.destinations.impl.bigquery.bigquery_adapter import (
 from ..catalogue.descriptions import HASHED, describe_columns, describe_table, references_of
 from ..engine import rows
 from ..engine.shape import Shape
-from .warehouse import LETTERS
+from .warehouse import TYPE_CODES
 
 DELETE_INSERT: TDeleteInsertStrategyDict = {"disposition": "merge", "strategy": "delete-insert"}
 # With a contract that discards, dlt drops a new table of this package without a message.
@@ -146,15 +146,15 @@ def as_loaded(shape: Shape, loaded: Mapping[str, TColumnSchema]) -> Shape:
         shape: Shape according to the catalogue.
         loaded: Column -> dlt's description from earlier loads.
     """
-    letters: dict[str, str] = {}
+    type_codes: dict[str, str] = {}
     for field, column in shape.full.columns.items():
         known = loaded.get(column.name, {})
         if field != "Division" and "data_type" in known:
-            before = LETTERS.get((known.get("data_type"), known.get("precision")))
+            before = TYPE_CODES.get((known.get("data_type"), known.get("precision")))
             now = column_hint(shape.full.arrow.field(column.name))
-            if before and LETTERS[now.get("data_type"), now.get("precision")] != before:
-                letters[field] = before
-    return shape.with_letters(letters) if letters else shape
+            if before and TYPE_CODES[now.get("data_type"), now.get("precision")] != before:
+                type_codes[field] = before
+    return shape.with_type_codes(type_codes) if type_codes else shape
 
 
 def column_hint(field: pa.Field, description: str | None = None) -> TColumnSchema:

@@ -31,8 +31,8 @@ CHUNK = 500
 REJECTED_TABLE = "_exact_rejected"
 SYNCS_TABLE = "_exact_syncs"
 STATE_TABLE = "_dlt_pipeline_state"
-# Type of a loaded column -> letter of the catalogue that is read into it.
-LETTERS: Mapping[tuple[str | None, int | None], str] = {
+# Type of a loaded column -> type code of the catalogue that is read into it.
+TYPE_CODES: Mapping[tuple[str | None, int | None], str] = {
     ("text", None): "s",
     ("bigint", None): "l",
     ("bigint", 32): "i",
@@ -336,10 +336,10 @@ def as_instant(value: datetime | str | None) -> datetime | None:
 
 def loaded_type(column: TColumnSchema) -> pa.DataType | None:
     """The Arrow type of a loaded column; ``None`` if it is not a type of this package."""
-    letter = LETTERS.get((column.get("data_type"), column.get("precision")))
-    if letter == "t" and column.get("timezone", True):
+    type_code = TYPE_CODES.get((column.get("data_type"), column.get("precision")))
+    if type_code == "t" and column.get("timezone", True):
         return INSTANT
-    return None if letter is None else KEPT[letter]
+    return None if type_code is None else KEPT[type_code]
 
 
 def _marks(values: Sequence[object]) -> str:

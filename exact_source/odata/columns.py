@@ -1,6 +1,6 @@
 """Converts the columns of a page from the types that Exact sends to those of the tables, with no Python loop.
 
-Each type letter of the catalogue has a type in which ``pyarrow.json`` reads it and a type of the tables. All
+Each type code of the catalogue has a type in which ``pyarrow.json`` reads it and a type of the tables. All
 functions here raise ``pyarrow.ArrowInvalid`` as soon as one value does not fit; ``lenient`` then converts the
 values one by one.
 """
@@ -162,7 +162,7 @@ def convert(
 
     Args:
         raw: Field -> column as ``pyarrow.json`` read it.
-        groups: Type letter, or "c" for codes -> the fields of that kind; each field is in one group.
+        groups: Type code, or "c" for codes -> the fields of that kind; each field is in one group.
 
     Returns:
         The columns in the order of ``raw``, and (field, row, number) for each amount with more

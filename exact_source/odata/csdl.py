@@ -41,8 +41,8 @@ class EntitySet:
     Attributes:
         name: Last segment of its path.
         key: OData key fields.
-        columns: Field -> type letter of the catalogue.
-        unknown_types: Fields whose type has no letter in the catalogue -> that type.
+        columns: Field -> type code of the catalogue.
+        unknown_types: Fields whose type has no type code in the catalogue -> that type.
         navigation: Fields that link to other rows.
     """
 
@@ -106,8 +106,8 @@ def _entity_set(name: str, node: ET.Element) -> EntitySet:
     unknown: dict[str, str] = {}
     for prop in _children(node, "Property"):
         field, kind = str(prop.get("Name")), str(prop.get("Type"))
-        if letter := column_type(field, kind):
-            columns[field] = letter
+        if type_code := column_type(field, kind):
+            columns[field] = type_code
         else:
             unknown[field] = kind
     keys = [

@@ -22,10 +22,10 @@ class Change:
         entity: Entity name.
         kind: Kind of the feed.
         path: Path of the feed.
-        added: New fields -> type letter.
-        unreadable: New fields of a type that the catalogue has no letter for -> type.
+        added: New fields -> type code.
+        unreadable: New fields of a type that the catalogue has no type code for -> type.
         clashing: New fields that cannot become columns -> reason.
-        gone: Fields that Exact no longer serves.
+        withdrawn: Fields that Exact no longer serves.
         missing: Whether the endpoint no longer exists.
     """
 
@@ -35,11 +35,13 @@ class Change:
     added: Mapping[str, str] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
     clashing: Mapping[str, str] = field(default_factory=dict)
-    gone: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
     missing: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.unreadable or self.clashing or self.gone or self.missing)
+        return bool(
+            self.added or self.unreadable or self.clashing or self.withdrawn or self.missing
+        )
 
 
 @dataclass(frozen=True)
@@ -118,16 +120,16 @@ def _compare_feed(
 ) -> Change:
     known = {*columns, *entity.navigation}
     served = {*found.columns, *found.unknown_types, *found.navigation}
-    new = {f: letter for f, letter in found.columns.items() if f not in known}
+    new = {f: type_code for f, type_code in found.columns.items() if f not in known}
     clashing = _clashing(new, entity.columns)
     return Change(
         entity.name,
         kind,
         path,
-        added={f: letter for f, letter in new.items() if f not in clashing},
+        added={f: type_code for f, type_code in new.items() if f not in clashing},
         unreadable={f: t for f, t in found.unknown_types.items() if f not in known},
         clashing=clashing,
-        gone=tuple(f for f in columns if f not in served),
+        withdrawn=tuple(f for f in columns if f not in served),
     )
 
 
@@ -152,9 +154,9 @@ def make_overlay(catalogue: Catalogue, drift: Drift, *, about: Mapping[str, Any]
     """
     columns: dict[str, dict[str, Any]] = {}
     for change in drift.changes:
-        if change.added or change.gone:
+        if change.added or change.withdrawn:
             feeds = columns.setdefault(change.entity, {})
-            feeds[change.kind] = {"add": dict(change.added), "drop": list(change.gone)}
+            feeds[change.kind] = {"add": dict(change.added), "drop": list(change.withdrawn)}
     taken = set(catalogue.entities)
     entities = {}
     for path, found in drift.new.items():

@@ -97,11 +97,11 @@ def is_utf8(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def fitted(letter: str, values: Sequence[Any]) -> tuple[pa.Array, list[int]]:
+def fitted(type_code: str, values: Sequence[Any]) -> tuple[pa.Array, list[int]]:
     """A column of one type, and the numbers of the rows whose values it does not hold entirely."""
-    fit = FITS[letter]
+    fit = FITS[type_code]
     kept: list[Any] = []
-    misfits: list[int] = []
+    bad_rows: list[int] = []
     for row, value in enumerate(values):
         if value is None:
             kept.append(None)
@@ -109,8 +109,8 @@ def fitted(letter: str, values: Sequence[Any]) -> tuple[pa.Array, list[int]]:
         fitting, whole = fit(value)
         kept.append(fitting)
         if not whole:
-            misfits.append(row)
-    return pa.array(kept, KEPT[letter]), misfits
+            bad_rows.append(row)
+    return pa.array(kept, KEPT[type_code]), bad_rows
 
 
 def text(value: Any) -> Fit:
@@ -171,9 +171,9 @@ def _decimal(number: str | None, *, digits: int) -> Decimal | None:
     return value if value.adjusted() < digits else None
 
 
-def integer(letter: str) -> Callable[[Any], Fit]:
+def integer(type_code: str) -> Callable[[Any], Fit]:
     """A function that converts to integers of this type; flags become 0 and 1."""
-    limit = _LARGEST[letter]
+    limit = _LARGEST[type_code]
 
     def fit(value: Any) -> Fit:
         if isinstance(value, bool):
@@ -217,5 +217,5 @@ def _iso(*parts: str | None) -> Fit:
 
 FITS: dict[str, Callable[[Any], Fit]] = {
     "g": guid, "s": text, "x": text, "f": double, "m": amount, "t": date, "b": flag,
-    **{letter: integer(letter) for letter in _LARGEST},
+    **{type_code: integer(type_code) for type_code in _LARGEST},
 }  # fmt: skip

@@ -134,7 +134,7 @@ def _parse_slow(body: bytes, schema: PageSchema, where: str) -> Parsed:
     raw: dict[str, pa.Array] = {}
     for field, column in schema.columns.items():
         values = [row.get(field) for row in found.rows]
-        array, lost = lenient.fitted(column.letter, values)
+        array, lost = lenient.fitted(column.type_code, values)
         arrays[field] = columns.codes(array) if field in schema.codes else array
         raw |= {field: array} if field in schema.raw else {}
         for row in () if field in schema.guard.fields else lost:

@@ -57,7 +57,9 @@ class PageSchema:
     ) -> None:
         known = entity.columns
         if fields is None:
-            fields = [f for f in feed.columns if known[f].letter != "x" and f not in guard.excluded]
+            fields = [
+                f for f in feed.columns if known[f].type_code != "x" and f not in guard.excluded
+            ]
         if unknown := set(fields) - known.keys():
             raise ValueError(f"{entity.name} has no {', '.join(sorted(unknown))}")
         self.entity = entity
@@ -79,9 +81,9 @@ class PageSchema:
         self._beside["guard"] = guard
         # Known fields that are ignored if they are sent.
         self.dropped = {
-            f: RAW[c.letter]
+            f: RAW[c.type_code]
             for f, c in known.items()
-            if f not in self.columns and (c.letter == "x" or f in guard.excluded)
+            if f not in self.columns and (c.type_code == "x" or f in guard.excluded)
         }
         self.groups = self._groups()
         self.arrow = self._arrow()
@@ -95,14 +97,14 @@ class PageSchema:
         return PageSchema(entity or self.entity, feed, fields, **self._beside)
 
     def _groups(self) -> dict[str, list[str]]:
-        """Type letter, or "c" for codes -> the fields that are converted together."""
+        """Type code, or "c" for codes -> the fields that are converted together."""
         groups: dict[str, list[str]] = {}
         for field, column in self.columns.items():
-            groups.setdefault("c" if field in self.codes else column.letter, []).append(field)
+            groups.setdefault("c" if field in self.codes else column.type_code, []).append(field)
         return groups
 
     def _arrow(self) -> pa.Schema:
-        kept = [(c.name, KEPT[c.letter]) for f, c in self.columns.items() if f != "Division"]
+        kept = [(c.name, KEPT[c.type_code]) for f, c in self.columns.items() if f != "Division"]
         utc = [(self.columns[f].name + UTC, INSTANT) for f in self.utc]
         raw = [(self.columns[f].name + RAW_CODE, pa.string()) for f in self.raw]
         return pa.schema([("division", pa.int32()), *kept, *utc, *raw])
@@ -119,7 +121,7 @@ class PageSchema:
         if found is None:
             if len(self._options) >= MOST_FORMS:  # each reply has another one: none will come again
                 self._options.clear()
-            columns = [(f, RAW[c.letter]) for f, c in self.columns.items()]
+            columns = [(f, RAW[c.type_code]) for f, c in self.columns.items()]
             row = pa.struct([*columns, *((f, self._type_around(f, v)) for f, v in around.items())])
             self._options[key] = found = _parse_options(pa.list_(row), bare=bare)
         return found
@@ -137,7 +139,7 @@ def _form(value: object) -> object:
 
 def is_code(column: Column) -> bool:
     """Whether Exact may pad the column with spaces (API 3.3, 12.13)."""
-    return column.letter == "s" and _CODE.search(column.field) is not None
+    return column.type_code == "s" and _CODE.search(column.field) is not None
 
 
 def _parse_options(rows: pa.ListType, *, bare: bool) -> pj.ParseOptions:

@@ -27,24 +27,24 @@ def format_datetime(ms: int) -> str:
     return f"datetime'{at.replace(tzinfo=None).isoformat(timespec='seconds')}'"
 
 
-def format_literal(letter: str, value: object) -> str:
+def format_literal(type_code: str, value: object) -> str:
     """A literal of a catalogue type: ``g`` guid, ``t`` datetime (ms), ``s`` text, ``l`` long, else as is.
 
     Raises:
         ConfigurationError: If a guid is not one.
     """
     text = str(value)
-    if letter == "g":
+    if type_code == "g":
         if not _GUID.fullmatch(text):
             raise ConfigurationError(f"a parameter must be a GUID; got {len(text)} characters")
         return f"guid'{text}'"
-    if letter == "t":
+    if type_code == "t":
         return text if text.startswith("datetime'") else f"datetime'{text}'"
-    if letter == "s":
+    if type_code == "s":
         return "'" + text.replace("'", "''") + "'"
-    if letter == "b":
+    if type_code == "b":
         return text.lower()
-    return f"{text}L" if letter == "l" else text
+    return f"{text}L" if type_code == "l" else text
 
 
 def build_filter(column: str, since: int) -> str:

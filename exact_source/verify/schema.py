@@ -59,18 +59,22 @@ def documents(answers: Answers) -> Seen:
 def endpoints(answers: Answers) -> Seen:
     """Check whether the endpoints exist."""
     drift, services = _drift(answers)
-    gone = [change.path for change in drift.changes if change.missing]
+    missing = [change.path for change in drift.changes if change.missing]
     return holds_if(
-        not gone, f"all endpoints of {services} services are there", f"not there: {_listed(gone)}"
+        not missing,
+        f"all endpoints of {services} services are there",
+        f"not there: {_listed(missing)}",
     )
 
 
 def withdrawn(answers: Answers) -> Seen:
     """Check whether the fields exist."""
     drift, services = _drift(answers)
-    gone = [f"{c.path} {field}" for c in drift.changes for field in c.gone if not c.missing]
+    missing = [f"{c.path} {field}" for c in drift.changes for field in c.withdrawn if not c.missing]
     return holds_if(
-        not gone, f"all fields of {services} services are there", f"not there: {_listed(gone)}"
+        not missing,
+        f"all fields of {services} services are there",
+        f"not there: {_listed(missing)}",
     )
 
 
@@ -93,8 +97,8 @@ def types(answers: Answers) -> Seen:
     for entity, feed in feeds:
         found = services.get(service_of(feed.path), {}).get(feed.path.rpartition("/")[2])
         for field in feed.columns if found is not None else ():
-            letter = found.columns.get(field) if found is not None else None
-            if letter is not None and not _fits(letter, entity.columns[field].letter):
+            type_code = found.columns.get(field) if found is not None else None
+            if type_code is not None and not _fits(type_code, entity.columns[field].type_code):
                 wrong.append(f"{feed.path} {field}")
     return holds_if(
         not wrong,

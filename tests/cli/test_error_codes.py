@@ -127,7 +127,7 @@ def test_a_login_that_is_gone_is_named_with_the_streams_that_it_ended(world: Wor
 
 
 def test_a_round_that_goes_on_is_no_error(world: World) -> None:
-    results = world.one_round("accounts", round_pages=1)
+    results = world.one_round("accounts", max_pages=1)
 
     going_on = [r for r in results if r.status == "incomplete"]
     assert {(r.error, r.code) for r in going_on} == {("goes on in the next round", "")}

@@ -166,15 +166,15 @@ def refuse_list_of_named_divisions(coder: Coder) -> None:
     world = coder.world
     for division in world.box.divisions:
         world.box.deny(division, "system/Divisions")
-    asyncio.run(read_list(world.make_asking_run()))
+    asyncio.run(read_list(world.make_read_only_run()))
 
 
 def subscribe_twice(coder: Coder) -> None:
     world = coder.world
-    run = world.make_asking_run()
+    run = world.make_read_only_run()
 
     async def ask() -> None:
-        async with run.asking() as client:
+        async with run.connected() as client:
             for _ in range(2):
                 body = {"CallbackURL": "https://x.example/", "Topic": "Items"}
                 call = Call(world.division, PATH, "webhook_subscriptions")

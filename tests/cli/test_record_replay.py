@@ -114,7 +114,7 @@ def masked_value(masks: Any, column: Any, name: str, value: Any) -> Any:  # noqa
         return value - timedelta(days=masks.secrets.days)
     if isinstance(value, Decimal):
         return (value * masks.secrets.factor).quantize(Decimal("1e-9"))
-    if column.letter == "g":
+    if column.type_code == "g":
         return masks.guid(value)
     if isinstance(value, str) and name not in {"balance_type", "balance_side"}:
         return masks.text(value)

@@ -191,7 +191,7 @@ def test_a_full_pass_that_began_before_does_not_cover_what_was_told_since(world:
         subscribe(world, url, "SalesInvoices")
         world.box.touch(path, world.division)
         world.box.webhooks.drain()
-        world.one_round(entity, notices=notices.latest(), round_pages=1)
+        world.one_round(entity, notices=notices.latest(), max_pages=1)
         first = world.keys(path)[0]
         world.box.update(path, world.division, first, {"Description": "behind the pass"})
         sync_changed(world, notices, [entity])

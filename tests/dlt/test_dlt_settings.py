@@ -63,7 +63,7 @@ def test_a_sync_refuses_to_drop_what_its_rounds_loaded(
     monkeypatch.setenv("REFRESH", refresh)
     world.pipeline = world.new_pipeline()
     with world.watch() as calls:
-        outcome = world.sync("transaction_lines", round_pages=1, limits=Limits(max_calls=30))
+        outcome = world.sync("transaction_lines", max_pages=1, limits=Limits(max_calls=30))
     assert outcome.exit_code == 2
     assert f"dlt's refresh is {refresh}" in str(outcome)
     assert not len(calls)

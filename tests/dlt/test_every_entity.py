@@ -71,14 +71,14 @@ def assert_types(world: World, names: list[str]) -> None:
         columns = found[name]
         for field in plan_feeds(catalogue.entities[name]).fields:
             column = catalogue.entities[name].columns[field]
-            if column.letter == "x":
+            if column.type_code == "x":
                 assert column.name not in columns
             elif field != "Division":
-                assert columns[column.name] == TYPES[column.letter], (name, field)
+                assert columns[column.name] == TYPES[column.type_code], (name, field)
         assert columns["division"] == "INTEGER"
         for feed in catalogue.entities[name].feeds.values():
-            for parameter, (letter, _) in feed.parameters.items():
-                assert columns[snake(parameter)] == TYPES[letter]
+            for parameter, (type_code, _) in feed.parameters.items():
+                assert columns[snake(parameter)] == TYPES[type_code]
 
 
 def stored(world: World, names: list[str]) -> dict[str, list[Row]]:
@@ -103,9 +103,9 @@ def due_rows(world: World, entity: Entity) -> Iterator[Row]:
     fields = set(plan_feeds(entity).fields)
     for asked, row in sandbox_rows(world, entity):
         due = {
-            entity.columns[f].name: expected_value(f, entity.columns[f].letter, row.get(f))
+            entity.columns[f].name: expected_value(f, entity.columns[f].type_code, row.get(f))
             for f in fields
-            if entity.columns[f].letter != "x" and f != "Division"
+            if entity.columns[f].type_code != "x" and f != "Division"
         }
         for name, value in asked.items():
             if due.get(snake(name)) is None:

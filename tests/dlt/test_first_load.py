@@ -52,7 +52,7 @@ def test_the_first_load_is_appended_and_the_next_one_merged(world: World) -> Non
 
 
 def test_rounds_of_a_first_load_are_appended(world: World) -> None:
-    outcome = world.sync("transaction_lines", round_pages=1)
+    outcome = world.sync("transaction_lines", max_pages=1)
     assert outcome.rounds > 2
     assert merges(world) == set()
     world.assert_equal("transaction_lines")
@@ -67,7 +67,7 @@ def test_a_row_that_comes_twice_on_a_page_is_loaded_once(world: World) -> None:
 
 
 def test_a_row_that_comes_again_in_a_later_round_makes_that_a_merge(world: World) -> None:
-    run = world.make_run(round_pages=2, divisions=[world.division])
+    run = world.make_run(max_pages=2, divisions=[world.division])
     keys = world.keys(LINES)
 
     def touch(result: Any) -> None:

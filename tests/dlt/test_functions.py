@@ -67,15 +67,15 @@ def test_a_second_sync_loads_nothing_new_and_forgets_what_is_gone(world: World) 
 # -- a function that is read in one chain ------------------------------------------------------
 
 
-@pytest.mark.parametrize("round_pages", [None, 1])
+@pytest.mark.parametrize("max_pages", [None, 1])
 def test_extra_fields_of_all_items_are_read_in_one_chain(
-    make_world: MakeWorld, round_pages: int | None
+    make_world: MakeWorld, max_pages: int | None
 ) -> None:
     """API 12.10: ``modified`` is sent, ``itemId`` is not, and no parent is needed."""
     world = make_world(companies=1, page_size=2)
     world.box.state.settings.paged_reads = True
     with world.watch() as calls:
-        outcome = world.sync("item_extra_field", round_pages=round_pages)
+        outcome = world.sync("item_extra_field", max_pages=max_pages)
 
     assert outcome.exit_code == 0
     queries = [call.query for call in calls.to(EXTRA)]

@@ -137,11 +137,11 @@ def test_a_type_that_changed_loses_no_value(
         assert notes(outcome) == [f"{field}: misfit"]
 
 
-def retype(monkeypatch: pytest.MonkeyPatch, entity: str, field: str, letter: str) -> None:
+def retype(monkeypatch: pytest.MonkeyPatch, entity: str, field: str, type_code: str) -> None:
     """Let the catalogue hold another type."""
     entities: Any = load_catalogue().entities
     found = entities[entity]
-    column = replace(found.columns[field], letter=letter)
+    column = replace(found.columns[field], type_code=type_code)
     changed = replace(found, columns={**found.columns, field: column})
     monkeypatch.setitem(entities._made, entity, changed)
 

@@ -19,7 +19,7 @@ def test_a_row_that_comes_from_elsewhere_while_the_first_read_is_under_way_is_de
 ) -> None:
     """Such as from a backup; the table has more rows than were loaded, so all are read."""
     aged.box.touch(PATH, aged.division, aged.keys(PATH)[:13], modified=digits("2026-02-04"))
-    aged.one_round(ENTITY, round_pages=1, **BY_TIMESTAMP)
+    aged.one_round(ENTITY, max_pages=1, **BY_TIMESTAMP)
     table = f"{aged.dataset}.{ENTITY}"
     aged.sql(
         f"INSERT INTO {table} SELECT * REPLACE ('other' AS id, TIMESTAMPTZ '2026-01-01' AS _synced_at)"

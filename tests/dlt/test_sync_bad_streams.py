@@ -100,7 +100,7 @@ def test_a_refused_list_is_asked_for_a_few_times_an_hour_by_whatever_command(
 
 def test_every_call_that_exact_counts_is_in_the_destination(world: World) -> None:
     for _ in range(2):
-        world.sync("accounts", "journals", round_pages=3)
+        world.sync("accounts", "journals", max_pages=3)
     asks_for_rights = "users/UserHasRights"  # which Exact does not bill (API 2.1)
     billed = [c for c in world.box.requests if c.division and c.path != asks_for_rights]
     assert {"system/Divisions", "sync/Deleted"} <= {c.path for c in billed}

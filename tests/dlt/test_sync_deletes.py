@@ -28,7 +28,7 @@ def test_unknown_tombstones_are_kept_and_told_of_though_nobody_asked_for_the_lis
         world.bury(world.division, code)
     world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
     with world.watch() as calls:
-        outcome = world.sync("accounts", "contacts", round_pages=1)
+        outcome = world.sync("accounts", "contacts", max_pages=1)
 
     assert outcome.exit_code == 0
     assert len(calls.to("sync/Deleted", world.division)) == 1

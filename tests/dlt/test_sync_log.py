@@ -17,7 +17,7 @@ def loads(world: World) -> dict[str, set[str]]:
 
 
 def test_the_rounds_of_a_sync_are_one_run_of_several_loads(world: World) -> None:
-    outcome = world.sync("transaction_lines", round_pages=1)
+    outcome = world.sync("transaction_lines", max_pages=1)
 
     assert (outcome.exit_code, outcome.rounds >= 2) == (0, True)
     ((_, of_first),) = loads(world).items()

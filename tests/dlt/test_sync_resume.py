@@ -28,7 +28,7 @@ def test_each_run_of_a_users_own_pipeline_goes_on_where_the_last_one_stopped(wor
     done: set[tuple[str, int]] = set()
     with world.watch() as calls:
         for _ in range(60):
-            results = world.one_round("transaction_lines", "sales_invoice_lines", round_pages=3)
+            results = world.one_round("transaction_lines", "sales_invoice_lines", max_pages=3)
             done |= {(r.entity, r.division) for r in results if r.status == "complete"}
             if len(done) == len(results):
                 break
@@ -41,7 +41,7 @@ def test_each_run_of_a_users_own_pipeline_goes_on_where_the_last_one_stopped(wor
 
 @pytest.mark.parametrize("where", ["between", "within"])
 def test_an_error_between_or_within_rounds_loses_a_round_at_most(world: World, where: str) -> None:
-    run = world.make_run(round_pages=2)
+    run = world.make_run(max_pages=2)
     seen: list[StreamResult] = []
 
     def within(result: StreamResult) -> None:
@@ -58,7 +58,7 @@ def test_an_error_between_or_within_rounds_loses_a_round_at_most(world: World, w
         sync(world.pipeline, run, ["transaction_lines"], on_round=between)
     world.pipeline = world.new_pipeline()
     with world.watch() as more:
-        outcome = world.sync("transaction_lines", round_pages=2)
+        outcome = world.sync("transaction_lines", max_pages=2)
 
     assert outcome.exit_code == 0
     world.assert_equal("transaction_lines")
@@ -82,7 +82,7 @@ def test_a_lost_working_folder_is_restored_from_the_destination(world: World) ->
 
 def test_a_lost_working_folder_in_the_middle_of_a_backfill_goes_on(world: World) -> None:
     with world.watch() as calls:
-        world.one_round("transaction_lines", round_pages=2)
+        world.one_round("transaction_lines", max_pages=2)
         world.pipeline = world.new_pipeline("elsewhere")
         outcome = world.sync("transaction_lines")
 
@@ -126,7 +126,7 @@ def test_a_load_that_fails_is_read_again(world: World, entity: str, same_process
 
 
 def test_two_failed_loads_in_a_row_lose_nothing(world: World) -> None:
-    world.sync("accounts", round_pages=1)
+    world.sync("accounts", max_pages=1)
     for name in ("one", "two"):
         world.box.update(
             "crm/Accounts", world.division, world.keys("crm/Accounts")[0], {"Name": name}

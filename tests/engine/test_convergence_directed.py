@@ -191,9 +191,9 @@ def test_a_row_that_a_full_list_shows_in_two_states_ends_with_the_newer_one(kind
 
 # How the sync ends that applies the deletion, and whether the sync before it had begun the scan.
 BROKEN_OFF = {
-    "on its second page": ({"round_pages": 1, "rounds": 1}, False),
+    "on its second page": ({"max_pages": 1, "rounds": 1}, False),
     "with a scan from before": ({"rounds": 1}, True),
-    "with the rest of a scan from before": ({"round_pages": 2, "rounds": 1}, True),
+    "with the rest of a scan from before": ({"max_pages": 2, "rounds": 1}, True),
 }
 
 
@@ -219,7 +219,7 @@ def test_a_row_that_was_loaded_again_before_its_deletion_is_applied_comes_back(h
     box.touch(path, division, modified=moment)
     sync(deletes="ignore")
     if begins_before:
-        sync(deletes="ignore", round_pages=2, rounds=1)
+        sync(deletes="ignore", max_pages=2, rounds=1)
     sync(**ending)
     sync()
 
@@ -268,7 +268,7 @@ def test_deletions_that_are_left_to_a_pass_are_found_although_another_sync_ends_
     elif why == "a restored backup":
         company.store.move(company.division)
     again = {"accounts"} if why == "a refresh" else set[str]()
-    company.bench.sync(["accounts"], round_pages=1, rounds=1, full_refresh=frozenset(again))
+    company.bench.sync(["accounts"], max_pages=1, rounds=1, full_refresh=frozenset(again))
     company.box.clock.advance(60)
     company.bench.sync(["accounts"], deletes="ignore")
     company.box.clock.advance(60)
@@ -286,7 +286,7 @@ def test_a_lost_table_that_a_failed_load_began_again_is_read_again() -> None:
 
     sync()
     bench.drop("accounts")
-    sync(round_pages=1, rounds=1, loads=iter(["in part"]))
+    sync(max_pages=1, rounds=1, loads=iter(["in part"]))
     assert 0 < len(bench.keys("accounts", division)) < len(box.rows("crm/Accounts", division))
     sync()
 

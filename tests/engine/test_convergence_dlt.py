@@ -231,12 +231,12 @@ def test_a_process_that_is_killed_loses_nothing(
 
 
 def start(
-    world: World, moment: dict[str, Any], entities: Sequence[str] = ENTITIES, round_pages: int = 4
+    world: World, moment: dict[str, Any], entities: Sequence[str] = ENTITIES, max_pages: int = 4
 ) -> subprocess.CompletedProcess[str]:
     order = {
         "folder": str(world.folder),
         "settings": asdict(world.settings),
-        "options": {"round_pages": round_pages},
+        "options": {"max_pages": max_pages},
         "entities": [*entities],
         "die": moment,
         "ahead_s": world.clock.sandbox.now() - time.time(),
@@ -289,8 +289,8 @@ def test_a_backfill_of_three_days_with_a_kill_in_each_reads_a_round_twice_at_mos
     path, asked = feed_path("transaction_lines"), list[str]()
     for day in range(3):
         with world.watch() as calls:
-            killed = start(world, {"step": 6}, ["transaction_lines"], round_pages=2)
-            outcome = world.sync("transaction_lines", round_pages=2)
+            killed = start(world, {"step": 6}, ["transaction_lines"], max_pages=2)
+            outcome = world.sync("transaction_lines", max_pages=2)
         assert killed.returncode == -9, killed.stderr
         assert outcome.exit_code == 3, f"day {day} was not long enough"
         assert set(calls.statuses()) == {200}
@@ -322,11 +322,11 @@ def test_a_full_disk_loses_a_round_at_most(make_world: MakeWorld) -> None:
     world = make_world(clock=SandboxClock(), minute_limit=1000, companies=1, large_page_size=2)
     path = feed_path("transaction_lines")
     with world.watch() as calls:
-        failed = start(world, {"disk": 2000}, ["transaction_lines"], round_pages=2)
+        failed = start(world, {"disk": 2000}, ["transaction_lines"], max_pages=2)
     assert failed.returncode == 1
     assert "File too large" in failed.stderr  # ENOSPC needs a disk of one's own
     with world.watch() as more:
-        assert world.sync("transaction_lines", round_pages=2).exit_code == 0
+        assert world.sync("transaction_lines", max_pages=2).exit_code == 0
 
     asked = first_pass(calls, path) + first_pass(more, path)
     assert len(asked) > 4

@@ -86,7 +86,7 @@ def test_rows_that_were_read_again_stay_although_another_host_was_ahead(company:
     for row in company.ledger.rows_of["units"].values():
         row["_synced_at"] += timedelta(days=2)
     company.box.update("logistics/Units", company.division, company.ids("units")[0], {"Code": "y"})
-    (result,) = company.sync(["units"], round_pages=1, full_refresh=["units"])
+    (result,) = company.sync(["units"], max_pages=1, full_refresh=["units"])
 
     assert (result.status, result.deleted) == ("complete", 0)
     company.compare("units")

@@ -122,7 +122,7 @@ def test_no_row_of_a_round_is_in_memory_in_the_next_one(world: World) -> None:
     before, held = pa.total_allocated_bytes(), list[int]()
     sync(
         world.pipeline,
-        world.make_run(round_pages=1),
+        world.make_run(max_pages=1),
         [ENTITY],
         on_round=lambda _number: held.append(pa.total_allocated_bytes() - before),
     )

@@ -27,7 +27,7 @@ def box() -> Sandbox:
 
 def options(endpoint: Endpoint) -> dict[str, str]:
     """What a good call of the endpoint has to say."""
-    found = {name: LITERALS[letter] for name, (letter, _) in endpoint.parameters.items()}
+    found = {name: LITERALS[type_code] for name, (type_code, _) in endpoint.parameters.items()}
     if endpoint.columns:
         found["$select"] = ",".join(list(endpoint.columns)[:80])
     keys = [name for name in endpoint.mandatory_filter if endpoint.columns.get(name) == "g"]

@@ -61,7 +61,7 @@ MUTANTS = [
         "len(rows) == size",
         "paging",
     ),
-    (PAGING, "if len(literals) != len(letters)", "if False", "query"),
+    (PAGING, "if len(literals) != len(type_codes)", "if False", "query"),
     (
         QUERY,
         "and (name in options or name not in SYSTEM_OPTIONS)",

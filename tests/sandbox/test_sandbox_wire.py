@@ -63,7 +63,7 @@ def test_date_counts_the_digits_as_if_they_were_utc(digits: str, ms: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("value", "letter", "wire"),
+    ("value", "type_code", "wire"),
     [
         (11386558735, "l", "11386558735"),
         (12, "i", 12),
@@ -74,8 +74,8 @@ def test_date_counts_the_digits_as_if_they_were_utc(digits: str, ms: int) -> Non
         ("not a number", "m", "not a number"),
     ],
 )
-def test_values_in_json(value: object, letter: str, wire: object) -> None:
-    found = json_value(value, letter)
+def test_values_in_json(value: object, type_code: str, wire: object) -> None:
+    found = json_value(value, type_code)
     assert found == wire
     assert type(found) is type(wire)
 

@@ -454,7 +454,7 @@ class Company(RuleBasedStateMachine):
         """Kill the process at a step of a sync."""
         names = self.chosen
         self.tally["killed"] += self.bench.kill(
-            names, step, route=self.route, round_pages=pages, reconcile_days=7
+            names, step, route=self.route, max_pages=pages, reconcile_days=7
         )
         self.note_half_read()
         self.pass_time(60)
@@ -496,7 +496,7 @@ class Company(RuleBasedStateMachine):
         names = [only] if only in self.chosen else self.chosen
         self.sync(
             names, raises=raises, every=every, rounds=rounds, loads=self.counted(fails),
-            round_pages=pages, deletes=self.may_keep(deletes),
+            max_pages=pages, deletes=self.may_keep(deletes),
         )  # fmt: skip
 
     def counted(self, fails: Sequence[str]) -> Iterator[str]:
@@ -513,7 +513,7 @@ class Company(RuleBasedStateMachine):
     def break_off(self, entity: str, company: int, place: int) -> None:
         """A sync stops between its pages, and a row changes that it may have passed."""
         self.tie(entity, company, 0)
-        self.sync(self.chosen, every=1, rounds=1, round_pages=1)
+        self.sync(self.chosen, every=1, rounds=1, max_pages=1)
         self.update(entity, company, place, False)
 
     @rule(entity=entities, company=companies, place=places)

@@ -197,7 +197,7 @@ class Story:
             if number == 3:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        run = self.world.make_run(round_pages=1, **self.options)
+        run = self.world.make_run(max_pages=1, **self.options)
         sync(self.world.pipeline, run, [LINES], on_round=die)
 
     def die_in_a_load(self) -> None:

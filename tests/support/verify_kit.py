@@ -164,7 +164,7 @@ def verified(world: World, *deviations: str) -> Verification:
             listener.observe(request, response)
 
     async def ask() -> Verification:
-        async with world.make_asking_run(observe=observe).asking() as client:
+        async with world.make_read_only_run(observe=observe).connected() as client:
             return await verify(client, world.division, listeners.append)
 
     try:

@@ -23,7 +23,7 @@ from exact_source import exact_online
 from exact_source.auth import FileTokenStorage, OAuth
 from exact_source.catalogue import load_catalogue
 from exact_source.client.limits import Limits
-from exact_source.connect import AskingRun, make_asking_run
+from exact_source.connect import ReadOnlyRun, make_read_only_run
 from exact_source.engine.result import StreamResult
 from exact_source.engine.run import Run
 from exact_source.loading.session import Session
@@ -196,10 +196,10 @@ class World:
             observe=observe,
         )
 
-    def make_asking_run(self, *, observe: Any = None) -> AskingRun:
+    def make_read_only_run(self, *, observe: Any = None) -> ReadOnlyRun:
         """A run of questions that loads nothing, on the first company."""
         options = make_options(divisions=[self.division])
-        return make_asking_run(options, self.settings, self.storage, self.clock, observe=observe)
+        return make_read_only_run(options, self.settings, self.storage, self.clock, observe=observe)
 
     def sync(self, *entities: str, limits: Limits | None = None, **options: Any) -> Outcome:
         """Run until everything is read or a limit is reached."""
@@ -313,9 +313,9 @@ def expected_rows(
     return [
         {"division": division}
         | {
-            fields[name].name: expected_value(name, fields[name].letter, value)
+            fields[name].name: expected_value(name, fields[name].type_code, value)
             for name, value in row.items()
-            if fields[name].letter != "x" and name != "Division"
+            if fields[name].type_code != "x" and name != "Division"
         }
         for row in rows
     ]
@@ -329,18 +329,18 @@ HOLD_CODES = {
 }  # fmt: skip
 
 
-def expected_value(name: str, letter: str, value: Any) -> Any:
+def expected_value(name: str, type_code: str, value: Any) -> Any:
     """The expected table value of a sandbox value."""
     if value is None:
         return None
-    if letter == "m":
+    if type_code == "m":
         return Decimal(repr(float(value))).quantize(Decimal("1e-9"))
-    if letter == "f":
+    if type_code == "f":
         return float(value)
-    if letter == "g":
+    if type_code == "g":
         return str(value).lower()
     is_code = name.endswith(("Code", "Unit", "Country", "Language")) or name in HOLD_CODES
-    if letter == "s" and is_code:
+    if type_code == "s" and is_code:
         return str(value).strip(" ")
     return value
 

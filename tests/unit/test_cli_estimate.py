@@ -14,7 +14,7 @@ from exact_source.cli.plan.planner import Planner
 from exact_source.cli.plan.row_counts import Counts
 from exact_source.cli.plan.schedule import StreamPlan
 from exact_source.clock import SystemClock
-from exact_source.connect import make_asking_run
+from exact_source.connect import make_read_only_run
 from exact_source.engine.cursors import Cursor, Scan
 from exact_source.engine.divisions import Division
 from exact_source.settings import Settings
@@ -35,7 +35,7 @@ def planned(folder: Path, counts: Counts, memory: Memory) -> list[StreamPlan]:
         base_url="https://localhost", client_id="x", client_secret="x", redirect_uri=""
     )
     storage = FileTokenStorage(folder / "tokens.json")
-    run = make_asking_run(make_options(), settings, storage, SystemClock())
+    run = make_read_only_run(make_options(), settings, storage, SystemClock())
     divisions = [Division(7), Division(8, blocked=1)]
     return estimate(Planner(run, load_catalogue(), ["accounts"], memory, divisions, counts))
 

@@ -26,9 +26,9 @@ known = load_descriptions()
 TABLES = sorted(known["tables"])
 
 
-def letters(name: str) -> Mapping[str, str]:
+def type_codes(name: str) -> Mapping[str, str]:
     columns = catalogue.entities[name].columns.values()
-    return {column.name: column.letter for column in columns if column.letter != "x"}
+    return {column.name: column.type_code for column in columns if column.type_code != "x"}
 
 
 def test_the_core_is_described() -> None:
@@ -40,12 +40,12 @@ def test_the_core_is_described() -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_descriptions_are_of_columns_that_exist(table: str) -> None:
     for pattern in known["columns"].get(table, {}):
-        columns = ["division", *letters(table)]
+        columns = ["division", *type_codes(table)]
         assert any(fnmatchcase(column, pattern) for column in columns), pattern
 
 
 def test_no_common_description_and_no_reference_is_idle() -> None:
-    columns = {column for table in TABLES for column in letters(table)}
+    columns = {column for table in TABLES for column in type_codes(table)}
     patterns = [name for name in known["common"] if not any(fnmatchcase(c, name) for c in columns)]
     assert patterns == []
     assert known["columns"].keys() <= set(TABLES)
@@ -56,8 +56,8 @@ def test_no_common_description_and_no_reference_is_idle() -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_most_columns_are_described(table: str) -> None:
-    texts = describe_columns(table, letters(table))
-    assert len(texts) >= 0.55 * len(letters(table))
+    texts = describe_columns(table, type_codes(table))
+    assert len(texts) >= 0.55 * len(type_codes(table))
     for text in [describe_table(table), *texts.values()]:
         assert text
         assert text.endswith(".")
@@ -66,8 +66,8 @@ def test_most_columns_are_described(table: str) -> None:
 
 
 def test_nine_columns_in_ten_are_described() -> None:
-    found = sum(len(describe_columns(table, letters(table))) for table in TABLES)
-    assert found >= 0.9 * sum(len(letters(table)) for table in TABLES)
+    found = sum(len(describe_columns(table, type_codes(table))) for table in TABLES)
+    assert found >= 0.9 * sum(len(type_codes(table)) for table in TABLES)
 
 
 @pytest.mark.parametrize("table", sorted(catalogue.entities))
@@ -75,14 +75,14 @@ def test_references_lead_from_a_guid_to_the_key_of_a_table(table: str) -> None:
     for reference in references_of(catalogue.entities[table]):
         target = catalogue.entities[reference.table]
         key = [target.columns[f].name for f in target.key if f != "Division"]
-        assert letters(table)[reference.column] == "g"
-        assert letters(reference.table)[reference.key] == "g"
+        assert type_codes(table)[reference.column] == "g"
+        assert type_codes(reference.table)[reference.key] == "g"
         assert key == [reference.key]
 
 
 @pytest.mark.parametrize("table", sorted({t for t in known["references"] if t in TABLES}))
 def test_references_of_one_table_are_of_columns_that_exist(table: str) -> None:
-    assert known["references"][table].keys() <= letters(table).keys()
+    assert known["references"][table].keys() <= type_codes(table).keys()
 
 
 def test_well_known_references() -> None:

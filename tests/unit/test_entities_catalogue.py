@@ -18,7 +18,7 @@ from tools.catalogue.additions import read_additions, with_additions
 from tools.catalogue.build import build
 from tools.catalogue.decisions import EVIDENCE
 
-LETTERS = set("gsfmihyltbx")
+TYPE_CODES = set("gsfmihyltbx")
 FULL = Path(__file__).parents[2] / "../shared/catalog/catalog.json"
 
 catalogue = load_catalogue()
@@ -52,12 +52,12 @@ def test_fields_of_an_entity_keep_columns_of_their_own() -> None:
 def test_entities_are_sound() -> None:
     for entity in catalogue.entities.values():
         columns = entity.columns
-        assert {column.letter for column in columns.values()} <= LETTERS
+        assert {column.type_code for column in columns.values()} <= TYPE_CODES
         assert set(entity.key) <= columns.keys()
         assert entity.division_from is None or entity.division_from in columns
         assert not set(entity.navigation) & columns.keys()
         if "Division" in columns:
-            assert columns["Division"].letter == "i"
+            assert columns["Division"].type_code == "i"
         assert entity.feeds
         assert list(columns) == [
             f for f in columns if any(f in x.columns for x in entity.feeds.values())
@@ -76,7 +76,7 @@ def test_feeds_are_sound() -> None:
             assert set(entity.key) <= set(feed.columns)
             assert set(feed.filterable or ()) <= set(feed.columns)
             assert set(feed.mandatory_filter) <= set(feed.columns)
-            assert all(letter in LETTERS for letter, _ in feed.parameters.values())
+            assert all(type_code in TYPE_CODES for type_code, _ in feed.parameters.values())
 
 
 def test_an_entity_without_key_is_a_function() -> None:
@@ -114,7 +114,7 @@ def test_well_known_facts() -> None:
     assert lines.deleted_code == 1
     assert set(lines.feeds) == {"regular", "bulk"}
     assert lines.feeds["bulk"].mandatory_select
-    assert lines.columns["AmountDC"].letter == "m"
+    assert lines.columns["AmountDC"].type_code == "m"
     assert lines.columns["GLAccountCode"].name == "gl_account_code"
     sync = catalogue.entities["sync_transaction_lines"].feeds["sync"]
     assert (sync.cursor, sync.page_size, sync.start_date) == ("Timestamp", 1000, True)
@@ -176,7 +176,7 @@ def test_new_endpoints_are_entities() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "letters"),
+    ("path", "type_codes"),
     [
         ("crm/Accounts", {"ClientGroup": "g", "ClientGroupDescription": "s"}),
         ("salesinvoice/SalesInvoices", {"InvoiceStatusInformation": "s"}),
@@ -197,14 +197,14 @@ def test_new_endpoints_are_entities() -> None:
     ],
 )
 def test_new_fields_are_columns_of_the_feed_that_has_them(
-    path: str, letters: dict[str, str]
+    path: str, type_codes: dict[str, str]
 ) -> None:
     ((entity, feed),) = [
         (e, f) for e in catalogue.entities.values() for f in e.feeds.values() if f.path == path
     ]
-    for field, letter in letters.items():
+    for field, type_code in type_codes.items():
         assert field in feed.columns
-        assert entity.columns[field].letter == letter
+        assert entity.columns[field].type_code == type_code
         others = [f for f in entity.feeds.values() if f is not feed]
         assert not any(field in other.columns for other in others)
 

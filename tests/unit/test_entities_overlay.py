@@ -131,7 +131,7 @@ def test_columns_are_added_to_the_feeds_that_serve_them_only(tmp_path: Path) -> 
     change = {"sync": {"add": {"Extra": "t"}, "drop": ["Fax"]}}
     accounts = load(tmp_path, {"columns": {"accounts": change}}).entities["accounts"]
 
-    assert (accounts.columns["Extra"].letter, accounts.columns["Extra"].name) == ("t", "extra")
+    assert (accounts.columns["Extra"].type_code, accounts.columns["Extra"].name) == ("t", "extra")
     assert "Extra" in accounts.feeds["sync"].columns
     assert "Extra" not in accounts.feeds["bulk"].columns
     assert "Fax" not in accounts.feeds["sync"].columns
@@ -154,7 +154,7 @@ def test_what_the_shipped_catalogue_has_learnt_since_stays(tmp_path: Path) -> No
     }
     accounts = load(tmp_path, overlay).entities["accounts"]
 
-    assert accounts.columns["Name"].letter == "s"
+    assert accounts.columns["Name"].type_code == "s"
     assert accounts.key == ("ID",)
 
 
@@ -223,7 +223,7 @@ def test_a_field_whose_column_is_taken_is_left_out_and_refused_by_name(
     catalogue = read_catalogue()
     entity = catalogue.entities["journals"]
     feed = entity.feeds["regular"]
-    columns = {f: entity.columns[f].letter for f in feed.columns} | {field: "s", "Fine": "s"}
+    columns = {f: entity.columns[f].type_code for f in feed.columns} | {field: "s", "Fine": "s"}
     drift = compare(
         catalogue, {"financial": {"Journals": EntitySet("Journals", ("ID",), columns, {}, ())}}
     )

@@ -57,7 +57,7 @@ def test_modified_is_at_or_above() -> None:
 
 
 @pytest.mark.parametrize(
-    ("letter", "value", "text"),
+    ("type_code", "value", "text"),
     [
         ("g", GUID, f"guid'{GUID}'"),
         ("s", "it's", "'it''s'"),
@@ -68,8 +68,8 @@ def test_modified_is_at_or_above() -> None:
         ("t", "datetime'2024-01-31T00:00:00'", "datetime'2024-01-31T00:00:00'"),
     ],
 )
-def test_literals_are_written_as_exact_wants_them(letter: str, value: object, text: str) -> None:
-    assert format_literal(letter, value) == text
+def test_literals_are_written_as_exact_wants_them(type_code: str, value: object, text: str) -> None:
+    assert format_literal(type_code, value) == text
 
 
 @given(st.text())

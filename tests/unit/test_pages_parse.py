@@ -800,7 +800,7 @@ def test_every_entity_reads_a_page() -> None:
         for feed in entity.feeds.values():
             schema = PageSchema(entity, feed)
             row: dict[str, Any] = dict.fromkeys(feed.columns)
-            row |= {f: KEYS.get(entity.columns[f].letter, 7) for f in entity.key}
+            row |= {f: KEYS.get(entity.columns[f].type_code, 7) for f in entity.key}
             row |= {schema.own_division: 7} if schema.own_division else {}
             page = parse(row, schema=schema) if row else parse_body(b'{"d":[]}', schema)
             assert page.table.schema.names[: len(schema.arrow)] == schema.arrow.names

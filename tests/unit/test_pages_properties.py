@@ -22,12 +22,15 @@ from exact_source.odata.page import Page, PageSchema, concat, parse_page, parse_
 from tests.support.tiers import examples
 
 # One column of every type, the keys of a real entity replaced by it.
-LETTERS = "gsfmihyltbx"
+TYPE_CODES = "gsfmihyltbx"
 BASE = load_catalogue().entities["accounts"]
 ENTITY = replace(
     BASE,
     key=("Xg",),
-    columns={f"X{letter}": Column(f"X{letter}", f"x{letter}", letter) for letter in LETTERS}
+    columns={
+        f"X{type_code}": Column(f"X{type_code}", f"x{type_code}", type_code)
+        for type_code in TYPE_CODES
+    }
     | {"Code": Column("Code", "code", "s"), "Division": Column("Division", "division", "i")},
 )
 SCHEMA = PageSchema(ENTITY, BASE.feeds["sync"], list(ENTITY.columns), utc_instants=["Xt"])

@@ -53,16 +53,16 @@ def test_every_parameter_of_a_function_that_is_read_has_a_source() -> None:
     for entity, feed in FUNCTIONS:
         sources = sources_of(entity, feed)
         assert list(sources) == list(feed.parameters)
-        for name, (letter, _) in feed.parameters.items():
-            assert sources[name].letter == letter, (entity.name, name)
+        for name, (type_code, _) in feed.parameters.items():
+            assert sources[name].type_code == type_code, (entity.name, name)
 
 
 def test_parents_are_entities_that_are_read_and_have_the_column() -> None:
     for source in all_sources():
         if source.parent is not None:
             parent = catalogue.entities[source.parent]
-            letters = {column.name: column.letter for column in parent.columns.values()}
-            assert letters[source.column] == source.letter
+            type_codes = {column.name: column.type_code for column in parent.columns.values()}
+            assert type_codes[source.column] == source.type_code
             assert reason_not_read(parent) is None
             assert not any(feed.parameters for feed in parent.feeds.values())
 

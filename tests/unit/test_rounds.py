@@ -72,7 +72,7 @@ def test_a_stream_that_ended_is_settled_whatever_webhooks_say() -> None:
 
 
 def test_a_stream_that_waits_is_paused_only_while_pages_wait_for_a_load() -> None:
-    rounds, _ = make_rounds(round_pages=1)
+    rounds, _ = make_rounds(max_pages=1)
     waits: list[str] = []
     rounds.on_wait = lambda _call, _until, why: waits.append(why)
     rounds.wait_or_stop(CALL, 0.0, "a minute")

@@ -31,8 +31,8 @@ FEEDS = [(e, f) for e in catalogue.entities.values() for f in e.feeds.values()]
 def full_query(entity: Entity, feed: Feed, fields: list[str]) -> dict[str, str]:
     """The longest query that a feed is read with."""
     query = {
-        name: format_literal(letter, SAMPLE.get(letter, 2_000_000_000))
-        for name, (letter, _) in feed.parameters.items()
+        name: format_literal(type_code, SAMPLE.get(type_code, 2_000_000_000))
+        for name, (type_code, _) in feed.parameters.items()
     }
     query["$select"] = ",".join(fields)
     text = (

@@ -146,8 +146,12 @@ def entity(records: list[Record]) -> Record:
     columns: dict[str, str] = {}
     for record in records:
         for prop in record["properties"]:
-            letter = column_type(prop["name"], prop["edm_type"])
-            if letter and columns.setdefault(prop["name"], letter) == "f" and letter == "m":
+            type_code = column_type(prop["name"], prop["edm_type"])
+            if (
+                type_code
+                and columns.setdefault(prop["name"], type_code) == "f"
+                and type_code == "m"
+            ):
                 columns[prop["name"]] = "m"
     feeds = {}
     for record in records:

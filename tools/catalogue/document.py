@@ -48,7 +48,7 @@ HEAD = (
 DESTINATIONS: tuple[Destination[Any, Any], ...] = (duckdb(), postgres(), bigquery())
 # Exact's types in the order of the page. "Edm.Double" stands for two: amounts are decimals.
 EDM = {
-    **{edm: letter for edm, letter in TYPES.items() if letter != "x"},
+    **{edm: type_code for edm, type_code in TYPES.items() if type_code != "x"},
     "Edm.Double (amount)": "m",
     "Edm.Binary": "x",
 }
@@ -161,9 +161,9 @@ def _modules(entities: Iterable[Entity]) -> Iterator[str]:
 
 def _types() -> Iterator[str]:
     """A row for each type of Exact: its Arrow type, and the type of a column in three databases."""
-    for text, letter in EDM.items():
+    for text, type_code in EDM.items():
         name, space, remark = text.partition(" ")
-        types = [str(KEPT[letter]), *(sql_type(d, KEPT[letter]) for d in DESTINATIONS)]
+        types = [str(KEPT[type_code]), *(sql_type(d, KEPT[type_code]) for d in DESTINATIONS)]
         yield f"| `{name}`{space}{remark} | {' | '.join(f'`{one}`' for one in types)} |"
 
 

@@ -216,12 +216,12 @@ def _own_type(name: str) -> str:
 
 
 def _table_of(entity: Entity) -> str:
-    columns = [c for c in entity.columns.values() if c.letter != "x" and c.field != "Division"]
+    columns = [c for c in entity.columns.values() if c.type_code != "x" and c.field != "Division"]
     texts = describe_columns(entity.name, [c.name for c in columns])
     rows = [
         (
             f"`{column.name}`" + (" *key*" if column.field in entity.key else ""),
-            f"`{sql_type(duckdb(), KEPT[column.letter])}`",
+            f"`{sql_type(duckdb(), KEPT[column.type_code])}`",
             texts.get(column.name, ""),
         )
         for column in columns

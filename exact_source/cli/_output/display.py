@@ -160,16 +160,16 @@ class Display:
         if moment not in self._waits:  # others that wait for the same minute are not listed
             self._waits.add(moment)
             line.look_back()
-            self._say(line, text)
+            self._print_event(line, text)
 
     def _note_round(self, number: int, line: Line) -> None:
         line.stream, line.idle = "", "connecting"
         if self._line is not None:
             line.look_back()
         if number > 1:
-            self._say(line, f"round {number}")
+            self._print_event(line, f"round {number}")
 
-    def _say(self, line: Line, text: str) -> None:
+    def _print_event(self, line: Line, text: str) -> None:
         """Print an event if there is no moving line."""
         line.look(at_once=True)
         if self._line is None:

@@ -39,7 +39,7 @@ def run_script(load: Callable[[], int]) -> NoReturn:
             raise
         with logging_to_stderr(sys.argv[1:]):
             code = report(error)
-    leave(code)
+    exit_process(code)
 
 
 def stop_like_ctrl_c() -> None:
@@ -47,7 +47,7 @@ def stop_like_ctrl_c() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def leave(code: int) -> NoReturn:
+def exit_process(code: int) -> NoReturn:
     """End the process; after an interrupt it waits only for token requests that are in progress.
 
     Raises:
@@ -69,18 +69,18 @@ def report(error: BaseException) -> int:
     own = own_error(error)
     if own is not None:
         when = when_allowed(own.resumes_at) if isinstance(own, LimitError) else ""
-        return say(one_line(own) + when, own.code, own.exit_code)
+        return log_error(one_line(own) + when, own.code, own.exit_code)
     if isinstance(error, TyperException):
         text = one_line(error.format_message()).removesuffix(".")
         help_is = " See --help" if text.endswith("?") else "; see --help"
-        return say(text + help_is, "usage", ExitCode.USAGE)
+        return log_error(text + help_is, "usage", ExitCode.USAGE)
     if is_interrupt(error):
         notes.info("stopped")
         return ExitCode.INTERRUPTED
     if any(isinstance(e, typer.Abort) for e in causes(error)):
         notes.info("nothing was done: the answer was no, or there was no answer")
         return ExitCode.FAILED
-    return say(innermost(error), "unexpected", ExitCode.FAILED)
+    return log_error(innermost(error), "unexpected", ExitCode.FAILED)
 
 
 def wait_for_tokens() -> None:
@@ -96,7 +96,7 @@ def wait_for_tokens() -> None:
         )
 
 
-def say(message: str, code: str, exit_code: int) -> int:
+def log_error(message: str, code: str, exit_code: int) -> int:
     """Log one line about an error; returns the exit code."""
     notes.error("error: %s", message, extra={"facts": {"code": code, "exit_code": exit_code}})
     return exit_code

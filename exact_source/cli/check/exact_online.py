@@ -20,21 +20,21 @@ from ..side_by_side import for_each
 
 if TYPE_CHECKING:
     from ...catalogue import Entity
-    from ...connect import AskingRun
+    from ...connect import ReadOnlyRun
     from ...options import Companies
     from .findings import Findings
 
 
 async def check_exact(
     findings: Findings,
-    run: AskingRun,
+    run: ReadOnlyRun,
     entities: list[str],
     companies: Companies,
     *,
     all_divisions: bool,
 ) -> None:
     """Connection, divisions, rights."""
-    async with run.asking():
+    async with run.connected():
         if not await check_me(findings, run):
             findings.add("divisions", "skipped", "not asked without a connection")
             return
@@ -52,7 +52,7 @@ async def check_exact(
             )
 
 
-async def check_me(findings: Findings, run: AskingRun) -> bool:
+async def check_me(findings: Findings, run: ReadOnlyRun) -> bool:
     """Whether Exact Online answers; ``current/Me`` counts on no limit (API 2.1)."""
     entity = load_catalogue().entities["me"]
     fields = ["UserID", "FullName", "CurrentDivision", "UserName"]
@@ -69,7 +69,7 @@ async def check_me(findings: Findings, run: AskingRun) -> bool:
 
 
 async def check_divisions(
-    findings: Findings, run: AskingRun, companies: Companies
+    findings: Findings, run: ReadOnlyRun, companies: Companies
 ) -> list[Division]:
     """The wanted divisions that can be read."""
     wanted = await seen_divisions(findings, run, companies)
@@ -92,7 +92,7 @@ async def check_divisions(
 
 
 async def seen_divisions(
-    findings: Findings, run: AskingRun, companies: Companies
+    findings: Findings, run: ReadOnlyRun, companies: Companies
 ) -> list[Division]:
     """The wanted divisions that exist, chosen as a sync does."""
     try:
@@ -122,7 +122,7 @@ async def seen_divisions(
 
 
 async def check_rights(
-    findings: Findings, run: AskingRun, names: list[str], divisions: list[Division]
+    findings: Findings, run: ReadOnlyRun, names: list[str], divisions: list[Division]
 ) -> None:
     """Ask ``UserHasRights`` for each entity; Exact does not bill it (API 2.1, 5).
 
@@ -156,7 +156,7 @@ async def check_rights(
 
 
 async def _divisions_without(
-    run: AskingRun, entity: Entity, divisions: list[Division]
+    run: ReadOnlyRun, entity: Entity, divisions: list[Division]
 ) -> list[Division]:
     """The divisions in which the user may not read an entity."""
     plan = plan_feeds(entity, run.options.route)

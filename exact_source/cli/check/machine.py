@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...auth import storage_from_settings
 from ...auth.storage.protocol import StorageAdapter
 from ...auth.tokens import UNUSED_LIFE_S
-from ...connect import make_asking_run
+from ...connect import make_read_only_run
 from ...errors import AuthenticationError, ConfigurationError, ExactError
 from ...loading.session import adaptation_file
 from ...settings import SECTION, load_settings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...auth import TokenData
     from ...auth.storage.from_settings import BuiltInStorage
     from ...clock import Clock
-    from ...connect import AskingRun
+    from ...connect import ReadOnlyRun
     from ...settings import Settings
     from .findings import Findings
 
@@ -49,7 +49,7 @@ def check_connection(
     base_url: str | None,
     pipeline: dlt.Pipeline | None,
     clock: Clock,
-) -> AskingRun | None:
+) -> ReadOnlyRun | None:
     """A run for calls to Exact Online; ``None`` if settings or tokens do not allow it."""
     settings = check_settings(findings, region, base_url)
     if settings is None:
@@ -64,7 +64,7 @@ def check_connection(
         findings.add("connection", "skipped", "not tried without tokens")
         return None
     # The list is read through the user's current division, so that a chosen one may be blocked.
-    run = make_asking_run(make_options(), settings, storage, clock)
+    run = make_read_only_run(make_options(), settings, storage, clock)
     if pipeline is not None:
         run.connection.adapt(adaptation_file(pipeline).load(settings.base_url))
     return run

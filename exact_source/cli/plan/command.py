@@ -105,7 +105,7 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     """
     from ...catalogue import choose_entities, load_catalogue
     from ...client.limits import Limits
-    from ...connect import make_asking_run
+    from ...connect import make_read_only_run
     from ...loading.session import adaptation_file, error_file
     from ...source import make_options
     from .._output.tables import print_json
@@ -127,7 +127,7 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     settings, storage = make_connection(region, base_url, pipeline)
     clock = clock_of(context)
     limits = Limits(reserve=reserve_calls, contract_cap=contract_cap)
-    run = make_asking_run(
+    run = make_read_only_run(
         options,
         settings,
         storage,

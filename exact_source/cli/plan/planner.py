@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ...catalogue import Catalogue, Entity, Feed
     from ...catalogue.feeds import Plan
-    from ...connect import AskingRun
+    from ...connect import ReadOnlyRun
     from ...engine.divisions import Division
     from .._output.stored_syncs import Memory
 
@@ -42,7 +42,7 @@ class Planner:
         counts: Counted rows.
     """
 
-    run: AskingRun
+    run: ReadOnlyRun
     catalogue: Catalogue
     chosen: Sequence[str]
     memory: Memory
@@ -58,7 +58,7 @@ class Planner:
         """
         spent = self.memory.all_calls_today
         self.run.limits.note_earlier_calls(spent, self.run.clock.now())
-        async with self.run.asking() as client:
+        async with self.run.connected() as client:
             self.divisions = await self.run.divisions.chosen()
             if count:
                 questions, turns = self.questions(), itertools.count(1)

@@ -44,17 +44,17 @@ NAMING = ("users/userhasrights", "read/sync/sync/synctimestamp")
 
 
 @cache
-def letters() -> tuple[Mapping[str, Mapping[str, str]], Mapping[str, str]]:
-    """Field -> type letter, by endpoint in small letters; and for fields of any endpoint."""
+def type_codes() -> tuple[Mapping[str, Mapping[str, str]], Mapping[str, str]]:
+    """Field -> type code, by endpoint in small letters; and for fields of any endpoint."""
     by_path: dict[str, dict[str, str]] = {}
     of_any: dict[str, str] = {}
     for entity in load_catalogue().entities.values():
-        fields = {name: column.letter for name, column in entity.columns.items()}
+        fields = {name: column.type_code for name, column in entity.columns.items()}
         for feed in entity.feeds.values():
             by_path[feed.path.lower()] = fields
-        for name, letter in fields.items():
-            if of_any.setdefault(name, letter) == "f":  # money wins
-                of_any[name] = letter
+        for name, type_code in fields.items():
+            if of_any.setdefault(name, type_code) == "f":  # money wins
+                of_any[name] = type_code
     return by_path, of_any
 
 
@@ -62,13 +62,13 @@ def kind_of(path: str, field: str, value: Any) -> Kind | None:
     """What a value is, if it is of a kind that is masked."""
     if value is None or isinstance(value, bool) or field in KEPT or field in NAMED:
         return None
-    by_path, of_any = letters()
-    letter = by_path.get(path.lower(), {}).get(field) or of_any.get(field, "")
+    by_path, of_any = type_codes()
+    type_code = by_path.get(path.lower(), {}).get(field) or of_any.get(field, "")
     if isinstance(value, str):
-        return _kind_of_text(letter, value)
-    if letter == "f" and VALUES.search(field) and field not in PUBLIC_RATES:
+        return _kind_of_text(type_code, value)
+    if type_code == "f" and VALUES.search(field) and field not in PUBLIC_RATES:
         return "amount"
-    if letter == "m" or (isinstance(value, Decimal) and letter != "f"):
+    if type_code == "m" or (isinstance(value, Decimal) and type_code != "f"):
         return "amount"
     return None if isinstance(value, Decimal) else _kind_of_integer(path, field)
 
@@ -80,10 +80,10 @@ def _kind_of_integer(path: str, field: str) -> Kind | None:
     return "number" if field.endswith(NUMBERS) and not field.endswith(PLACES) else None
 
 
-def _kind_of_text(letter: str, value: str) -> Kind | None:
+def _kind_of_text(type_code: str, value: str) -> Kind | None:
     if DATE.fullmatch(value):
         return "date"
-    if letter == "l" and value.lstrip("-").isdigit():
+    if type_code == "l" and value.lstrip("-").isdigit():
         return None  # a row version
     if GUID.fullmatch(value):
         return "guid"

@@ -20,7 +20,7 @@ Row = dict[
 ]  # Python values by column: str, int, float, bool, naive datetime; null is absent
 Key = tuple[Any, ...]
 
-# The catalogue's letters; "m" is an Edm.Double that holds money.
+# The catalogue's type codes; "m" is an Edm.Double that holds money.
 EDM_TYPES = {
     "g": "Edm.Guid",
     "s": "Edm.String",
@@ -44,10 +44,10 @@ class Endpoint:
         path: Behind the division, such as ``crm/Accounts``.
         entity: Entity of the rows; feeds of the same entity serve the same rows.
         key: Columns that identify a row; empty for reports without a key.
-        columns: Type letter by column, in the order in which they are served.
+        columns: Type code by column, in the order in which they are served.
         filterable: Columns that ``$filter`` may name; ``None`` for all.
         mandatory_filter: ``$filter`` must name one of these, unless there are none (API 2.5).
-        parameters: Parameters of a function: name -> (type letter, required) (API 8.2).
+        parameters: Parameters of a function: name -> (type code, required) (API 8.2).
         empty_refusal: Text of the 400 that replaces an empty list or answers a missing parameter
             (API 12.10); empty if the endpoint has none.
         has_sync_sibling: Whether a sync feed has the same rows; such endpoints require a filter (API 2.5).
@@ -130,17 +130,17 @@ class Catalogue:
         found = (e for e in self if e.entity == entity and e.kind == kind)
         return next(found, None)
 
-    def add_column(self, path: str, column: str, letter: str = "s") -> None:
+    def add_column(self, path: str, column: str, type_code: str = "s") -> None:
         """Add a column to one endpoint, as Exact does."""
         endpoint, entity = self.endpoint(path), self.entity_of(path)
-        new = {column: letter}
+        new = {column: type_code}
         self.endpoints[path] = replace(endpoint, columns={**endpoint.columns, **new})
         self.entities[entity.name] = replace(entity, columns={**entity.columns, **new})
 
     def drop_column(self, path: str, column: str) -> None:
         """Remove a column from one endpoint, as Exact does."""
         endpoint = self.endpoint(path)
-        rest = {name: letter for name, letter in endpoint.columns.items() if name != column}
+        rest = {name: type_code for name, type_code in endpoint.columns.items() if name != column}
         self.endpoints[path] = replace(endpoint, columns=rest)
 
     def drop_endpoint(self, path: str) -> None:

@@ -99,8 +99,8 @@ class GenericRows:
     def _row(self, number: int) -> Row:
         full = number == 1
         row = {
-            column: self._value(column, letter, number)
-            for column, letter in self._entity.columns.items()
+            column: self._value(column, type_code, number)
+            for column, type_code in self._entity.columns.items()
             if full or column in self._entity.key or self._random.random() > CHANCE_OF_NULL
         }
         self._describe_references(row)
@@ -130,7 +130,7 @@ class GenericRows:
                 if f"{column}{part}" in row and part in referred:
                     row[f"{column}{part}"] = referred[part]
 
-    def _value(self, column: str, letter: str, number: int) -> Any:
+    def _value(self, column: str, type_code: str, number: int) -> Any:
         make = {
             "g": self._guid,
             "s": self._text,
@@ -138,12 +138,12 @@ class GenericRows:
             "t": self._moment,
             "m": self._amount,
             "f": self._amount,
-        }.get(letter)
+        }.get(type_code)
         if make is not None:
             return make(column, number)
-        if letter in {"b", "y"}:
-            return number % 2 if letter == "y" else number % 2 == 1
-        return LARGE + number if letter == "l" else self._number(column, number)
+        if type_code in {"b", "y"}:
+            return number % 2 if type_code == "y" else number % 2 == 1
+        return LARGE + number if type_code == "l" else self._number(column, number)
 
     def _amount(self, _: str, number: int) -> float:
         return round(self._random.uniform(1, 5000), 2) * (-1 if number % 5 == 0 else 1)

@@ -34,8 +34,8 @@ def changed_body(
     for row in rows:
         for column, value in list(row.items()):
             if value is not None and column != "__metadata":
-                letter = columns.get(column, "")
-                row[column] = _changed(active, path, (column, letter), value, offset)
+                type_code = columns.get(column, "")
+                row[column] = _changed(active, path, (column, type_code), value, offset)
     if isinstance(content, dict):
         if "count-as-number" in active and "__count" in content:
             content["__count"] = int(content["__count"])
@@ -47,16 +47,16 @@ def changed_body(
 def _changed(
     active: Collection[str], path: str, column: tuple[str, str], value: Any, offset: timedelta
 ) -> Any:
-    name, letter = column
+    name, type_code = column
     if path == "current/Me":
         return _of_me(active, name, value, offset)
-    if letter == "t":
+    if type_code == "t":
         return _date(active, name, str(value), offset)
-    if letter in {"s", "g"}:
+    if type_code in {"s", "g"}:
         return _text(active, name, str(value))
-    if letter == "l" and "version-as-number" in active:
+    if type_code == "l" and "version-as-number" in active:
         return int(value)
-    return f"{value}" if letter == "m" and "amounts-as-texts" in active else value
+    return f"{value}" if type_code == "m" and "amounts-as-texts" in active else value
 
 
 def _text(active: Collection[str], name: str, value: str) -> str:

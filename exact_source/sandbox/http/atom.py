@@ -51,8 +51,8 @@ def _entry(answer: Answer, index: int, updated: str, attributes: str = "") -> st
     row, endpoint = answer.rows[index], answer.endpoint
     uri = address(answer.root, endpoint, row)
     properties = "".join(
-        property_xml(column, answer.text(column, row.get(column)), letter)
-        for column, letter in answer.columns.items()
+        property_xml(column, answer.text(column, row.get(column)), type_code)
+        for column, type_code in answer.columns.items()
     )
     opening = f"<entry {attributes.strip()}>" if attributes else "<entry>"
     return (
@@ -83,9 +83,9 @@ def render_value(name: str, value: Any, edm: str) -> bytes:
     return f'{HEAD}<d:{name} {namespaces} m:type="{edm}">{text_of(value)}</d:{name}>'.encode()
 
 
-def property_xml(column: str, value: Any, letter: str) -> str:
+def property_xml(column: str, value: Any, type_code: str) -> str:
     """One ``d:`` element; strings have no type attribute, nulls are marked."""
-    edm = EDM_TYPES[letter]
+    edm = EDM_TYPES[type_code]
     kind = "" if edm == "Edm.String" else f' m:type="{edm}"'
     if value is None:
         return f'<d:{column}{kind} m:null="true" />'

@@ -158,7 +158,7 @@ class Control:
         """
         columns = self._box.state.catalogue.entity_of(path).columns
         dates = {"Created", "Modified"} | {
-            name for name, letter in columns.items() if letter == "t"
+            name for name, type_code in columns.items() if type_code == "t"
         }
         version = row.get("Timestamp")
         if version is not None and not WHOLE.fits(version):

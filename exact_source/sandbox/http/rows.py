@@ -146,9 +146,9 @@ class Rows:
     def _row(self, key: str) -> Row:
         """The row that the parentheses name, by its key or, in sync feeds, by its version."""
         endpoint, columns = self.endpoint, row_columns(self.endpoint)
-        letters = [endpoint.columns[column] for column in columns]
+        type_codes = [endpoint.columns[column] for column in columns]
         literals = parse_key(key, columns)
-        wanted = tuple(typed(value, t) for value, t in zip(literals, letters, strict=True))
+        wanted = tuple(typed(value, t) for value, t in zip(literals, type_codes, strict=True))
         table = table_of(self._state, self.division, endpoint)
         if columns == table.key:
             row = table.rows.get(wanted)

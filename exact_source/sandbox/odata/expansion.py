@@ -28,7 +28,7 @@ class Expansion:
 
     Attributes:
         endpoint: Endpoint that serves its rows; ``None`` if the sandbox has no rows for it.
-        columns: Type letter of each served column.
+        columns: Type code of each served column.
         select: Requested columns; empty for all.
         pages: Key of the owning row -> page.
     """

@@ -65,7 +65,7 @@ def parse_filter(
 
     Args:
         text: The decoded option.
-        columns: Type letter by column of the endpoint.
+        columns: Type code by column of the endpoint.
         defaults: Values of columns that rows omit.
         model: Type name of the rows, for the refusal of an unknown column.
 
@@ -146,8 +146,8 @@ class _Parser:
         if name not in self._columns:
             raise bad_request(NO_SUCH_PROPERTY.format(name, self._model, token.at))
         self.fields.add(name)
-        default, letter = self._defaults.get(name), self._columns[name]
-        kind = "n" if letter in NUMERIC else "s" if letter == "x" else letter
+        default, type_code = self._defaults.get(name), self._columns[name]
+        kind = "n" if type_code in NUMERIC else "s" if type_code == "x" else type_code
         if kind == "s":
             return Operand(kind, lambda row: comparable(row.get(name, default)), column=True)
         return Operand(kind, lambda row: row.get(name, default), column=True)

@@ -34,6 +34,6 @@ def fixed_lengths(endpoint: Endpoint, columns: Mapping[str, str]) -> dict[str, i
     lengths = LENGTHS | OF_ENTITY.get(endpoint.entity, {})
     return {
         column: lengths[column]
-        for column, letter in columns.items()
-        if letter == "s" and column in lengths
+        for column, type_code in columns.items()
+        if type_code == "s" and column in lengths
     }

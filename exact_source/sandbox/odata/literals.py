@@ -113,36 +113,36 @@ def _key_part(part: list[Token]) -> tuple[str | None, Token]:
     raise bad_request()
 
 
-def parse_literal(text: str, letter: str) -> Any:
-    """Parse one literal that must fit a column of type ``letter``."""
+def parse_literal(text: str, type_code: str) -> Any:
+    """Parse one literal that must fit a column of type ``type_code``."""
     found = parse_literals(text)
     if len(found) != 1:
         raise bad_request()
-    return typed(found[0], letter)
+    return typed(found[0], type_code)
 
 
-def typed(token: Token, letter: str) -> Any:
-    """The value of a literal, if it fits a column of type ``letter``."""
-    fits = {"g": "guid", "t": "datetime", "s": "string", "b": "bool"}.get(letter, "number")
+def typed(token: Token, type_code: str) -> Any:
+    """The value of a literal, if it fits a column of type ``type_code``."""
+    fits = {"g": "guid", "t": "datetime", "s": "string", "b": "bool"}.get(type_code, "number")
     if token.kind not in {fits, "null"}:
         raise bad_request()
     return token.value
 
 
-def format_literal(value: Any, letter: str) -> str:
+def format_literal(value: Any, type_code: str) -> str:
     """Format a value for a ``$skiptoken`` or the key of a URL (API 3.2, 12.5)."""
     if value is None:
         return "null"
-    if letter == "g":
+    if type_code == "g":
         return f"guid'{value}'"
-    if letter == "t":
+    if type_code == "t":
         return f"datetime'{iso_digits(value)}'"
-    if letter in {"s", "x"}:
+    if type_code in {"s", "x"}:
         quoted = str(value).replace("'", "''")
         return f"'{quoted}'"
-    if letter == "b":
+    if type_code == "b":
         return "true" if value else "false"
-    return f"{value}L" if letter == "l" else f"{value}"
+    return f"{value}L" if type_code == "l" else f"{value}"
 
 
 def iso_digits(moment: datetime) -> str:

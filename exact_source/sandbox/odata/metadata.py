@@ -62,9 +62,9 @@ def _entity_type(endpoint: Endpoint) -> str:
     key = ("Timestamp",) if endpoint.kind == "sync" else endpoint.key
     refs = "".join(f'<PropertyRef Name="{column}" />' for column in key)
     properties = "".join(
-        f'<Property Name="{column}" Type="{EDM_TYPES[letter]}"'
+        f'<Property Name="{column}" Type="{EDM_TYPES[type_code]}"'
         f' Nullable="{"false" if column in key else "true"}" />'
-        for column, letter in endpoint.columns.items()
+        for column, type_code in endpoint.columns.items()
     )
     keys = f"<Key>{refs}</Key>" if refs else ""
     short = endpoint.model.rpartition(".")[2]

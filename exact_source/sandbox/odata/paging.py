@@ -56,9 +56,9 @@ def read_page(
     token = None
     if rows and len(rows) == size and (query.top is None or query.top > size):
         token = ",".join(
-            format_literal(_plain(value), letter)
-            for value, letter in zip(
-                source.key_of(rows[-1]), _letters(endpoint, source), strict=True
+            format_literal(_plain(value), type_code)
+            for value, type_code in zip(
+                source.key_of(rows[-1]), _type_codes(endpoint, source), strict=True
             )
         )
     total = None
@@ -118,17 +118,19 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Sortable) else value
 
 
-def _letters(endpoint: Endpoint, source: Sorted) -> Iterator[str]:
-    letters: Mapping[str, str] = {"Timestamp": "l", "__row": "l", **endpoint.columns}
-    yield from (letters[column] for column in source.columns)
+def _type_codes(endpoint: Endpoint, source: Sorted) -> Iterator[str]:
+    type_codes: Mapping[str, str] = {"Timestamp": "l", "__row": "l", **endpoint.columns}
+    yield from (type_codes[column] for column in source.columns)
 
 
 def _position(endpoint: Endpoint, token: str, source: Sorted) -> int:
     literals = parse_literals(token)
-    letters = list(_letters(endpoint, source))
-    if len(literals) != len(letters):
+    type_codes = list(_type_codes(endpoint, source))
+    if len(literals) != len(type_codes):
         raise bad_request()
-    values = [typed(literal, letter) for literal, letter in zip(literals, letters, strict=True)]
+    values = [
+        typed(literal, type_code) for literal, type_code in zip(literals, type_codes, strict=True)
+    ]
     if source.keys and len(values) == len(source.keys[0]):
         sample = source.keys[0]
         values = [

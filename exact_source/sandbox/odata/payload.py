@@ -28,7 +28,7 @@ class Answer:
     """The rows of one reply and their envelope (API 3.1).
 
     Attributes:
-        columns: Type letter of each served column.
+        columns: Type code of each served column.
         bare: Whether the rows are ``d`` itself, without ``results`` and ``__next``.
         single: Whether the reply is one row, requested by key.
         deferred: Names of collections to which each row has a link.
@@ -56,7 +56,7 @@ class Answer:
     @cached_property
     def uneven(self) -> list[str]:
         """The columns whose values differ between JSON and Python; dates are converted later."""
-        return [column for column, letter in self.columns.items() if letter in UNEVEN]
+        return [column for column, type_code in self.columns.items() if type_code in UNEVEN]
 
     @cached_property
     def lengths(self) -> dict[str, int]:
@@ -126,13 +126,13 @@ def entry(answer: Answer, row: Row) -> dict[str, Any]:
     return out
 
 
-def json_value(value: Any, letter: str) -> Any:
+def json_value(value: Any, type_code: str) -> Any:
     """A value in JSON (API 3.4, 3.5); one that does not fit its column stays as it is."""
     if isinstance(value, datetime):
         return f"/Date({milliseconds(value)})/"
     if isinstance(value, bool) or value is None:
         return value
-    if letter == "l" and isinstance(value, int):
+    if type_code == "l" and isinstance(value, int):
         return str(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_INTEGERS:
         return int(value)

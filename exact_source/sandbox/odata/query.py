@@ -247,9 +247,9 @@ def _inlinecount(options: Mapping[str, str]) -> bool:
 
 def _parameters(endpoint: Endpoint, options: Mapping[str, str]) -> dict[str, Any]:
     values = {}
-    for name, (letter, required) in endpoint.parameters.items():
+    for name, (type_code, required) in endpoint.parameters.items():
         if name in options:
-            values[name] = parse_literal(options[name], letter)
+            values[name] = parse_literal(options[name], type_code)
         elif required and endpoint.entity != ITEM_EXTRA_FIELD:
             raise bad_request(f"Bad Request - The parameter {name} is missing.")
     if endpoint.entity == ITEM_EXTRA_FIELD and not values:

@@ -212,7 +212,7 @@ def links(calls: Calls, path: str) -> list[str]:
 def begun(make_world: MakeWorld) -> World:
     """A company of which some pages are loaded."""
     world: World = make_world(companies=1, large_page_size=2)
-    world.one_round("transaction_lines", round_pages=4)
+    world.one_round("transaction_lines", max_pages=4)
     return world
 
 
@@ -265,7 +265,7 @@ def test_pages_without_end_are_given_up_over_any_number_of_rounds(make_world: Ma
     world = make_world(companies=1)
     world.box.fault("empty-page", path=ACCOUNTS, times=500)
     with world.watch() as calls:
-        outcome = world.sync("accounts", round_pages=9)
+        outcome = world.sync("accounts", max_pages=9)
 
     assert outcome.exit_code == 1
     assert outcome.rounds > 3

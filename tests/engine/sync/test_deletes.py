@@ -340,7 +340,7 @@ def test_a_full_pass_from_a_date_removes_what_is_gone_since(
     world.box.state.store.forget_old_tombstones(world.division)
     refresh = ["accounts"] if event == "a full refresh" else []
     outcome = world.sync(
-        "accounts", route=route, start_date=start, full_refresh=refresh, round_pages=rounds
+        "accounts", route=route, start_date=start, full_refresh=refresh, max_pages=rounds
     )
 
     assert outcome.exit_code == 0
@@ -355,7 +355,7 @@ def test_a_full_pass_from_a_date_keeps_what_is_older(make_world: MakeWorld, rout
     world.box.update(path, world.division, old, {"Modified": digits("2026-01-10T00:00:00")})
     world.sync("accounts", route=route)
     outcome = world.sync(
-        "accounts", route=route, start_date="2026-01-15", full_refresh=["accounts"], round_pages=1
+        "accounts", route=route, start_date="2026-01-15", full_refresh=["accounts"], max_pages=1
     )
 
     assert sum(r.deleted for r in outcome.results) == 0
@@ -402,7 +402,7 @@ def test_a_full_refresh_follows_changes_back_and_forth(world: World, rounds: int
     before = next(r for r in world.box.rows(path, world.division) if r["ID"] == key)
     world.sync("sales_invoice_lines")
     world.box.update(path, world.division, key, {"Description": "other"})
-    world.sync("sales_invoice_lines", round_pages=rounds)
+    world.sync("sales_invoice_lines", max_pages=rounds)
     world.assert_equal("sales_invoice_lines")
     world.box.update(path, world.division, key, {"Description": before["Description"]})
     world.sync("sales_invoice_lines")

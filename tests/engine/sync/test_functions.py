@@ -96,7 +96,7 @@ def test_a_company_without_rows_of_the_parent_is_complete(world: World) -> None:
 
 def test_a_chain_of_values_stops_and_goes_on_over_rounds(world: World) -> None:
     with world.watch() as calls:
-        outcome = world.sync("items", "stock_position", round_pages=3)
+        outcome = world.sync("items", "stock_position", max_pages=3)
 
     assert outcome.exit_code == 0
     assert outcome.rounds > 3
@@ -123,7 +123,7 @@ def test_a_chain_of_values_goes_on_the_next_day(world: World) -> None:
 def test_a_chain_goes_on_behind_a_value_that_is_gone(world: World) -> None:
     world.sync("items")
     with world.watch() as calls:
-        world.one_round("stock_position", divisions=[world.division], round_pages=3)
+        world.one_round("stock_position", divisions=[world.division], max_pages=3)
     order = sorted(items(world, world.division))
     assert [c.query["itemId"] for c in calls.to(STOCK)] == [f"guid'{i}'" for i in order[:3]]
     world.box.delete("logistics/Items", world.division, order[3])
@@ -152,9 +152,9 @@ def test_a_refused_value_stops_the_stream_and_is_where_it_goes_on(world: World) 
     assert_stock(world)
 
 
-@pytest.mark.parametrize("round_pages", [None, 1])
+@pytest.mark.parametrize("max_pages", [None, 1])
 def test_pages_of_a_function_without_key_are_numbered_on(
-    make_world: MakeWorld, round_pages: int | None
+    make_world: MakeWorld, max_pages: int | None
 ) -> None:
     world = make_world(companies=1, page_size=2)
     world.box.state.settings.paged_reads = True
@@ -164,9 +164,7 @@ def test_pages_of_a_function_without_key_are_numbered_on(
         row["__accountId"] = account
     parameters = {"account_ids": [account]}
     with world.watch() as calls:
-        outcome = world.sync(
-            "account_documents_count", round_pages=round_pages, parameters=parameters
-        )
+        outcome = world.sync("account_documents_count", max_pages=max_pages, parameters=parameters)
 
     assert outcome.exit_code == 0
     assert len(calls.to("read/crm/AccountDocumentsCount")) > 1

@@ -16,7 +16,7 @@ def test_a_row_that_is_deleted_between_two_parts_of_the_first_pass_goes(
     make_world: MakeWorld,
 ) -> None:
     world: World = make_world(companies=1, large_page_size=2)
-    world.one_round("accounts", round_pages=1)
+    world.one_round("accounts", max_pages=1)
     loaded = [row["id"] for row in world.table("accounts")]
     assert 0 < len(loaded) < len(world.keys(PATH))
     world.box.delete(PATH, world.division, loaded[0])
@@ -30,7 +30,7 @@ def test_a_refresh_that_a_run_has_ended_is_not_begun_again_by_the_next(
 ) -> None:
     world = make_world(companies=1, large_page_size=2)
     world.sync("accounts")
-    world.one_round("accounts", full_refresh=["accounts"], round_pages=1)
+    world.one_round("accounts", full_refresh=["accounts"], max_pages=1)
     run = world.make_run(full_refresh=["accounts"])
 
     def stop_behind_the_pass(result: Any) -> None:

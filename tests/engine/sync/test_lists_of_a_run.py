@@ -15,7 +15,7 @@ LIST, ROWS = "system/Divisions", "crm/Accounts"
 def test_lists_are_read_once_a_run_however_many_rounds_it_has(make_world: MakeWorld) -> None:
     world = make_world(companies=1, large_page_size=2)
     with world.watch() as calls:
-        outcome = world.sync("divisions", "me", "accounts", round_pages=1)
+        outcome = world.sync("divisions", "me", "accounts", max_pages=1)
 
     assert outcome.exit_code == 0
     assert outcome.rounds > 2

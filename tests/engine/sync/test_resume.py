@@ -21,7 +21,7 @@ FIRST_KEY = "00000000-0000-4000-8000-000000000001"
 def test_rounds_of_few_pages_read_no_page_twice(make_world: MakeWorld, order: str) -> None:
     world = make_world(sync_order=order)
     with world.watch() as calls:
-        outcome = world.sync(*FEEDS, round_pages=4)
+        outcome = world.sync(*FEEDS, max_pages=4)
 
     assert outcome.exit_code == 0
     assert outcome.rounds >= 3
@@ -59,7 +59,7 @@ def test_a_full_refresh_that_takes_days_reads_no_page_twice(make_world: MakeWorl
 
 def test_a_next_link_that_went_stale_starts_the_scan_again(make_world: MakeWorld) -> None:
     world = make_world(companies=1)
-    world.one_round("transaction_lines", round_pages=2)
+    world.one_round("transaction_lines", max_pages=2)
     world.box.fault(400, path=LINES, times=1)
     with world.watch() as calls:
         outcome = world.sync("transaction_lines")
@@ -72,7 +72,7 @@ def test_a_next_link_that_went_stale_starts_the_scan_again(make_world: MakeWorld
 
 def test_rows_that_change_between_rounds_are_not_missed(world: World) -> None:
     for n in range(6):
-        world.one_round("transaction_lines", "accounts", "sales_invoice_lines", round_pages=2)
+        world.one_round("transaction_lines", "accounts", "sales_invoice_lines", max_pages=2)
         for entity in ("transaction_lines", "accounts", "sales_invoice_lines"):
             path, keys = feed_path(entity), world.keys(feed_path(entity))
             for key in (keys[0], keys[-1]):
@@ -145,7 +145,7 @@ def test_a_division_that_moved_long_ago_is_read_in_rounds_like_any_other(world: 
     world.clock.sandbox.advance(86_400)
     world.login()
     with world.watch() as calls:
-        outcome = world.sync("sales_invoice_lines", "accounts", round_pages=1)
+        outcome = world.sync("sales_invoice_lines", "accounts", max_pages=1)
 
     assert outcome.exit_code == 0
     for entity in ("sales_invoice_lines", "accounts"):

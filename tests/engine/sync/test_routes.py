@@ -56,7 +56,7 @@ def test_a_feed_with_other_columns_fills_them_for_all_rows(
 def test_a_route_changed_in_the_middle_of_a_scan_begins_anew(
     world: World, first: str, second: str
 ) -> None:
-    stopped = world.one_round("accounts", route=first, round_pages=1)
+    stopped = world.one_round("accounts", route=first, max_pages=1)
     assert {r.status for r in stopped} == {"incomplete"}
     assert sum(r.rows for r in stopped) > 0
 
@@ -190,7 +190,7 @@ def test_an_entity_without_dates_is_loaded_whole_and_says_so(world: World) -> No
 
 
 def test_a_full_refresh_from_a_start_date_ends(world: World) -> None:
-    options: dict[str, Any] = {"route": "regular", "start_date": "1990-01-01", "round_pages": 1}
+    options: dict[str, Any] = {"route": "regular", "start_date": "1990-01-01", "max_pages": 1}
     world.sync("accounts", **options)
     with world.watch() as calls:
         outcome = world.sync("accounts", full_refresh=["accounts"], **options)

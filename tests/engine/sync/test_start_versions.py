@@ -173,7 +173,7 @@ def test_rounds_go_on_from_the_version_and_remove_nothing(aged: World) -> None:
     aged.box.touch(PATH, aged.division, aged.keys(PATH)[:13], modified=digits("2026-02-04"))
     low, *_ = (row for row in aged.box.rows(PATH, aged.division) if is_young(row))
     with aged.watch() as calls:
-        first = aged.one_round(ENTITY, round_pages=1, **BY_TIMESTAMP)
+        first = aged.one_round(ENTITY, max_pages=1, **BY_TIMESTAMP)
         assert [r.status for r in first] == ["incomplete"]
         assert len(aged.table(ENTITY)) == 6
         aged.box.delete(PATH, aged.division, low["ID"])
@@ -212,7 +212,7 @@ def test_a_move_that_nobody_announced_reads_all(aged: World) -> None:
 
 def test_a_link_that_is_refused_begins_again_at_the_version(aged: World) -> None:
     aged.box.touch(PATH, aged.division, aged.keys(PATH)[:13], modified=digits("2026-02-04"))
-    aged.one_round(ENTITY, round_pages=1, **BY_TIMESTAMP)
+    aged.one_round(ENTITY, max_pages=1, **BY_TIMESTAMP)
     aged.box.fault(400, path=PATH)
     with aged.watch() as calls:
         outcome = aged.sync(ENTITY, **BY_TIMESTAMP)

@@ -232,7 +232,7 @@ def test_a_function_that_stopped_on_its_way_goes_on_without_the_column(
 ) -> None:
     world = make_world(companies=1)
     world.sync("items")
-    world.one_round("stock_position", round_pages=3)
+    world.one_round("stock_position", max_pages=3)
     world.box.drop_property(feed_path("stock_position"), "PlanningIn")
 
     with world.watch() as calls:
@@ -335,8 +335,8 @@ def test_a_full_refresh_of_a_list_looks_whether_the_column_is_back(
     world = make_world(companies=1)
     world.box.drop_property(path, column)
     world.sync(entity)
-    letter = load_catalogue().entities[entity].columns[column].letter
-    world.box.state.catalogue.add_column(path, column, letter)
+    type_code = load_catalogue().entities[entity].columns[column].type_code
+    world.box.state.catalogue.add_column(path, column, type_code)
 
     for options in ({"full_refresh": [entity]}, {}):
         outcome = world.sync(entity, **options)

@@ -100,7 +100,7 @@ class IndependentBench(Bench):
             wanted = [
                 {"division": division}
                 | {
-                    columns[name].name: as_stored(name, columns[name].letter, value)
+                    columns[name].name: as_stored(name, columns[name].type_code, value)
                     for name, value in row.items()
                     if name != "Division" and name in columns and columns[name].name in wanted_names
                 }

@@ -399,7 +399,7 @@ class History:
         self.sync(
             rng.choice(self.benches), raises=rng.choice([None, None, 1, 5, 10, 20, 40]),
             rounds=rng.choice([1, 2, 200, 200]), loads=iter(loads),
-            round_pages=rng.choice([None, 1, 2, 5]),
+            max_pages=rng.choice([None, 1, 2, 5]),
         )  # fmt: skip
 
     def sync_well(self) -> list[StreamResult]:
