@@ -1,4 +1,4 @@
-"""For orchestrators: groups of divisions, a sync of one group, and the next step after it."""
+"""For orchestrators: groups of divisions, the sync of one group, and what to do after it."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ from .sync.outcome import Outcome
 from .sync.runner import sync
 from .workers.leases import leases_from_settings
 
-# A sync costs at least a call per stream, so failed streams are not tried again at once.
+# A sync costs at least one call per stream, so failed streams are not retried immediately.
 PAUSE_S = 600.0
-# A worker that found a lease held has sent no call; the holder renews it, so the named end is near.
+# If another worker holds the lease, no call was sent. The holder renews its lease, so the end of the
+# lease is always near and too early as a time to retry.
 HELD_PAUSE_S = 60.0
-# Name of a pipeline that belongs to a group of ``division_groups``.
+# Name of a pipeline for a group of ``division_groups``.
 _OF_A_GROUP = re.compile(r"(?P<front>.*?)\d+_of_(?P<groups>\d+)")
-# How often failed streams are tried again while the others are loaded: they may fail for months.
+# How often failed streams are retried once the others are loaded: they may fail for months.
 MOST_REPEATS = 1
 
 
@@ -52,10 +53,10 @@ class Advice:
     """What to do after a sync.
 
     Attributes:
-        action: ``done``; ``again``: nothing is wrong, run it again at ``at``; ``retry``: something is
-            wrong that may pass, try a few times; ``fail``: only a person can help.
+        action: ``done``; ``again``: not an error, run it again at ``at``; ``retry``: an error that may
+            be temporary, retry a few times; ``fail``: an error that needs human action.
         reason: Reason in one line; empty if there is no problem.
-        at: Seconds since the epoch, UTC; only for ``again``.
+        at: When to run again; seconds since the epoch, UTC; only for ``again``.
     """
 
     action: Literal["done", "again", "retry", "fail"]
@@ -66,14 +67,14 @@ class Advice:
 def advise(outcome: Outcome, now: float, *, repeats: int = 0) -> Advice:
     """What to do after a sync with this outcome.
 
-    Streams that Exact refuses (a module that the company has not) make a sync incomplete, but running
-    it again changes nothing: if the rest is loaded that is ``done``, with a reason. So is a stream that
-    failed twice: the next sync that is due anyway asks for it again.
+    Streams that Exact refuses (because the company lacks a module, for example) make a sync incomplete,
+    but running it again changes nothing. If all other streams are loaded, the advice is ``done`` with a
+    reason. The same applies to streams that failed twice: the next scheduled sync retries them.
 
     Args:
         outcome: Outcome of the sync.
         now: Seconds since the epoch, UTC.
-        repeats: Number of times it was run ``again``.
+        repeats: How often the sync has already been run again.
     """
     if outcome.error is not None:
         return advise_error(
@@ -95,7 +96,7 @@ def advise(outcome: Outcome, now: float, *, repeats: int = 0) -> Advice:
 def advise_error(
     error: ExactError, now: float, *, resumes_at: float | None = None, loaded: int = 0
 ) -> Advice:
-    """What to do after an error that ended the sync; ``loaded``: number of earlier rounds."""
+    """What to do after an error that ended the sync; ``loaded`` is the number of loaded rounds."""
     passes = isinstance(error, RemoteError | TokenStoreError | LeaseStoreError | LoadError)
     if isinstance(error, LimitError) and not passes:
         at = error.resumes_at if resumes_at is None else resumes_at
@@ -104,9 +105,10 @@ def advise_error(
 
 
 def division_groups(divisions: Iterable[int], groups: int) -> dict[str, list[int]]:
-    """Divisions by the name of their group; each group is one pipeline, one load package, one task.
+    """Divisions by group name; each group is one pipeline and one task.
 
-    A division stays in its group when others are added or removed, because its pipeline has its cursors.
+    A division stays in its group when others are added or removed, because the group's pipeline stores
+    its cursors.
     """
     found: dict[str, list[int]] = {}
     for code in sorted(divisions):
@@ -115,13 +117,13 @@ def division_groups(divisions: Iterable[int], groups: int) -> dict[str, list[int
 
 
 def open_divisions(clock: Clock | None = None, settings: Settings | None = None) -> list[int]:
-    """Codes of the divisions that the app may see and that are not blocked; two calls.
+    """Codes of the divisions that the app can see and that are not blocked; takes two calls.
 
-    With leases the list is read through a division that no worker holds.
+    With leases, the list is read through a division that no worker holds.
 
     Args:
-        clock: Time, for tests.
-        settings: Of the connection; default those that dlt's providers give.
+        clock: Clock, for tests.
+        settings: Connection settings; default: those of dlt's configuration providers.
 
     Raises:
         ExactError: If the settings are wrong or the list cannot be read.
@@ -159,20 +161,20 @@ def sync_divisions(
     clock: Clock | None = None,
     **options: Any,
 ) -> Outcome:
-    """Bring some divisions up to date.
+    """Sync some divisions.
 
     Args:
-        pipeline: Of this group of divisions alone.
-        divisions: Codes.
-        entities: Names; default the core set.
-        max_minutes: Stop after so many minutes; the next sync goes on there.
-        regroup: Whether another number of groups than before may read everything again.
-        settings: Of the connection; default those that dlt's providers give.
-        clock: Time, for tests.
+        pipeline: Pipeline for this group of divisions only.
+        divisions: Division codes.
+        entities: Entity names; default: the core set.
+        max_minutes: Stop after this many minutes; the next sync continues there.
+        regroup: Allow a different number of groups than before; everything is then read again.
+        settings: Connection settings; default: those of dlt's configuration providers.
+        clock: Clock, for tests.
         options: Further options of ``exact_online``: ``route``, ``deletes``, ``start_date`` and so on.
 
     Raises:
-        ConfigurationError: If a setting is missing or wrong, or there were other groups before.
+        ConfigurationError: If a setting is missing or wrong, or the number of groups has changed.
     """
     settings = settings or load_settings()
     chosen = choose_entities(entities, load_catalogue())
@@ -196,18 +198,19 @@ def sync_divisions(
     except PipelineStepFailed as failure:
         if is_interrupt(failure):
             raise
-        # A task would log dlt's message, which quotes rows.
+        # An orchestrator would log dlt's message, which quotes rows.
         error = LoadError(f"{pipeline.pipeline_name}: the sync failed: {describe_load(failure)}")
         return Outcome([], run.rounds.number, run.limits.calls, error)
 
 
 def refuse_other_groups(pipeline: dlt.Pipeline) -> None:
-    """Make sure that the divisions of a group do not belong to another group with their cursors.
+    """Refuse a new pipeline whose divisions were loaded by pipelines of another number of groups.
 
-    A pipeline that has loaded before is accepted, and so is one without a group name of ``division_groups``.
+    Those pipelines store the cursors. A pipeline that has loaded before is accepted, and so is one whose
+    name does not come from ``division_groups``.
 
     Raises:
-        ConfigurationError: If the pipeline is new and the dataset holds one of other groups.
+        ConfigurationError: If the pipeline is new and the dataset was loaded with another number of groups.
     """
     own = _OF_A_GROUP.fullmatch(pipeline.pipeline_name)
     if own is None:

@@ -1,4 +1,4 @@
-"""Rows that ``exact-source plan`` counted: nothing else tells how long a first load takes."""
+"""Stores the row counts of ``exact-source plan``, from which syncs estimate the time of a first load."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Counted:
-    """Rows of streams, as Exact counted them.
+    """Row counts of streams, according to Exact.
 
     Attributes:
-        start_ms: Older rows were left out, as by ``Options.start_ms``; ``None``: all were counted.
-        rows: Stream -> rows.
+        start_ms: ``Options.start_ms`` of the count: older rows were left out; ``None``: none were.
+        rows: Stream -> number of rows.
     """
 
     start_ms: int | None = None
@@ -32,9 +32,9 @@ class Counted:
 
 
 def keep_counted(pipeline: dlt.Pipeline, counted: Counted) -> None:
-    """Keep it for the syncs that follow, with what was counted before in the same way.
+    """Store the counts for later syncs, together with earlier counts from the same ``start_ms``.
 
-    A file that cannot be written is no reason to stop: without it nobody is told the time left.
+    A file that cannot be written is ignored: without it, only the remaining time is not shown.
     """
     before = recall_counted(pipeline)
     rows = dict(counted.rows)
@@ -48,7 +48,7 @@ def keep_counted(pipeline: dlt.Pipeline, counted: Counted) -> None:
 
 
 def recall_counted(pipeline: dlt.Pipeline) -> Counted:
-    """What plans of a pipeline counted; nothing if there was none."""
+    """The stored counts of a pipeline; empty if there are none."""
     with suppress(OSError, ValueError, TypeError, KeyError):
         kept = json.loads(_path(pipeline).read_text())
         rows = {
@@ -59,5 +59,5 @@ def recall_counted(pipeline: dlt.Pipeline) -> Counted:
 
 
 def _path(pipeline: dlt.Pipeline) -> Path:
-    """Beside dlt's working folder, which may be dropped."""
+    """The file, next to dlt's working folder and not in it, because that may be deleted."""
     return Path(pipeline.pipelines_dir) / f"{pipeline.pipeline_name}.exact-counts.json"

@@ -1,4 +1,4 @@
-"""``exact-source verify``: what this program assumes about Exact Online, measured at a live company."""
+"""``exact-source verify``: measures this program's assumptions about Exact Online on a live company."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 STYLES = {"holds": "green", "differs": "red", "not measured": "dim"}
 COLUMNS = (Column("verdict"), Column("check"), Column("seen", wraps=True), Column("effect", rank=1))
-MOST_LISTED = 20  # companies that are offered
+MOST_LISTED = 20  # companies to choose from
 
 
 def verify(  # noqa: PLR0913, PLR0917 (options of a command)
@@ -117,10 +117,10 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
 
 
 def print_report(found: Verification, report: Path | None, *, as_json: bool) -> None:
-    """Write the report, show the findings, and leave with the exit code.
+    """Write the report, print the findings, and exit.
 
     Raises:
-        typer.Exit: If it is not 0.
+        typer.Exit: If the exit code is not 0.
     """
     from ..verify.report import document, markdown
 
@@ -136,7 +136,7 @@ def print_report(found: Verification, report: Path | None, *, as_json: bool) -> 
 
 
 class Watch:
-    """Hands each reply to whoever listens."""
+    """Passes each reply to the registered listeners."""
 
     def __init__(self) -> None:
         self.listeners: list[object] = []
@@ -161,7 +161,7 @@ async def _verify(run: ReadOnlyRun, division: int, watch: Watch) -> Verification
 
 
 def _check_answerable(division: int | None, *, yes: bool) -> None:
-    """Refuse what cannot be asked where nobody answers.
+    """Refuse a run without a terminal if an option would have to be asked for.
 
     Raises:
         ConfigurationError: If an option is missing.
@@ -180,7 +180,7 @@ def _check_answerable(division: int | None, *, yes: bool) -> None:
 
 
 def _choose(run: ReadOnlyRun) -> int:
-    """The company that a person names; the list takes two calls."""
+    """Ask for the company; the list takes two calls."""
     import asyncio
 
     from .divisions import read_list
@@ -202,10 +202,10 @@ def _choose(run: ReadOnlyRun) -> int:
 
 
 def _agree(division: int, *, yes: bool) -> None:
-    """Say the cost, and ask whether to go on.
+    """Print the cost, and ask whether to continue.
 
     Raises:
-        typer.Abort: If the answer is no.
+        typer.Abort: If the user declines.
     """
     from ..verify import MOST_CALLS, MOST_REFUSALS
 
@@ -221,7 +221,7 @@ def _agree(division: int, *, yes: bool) -> None:
 
 
 def show(found: Verification) -> None:
-    """The table, differences first, and a closing line."""
+    """Print the findings as a table, differences first, and a summary line."""
     from ._output.tables import make_console, print_table, styled
 
     order = ("differs", "not measured", "holds")
@@ -247,6 +247,6 @@ def show(found: Verification) -> None:
 
 
 def _sentence(finding: object) -> str:
-    """What was seen; of a difference, what was assumed as well."""
+    """The observation; for a difference, with the assumption."""
     seen, check = finding.seen, finding.check  # type: ignore[attr-defined]
     return f"{seen.text} (assumed: {check.assumption})" if seen.verdict == "differs" else seen.text

@@ -1,14 +1,15 @@
 """How far one entity of one division has been read: pure arithmetic on the digits that Exact sent.
 
 A *scan* is one chain of pages, from its filter to the page without a next link. Rows change while
-it runs, and pages come in key order, so the highest version seen is no safe cursor: a row that
-changed behind the scan has a version below it and would never be asked for again. What is safe:
+it runs, and pages come in key order, so the highest version seen is not a safe cursor: a row that
+changed on a page already read may have a lower version and would never be requested again. The
+safe value is
 
-* one page is one moment: the highest version on it;
-* any longer chain: the highest version known to have existed when it began, be it from its *first
-  page*, from other reads or, for ``Modified``, from the server's clock. All that changed later is
-  higher. What the chain itself read above it is read again by the next one. Pages in version order
-  are no exception: a row that commits late can slip in behind a chain that waits at the end.
+* for a chain of one page, which shows one moment: the highest version on it;
+* for a longer chain: the highest version that certainly existed when the chain began, according to
+  its *first page*, to other reads or, for ``Modified``, to the server's clock. All later changes
+  have a higher version. Rows that this chain read above that version are read again by the next.
+  Version order does not help: a row that commits late can appear on a page already read.
 
 Versions are integers: ``Timestamp`` as it is, ``Modified`` as the milliseconds in ``/Date(ms)/``,
 which are wall-clock digits (API 3.5) and never converted.
@@ -24,8 +25,8 @@ from typing import Any
 
 from .records import replace
 
-# Read again below the cursor. Row versions are given at write, not at commit (API 4.2); Modified
-# repeats an hour in October and has late commits too (API 3.5).
+# How far below the cursor rows are read again. A row gets its version when it is written, not when
+# it is committed (API 4.2). Modified repeats an hour in October, and also has late commits (API 3.5).
 TIMESTAMP_OVERLAP = 5_000
 MODIFIED_OVERLAP_MS = 2 * 3600 * 1000
 # Dutch digits run up to two hours ahead of UTC.
@@ -33,9 +34,9 @@ MODIFIED_AHEAD_MS = 2 * 3600 * 1000
 # Rows of the overlap that are remembered, so that a quiet entity loads nothing.
 RECENT_MAX = 128
 REMEMBERED_MAX = 4 * RECENT_MAX
-# Instead of more: the next read sees rows again, but none that is known.
+# Stored in place of more fingerprints: the next read treats every row of the overlap as new.
 MANY = ("*",)
-# Empty pages in a row that still lead on; more is a loop.
+# Consecutive empty pages with a next link; more are taken for a loop.
 EMPTY_PAGES = 50
 
 
@@ -45,19 +46,19 @@ class Scan:
 
     Attributes:
         since: Where its filter began; ``None`` for a full pass.
-        started_at: When its first page was asked for; seconds since the epoch, UTC.
-        next: Path and query of the page to go on with; ``None`` before the first.
+        started_at: When its first page was requested; seconds since the epoch, UTC.
+        next: Path and query of the next page to read; ``None`` before the first.
         pages: Pages read.
         rows: Rows read.
         first: Highest version on the first page.
         top: Highest version on any page.
-        known: A version that is no higher than the highest when the scan began; ``None`` if unknown.
-        seen: Fingerprints of the highest rows with their versions; ``None`` once they were too many.
-        empty: Pages without rows that led on, the last in a row.
-        mark: A link of this chain, met again only if the chain goes round.
-        failures: How often the next page was not a page; 0 once it is read.
-        synced_from: Rows of a full pass carry at least this ``_synced_at``, and all rows that were
-            stored before it carry less; seconds since the epoch, UTC.
+        known: A version that certainly existed when the scan began; ``None`` if unknown.
+        seen: Fingerprints of the highest rows with their versions; ``None`` once there were too many.
+        empty: Consecutive pages without rows but with a next link, counted back from the last page.
+        mark: Hash of a link of this chain; it occurs again only if the chain is a loop.
+        failures: Number of failed reads of the next page; 0 once it is read.
+        synced_from: Rows of a full pass have at least this ``_synced_at``, and all rows stored
+            earlier have a lower one; seconds since the epoch, UTC.
         unknown: Fields written by a newer version; they are kept and ignored.
     """
 
@@ -78,7 +79,7 @@ class Scan:
 
     @property
     def safe(self) -> int | None:
-        """The highest version below which nothing can have been missed."""
+        """The highest version below which the scan cannot have missed a row."""
         if self.pages == 1 or self.top is None:
             return self.top
         return _max(self.first, None if self.known is None else min(self.known, self.top))
@@ -86,52 +87,52 @@ class Scan:
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
-    """What is known of one entity of one division between two reads.
+    """State of one entity of one division between two reads.
 
     Attributes:
         column: ``Timestamp``, ``Modified`` or ``None`` (full refresh).
         feed: Kind of the feed that full passes read; empty if nothing was read yet.
-        value: Everything up to here has been read; ``None`` if nothing has.
+        value: All rows up to this version have been read; ``None`` if none have.
         read_at: When the scan that set ``value`` began; seconds since the epoch, UTC.
         moved: ``DivisionMoveDate`` of the division (API 4.2) at that time; 0 if it never moved,
-            ``None`` if that is not known.
+            ``None`` if unknown.
         recent: Fingerprints of the rows that the next read will see again; ``MANY`` if too many.
-        scan: The scan under way.
+        scan: The unfinished scan, if there is one.
         tombstones: Highest ``Timestamp`` of ``sync/Deleted`` applied to this entity; 0 for none,
-            ``None`` if those of before its first pass cannot be told from those after it, or if a pass did
-            not apply those that were left to it.
-        tombstones_at: All that was deleted before is known; seconds since the epoch, UTC.
-        buried: ``Timestamp`` of the tombstones that were applied and will be read again, the highest
-            ``RECENT_MAX``; kept where rows come by a feed without ``Timestamp``.
-        refused_at: When Exact refused this stream lately; seconds since the epoch, UTC.
-        digest: Mark of the whole content, of lists that are read in full; empty if not known.
-        ceiling: Highest version ever seen; the next scan begins after it existed.
-        dropped: Fields that Exact has withdrawn, left out since.
-        pages: Of the last full pass; 0 before it.
-        left_to_pass: Whether tombstones count as applied that the pass over all rows under way must apply.
+            ``None`` if the tombstones before and after its first pass cannot be told apart, or if a
+            pass did not apply the tombstones left to it.
+        tombstones_at: All deletions before this time are known; seconds since the epoch, UTC.
+        buried: ``Timestamp`` of applied tombstones that will be read again, the highest ``RECENT_MAX``;
+            kept only if the rows come from a feed without ``Timestamp``.
+        refused_at: When Exact last refused this stream; seconds since the epoch, UTC.
+        digest: Hash of the whole content, for lists that are read in full; empty if unknown.
+        ceiling: Highest version ever seen; it exists when the next scan begins.
+        dropped: Fields that Exact has withdrawn; they are no longer selected.
+        pages: Pages of the last full pass; 0 before it.
+        left_to_pass: Whether tombstones count as applied although the current full pass has yet to
+            apply them.
         soft: Whether stored rows may be marked as deleted.
         history: Whether the table of earlier states has all rows.
-        lacks: Columns that its rows were loaded without; not part of the state.
-        reconciled_at: Stored rows that were gone by then have been removed; seconds since the epoch,
-            UTC.
-        noticed: Mark of the last webhook that the rows cover; empty if of none.
+        lacks: Columns that the stored rows were loaded without; not part of the state.
+        reconciled_at: Stored rows that Exact deleted before this time have been removed; seconds since
+            the epoch, UTC.
+        noticed: Mark of the last webhook that the rows cover; empty if there is none.
         start_ms: Rows older than this were left out: ``Modified`` digits in milliseconds; ``None``: none.
-        start_version: Rows up to this ``Timestamp`` were not even read; ``None``: all were.
-        refreshed_for: When the user asked for the last pass over all rows, if every run since did so,
-            too; seconds since the epoch, UTC.
-        stored_min: Fewest rows that the destination can hold after the loads so far; ``None`` if that is
-            not known.
-        stored_max: Most rows that it can hold, likewise.
-        stored_until: Highest ``_synced_at`` of the loaded rows, which the destination must hold; 0 if that
-            is not known; seconds since the epoch, UTC.
-        empty_at: When a pass over all rows was empty for the first time, although rows are stored and
-            the user's right could not be checked; seconds since the epoch, UTC.
-        behind: Whether the last scan began in an earlier run, so that the changes since must be read.
-        lag_digest: Mark of the rows that the last scan of changes read.
+        start_version: Rows up to this ``Timestamp`` were never requested; ``None``: all rows were.
+        refreshed_for: When the user requested the last full pass, if every run since requested it too;
+            seconds since the epoch, UTC.
+        stored_min: Lower bound for the stored rows after the loads so far; ``None`` if unknown.
+        stored_max: Upper bound, likewise.
+        stored_until: Highest ``_synced_at`` of the loaded rows, which the destination must contain;
+            seconds since the epoch, UTC; 0 if unknown.
+        empty_at: When a full pass first returned no rows although rows are stored and the user's right
+            could not be checked; seconds since the epoch, UTC.
+        behind: Whether the last scan began in an earlier run, so that later changes must still be read.
+        lag_digest: Hash of the rows that the last scan of changes read.
         lag_since: Where the filter of that scan began.
         denied_since: When Exact first refused the stream because a module, right or scope is missing, if
-            every answer since was the same; seconds since the epoch, UTC; 0 if it is not refused.
-        denied_at: When it last did so, likewise.
+            every reply since was the same; seconds since the epoch, UTC; 0 if it is not refused.
+        denied_at: When Exact last refused it, likewise.
         unknown: Fields written by a newer version; they are kept and ignored.
     """
 
@@ -223,9 +224,9 @@ def overlap(column: str) -> int:
 def is_settled(cursor: Cursor, zone_slack_s: float) -> bool:
     """Whether no row can still appear below a ``Modified`` cursor.
 
-    So once the scan that set it began more than the overlap later than the digits say. In Europe the
-    digits run ahead of UTC, so reading them as UTC errs on the safe side; ``zone_slack_s`` covers
-    sites where they may run behind.
+    This is so if the scan that set the cursor began at least one overlap after the time in the digits.
+    European wall clocks run ahead of UTC, so reading the digits as UTC errs on the safe side;
+    ``zone_slack_s`` covers sites whose clock may be behind UTC.
     """
     if cursor.column != "Modified" or cursor.value is None:
         return False
@@ -255,8 +256,8 @@ def begin(
         cursor: How far the stream has been read.
         now: Seconds since the epoch, UTC.
         since: Where its filter begins; ``None`` for a full pass.
-        known: A version that certainly exists by now, if one is known beside the cursor's own.
-        synced_from: Rows of the scan carry at least this ``_synced_at``.
+        known: A version that certainly exists already, from a source other than the cursor.
+        synced_from: Rows of the scan have at least this ``_synced_at``.
     """
     known = _max(known, cursor.ceiling)
     scan = Scan(since=since, started_at=now, known=known, synced_from=synced_from)
@@ -265,12 +266,12 @@ def begin(
 
 @dataclass(frozen=True)
 class PageFacts:
-    """What a scan must know of one page: its rows' versions and where it leads.
+    """What a scan needs from one page: the versions of its rows and its next link.
 
     Attributes:
         rows: Number of rows.
         high: Highest version on it; ``None`` without rows or without a version column.
-        fingerprints: Of the rows worth remembering, with their versions; ``None`` if too many.
+        fingerprints: Fingerprints of the rows to remember, with their versions; ``None`` if too many.
         next: Path and query of the next page; ``None`` on the last.
     """
 
@@ -302,9 +303,9 @@ def advance(cursor: Cursor, page: PageFacts) -> Cursor:
 
 
 def failed(cursor: Cursor) -> Cursor:
-    """The cursor after a page that cannot be right.
+    """The cursor after an invalid page.
 
-    Such a page is asked for once more by the next run; if it is wrong again the chain is given up.
+    The next run requests the page once more; if it is invalid again, the scan starts over.
     """
     scan = cursor.scan
     if scan is None:
@@ -320,10 +321,10 @@ def without_fingerprints(cursor: Cursor) -> Cursor:
 
 
 def goes_round(scan: Scan, link: str) -> bool:
-    """Whether a page's link leads back to a page that was read, or on and on without rows.
+    """Whether a next link leads back to a page already read, or through endless empty pages.
 
-    The mark moves to the link in hand at every power of two of pages (Brent): so a ring of any length
-    is noticed with one link in mind, over however many runs the chain is read.
+    This is Brent's cycle detection: the mark moves to the current link whenever the number of pages is
+    a power of two. One stored link thus detects a loop of any length, even across runs.
     """
     return scan.empty > EMPTY_PAGES or _link_mark(link) == scan.mark
 
@@ -351,7 +352,7 @@ def _finish(cursor: Cursor, scan: Scan) -> Cursor:
 
 
 def _sane(cursor: Cursor, scan: Scan, version: int | None) -> int | None:
-    """No ``Modified`` beyond the present: one row from the future would hide all that follows."""
+    """Cap ``Modified`` at the present: one row from the future would hide all later changes."""
     if cursor.column != "Modified" or version is None:
         return version
     return min(version, int(scan.started_at * 1000) + MODIFIED_AHEAD_MS)
@@ -372,10 +373,10 @@ def interesting_floor(cursor: Cursor, high: int | None) -> int | None:
 
 
 def fingerprint(values: Iterable[object], version: int) -> str:
-    """A short mark of one state of one row.
+    """A short hash of one state of one row.
 
     Args:
-        values: Its key where versions are unique, else all its values: two changes within one step
+        values: Its key if versions are unique, otherwise all its values: two changes within one step
             of ``Modified`` (1/300 s, API 3.5) share a version.
         version: Its version.
     """
@@ -384,7 +385,7 @@ def fingerprint(values: Iterable[object], version: int) -> str:
 
 
 def _floor(cursor: Cursor, scan: Scan) -> int | None:
-    """From where the next scan would read if this one ended now."""
+    """Where the filter of the next scan would begin if this scan ended now."""
     base = _max(scan.safe, cursor.value if scan.since is not None else None)
     return None if base is None or cursor.column is None else base - overlap(cursor.column)
 

@@ -1,9 +1,9 @@
-"""How rows reach a destination: by a merge that it supports, or as a log of changes. Else it is refused.
+"""Chooses how rows are written to a destination. A destination that supports none of these is refused.
 
-* delete-insert: SQL databases; dlt deletes the keys of a load and inserts its rows.
-* upsert: files of Delta and Iceberg tables. Each key may come once in a load, so a load is held and reduced
+* delete-insert: SQL databases. dlt deletes the keys of a load and inserts its rows.
+* upsert: Delta and Iceberg tables. A load may contain each key only once, so its rows are held and reduced
   to the last state of each key. Delta deletes rows that are marked in the load; Iceberg keeps them, marked.
-* log: rows and deletions are appended, and the last one of a key is its state. A user must ask for it.
+* log: rows and deletions are appended, and the last entry of a key is its state. Only on request.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ Kind = Literal["delete-insert", "upsert", "log"]
 
 @dataclass(frozen=True)
 class Strategy:
-    """How the rows of one entity reach the destination.
+    """How the rows of one entity are written to the destination.
 
     Attributes:
         kind: ``delete-insert``, ``upsert`` or ``log``.
-        deletes_marked: Whether a row with ``_deleted_at`` deletes the stored one.
+        deletes_marked: Whether a loaded row with ``_deleted_at`` deletes the stored row.
     """
 
     kind: Kind = "delete-insert"
@@ -45,23 +45,23 @@ class Strategy:
 
     @property
     def takes_keys_once(self) -> bool:
-        """Whether each key may come once in a load."""
+        """Whether a load may contain each key only once."""
         return self.kind in {"upsert", "log"}
 
 
 def choose_strategy(
     pipeline: dlt.Pipeline, resource: EntityResource, *, deletes: str, change_log: bool
 ) -> Strategy:
-    """The strategy for an entity, which the resource is told.
+    """Choose the strategy for an entity, and set the write disposition of its resource.
 
     Args:
-        pipeline: Its destination is asked for its capabilities.
-        resource: The resource of the entity, as a script has adapted it.
-        deletes: What becomes of deleted rows.
-        change_log: Whether the user wants a log of changes.
+        pipeline: Pipeline with the destination, whose capabilities decide.
+        resource: The resource of the entity, with any hints that the user applied.
+        deletes: ``hard``, ``soft`` or ``ignore``.
+        change_log: Whether the user requested a log of changes.
 
     Raises:
-        ConfigurationError: If rows would be lost or doubled.
+        ConfigurationError: If rows would be lost or duplicated.
     """
     hints: Any = resource._hints or {}  # noqa: SLF001 (dlt has no other way to ask)
     chosen, table_format = hints.get("write_disposition"), hints.get("table_format")
@@ -94,9 +94,7 @@ def _of_files(
 ) -> Strategy:
     table_format = (resource._hints or {}).get("table_format")  # noqa: SLF001
     kind = str(pipeline.destination.destination_type).rpartition(".")[2]
-    if (
-        kind != "filesystem"
-    ):  # also where dlt knows an upsert, as in vector databases, which delete nothing
+    if kind != "filesystem":  # even if dlt supports upsert there: vector databases delete nothing
         raise ConfigurationError(
             f"{kind}: dlt cannot merge rows there, so changed and deleted rows would be stored twice; use "
             "another destination, or change_log=True for a log of all changes"
@@ -134,7 +132,7 @@ def merge_strategies(pipeline: dlt.Pipeline, table_format: str | None = None) ->
 
 
 def _capabilities(destination: Any) -> DestinationCapabilitiesContext:
-    """What a destination can do; once, because dlt resolves all of its settings to answer."""
+    """Capabilities of a destination; cached, because dlt resolves all of its settings for them."""
     if destination not in _CAPABILITIES:
         _CAPABILITIES[destination] = destination.capabilities()
     return _CAPABILITIES[destination]
@@ -143,11 +141,11 @@ def _capabilities(destination: Any) -> DestinationCapabilitiesContext:
 class Held:
     """The rows of one load, held until its end and reduced to the last state of each key.
 
-    ``Rounds.must_stop`` ends a round before they are too many.
+    ``Rounds.must_stop`` ends a round before there are too many.
 
     Args:
-        keys: Columns that tell rows apart.
-        by: The row with the highest value here is the last.
+        keys: Key columns.
+        by: Column whose highest value marks the last state.
     """
 
     def __init__(self, keys: Sequence[str], by: str) -> None:
@@ -156,11 +154,11 @@ class Held:
         self._tables: list[pa.Table] = []
 
     def hold(self, table: pa.Table) -> None:
-        """Take rows and deletions."""
+        """Add rows and deletions."""
         self._tables.append(table)
 
     def take(self) -> pa.Table | None:
-        """The last state of each key; ``None`` without rows."""
+        """The last state of each key; ``None`` if there are no rows."""
         if not self._tables:
             return None
         found = last_states(self._tables, self._keys, self._by).drop_columns([KEY, VERSION])

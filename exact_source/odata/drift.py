@@ -23,7 +23,7 @@ class Change:
         kind: Kind of the feed.
         path: Path of the feed.
         added: New fields -> type code.
-        unreadable: New fields of a type that the catalogue has no type code for -> type.
+        unreadable: New fields whose type has no type code in the catalogue -> type.
         clashing: New fields that cannot become columns -> reason.
         withdrawn: Fields that Exact no longer serves.
         missing: Whether the endpoint no longer exists.
@@ -46,13 +46,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Drift:
-    """All differences of the services that were read.
+    """All differences of the compared services.
 
     Attributes:
         changes: Feeds that differ.
         new: Path of a new endpoint -> its fields and key.
-        namesakes: Path of a new endpoint -> the entity with an endpoint of the same last part. Whether
-            the rows of both are the same rows is not known: a feed may mix headers and lines (API 4.4).
+        namesakes: Path of a new endpoint -> the entity whose path ends with the same name. The rows may
+            still differ: a feed may mix headers and lines (API 4.4).
     """
 
     changes: tuple[Change, ...]
@@ -64,12 +64,12 @@ class Drift:
 
 
 def service_of(path: str) -> str:
-    """The part of a path below which ``$metadata`` stands: ``crm``, ``sync/CRM``."""
+    """The part of a path before ``$metadata``: ``crm``, ``sync/CRM``."""
     return path.rpartition("/")[0]
 
 
 def services_of(entities: Iterable[Entity]) -> list[str]:
-    """The services of all feeds of some entities, except feeds without a division."""
+    """The services of all feeds of these entities, except feeds without a division."""
     feeds = (f for e in entities for f in e.feeds.values() if not f.no_division)
     return list(dict.fromkeys(service_of(f.path) for f in feeds))
 
@@ -137,7 +137,7 @@ def _clashing(new: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """Fields whose names cannot become column names -> reason."""
     taken, clashing = list(known), {}
     for name in new:
-        if name in taken:  # another feed has it
+        if name in taken:  # by another feed
             continue
         if reason := why_no_column(name, taken):
             clashing[name] = reason
@@ -147,10 +147,10 @@ def _clashing(new: Iterable[str], known: Iterable[str]) -> dict[str, str]:
 
 
 def make_overlay(catalogue: Catalogue, drift: Drift, *, about: Mapping[str, Any]) -> dict[str, Any]:
-    """The overlay that makes the catalogue agree with a live company.
+    """The overlay that updates the catalogue to a live company.
 
-    A new endpoint becomes an entity of its own, never a feed of another one: its grain is not known.
-    Missing endpoints stay, because the licence decides which endpoints a company has.
+    A new endpoint becomes a separate entity, never a feed of another one, because its grain is unknown.
+    Missing endpoints stay, because a company's endpoints depend on its licence.
     """
     columns: dict[str, dict[str, Any]] = {}
     for change in drift.changes:
@@ -169,7 +169,7 @@ def make_overlay(catalogue: Catalogue, drift: Drift, *, about: Mapping[str, Any]
 
 
 def new_record(path: str, found: EntitySet) -> dict[str, Any] | None:
-    """A record as in ``catalogue.json``; ``None`` if the columns alone do not say how to read it."""
+    """A record as in ``catalogue.json``; ``None`` if its columns do not tell how to read the endpoint."""
     kind = feed_kind(path)
     key = _row_key(kind, found)
     clashing = _clashing(found.columns, ())
@@ -179,7 +179,7 @@ def new_record(path: str, found: EntitySet) -> dict[str, Any] | None:
     if kind == "sync":
         feed["cursor"] = "Timestamp"
     elif kind == "bulk":
-        feed["mandatory_select"] = True  # the fields that it can filter by are not known
+        feed["mandatory_select"] = True  # the fields for filters are unknown
     elif "Modified" in found.columns:
         feed["cursor"] = "Modified"
     return {
@@ -205,14 +205,14 @@ def _row_key(kind: str, found: EntitySet) -> list[str]:
 
 
 def grain_note(namesake: str) -> str:
-    """What the description of a new table says if another entity has its name."""
+    """Note in the description of a new table if another entity has the same name."""
     return (
         f"Grain not known: maybe not the rows of {namesake}, such as headers and lines in one feed."
     )
 
 
 def new_name(path: str, taken: Collection[str], *, is_namesake: bool = False) -> str:
-    """A table name that no other entity has; after the kind of feed, if another entity has its last part."""
+    """An unused table name; it ends in the kind of feed if another path has the same last part."""
     parts, kind = path.split("/"), feed_kind(path)
     plain = snake(parts[-1])
     first = f"{kind}_{plain}" if is_namesake and kind != "regular" else plain

@@ -1,10 +1,9 @@
-"""Turns the bytes of a reply of Exact Online into a typed Arrow table.
+"""Parses the bytes of a reply of Exact Online into a typed Arrow table.
 
-``parse_page`` reads the body with ``pyarrow.json`` and an explicit schema (``arrow_json``), so that no Python
-object is made per value. A page that does not fit the schema (an unknown field, a string instead of a
-number) is read again value by value: all of its rows are kept, and what does not fit into a column goes into
-``_extra``, a JSON object per row. A reply without a known form (API 3.1) raises ``ContractError``; it is
-never taken for an empty page.
+``parse_page`` reads the body with ``pyarrow.json`` and an explicit schema (``arrow_json``), without a Python
+object per value. A page that does not match the schema (an unknown field, a string instead of a number) is
+parsed again value by value: all of its rows are kept, and values that fit no column go to ``_extra``, a JSON
+object per row. A reply of unknown form (API 3.1) raises ``ContractError``; it is never treated as empty.
 """
 
 from __future__ import annotations
@@ -43,13 +42,13 @@ Rows = list[Row]
 
 @dataclass(slots=True)
 class Page:
-    """One reply.
+    """One parsed reply.
 
     Attributes:
         table: The rows: columns of ``PageSchema.arrow``, then ``_extra`` if a row needs it.
-        next_url: ``__next`` as it was sent; ``None`` on the last page.
+        next_url: ``__next`` as received; ``None`` on the last page.
         count: ``__count``; ``None`` unless it was requested.
-        surprises: What the catalogue does not describe.
+        surprises: Differences from the catalogue.
     """
 
     table: pa.Table
@@ -64,12 +63,12 @@ def parse_page(body: bytes, schema: PageSchema, *, division: int, where: str) ->
     Args:
         body: Decompressed body.
         schema: Fields that were selected.
-        division: Code of the company that was asked; every row must belong to it (API 6.5).
+        division: Code of the requested division; every row must belong to it (API 6.5).
         where: Entity and division in words, for messages.
 
     Raises:
         ContractError: If the reply is not a page of this entity and division.
-        BrokenPageError: The same, but asking again may help (empty, cut off, HTML).
+        BrokenPageError: The same, but the fault may be temporary (empty, truncated, HTML).
     """
     if arrow_json.EMPTY.fullmatch(body):
         return Page(schema.no_rows, None, None, ())
@@ -83,12 +82,12 @@ def parse_page(body: bytes, schema: PageSchema, *, division: int, where: str) ->
 
 
 def parse_pages(bodies: Sequence[bytes], schema: PageSchema, *, division: int) -> list[Page] | None:
-    """The rows of several replies, read together; ``None`` if one of them has to be parsed alone.
+    """The rows of several replies, parsed together; ``None`` if one of them must be parsed alone.
 
     Args:
         bodies: Decompressed bodies, of one feed of one division.
         schema: Fields that were selected.
-        division: Code of the company that was asked.
+        division: Code of the requested division.
     """
     try:
         found = arrow_json.read(bodies, schema)
@@ -149,7 +148,7 @@ def _parse_slow(body: bytes, schema: PageSchema, where: str) -> Parsed:
 
 
 def _leftovers(rows: Rows, schema: PageSchema) -> tuple[Extras, list[Surprise]]:
-    """Values of the rows that have no column: fields that were not selected, and repeated ones."""
+    """Values without a column: fields that were not selected, and repeated fields."""
     extras: Extras = {}
     unknown: Counter[str] = Counter()
     repeated: Counter[str] = Counter()
@@ -170,7 +169,7 @@ def _leftovers(rows: Rows, schema: PageSchema) -> tuple[Extras, list[Surprise]]:
 
 
 def _divisions(found: Parsed, schema: PageSchema, division: int, where: str) -> pa.Array:
-    """The column ``division``, after a check that no row belongs to another one."""
+    """The column ``division``, after checking that no row belongs to another division."""
     if schema.own_division is not None:
         own = found.arrays[schema.own_division].cast(pa.int32())
         if own.null_count:

@@ -32,7 +32,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Label:
-    """A text at a place."""
+    """A text and its position."""
 
     x: float
     y: float
@@ -47,8 +47,8 @@ class Chart:
         width: Width of the drawing; the page scales it.
         height: Height of the drawing.
         base: Vertical position of zero.
-        bars: The columns, from the bottom up.
-        lines: The scale.
+        bars: The segments of all columns, from the bottom up.
+        lines: Lines and numbers of the scale.
         ticks: Labels below the columns.
     """
 
@@ -72,7 +72,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Column:
-    """The content of one column: a value and a tooltip per series, and two lines below the column."""
+    """One column: a value and a tooltip per series, and two lines of text below it."""
 
     label: str
     below: str
@@ -88,13 +88,13 @@ def columns_chart(
     height: float,
     short: Callable[[float], str] = ENGLISH.short,
 ) -> Chart:
-    """Stacked columns; negative values are below the zero line.
+    """A chart of stacked columns; negative values are drawn below the zero line.
 
     Args:
         columns: Columns from left to right.
         width: Width of the drawing.
-        height: Of the drawing.
-        short: Writes the numbers of the scale.
+        height: Height of the drawing.
+        short: Formats the numbers of the scale.
     """
     highest = max((sum(v for v in c.values if v > 0) for c in columns), default=Decimal(0))
     lowest = min((sum(v for v in c.values if v < 0) for c in columns), default=Decimal(0))
@@ -135,7 +135,7 @@ def _stack(column: Column, x: float, width: float, base: float, scale: float) ->
 
 
 def nice_step(rough: float) -> float:
-    """The smallest of 1, 2, 2.5, 5, 10 times a power of ten that is not below ``rough``."""
+    """``rough`` rounded up to 1, 2, 2.5 or 5 times a power of ten."""
     if rough <= 0:
         return 1.0
     power = 1.0
@@ -149,12 +149,12 @@ def nice_step(rough: float) -> float:
 def _ceil(value: float, step: float) -> float:
     steps = value / step
     whole = int(steps)
-    return step * (whole + (steps - whole > 1e-9))  # noqa: PLR2004 (what floats leave over)
+    return step * (whole + (steps - whole > 1e-9))  # noqa: PLR2004 (tolerance for floats)
 
 
 @dataclass(frozen=True)
 class Share:
-    """A part of a bar: start and width in percent, colour and text."""
+    """A segment of a bar: start and width in percent, colour and text."""
 
     start: float
     width: float
@@ -163,7 +163,7 @@ class Share:
 
 
 def shares(values: Sequence[Decimal], titles: Sequence[str]) -> list[Share]:
-    """Parts of one bar; credits are not drawn, because the table beside it has them."""
+    """Segments of one bar; credits are not drawn, because the table next to it shows them."""
     total = sum((value for value in values if value > 0), Decimal(0))
     found, start = [], 0.0
     for series, (value, title) in enumerate(zip(values, titles, strict=True)):

@@ -37,7 +37,7 @@ from .server import serve
 from .state import Language, Settings, State
 
 CLIENT_ID = "5a9d0b1e-5a4d-4b0c-9c59-3c1f0a5a4d10"
-CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - of an app that exists in the sandbox only
+CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - the app exists only in the sandbox
 WEBHOOK_SECRET = "sandbox-webhook-secret"  # noqa: S105 - as above
 REDIRECT_URI = "https://app.example/callback"
 FIRST_DIVISION = 1_000_123
@@ -50,25 +50,26 @@ class Sandbox:
 
     Args:
         companies: Number of divisions, or ``awkward`` for a fixed set of small companies, each with
-            something in its books that is easy to get wrong.
-        invoices: Sales invoices per division; all other bookkeeping grows with them.
-        seed: The same seed makes the same data, at the same time of the clock.
-        clock: Time, which tests can move.
+            a difficult case in its books.
+        invoices: Sales invoices per division; the amount of other data is proportional.
+        seed: The same seed and clock time give the same data.
+        clock: Clock, which tests can move.
         minute_limit: Calls per minute and division.
         daily_limit: Calls per day and division.
         page_size: Rows per page of regular feeds.
         large_page_size: Rows per page of bulk and sync feeds.
-        require_select: Which calls must carry ``$select``: ``never``, ``seen`` or ``everywhere``.
+        require_select: Which calls must have ``$select``: ``never``, ``seen`` or ``everywhere``.
         require_filter: The same for ``$filter``.
-        lenient: Shorthand: demand neither.
-        strict: Shorthand: demand both everywhere.
+        lenient: Shorthand for ``never`` in both.
+        strict: Shorthand for ``everywhere`` in both.
         latency: Seconds that each data call takes.
         sync_order: ``Timestamp`` or ``key``: how sync feeds are sorted.
-        first_version: The first row version; above 2**53 they no longer fit a double.
-        language: ``en`` or ``nl``: the user's language, in which refusals are worded.
-        errors_everywhere: Whether token requests and calls without a division count as errors, too.
-        deviations: Names of ``DEVIATIONS``: where the sandbox is wrong on purpose.
-        replay: A recording whose replies are served in place of companies.
+        first_version: The first row version; versions above 2**53 do not fit in a double.
+        language: ``en`` or ``nl``: language of the user and of error messages.
+        errors_everywhere: Whether failed token requests and failed calls without a division also count
+            toward the error limit.
+        deviations: Names of ``DEVIATIONS``: deliberate differences from Exact Online.
+        replay: A recording whose replies are served instead of generated companies.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting with a default, given by name
@@ -178,7 +179,7 @@ class Sandbox:
 
     @contextmanager
     def serve(self, port: int = 0) -> Iterator[str]:
-        """Serve on a loopback socket in the background; yields the base URL, without a slash behind it."""
+        """Serve on a loopback socket in the background; yields the base URL, without a trailing slash."""
         with serve(self.app, port) as base_url:
             yield base_url
 
@@ -199,11 +200,13 @@ class Sandbox:
 
     @property
     def webhooks(self) -> Webhooks:
-        """The posts to webhook subscribers; ``drain()`` waits for the last reply."""
+        """The webhooks sent to subscribers; ``drain()`` waits for the last reply."""
         return self.state.webhooks
 
     def login(self, user: str = FIRST_USER) -> dict[str, str]:
-        """Log in as a browser would: ``{"code": ..., "redirect_url": ...}``; the code lives 3 minutes.
+        """Log in as a browser would; returns ``{"code": ..., "redirect_url": ...}``.
+
+        The code is valid for 3 minutes.
 
         ``user`` is any name; logins of one user share the minimum time between refreshes.
         """
@@ -225,7 +228,7 @@ class Sandbox:
         """All rows of an endpoint in a division, with every column of the endpoint.
 
         Values are ``str``, ``int``, ``float``, ``bool``, naive ``datetime`` (Dutch wall clock) or ``None``.
-        They are the stored values: blanks that replies add to short texts are not there.
+        They are the stored values, without the blanks that replies add to short texts.
         """
         endpoint, defaults = self._endpoint(path), self.state.defaults(division)
         with self.state.store.lock:
@@ -235,18 +238,18 @@ class Sandbox:
     def insert(self, path: str, division: int, row: Mapping[str, Any]) -> Row:
         """Add a row.
 
-        A key that is a guid, ``Created``, ``Modified`` and ``Timestamp`` are filled in unless given.
+        A guid key, ``Created``, ``Modified`` and ``Timestamp`` are generated unless given.
 
         Returns:
-            The row as it is stored.
+            The stored row.
 
         Raises:
-            ValueError: If the key is taken or a column does not exist.
+            ValueError: If the key exists already or a column does not exist.
         """
         return dict(self.state.store.insert(division, self._stored(path), row))
 
     def update(self, path: str, division: int, key: Any | Key, changes: Mapping[str, Any]) -> Row:
-        """Change a row; ``Modified`` becomes now unless given, ``Timestamp`` goes up.
+        """Change a row; sets ``Modified`` to now unless given, and increases ``Timestamp``.
 
         ``key`` is the value of the key column, or a tuple if the key has several columns.
         """
@@ -263,9 +266,9 @@ class Sandbox:
         keys: Sequence[Any] | None = None,
         modified: datetime | None = None,
     ) -> None:
-        """Write rows again without a change, all with the same ``Modified``.
+        """Write rows again without changing their values, all with the same ``Modified``.
 
-        ``keys`` are the rows, ``None`` for all; ``modified`` is a wall-clock time, ``None`` for now.
+        ``keys`` selects the rows, ``None`` for all; ``modified`` is a wall-clock time, ``None`` for now.
         """
         entity, store = self._stored(path), self.state.store
         with store.lock:
@@ -285,11 +288,11 @@ class Sandbox:
         self.update("system/Divisions", division, division, {"BlockingStatus": status})
 
     def drop_property(self, path: str, column: str) -> None:
-        """Withdraw a column from one endpoint: calls that name it get 400, ``$metadata`` omits it."""
+        """Withdraw a column of one endpoint: calls that select it get 400, and ``$metadata`` omits it."""
         self.state.catalogue.drop_column(path, column)
 
     def drop_endpoint(self, path: str) -> None:
-        """Retire one endpoint: calls to it get 404, ``$metadata`` omits it; its rows stay."""
+        """Retire one endpoint: calls to it get 404, and ``$metadata`` omits it; its rows stay."""
         self.state.catalogue.drop_endpoint(path)
 
     def consume(self, division: int, calls: int = 1) -> None:
@@ -297,13 +300,13 @@ class Sandbox:
         self.state.limits.consume(division, calls)
 
     def deny(self, division: int, path: str = EVERYTHING, how: str = "403") -> None:
-        """Take the right to read a path away; see ``Rights.deny``."""
+        """Revoke the right to read a path; see ``Rights.deny``."""
         if path != EVERYTHING:
             self._endpoint(path)
         self.state.rights.deny(division, path, how)
 
     def allow(self, division: int, path: str = EVERYTHING) -> None:
-        """Give rights back; without a path, all of the division."""
+        """Restore a right; without a path, all rights in the division."""
         self.state.rights.allow(division, path)
 
     def fault(
@@ -317,16 +320,16 @@ class Sandbox:
         probability: float | None = None,
         seconds: float = 1.0,
     ) -> Fault:
-        """Request a fault; see ``faults`` for the kinds.
+        """Inject a fault; see ``faults`` for the kinds.
 
         Args:
             kind: A status such as 503, or a word such as ``truncate``.
             path: Endpoint or pattern (``sync/*``); ``None`` for all.
             division: ``None`` for all.
-            times: How often; ``None`` for once, or without end if a probability is given.
+            times: How often; ``None``: once, or unlimited if a probability is given.
             after: Number of matching calls that succeed first.
             probability: Probability that a matching call fails.
-            seconds: For ``slow``.
+            seconds: Delay of ``slow``.
         """
         if times is None and probability is None:
             times = 1
@@ -335,7 +338,7 @@ class Sandbox:
 
     @property
     def requests(self) -> list[Request]:
-        """The data calls so far; clear the list to restart the count."""
+        """The data calls so far; clear the list to count from zero."""
         return self.state.requests
 
     @property
@@ -348,7 +351,7 @@ class Sandbox:
         return self.state.in_flight.most(division)
 
     def reset(self) -> None:
-        """Restore the data of the seed; logins stay, limits, faults and logs are forgotten."""
+        """Restore the seeded data and clear limits, faults and logs; logins stay."""
         old = self.state
         limits = CallLimits(self.clock.now, old.limits.minute_limit, old.limits.daily_limit)
         errors = ErrorLimit(

@@ -27,14 +27,14 @@ LONGEST_TOPIC = 100
 
 @dataclass(frozen=True)
 class Subscription:
-    """One topic of one division.
+    """A subscription to one topic of one division.
 
     Attributes:
-        id: Exact's key; empty if it is not known.
-        callback_url: Where webhooks are posted to.
-        status: ``active``; ``new`` or ``deleted`` if it became so just now; ``failed``.
+        id: Exact's key; empty if unknown.
+        callback_url: URL to which Exact posts the webhooks.
+        status: ``active``; ``new`` or ``deleted`` if it was created or deleted just now; ``failed``.
         error: Why it failed; empty if it did not.
-        code: Kind of ``error``, that of its class.
+        code: ``code`` of the error's class.
     """
 
     division: int
@@ -54,10 +54,10 @@ class ReceiverError(ExactError):
 
 
 class CallbackAddress:
-    """The address of the receiver, which Exact tries with each new subscription.
+    """The callback URL of the receiver, which Exact calls to verify each new subscription.
 
-    Until Exact has accepted it once, subscriptions are ordered one at a time. A refusal counts toward the
-    error limit (API 2.3), and every company would repeat it.
+    Until Exact has accepted it once, subscriptions are created one at a time. A refusal counts toward
+    the error limit (API 2.3), and every company would refuse the URL again.
 
     Args:
         url: See ``check_callback_url``.
@@ -74,7 +74,7 @@ class CallbackAddress:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """The turn to order a subscription.
+        """Hold while creating a subscription; one at a time until the address is accepted.
 
         Raises:
             ReceiverError: If Exact has refused the address.
@@ -85,7 +85,7 @@ class CallbackAddress:
             yield
 
     def refuse(self, division: int, topic: str) -> ReceiverError:
-        """The error about a refusal, which ends all other orders as well."""
+        """Record a refusal; returns the error, which ``turn`` raises from now on."""
         self._refusal = ReceiverError(
             f"division {division}, topic {topic}: Exact Online refused the address {self.url}; "
             "start the receiver and make it reachable from the internet, on the host of the redirect "
@@ -95,10 +95,10 @@ class CallbackAddress:
 
 
 def check_callback_url(url: str) -> str:
-    """The address, if Exact can post to it.
+    """Return the callback URL if Exact can post to it.
 
     Raises:
-        ConfigurationError: If it is not https (http is taken for loopback only).
+        ConfigurationError: If it is not https (http is accepted for loopback only).
     """
     parts = urlsplit(url)
     safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
@@ -110,10 +110,10 @@ def check_callback_url(url: str) -> str:
 
 
 def check_topic(topic: str) -> str:
-    """The topic, if it can be one; Exact has topics that are not known here.
+    """Return the topic if it is well formed; Exact may have topics that this package does not know.
 
     Raises:
-        ConfigurationError: If it is no word.
+        ConfigurationError: If it is not alphanumeric or too long.
     """
     if not topic.isalnum() or len(topic) > LONGEST_TOPIC:
         raise ConfigurationError(f"--topics: {topic[:40]!r} is not a topic such as Accounts")
@@ -138,9 +138,9 @@ async def read_subscriptions(client: ExactClient, division: int) -> list[Subscri
 async def subscribe(
     client: ExactClient, division: int, topics: Sequence[str], address: CallbackAddress
 ) -> AsyncIterator[Subscription]:
-    """Subscribe to the topics that a division does not have yet; yields one result for each.
+    """Subscribe to the missing topics of a division; yields one result per topic.
 
-    A subscription with another address is deleted and made again, because it cannot be changed (API 7).
+    A subscription with another URL is deleted and created again, because it cannot be changed (API 7).
     """
     found = await read_subscriptions(client, division)
     if found and found[0].status == "failed":
@@ -152,7 +152,7 @@ async def subscribe(
         if before is not None and before.callback_url in {"", address.url}:
             yield before
             continue
-        async with address.turn():  # no subscription is deleted for an address that Exact refuses
+        async with address.turn():  # before the deletion: Exact may refuse the address
             result = None if before is None else await unsubscribe(client, before)
             if result is None or result.status == "deleted":
                 result = await _order(client, division, topic, address)
@@ -177,7 +177,7 @@ async def _order(
     try:
         await client.change(_call(division), "POST", build_path(PATH, division), body)
     except RefusedError as error:
-        if error.reason == EXISTS:  # of another user; its webhooks arrive all the same
+        if error.reason == EXISTS:  # created by another user; the webhooks arrive anyway
             return Subscription(division, topic)
         if error.status == HTTPStatus.BAD_REQUEST:
             raise address.refuse(division, topic) from None

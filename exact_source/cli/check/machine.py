@@ -71,7 +71,7 @@ def check_connection(
 
 
 def check_settings(findings: Findings, region: str | None, base_url: str | None) -> Settings | None:
-    """The settings; ``None`` if one is missing or wrong, which the findings then name."""
+    """The settings; ``None`` if one is missing or wrong, which is added to the findings."""
     errors = list(_setting_errors(region, base_url))
     for error in errors:
         findings.fail("settings", error)
@@ -99,7 +99,7 @@ def _setting_errors(region: str | None, base_url: str | None) -> Iterator[Config
             yield error
             if not name or f"{SECTION}.{name} " not in str(error):
                 return
-        given[name] = "x"  # the next iteration finds the other ones
+        given[name] = "x"  # so that the next iteration finds the next missing setting
 
 
 def check_tokens(findings: Findings, storage: BuiltInStorage, clock: Clock) -> bool:
@@ -131,12 +131,12 @@ def check_tokens(findings: Findings, storage: BuiltInStorage, clock: Clock) -> b
 
 
 async def read_tokens(storage: BuiltInStorage) -> TokenData | None:
-    """The stored pair, read while nobody rotates it."""
+    """The stored tokens, read under the lock so that no other process is refreshing them."""
     async with StorageAdapter(storage).locked(asyncio.get_running_loop()) as locked:
         return await locked.get()
 
 
 def token_age(tokens: TokenData, now: float) -> tuple[float, float]:
-    """Seconds since the pair came, and until it expires if nobody uses it (API 1.2)."""
+    """Seconds since the tokens were issued, and until they expire if unused (API 1.2)."""
     age_s = max(0.0, tokens.age_s(now))
     return age_s, UNUSED_LIFE_S - age_s

@@ -49,7 +49,7 @@ class Counts:
         rows: (division, entity) -> number of rows.
         versions: (division, entity) -> row version at which the stream begins; ``None`` for the beginning.
         refused: (division, entity) -> reason why the stream cannot be counted.
-        unasked: Streams that were not counted because the day's calls were used up.
+        unasked: Streams that were not counted because the daily calls were used up.
         calls: Calls that were sent.
         limit: Error that stopped the counts; ``None`` if there was none.
     """
@@ -120,7 +120,7 @@ async def _with_version(client: ExactClient, call: Call, question: Question) -> 
 
 
 def count_feed(question: Question) -> Feed:
-    """The endpoint of the count: the plain one, where ``$inlinecount`` is certain to work.
+    """The feed for the count: the regular one, where ``$inlinecount`` is certain to work.
 
     Sync feeds ignore ``$top`` (API 3.2) and would return a page of 1,000 rows, but only they can count the
     rows above a version.

@@ -1,7 +1,7 @@
-"""Masks single values: the same value always becomes the same mask, so that joins stay joins.
+"""Masks single values: equal values get equal masks, so that joins still work.
 
-The secrets of a recording are never written. Letters and digits become full-width ones, which no company's
-books are written in, so that a masked text is never the text of another row.
+The secrets of a recording are never written. Letters and digits become full-width characters, which
+bookkeeping data does not contain, so a masked text never equals the original text of another row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import Literal
 
 Kind = Literal["guid", "text", "date", "amount", "number", "division"]
-# Kinds of which a mask is never the value of another row.
+# Kinds whose masks never equal an original value.
 DISJOINT: frozenset[Kind] = frozenset({"guid", "text"})
 UPPER, LOWER, DIGIT = 0xFF21, 0xFF41, 0xFF10  # full-width A, a and 0
 LETTERS, DIGITS = 26, 10
@@ -31,14 +31,14 @@ SPREAD = 10**6
 
 @dataclass(frozen=True)
 class Secrets:
-    """What the masks of one recording depend on.
+    """The secret parameters of the masks of one recording.
 
     Attributes:
         key: Random bytes for texts and keys.
-        factor: By which amounts are multiplied. Its last digit is 1, 3, 7 or 9, so that nearly every
-            masked amount has more decimals than an amount.
-        days: By which dates are moved back.
-        offset: Added to numbers of documents.
+        factor: Factor for amounts. Its last digit is 1, 3, 7 or 9, so that nearly every masked amount
+            has more decimals than a real one.
+        days: Days that are subtracted from dates.
+        offset: Number that is added to document numbers.
     """
 
     key: bytes = field(repr=False)
@@ -48,10 +48,10 @@ class Secrets:
 
 
 class Masks:
-    """Masks values, and remembers which it has masked.
+    """Masks values, and remembers the originals and masks as hashes.
 
     Args:
-        chosen: The secrets.
+        chosen: Secret parameters of the masks.
     """
 
     def __init__(self, chosen: Secrets) -> None:
@@ -60,7 +60,7 @@ class Masks:
         self._made: set[bytes] = set()
 
     def guid(self, value: str) -> str:
-        """Another guid; the empty one stays."""
+        """A different guid; the all-zero guid is kept."""
         low = value.lower()
         if low == NO_GUID:
             return value
@@ -69,7 +69,7 @@ class Masks:
         return self._noted("guid", low, masked)
 
     def text(self, value: str) -> str:
-        """A text of the same length; blanks and punctuation stay, and so padding does not matter."""
+        """A text of the same length; white space and punctuation are kept, so padding does not matter."""
         core = value.strip()
         if is_plain(core):
             return value
@@ -82,38 +82,38 @@ class Masks:
         return value[:start] + masked + value[start + len(core) :]
 
     def date(self, ms: int) -> int:
-        """Milliseconds some days earlier."""
+        """The date in milliseconds, moved back by ``Secrets.days``."""
         return int(self._noted("date", str(ms), str(ms - self.secrets.days * DAY_MS)))
 
     def moment(self, iso: str) -> str:
-        """The same of an ISO text without a zone."""
+        """The same for an ISO text without a time zone."""
         at = datetime.fromisoformat(iso)
         moved = at - timedelta(days=self.secrets.days)
         return moved.isoformat() if len(iso) > len("2026-01-31") else moved.date().isoformat()
 
     def amount(self, value: Decimal) -> Decimal:
-        """The amount times the factor, exactly, so that sums still balance."""
+        """The exact product of amount and factor, so that sums still balance."""
         masked = value * self.secrets.factor
         self._noted("amount", plain_number(value), plain_number(masked))
         return masked
 
     def number(self, value: int) -> int:
-        """The number of a document; 0 is none."""
+        """A different document number; 0 means none and is kept."""
         if not value:
             return value
         return int(self._noted("number", str(value), str(value + self.secrets.offset)))
 
     def division(self, value: int) -> int:
-        """The code of another company."""
+        """A different division code."""
         digest = int.from_bytes(self._digest("division", str(value))[:8], "big")
         return int(self._noted("division", str(value), str(LEAST_DIVISION + digest % DIVISIONS)))
 
     def is_division(self, value: str) -> bool:
-        """Whether a number is the code of a company that was masked."""
+        """Whether a number is the code of a division that was masked."""
         return _mark("division", value) in self._originals
 
     def is_masked(self, kind: Kind, value: str) -> bool:
-        """Whether a value is a mask that was made, and of a kind with masks of its own not an original."""
+        """Whether a value is a known mask and, for ``DISJOINT`` kinds, not also an original."""
         if is_nothing(kind, value):
             return True
         mark = _mark(kind, value)
@@ -129,7 +129,7 @@ class Masks:
         return hmac.digest(self.secrets.key, text, "sha256")
 
     def _stream(self, value: str) -> bytes:
-        """As many random bytes as the text has characters; they depend on the whole text."""
+        """At least as many pseudo-random bytes as the text has characters, derived from the whole text."""
         turns = range(len(value) // 32 + 1)
         return b"".join(self._digest("text", value, turn) for turn in turns)
 
