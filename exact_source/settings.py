@@ -126,24 +126,28 @@ def _origin_of(url: str) -> str | None:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def configured(name: str) -> str:
+    """A setting of the source from dlt's providers; empty if it is not set."""
+    import dlt  # seconds to import; --help must not pay them
+
+    # dlt.secrets does not look into config.toml, dlt.config not into vaults.
+    where = f"{SECTION}.{name}"
+    value: Any = dlt.secrets.get(where)
+    if value is None:
+        value = dlt.config.get(where)
+    return "" if value is None else str(value)
+
+
 def load_settings(**overrides: str | None) -> Settings:
     """Settings from the arguments given, else from dlt's providers.
 
     Raises:
         ConfigurationError: If one is missing or wrong; the message names the setting.
     """
-    import dlt  # seconds to import; --help must not pay them
-
-    def configured(name: str) -> str:
-        # dlt.secrets does not look into config.toml, dlt.config not into vaults.
-        where = f"{SECTION}.{name}"
-        value: Any = dlt.secrets.get(where)
-        if value is None:
-            value = dlt.config.get(where)
-        return "" if value is None else without_quotes(str(value))
 
     def read(name: str, default: str | None = None) -> str | None:
-        return without_quotes(overrides.get(name) or "") or configured(name) or default
+        given = without_quotes(overrides.get(name) or "")
+        return given or without_quotes(configured(name)) or default
 
     def need(name: str) -> str:
         value = read(name)
@@ -159,7 +163,7 @@ def load_settings(**overrides: str | None) -> Settings:
 
     site = resolve_base_url(read("region", "nl") or "nl", read("base_url"))
     # dlt fills an argument that the caller left out with the configured value.
-    if overrides.get("region") != configured("region"):
+    if overrides.get("region") != without_quotes(configured("region")):
         _check_asked_for(overrides.get("region"), site)
     return Settings(
         base_url=site,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..errors import ConfigurationError
-from ..settings import SECTION
+from ..settings import SECTION, configured
 
 DEFAULT_URL = "sqlite:///.dlt/exact_online_notices.db"
 DEFAULT_PATH = "/exact"
@@ -32,21 +32,11 @@ def load_webhook_settings() -> WebhookSettings:
     Raises:
         ConfigurationError: If the path does not begin with a slash.
     """
-    import dlt  # seconds to import; --help must not pay them
-
-    def read(name: str) -> str:
-        # dlt.secrets does not look into config.toml, dlt.config not into vaults.
-        where = f"{SECTION}.{name}"
-        value: object = dlt.secrets.get(where)
-        if value is None:
-            value = dlt.config.get(where)
-        return "" if value is None else str(value)
-
-    path = read("webhook_path") or DEFAULT_PATH
+    path = configured("webhook_path") or DEFAULT_PATH
     if not path.startswith("/"):
         raise ConfigurationError(f"{SECTION}.webhook_path must begin with a slash, such as /exact")
     return WebhookSettings(
-        secret=read("webhook_secret") or None,
-        notices_url=read("notices_url") or DEFAULT_URL,
+        secret=configured("webhook_secret") or None,
+        notices_url=configured("notices_url") or DEFAULT_URL,
         path=path,
     )
