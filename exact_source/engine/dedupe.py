@@ -5,7 +5,7 @@ A merge costs more than a read, so rows that are stored already are recognised a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -88,22 +88,35 @@ def _marked(shape: Shape, table: pa.Table) -> list[str]:
 
 
 def with_withdrawn(
-    shape: Shape, division: int, destination: Destination, table: pa.Table, dropped: Sequence[str]
+    shape: Shape,
+    divisions: Iterable[int],
+    destination: Destination,
+    table: pa.Table,
+    dropped: Sequence[str],
+    *,
+    live: Collection[str] | None = None,
 ) -> pa.Table:
     """Rows with the stored values of columns that Exact has withdrawn; a merge would empty them.
 
-    ``dropped``: withdrawn fields that the catalogue still has.
+    Args:
+        shape: Shape of the rows.
+        divisions: Divisions of the rows.
+        destination: Where the rows are stored.
+        table: The rows.
+        dropped: Withdrawn fields that the catalogue still has.
+        live: Columns that are still requested, if the table has others, which are empty.
     """
-    if not table.num_rows:
+    fields = [f for f in (*dropped, *shape.plan.withdrawn) if f not in shape.guard.fields]
+    if not table.num_rows or not fields:
         return table
     name, keys = shape.entity.name, shape.keys or ["division"]
-    fields = [f for f in (*dropped, *shape.plan.withdrawn) if f not in shape.guard.fields]
-    kept = destination.kept_columns(name, fields, table.column_names)
+    kept = destination.kept_columns(name, fields, table.column_names if live is None else live)
     if not kept.names:
         return table
     values = pc.unique(table.column(keys[0])).to_pylist()
-    held = list(destination.rows(name, division, keys[0], values))
-    return rows.with_stored(table, held, keys, kept)
+    held = [found for code in divisions for found in destination.rows(name, code, keys[0], values)]
+    empty = [column for column in kept.names if column in table.column_names]
+    return rows.with_stored(table.drop_columns(empty), held, keys, kept)
 
 
 # -- pages of a short list ---------------------------------------------------------------------

@@ -13,6 +13,7 @@ from ..client.withdrawn_columns import read_list
 from ..errors import KEYLESS
 from . import rows
 from .cursors import Cursor
+from .dedupe import with_withdrawn
 from .divisions import Division
 from .result import StreamResult, recording
 from .run import Run
@@ -110,7 +111,10 @@ class SharedList:
             table, rejected = rows.with_key(table, keys)
             run.rejected.keep(result, rejected, keys)
             result.count(rows=table.num_rows)
-            table = self._with_stored(table, withdrawn) if table.num_rows else None
+            codes = pc.unique(table.column("division")).to_pylist()
+            live = shape.without(withdrawn).full.arrow.names
+            table = with_withdrawn(shape, codes, run.destination, table, withdrawn, live=live)
+            table = table if table.num_rows else None
         stamped = None if table is None else rows.stamp(table, run.next_stamp())
         if stamped is not None or found.cursor is not None:
             await self._put(result.division, stamped, found.cursor)
@@ -119,24 +123,6 @@ class SharedList:
         error = run.rejected.describe(result)
         result.end("incomplete" if error else "complete", error, KEYLESS if error else "")
         run.rounds.settle(result.entity, result.division)
-
-    def _with_stored(self, table: pa.Table, withdrawn: Sequence[str]) -> pa.Table:
-        """Rows with the stored values of columns that Exact has withdrawn; a merge would empty them."""
-        shape, keys, destination = self._shape, self._shape.keys, self._run.destination
-        live = shape.without(withdrawn).full.arrow.names
-        fields = [f for f in (*withdrawn, *shape.plan.withdrawn) if f not in shape.guard.fields]
-        kept = destination.kept_columns(self._name, fields, live)
-        if not kept.names:
-            return table
-        stored = [
-            found
-            for code in pc.unique(table.column("division")).to_pylist()
-            for found in destination.rows(
-                self._name, code, keys[0], table.column(keys[0]).to_pylist()
-            )
-        ]
-        empty = [column for column in kept.names if column in table.column_names]
-        return rows.with_stored(table.drop_columns(empty), stored, keys, kept)
 
     async def _delete_unlisted(self, listed: pa.Table) -> int:
         """Delete stored rows that the list no longer has."""

@@ -296,7 +296,7 @@ class Stream:
             return page.new
         table = with_withdrawn(
             self._shape,
-            self._division.code,
+            [self._division.code],
             self._destination,
             page.new,
             self._output.cursor.dropped,
