@@ -23,6 +23,7 @@ from .catalogue.feeds import plan_feeds
 from .destinations import make_destination, split_destination
 from .engine.functions import shape_of
 from .errors import LimitError
+from .loading.sync_columns import SYNCS_TABLE
 from .loading.tables import declare_table
 from .orchestration import advise, open_divisions, sync_divisions
 from .source import exact_online
@@ -253,7 +254,7 @@ class LastSync:
 
 def last_syncs(client: Any) -> dict[str, dict[int, LastSync]]:
     """The last sync by entity and division; empty before the first sync."""
-    table = client.make_qualified_table_name("_exact_syncs")
+    table = client.make_qualified_table_name(SYNCS_TABLE)
     found: dict[str, dict[int, LastSync]] = {}
     try:
         rows = client.execute_sql(

@@ -21,9 +21,9 @@ from .entity_resource import EntityResource
 from .session import Session
 from .state import LOG_RESOURCE, is_extracting
 from .strategy import merge_strategies
+from .sync_columns import SYNCS_TABLE
 from .sync_log import log_entries, rejected_item, unknown_tombstones_item
 from .tables import ALL_ROWS, DELETE_INSERT, append_only, declare_column, declare_table, log_only
-from .warehouse import SYNCS_TABLE
 
 
 def make_resource(session: Session, entity: Entity, *, rank: int, selected: bool) -> DltResource:
@@ -36,7 +36,7 @@ def make_resource(session: Session, entity: Entity, *, rank: int, selected: bool
     shape = shape_of(
         entity,
         (plan_window if options.window else plan_feeds)(entity, options.route),
-        utc_instants=options.utc_instants,
+        utc_fields=options.utc_fields,
         raw_codes=options.raw_codes,
         guard=options.personal_data.guard(entity),
     )

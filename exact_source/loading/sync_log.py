@@ -13,33 +13,12 @@ from .._version import __version__
 from ..engine import rows
 from ..engine.rejected_rows import Rejected
 from ..engine.result import StreamResult
+from .sync_columns import SYNC_COLUMNS, SYNCS_TABLE
 from .tables import ALL_ROWS, column_hint
-from .warehouse import REJECTED_TABLE, SYNCS_TABLE
+from .warehouse import REJECTED_TABLE
 
-_SYNCS = pa.schema(
-    [
-        pa.field("division", pa.int32()),
-        pa.field("entity", pa.string()),
-        pa.field("feed", pa.string()),
-        pa.field("started_at", rows.INSTANT),
-        pa.field("ended_at", rows.INSTANT),
-        pa.field("calls", pa.int64()),
-        pa.field("shared_calls", pa.int64()),  # for lists that all streams use
-        pa.field("rows", pa.int64()),
-        pa.field("deleted", pa.int64()),
-        pa.field("cursor", pa.string()),
-        pa.field("status", pa.string()),
-        pa.field("error", pa.string()),
-        pa.field("code", pa.string()),  # kind of the error, as on the page of errors
-        pa.field("notes", pa.string()),
-        pa.field("rows_stored", pa.int64()),  # number of rows in the table when the stream began
-        pa.field("run_id", pa.string()),
-        pa.field("load_id", pa.string()),
-        pa.field("pipeline", pa.string()),
-        pa.field("version", pa.string()),  # of this package
-        pa.field("division_name", pa.string()),
-    ]
-)
+_KINDS = {"int32": pa.int32(), "int64": pa.int64(), "string": pa.string(), "instant": rows.INSTANT}
+SYNCS = pa.schema([(name, _KINDS[kind]) for name, kind in SYNC_COLUMNS.items()])
 
 
 def log_entries(results: list[StreamResult], run_id: str, companies: Mapping[int, str]) -> Any:
@@ -62,7 +41,7 @@ def log_entries(results: list[StreamResult], run_id: str, companies: Mapping[int
         columns[name] = [rows.instant(getattr(result, name)) for result in results]
     columns["division_name"] = [companies.get(result.division) or None for result in results]
     columns["notes"] = ["; ".join(result.notes) for result in results]
-    for name in _SYNCS.names:
+    for name in SYNCS.names:
         if name not in columns:
             columns[name] = [getattr(result, name) for result in results]
     # As hints of the item, because a contract passed to ``run`` would override those of the resource.
@@ -76,7 +55,7 @@ def log_entries(results: list[StreamResult], run_id: str, companies: Mapping[int
         schema_contract=ALL_ROWS,
     )
     return dlt.mark.with_hints(
-        pa.table({name: columns[name] for name in _SYNCS.names}, schema=_SYNCS),
+        pa.table({name: columns[name] for name in SYNCS.names}, schema=SYNCS),
         hints,
         create_table_variant=True,
     )

@@ -23,13 +23,13 @@ from ..odata.columns import INSTANT, KEPT
 from ..odata.page_schema import COMPANIONS
 from .failed_jobs import refuse_silent_failures, with_failed_jobs
 from .loaded_tables import LoadedTables, NothingLoaded
+from .sync_columns import SYNCS_TABLE
 
 T = TypeVar("T")
 
 # Values bound in one statement; DuckDB and Postgres accept more, BigQuery is faster with fewer.
 CHUNK = 500
 REJECTED_TABLE = "_exact_rejected"
-SYNCS_TABLE = "_exact_syncs"
 STATE_TABLE = "_dlt_pipeline_state"
 # Type of a loaded column -> type code of the catalogue that is read into it.
 TYPE_CODES: Mapping[tuple[str | None, int | None], str] = {

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
+from ..loading.sync_columns import SYNCS_TABLE
 from ..options import Companies
 from .figures import Figures, Reader, Rows
 from .models import Models, models_folder
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import dlt
     from dlt.destinations.sql_client import SqlClientBase
 
-SYNCS = "_exact_syncs"
 WITHOUT_LIMIT = {"fabric", "mssql", "synapse"}  # T-SQL
 EVERY_COMPANY = Companies()
 NEEDED = "gl_accounts and transaction_lines"
@@ -93,7 +93,7 @@ class Database:
         sql = self._models().query(
             "as_of",
             built=self._built(marts),
-            syncs=self._client.make_qualified_table_name(SYNCS),
+            syncs=self._client.make_qualified_table_name(SYNCS_TABLE),
         )
         try:
             return bool(self._rows(sql))

@@ -18,7 +18,7 @@ from dlt.destinations import duckdb
 from exact_source.catalogue.catalogue import Catalogue, Entity, read_catalogue
 from exact_source.catalogue.descriptions import OWN, describe_columns, describe_table, references_of
 from exact_source.errors import ExactError, ExitCode
-from exact_source.loading.sync_log import _SYNCS
+from exact_source.loading.sync_log import SYNCS
 from exact_source.odata.columns import KEPT
 from exact_source.settings import Settings
 from exact_source.source import exact_online
@@ -123,7 +123,7 @@ LOG = {
     "rows": "Rows that were read and loaded.",
     "deleted": "Rows that were deleted or marked.",
     "cursor": "Cursor at the end.",
-    "status": "`complete`, `incomplete`, `refused`, `failed` or `skipped`.",
+    "status": "`complete`, `incomplete`, `waiting`, `refused`, `failed` or `skipped`.",
     "error": "Message, if it did not complete.",
     "code": "Kind of the error; see [errors](errors.md).",
     "notes": "Remarks, separated by semicolons.",
@@ -236,7 +236,7 @@ def _table(rows: Iterable[tuple[str, ...]]) -> str:
 
 def _log() -> Iterator[str]:
     yield "## _exact_syncs\n\nOne row for each stream of each sync: an entity of a company.\n"
-    yield _table((f"`{f.name}`", f"`{_log_type(f.type)}`", LOG.get(f.name, "")) for f in _SYNCS)
+    yield _table((f"`{f.name}`", f"`{_log_type(f.type)}`", LOG[f.name]) for f in SYNCS)
 
 
 def _log_type(kind: pa.DataType) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...loading.sync_columns import SYNCS_TABLE
 from ..row_memory import Counted, recall_counted
 from .database_errors import reaching
 
@@ -17,14 +18,13 @@ if TYPE_CHECKING:
 
     from ...engine.cursors import Cursor
 
-SYNCS = "_exact_syncs"
 HISTORY = 20  # earlier syncs of a stream that an estimate uses
 Stream = tuple[int, str]
 
 
 @dataclass(frozen=True)
 class SyncRow:
-    """One row of ``_exact_syncs``."""
+    """Some columns of a row of ``_exact_syncs``, with times in seconds since the epoch, UTC."""
 
     division: int
     entity: str
@@ -37,6 +37,14 @@ class SyncRow:
     status: str
     error: str
     code: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> SyncRow:
+        """The row of a query; tables of earlier versions have no ``code``."""
+        values = {f.name: row[f.name] for f in fields(cls) if f.name in row}
+        texts = {name: row.get(name) or "" for name in ("error", "code")}
+        times = {name: _epoch(row[name]) for name in ("started_at", "ended_at")}
+        return cls(**{**values, **texts, **times})
 
 
 @dataclass
@@ -151,12 +159,8 @@ def _read_syncs(
         f"ORDER BY ended_at DESC) AS nth FROM {{table}}) AS numbered "
         f"WHERE nth <= {HISTORY} ORDER BY division, entity, ended_at DESC"
     )
-    for row in _records(client, SYNCS, newest):
-        found = SyncRow(
-            row["division"], row["entity"], row["feed"], _epoch(row["started_at"]),
-            _epoch(row["ended_at"]), row["calls"], row["rows"], row["deleted"], row["status"],
-            row["error"] or "", row.get("code") or "",
-        )  # fmt: skip
+    for row in _records(client, SYNCS_TABLE, newest):
+        found = SyncRow.of(row)
         if name := row.get("division_name"):
             memory.names.setdefault(found.division, str(name))
         if wanted is None or found.entity in wanted:
@@ -165,13 +169,13 @@ def _read_syncs(
         "SELECT division, entity, max(started_at) FROM {table} WHERE status = 'complete' "
         "GROUP BY division, entity"
     )
-    for division, entity, at in _query(client, SYNCS, best):
+    for division, entity, at in _query(client, SYNCS_TABLE, best):
         memory.successes[division, entity] = _epoch(at)
     # Not Pendulum's type, which some drivers cannot bind.
     today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     made = "sum(calls + shared_calls)"
     spent = f"SELECT division, {made} FROM {{table}} WHERE started_at >= %s GROUP BY division"
-    for division, calls in _query(client, SYNCS, spent, today):
+    for division, calls in _query(client, SYNCS_TABLE, spent, today):
         memory.calls_today[division] = int(calls or 0)
 
 
