@@ -216,6 +216,11 @@ class Options:
     change_log: bool = False
 
     @property
+    def utc_fields(self) -> tuple[str, ...]:
+        """Fields that get a second column in UTC."""
+        return ("Created", "Modified") if self.utc_instants else ()
+
+    @property
     def window(self) -> str:
         """Name of the window in the state; empty if there is no window."""
         if self.end_ms is None:

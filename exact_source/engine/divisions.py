@@ -128,7 +128,7 @@ class Divisions:
             fields,
             guard=self._options.personal_data.guard(entity),
             raw_codes=self._options.raw_codes,
-            utc_instants=("Created", "Modified") if self._options.utc_instants else (),
+            utc_fields=self._options.utc_fields,
         )
         named = self._options.divisions
         failures: list[RefusedError | LimitError] = []

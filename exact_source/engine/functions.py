@@ -8,6 +8,7 @@ list, so that it can stop after any page and continue there later.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -71,13 +72,13 @@ def shape_of(
     entity: Entity,
     plan: Plan,
     *,
-    utc_instants: bool = False,
+    utc_fields: Sequence[str] = (),
     raw_codes: bool = False,
     guard: Guard = NO_GUARD,
 ) -> Shape:
     """The shape of an entity read by a plan."""
     kind = FunctionShape if sends_parameters(plan.full) else Shape
-    return kind.of(entity, plan, utc_instants=utc_instants, raw_codes=raw_codes, guard=guard)
+    return kind.of(entity, plan, utc_fields=utc_fields, raw_codes=raw_codes, guard=guard)
 
 
 class Parents:

@@ -41,18 +41,17 @@ class Shape:
         entity: Entity,
         plan: Plan,
         *,
-        utc_instants: bool = False,
+        utc_fields: Sequence[str] = (),
         raw_codes: bool = False,
         guard: Guard = NO_GUARD,
     ) -> Shape:
         """The shape of an entity read by a plan, without the columns that a guard leaves out."""
-        utc = ("Created", "Modified") if utc_instants else ()
         wanted = [
             f for f in plan.fields if entity.columns[f].type_code != "x" and f not in guard.excluded
         ]
         fields = fit_select(wanted, {*entity.key, "Division", "Timestamp", "Modified"})
         full = PageSchema(
-            entity, plan.full, fields, utc_instants=utc, raw_codes=raw_codes, guard=guard
+            entity, plan.full, fields, utc_fields=utc_fields, raw_codes=raw_codes, guard=guard
         )
         if plan.increment is None or plan.increment is plan.full:
             return cls(entity, plan, full, full if plan.increment else None)

@@ -35,7 +35,7 @@ class PageSchema:
         feed: Endpoint that serves them.
         fields: Selected fields; by default all fields of the feed except the binary ones.
         raw_codes: Add a column ``..._raw`` for each code, with the spaces that Exact pads it with.
-        utc_instants: Datetime fields that get a second column ``..._utc`` with the true instant.
+        utc_fields: Datetime fields that get a second column ``..._utc`` with the true instant.
         guard: Fields that are left out or hashed; left-out ones must not be among ``fields``.
 
     Attributes:
@@ -52,7 +52,7 @@ class PageSchema:
         fields: Sequence[str] | None = None,
         *,
         raw_codes: bool = False,
-        utc_instants: Sequence[str] = (),
+        utc_fields: Sequence[str] = (),
         guard: Guard = NO_GUARD,
     ) -> None:
         known = entity.columns
@@ -76,8 +76,8 @@ class PageSchema:
         self.raw = tuple(
             f for f in self.columns if raw_codes and f in self.codes and f not in guard.hashed
         )
-        self.utc = tuple(f for f in utc_instants if f in self.columns)
-        self._beside: dict[str, Any] = {"raw_codes": raw_codes, "utc_instants": tuple(utc_instants)}
+        self.utc = tuple(f for f in utc_fields if f in self.columns)
+        self._beside: dict[str, Any] = {"raw_codes": raw_codes, "utc_fields": tuple(utc_fields)}
         self._beside["guard"] = guard
         # Known fields that are ignored if they are sent.
         self.dropped = {

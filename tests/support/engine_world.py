@@ -154,7 +154,7 @@ class EngineWorld(World):
         shape = shape_of(
             entity,
             plan_feeds(entity, options.route),
-            utc_instants=options.utc_instants,
+            utc_fields=options.utc_fields,
             raw_codes=options.raw_codes,
             guard=options.personal_data.guard(entity),
         )

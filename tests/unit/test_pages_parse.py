@@ -399,7 +399,7 @@ def test_binary_fields_are_left_out_unless_asked_for() -> None:
 
 
 def test_true_instants_beside_the_digits() -> None:
-    schema = schema_of("accounts", ["ID", "Modified"], utc_instants=("Created", "Modified"))
+    schema = schema_of("accounts", ["ID", "Modified"], utc_fields=("Created", "Modified"))
     assert schema.arrow.names == ["division", "id", "modified", "modified_utc"]
     assert schema.arrow.field("modified_utc").type == pa.timestamp("us", tz="UTC")
     shown = [
@@ -416,7 +416,7 @@ def test_true_instants_beside_the_digits() -> None:
 
 
 def test_an_instant_that_no_datetime_can_hold_is_left_out() -> None:
-    schema = schema_of("accounts", ["ID", "Modified"], utc_instants=("Modified",))
+    schema = schema_of("accounts", ["ID", "Modified"], utc_fields=("Modified",))
     first, last = at(1, 1, 1), at(9999, 12, 31, 23, 59, 59)
     table = parse(*({"ID": ID, "Modified": exact(d)} for d in (first, last)), schema=schema).table
     assert table["modified"].to_pylist() == [first, last]

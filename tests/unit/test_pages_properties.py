@@ -33,7 +33,7 @@ ENTITY = replace(
     }
     | {"Code": Column("Code", "code", "s"), "Division": Column("Division", "division", "i")},
 )
-SCHEMA = PageSchema(ENTITY, BASE.feeds["sync"], list(ENTITY.columns), utc_instants=["Xt"])
+SCHEMA = PageSchema(ENTITY, BASE.feeds["sync"], list(ENTITY.columns), utc_fields=["Xt"])
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
