@@ -39,6 +39,11 @@ class ExitCode(IntEnum):
     INCOMPLETE = 3  # but safe: the next run continues
     INTERRUPTED = 130
 
+    @property
+    def status(self) -> str:
+        """The word for it in documents: ``complete``, ``failed``, ``configuration`` and so on."""
+        return "configuration" if self is ExitCode.USAGE else self.name.lower()
+
 
 # What a stream can end with although no error of a class below was raised: code -> what it means.
 KEYLESS, PARENT, BLOCKED, EMPTY, UNAVAILABLE, UNEXPECTED = (

@@ -23,6 +23,8 @@ from ..errors import (
 )
 
 Status = Literal["running", "complete", "incomplete", "waiting", "refused", "failed", "skipped"]
+# Final statuses other than ``complete``, the worst first.
+PROBLEMS: tuple[Status, ...] = ("failed", "refused", "incomplete", "skipped", "waiting")
 NEXT_ROUND = "goes on in the next round"
 
 
@@ -77,6 +79,11 @@ class StreamResult:
     def where(self) -> str:
         """Entity and division, for messages."""
         return f"{self.entity} of division {self.division}" if self.division else self.entity
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the stream ended with an error, so that it does not continue by itself."""
+        return self.status in {"failed", "refused"}
 
     @property
     def is_excluded(self) -> bool:

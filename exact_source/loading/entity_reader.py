@@ -138,7 +138,7 @@ class EntityReader:
         if any(r.status == "incomplete" for r in results):
             logger.warning("%s: not read to the end; run again, or see run_to_end", self.name)
         for result in results if self._is_alone else ():
-            if result.status in {"failed", "refused"}:
+            if result.has_failed:
                 logger.warning("%s: %s: %s", result.where, result.status, result.error)
 
     def _begin(self, warehouse: Warehouse, resource: EntityResource) -> DivisionStates:

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..engine.result import PROBLEMS
 from ..errors import UNAVAILABLE
 from .charts import Chart, Column, columns_chart, shares
 from .figures import BUCKETS, ZERO, Books, Company, Figures, Section, Stream, SyncRun, total_of
@@ -27,7 +28,7 @@ COMPANIES = 10  # that are shown before a line is opened
 NAMED, MESSAGES = 3, 8
 STALE = timedelta(hours=36)
 DAY_LIMIT = 5_000
-FAULTS = {"failed", "refused", "incomplete", "waiting"}
+FAULTS = {*PROBLEMS} - {"skipped"}
 # Subtotals of the profit and loss account: after which section, what they are called.
 SUBTOTALS = {"cost_of_goods": "Gross margin", "depreciation": "Operating result"}
 

@@ -53,7 +53,7 @@ class Outcome:
         left_out = any(r.status == "skipped" and r.permanent for r in counted)
         if self.error is None and statuses <= {"complete", "skipped"} and not left_out:
             return ExitCode.COMPLETE
-        if statuses and statuses <= {"failed", "refused"}:
+        if counted and all(r.has_failed for r in counted):
             return ExitCode.FAILED  # nothing at all was loaded
         return ExitCode.INCOMPLETE
 

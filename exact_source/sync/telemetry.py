@@ -11,7 +11,6 @@ from ..errors import ExactError
 
 NAME = "exact_source"
 NS = 1_000_000_000
-FAILED = {"failed", "refused"}
 
 Note = Callable[[Sequence[StreamResult], bool], None]
 Labels = dict[str, str | int]
@@ -66,7 +65,7 @@ def _make_note() -> Note:
                 start_time=int(result.started_at * NS),
                 attributes=_attributes(result, loaded),
             )
-            if result.status in FAILED and not result.is_excluded:
+            if result.has_failed and not result.is_excluded:
                 span.set_status(trace.StatusCode.ERROR, result.error)
             elif not loaded:
                 span.set_status(trace.StatusCode.ERROR, "read, and not loaded")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ...engine.result import StreamResult, describe_excluded
+from ...engine.result import PROBLEMS, StreamResult, describe_excluded
 from ...errors import ExitCode
 from .logs import is_for_people, notes, terminal_width
 from .streams import Problem, Sums, entity_table, plural, print_problems, show_companies
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from ...sync.outcome import Outcome
     from .view import View
 
-FAILED = {"failed", "refused"}
-# Statuses of a stream, the worst first.
-WORST = ("failed", "refused", "incomplete", "skipped", "waiting")
 COLOURS = {"complete": "green", "incomplete": "yellow", "waiting": "yellow", "skipped": "dim"}
 SCREEN = 40  # lines of a whole result; --all and --problems show the rest
 LEAST_LINES = 3  # lines for messages, however long the tables are
@@ -221,7 +218,7 @@ def is_lasting(result: StreamResult) -> bool:
 
 def is_failure(result: StreamResult, outcome: Outcome) -> bool:
     """Whether a stream ended with an error that is not the error of the whole sync."""
-    is_error = result.status in FAILED or is_lasting(result)
+    is_error = result.has_failed or is_lasting(result)
     return is_error and outcome.counts(result) and result.error != str(outcome.error)
 
 
@@ -306,17 +303,14 @@ def closing_code(outcome: Outcome) -> str | None:
         return outcome.error.code
     if outcome.exit_code == 0:
         return None  # only blocked companies that were not named are left out
-    found = [(WORST.index(r.status), r.code) for r in outcome.results if r.code]
+    found = [(PROBLEMS.index(r.status), r.code) for r in outcome.results if r.code]
     return min(found)[1] if found else None
-
-
-STATUSES = {0: "complete", 1: "failed", 2: "configuration", 3: "incomplete"}
 
 
 def to_json(outcome: Outcome, seconds: float) -> dict[str, Any]:
     """The result as a document; times are seconds since the epoch, UTC."""
     return {
-        "status": STATUSES[outcome.exit_code],
+        "status": outcome.exit_code.status,
         "exit_code": outcome.exit_code,
         "code": closing_code(outcome),
         "error": str(outcome.error) if outcome.error else None,
