@@ -1,1 +1,1 @@
-"""Sends requests to Exact Online within its limits, and reads short lists whole."""
+"""Sends requests to Exact Online within its limits, and reads short lists in full."""

@@ -1,7 +1,6 @@
 """Findings of ``verify`` that later syncs use, in a small file.
 
-The file is beside dlt's working folder, like that of the errors. It holds forms and option names, no value of
-a row.
+The file is next to dlt's working folder, like the error file. It contains no values of rows.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ class Adaptations:
     """Differences of a site from the assumptions.
 
     Attributes:
-        rights_by_path: ``UserHasRights`` understands paths (``crm/Accounts``), not names (``CRM/Accounts``).
-        key_filters: Whether ``ID ne guid'0...'`` is accepted; without it, endpoints whose only harmless
-            filter it is are read without a filter.
-        page_sizes: Kind of feed -> rows on a full page, of the kinds whose pages have another size.
+        rights_by_path: ``UserHasRights`` expects paths (``crm/Accounts``), not names (``CRM/Accounts``).
+        key_filters: Whether ``ID ne guid'0...'`` is accepted. If not, endpoints that have no other filter
+            that every row passes are read without a filter.
+        page_sizes: Kind of feed -> rows on a full page, for the kinds whose page size differs.
     """
 
     rights_by_path: bool = False
@@ -47,7 +46,7 @@ class Adaptations:
 class AdaptationFile:
     """The adaptations of one pipeline's connection.
 
-    A file that cannot be read, or belongs to another site or version, counts as no file.
+    A file that cannot be read, or belongs to another site or version, is ignored.
 
     Args:
         path: The file.
@@ -63,7 +62,7 @@ class AdaptationFile:
         return Adaptations()
 
     def save(self, found: Adaptations, site: str) -> None:
-        """Store the findings; without differences there is no file.
+        """Store the findings; without differences, delete the file.
 
         Raises:
             OSError: If that fails.

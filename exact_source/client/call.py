@@ -1,4 +1,4 @@
-"""Calls of one stream, and the turn of each division."""
+"""The calls of one stream, and the lock by which the streams of a division take turns."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Call:
         path: Path of the endpoint, as in the catalogue.
         name: Name of the entity, for messages.
         rank: Lower goes first when several streams of a division wait.
-        calls: Calls sent so far, including repeated ones.
+        calls: Calls sent so far, including retries.
         before_call: Called before each wait for a request, and right before it is sent; raises to cancel it.
-        may_pause: Whether a wait may end with the round, so that the call is made in the next one.
+        may_pause: Whether the end of a round may end a wait, so that the call is made in the next round.
         is_billed: Whether Exact counts the calls toward the contract (API 2.1).
     """
 
@@ -48,7 +48,7 @@ class Call:
         self.path = path
 
     def forbid_pause(self) -> None:
-        """From now on no wait ends with the round, because what was read would have to be read again."""
+        """Set ``may_pause`` to false, because pages already read would have to be read again."""
         self.may_pause = False
 
     def ask_before(self, before_call: Callable[[Call], None]) -> None:
@@ -96,7 +96,7 @@ class PriorityLock:
 
 
 class Turn(AbstractAsyncContextManager[None]):
-    """Holds a ``PriorityLock``; a generator would take longer than the rest of the lock."""
+    """Holds a ``PriorityLock``; a class, because a generator would take longer than the lock itself."""
 
     def __init__(self, lock: PriorityLock, rank: int) -> None:
         self._lock = lock

@@ -1,7 +1,7 @@
-"""Sends one request at a time to Exact Online, within its limits and with a valid token.
+"""Sends one request at a time per division to Exact Online, within its limits and with a valid token.
 
-``get`` waits for the division's turn, parses the reply and repeats what can be repeated safely: a page, never
-a stream. ``_send_admitted`` waits for the limits and sends with a valid token, ``_send`` sends once.
+``get`` waits for the division's turn, parses the reply and retries a page, never a stream.
+``_send_admitted`` waits for the limits and sends with a valid token; ``_send`` sends once.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 HEADERS = {"Accept-Encoding": "gzip", "User-Agent": f"exact-source/{__version__}"}
-# Heavy endpoints take long to answer with 408.
+# Heavy endpoints take long before they answer with 408.
 TIMEOUT = {"timeout": httpx.Timeout(120.0, connect=20.0).as_dict()}
-ANSWER_S = 600.0  # for a whole reply: one that arrives in drips never exceeds the timeout of a read
+ANSWER_S = 600.0  # limit for a whole reply; one that trickles in never exceeds the read timeout
 LIMIT_PATIENCE_S = 3600.0
 TOKEN_PATIENCE_S = 3600.0
 SLICE_S = 1.0  # longest sleep, so that a stop request takes effect within a second
@@ -47,7 +47,7 @@ class TokenSource(Protocol):
     """The part of ``OAuth`` that the client uses."""
 
     async def access_token(self) -> str:
-        """A token that is valid now."""
+        """A valid access token."""
         ...
 
     async def report_rejected(self, access_token: str, *, date: str | None = None) -> str:
@@ -59,7 +59,7 @@ class Admission(Protocol):
     """The part of the leases that the client uses."""
 
     async def admit(self, division: int) -> None:
-        """Return if this worker may call for a division now, otherwise raise ``HeldError``."""
+        """Return if this worker may make calls for a division now, otherwise raise ``HeldError``."""
         ...
 
 
@@ -70,7 +70,7 @@ class ExactClient:
         tokens: Source of bearer tokens.
         base_url: The site's origin; the token is sent nowhere else.
         limits: Counts and paces the calls of each division.
-        clock: Time.
+        clock: Clock.
         max_response_mb: Largest body of a reply in MB, compressed as well as decompressed.
         transport: Sends the requests; tests replace it.
         admission: Leases, if several workers share the divisions.
@@ -100,7 +100,7 @@ class ExactClient:
         self._tokens = tokens
         self._admission = admission
         self._turns: dict[int, PriorityLock] = defaultdict(PriorityLock)
-        # No call waits for a connection: it would be sent after a stop.
+        # No call waits inside the transport for a connection: it would be sent even after a stop request.
         self._connections = asyncio.Semaphore(CONNECTIONS)
         self._transport = transport or AiohttpTransport(base_url, int(max_response_mb * MB))
         self._max_response_mb = max_response_mb
@@ -110,7 +110,7 @@ class ExactClient:
         self.on_wait, self.on_error = on_wait, on_error
 
     async def close(self) -> None:
-        """Close the connections; calls that are under way end with a ``LimitError``."""
+        """Close the connections; calls in progress end with a ``LimitError``."""
         await self._transport.aclose()
 
     async def get(self, call: Call, url: str, parse: Callable[[bytes], T]) -> T:
@@ -119,21 +119,21 @@ class ExactClient:
         Args:
             call: Stream that the call belongs to; its division's limits and error budget apply.
             url: Path and query, from ``build_url`` or ``check_next``.
-            parse: Converts the body; a broken body (truncated, HTML, empty) is requested again, any
+            parse: Parses the body; a broken body (truncated, HTML, empty) is requested again, any
                 other ``ContractError`` ends the stream.
 
         Raises:
-            RefusedError: On a 4xx; asking again would use up the error budget.
-            LimitError: If the day's calls are used up, or the client was closed.
+            RefusedError: On a 4xx; a retry would use up the error budget.
+            LimitError: If the daily calls are used up, or the client was closed.
             RemoteError: If there is no usable reply after all retries.
-            ContractError: If the reply does not fit the documented contract, or is too large.
+            ContractError: If the reply does not match the documented contract, or is too large.
             AuthenticationError: If a person must log in again.
         """
         tries = 0
         while True:
             tries += 1
             try:
-                async with self._turn(call):  # other streams go on while this one backs off
+                async with self._turn(call):  # other streams continue while this one backs off
                     response = await self._send_admitted(call, url)
                 return _parsed(parse, self._accepted(call, response, url))
             except AgainError as error:
@@ -149,7 +149,7 @@ class ExactClient:
         """Whether the user may read an endpoint; Exact does not bill this call (API 2.1, 5).
 
         Args:
-            asker: Whose division is asked; it may cancel the request.
+            asker: Call with the division; it may cancel the request.
             path: Path of the endpoint.
         """
         name = "user_has_rights"
@@ -163,7 +163,7 @@ class ExactClient:
     async def change(
         self, call: Call, method: str, url: str, body: Mapping[str, str] | None = None
     ) -> None:
-        """Send a POST or a DELETE once, because a second one would be another change.
+        """Send a POST or a DELETE once; a retry might make the change twice.
 
         Raises:
             RefusedError: On a 4xx; with ``reason`` ``EXISTS`` if the object exists already.
@@ -193,9 +193,9 @@ class ExactClient:
     async def _send_admitted(
         self, call: Call, url: str, method: str = "GET", body: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """Send until the reply is neither a 429 nor a first rejection of the token.
+        """Send until the reply is neither a 429 nor the first rejection of the token.
 
-        Neither of these replies has done anything, so that a change may be sent again, too.
+        Exact does nothing when it sends these replies, so even a change may be sent again.
         """
         rejection: AuthenticationError | None = None
         refused_since: float | None = None
@@ -219,7 +219,7 @@ class ExactClient:
                 return response
 
     async def _access_token(self, call: Call) -> str:
-        """A token that is good now; waits for up to an hour where no new one is issued yet (API 1.3)."""
+        """A valid token; waits for up to an hour if Exact does not issue a new one yet (API 1.3)."""
         give_up_at = self.clock.now() + TOKEN_PATIENCE_S
         while True:
             try:
@@ -231,7 +231,7 @@ class ExactClient:
                 await self._pause(call, until - self.clock.now(), "no new token is issued yet")
 
     async def _wait_out_429(self, call: Call, refused_since: float) -> None:
-        """Wait until calls are allowed, because others share the limit (API 2.2).
+        """Wait until calls are allowed again; other programs share the limit (API 2.2).
 
         Raises:
             LimitError: If the replies have been 429 for an hour.
@@ -249,12 +249,12 @@ class ExactClient:
     async def _report_rejected(
         self, call: Call, token: str, response: httpx.Response
     ) -> AuthenticationError:
-        """Have the token checked, and refreshed if it is old; gives the error of a second rejection.
+        """Report the rejected token, so that an old one is refreshed; returns the error to raise next time.
 
         Raises:
             AuthenticationError: If the reply is a 401 and the token was not too old. A login page with
-                another status may come from something between Exact Online and here: the call is sent
-                once more before a person has to log in.
+                another status may come from a proxy, so the call is sent once more before the user has to
+                log in again.
         """
         try:
             await self._tokens.report_rejected(token, date=response.headers.get("Date"))
@@ -263,7 +263,7 @@ class ExactClient:
                 raise
             return error
         except RemoteError as error:
-            if error.resumes_at is None:  # else the next call waits for a new token
+            if error.resumes_at is None:  # otherwise the next call waits for a new token
                 raise
         return AuthenticationError(
             f"{call.where}: Exact Online rejects a fresh access token; run `exact-source login`"
@@ -293,7 +293,7 @@ class ExactClient:
         return True
 
     async def _pause(self, call: Call, seconds: float, why: str) -> None:
-        """Wait in slices; ``on_wait`` is called before each, and raises if the wait has to end."""
+        """Wait in slices; ``on_wait`` is called before each, and raises to end the wait."""
         until = self.clock.now() + seconds
         while (left_s := until - self.clock.now()) > 0:
             self.on_wait(call, until, why)
@@ -307,7 +307,7 @@ class ExactClient:
     async def _send(
         self, call: Call, url: str, token: str, method: str, body: Mapping[str, str] | None
     ) -> httpx.Response:
-        # Atom is the default (API 3.1); metadata and $count are refused if JSON is asked for.
+        # Atom is the default (API 3.1); $metadata and $count are refused if JSON is requested.
         is_text = url.partition("?")[0].endswith(("/$metadata", "/$count"))
         accept = "*/*" if is_text else "application/json"
         headers = {**HEADERS, "Accept": accept, "Authorization": f"Bearer {token}"}
@@ -316,8 +316,8 @@ class ExactClient:
         sent_at = time.perf_counter()
         try:
             async with asyncio.timeout(ANSWER_S):
-                # Without httpx's client: redirects must not be followed, because a login page may come as
-                # one (API 1.5), and cookies are not wanted.
+                # httpx's client is not used: redirects must not be followed, because a login page may be
+                # one (API 1.5), and cookies must not be stored.
                 response = await self._transport.handle_async_request(request)
                 await response.aread()
         except ClosedError:
@@ -345,9 +345,9 @@ class ExactClient:
         """The reply if its status is 200.
 
         Args:
-            call: Whose call it was.
+            call: The call.
             response: The reply.
-            url: Path and query of a read; what Exact says about a change may repeat its values.
+            url: Path and query of a read; empty for a change, because Exact's message may repeat its values.
 
         Raises:
             AgainError: If the same call may succeed later.
@@ -388,7 +388,7 @@ def _parsed(parse: Callable[[bytes], T], response: httpx.Response) -> T:
     """The parsed body.
 
     Raises:
-        AgainError: If the body is broken, so that another reply may be better.
+        AgainError: If the body is broken, so that a retry may help.
     """
     try:
         return parse(response.content)

@@ -1,7 +1,7 @@
-"""Stores the errors of the past hour in a file beside dlt's working folder.
+"""Stores the errors of the past hour in a file next to dlt's working folder.
 
-Exact counts errors over all runs, whether they load anything or not (API 2.3), so they are stored apart from
-the state that is committed with a load.
+Exact counts the errors of all runs, even of those that load nothing (API 2.3), so they are not stored in the
+state that is committed with a load.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class ErrorFile:
             limits.recall_errors(json.loads(self._path.read_text()))
 
     def keep(self, limits: Limits, now: float) -> None:
-        """Store the errors of the past hour for the next run; without errors there is no file.
+        """Store the errors of the past hour for the next run; without errors, delete the file.
 
-        Errors that other commands have stored meanwhile are counted here as well.
+        Errors that other commands have stored meanwhile are added to the count.
         """
         self.recall(limits)
         errors = limits.errors(now)

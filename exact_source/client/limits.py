@@ -1,8 +1,8 @@
-"""Exact's call limits as arithmetic: headers in, seconds to wait out. No I/O, no clock of its own.
+"""Exact's call limits as arithmetic: headers in, seconds to wait out. No I/O and no clock.
 
-For each division Exact counts calls in a clock minute and in a day that ends at 00:00 UTC (API 2.1). The
-headers have the last word: they include calls that other users of the app made. All times are seconds since
-the epoch by the *server's* clock, as far as it is known from the ``Date`` header.
+For each division Exact counts calls per clock minute and per day, which ends at 00:00 UTC (API 2.1). The
+headers take precedence over our own count, because they include the calls of other users of the app. All
+times are seconds since the epoch by the *server's* clock, as far as the ``Date`` header reveals it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..http_dates import parse_date, parse_retry_after
 
 MINUTE_S = 60
 DAY_S = 86_400
-MINUTE_LIMIT = 60  # until the first header says otherwise; limits have changed often (API 2.1)
+MINUTE_LIMIT = 60  # until the first header; limits have changed often (API 2.1)
 DAY_LIMIT = 5000
 # The Date header counts whole seconds, so the server's clock is known to one second only.
 CLOCK_MARGIN_S = 1.0
@@ -41,7 +41,7 @@ class Window:
             self.reset_at = (now // self.length_s + 1) * self.length_s
 
     def observe(self, limit: int | None, remaining: int | None, reset_ms: int | None) -> None:
-        """Take over the headers; an absent header keeps the last known value (API 2.2)."""
+        """Update the window from headers; a missing header keeps the last known value (API 2.2)."""
         if limit is not None:
             self.limit = limit
         if remaining is not None:
@@ -66,9 +66,9 @@ class Limits:
     """Decides when calls are allowed, over all divisions of one app.
 
     Args:
-        reserve: Calls of each division's day that are left to other programs.
-        contract_cap: Calls a day over all divisions (API 2.1: fair use 20,000); ``None`` for no cap.
-        max_calls: Calls that this object admits in all; ``None`` for no cap.
+        reserve: Daily calls of each division that are left to other programs.
+        contract_cap: Daily calls over all divisions (API 2.1: fair use 20,000); ``None`` for no cap.
+        max_calls: Total calls that this object admits; ``None`` for no cap.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Limits:
 
     @property
     def skew_s(self) -> float:
-        """Seconds that the server's clock is ahead of this host's, by the last ``Date`` header."""
+        """Seconds by which the server's clock is ahead of this host's, according to the last ``Date``."""
         return self._skew_s
 
     def server_time(self, now: float) -> float:
@@ -92,7 +92,7 @@ class Limits:
         return now + self._skew_s
 
     def wait_s(self, division: int, now: float) -> float:
-        """Seconds until a call is allowed; 0 if it is now.
+        """Seconds until a call is allowed; 0 if it is allowed now.
 
         Raises:
             LimitError: If no call is left today.
@@ -128,7 +128,7 @@ class Limits:
             self.contract.remaining -= 1
 
     def observe(self, division: int, status: int, headers: Mapping[str, str], now: float) -> None:
-        """Learn from the headers of a reply; their names are compared in lower case (API 2.2)."""
+        """Update the limits from the headers of a reply, whose names must be in lower case (API 2.2)."""
         low = {name.lower(): value for name, value in headers.items()}
         self._observe_date(low.get("date"), now)
         state = self.divisions[division]
@@ -151,12 +151,12 @@ class Limits:
         at: float,
         retry_after_s: float | None,
     ) -> None:
-        # A 429 carries only the headers of the limit that was hit (API 2.2); either way none is left.
+        # A 429 has only the headers of the exceeded limit (API 2.2), which has no calls left.
         if any(v is not None for v in minute):
             state.minute.remaining = 0
         elif any(v is not None for v in day):
             state.day.remaining = 0
-        else:  # without headers: wait for the next minute, then longer and longer
+        else:  # without headers: wait for the next minute, then increasingly longer
             state.blind_refusals += 1
             minutes = 2 ** (state.blind_refusals - 1)
             state.blocked_until = (at // MINUTE_S + min(minutes, HOUR_S // MINUTE_S)) * MINUTE_S
@@ -167,7 +167,7 @@ class Limits:
         server = parse_date(date)
         if server is None:
             return
-        # Whole seconds only: within one second the two clocks are taken as equal.
+        # The header has whole seconds, so a difference within one second counts as none.
         skew = server - now
         self._skew_s = skew if abs(skew) > 1.0 else 0.0
 
@@ -192,7 +192,7 @@ class Limits:
         )
 
     def day_remaining(self, division: int) -> int | None:
-        """Calls left today by the last headers; ``None`` before the first call."""
+        """Calls left today according to the last headers; ``None`` before the first call."""
         state = self.divisions.get(division)
         return None if state is None or not state.day.reset_at else max(0, state.day.remaining)
 
@@ -208,7 +208,7 @@ class Limits:
         return max(0, min(left)) if left else None
 
     def most_a_day(self, division: int) -> int:
-        """Calls that may be made on a whole day if no other program makes any."""
+        """Calls allowed per day if no other program makes calls."""
         state = self.divisions[division]
         most = [state.day.limit - self.reserve, state.minute.limit * (DAY_S // MINUTE_S)]
         if self.max_calls is not None:

@@ -1,4 +1,4 @@
-"""Reads short lists as a whole: divisions, tombstones, the user."""
+"""Reads short lists in full: divisions, tombstones, the user."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Services:
 
     Attributes:
         found: Service -> name of an endpoint -> its entity set.
-        refused: Service -> error that kept it from being read.
+        refused: Service -> error of the call, if it failed.
         calls: Calls that were sent.
     """
 

@@ -1,4 +1,4 @@
-"""What Exact Online says when it refuses a call, and what a person can do about it. No I/O."""
+"""Exact Online's reason for refusing a call, and a hint for the user. No I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..catalogue import load_catalogue
 from ..errors import WHOLE_ACCOUNT
 
 TYPE_PREFIX = "Exact.Web.Api.Models."
-# An apostrophe within a word opens no literal, but the one behind guid or datetime does.
+# An apostrophe within a word does not open a literal, but one after guid or datetime does.
 _LITERAL = re.compile(
     r"""(?:(?<!\w)|(?<=\bguid)|(?<=\bdatetime))(['"])((?:(?!\1).|\1\1)*)\1(?!\w)"""
 )
@@ -28,7 +28,7 @@ _VALUE = re.compile(
 
 
 def stated_reason(body: bytes) -> str:
-    """``error.message.value`` of a reply (API 6.1), as it came; empty if there is none."""
+    """``error.message.value`` of a reply (API 6.1), unchanged; empty if there is none."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -40,10 +40,10 @@ def stated_reason(body: bytes) -> str:
 
 
 def mask_values(text: str, url: str) -> str:
-    """The reason of a refused read without anything that could be a value of a row.
+    """The reason for a refused read, without anything that could be a value of a row.
 
-    Quoted literals, numbers, dates, guids and e-mail addresses are masked. Words of the schema stay, quoted
-    or not: the fields that were asked for, types, scopes (API 12.9, 12.14).
+    Quoted literals, numbers, dates, guids and e-mail addresses are masked. Schema words stay, quoted or not:
+    the requested fields, types and scopes (API 12.9, 12.14).
 
     Args:
         text: The reason.
@@ -76,7 +76,7 @@ def _scopes() -> frozenset[str]:
 
 
 def hint(status: int, reason: str, path: str) -> str:
-    """What a person can do about a 4xx.
+    """What the user can do about a 4xx.
 
     Args:
         status: HTTP status.

@@ -1,4 +1,4 @@
-"""Recognises replies that are not pages, and decides when to ask again. No I/O."""
+"""Recognises replies that are not pages, and decides when to retry. No I/O."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import httpx
 
-# On release nights 503 lasts for minutes (API 6.4); other errors pass at once or not at all.
+# During releases at night, 503 lasts for minutes (API 6.4); other errors pass immediately or not at all.
 WAITS_S = (2, 5, 15, 60, 300)
 PATIENT_WAITS_S = (30, 60, 300, 600, 900)
 ATTEMPTS = len(WAITS_S) + 1
 EXISTS = "already exists"
-# Texts of the 500 with which Exact refuses a second subscription, in the user's language (API 6.1, 7). In
-# other languages it is unknown whether the subscription was made.
+# Texts of the 500 with which Exact refuses a second subscription, in the user's language (API 6.1, 7). After
+# a text in another language, it is unknown whether the subscription was created.
 EXISTS_TEXTS = (EXISTS, "bestaat reeds")
 
 
@@ -30,7 +30,7 @@ class AgainError(Exception):
 
 
 def wait_s(error: AgainError, tries: int) -> float | None:
-    """Seconds until the next try after so many tries; ``None`` if there is no other one."""
+    """Seconds until the next try after ``tries`` tries; ``None`` if there is no next try."""
     if tries >= ATTEMPTS:
         return None
     waits = PATIENT_WAITS_S if error.patient else WAITS_S

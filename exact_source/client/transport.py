@@ -7,11 +7,11 @@ Python 3.11, a machine of two cores that others used as well):
     60 rows, 119 kB         1.39          0.82                   0.35
     1,000 rows, 2 MB        4.73          4.73                   1.60
 
-So httpx builds the requests and responses, and aiohttp sends them. httpx2 is not a reason to change: it takes
-two to three times the CPU of aiohttp, and no other package here requires it. aiohttp also finds a free
-connection without looking at all of them, which matters with hundreds of divisions. The package
-``httpx-aiohttp`` is not a replacement: it quotes the URL again, reads in chunks of 16 KiB and leaves the
-retries of aiohttp on.
+So httpx builds the requests and responses, and aiohttp sends them. httpx2 is not an alternative: it takes two
+to three times the CPU of aiohttp, and no other package here requires it. aiohttp also finds a free connection
+without scanning all of them, which matters with hundreds of divisions. The package ``httpx-aiohttp`` is not
+an alternative either: it quotes the URL again, reads in chunks of 16 KiB and does not disable aiohttp's
+retries.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from yarl import URL
 from ..tls import ssl_context
 from .request import ExactRequest
 
-# Divisions are read side by side, with one call of each at a time (API 2.4).
+# Divisions are read in parallel, with one call of each at a time (API 2.4).
 CONNECTIONS = 192
-READ_BYTES = 1 << 21  # read from a socket before it is paused: a page of 1,000 rows
+READ_BYTES = 1 << 21  # read from a socket before it is paused; about a page of 1,000 rows
 MB = 1_000_000
-# Errors of aiohttp and what httpx calls them; the first match counts, any other is a ReadError.
+# aiohttp's errors and their equivalents in httpx; the first match counts, any other is a ReadError.
 _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
     (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
@@ -40,7 +40,7 @@ _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ClientHttpProxyError, httpx.ProxyError),
     (aiohttp.ClientConnectorError, httpx.ConnectError),
     (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
-    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),  # less came than was announced
+    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),  # shorter than announced
     (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
 )
 _OUR_ERRORS = (aiohttp.ClientError, TimeoutError)
@@ -56,7 +56,7 @@ class ClosedError(httpx.TransportError):
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
-    """Sends each request once, over connections that stay open.
+    """Sends each request once, over persistent connections.
 
     Args:
         base_url: The site's origin; its TLS settings and its proxy are determined once.
@@ -77,7 +77,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             ClosedError: If the transport is closed.
             TooLargeError: If the body is larger than ``max_bytes``.
             httpx.DecodingError: If the body cannot be decompressed.
-            httpx.TransportError: If no reply came, or only a part of it.
+            httpx.TransportError: If there is no reply, or only a part of it.
         """
         if self._is_closed:
             raise ClosedError("closed", request=request)
@@ -115,7 +115,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return b"".join(parts)
 
     def _unpack(self, body: bytes) -> bytes:
-        """The decompressed body; a small one that grows without end is given up at ``max_bytes``."""
+        """The decompressed body; decompression stops at ``max_bytes``, so that a zip bomb does no harm."""
         try:
             plain = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(body, self._max_bytes + 1)
         except zlib.error as error:
@@ -125,7 +125,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return plain
 
     async def aclose(self) -> None:
-        """Close the connections; requests that are under way end with a ``ClosedError``."""
+        """Close the connections; requests in progress end with a ``ClosedError``."""
         self._is_closed = True
         if self._session is not None:
             await self._session.close()
@@ -141,7 +141,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 auto_decompress=False,  # aiohttp would decompress without a limit
                 skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             )
-            # A repeated GET would be a call that is not counted here (API 2.1).
+            # A retry by aiohttp would be a call that is not counted here (API 2.1).
             self._session._retry_connection = False  # noqa: SLF001 (there is no public way)
         return self._session
 
@@ -154,7 +154,7 @@ def url_of(request: httpx.Request) -> str:
 def proxy_of(url: str) -> str | None:
     """The proxy for a site according to the environment (``HTTPS_PROXY``, ``NO_PROXY``).
 
-    aiohttp would look it up for each request, and read passwords from ``~/.netrc``.
+    aiohttp itself would look it up for each request, and read passwords from ``~/.netrc``.
     """
     parts = urlsplit(url)
     if proxy_bypass(parts.netloc):

@@ -1,4 +1,4 @@
-"""Finds columns that Exact has withdrawn: a query that names one is refused as a whole (API 3.3)."""
+"""Finds columns that Exact has withdrawn: a query that selects one is refused entirely (API 3.3)."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ async def read_list(
 ) -> list[pa.Table]:
     """All pages of a short list, at least one; columns that Exact has withdrawn are empty.
 
-    Withdrawn fields are noted in ``asker.withdrawn``, so that they are not selected again. The list is not
+    Withdrawn fields are added to ``asker.withdrawn``, so that they are not selected again. The list is not
     read without its key, its division and the fields ``needed``.
 
     Raises:
-        RefusedError: If the list cannot be read, or only without fields that it needs.
+        RefusedError: If the list cannot be read, or not with these fields.
     """
     known = asker.withdrawn.get(feed.path, ())
     try:
@@ -85,7 +85,7 @@ async def _withdrawn_of_list(
 async def _fields_of_row(
     client: ExactClient, call: Call, feed: Feed, fields: Iterable[str]
 ) -> set[str]:
-    """Fields of a row, for a list without metadata; ``$top=1`` replaces ``$select`` (API 3.3)."""
+    """Fields of one row, for a list without metadata; ``$top=1`` is sent without ``$select`` (API 3.3)."""
     url = build_url(feed.path, 0, {"$top": "1"})
     found = await client.get(call, url, lambda body: parse_envelope(body, set(fields), call.where))
     return {field for row in found.rows for field in row}
@@ -117,7 +117,7 @@ async def withdrawn_fields(
 ) -> list[str]:
     """Those of ``fields`` that an endpoint no longer has, according to ``$metadata`` of its service.
 
-    The service is asked once for each run and division, whatever it answers; the call is counted on
+    ``$metadata`` is requested once per run and division, even if that fails; the call is counted on
     ``call``.
 
     Raises:

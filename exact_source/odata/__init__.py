@@ -1,1 +1,1 @@
-"""OData as Exact speaks it: query text out, bytes of pages in. No I/O."""
+"""Exact's dialect of OData: builds queries, parses pages. No I/O."""

@@ -1,6 +1,6 @@
 """Reads replies with ``pyarrow.json``, without a Python object per value, if every value fits its column.
 
-One call reads several replies, because each call takes as long as a hundred rows.
+One call reads several replies, because the fixed cost of a call equals that of a hundred rows.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .envelope import BOM
 from .page_schema import PageSchema
 from .parsed_page import Extras, PageMeta, Parsed, Surprise
 
-# Up to the first row. Names before "results", such as __next and __count, have plain values.
+# The text up to the first row. Names before "results", such as __next and __count, have plain values.
 _COLLECTION = re.compile(rb'\s*\{\s*"d"\s*:\s*(?:(\[)|\{[^][{}]*?"results"\s*:\s*\[)\s*')
 # A reply without rows, in either form.
 EMPTY = re.compile(rb'\s*\{\s*"d"\s*:\s*(?:\[\s*\]|\{\s*"results"\s*:\s*\[\s*\]\s*\})\s*\}\s*')
-# From the end of the last row. No text in a row can look like it, because its quotes are escaped.
+# The text from the end of the last row. No text in a row can match it, because its quotes are escaped.
 _LINK = re.compile(rb'\}\s*\]\s*,\s*"__next"\s*:\s*"([!#-\[\]-~]+)"\s*\}\s*\}\s*\Z')
 _LINK_BYTES = 1 << 13
 _DECODER = json.JSONDecoder(strict=False)
@@ -31,9 +31,9 @@ _FIRST_ROW_BYTES = 1 << 14
 
 
 def link_of(body: bytes) -> str | None:
-    """``__next`` of a reply that has rows and the usual form at both ends; ``None`` if only parsing can tell.
+    """``__next`` of a reply with the usual beginning and end; ``None`` if only parsing can find it.
 
-    What lies between may be anything, so that a reply with a link may still turn out not to be a page.
+    The rest of the reply is not checked, so a reply with a link may still not be a page.
     """
     found = _LINK.search(body[-_LINK_BYTES:])
     form = _COLLECTION.match(body)
@@ -41,7 +41,7 @@ def link_of(body: bytes) -> str | None:
 
 
 def is_left(field: str, value: Any, schema: PageSchema) -> bool:
-    """Whether a field belongs into ``_extra``: it has no column, and is not one of OData's own."""
+    """Whether a field belongs in ``_extra``: it has no column, and is not one of OData's own."""
     if field in schema.columns or field.startswith("__") or field in schema.dropped:
         return False
     if schema.guard.keeps_out(field, value):
@@ -50,7 +50,7 @@ def is_left(field: str, value: Any, schema: PageSchema) -> bool:
 
 
 def read(bodies: Sequence[bytes], schema: PageSchema) -> Parsed | None:
-    """The rows of some replies; ``None`` unless each is a collection in which every value fits."""
+    """The rows of several replies; ``None`` unless each is a collection whose values all fit."""
     bodies = [body.removeprefix(BOM) for body in bodies]
     forms = [_COLLECTION.match(body) for body in bodies]
     kinds = {form and form[1] for form in forms}
@@ -88,15 +88,15 @@ def _fields_without_column(body: bytes, start: int, schema: PageSchema) -> Mappi
 def _read(
     bodies: Sequence[bytes], schema: PageSchema, around: Mapping[str, Any], *, bare: bool
 ) -> Parsed | None:
-    # A field that only a later row has is an error here; it is never dropped.
+    # A field that only a later row has raises an error here; it is never dropped.
     text = bodies[0] if len(bodies) == 1 else b"\n".join(bodies)
     table = pj.read_json(
         pa.BufferReader(text),
         read_options=pj.ReadOptions(use_threads=False, block_size=len(text) + 1),
         parse_options=schema.parse_options(around, bare=bare),
     )
-    # There must be as many rows as bodies. Each body begins with {"d":, a field that no row has, so that a
-    # body that begins within another one is an error.
+    # There must be as many rows as bodies. Each body begins with {"d":, and no row has a field "d", so a body
+    # that begins within another one raises an error.
     if table.num_rows != len(bodies):
         return None
     answers, rows = _unwrapped(table.column("d").chunk(0), bare=bare)

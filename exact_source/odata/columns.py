@@ -1,8 +1,8 @@
-"""Converts the columns of a page from the types that Exact sends to those of the tables, with no Python loop.
+"""Converts the columns of a page from Exact's types to those of the tables, without a Python loop.
 
-Each type code of the catalogue has a type in which ``pyarrow.json`` reads it and a type of the tables. All
-functions here raise ``pyarrow.ArrowInvalid`` as soon as one value does not fit; ``lenient`` then converts the
-values one by one.
+Each type code of the catalogue has a type in which ``pyarrow.json`` reads it and a type in the tables. All
+functions here raise ``pyarrow.ArrowInvalid`` if one value does not fit; ``lenient`` then converts the values
+one by one.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 MONEY = pa.decimal128(38, 9)
-# A double below the first has all digits with which it was sent; all decimals of one above the second fit
-# into the wide type.
+# A double below the first limit has all digits that were sent; all decimals of a double above the second
+# fit into the wide type.
 _EXACT_BELOW, _NOISE_ABOVE = 1e15, 1e-20
 _WIDE = pa.decimal256(76, 38)
-# Below the first, neighbouring doubles are closer together than amounts with nine decimals. So each double is
-# one such amount at most: the one as which it prints, if that has no more decimals.
+# Below the first limit, neighbouring doubles are closer together than amounts with nine decimals. A double
+# thus stands for at most one such amount: its printed form, if that has no more decimals.
 _ONE_AMOUNT_BELOW, _UNITS = 2.0**22, 1e9
 _ASCII_MAX = 0x7F
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -31,14 +31,14 @@ RAW: dict[str, pa.DataType] = {
 }  # fmt: skip
 KEPT: dict[str, pa.DataType] = RAW | {"t": pa.timestamp("us"), "l": pa.int64(), "m": MONEY}
 
-# Years 1 to 9999, the ones that every destination and Python's datetime can hold.
+# Years 1 to 9999, which every destination and Python's datetime support.
 FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 
 _DATE = r"^/Date\((?P<ms>-?[0-9]+)(?:[+-][0-9]{4})?\)/$"
 
 
 def strings(texts: pa.Array) -> pa.Array:
-    """Texts as they were sent, if they are UTF-8 without NUL, which Postgres refuses."""
+    """Texts unchanged, if they are UTF-8 without NUL, which Postgres refuses."""
     data = texts.buffers()[2]
     if data is None or not data.size:
         return texts
@@ -81,7 +81,7 @@ def datetimes(texts: pa.Array) -> pa.Array:
 
 
 def _with_offset(texts: pa.Array) -> pa.Array:
-    """The digits of ``/Date(ms+0200)/``; Exact Online shows the digits, so the offset is ignored."""
+    """The milliseconds of ``/Date(ms+0200)/``; Exact Online shows them as they are, without the offset."""
     digits = pc.struct_field(pc.extract_regex(texts, _DATE), "ms")
     if digits.null_count > texts.null_count:
         raise pa.ArrowInvalid("a date has another form")
@@ -89,10 +89,10 @@ def _with_offset(texts: pa.Array) -> pa.Array:
 
 
 def money(numbers: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array | None]:
-    """Amounts, which Exact stores as doubles, as the decimals as which they print.
+    """Amounts, which Exact stores as doubles, as decimals with their printed digits.
 
     ``pyarrow.json`` can read decimals, but does not check exponents: it reads ``1e75`` wrongly, and
-    ``1e-999999999`` ends the process.
+    ``1e-999999999`` crashes the process.
 
     Returns:
         The amounts with nine decimals, the amounts with all decimals, and a mask of those with more
@@ -132,10 +132,10 @@ def _rounded(numbers: pa.Array, texts: pa.Array) -> tuple[pa.Array, pa.Array, pa
 
 
 def instants(times: pa.Array) -> pa.Array:
-    """Dutch wall-clock times as instants; the first of two in the hour that repeats in autumn.
+    """Dutch wall-clock times as UTC times; in the hour that repeats in autumn, the first of the two.
 
-    Null if the instant is outside of the years 1 to 9999, which no destination can store. So is the first
-    midnight of the year 1, with which Exact means "no date".
+    Null if the UTC time is outside the years 1 to 9999, which no destination can store. Also null for the
+    first midnight of the year 1, by which Exact means "no date".
     """
     zoned = pc.assume_timezone(times, _ZONE, ambiguous="earliest", nonexistent="latest")
     found = zoned.cast(INSTANT)

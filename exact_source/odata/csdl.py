@@ -36,7 +36,7 @@ class _DoctypeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EntitySet:
-    """One endpoint as ``$metadata`` describes it.
+    """One endpoint, according to ``$metadata``.
 
     Attributes:
         name: Last segment of its path.

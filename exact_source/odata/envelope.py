@@ -1,4 +1,4 @@
-"""The forms in which Exact Online wraps rows (API 3.1), for replies that are read value by value."""
+"""The forms in which Exact Online wraps rows (API 3.1), for replies that are parsed value by value."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Envelope:
 
     Attributes:
         rows: The rows.
-        next_url: ``__next`` as it was sent; ``None`` on the last page.
+        next_url: ``__next`` as received; ``None`` on the last page.
         count: ``__count``; ``None`` unless it was requested.
     """
 
@@ -53,7 +53,7 @@ def parse_envelope(body: bytes, fields: Collection[str], where: str) -> Envelope
 
     Args:
         body: Body of the reply.
-        fields: Fields of the entity, of which a single entity has at least one; empty for any.
+        fields: Fields of the entity. A single object needs at least one of them; empty accepts any.
         where: Entity and division in words, for messages.
 
     Raises:
@@ -88,7 +88,7 @@ def _parse(body: bytes, where: str) -> Any:
     except UnicodeDecodeError:
         raise BrokenPageError(f"{where}: the reply is not UTF-8", reason="encoding") from None
     except ValueError:
-        # Raised without its cause, which would put the body into a traceback.
+        # Raised without its cause, because a traceback would then show the body.
         message = f"{where}: the reply is truncated or not JSON"
         raise BrokenPageError(message, reason="json") from None
 
@@ -123,7 +123,7 @@ def _numbered(d: Any) -> list[Any] | None:
 
 
 def _single(d: Any, fields: Collection[str]) -> list[Row] | None:
-    """A single entity; functions that return a bare value have no fields, so that any name is accepted."""
+    """A single object; functions that return a bare value have no fields, so any name is accepted."""
     if isinstance(d, dict):
         known = "__metadata" in d or not fields or not d.keys().isdisjoint(fields)
         return [d] if d and known else None

@@ -1,4 +1,4 @@
-"""Columns of one entity that are not loaded as they are: left out, or replaced by a keyed hash."""
+"""Columns of one entity that are left out or replaced by a keyed hash."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class Guard:
-    """What must not reach a table of one entity.
+    """Fields of one entity whose values must not be loaded.
 
     Attributes:
         excluded: Fields that are not requested.
@@ -29,13 +29,13 @@ class Guard:
 
     @property
     def fields(self) -> frozenset[str]:
-        """All fields that it names."""
+        """All excluded and hashed fields."""
         return self.excluded | self.hashed
 
     def keeps_out(self, name: str, value: Any) -> bool:
-        """Whether a field that Exact sent without being asked must not be kept in ``_extra``.
+        """Whether a field that was not requested must not be kept in ``_extra``.
 
-        Nested objects are not kept either, because their fields are not known.
+        Nested objects are not kept either, because their fields are unknown.
         """
         if not self.fields and self.pattern is None:
             return False
@@ -48,7 +48,7 @@ class Guard:
         return frozenset(name.casefold() for name in self.fields)
 
     def hash(self, texts: pa.Array) -> pa.Array:
-        """The hashes of some texts; null stays null. Each distinct text is hashed once."""
+        """The hashes of texts; null stays null. Each distinct text is hashed once."""
         encoded = texts.dictionary_encode()
         marks = pa.array(map(self._mark, encoded.dictionary.to_pylist()), pa.string())
         return marks.take(encoded.indices)
@@ -57,7 +57,7 @@ class Guard:
         return hmac.digest(self.key, text.encode(), "sha256").hex()
 
     def marks(self, names: Iterable[tuple[str, str]]) -> Iterator[str]:
-        """What the state keeps of it, so that rows are read again when it changes.
+        """The guard as text for the state, so that rows are read again when it changes.
 
         Args:
             names: Field and column of all columns of the entity.

@@ -1,7 +1,7 @@
-"""Converts values one by one, for pages on which some value does not fit its column.
+"""Converts values one by one, for pages with a value that does not fit its column.
 
-A value never drops a row or stops a stream: as much of it as fits goes into the column. If that is not all
-of it, the original goes into ``_extra``.
+A value never drops a row or stops a stream: as much of it as fits goes into the column. If something is lost,
+the original goes into ``_extra``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CONTEXT = Context(prec=100, rounding=ROUND_HALF_EVEN)
 _LARGEST = {"i": 2**31, "h": 2**15, "y": 2**15, "l": 2**63}
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
-# (value of the column, whether it holds all of the original)
+# (value for the column, whether it is the whole original)
 Fit = tuple[Any, bool]
 NO_FIT: Fit = (None, False)
 
@@ -44,7 +44,7 @@ class RawNumber(str):
 
 
 class DuplicateKeys(dict[str, Any]):
-    """A JSON object with repeated names; it holds the last value of each, ``repeated`` holds all."""
+    """A JSON object with repeated names; it has the last value of each, ``repeated`` has all."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -98,7 +98,7 @@ def is_utf8(text: str) -> bool:
 
 
 def fitted(type_code: str, values: Sequence[Any]) -> tuple[pa.Array, list[int]]:
-    """A column of one type, and the numbers of the rows whose values it does not hold entirely."""
+    """A column of one type, and the numbers of the rows whose original value it does not fully contain."""
     fit = FITS[type_code]
     kept: list[Any] = []
     bad_rows: list[int] = []
@@ -114,7 +114,7 @@ def fitted(type_code: str, values: Sequence[Any]) -> tuple[pa.Array, list[int]]:
 
 
 def text(value: Any) -> Fit:
-    """Text, also from numbers and flags; NUL and lone surrogates are removed, as nothing can store them."""
+    """Text, also from numbers and flags; NUL and lone surrogates cannot be stored and are removed."""
     if isinstance(value, bool):
         return str(value).lower(), True
     if not isinstance(value, str):
@@ -195,7 +195,7 @@ def flag(value: Any) -> Fit:
 
 
 def date(value: Any) -> Fit:
-    """Microseconds since 1970 of the digits, without a zone, from ``/Date(ms)/`` or ISO 8601."""
+    """The wall-clock time in microseconds since 1970, from ``/Date(ms)/`` or ISO 8601."""
     if not isinstance(value, str):
         return NO_FIT
     if match := _DATE.fullmatch(value):

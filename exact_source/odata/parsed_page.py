@@ -1,4 +1,4 @@
-"""The content of some replies as columns, before they become tables."""
+"""The content of replies as columns, before they become tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ..errors import one_line
 
-# Names of fields that a page may show, and characters of each: anything may stand in a reply.
+# Most field names of a page that are reported, and characters of each: a reply may contain anything.
 MOST_NAMED, LONGEST_NAME = 20, 60
 SurpriseKind = Literal["unknown", "misfit", "rounded", "repeated", "null key"]
 Extras = dict[int, dict[str, Any]]
@@ -19,13 +19,13 @@ Extras = dict[int, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Surprise:
-    """Something on a page that the catalogue does not describe; it never holds a value.
+    """A difference between a page and the catalogue; it never contains a value.
 
     Attributes:
         kind: ``unknown``: a field that was not selected, kept in ``_extra``; ``misfit``: the column is
-            null, the value is in ``_extra``; ``rounded``: the column holds less than was sent, the
-            value is in ``_extra``; ``repeated``: a row had the field twice, the column holds the last
-            value; ``null key``: rows without this part of their key.
+            null, the value is in ``_extra``; ``rounded``: the column has a rounded value, the original
+            is in ``_extra``; ``repeated``: a row had the field twice, the column has the last value;
+            ``null key``: rows without this part of their key.
         column: Exact's name of the field, shortened; ``12 more fields`` for all after the first.
         rows: Number of rows.
     """
@@ -41,7 +41,7 @@ class PageMeta:
 
     Attributes:
         rows: Number of its rows.
-        next_url: ``__next`` as it was sent; ``None`` on the last page.
+        next_url: ``__next`` as received; ``None`` on the last page.
         count: ``__count``; ``None`` unless it was requested.
     """
 
@@ -52,14 +52,14 @@ class PageMeta:
 
 @dataclass(slots=True)
 class Parsed:
-    """The rows of some replies, one after the other, as columns under Exact's names.
+    """The rows of several replies in order, as columns with Exact's names.
 
     Attributes:
         arrays: Field -> column, in the types of the tables.
-        raw: Field of a code -> the code as it was sent.
+        raw: Field of a code -> the code as received.
         answers: Metadata of each reply, in the order of the rows.
         extras: Row number -> field -> value that does not fit into a column.
-        surprises: What the catalogue does not describe.
+        surprises: Differences from the catalogue.
     """
 
     arrays: dict[str, pa.Array]
@@ -83,8 +83,8 @@ def named(kind: SurpriseKind, rows: Mapping[str, int]) -> list[Surprise]:
     """One surprise for each field, up to ``MOST_NAMED``, and one for all others.
 
     Args:
-        kind: Of all of them.
-        rows: Name of a field, as Exact sent it -> number of rows.
+        kind: Kind of all surprises.
+        rows: Field name, as received -> number of rows.
     """
     first = [Surprise(kind, one_line(f, LONGEST_NAME), rows[f]) for f in islice(rows, MOST_NAMED)]
     others = list(islice(rows.values(), MOST_NAMED, None))

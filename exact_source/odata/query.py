@@ -20,18 +20,18 @@ _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 def format_datetime(ms: int) -> str:
     """``datetime'2024-01-31T10:00:00'`` from the milliseconds inside ``/Date(ms)/``.
 
-    The digits are the server's own, so no zone is involved (API 3.5). Milliseconds are cut off:
-    with ``ge`` that reads a few rows again and cannot lose one. Seconds are always sent (API 3.3).
+    The time is the server's wall-clock time, so no time zone is involved (API 3.5). Milliseconds are cut
+    off: with ``ge`` a few rows are read again, and none is lost. Seconds are always sent (API 3.3).
     """
     at = EPOCH + timedelta(seconds=ms // 1000)
     return f"datetime'{at.replace(tzinfo=None).isoformat(timespec='seconds')}'"
 
 
 def format_literal(type_code: str, value: object) -> str:
-    """A literal of a catalogue type: ``g`` guid, ``t`` datetime (ms), ``s`` text, ``l`` long, else as is.
+    """A literal of a type code: ``g`` guid, ``t`` datetime (ms), ``s`` text, ``l`` long, others unchanged.
 
     Raises:
-        ConfigurationError: If a guid is not one.
+        ConfigurationError: If a guid is malformed.
     """
     text = str(value)
     if type_code == "g":
@@ -60,9 +60,9 @@ def build_window(column: str, since: int, end_ms: int) -> str:
     """The filter of a window by a date: ``Modified ge datetime'…' and Modified lt datetime'…'``.
 
     Args:
-        column: Name of the date.
-        since: Where the window begins: digits in milliseconds.
-        end_ms: Where it ends, rounded up to whole seconds; rows beyond it are left out later.
+        column: Name of the date field.
+        since: Beginning of the window, in wall-clock milliseconds.
+        end_ms: End of the window, rounded up to whole seconds; later rows are left out after the read.
     """
     end = format_datetime(-(-end_ms // 1000) * 1000)
     return f"{column} ge {format_datetime(since)} and {column} lt {end}"
@@ -92,13 +92,13 @@ def build_url(path: str, division: int, query: Mapping[str, str]) -> str:
     return url
 
 
-@lru_cache(maxsize=1024)  # all divisions are asked for the same fields
+@lru_cache(maxsize=1024)  # the same fields are requested from all divisions
 def _pair(name: str, value: str) -> str:
     return quote(name, safe="$") + "=" + quote(value, safe=SAFE)
 
 
 def fit_select(fields: Iterable[str], keep: Iterable[str], room: int = MAX_URL - 600) -> list[str]:
-    """As many fields as fit into a URL, in order; those of ``keep`` are always among them."""
+    """The first fields that fit into a URL; those in ``keep`` are always included."""
     must, chosen = set(keep), list(fields)
     size = len(",".join(chosen))
     for name in reversed(list(chosen)):
@@ -113,7 +113,7 @@ def fit_select(fields: Iterable[str], keep: Iterable[str], room: int = MAX_URL -
 def check_next(next_url: str, base_url: str, path: str, division: int) -> str:
     """Path and query of a next link to the same site, division and endpoint.
 
-    The link is followed as it was sent (API 3.2), but the bearer token is sent nowhere else.
+    The link is followed unchanged (API 3.2), but the bearer token is never sent to another site.
 
     Raises:
         ContractError: If the link leads elsewhere.
@@ -123,7 +123,7 @@ def check_next(next_url: str, base_url: str, path: str, division: int) -> str:
         link = urlsplit(next_url)
     except ValueError:  # not a URL, such as http://[
         link = urlsplit("")
-    # Exact sometimes answers with its own spelling of a path, so case is ignored.
+    # Exact sometimes uses another spelling of the path in links, so case is ignored.
     same = (link.scheme, link.netloc) == (base.scheme, base.netloc)
     if not same or link.path.rstrip("/").lower() != here.lower():
         raise ContractError(

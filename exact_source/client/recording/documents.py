@@ -1,4 +1,4 @@
-"""Masks whole replies and the addresses of calls."""
+"""Masks whole replies and the URLs of calls."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ...catalogue import load_catalogue
 from ..refusal import mask_values
 from .masks import Kind, Masks, plain_number
 
-ORIGIN = "{origin}"  # of the site, in addresses within replies
+ORIGIN = "{origin}"  # replaces the site's origin in URLs within replies
 GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 DATE = re.compile(r"/Date\((-?\d+)([+-]\d{4})?\)/")
 ISO = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?")
 LITERAL = re.compile(r"(guid|datetime)?'((?:[^']|'')*)'|(?<![\w.])(\d{5,})(?![\w.])")
-# A company in a path, and as the key of a list of companies.
+# A division in a path, and as the key of a list of divisions.
 IN_PATH = re.compile(r"(?<=/api/v1/)(beta/)?(\d+)(?=/)")
 LISTED = re.compile(r"(divisions\()(\d+)(?=\))", re.IGNORECASE)
 # Values that are part of the API, not of a row.
@@ -36,7 +36,7 @@ DIVISION_LISTS = frozenset(
 )  # fmt: skip
 PLACES = ("LineNumber", "SequenceNumber", "VersionNumber", "WeekNumber")
 NUMBERS = ("Number", "HID", "Hid", "OurRef", "EntryNo")
-# Doubles that tell as much as an amount does; quantities, hours and percentages are not masked.
+# Doubles that reveal as much as an amount; quantities, hours and percentages are not masked.
 VALUES = re.compile("Rate$|RateFC$|Burden|Value$|FreeNumberField|^Latitude$|^Longitude$")
 PUBLIC_RATES = frozenset({"ExchangeRate", "IntercompanyRate"})
 # Functions whose text parameters name endpoints.
@@ -45,7 +45,7 @@ NAMING = ("users/userhasrights", "read/sync/sync/synctimestamp")
 
 @cache
 def type_codes() -> tuple[Mapping[str, Mapping[str, str]], Mapping[str, str]]:
-    """Field -> type code, by endpoint in small letters; and for fields of any endpoint."""
+    """Field -> type code: by endpoint in lower case, and for fields of any endpoint."""
     by_path: dict[str, dict[str, str]] = {}
     of_any: dict[str, str] = {}
     for entity in load_catalogue().entities.values():
@@ -53,13 +53,13 @@ def type_codes() -> tuple[Mapping[str, Mapping[str, str]], Mapping[str, str]]:
         for feed in entity.feeds.values():
             by_path[feed.path.lower()] = fields
         for name, type_code in fields.items():
-            if of_any.setdefault(name, type_code) == "f":  # money wins
+            if of_any.setdefault(name, type_code) == "f":  # money takes precedence
                 of_any[name] = type_code
     return by_path, of_any
 
 
 def kind_of(path: str, field: str, value: Any) -> Kind | None:
-    """What a value is, if it is of a kind that is masked."""
+    """The kind of a value; ``None`` if values of its kind are not masked."""
     if value is None or isinstance(value, bool) or field in KEPT or field in NAMED:
         return None
     by_path, of_any = type_codes()
@@ -116,7 +116,7 @@ class Documents:
         self._origin = origin.rstrip("/")
 
     def address(self, url: str) -> str:
-        """Path and query of a call, decoded and masked; the origin is left out."""
+        """Path and query of a call, decoded and masked, without the origin."""
         parts = urlsplit(url)
         path = unquote(parts.path)
         names_endpoint = path.lower().endswith(NAMING)
@@ -140,7 +140,7 @@ class Documents:
         return match[0] if keeps_text else f"{kind or ''}'{self._masks.text(quoted)}'"
 
     def body(self, path: str, url: str, status: int, content_type: str, body: bytes) -> str:
-        """The body of a reply, masked; nothing of a body in an unknown form."""
+        """The masked body of a reply; empty if its form is unknown."""
         text = body.decode("utf-8-sig", "replace")
         if "/$metadata" in url:
             return text if status == 200 and "<html" not in text[:4096].lower() else ""  # noqa: PLR2004
@@ -173,7 +173,7 @@ class Documents:
         return masked_leaf(self._masks, path, field, value)
 
     def _link(self, url: str) -> str:
-        """An address in a reply, of which the origin is filled in when it is replayed."""
+        """A URL in a reply, with a placeholder for the origin that the replay fills in."""
         parts = urlsplit(url)
         start = ORIGIN if url.startswith(self._origin) or not parts.netloc else "https://elsewhere"
         return start + quote(self.address(url), safe="$,'():/=*;@?&")
@@ -191,7 +191,7 @@ def _dump(value: Any) -> str:
 
 
 def leaks_of(masks: Masks, path: str, body: str) -> list[str]:
-    """Fields of a recorded body that hold a value that is not a mask: there should be none."""
+    """Fields of a recorded body with a value that is not masked; there should be none."""
     try:
         document = json.loads(body, parse_float=Decimal)
     except ValueError:
@@ -213,7 +213,7 @@ def _leaks(masks: Masks, path: str, field: str, value: Any) -> list[str]:
 
 
 def plain_of(kind: Kind, value: Any) -> str:
-    """A value in the form in which the masks remember it."""
+    """A value in the form in which ``Masks`` stores it."""
     if kind == "date":
         found = DATE.fullmatch(str(value))
         return found[1] if found else ""

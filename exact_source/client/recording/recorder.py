@@ -1,4 +1,4 @@
-"""Writes masked replies into a folder, a file for each, and proves that no original value is left."""
+"""Writes masked replies into a folder, one file each, and checks that no original value is left."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Recorder:
     """Records the replies that an observer sees.
 
     Args:
-        folder: A folder that is empty or not there.
+        folder: A folder that is empty or does not exist.
         origin: Origin of the site.
-        masks: Masks values; default with new secrets.
+        masks: Masks values; default: with new secrets.
 
     Raises:
-        ConfigurationError: If the folder holds something or cannot be made.
+        ConfigurationError: If the folder is not empty or cannot be created.
 
     Attributes:
         count: Replies so far.
@@ -80,10 +80,10 @@ class Recorder:
             file.write_text(json.dumps(document, ensure_ascii=False) + "\n", "utf-8")
 
     def check(self) -> None:
-        """Look through all files for values that are not masked.
+        """Search all files for values that are not masked.
 
         Raises:
-            ConfigurationError: If one is left; the folder must not be given to anybody.
+            ConfigurationError: If there is one; the folder must not be shared.
         """
         for file in sorted((self.folder / REPLIES).iterdir()):
             document = json.loads(file.read_text("utf-8"))
@@ -96,7 +96,7 @@ class Recorder:
 
 
 def endpoint_of(url: str) -> str:
-    """The path behind the division, without keys: ``crm/Accounts``."""
+    """The path after the division, without keys: ``crm/Accounts``."""
     path = urlsplit(url).path.partition("/api/v1/")[2].partition("(")[0]
     parts = path.strip("/").split("/")
     is_beta = parts[0] == "beta"
