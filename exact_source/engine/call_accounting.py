@@ -1,4 +1,4 @@
-"""The entities that a run loads, and the stream that counts the calls for lists that are not loaded."""
+"""The entities that a run loads, and how calls for lists that are not loaded are counted."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Selection:
         self.names = names
 
     def loads(self, entity: str) -> bool:
-        """Whether a list is loaded itself, with all of its columns."""
+        """Whether a list becomes a table, with all of its columns."""
         return not self.names or entity in self.names
 
     def note_overhead(self, entity: str, division: int | None, calls: int) -> None:
-        """Calls for a list that is not a table of this run; they belong to the first stream that ends."""
+        """Note calls for a list that is not a table of this run; the first stream that asks counts them."""
         if entity in self.names:
             return
-        # Those for tombstones are of each division, so they are not searched.
+        # Tombstones are read per division, the other lists once.
         counted = self._of_divisions if entity == "deleted" else self._of_lists
         counted[division or 0] += calls
 
     def take_overhead(self, division: int, read: Collection[int]) -> int:
-        """Calls that no stream has counted: those of the division, and of divisions that are not read."""
+        """Return and clear the uncounted calls of this division and of divisions that are not read."""
         mine = [code for code in self._of_lists if code == division or code not in read]
         of_lists = sum(self._of_lists.pop(code) for code in mine)
         return of_lists + self._of_divisions.pop(division, 0)

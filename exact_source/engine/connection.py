@@ -24,12 +24,12 @@ THREADS = min(4, os.cpu_count() or 1)
 
 
 class Connection:
-    """Asks Exact Online for all streams of a run.
+    """Sends the calls of all streams of a run.
 
     Args:
-        connect: Makes a client in the running event loop; each round has a loop of its own.
-        clock: Time.
-        limits: Survives the rounds.
+        connect: Creates a client in the running event loop; each round has its own loop.
+        clock: Clock.
+        limits: Call limits, for all rounds.
 
     Attributes:
         withdrawn: Path -> fields of a list that Exact is known to have withdrawn.
@@ -70,7 +70,7 @@ class Connection:
         return client
 
     def adapt(self, adaptations: Adaptations) -> None:
-        """Take over what ``verify`` found out about the site."""
+        """Apply the adaptations that ``verify`` found for the site."""
         self.adaptations = adaptations
 
     def share_errors(self, file: ErrorFile) -> None:
@@ -88,12 +88,12 @@ class Connection:
         await client.close()
 
     def _keep_errors(self) -> None:
-        """Store the error at once: a process may be killed, and Exact's count continues (API 2.3)."""
+        """Store errors immediately: if the process is killed, Exact's count continues (API 2.3)."""
         if self._error_file is not None:
             self._error_file.keep(self._limits, self._clock.now())
 
     def in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Start work that releases Python's lock, in a thread that ends with the connection."""
+        """Run work that releases the GIL, in a thread that ends with the connection."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(THREADS, "exact-parse")
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -101,29 +101,29 @@ class Connection:
     # -- replies that are fetched once -----------------------------------------------------------
 
     def lock(self, key: object) -> asyncio.Lock:
-        """Makes streams take turns."""
+        """A lock by which streams take turns."""
         return self._locks[key]
 
     async def once(self, key: object, fetch: Callable[[], Awaitable[Any]]) -> Any:
-        """The value of ``fetch()``, which the first caller fetches."""
+        """The value of ``fetch()``, which is called only once per key."""
         async with self.lock(key):
             if key not in self._answers:
                 self._answers[key] = await fetch()
         return self._answers[key]
 
     def forget(self, key: object) -> None:
-        """Fetch it again at the next call."""
+        """Discard a value, so that the next ``once`` fetches it again."""
         self._answers.pop(key, None)
 
     async def has_rights(self, call: Call, path: str) -> bool:
-        """Whether the user may read an endpoint, or the regular one of a sync or bulk feed.
+        """Whether the user may read an endpoint; for sync and bulk feeds, the regular endpoint.
 
         Args:
-            call: Whose division is asked; it may cancel the request.
+            call: Call with the division; it may cancel the request.
             path: Path of the endpoint.
 
         Raises:
-            StreamError: If Exact does not answer.
+            StreamError: If the call fails.
         """
         name = path if self.adaptations.rights_by_path else rights_name(path)
 
@@ -135,9 +135,9 @@ class Connection:
     def recall_withdrawn(
         self, known: Mapping[str, Sequence[str]], full_refresh: Collection[str]
     ) -> None:
-        """Read lists without the columns that earlier runs found withdrawn.
+        """Read lists without the columns that earlier runs found to be withdrawn.
 
-        A full refresh of a list tries them again.
+        A full refresh of a list requests them again.
         """
         entities = load_catalogue().entities
         asked_again = {
@@ -151,13 +151,13 @@ class Connection:
 
     def note_withdrawn(self, path: str, fields: Iterable[str]) -> None:
         """Add to the withdrawn fields of a list."""
-        # Streams of several divisions may find the same ones at the same time.
+        # Streams of several divisions may report the same fields at the same time.
         known = dict.fromkeys([*self.withdrawn.get(path, ()), *fields])
         self.withdrawn = {**self.withdrawn, path: tuple(known)}
 
 
 def rights_name(path: str) -> str:
-    """An endpoint in the documented form of ``users/UserHasRights``: ``CRM/Accounts`` (API 5)."""
+    """Name of an endpoint for ``users/UserHasRights``, such as ``CRM/Accounts`` (API 5)."""
     parts = path.split("/")
     service, name = parts[-2:] if len(parts) > 1 else ("", path)
     service = (

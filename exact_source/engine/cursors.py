@@ -104,7 +104,7 @@ class Cursor:
         tombstones_at: All deletions before this time are known; seconds since the epoch, UTC.
         buried: ``Timestamp`` of applied tombstones that will be read again, the highest ``RECENT_MAX``;
             kept only if the rows come from a feed without ``Timestamp``.
-        refused_at: When Exact last refused this stream; seconds since the epoch, UTC.
+        refused_at: Times of recent refusals of this stream; seconds since the epoch, UTC.
         digest: Hash of the whole content, for lists that are read in full; empty if unknown.
         ceiling: Highest version ever seen; it exists when the next scan begins.
         dropped: Fields that Exact has withdrawn; they are no longer selected.

@@ -1,6 +1,6 @@
 """Chooses the rows of a page that are loaded: new rows, and a short list only if it changed.
 
-A merge costs more than a read, so rows that are stored already are recognised and skipped.
+A merge costs more than a read, so rows that are already stored are recognised and skipped.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def facts_of(shape: Shape, before: Cursor, table: pa.Table, link: str | None) ->
 
     Args:
         shape: Shape of the rows.
-        before: Cursor without the page.
-        table: Rows that have a key.
+        before: Cursor before the page.
+        table: Rows with a complete key.
         link: Path and query of the next page.
     """
     version = shape.version
@@ -46,7 +46,7 @@ def facts_of(shape: Shape, before: Cursor, table: pa.Table, link: str | None) ->
 def new_rows(
     shape: Shape, before: Cursor, table: pa.Table, options: Options, deleted: Collection[Any]
 ) -> pa.Table:
-    """The rows to load: one for each key, not loaded by an earlier scan, and changed in the window.
+    """The rows to load: one per key, not loaded by an earlier scan, and changed within the window.
 
     ``deleted``: first key column of rows that tombstones have just deleted; they are loaded even if known.
     """
@@ -55,7 +55,7 @@ def new_rows(
     version, scan = shape.version, before.scan
     may_know = version is not None and bool(before.recent)
     may_know = may_know and scan is not None and scan.since is not None
-    # For rows with a Timestamp the destination keeps the newest by itself, unless it is skipped as known.
+    # The destination itself keeps the row with the highest Timestamp, unless that row is skipped as known.
     if version != "timestamp" or may_know:
         at = version or ("modified" if "modified" in table.column_names else None)
         table = rows.newest_of_each(table, ["division", *shape.keys], at)
@@ -157,7 +157,7 @@ class HeldPages:
         return mine <= HOLD_ROWS and self._of_all.count <= HOLD_ROWS_OF_ALL
 
     def take(self) -> list[pa.Table]:
-        """The pages, which are no longer held."""
+        """Return the pages and stop holding them."""
         pages, self._pages = self._pages, []
         self._of_all.add(-sum(page.num_rows for page in pages))
         return pages

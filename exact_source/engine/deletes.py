@@ -1,4 +1,4 @@
-"""Finds the stored rows of one entity and division to delete, and makes the rows that delete them."""
+"""Finds stored rows to delete, for one entity and division, and creates the rows that delete them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class DeletedRows:
 
     @property
     def are_silent(self) -> bool:
-        """Whether no feed that is read for changes shows deletions."""
+        """Whether the feed for changes does not show deletions."""
         return (
             self._shape.plan.increment is not None
             and self._options.deletes != "ignore"
@@ -76,14 +76,14 @@ class DeletedRows:
         )
 
     def may_be_unlisted(self, cursor: Cursor) -> bool:
-        """Whether deletions may be missed: no feed shows them, or no tombstone was ever listed.
+        """Whether deletions may be missed: no feed shows them, or no tombstone was ever returned.
 
         Exact answers a user without the right to ``sync/Deleted`` with an empty list (API 4.5).
         """
         return self.are_silent or (self.by_tombstones and cursor.tombstones == 0)
 
     def has_any_until(self, found: Tombstones, at: int) -> bool:
-        """Whether a row of this entity was deleted until ``at``, in digits as ``DivisionMoveDate``."""
+        """Whether a row of this entity was deleted by ``at``, a wall-clock time like ``DivisionMoveDate``."""
         listed = latest(found.of(self._shape.entity.deleted_code or 0))
         moment = datetime.fromtimestamp(at / 1000, UTC).replace(tzinfo=None)
         return any(one.deleted_date <= moment for one in listed.values())
@@ -93,13 +93,13 @@ class DeletedRows:
     ) -> DeletedKeys:
         """Stored rows that are not newer than their tombstone (API 4.5).
 
-        ``comparable``: whether the ``Timestamp`` of stored rows and of tombstones certainly come from the
-        same database; otherwise only dates are compared.
+        ``comparable``: whether the ``Timestamp`` values of stored rows and tombstones certainly come from
+        the same database; otherwise only dates are compared.
 
-        Rows that came by a feed without ``Timestamp`` are compared by ``Modified`` and
-        ``DeletedDate``: digits of the same wall clock. That clock repeats an hour in October, so a
-        row may be created again with digits from before its deletion. A tombstone is therefore applied
-        only once: a row that is stored later existed when the tombstone was known.
+        Rows from a feed without ``Timestamp`` are compared by ``Modified`` and ``DeletedDate``, which are
+        times of the same wall clock. That clock repeats an hour in October, so a row that is created again
+        may have a time before its deletion. A tombstone is therefore applied only once: rows that are
+        stored later existed after it.
         """
         code = self._shape.entity.deleted_code
         listed = latest(found.of(code)) if code is not None else {}
@@ -137,7 +137,7 @@ class DeletedRows:
         )
 
     def with_tombstones(self, cursor: Cursor, found: Tombstones, *, all_read_anew: bool) -> Cursor:
-        """The cursor after the ``tombstoned`` rows are deleted, or left to a pass over all rows."""
+        """The cursor after the ``tombstoned`` rows are deleted, or left to a full pass."""
         code = self._shape.entity.deleted_code or 0
         has_versions = self._shape.version == "timestamp" and not all_read_anew
         return with_applied(cursor, found, code, has_versions=has_versions)
@@ -145,14 +145,14 @@ class DeletedRows:
     def missing(
         self, seen: Sequence[pa.Table], *, before: float | None, since_ms: int | None = None
     ) -> DeletedKeys:
-        """Stored rows that a pass over all rows did not return.
+        """Stored rows that a full pass did not return.
 
         Args:
-            seen: Keys on the pages of this round, one or more; those of earlier rounds are stored by now,
+            seen: Keys on the pages of this round, at least one; rows of earlier rounds are already stored,
                 with a ``_synced_at`` of ``before`` or later.
-            before: Rows with an earlier ``_synced_at`` are not of this pass; seconds since the epoch, UTC.
-                ``None`` if ``seen`` has all keys of the pass.
-            since_ms: The pass covers only rows with a ``Modified`` from here on; ``None`` for all rows.
+            before: Rows with an earlier ``_synced_at`` do not belong to this pass; seconds since the epoch,
+                UTC. ``None`` if ``seen`` has all keys of the pass.
+            since_ms: The pass covers only rows with this ``Modified`` or later; ``None`` for all rows.
         """
         keys = self._shape.keys
         held = self._held_before(before, since_ms)
@@ -190,7 +190,7 @@ class DeletedRows:
         return DeletedKeys(() if held is None else rows.key_tuples(held, keys))
 
     def tables(self, deleted: DeletedKeys, *, at: float) -> Iterator[pa.Table]:
-        """The rows that delete these rows in the destination."""
+        """Tables of rows that delete these keys in the destination."""
         if not deleted.keys:
             return
         keys = self._shape.keys

@@ -71,8 +71,8 @@ class Deletions:
         if self._output.cursor.tombstones_at == found.read_at:
             return  # applied in an earlier round
         self._start_over_if_never_applied(start, found)
-        # A pass over all rows finds deleted rows by itself, and after a move to another database the
-        # versions of older tombstones cannot be compared with those of rows: they are noted as applied.
+        # A full pass finds deleted rows by itself, and after a move to another database the versions of
+        # older tombstones cannot be compared with those of rows. The tombstones are noted as applied.
         starts_again = self._output.cursor.value is None and self._output.cursor.scan is None
         if not starts_again:
             deleted = self._rows.tombstoned(found, self._output.cursor)
@@ -85,12 +85,12 @@ class Deletions:
         if starts_again and self._run.destination.has_rows(self._name, self._division):
             cursor = replace(cursor, left_to_pass=True)
         if deleted.keys and cursor.scan is not None and cursor.scan.pages:
-            # The scan may have passed a deleted row that was created again: the next scan must load it.
+            # The scan may already have read a deleted row that was created again; the next scan must load it.
             cursor = without_fingerprints(cursor)
         await self._delete(deleted, cursor)
 
     def after_pass(self, cursor: Cursor) -> Cursor:
-        """The cursor after a pass over all rows, which has deleted rows unless deletions are ignored."""
+        """The cursor after a full pass, which has deleted missing rows unless deletions are ignored."""
         if not cursor.left_to_pass:
             return cursor
         cursor = replace(cursor, left_to_pass=False)
@@ -98,9 +98,10 @@ class Deletions:
         return replace(cursor, tombstones=None, buried=()) if is_ignored else cursor
 
     def _start_over_if_never_applied(self, start: Start, found: Tombstones) -> None:
-        """Only a pass over all rows shows the rows that were deleted and created again before a move.
+        """Start a full pass if tombstones from before a move may have been missed.
 
-        A list that was empty at the move may have been hidden (API 4.5).
+        A list that was empty at the move may have been hidden (API 4.5), and only a full pass finds rows
+        that were deleted and created again before the move.
         """
         cursor = self._output.cursor
         moved = cursor.moved or 0
@@ -137,7 +138,7 @@ class Deletions:
         """Compare all keys if no feed shows deletions and the comparison is due.
 
         Args:
-            judge: Called if no key was returned; returns whether the empty answer is believed.
+            judge: Called if no key was returned; returns whether the empty reply is accepted.
         """
         run, options, code = self._run, self._run.options, self._division
         now = run.now()
@@ -154,7 +155,7 @@ class Deletions:
         if why := why_postponed(needed, limits.calls_left(code, host_now), limits.most_a_day(code)):
             self._output.result.note(why)
             return
-        # All keys or none: a part of them is useless in another round.
+        # All keys must be read in this round; a part of them is useless in the next.
         self._call.forbid_pause()
         self._call.ask_before(self._report_and_raise_if_stopped)
         seen = await read_keys(run.connection, self._call, self._shape, since_ms)
@@ -168,7 +169,7 @@ class Deletions:
         )
 
     def _report_and_raise_if_stopped(self, call: Call) -> None:
-        """Keys bring no rows, so nothing else reports these calls before the last one."""
+        """Report each call: reading keys loads no rows, so nothing else reports progress."""
         self._output.report()
         self._run.rounds.raise_if_stopped(call)
 

@@ -1,4 +1,4 @@
-"""The divisions of a run: reads their list through one of them, and chooses the wanted ones."""
+"""The divisions of a run: reads the list through one of them, and selects those that the user wants."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Division:
         code: Division code, as in URLs.
         name: Description.
         blocked: ``BlockingStatus``; 0 is open (API 5).
-        moved: ``DivisionMoveDate`` in milliseconds of its digits; 0 if it never moved, ``None`` if
-            the list of divisions was refused.
+        moved: ``DivisionMoveDate`` in wall-clock milliseconds; 0 if it never moved, ``None`` if the
+            list of divisions was refused.
     """
 
     code: int
@@ -56,7 +56,7 @@ class Divisions:
         leases: Leases of the divisions, if several workers share them.
 
     Attributes:
-        known: Codes from earlier runs, through which the list can be read if the current division is blocked.
+        known: Codes from earlier runs, for reading the list if the current division is blocked.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Divisions:
         self._chosen: dict[int, Division] | None = None  # until the list was read
 
     def recall(self, codes: Sequence[int]) -> None:
-        """Take over the codes of earlier runs."""
+        """Set the codes of earlier runs."""
         self.known = codes
 
     async def chosen(self) -> list[Division]:
@@ -119,7 +119,7 @@ class Divisions:
     # -- reading the list ----------------------------------------------------------------------
 
     async def _read(self, fields: Sequence[str] | None) -> tuple[pa.Table | None, int]:
-        """The list through the first division that returns it; others may be blocked or out of calls."""
+        """Read the list through the first division that returns it; others may be blocked or out of calls."""
         entity = load_catalogue().entities["divisions"]
         feed = entity.feeds["regular"]
         schema = PageSchema(
@@ -146,11 +146,11 @@ class Divisions:
             if sum(isinstance(f, RefusedError) for f in failures) == DIVISION_TRIES:
                 break
         if named and isinstance(failures[0], RefusedError):
-            return None, calls  # the codes are known; only DivisionMoveDate is not
+            return None, calls  # the codes are known, and only DivisionMoveDate is missing
         raise failures[0]
 
     async def _starts(self) -> AsyncIterator[int]:
-        """Divisions through which the list may be read; a mistyped one does not work (API 5)."""
+        """Divisions through which to try to read the list; a mistyped code does not work (API 5)."""
         named = await self._leased(self._options.divisions)
         for start in named[: DIVISION_TRIES - 1]:
             yield start
@@ -193,7 +193,7 @@ class Divisions:
         return [seen.get(code, Division(code, moved=None)) for code in wanted]
 
     async def _leased(self, codes: Sequence[int]) -> Sequence[int]:
-        """The divisions, with those first that this worker holds; all leases are requested at once."""
+        """The divisions, first those that this worker has leased; all leases are requested at once."""
         leases = self._leases
         if leases is None or not codes:
             return codes

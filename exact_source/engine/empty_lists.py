@@ -1,12 +1,13 @@
-"""Decides whether an empty answer is believed although the destination has rows of the division.
+"""Decides whether an empty reply is accepted although the destination has rows of the division.
 
-Exact answers a user without rights with an empty list (API 0.1, 6.2), so one empty answer proves
-nothing. The rule, in this order:
+Exact returns an empty list to a user without rights (API 0.1, 6.2), so one empty reply proves nothing.
+The rules, in this order:
 
-1. The user named the entity in ``trust_empty``: believed.
-2. ``users/UserHasRights`` says that the user may read the endpoint: believed; may not: rows are kept.
-3. That call failed: rows are kept, and the time is noted. A second empty answer at least
-   ``CONFIRM_S`` later is believed, unless ``$count`` counts rows.
+1. The entity is in ``trust_empty``: the reply is accepted.
+2. ``users/UserHasRights`` answers: the reply is accepted if the user may read the endpoint; otherwise the
+   stored rows are kept.
+3. That call fails: the stored rows are kept, and the time is noted. A second empty reply at least
+   ``CONFIRM_S`` later is accepted, unless ``$count`` counts rows.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ CONFIRM_S = 6 * 3600.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an empty answer is believed.
+    """Whether an empty reply is accepted.
 
     Attributes:
-        is_believed: Whether the division has no rows.
+        is_believed: Whether the reply is accepted, so that the division has no rows.
         is_refused: Whether the user may not read the endpoint.
-        cursor: The cursor with the time of the first empty answer.
-        why: Reason why it is not believed.
+        cursor: The cursor with the time of the first empty reply.
+        why: Reason why the reply is not accepted.
     """
 
     is_believed: bool
@@ -44,7 +45,7 @@ class Verdict:
 async def judge_empty(
     connection: Connection, call: Call, feed: Feed, cursor: Cursor, *, now: float
 ) -> Verdict:
-    """Apply points 2 and 3 of the rule.
+    """Apply rules 2 and 3.
 
     Args:
         connection: Sends the calls.
@@ -75,7 +76,7 @@ async def judge_empty(
 
 
 async def _count(connection: Connection, call: Call, feed: Feed) -> int | None:
-    """Number of rows of an endpoint, according to ``$count``; ``None`` without an answer."""
+    """Number of rows of an endpoint, according to ``$count``; ``None`` if the call fails."""
     text = connection.adaptations.filter_for(feed)
     query = {"$filter": text} if text else {}
     url = build_url(f"{feed.path}/$count", call.division or 0, query)

@@ -1,7 +1,7 @@
-"""What a scan collects: the keys of a pass over all rows, and the pages of a short list until it is complete.
+"""Collects the keys of a full pass, and the pages of a short list until it is complete.
 
-A short list whose rows are those of the last time is not loaded, because a merge costs more than a read. The
-cursor has a fingerprint of them.
+A short list is not loaded if its rows are the same as last time, because a merge costs more than a read. The
+cursor stores a hash of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .shape import Shape
 
 
 class FullPass:
-    """Collects the keys and pages of a pass over all rows.
+    """Collects the keys and pages of a full pass.
 
     Args:
         shape: Shape of the rows.
@@ -55,12 +55,12 @@ class FullPass:
         return self._held is not None and self._held.hold(table)
 
     def release(self) -> pa.Table | None:
-        """The held rows, which the caller loads; ``None`` without rows. No page is held from here on."""
+        """Return the held rows, which the caller loads, or ``None``; later pages are not held."""
         pages = self._take()
         return rows.concat(pages) if any(page.num_rows for page in pages) else None
 
     def complete(self, last: pa.Table) -> tuple[pa.Table, str]:
-        """The rows to load with the last page, and a fingerprint of them if all pages were held."""
+        """The rows to load with the last page, and a hash of all rows if all pages were held."""
         if self._held is None:
             return last, ""
         pages = [*self._take(), last]
@@ -79,9 +79,9 @@ def full_pass_of(
     """The collector of a scan.
 
     Args:
-        run: What all streams share.
+        run: Objects that all streams share.
         shape: Shape of the rows.
-        division: Code of the company.
+        division: Division code.
         cursor: Cursor of the scan.
         found: Finds deleted rows.
     """
@@ -95,7 +95,7 @@ def full_pass_of(
     is_first = scan is not None and scan.pages == 0
     is_list = is_whole and is_silent and scan is not None and scan.since is None
     by_page = run.rounds.by_page
-    # If there are too many rows of the overlap to remember each, the overlap is held as a whole.
+    # If the overlap has too many rows for a fingerprint of each, it is held and hashed as a whole.
     is_lag = not is_whole and cursor.recent == MANY
     return FullPass(
         shape,
@@ -112,7 +112,7 @@ def is_watermark(shape: Shape, cursor: Cursor) -> bool:
 
 
 def with_digest(after: Cursor, before: Cursor, digest: str) -> Cursor:
-    """The cursor with a fingerprint of the rows of its scan; empty if they were loaded in parts."""
+    """The cursor with a hash of the rows of its scan; empty if they were loaded in parts."""
     since = before.scan.since if before.scan else None
     if not digest:
         return replace(after, digest="", lag_digest="", lag_since=None)
@@ -122,7 +122,7 @@ def with_digest(after: Cursor, before: Cursor, digest: str) -> Cursor:
 
 
 def is_unchanged(before: Cursor, after: Cursor) -> bool:
-    """Whether the rows are the same as the last time."""
+    """Whether the rows are the same as last time."""
     if before.scan is None or before.scan.since is None:
         return after.digest == before.digest
     return (after.lag_digest, after.lag_since) == (before.lag_digest, before.lag_since)

@@ -1,8 +1,8 @@
-"""Function endpoints: one chain of pages over all values of their parameters.
+"""Function endpoints: one scan over all values of their parameters.
 
 ``read/logistics/StockPosition`` is called once for each item. The values come from the stored rows of the
-parent, from the settings, or from defaults. The scan reads value after value as if they were pages of one
-list, so that it can stop after any page and continue there later.
+parent, from the settings, or from defaults. The scan treats the values as consecutive pages of one list, so
+it can stop after any page and continue there later.
 """
 
 from __future__ import annotations
@@ -125,10 +125,10 @@ class Parents:
 
 
 def was_refused_as_empty(run: Run, shape: Shape, division: int, cursor: Cursor) -> bool:
-    """Whether the last answer, within the hour, was the refusal that means "no rows".
+    """Whether the last reply was the refusal that means "no rows", less than an hour ago.
 
-    Exact counts it as an error (API 2.3), so the call is not repeated for an hour. Other errors leave their
-    mark in the cursor: a refusal, or a column that Exact has withdrawn.
+    Exact counts it as an error (API 2.3), so the call is not repeated for an hour. The cursor tells it from
+    other errors, which set ``refused_at`` or ``dropped``.
     """
     feed, now = shape.plan.full, run.clock.now()
     errors = run.limits.errors(now).get(f"{division} {feed.path}", [])
@@ -148,10 +148,10 @@ def _refrain(
 
 
 class FunctionUrls:
-    """The pages of a function, for one combination of parameter values after the other.
+    """The pages of a function, for one combination of parameter values after another.
 
     Args:
-        run: What all streams share.
+        run: Objects that all streams share.
         shape: Shape of the rows.
         division: Code.
         result: Gets a note if there are no parameter values.
@@ -175,14 +175,14 @@ class FunctionUrls:
 
     def begin(self, scan: Scan) -> str | None:
         """The page to continue with; ``None`` if there are no values."""
-        # A scan that continues tomorrow keeps the days of its beginning.
+        # A scan that continues tomorrow keeps the dates of its first day.
         self._asked = self._values(dutch_day(scan.started_at))
         if scan.next is not None and self._find_place(scan.next, scan.rows):
             return scan.next
         return self.first(self._shape, scan) if self._place < len(self._asked) else None
 
     def first(self, shape: Shape, scan: Scan) -> str:  # noqa: ARG002
-        """The first page of the present values."""
+        """The first page of the current values."""
         query = fixed_query(shape.plan.full) | self._literals(self._asked[self._place])
         if shape.full.columns:
             query["$select"] = ",".join(shape.full.columns)
@@ -226,7 +226,7 @@ class FunctionUrls:
         return [text.lower() for text in self._literals(values).values()]
 
     def _find_place(self, url: str, rows_read: int) -> bool:
-        """Whether a stored link belongs to values that still exist; if not, continue with the next ones."""
+        """Whether a stored link belongs to values that still exist; if not, the next values are chosen."""
         query = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
         here = [query.get(name, "").lower() for name in self._shape.parameters]
         self._place = bisect_left(self._asked, here, key=self._order)

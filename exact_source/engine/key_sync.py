@@ -1,8 +1,8 @@
-"""Finds deletions that no feed shows, by reading all keys and nothing else.
+"""Finds deletions that no feed shows, by reading all keys and no other columns.
 
-Most entities have no tombstones (API 4.5), and a feed by ``Modified`` shows only changes. A list of one
-page is read in full each time, which takes one call in any case. For longer lists, all keys are read from
-time to time.
+Most entities have no tombstones (API 4.5), and a feed by ``Modified`` shows only changes. A list that fits
+on one page is read in full each time, because that takes one call anyway. For longer lists, all keys are
+read at intervals.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from .shape import Shape
 
 
 def reads_whole(cursor: Cursor, deletes: DeletedRows, options: Options) -> bool:
-    """Whether a list is so short that reading it in full takes no more calls than reading changes."""
+    """Whether reading the whole list takes no more calls than reading its changes."""
     return cursor.pages == 1 and deletes.are_silent and options.start_ms is None
 
 
 def is_due(
     entity: str, cursor: Cursor, deletes: DeletedRows, options: Options, *, now: float
 ) -> bool:
-    """Whether the keys of a stream that was read to its end must be compared now.
+    """Whether the keys must be compared now, once the stream is read to its end.
 
     Args:
         entity: Entity name.
         cursor: Cursor of the stream.
         deletes: Deleted rows of the stream.
-        options: Entities that the user named, and the usual interval.
+        options: Entities for which the user set this, and the default interval.
         now: Seconds since the epoch, UTC.
     """
     if cursor.column is None or options.deletes == "ignore":
@@ -55,19 +55,19 @@ def is_due(
 
 
 def calls_for(rows: int, page_size: int) -> int:
-    """Calls that read ``rows``: a full last page leads to an empty one (API 3.2)."""
+    """Number of calls for ``rows`` rows; a full last page is followed by an empty one (API 3.2)."""
     return rows // page_size + 1
 
 
 def why_postponed(needed: int, left: int | None, most: int) -> str:
-    """Reason why so many calls cannot be made today, with a remedy if they never can; empty if they can.
+    """Reason why the calls cannot be made today, with a remedy if no day allows them; empty if they can.
 
-    Keys are compared all at once, because a part of them is useless on another day.
+    All keys are read in one run, because a part of them is useless on another day.
 
     Args:
         needed: Number of calls.
         left: Calls left today; ``None`` if no limit is known.
-        most: Calls that a whole day allows.
+        most: Calls allowed per day.
     """
     if needed > most:
         return (
@@ -95,7 +95,7 @@ async def read_keys(
 
     Raises:
         StreamError: If a page cannot be read.
-        LimitError: If the calls do not suffice.
+        LimitError: If the calls run out.
     """
     feed, entity = shape.plan.full, shape.entity
     keys = [f for f in shape.full.columns if f == "Division" or f in entity.key]

@@ -17,14 +17,14 @@ from .run import STEP_S, Run
 
 
 class StreamOutput:
-    """Rows and cursors of one stream, on their way to the destination.
+    """Emits rows and cursors of one stream to the destination.
 
     Args:
-        run: What all streams share.
+        run: Objects that all streams share.
         call: The stream's calls.
         result: The stream's result, which is reported after each step.
-        cursor: How far the stream was read, by loads that arrived.
-        emit: Takes rows and the cursor that covers them.
+        cursor: Cursor of the last completed load.
+        emit: Receives rows and the cursor that covers them.
 
     Attributes:
         cursor: How far the stream has been read.
@@ -50,7 +50,7 @@ class StreamOutput:
         self._last_stamp = 0.0
 
     def hold(self, cursor: Cursor) -> None:
-        """Go on from this cursor; it is emitted with the next rows or by ``move``."""
+        """Continue from this cursor; it is emitted with the next rows or by ``move``."""
         self.cursor = cursor
 
     def next_stamp(self, at: float | None = None) -> float:
@@ -62,7 +62,7 @@ class StreamOutput:
         return self._last_stamp
 
     def count_from(self, rows: int | None) -> None:
-        """Count the rows that can be stored from here on; ``None`` goes on from the last load."""
+        """Set the number of stored rows to count from; ``None``: the count of the last load."""
         self._until = self.cursor.stored_until
         if rows is None:
             self._fewest, self._most = self.cursor.stored_min, self.cursor.stored_max
@@ -70,11 +70,11 @@ class StreamOutput:
             self._fewest = self._most = rows
 
     async def move(self, table: pa.Table | None, cursor: Cursor | None, deleted: int = 0) -> None:
-        """Emit rows and a cursor; rows alone go with the cursor as it is.
+        """Emit rows and a cursor.
 
         Args:
             table: Rows, and deletions of rows.
-            cursor: Cursor that covers them; ``None`` for the present one.
+            cursor: Cursor that covers them; ``None`` for the current one.
             deleted: Number of rows in ``table`` that are deletions.
         """
         if table is None and cursor is None:
@@ -127,7 +127,7 @@ class StreamOutput:
     def _count(self, added: int, deleted: int) -> None:
         if self._fewest is None or self._most is None:
             return
-        # Added rows may replace stored ones; if there were none, there is at least one afterwards.
+        # Added rows may replace stored ones, so only one row is certain if there were none.
         self._fewest = max(self._fewest, min(added, 1))
         self._most += added
         if self._run.options.deletes == "hard":

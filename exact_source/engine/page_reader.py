@@ -1,8 +1,7 @@
 """Reads the pages of one chain, one call each; consecutive small pages are parsed together.
 
-Many feeds return 60 rows a page (API 3.2), and parsing one such page alone takes as long as a hundred
-further rows. Large bodies are parsed in other threads while the next pages are requested, because Arrow
-releases Python's lock.
+Many feeds return 60 rows per page (API 3.2). The fixed cost of parsing one page equals that of a hundred
+rows. Large bodies are parsed in other threads while the next pages are requested; Arrow releases the GIL.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from ..odata.page import BrokenPageError, Page, PageSchema, parse_page, parse_pa
 from ..odata.query import check_next
 from .run import Run
 
-# Pages that are parsed together, their bytes, and the bytes of a body that is parsed alone.
+# Most pages, and most bytes, that are parsed together; a body of ALONE_BYTES is parsed alone.
 TOGETHER_PAGES, TOGETHER_BYTES, ALONE_BYTES = 16, 1 << 20, 1 << 19
-# Pages of one stream that are requested before the first of them is passed on, their bytes, and the bytes of
-# the bodies of all streams.
+# Most pages of one stream that are requested before the first of them is passed on, their bytes, and the
+# bytes of the bodies of all streams.
 AHEAD_PAGES, AHEAD_BYTES, BYTES_OF_ALL = 32, 10 << 20, 1 << 25
 THREAD_BYTES = 1 << 17  # bytes that take longer to parse than to pass to another thread
 
@@ -38,7 +37,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class _Unread:
-    """A body with a link to another page."""
+    """An unparsed body, with its next link."""
 
     url: str
     body: bytes
@@ -68,14 +67,14 @@ class PageReader:
     """Reads the pages of one chain.
 
     Args:
-        run: What all streams share.
+        run: Objects that all streams share.
         call: Calls of the stream.
         division: Code of the division.
         on_call: Called after each response.
 
     Attributes:
-        together: Whether pages are parsed together, until one does not fit.
-        error: Error of a later page, until that page is reached.
+        together: Whether pages are parsed together; ``False`` after one did not match the schema.
+        error: Error of a page that was requested ahead, until that page is reached.
     """
 
     def __init__(self, run: Run, call: Call, division: int, on_call: Callable[[], None]) -> None:
@@ -88,11 +87,11 @@ class PageReader:
         self._error_at = ""
 
     def parse_each(self) -> None:
-        """Parse each page when it arrives, and request none before that."""
+        """Parse each page when it arrives, before the next one is requested."""
         self.together = False
 
     async def read(self, url: str, feed: Feed, schema: PageSchema) -> list[Arrived]:
-        """The page of a link, and possibly some that follow; none if it must be requested again.
+        """The page of a link, and possibly later ones; empty if the page must be requested again.
 
         An error of a later page is raised when its link is read.
 
@@ -152,7 +151,7 @@ class PageReader:
         return self._following(groups, feed)
 
     def _begin_parsing(self, group: _Group, schema: PageSchema) -> None:
-        """Parse a group, in another thread if that is worth it and not too many bodies wait already."""
+        """Parse a group, in another thread if it is large and not too many bodies are waiting."""
         bodies = [one.body for one in group.unread]
         parse = partial(parse_pages, bodies, schema, division=self._division)
         is_large = group.bytes >= THREAD_BYTES
@@ -163,7 +162,7 @@ class PageReader:
             group.pages.set_result(parse())
 
     def _drop(self, groups: Sequence[_Group]) -> None:
-        """Forget bodies that are parsed, or that an error has made useless."""
+        """Drop bodies that are parsed, or that an error has made useless."""
         for group in groups:
             self._run.unread_bytes.add(-group.bytes)
             if group.pages is not None:
@@ -218,9 +217,9 @@ class PageReader:
     def _read_one_by_one(
         self, unread: Sequence[_Unread], read: list[Arrived], schema: PageSchema
     ) -> bool:
-        """The same for one group; ``False`` if a page was broken.
+        """Parse one group page by page; ``False`` if a page was broken.
 
-        Pages after a broken page or a link that leads elsewhere are requested again.
+        Pages after a broken page or after an unexpected link are requested again.
         """
         for one in unread:
             try:
@@ -233,7 +232,7 @@ class PageReader:
                     raise
                 self._keep(error, one.url)
                 return False
-            # A link outside of the page, in a reply that only the lenient parser can read.
+            # The quick search for the link found another one than the parser.
             if read[-1].page.next_url != one.link:
                 self.error = None
                 return False

@@ -1,4 +1,4 @@
-"""The ports of the engine: a destination to query, and a function that takes rows."""
+"""The ports of the engine: a destination to query, and a function that receives rows."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import pyarrow as pa
 
 from .cursors import Cursor
 
-WINDOW = ", window "  # in the feed of a stream that was read between two dates
-# Takes rows of one stream and the cursor that covers them; both are committed together. Either may be None.
+WINDOW = ", window "  # part of the feed text of a stream that was read between two dates
+# Receives rows of one stream and the cursor that covers them. Both are committed together; either may be
+# None.
 Emit = Callable[[pa.Table | None, Cursor | None], Awaitable[None]]
 
 
 class Destination(Protocol):
     """Queries on the tables of earlier loads.
 
-    Deletions need them: a tombstone counts only for a row that is not newer, and a stored row that a
-    full pass does not return is deleted.
+    Deletions need them: a tombstone deletes a stored row only if the row is not newer, and a full pass
+    deletes the stored rows that it did not return.
 
     Attributes:
         failures: Exceptions of the reads. They concern every stream and end the run.
@@ -28,11 +29,11 @@ class Destination(Protocol):
     failures: tuple[type[Exception], ...]
 
     def has_rows(self, table: str, division: int) -> bool:
-        """Whether a division has any row."""
+        """Whether a division has rows."""
         ...
 
     def has_column(self, table: str, column: str) -> bool:
-        """Whether an earlier load filled a column."""
+        """Whether an earlier load created a column."""
         ...
 
     def count(self, table: str, division: int | None = None) -> int:
@@ -40,7 +41,7 @@ class Destination(Protocol):
         ...
 
     def counts(self, table: str) -> Mapping[int, int] | None:
-        """Division -> number of rows, including deleted ones; ``None`` if it is not known now."""
+        """Division -> number of rows, including deleted ones; ``None`` if unknown."""
         ...
 
     def window_rows(self, table: str, division: int, since: float) -> int:
@@ -81,7 +82,7 @@ class Destination(Protocol):
         *,
         marked: bool,
     ) -> pa.Table | None:
-        """The columns ``keys`` of the rows last read before a moment, or of all rows.
+        """The columns ``keys`` of the rows last synced before a given time, or of all rows.
 
         ``None`` if the table does not exist.
         """

@@ -27,7 +27,7 @@ class Rejected:
 
 
 class RejectedRows:
-    """Rows without a key: the number of each stream, and the rows that wait for a load."""
+    """Rows without a complete key: the number per stream, and the rows that wait for a load."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, int]] = Counter()
@@ -37,7 +37,7 @@ class RejectedRows:
         """Keep rows without a key for ``_exact_rejected``.
 
         Raises:
-            ContractError: If a stream has a thousand of them.
+            ContractError: If a stream has more than ``KEYLESS_ROWS`` of them.
         """
         if not rejected.num_rows:
             return

@@ -46,14 +46,13 @@ class StreamResult:
         shared_calls: Calls for the list of divisions and for tombstones, if this stream came first.
         rows: Rows passed to the destination.
         deleted: Deleted rows.
-        rows_stored: Rows that the destination held when the stream began; ``None`` if not counted.
+        rows_stored: Rows in the destination when the stream began; ``None`` if not counted.
         cursor: Cursor value, as text.
         status: ``incomplete`` continues in the next round or run, ``waiting`` after ``resumes_at``.
         error: Message; for an incomplete stream it says where the stream continues.
-        code: Kind of ``error``: that of its class, or one of ``errors.STREAM_CODES``; empty if nothing
-            is wrong.
+        code: ``code`` of the error's class, or one of ``errors.STREAM_CODES``; empty without an error.
         resumes_at: Time at which calls are allowed again; seconds since the epoch, UTC.
-        permanent: Whether running again would meet the same error.
+        permanent: Whether another run would end with the same error.
         notes: Notes for the user.
     """
 
@@ -99,9 +98,9 @@ class StreamResult:
         permanent: bool | None = None,
         resumes_at: float | None = None,
     ) -> None:
-        """Set the outcome; the first error of a stream is kept.
+        """Set the outcome. The first error of a stream is kept.
 
-        ``permanent`` and ``resumes_at`` are those of the last call that has them.
+        ``permanent`` and ``resumes_at`` come from the last call that sets them.
         """
         if self.status in {"running", "complete"}:
             self.status, self.error, self.code = status, error, code
@@ -115,7 +114,7 @@ class StreamResult:
         self.ended_at, self.cursor = at, cursor
 
     def expect(self, *, permanent: bool) -> None:
-        """Say whether another run would meet the error that this stream will end with."""
+        """Set in advance whether another run would end with the same error as this stream."""
         self.permanent = permanent
 
     def count(self, *, rows: int = 0, deleted: int = 0, shared_calls: int = 0) -> None:
@@ -141,11 +140,11 @@ class StreamResult:
 def describe_excluded(
     results: Sequence[StreamResult], company_names: Mapping[int, str | None] | None = None
 ) -> list[str]:
-    """A line for the streams that Exact does not offer, and one for blocked companies, if there are any.
+    """At most two lines: streams that Exact does not offer, and blocked companies.
 
     Args:
         results: Outcomes of streams.
-        company_names: Names by division; a division that it lacks is shown by its code.
+        company_names: Names by division; without a name, the code is shown.
     """
     names = company_names or {}
 
@@ -230,7 +229,7 @@ class GivesUp(Protocol):
 def recording(
     result: StreamResult, rounds: GivesUp, fatal: tuple[type[Exception], ...]
 ) -> Iterator[None]:
-    """Record how a stream ends. Errors of one stream stay with it; ``fatal`` ones are raised."""
+    """Record how a stream ends. Errors end only this stream, but ``fatal`` ones are raised."""
     not_the_streams: tuple[type[BaseException], ...] = (
         ExactError,
         OSError,

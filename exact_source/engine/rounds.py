@@ -23,10 +23,10 @@ class Rounds:
 
     Args:
         options: Limits of a round.
-        clock: Time.
+        clock: Clock.
 
     Attributes:
-        number: Number of the round, from 1; 0 for a run of one round that the caller repeats.
+        number: Number of the round, from 1; 0 if the caller repeats runs of one round.
         began_at: Start of the round in seconds since the epoch, UTC.
         fatal: An error that concerns all streams and ends the run.
         on_wait: Called before each wait.
@@ -72,7 +72,7 @@ class Rounds:
         self.on_wait = on_wait
 
     def read_by_page(self, entity: str, *, one_by_one: bool = True) -> None:
-        """Read an entity one page at a time, or no longer so."""
+        """Set whether an entity is read one page at a time."""
         (self.by_page.add if one_by_one else self.by_page.discard)(entity)
 
     def settle(self, entity: str, division: int) -> None:
@@ -138,7 +138,7 @@ class Rounds:
         """Report a wait.
 
         Raises:
-            LimitError: If the run must stop: a wait takes up to a quarter of an hour.
+            LimitError: If the run must stop; it does not first wait, which could take 15 minutes.
             PausedError: If the round is over and pages wait to be loaded.
         """
         if self.is_stopped():

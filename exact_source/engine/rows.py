@@ -1,4 +1,4 @@
-"""Arrow work between a page and the load: marks on rows, versions, deletions. No I/O."""
+"""Arrow operations between a page and the load: stamps, fingerprints, versions, deletions. No I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow.ipc
 
 from .cursors import REMEMBERED_MAX, fingerprint
 
-# Times at which the row was read and was found to be deleted; instants, unlike Exact's digits (API 3.5).
+# Type of ``_synced_at`` and ``_deleted_at``; real UTC times, unlike Exact's wall-clock times (API 3.5).
 INSTANT = pa.timestamp("us", tz="UTC")
 SYNCED_AT = pa.field("_synced_at", INSTANT)
 DELETED_AT = pa.field("_deleted_at", INSTANT)
@@ -50,7 +50,7 @@ def number(table: pa.Table, first: int) -> pa.Table:
 
 
 def versions(table: pa.Table, column: str) -> pa.ChunkedArray:
-    """Row versions as integers: ``Timestamp`` itself, ``Modified`` in milliseconds of its digits."""
+    """Row versions as integers: ``Timestamp`` itself, or the wall-clock milliseconds of ``Modified``."""
     values = table.column(column)
     if pa.types.is_timestamp(values.type):
         return pc.divide(values.cast(pa.timestamp("us", values.type.tz)).cast(pa.int64()), 1000)
@@ -60,9 +60,9 @@ def versions(table: pa.Table, column: str) -> pa.ChunkedArray:
 def fingerprints(
     table: pa.Table, parts: Sequence[str], column: str, floor: int
 ) -> dict[str, int] | None:
-    """Fingerprints of the rows at or above ``floor``, made of the columns ``parts``, with their versions.
+    """Fingerprint -> version of the rows at or above ``floor``, computed from the columns ``parts``.
 
-    ``None`` if there are more than are remembered anyway.
+    ``None`` if there are more than the cursor can store.
     """
     at = versions(table, column)
     mask = pc.fill_null(pc.greater_equal(at, floor), False)
@@ -83,11 +83,11 @@ def drop_known(
     ceiling: int,
     except_for: tuple[str, Collection[Any]] | None = None,
 ) -> pa.Table:
-    """The rows that are not among ``known`` fingerprints, made of the columns ``parts``.
+    """The rows whose fingerprint, computed from the columns ``parts``, is not in ``known``.
 
-    Rows above ``ceiling`` were never seen, so only rows up to it are compared.
+    Only rows up to ``ceiling`` are compared, because higher versions are new.
 
-    ``except_for``: a column, and values of it whose rows stay.
+    ``except_for``: a column, and values; rows with one of them are kept in any case.
     """
     if not known or not table.num_rows:
         return table
@@ -128,7 +128,7 @@ def as_json(table: pa.Table) -> list[str]:
 
 
 def mark(text: str) -> str:
-    """A short fingerprint of a text."""
+    """A short hash of a text."""
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -140,16 +140,16 @@ def key_tuples(table: pa.Table, keys: Sequence[str]) -> list[tuple[Any, ...]]:
 
 
 def digest(tables: Sequence[pa.Table]) -> str:
-    """A fingerprint of stamped rows that does not depend on the time of the read."""
+    """A hash of stamped rows that does not depend on their stamps."""
     return _digest_of(concat(tables).drop_columns([SYNCED_AT.name]))
 
 
 def digest_of_no_rows(page: pa.Table) -> str:
     """``digest`` of a page without rows, which is not stamped.
 
-    The empty page of a query is one object for all companies (``PageSchema.no_rows``), so its digest is
-    found by identity: the hash of a wide schema takes 0.2 ms, and thousands of streams may be empty. The
-    page is kept with its digest, so that no other object gets its identity.
+    All companies share one empty page per query (``PageSchema.no_rows``), so its digest is cached by object
+    identity: hashing a wide schema takes 0.2 ms, and thousands of streams may be empty. The page is stored
+    with its digest, so that no other object can get its identity.
     """
     found = _DIGESTS.get(id(page))
     if found is None:
@@ -159,7 +159,7 @@ def digest_of_no_rows(page: pa.Table) -> str:
     return found[0]
 
 
-@lru_cache(maxsize=DIGESTS_MAX)  # the empty pages of a function are objects of their own
+@lru_cache(maxsize=DIGESTS_MAX)  # function endpoints create a new empty page each time
 def _digest_of_schema(schema: pa.Schema) -> str:
     return _digest_of(schema.append(DELETED_AT).empty_table())
 
@@ -172,7 +172,7 @@ def _digest_of(table: pa.Table) -> str:
 
 
 def deletions(schema: pa.Schema, columns: Mapping[str, Sequence[Any]], *, at: float) -> pa.Table:
-    """Rows that delete rows. Only the given columns are filled.
+    """Rows that tell the destination to delete rows; all columns but the given ones are empty.
 
     Args:
         schema: Schema of the entity's rows, including the columns of this package.
@@ -193,7 +193,7 @@ def deletions(schema: pa.Schema, columns: Mapping[str, Sequence[Any]], *, at: fl
 
 
 def zero(kind: pa.DataType) -> Any:
-    """The emptiest value of a key column's type."""
+    """The zero value of a key column's type, for key columns that may not be null."""
     if pa.types.is_string(kind):
         return ""
     if pa.types.is_boolean(kind):
@@ -202,9 +202,9 @@ def zero(kind: pa.DataType) -> Any:
 
 
 def mark_deleted(stored: pa.Table, schema: pa.Schema, *, at: float) -> pa.Table:
-    """Stored rows again, marked as deleted: they stay, with ``_deleted_at`` set.
+    """Stored rows to load again with ``_deleted_at`` set, which marks them as deleted.
 
-    Columns that the schema lacks (dropped fields) would be emptied by the merge, so they are kept.
+    Columns that the schema lacks (withdrawn fields) are kept; the merge would empty them.
     """
     size = stored.num_rows
     arrays, fields = [], []
@@ -224,7 +224,7 @@ def mark_deleted(stored: pa.Table, schema: pa.Schema, *, at: float) -> pa.Table:
 
 
 def again(stored: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Stored rows again, unchanged, in the types in which they were loaded."""
+    """Stored rows to load again, unchanged, in the types in which they were loaded."""
     types = {f.name: f.type for f in schema}
     kept = [n for n in stored.column_names if not n.startswith("_dlt")]
     columns = {n: stored.column(n).cast(types.get(n, stored.column(n).type)) for n in kept}
@@ -243,9 +243,9 @@ def with_stored(
 
 
 def newest_of_each(table: pa.Table, keys: Sequence[str], version: str | None) -> pa.Table:
-    """One row for each key: the one with the highest version, or without versions the last one.
+    """One row per key: the row with the highest version, or the last row if there are no versions.
 
-    A scan can return one row twice, in two states (API 3.2, 4.4).
+    A scan can return a row twice, in two states (API 3.2, 4.4).
     """
     size = table.num_rows
     if size < 2:  # noqa: PLR2004

@@ -28,7 +28,7 @@ STEP_S = 2e-6
 
 @dataclass(frozen=True, kw_only=True)
 class EarlierRuns:
-    """State of earlier runs.
+    """Stored state of earlier runs.
 
     Attributes:
         selected: Entities that this run loads.
@@ -53,19 +53,19 @@ class Run:
 
     Args:
         options: The user's options.
-        connect: Makes a client in the running event loop; each round has a loop of its own.
-        clock: Time of this host.
-        limits: Call limits; they outlive the rounds.
+        connect: Creates a client in the running event loop; each round has its own loop.
+        clock: Clock of this host.
+        limits: Call limits, for all rounds.
         leases: Leases of the divisions, if several workers share them.
 
     Attributes:
         log: The result of each stream.
         rounds: When a round and the run end.
         selection: Entities that this run loads.
-        connection: The client, and answers that are fetched once a run.
+        connection: The client, and replies that are fetched once per run.
         divisions: The list of divisions.
         tombstones: The lists of deleted rows.
-        start_versions: Row versions at which a date begins.
+        start_versions: The first row version of a start date.
         rejected: Rows without a key.
         started_at: Seconds since the epoch, UTC.
         refresh_asked_at: Time of the request for a full refresh: now, or earlier if it is not complete.
@@ -115,7 +115,7 @@ class Run:
         self._last_stamp = 0.0
 
     def preview(self) -> Run:
-        """A new run that reads the same and knows no earlier run, so that nothing is deleted."""
+        """A new run with the same options and no state of earlier runs, so that it deletes nothing."""
         options = replace(self.options, deletes="ignore", history=frozenset(), notices=None)
         return Run(options, self._connect, clock=self.clock, limits=self.limits)
 
@@ -126,7 +126,7 @@ class Run:
         return self.limits.server_time(self.clock.now())
 
     def next_stamp(self) -> float:
-        """A time for ``_synced_at``: now, and later than every earlier stamp even if clocks are set back."""
+        """A time for ``_synced_at``: now, but later than every earlier stamp even if a clock is set back."""
         self._last_stamp = max(self.now(), self._last_stamp + STEP_S)
         return self._last_stamp
 
@@ -137,7 +137,7 @@ class Run:
         self.rounds.begin()
 
     def recall(self, earlier: EarlierRuns) -> None:
-        """Load the state of earlier runs; once a round, before the first stream."""
+        """Take over the state of earlier runs; called once per round, before the first stream."""
         self.tombstones.recall(earlier.tombstones)
         self.divisions.recall(earlier.divisions)
         self.limits.recall_errors(earlier.errors)
@@ -165,7 +165,7 @@ class Run:
         return self._destination
 
     def rows_stored(self, entity: str, division: int) -> int | None:
-        """Rows that a division had when this run began; ``None`` if they cannot be counted."""
+        """Stored rows of a division when this run began; ``None`` if they cannot be counted."""
         if entity not in self._counts:
             self._counts[entity] = self.destination.counts(entity)
         counts = self._counts[entity]

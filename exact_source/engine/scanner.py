@@ -38,12 +38,12 @@ class ScannedPage:
     """One page of a scan.
 
     Attributes:
-        read: All rows that have a key.
+        read: All rows with a complete key.
         rejected: Rows without a key.
         new: The rows of ``read`` that are loaded.
         high: Highest version in ``read``; ``None`` without rows or versions.
-        before: Cursor without the page.
-        after: Cursor with the page; its ``scan`` is ``None`` after the last page.
+        before: Cursor before the page.
+        after: Cursor after the page; its ``scan`` is ``None`` after the last page.
         at: When the page arrived; seconds since the epoch, UTC.
         surprises: Values that do not fit the catalogue.
     """
@@ -75,7 +75,7 @@ class Urls(Protocol):
         ...
 
     def restart(self) -> None:
-        """Begin again: the stored next link was refused."""
+        """Start over, because the stored next link was refused."""
         ...
 
     def following(self, shape: Shape, link: str | None) -> str | None:
@@ -93,7 +93,7 @@ class FeedUrls:
     Args:
         division: Code.
         end_ms: End of the window in milliseconds of ``Modified`` digits; later changes are not requested.
-        key_filters: Whether the site takes filters that compare a key with the empty one.
+        key_filters: Whether the site accepts filters that compare a key with the all-zero guid.
     """
 
     def __init__(
@@ -155,18 +155,18 @@ class Scanner:
     """Reads the pages of one scan of one stream.
 
     Args:
-        run: What all streams share.
+        run: Objects that all streams share.
         shape: Shape of the entity's rows.
         call: Calls of the stream.
         urls: URLs of the pages.
         on_call: Called after each response.
-        known_version: A version that certainly exists by now; ``None`` if none is known.
+        known_version: A version that certainly exists already; ``None`` if none is known.
         deleted: First key column of the rows that tombstones have just deleted.
 
     Attributes:
         cursor: Cursor after the pages that were returned.
         shape: Shape without the fields that turned out to be withdrawn.
-        notes: What a person should know.
+        notes: Notes for the user.
     """
 
     def __init__(
@@ -214,7 +214,8 @@ class Scanner:
             return
         self._is_resumed = cursor.scan.next is not None and skiptoken(self._url) is not None
         while self._url is not None:
-            # The error of a page that was requested ahead costs no call now, and would cost one later.
+            # If a page that was requested ahead has failed, raise its error now: another run would need
+            # another call to find it.
             if self._reader.error is None and self._run.rounds.must_stop():
                 return
             try:
@@ -240,7 +241,7 @@ class Scanner:
         if not self._is_resumed or error.status not in STALE:
             self._keep_place()
             raise error
-        # A skiptoken that Exact no longer accepts: the scan begins again from its start.
+        # Exact no longer accepts the skiptoken, so the scan starts over.
         self._restart()
         self._is_resumed = False
         return []
@@ -293,7 +294,7 @@ class Scanner:
     # -- refused queries -----------------------------------------------------------------------
 
     def _keep_place(self) -> None:
-        """If the new start is refused as well, keep the old position, which may be accepted tomorrow."""
+        """If the new start is refused too, keep the old position, which may be accepted later."""
         scan = None if self._before is None else self._before.scan
         if scan is not None and scan.next is not None:
             self.cursor = replace(self.cursor, scan=scan)
@@ -314,7 +315,7 @@ class Scanner:
             self._url = self._urls.begin(self.cursor.scan)
 
     async def _leaves_out_withdrawn(self, error: RefusedError) -> bool:
-        """Whether a query was refused because of withdrawn fields, and can be made without them."""
+        """Whether a query was refused because of withdrawn fields and can be repeated without them."""
         url, scan = self._url, self.cursor.scan
         if scan is None or url is None or skiptoken(url) is not None:
             return False
@@ -332,7 +333,7 @@ class Scanner:
 
 
 def notes_on(shape: Shape, withdrawn: Sequence[str]) -> list[str]:
-    """Notes about the fields that are not read."""
+    """Notes about fields that are not read."""
     notes = []
     if withdrawn:
         notes.append(f"left out, as Exact no longer has it: {', '.join(withdrawn)}")

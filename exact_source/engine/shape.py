@@ -85,7 +85,7 @@ class Shape:
 
     @property
     def content(self) -> list[str]:
-        """Columns that are read, and how; if one is added, rows that are stored lack it."""
+        """Columns that are read, and how they are guarded; stored rows lack a column that is added later."""
         names = {f: column.name for f, column in self.entity.columns.items()}
         hashed = {names[f] for f in self.guard.hashed if f in names}
         plain = [name for name in self.full.arrow.names if name not in hashed]
@@ -93,7 +93,7 @@ class Shape:
 
     @cached_property
     def needed(self) -> set[str]:
-        """Fields without which the rows cannot be read."""
+        """Fields that are required to read the rows."""
         return {*self.entity.key, "Division"} | ({self.plan.column} if self.plan.column else set())
 
     @property

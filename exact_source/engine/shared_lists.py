@@ -1,4 +1,4 @@
-"""Entities that a run reads once, not per division: the divisions, the user, and the tombstones."""
+"""Lists that all streams of a run share: the divisions, the user, and the tombstones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .run import Run
 from .shape import Shape
 from .tombstones import describe_unknown
 
-# Takes rows of a division and the cursor that covers them.
+# Receives rows of a division and the cursor that covers them.
 Put = Callable[[int, pa.Table | None, Cursor | None], Awaitable[None]]
 
 
@@ -38,9 +38,9 @@ class SharedList:
     """Reads ``divisions``, ``me`` or ``deleted``.
 
     Args:
-        run: What all streams share; its log gets the results.
+        run: Objects that all streams share; its log gets the results.
         shape: Shape of the entity's rows.
-        put: Takes rows and cursors.
+        put: Receives rows and cursors.
     """
 
     def __init__(self, run: Run, shape: Shape, put: Put) -> None:
@@ -125,7 +125,7 @@ class SharedList:
         run.rounds.settle(result.entity, result.division)
 
     async def _delete_unlisted(self, listed: pa.Table) -> int:
-        """Delete stored rows that the list no longer has."""
+        """Delete stored rows that are no longer in the list."""
         run, deletes = self._run, self._run.options.deletes
         if deletes == "ignore":
             return 0

@@ -1,4 +1,4 @@
-"""The row version at which a date begins, according to ``SyncTimestamp`` (API 4.3)."""
+"""Finds the first row version of a start date with ``SyncTimestamp`` (API 4.3)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StartVersions:
             try:
                 since = await ask_start_version(self._connection.client, call, feed, start_ms)
             except StreamError as error:
-                # Except for a 400, which may concern this entity only, the other entities would get the same.
+                # Other entities would be refused too, except after a 400, which may concern only this one.
                 if isinstance(error, RefusedError) and error.status != HTTPStatus.BAD_REQUEST:
                     self._refused.add(code)
                 return None, str(error)
@@ -42,21 +42,21 @@ async def ask_start_version(
 ) -> int | None:
     """The ``Timestamp`` above which a read from a start date begins; one call, counted on ``call``.
 
-    Exact names the row that was changed first at the date or later. Versions are in the order in which
-    rows were written, so the overlap is subtracted as for a cursor.
+    Exact returns the version of the first row changed on or after the date. Versions follow the order of
+    writes, not of commits, so the overlap is subtracted as for a cursor.
 
     Args:
         client: The open client.
         call: Calls of the stream.
         feed: A sync feed that ``SyncTimestamp`` knows.
-        start_ms: The date: ``Modified`` digits in milliseconds.
+        start_ms: The start date in wall-clock milliseconds, like ``Modified``.
 
     Returns:
-        ``None`` if Exact names no row; its reply without such a row is unknown (API 10).
+        ``None`` if Exact returns no row; its reply for that case is not known (API 10).
 
     Raises:
         StreamError: If the call is refused or not answered.
-        LimitError: If the day's calls are used up.
+        LimitError: If the daily calls are used up.
     """
     entity = load_catalogue().entities["sync_timestamp"]
     asked = entity.feeds["function"]

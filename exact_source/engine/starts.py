@@ -21,12 +21,12 @@ from .shape import Shape
 from .tombstones import RETENTION_S
 
 HOUR_S = 3600
-STAMP_SLACK_S = 0.001  # destinations differ in what they keep of a microsecond
-# Refusals within an hour after which a stream is not tried (API 2.3: the 11th blocks the key).
+STAMP_SLACK_S = 0.001  # destinations store times with different precision
+# Refusals within an hour after which a stream is not called (API 2.3: the 11th blocks the key).
 REFUSALS_PER_HOUR = 3
-# How long a stream is not asked for after it was refused for lack of a module, right or scope.
+# How long a stream is not called after Exact refused it because a module, right or scope is missing.
 DENIED_S = 7 * 86_400
-# A stream that was read before is believed to be lost if it is refused for this long.
+# How long refusals of a stream that was read before must last until that rule applies to it.
 PROOF_S = 86_400
 
 
@@ -37,11 +37,11 @@ class Start:
     Attributes:
         shape: Shape of the entity's rows.
         division: The company.
-        options: What the user asked for.
+        options: The user's options.
         now: Seconds since the epoch, UTC.
         refresh_asked_at: Time of the request for a full refresh; seconds since the epoch, UTC.
-        rows_counted: Rows that the destination holds; ``None`` if they cannot be counted, or if an earlier
-            round of this run has changed their number.
+        rows_counted: Stored rows; ``None`` if they cannot be counted, or if an earlier round of this run has
+            changed their number.
         rows_stored: ``rows_counted`` without those that only a window loaded.
         stored_until: Their highest ``_synced_at``, seconds since the epoch, UTC; 0 without rows.
         stored_from: Their lowest ``_synced_at``.
@@ -62,10 +62,10 @@ class Start:
         """The facts of a stream that begins now.
 
         Args:
-            run: What all streams share.
+            run: Objects that all streams share.
             shape: Shape of the entity's rows.
             division: The company.
-            cursor: How far the stream was read, by loads that arrived.
+            cursor: Cursor of the last completed load.
         """
         entity, code, now = shape.entity.name, division.code, run.now()
         is_first = run.log.latest(entity, code) is None
@@ -90,18 +90,18 @@ class Start:
 
     @property
     def has_dates(self) -> bool:
-        """Whether rows have ``Modified``, by which ``start_date`` chooses them."""
+        """Whether rows have ``Modified``, on which ``start_date`` filters."""
         return "modified" in self.shape.arrow.names
 
     def notes_on_dates(self) -> Iterator[str]:
-        """A note for each date that the user set and that leaves out nothing."""
+        """A note for each date option that has no effect."""
         options = self.options
         for setting, limit in (("start_date", options.start_ms), ("end_date", options.end_ms)):
             if limit is not None and not self.has_dates:
                 yield f"{setting} leaves out nothing: its rows have no Modified"
 
     def may_read(self, cursor: Cursor, result: StreamResult) -> bool:
-        """Whether the stream may make calls; if not, its result says why."""
+        """Whether the stream may make calls; if not, the reason is added to its result."""
         if self.division.blocked:
             why = f"the division is blocked (BlockingStatus {self.division.blocked})"
             # If the user named this division, leaving it out is not a success.
@@ -119,20 +119,20 @@ class Start:
         return True
 
     def _asks_again(self, cursor: Cursor) -> bool:
-        """Whether a stream is asked for that Exact does not offer."""
+        """Whether a stream that Exact does not offer is tried again."""
         is_due = self.options.retry_refused or self.now - cursor.denied_at >= DENIED_S
         return is_due and len(recent_refusals(cursor, self.now)) < REFUSALS_PER_HOUR
 
     def denied(self, before: Cursor, cursor: Cursor, error: RefusedError) -> Cursor:
-        """The cursor after a refusal, which says whether Exact offers the stream at all.
+        """The cursor after a refusal, with the note that Exact does not offer the stream, if that is so.
 
-        A stream without a module, right or scope is remembered at once if it was never read. If it was,
-        only after the refusals have lasted a day, so that rows do not become stale unnoticed. An
-        endpoint that vanished under loaded rows is never taken for granted.
+        If a module, right or scope is missing, a stream that was never read is noted immediately. A stream
+        that was read before is noted once the refusals have lasted a day, so that its rows do not become
+        stale unnoticed. An endpoint with loaded rows that no longer exists is never noted.
 
         Args:
             before: Cursor with which the stream began.
-            cursor: Present cursor.
+            cursor: Current cursor.
             error: The refusal.
         """
         has_pages = any(c.scan is not None and c.scan.pages for c in (before, cursor))
@@ -161,15 +161,15 @@ class Start:
         )
 
     def resume(self, cursor: Cursor) -> tuple[Cursor, str]:
-        """The cursor at which the stream starts, and a note if it begins again."""
+        """The cursor at which the stream starts, and a note if it starts over."""
         fresh = self.fresh(cursor)
         if cursor.scan is not None and cursor.value is None:
-            # A pass over all rows that has begun answers a request for one.
+            # A full pass that has already begun fulfils the request.
             cursor = replace(cursor, refreshed_for=fresh.refreshed_for)
         if not cursor.feed or cursor.column != fresh.column:
             return fresh, ""
         if cursor.moved not in {None, fresh.moved}:
-            # Row versions start again in another database (API 4.2).
+            # Another database has its own row versions (API 4.2).
             return fresh, "the division moved to another database: read again"
         if self._missed_tombstones(cursor):
             return fresh, "tombstones older than two months are no longer listed: read again"
@@ -182,7 +182,7 @@ class Start:
                 left_to_pass=cursor.left_to_pass,
             )
             return kept, f"{why}: read again" if why else ""
-        # The links of another feed do not fit.
+        # Stored links belong to one feed.
         scan = cursor.scan if cursor.feed == fresh.feed else None
         kept = replace(
             cursor, feed=fresh.feed, moved=fresh.moved, history=fresh.history, scan=scan,
@@ -209,13 +209,13 @@ class Start:
         if self.rows_stored is None or cursor.stored_min is None or cursor.stored_max is None:
             return False
         is_older = self.stored_until < cursor.stored_until - STAMP_SLACK_S
-        # A lost table may have been begun again by a load that failed in part.
+        # A load that failed halfway may already have created a dropped table again.
         is_another = 0 < cursor.stored_until < self.stored_from - STAMP_SLACK_S
         is_other = is_older or is_another
         return is_other or not cursor.stored_min <= self.rows_stored <= cursor.stored_max
 
     def _must_refresh(self, cursor: Cursor) -> bool:
-        """Whether the user requested all rows again, and that read has neither begun nor ended."""
+        """Whether the user requested a full refresh that has not begun yet."""
         is_answered = cursor.refreshed_for == self.refresh_asked_at
         return self._entity in self.options.full_refresh and not is_answered
 
@@ -231,7 +231,7 @@ class Start:
 def _without_windows(
     run: Run, entity: str, division: int, cursor: Cursor, counted: int | None
 ) -> int | None:
-    """The stored rows that the cursor covers; ``None`` if that cannot be told."""
+    """The number of stored rows that the cursor covers; ``None`` if unknown."""
     if run.options.window:  # its cursor does not cover the rows outside of it
         return None
     most = cursor.stored_max
@@ -249,7 +249,7 @@ def recent_refusals(cursor: Cursor, now: float) -> tuple[float, ...]:
 def refresh_begun_at(states: Iterable[Mapping[str, Any]]) -> float | None:
     """Start of an incomplete full refresh of these streams; ``None`` if there is none.
 
-    It is not complete while a scan is, and until the changes since the pass over all rows are read.
+    It is incomplete until its scans have ended and the changes since then have been read.
 
     Args:
         states: Cursors, as ``Cursor.to_state`` writes them.
@@ -263,12 +263,12 @@ def refresh_begun_at(states: Iterable[Mapping[str, Any]]) -> float | None:
 
 
 def known_version(run: Run, shape: Shape, division: int) -> int | None:
-    """A version that certainly exists by now: rows that change from here on are above it."""
+    """A version that certainly exists already; rows that change from now on have a higher one."""
     if shape.version == "timestamp":
         return run.tombstones.highest_version(division)
     if shape.version != "modified":
         return None
-    # In Europe the digits run ahead of UTC, so UTC read as digits lies in the past (API 3.5).
+    # European wall clocks run ahead of UTC, so the UTC time read as wall-clock time is in the past (API 3.5).
     return int((run.now() - run.options.zone_slack_s) * 1000)
 
 
@@ -277,8 +277,8 @@ async def start_version(
 ) -> tuple[int | None, str]:
     """The ``Timestamp`` at which the first read begins, and a note.
 
-    ``None`` unless the user asked for ``start_by="timestamp"``, and once rows are stored: then all rows
-    are read, and those that the pass does not return are deleted.
+    ``None`` without ``start_by="timestamp"``. Also ``None`` if rows are stored already: then all rows are
+    read, and stored rows that the pass does not return are deleted.
     """
     may_ask = (
         run.options.start_by == "timestamp"

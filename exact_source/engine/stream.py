@@ -32,12 +32,12 @@ class Stream:
     """Reads one entity of one division, and applies Exact's deletions.
 
     Args:
-        run: What all streams share.
+        run: Objects that all streams share.
         shape: Shape of the entity's rows.
         division: The company.
-        cursor: How far the stream was read, by loads that arrived.
+        cursor: Cursor of the last completed load.
         rank: Priority among the division's streams; the lowest goes first.
-        emit: Takes rows and the cursor that covers them.
+        emit: Receives rows and the cursor that covers them.
     """
 
     def __init__(
@@ -111,14 +111,14 @@ class Stream:
         self._is_old = self._began_earlier()
         if not await self._scan():
             self.result.end("incomplete", NEXT_ROUND)
-        elif self._is_old:  # not in this load, where a row could be both deleted and created again
+        elif self._is_old:  # in another load: in one load a row must not be both deleted and created
             self.result.end("incomplete", "changes since it began follow in the next round")
         elif self.result.status == "running":
             await self._deletions.compare_keys(self._may_be_empty)
             await self._end_read()
 
     def _began_earlier(self) -> bool:
-        """Whether the scan began in an earlier run, so that it ends with the state of that time."""
+        """Whether the scan began in an earlier run, so that later changes must still be read."""
         return (
             self._shape.plan.column is not None
             and self._output.cursor.scan is not None
@@ -131,8 +131,8 @@ class Stream:
             await self._note_webhook()
             self.result.end("complete")
             return
-        # Deleted rows may still be stored, or rows are missing: not a success, but another round would not
-        # help.
+        # Deleted rows may still be stored, or rows are missing. This is not a success, but another round
+        # would not help.
         error = "; ".join(filter(None, (self._deletions.error, rejected)))
         permanent = self.result.permanent or not self._deletions.error
         code = self._deletions.code or KEYLESS
@@ -140,7 +140,7 @@ class Stream:
         self._run.rounds.settle(self._entity.name, self._division.code)
 
     async def _note_webhook(self) -> None:
-        """Commit that the rows cover the webhooks received before this run began."""
+        """Commit the mark of the last webhook before this run, which the rows now cover."""
         notices = self._run.options.notices or {}
         mark = notices.get((self._entity.name, self._division.code), "")
         if mark and self._run.log.has_begun(self.result):
@@ -175,13 +175,13 @@ class Stream:
             since = None
         is_first = (cursor.value, cursor.tombstones, cursor.moved) == (None, None, 0)
         if is_first and not self._leaves_rows():
-            # A first pass does not return rows deleted before it. In a division that has moved, the versions
-            # of older tombstones cannot be compared (API 4.2), so none is noted.
+            # A first pass does not return rows that were deleted before it. After a move, the versions of
+            # older tombstones cannot be compared (API 4.2), so their version is set to 0.
             cursor = replace(cursor, tombstones=0, tombstones_at=now)
         start_ms = run.options.start_ms
         if since is None and start_ms is not None:
-            # By row version all rows are read once, and older ones are dropped on the way: versions are
-            # not in the order of Modified, so no version certainly begins a date (API 4.3).
+            # Feeds by row version are read in full once, and rows before the start date are dropped:
+            # versions are not in the order of Modified, so no version marks a date exactly (API 4.3).
             by_modified = self._shape.plan.full.cursor == "Modified"
             since = start_ms if by_modified else await self._start_version(cursor, start_ms)
             cursor = replace(cursor, start_version=self._output.cursor.start_version)
@@ -196,12 +196,12 @@ class Stream:
         self._output.hold(begun)
 
     def _leaves_rows(self) -> bool:
-        """Whether rows are stored that a pass would delete if deletions were not ignored."""
+        """Whether stored rows remain that a full pass would delete if deletions were not ignored."""
         is_ignored = self._run.options.deletes == "ignore"
         return is_ignored and self._destination.has_rows(self._entity.name, self._division.code)
 
     def _later_than_stored(self) -> float:
-        """A time after every stored ``_synced_at``, whatever the clocks of earlier hosts showed."""
+        """A time after every stored ``_synced_at``, even if earlier hosts had a fast clock."""
         return max(self._output.next_stamp(), self._start.stored_until + 2 * STEP_S)
 
     async def _start_version(self, cursor: Cursor, start_ms: int) -> int | None:
@@ -214,7 +214,7 @@ class Stream:
         return since
 
     def _count_shared_calls(self) -> None:
-        """Calls that no stream has counted yet belong to this one, because it came first."""
+        """Count the calls for shared lists with this stream, if it is the first."""
         calls = self._run.selection.take_overhead(self._division.code, self._run.divisions.codes)
         self.result.count(shared_calls=calls)
 
@@ -321,14 +321,14 @@ class Stream:
             return
         after = replace(after, behind=self._is_old)
         if full_pass.finds_deleted or last.read.num_rows or (scan is not None and scan.rows):
-            after = replace(after, empty_at=0.0)  # no change is no proof of rows
+            after = replace(after, empty_at=0.0)  # a read of changes without rows is not an empty table
         if scan is not None and (scan.since is None or before.value is None):
             after = replace(after, pages=scan.pages + 1, reconciled_at=after.read_at)
             after = self._deletions.after_pass(after)
         table, digest = full_pass.complete(self._loadable(last))
         after = with_digest(after, before, digest and f"{self._run.options.deletes} {digest}")
         if digest and is_unchanged(before, after) and not self._output.deleted:
-            self.result.forget_rows()  # they are loaded already, and a merge costs more than a read
+            self.result.forget_rows()  # already loaded; a merge costs more than a read
             await self._output.move(None, after)
             return
         await self._output.move(table if table.num_rows else None, None)
@@ -338,7 +338,7 @@ class Stream:
                 before=scan.synced_from or scan.started_at,
                 since_ms=self._run.options.start_ms,
             )
-            if missing.keys:  # the next pass must find that nothing remains to be deleted
+            if missing.keys:  # the next pass must check that nothing remains to be deleted
                 after = replace(after, digest="")
             await self._output.delete(missing, self._deletions.rows, None)
         await self._output.move(None, after)
@@ -346,7 +346,7 @@ class Stream:
     # -- empty answers -------------------------------------------------------------------------
 
     async def _may_be_empty(self) -> bool:
-        """Whether an empty answer is believed, although rows are stored; see ``empty_lists``."""
+        """Whether an empty reply is accepted although rows are stored; see ``empty_lists``."""
         if self._entity.name in self._run.options.trust_empty:
             return True
         verdict = await judge_empty(
@@ -365,7 +365,7 @@ class Stream:
         return verdict.is_believed
 
     def _is_suspiciously_empty(self, last: ScannedPage) -> bool:
-        """Whether not even the row at the cursor was returned (API 4.2)."""
+        """Whether not even the last known row was returned (API 4.2)."""
         before = last.before
         is_empty = before.scan is not None and not before.scan.rows and not last.read.num_rows
         is_empty = is_empty and not last.rejected.num_rows
@@ -377,7 +377,7 @@ class Stream:
         )
 
     async def _begin_again(self, before: Cursor) -> None:
-        """Read all rows: the division is in another database, whose versions are lower."""
+        """Start a full pass, because the division is in another database, with lower versions."""
         self.result.note("nothing above the cursor, not even its own row: read again")
         # The highest version seen belongs to the old database, and so do the known tombstones.
         self._run.tombstones.forget_versions(self._division.code)

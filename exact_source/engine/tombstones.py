@@ -1,8 +1,7 @@
 """``sync/Deleted``: read once per division and run, for all entities (API 4.5).
 
-It is read *before* the data. A row that the data still shows is then newer than every tombstone that
-was read, so in one load the data wins; a row that was loaded earlier is only deleted if its stored
-version is not newer than its tombstone.
+It is read *before* the data. A row on a data page is therefore newer than every tombstone that was read,
+so within a load the row wins. A stored row is deleted only if its version is not newer than its tombstone.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from .cursors import RECENT_MAX, TIMESTAMP_OVERLAP, Cursor
 from .divisions import Divisions
 from .records import replace
 
-# Exact keeps tombstones for two months (API 4.5); a day's margin for late runs.
+# Exact keeps tombstones for two months (API 4.5); this leaves a margin for late runs.
 RETENTION_S = 58 * 86_400
 # The fields that name a deleted row.
 FIELDS = ("Timestamp", "DeletedDate", "EntityKey", "EntityType")
@@ -77,7 +76,7 @@ class TombstoneLists:
     Args:
         selection: Whether the list is loaded itself.
         connection: Sends the calls.
-        divisions: Say which divisions have moved.
+        divisions: The divisions, with the dates of their moves.
         now: Seconds since the epoch, UTC.
         before_call: Called before each request; raises to cancel it.
     """
@@ -110,9 +109,9 @@ class TombstoneLists:
         self._since = dict(since)
 
     async def of(self, division: int, *, whole: bool | None = None) -> Tombstones:
-        """The tombstones of a division that some entities have not applied.
+        """The tombstones of a division that at least one entity has not applied.
 
-        ``whole``: with all columns; default: if they are loaded.
+        ``whole``: with all columns; default: whether the list is loaded.
         """
         whole = self._selection.loads("deleted") if whole is None else whole
         moved = self._divisions.moved(division)
@@ -146,7 +145,7 @@ class TombstoneLists:
         return self._reported_by.setdefault(division, entity) == entity
 
     def keep_unknown(self, table: pa.Table, at: float) -> None:
-        """Keep tombstones of unknown entities for the table ``deleted``, which is not loaded itself."""
+        """Keep tombstones of unknown entities for the table ``deleted``, if the list itself is not loaded."""
         self._unknown.append(rows.stamp(table, at))
 
     def take_unknown(self) -> list[pa.Table]:
@@ -161,7 +160,7 @@ class TombstoneLists:
         return self._versions.get(division)
 
     def note_version(self, division: int, version: int | None) -> None:
-        """Keep the highest row version of a division; versions are one series over all entities."""
+        """Note a row version of a division; all entities of a division share one series of versions."""
         self._versions[division] = max(version or 0, self._versions.get(division, 0))
 
     def forget_versions(self, division: int) -> None:
@@ -192,8 +191,8 @@ async def read_tombstones(
         return Tombstones(schema.no_rows, since or 0, read_at, call.calls, error)
     if not any(page.num_rows for page in pages):
         return Tombstones(schema.no_rows, since or 0, read_at, call.calls)
-    # One page is one moment; rows deleted while the pages behind it were read may have been missed,
-    # and they are all above its highest version (see ``cursors``).
+    # Rows that were deleted while later pages were read may have been missed. Their tombstones are all
+    # above the highest version of the first page (see ``cursors``).
     top = pc.max(pages[0].column("timestamp")).as_py() or 0
     table = pa.concat_tables(pages, promote_options="default")
     return Tombstones(table, max(top, since or 0), read_at, call.calls)
@@ -213,7 +212,7 @@ def describe_unknown(unknown: pa.Table) -> list[str]:
 
 
 def starts_of(states: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[tuple[int, int], int]:
-    """Where ``sync/Deleted`` must be read from: the stream that is furthest behind counts.
+    """Where the next read of ``sync/Deleted`` begins: at the lowest position of all streams.
 
     Args:
         states: Division and cursor, as ``Cursor.to_state`` writes it, of each stream.
@@ -232,8 +231,8 @@ def starts_of(states: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[tuple[int
 def is_applied(timestamp: int, cursor: Cursor) -> bool:
     """Whether a tombstone was applied by an earlier run.
 
-    It is read again for the overlap, or because another entity is further behind: all are read by one
-    call.
+    It may be read again because of the overlap, or because another entity is further behind: one call
+    reads the tombstones of all entities.
     """
     buried = cursor.buried
     if timestamp in buried or timestamp <= (cursor.tombstones or 0) - TIMESTAMP_OVERLAP:
@@ -248,7 +247,7 @@ def with_applied(cursor: Cursor, found: Tombstones, code: int, *, has_versions: 
         cursor: Cursor of the entity.
         found: Applied tombstones.
         code: Code of the entity in ``sync/Deleted``.
-        has_versions: Whether its rows come with ``Timestamp``, which says by itself what is newer.
+        has_versions: Whether its rows have ``Timestamp``, which shows whether a row is newer.
     """
     cursor = replace(cursor, tombstones=found.top, tombstones_at=found.read_at)
     if has_versions and not cursor.buried:
@@ -259,7 +258,7 @@ def with_applied(cursor: Cursor, found: Tombstones, code: int, *, has_versions: 
 
 
 class Tombstone(NamedTuple):
-    """The deletion of a row as a row version, and in digits of Exact's wall clock."""
+    """The deletion of a row: its row version, and its time on Exact's wall clock."""
 
     timestamp: int
     deleted_date: datetime
