@@ -338,7 +338,7 @@ class Stream:
                 before=scan.synced_from or scan.started_at,
                 since_ms=self._run.options.start_ms,
             )
-            if missing.keys:  # the next pass must check that nothing remains to be deleted
+            if missing.keys:  # the next pass must find that nothing remains to be deleted
                 after = replace(after, digest="")
             await self._output.delete(missing, self._deletions.rows, None)
         await self._output.move(None, after)
