@@ -111,7 +111,7 @@ class Stream:
         self._is_old = self._began_earlier()
         if not await self._scan():
             self.result.end("incomplete", NEXT_ROUND)
-        elif self._is_old:  # in another load: in one load a row must not be both deleted and created
+        elif self._is_old:  # in another load, to keep deletes and inserts of a row apart
             self.result.end("incomplete", "changes since it began follow in the next round")
         elif self.result.status == "running":
             await self._deletions.compare_keys(self._may_be_empty)
@@ -321,7 +321,7 @@ class Stream:
             return
         after = replace(after, behind=self._is_old)
         if full_pass.finds_deleted or last.read.num_rows or (scan is not None and scan.rows):
-            after = replace(after, empty_at=0.0)  # a read of changes without rows is not an empty table
+            after = replace(after, empty_at=0.0)  # no changes do not prove that rows exist
         if scan is not None and (scan.since is None or before.value is None):
             after = replace(after, pages=scan.pages + 1, reconciled_at=after.read_at)
             after = self._deletions.after_pass(after)

@@ -1,1 +1,1 @@
-"""Everything that knows dlt: resources, state, tables, destinations and the sync log."""
+"""Everything that depends on dlt: resources, state, tables, destinations and the sync log."""

@@ -1,4 +1,4 @@
-"""Gathers the output of streams into Arrow batches; a cursor is stored with the rows that it covers."""
+"""Joins the output of streams to Arrow batches; each cursor is stored with the rows that it covers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..engine.cursors import Cursor
 from ..engine.dedupe import Total
 from .state import DivisionStates
 
-# A batch is a row group of a parquet file. Each has a fixed cost in dlt, the file and the database, so large
-# ones cost less per row. If many entities have many rows at once, each uses smaller batches.
+# A batch becomes a row group of a parquet file. Each has a fixed cost in dlt, the file and the database, so
+# large batches cost less per row. If many entities have many rows at once, each uses smaller batches.
 BATCH_ROWS, BATCH_TABLES = 60_000, 400
 CROWDED_ROWS, ROWS_OF_ALL = 20_000, 120_000
-SMALL_ROWS = 500  # of a page: parquet is written piece by piece, a column at a time
+SMALL_ROWS = 500  # smaller chunks are joined: parquet is written chunk by chunk for each column
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Batch:
 
     Args:
         states: Stores their cursors.
-        of_all: Counts their rows together with those of other entities.
+        of_all: Total of waiting rows of all entities.
     """
 
     def __init__(self, states: DivisionStates, of_all: Total) -> None:
@@ -42,7 +42,7 @@ class Batch:
         self._rows = 0
 
     def add(self, item: Item) -> bool:
-        """Take an item; ``True`` once there is enough for a batch."""
+        """Add an item; returns ``True`` once there are enough rows for a batch."""
         if item.table is None and not self._tables:  # most streams have no row
             self._store(item)
             return False
@@ -54,7 +54,7 @@ class Batch:
         return is_crowded or self._rows >= BATCH_ROWS or len(self._tables) >= BATCH_TABLES
 
     def take(self) -> pa.Table | None:
-        """The rows, if there are any; their cursors are stored."""
+        """Return the rows, if there are any, and store their cursors."""
         for item in self._items:
             self._store(item)
         self._states.write()
@@ -63,7 +63,7 @@ class Batch:
         return _joined(tables) if tables else None
 
     def drop(self) -> None:
-        """Drop the items; they are read again."""
+        """Drop the items; a later run reads them again."""
         self._items, self._tables = [], []
         self._count(-self._rows)
 
@@ -77,7 +77,7 @@ class Batch:
 
 
 def _joined(tables: list[pa.Table]) -> pa.Table:
-    """One table in its original pieces, unless they are small: a copy would cost more."""
+    """One table that keeps its chunks, unless they are small: copying large ones costs more."""
     table = pa.concat_tables(tables, promote_options="default")
     is_small = table.num_rows < SMALL_ROWS * len(tables)
     return table.combine_chunks() if is_small else table

@@ -1,6 +1,6 @@
 """Descriptions of the dlt schema as comments in DuckDB and Postgres, where dlt does not write them.
 
-On BigQuery dlt writes them when it makes a table or a column.
+On BigQuery dlt writes them when it creates a table or a column.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Place = tuple[str, str]
 
 
 def schema_version(pipeline: dlt.Pipeline) -> str:
-    """A value that changes with every table; empty before the first load."""
+    """A value that changes when any table of the schema changes; empty before the first load."""
     name = str(pipeline.default_schema_name)  # "None" before the first run
     return str(pipeline.schemas[name].version_hash) if name in pipeline.schemas else ""
 

@@ -1,4 +1,4 @@
-"""Full disks: found before a round is read, and distinguished from other failures of a load."""
+"""Detects full disks before a round is read, and among the causes of a failed load."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _is_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in FULL:
         return True
     codes = {getattr(error, name, None) for name in ("pgcode", "sqlstate")}
-    # dlt keeps only the text of an error that it has met in several tries.
+    # After several tries, dlt keeps only the text of the error.
     text = str(error).lower()
     return POSTGRES_FULL in codes or any(word in text for word in WORDS)
 

@@ -1,17 +1,17 @@
-"""Keys that a table holds more than once: found after a load and before the next one, and repaired.
+"""Finds and repairs duplicate keys in a table, before the first load of a sync and after the last.
 
-Two writers at once, or a load repeated after a kill, leave a row twice, and no later merge touches it
+Two concurrent writers, or a load repeated after a kill, store a row twice, and no later merge repairs it
 unless Exact changes the row. A sync therefore checks its tables twice. Before it reads, it compares the
-number of rows with that of the last sync, and checks the keys if they differ. After its
-loads it checks the keys of the companies that were loaded.
+number of rows with that of the last sync, and checks the keys if they differ. After its loads it checks the
+keys of the companies that were loaded.
 
-What a check costs, on one core and per million rows of a table that is checked:
+The cost of a check, on one core and per million rows of a checked table:
 
-* the number of rows: nothing on DuckDB and BigQuery, up to 160 ms on Postgres;
-* the keys: up to 400 ms on DuckDB and 1,100 ms on Postgres, where the index on the key serves it.
+* counting rows: nothing on DuckDB and BigQuery, up to 160 ms on Postgres;
+* checking keys: up to 400 ms on DuckDB and 1,100 ms on Postgres, with the index on the key.
 
-The repair merges the affected rows with themselves in a separate load. The row with the highest row version
-is kept or, if Exact has no versions, the row that was read last.
+The repair merges the affected rows with themselves in a separate load. It keeps the row with the highest
+row version or, if Exact has no versions, the row that was read last.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .tables import CHANGE_LOG, DELETE_INSERT
 from .warehouse import Warehouse, loaded_type
 
 COUNTS = "exact_row_counts.json"  # in the working folder
-# Errors of a table that does not exist or has another form.
+# Errors of a table that does not exist or has other columns.
 NOT_A_TABLE = (DatabaseTerminalException, DatabaseUndefinedRelation, DestinationUndefinedEntity)
 TABLES_AT_ONCE = 40  # in one statement
 
@@ -52,7 +52,7 @@ def keyed_tables(pipeline: dlt.Pipeline, names: Collection[str]) -> dict[str, li
     found = {
         str(table["name"]): get_columns_names_with_prop(table, "primary_key")
         for table in pipeline.schemas[name].data_tables(seen_data_only=True)
-        if CHANGE_LOG not in table  # where a key has a row for each of its states
+        if CHANGE_LOG not in table  # a change log has several rows per key
     }
     return {n: keys for n, keys in found.items() if n in names and "division" in keys}
 
@@ -60,13 +60,13 @@ def keyed_tables(pipeline: dlt.Pipeline, names: Collection[str]) -> dict[str, li
 def repair_unchecked(
     pipeline: dlt.Pipeline, names: Collection[str], divisions: Collection[int], loading: Loading
 ) -> list[str]:
-    """Repair tables that something other than the last sync from this folder has changed.
+    """Repair tables that were changed by something other than the last sync from this folder.
 
     Args:
         pipeline: The pipeline, locked.
         names: Tables to check.
         divisions: Divisions to check; empty for all.
-        loading: Makes the context of a load.
+        loading: Creates the context of a load.
 
     Returns:
         A note for each table that was repaired.
@@ -97,7 +97,7 @@ def repair_loaded(
         pipeline: The pipeline, locked.
         loaded: Table -> divisions that were loaded; ``None`` for all.
         names: Tables whose number of rows is stored.
-        loading: Makes the context of a load.
+        loading: Creates the context of a load.
 
     Returns:
         A note for each table that was repaired.
@@ -115,7 +115,7 @@ def repair_loaded(
 def repeated_keys(
     pipeline: dlt.Pipeline, tables: Keys, where: Mapping[str, Collection[int] | None]
 ) -> dict[str, int]:
-    """Number of keys that a table holds more than once, for the tables that have such keys.
+    """Table -> number of duplicate keys, for the tables that have any.
 
     Args:
         pipeline: Pipeline whose destination is queried.

@@ -1,4 +1,4 @@
-"""Reads one entity: its divisions in parallel streams, yielded as Arrow batches, with their state stored."""
+"""Reads one entity: its divisions in parallel streams. Yields Arrow batches and stores their cursors."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ from .warehouse import Warehouse
 logger = logging.getLogger(__name__)
 
 QUEUE_ITEMS = 16
-# Streams of an entity that are read at the same time, one for each connection of the client. Each takes a few
-# kilobytes, and companies may be thousands.
+# Streams of an entity that are read at the same time, one for each connection of the client. A stream takes
+# a few kilobytes, and there may be thousands of companies.
 STREAMS = 192
 PREVIEWED = {"complete", "running", "incomplete"}
 
 
 class EntityReader:
-    """One entity, all divisions, one dlt run.
+    """Reads one entity of all divisions in one dlt run.
 
     Attributes:
         session: The run and the objects that its resources share.
         shape: Shape of the entity's rows.
         name: Entity name.
         table: Name of its table.
-        strategy: How its rows reach the destination.
-        appends: Whether the rows of this load are new to the table, so that they are appended.
+        strategy: How its rows are written to the destination.
+        appends: Whether all rows of this load are new to the table, so that they are appended.
     """
 
     def __init__(self, session: Session, shape: Shape, rank: int) -> None:
@@ -90,7 +90,7 @@ class EntityReader:
             raise StreamError(f"{failed[0].where}: {failed[0].status}: {failed[0].error}")
 
     def _resource(self) -> EntityResource:
-        """The resource with a script's adaptations."""
+        """The resource, with the user's adaptations."""
         for resource in dlt.current.source().resources.values():
             if isinstance(resource, EntityResource) and resource.entity == self.name:
                 return resource
@@ -125,7 +125,7 @@ class EntityReader:
         self._warn([r for r in run.log.results[before:] if r.entity == self.name])
 
     def _history(self) -> History | None:
-        """Holds the rows of a load, which the sync log loads even if ``add_limit`` ends this generator."""
+        """The history of a load; the sync log loads it even if ``add_limit`` ends this generator."""
         if self.name not in self.session.run.options.history:
             return None
         history = History(self.shape)
@@ -178,7 +178,7 @@ class EntityReader:
         return is_extracting() and LOG_RESOURCE not in dlt.current.source().resources.selected
 
     def _refuse_unlogged_rows(self) -> None:
-        """Make sure that no cursor moves past rows that only the sync log would load."""
+        """Raise if there are rejected rows but no sync log to load them, before the cursor passes them."""
         if self.session.run.rejected.waiting and self._is_alone:
             raise StreamError(
                 f"{self.name}: rows without a key cannot be stored in _exact_rejected, because the resource "
@@ -199,19 +199,19 @@ class EntityReader:
             keys = ["division", *self.shape.keys]
             warehouse.read_as_log(self.name, keys, marked=options.deletes != "hard")
 
-    # Plain functions: an async generator would pass on each batch through a frame of its own.
+    # Plain functions, because each async generator would add a frame per batch.
 
     def _loadable(
         self, states: DivisionStates, warehouse: Warehouse, resource: EntityResource
     ) -> AsyncIterator[pa.Table]:
-        """What is read, or the last state of each key where each may come once in a load."""
+        """The tables to load, reduced to the last state of each key if the strategy requires that."""
         items = self._items(states, warehouse, resource)
         return self._last_states(items) if self.strategy.takes_keys_once else items
 
     def _items(
         self, states: DivisionStates, warehouse: Warehouse, resource: EntityResource
     ) -> AsyncIterator[pa.Table]:
-        """Batches of pages, or pages where ``add_limit`` counts what is yielded."""
+        """Batches of pages, or single pages if ``add_limit`` counts the yielded items."""
         is_limited = resource.limit is not None
         self.session.run.rounds.read_by_page(self.name, one_by_one=is_limited)
         if is_limited:
@@ -250,7 +250,7 @@ class EntityReader:
         return found
 
     def _loaded_twice(self, warehouse: Warehouse) -> Iterator[pa.Table]:
-        """Rows that an append left twice in the table because its load was repeated, to be merged."""
+        """Rows that are stored twice because the load of an append was repeated; they are merged."""
         state = dlt.current.resource_state(self.name)
         if self.strategy.takes_keys_once:
             state.pop("appended", None)
@@ -269,7 +269,7 @@ class EntityReader:
     async def _pages(
         self, states: DivisionStates, warehouse: Warehouse, most: int | None
     ) -> AsyncIterator[pa.Table]:
-        """Pages, one company after the other; no call is made before the caller wants a page.
+        """Pages, one company after the other; no call is made before the caller requests a page.
 
         Args:
             states: Stores the cursors.
@@ -303,7 +303,7 @@ class EntityReader:
     async def _batches(
         self, states: DivisionStates, warehouse: Warehouse
     ) -> AsyncIterator[pa.Table]:
-        """Batches of pages, whole items each."""
+        """Batches of whole items."""
         queue: asyncio.Queue[Item | None] = asyncio.Queue(QUEUE_ITEMS)
         reading = asyncio.create_task(self._read_all(states, queue))
         batch = Batch(states, self.session.batched_rows)
@@ -336,7 +336,7 @@ class EntityReader:
     async def _streams(
         self, states: DivisionStates, queue: asyncio.Queue[Item | None]
     ) -> Iterator[Coroutine[Any, Any, None]]:
-        """The streams to read, a coroutine for each division; each is made when its turn comes."""
+        """A coroutine for the stream of each division, created when its turn comes."""
         put = partial(self._put, queue)
         run, entity = self.session.run, self.shape.entity
         changed = self._changed(states)
@@ -377,7 +377,7 @@ class EntityReader:
             await queue.join()
 
     def _changed(self, states: DivisionStates) -> set[int] | None:
-        """Divisions with webhooks that the rows do not cover; ``None`` if webhooks do not matter."""
+        """Divisions with webhooks that the rows do not cover yet; ``None`` if webhooks are not used."""
         options = self.session.run.options
         if options.notices is None:
             return None
@@ -391,10 +391,10 @@ class EntityReader:
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Report an error of the loop, which is dlt's.
+    """Report an error of dlt's event loop.
 
-    If a step of a resource fails, dlt closes all asynchronous generators of its loop while tasks still run
-    them. asyncio would print an error for each, before the one that the user needs.
+    If a step of a resource fails, dlt closes all asynchronous generators of its loop while tasks still use
+    them. asyncio would print an error for each of them before the real one.
     """
     if "asyncgen" not in context:
         loop.default_exception_handler(context)

@@ -1,4 +1,4 @@
-"""The dlt resource of an entity: adaptations by users work, or are refused with an alternative."""
+"""The dlt resource of an entity; adaptations by users work, or are refused with an alternative."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class EntityResource(DltResource):
         """Adapt the resource, as dlt does.
 
         Raises:
-            ConfigurationError: If the hints name another key, or a cursor of dlt's.
+            ConfigurationError: If the hints name another key, or a dlt ``incremental``.
         """
         given = _APPLY_HINTS.bind(self, *args, **hints).arguments
         if given.get("incremental") is not None:
@@ -39,7 +39,7 @@ class EntityResource(DltResource):
         return super().apply_hints(*args, **hints)
 
     def check_keys(self, keys: set[str]) -> None:
-        """Make sure that rows are still merged by their own key after a script's adaptations.
+        """Make sure that rows are still merged by Exact's key after a user's adaptations.
 
         Raises:
             ConfigurationError: If they are not.
@@ -56,7 +56,7 @@ class EntityResource(DltResource):
 
     @property
     def entity(self) -> str:
-        """Name of the entity, which a script cannot change."""
+        """Name of the entity, which the user cannot change."""
         readers = (getattr(getattr(step, "_f", None), "reader", None) for step in self._pipe.steps)
         return next((reader.name for reader in readers if reader is not None), self.name)
 
@@ -74,7 +74,7 @@ class EntityResource(DltResource):
 
 
 def _marked_columns(columns: Any, hint: str) -> set[str]:
-    """Columns that a hint for columns marks as a part of the key."""
+    """Columns that column hints mark as part of the key."""
     if columns is None or (callable(columns) and not isinstance(columns, type)):
         return set()
     found: Any = ensure_table_schema_columns(columns)
@@ -82,12 +82,12 @@ def _marked_columns(columns: Any, hint: str) -> set[str]:
 
 
 def refuse_other_key(resource: str, hint: str, chosen: Any, keys: set[str]) -> None:
-    """Make sure that rows are merged by their own key: by another one, rows would replace each other.
+    """Make sure that rows are merged by Exact's key; by another key, rows would replace each other.
 
     Args:
         resource: Name of the resource.
         hint: ``primary_key`` or ``merge_key``.
-        chosen: The value of the hint.
+        chosen: Value of the hint.
         keys: The key columns of the rows.
 
     Raises:

@@ -1,7 +1,7 @@
-"""The state entries of one entity, by division; those of many divisions are kept as a few compressed texts.
+"""The state entries of one entity, by division; many entries are stored as a few compressed texts.
 
-dlt decodes, copies and hashes the whole state several times in each load, value by value. Thirty values for
-each of seventy thousand streams would take more time and memory than the streams themselves.
+dlt decodes, copies and hashes the whole state several times per load, value by value. Thirty values for each
+of seventy thousand streams would take more time and memory than the streams themselves.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 from dlt.common.json import json
 
-# Entries of more divisions are packed; those of fewer remain readable in the state.
+# More entries than this are packed; fewer remain readable in the state.
 PLAIN_MOST = 50
 # Entries that are compressed together, and decompressed to read one of them.
 BLOCK_ENTRIES = 256
 _BLOCKS_AT_HAND = 3
-_LEVEL = 1  # of zlib: a higher one takes three times as long for a tenth less
+_LEVEL = 1  # zlib level; a higher one takes three times as long and saves a tenth
 
 Entry = Mapping[str, Any]
 
@@ -27,8 +27,8 @@ def items_of(state: Mapping[str, Any]) -> Iterator[tuple[str, Entry]]:
     """Code and entry of each division.
 
     Args:
-        state: State of a resource, or of one of its windows: ``divisions`` is an object of entries by code,
-            and ``packed`` a list of texts with further ones, which those in ``divisions`` replace.
+        state: State of a resource, or of one of its windows: ``divisions`` has entries by code; ``packed``
+            is a list of texts with more entries. An entry in ``divisions`` replaces a packed one.
     """
     plain: Mapping[str, Entry] = state.get("divisions", {})
     yield from plain.items()
@@ -64,7 +64,7 @@ class Entries:
         self._at_hand: dict[int, dict[str, bytes]] = {}
 
     def earlier(self, division: int) -> Entry:
-        """The entry as earlier extractions left it; empty if there is none."""
+        """The entry after earlier extractions; empty if there is none."""
         code = str(division)
         if code in self._earlier or not self._blocks:
             return self._earlier.get(code, {})
@@ -77,7 +77,7 @@ class Entries:
 
     def _lines(self, number: int) -> dict[str, bytes]:
         found = self._at_hand.pop(number, None) or _unpacked(self._blocks[number])
-        self._at_hand[number] = found  # the last one used is the last one dropped
+        self._at_hand[number] = found  # most recently used last
         if len(self._at_hand) > _BLOCKS_AT_HAND:
             del self._at_hand[next(iter(self._at_hand))]
         return found
@@ -87,14 +87,14 @@ class Entries:
         self._state["divisions"][str(division)] = entry
 
     def trim(self) -> None:
-        """Compress the entries once there are many; only ``pack`` puts them back into the state."""
+        """Compress the entries once there are many; only ``pack`` stores them in the state again."""
         plain = self._state["divisions"]
         if len(plain) >= PLAIN_MOST + BLOCK_ENTRIES:
             self._written += _packed(_lines_of(plain))
             plain.clear()
 
     def pack(self) -> None:
-        """Store the entries in the form that their number calls for."""
+        """Store the entries in the state, packed if there are more than ``PLAIN_MOST``."""
         state = self._state
         packed, plain = state.get("packed", []), state["divisions"]
         if not packed and not self._written and len(plain) <= PLAIN_MOST:

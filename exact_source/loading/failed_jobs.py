@@ -1,4 +1,4 @@
-"""Load jobs that failed for good: dlt must not count their rows as loaded."""
+"""Load jobs that failed terminally; dlt must not count their rows as loaded."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class JobSettings(BaseConfiguration):
 
 
 def refuse_silent_failures(pipeline: dlt.Pipeline) -> None:
-    """Require dlt to fail a package when one of its jobs fails.
+    """Require that dlt fails a package when one of its jobs fails.
 
-    A failed job could not be repaired later: its rows would be missing, but their cursor is stored.
+    Otherwise the rows of a failed job would be missing for good, because their cursor is stored.
 
     Raises:
         ConfigurationError: If dlt is set to ignore failed jobs.
@@ -54,8 +54,8 @@ def refuse_silent_failures(pipeline: dlt.Pipeline) -> None:
 def with_failed_jobs(pipeline: dlt.Pipeline, load_ids: Iterable[str]) -> set[str]:
     """The load ids of packages with a failed job in the working folder.
 
-    The destination does not show them: dlt lists such a package as loaded if it is set to ignore failed
-    jobs, or if a job was abandoned by hand.
+    The destination does not show these failures: dlt lists such a package as loaded if it is set to ignore
+    failed jobs, or if a job was abandoned manually.
     """
     loaded = Path(pipeline.working_dir) / "load" / LoadStorage.LOADED_FOLDER
     failed = PackageStorage.FAILED_JOBS_FOLDER

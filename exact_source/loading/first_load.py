@@ -1,12 +1,11 @@
-"""Rows that are new to the destination are appended to their table; a merge would cost three times as much.
+"""Decides whether a load is appended because all of its rows are new; a merge costs three times as much.
 
-A merge writes every row twice, to a staging table and from there to the table itself. A first load of a
-table or of a company has nothing to merge with, as long as no row appears twice. The keys of such a load
-are therefore kept as hashes over all rounds of a process, and a package is appended only once all its rows
-are known to be new.
+A merge writes every row twice, to a staging table and from there to the table itself. The first load of a
+table or a company has nothing to merge with, provided no row appears twice. The keys of such a load are
+therefore kept as hashes over all rounds of a process, and a package is appended only if all its rows are new.
 
 dlt repeats the load of a file if the process was killed between the destination's commit and dlt's own record
-of it. A merge makes that harmless, an append does not. A package that was appended therefore leaves a mark in
+of it. After a merge that is harmless, after an append it is not. An appended package is therefore noted in
 the state, and the next extraction finds rows that are stored twice and merges them with themselves.
 """
 
@@ -26,7 +25,7 @@ KEYS_MAX = 20_000_000
 
 
 class FirstLoad:
-    """Whether all rows of one entity that a process has read are new to its table.
+    """Tracks whether all rows of one entity that a process has read are new to its table.
 
     Args:
         keys: Key columns, ``division`` among them.
@@ -55,7 +54,7 @@ class FirstLoad:
             self.end()
 
     def end(self) -> None:
-        """Merge from here on."""
+        """Merge from now on."""
         self.is_over = True
         if self._seen is not None:
             self._seen.close()
@@ -75,7 +74,7 @@ class FirstLoad:
         return self._remember(batch)
 
     def _remember(self, batch: pa.Table) -> bool:
-        """Keep the keys; returns whether all are new. Two keys with the same hash only cost a merge."""
+        """Keep the keys; returns whether all are new. Equal hashes of two keys only cause a merge."""
         if self._seen is None:
             self._seen = duckdb.connect(":memory:", config={"threads": 1})
             self._seen.execute("CREATE TABLE seen (key UBIGINT)")
@@ -92,7 +91,7 @@ class FirstLoad:
 
 
 def repeated_rows(stored: Warehouse, table: str, keys: Sequence[str]) -> Iterator[pa.Table]:
-    """Rows with more than one copy in the destination, each once or more; they must be merged again.
+    """Rows that the destination has more than once, to be merged again; a row may be yielded repeatedly.
 
     Args:
         stored: The destination.

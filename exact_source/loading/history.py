@@ -1,4 +1,4 @@
-"""Every state of a row with its period of validity: dlt's ``scd2`` beside the table itself.
+"""Tables with every state of a row and its period of validity, by dlt's ``scd2``.
 
 ``accounts_history`` gets the rows of ``accounts`` in the same load. It is a separate table, so that a sum
 over ``accounts`` does not count a customer twice.
@@ -22,7 +22,7 @@ from .tables import ALL_ROWS
 SUFFIX = "_history"
 # Identity of a row and of its state, each in one column, which dlt compares.
 KEY, VERSION = "_key", "_version"
-# A state has the visible values only: neither the time of the read, nor Exact's own count of changes.
+# Columns that are not part of a state: Exact's row version, UTC copies of columns, and our own stamps.
 _NO_STATE = {
     "timestamp", "created_utc", "modified_utc", rows.SYNCED_AT.name, rows.DELETED_AT.name,
 }  # fmt: skip
@@ -36,7 +36,7 @@ SCD2: TScd2StrategyDict = {
 class History:
     """The rows of one load, held until its end: dlt takes each key once per load.
 
-    ``Rounds.must_stop`` ends a round before they are too many.
+    ``Rounds.must_stop`` ends a round before there are too many.
 
     Args:
         shape: Shape of the entity's rows.
@@ -47,14 +47,14 @@ class History:
         self._held: list[pa.Table] = []
 
     def hold(self, batch: pa.Table) -> None:
-        """Take rows and deletions of the entity's own table."""
+        """Add rows and deletions of the entity's own table."""
         self._held.append(batch)
 
     def item(self, hint: Any) -> Any | None:
         """All rows as an item for dlt; ``None`` if there are none.
 
         Args:
-            hint: Makes dlt's column hint of an Arrow field.
+            hint: Converts an Arrow field to dlt's column hint.
         """
         if not self._held:
             return None
@@ -77,7 +77,7 @@ class History:
 
 
 def last_states(tables: Iterable[pa.Table], keys: Sequence[str], by: str) -> pa.Table:
-    """One row for each key, the one that the merge into the entity's own table keeps.
+    """One row per key, the one that the merge into the entity's own table keeps.
 
     Args:
         tables: Rows and deletions, in any order.
@@ -85,12 +85,12 @@ def last_states(tables: Iterable[pa.Table], keys: Sequence[str], by: str) -> pa.
         by: Column whose highest value marks the last state.
 
     Returns:
-        The rows with ``_key`` and ``_version``. A column without a value does not affect the version, so
-        that a new column makes no new state of rows without a value in it. The order of columns does
-        not matter either, because a withdrawn column comes back from the destination as the last one.
+        The rows with ``_key`` and ``_version``. Null values do not affect the version, so a new column does
+        not create new states of rows that have no value in it. The order of columns does not matter
+        either, because a withdrawn column is filled in from the destination as the last one.
     """
     held = rows.concat(list(tables))
-    # By name, because a column that Exact withdraws moves to the end, which changes no row.
+    # Sorted by name, because a withdrawn column moves to the end, which must not create a new state.
     state = [f"'{c}=' || \"{c}\"" for c in sorted({*held.column_names} - _NO_STATE)]
     deleted = f"CASE WHEN \"{rows.DELETED_AT.name}\" IS NOT NULL THEN 'gone' END"
     named = ", ".join(f'"{k}"' for k in keys)

@@ -1,4 +1,4 @@
-"""Runs the queries of ``warehouse.py``: one connection, the names of tables, and tables that are missing."""
+"""Runs the queries of ``warehouse.py``: the connection, table names, and missing tables."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import SqlClientBase
 
-TURN = "exact_turn"  # numbers the states of a key, the last one first
+TURN = "exact_turn"  # column that numbers the states of a key, the last one first
 
 
 class LoadedTables:
     """The tables of a pipeline, over one connection that the first query opens.
 
-    In a statement ``{table}`` stands for the table; a table that does not exist has no rows.
+    ``{table}`` in a statement stands for the table; a table that does not exist has no rows.
 
     Args:
         pipeline: The pipeline.
@@ -49,7 +49,7 @@ class LoadedTables:
     def client(self) -> SqlClientBase[Any]:
         """The open connection."""
         if self._client is None:
-            # Opening takes dlt tens of milliseconds, a query on DuckDB one.
+            # dlt takes tens of milliseconds to open a connection; a query on DuckDB takes one.
             client: Any = self._pipeline.sql_client()
             self._client = self._opened.enter_context(client)
         return self._client
@@ -89,8 +89,8 @@ class LoadedTables:
         text = sql.format(table=self._table(table))
         try:
             with client.execute_query(text, *params) as cursor:
-                # All of it: BigQuery returns a piece for each page of the result.
-                everything: Any = None  # a number in dlt's signature; 0 makes the result endless
+                # The whole result: BigQuery returns it in pages.
+                everything: Any = None  # dlt's signature requires a number, but 0 never ends
                 found = whole(cursor.iter_arrow(chunk_size=everything))
         except (DatabaseUndefinedRelation, DestinationUndefinedEntity) as missing:
             _forget_frames(missing)
@@ -174,7 +174,7 @@ def _is_loaded(client: SqlJobClientBase) -> bool:
 
 
 def _forget_frames(error: BaseException) -> None:
-    """Let go of what the callers hold: an error and its frames refer to each other until garbage collection.
+    """Clear the frames of an error, which refer to the error and are freed only by the garbage collector.
 
     Otherwise the first batch of a first load, 57 MB, stays in memory.
     """

@@ -1,11 +1,11 @@
-"""Whether rows that wait in a working folder are older than rows that were loaded since.
+"""Detects waiting packages that are older than rows loaded since.
 
-A package that was read and not loaded waits in the working folder of its host. Meanwhile another host, or a
-pipeline with another name, may load newer rows into the same dataset. The waiting rows would overwrite them,
-and nothing would read the newer ones again, because the cursor of the other pipeline is past them.
+A package that was extracted but not loaded waits in the working folder of its host. Meanwhile another host,
+or a pipeline with another name, may load newer rows into the same dataset. The waiting rows would overwrite
+them, and the newer rows would not be read again, because the cursor of the other pipeline is past them.
 
-Each package therefore notes how many loads the dataset had when it was read, in dlt's state of the package.
-Clocks do not matter.
+Each package therefore stores, in dlt's package state, how many loads the dataset had when it was extracted.
+This does not depend on clocks.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ LOADS = "exact_loads"  # in the state of a package
 
 
 def note_loads(stored: Warehouse) -> None:
-    """Note in the package that is being extracted how many loads the dataset has."""
+    """Store the number of loads of the dataset in the package that is being extracted."""
     destination_state()[LOADS] = stored.loads()
 
 
 def are_overtaken(pipeline: dlt.Pipeline) -> bool:
-    """Whether the dataset has other loads than when the waiting packages were read.
+    """Whether the dataset has been loaded into since the waiting packages were extracted.
 
-    Packages without a note count as overtaken: they are read again, which costs calls and no rows.
+    Packages without that number count as overtaken: reading them again costs calls but loses no rows.
     """
     with closing(Warehouse(pipeline)) as stored:
         loads = stored.loads()

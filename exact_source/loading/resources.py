@@ -65,7 +65,7 @@ def make_log_resource(session: Session) -> DltResource:
     def generator() -> Iterator[Any]:
         resources = list(dlt.current.source().resources.selected.values())
         unread = list(resources)
-        while unread:  # one is looked at each time, because dlt asks a hundred times a second
+        while unread:  # only one is checked each time, because dlt polls a hundred times a second
             if _is_read(session, unread[-1]):
                 unread.pop()
             else:
@@ -126,9 +126,9 @@ def run_behind(resource: DltResource) -> Run | None:
 
 
 class Declaration:
-    """Puts the entity's table into the dlt schema before the first item.
+    """Adds the entity's table to the dlt schema before the first item.
 
-    This is a step rather than part of the generator, because steps run in the thread that changes the schema.
+    A pipe step rather than part of the generator, because steps run in the thread that changes the schema.
     """
 
     def __init__(self, reader: EntityReader) -> None:

@@ -1,4 +1,4 @@
-"""One run and its pipeline: the objects that its resources share while dlt extracts them."""
+"""The objects that the resources of a run share while dlt extracts them."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Session:
     # -- what is known of earlier runs ----------------------------------------------------------
 
     def recall(self, warehouse: Warehouse) -> None:
-        """Read the state of earlier runs; once for each load package."""
+        """Read the state of earlier runs, once per load package."""
         if self._ended[load_id(), "recalled"]:
             return
         self._ended[load_id(), "recalled"] += 1
@@ -147,7 +147,7 @@ class Session:
 
     def end(self, reader: object) -> None:
         """Note that a resource has been read, in this load package."""
-        # By its id: a key that holds the reader would keep the tables of every round in memory.
+        # Keyed by id: the reader itself as a key would keep the tables of every round in memory.
         self._ended[load_id(), id(reader)] += 1
 
     def has_ended(self, reader: object) -> bool:
@@ -155,11 +155,11 @@ class Session:
         return bool(self._ended[load_id(), id(reader)])
 
     def hold_history(self, entity: str, history: History) -> None:
-        """Keep an entity's rows until the sync log is written; those of a load that failed are replaced."""
+        """Keep an entity's history rows until the sync log is written; replaces those of a failed load."""
         self._histories[entity] = history
 
     def take_history(self) -> Iterator[Any]:
-        """The rows of tables of earlier states; the caller loads them."""
+        """Return the rows for the tables of earlier states; the caller loads them."""
         taken, self._histories = self._histories, {}
         return filter(None, (history.item(column_hint) for history in taken.values()))
 
@@ -171,7 +171,7 @@ class Session:
 
 
 def error_file(pipeline: dlt.Pipeline) -> ErrorFile:
-    """The file of a pipeline's errors; it is outside the working folder, which may be dropped."""
+    """The error file of a pipeline; it is outside the working folder, which may be deleted."""
     name = f"{pipeline.pipeline_name}.exact-errors.json"
     return ErrorFile(Path(pipeline.pipelines_dir) / name)
 

@@ -1,4 +1,4 @@
-"""dlt's state of the source: the cursors of all streams, according to completed loads."""
+"""The source's state in dlt: the cursors of all streams, according to completed loads."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ..errors import ConfigurationError
 from .entity_resource import table_names
 from .entries import Entries, codes_of, items_of
 
-# The resource of the sync log; every other one is an entity.
+# The resource of the sync log; all other resources are entities.
 LOG_RESOURCE = "exact_syncs"
-# Member of a load package's state: entity -> id of the session that reads it.
+# Key in the state of a load package: entity -> id of the session that reads it.
 READERS = "exact_online_readers"
-# Cursors that wait to be written: the last one of each stream is, and a stream has several.
+# Most cursors that wait to be written. A stream has several, of which only the last is written.
 WAITING_CURSORS = 64
-# Members of a state entry beside the cursor.
+# Keys of a state entry that do not belong to the cursor.
 _ENTRY = frozenset({"load_id", "before", "columns"})
 
 
@@ -36,18 +36,18 @@ class DivisionStates:
     disk). Each entry therefore names its load package and keeps the previous entry; the newest entry
     whose package the destination lists as loaded is used.
 
-    Each entry also names the set of columns that its rows were loaded with. The sets are numbered
-    and kept once, beside the entries.
+    Each entry also has the number of the set of columns with which its rows were loaded. The sets
+    themselves are stored once, next to the entries.
 
     Args:
         name: Name of the entity.
         arrived: Load packages that the destination lists as loaded.
         columns: Columns with which rows are loaded now.
-        window: Name of a window, which has cursors of its own; empty for the entity's.
+        window: Name of a window, which has separate cursors; empty for the entity's.
 
     Attributes:
         known: Whether any division was read before.
-        divisions: Divisions that were read before, by loads that arrived.
+        divisions: Divisions that were read before, according to completed loads.
     """
 
     def __init__(
@@ -93,8 +93,8 @@ class DivisionStates:
         return arrived_entry(self._entries.earlier(division), self._arrived)
 
     def store(self, division: int, cursor: Cursor) -> None:
-        """Take a division's cursor; ``write`` commits it with this load."""
-        self._cursors[division] = cursor  # a stream without news has two or three
+        """Set a division's cursor; ``write`` commits it with this load."""
+        self._cursors[division] = cursor  # even a stream without new rows sets two or three
         if len(self._cursors) >= WAITING_CURSORS:
             self.write()
             self._entries.trim()
@@ -119,7 +119,7 @@ class DivisionStates:
         self._entries.set(division, entry)
 
     def _number(self) -> str:
-        """Number of the present set of columns."""
+        """Number of the current set of columns."""
         for number, columns in self._sets.items():
             if columns == self._columns:
                 return number
@@ -129,10 +129,10 @@ class DivisionStates:
 
 
 def tombstone_starts(arrived: set[str]) -> dict[tuple[int, int], int]:
-    """Where ``sync/Deleted`` must be read from, for all entities of this run.
+    """Where the next read of ``sync/Deleted`` begins, for all entities of this run.
 
-    Each entity knows which tombstones it has seen, because the choice of entities may change from
-    run to run. What is not named is read from its beginning.
+    Each entity stores which tombstones it has applied, because the selected entities may change from run
+    to run. Divisions that are not in the result are read from the beginning.
 
     Returns:
         As ``starts_of`` does.
@@ -182,9 +182,9 @@ def refresh_under_way(names: Iterable[str], arrived: set[str]) -> float | None:
 
 
 def refuse_second_reader(session: str) -> None:
-    """Refuse to read an entity for two sources in one load: they would share its table and its cursors.
+    """Refuse to read an entity for two sources in one load, because they share its table and its cursors.
 
-    Rows of one source could be new, those of the other changes, and a load either appends or merges.
+    One source could have new rows and the other changes, but a load either appends or merges.
 
     Args:
         session: Id of the session that reads now.
@@ -203,9 +203,9 @@ def refuse_second_reader(session: str) -> None:
 
 
 def refuse_newer_version() -> None:
-    """Refuse cursors of a newer version, which may mean something else by them.
+    """Refuse cursors of a newer version, whose meaning may differ.
 
-    Patch releases write the same cursors. State of 0.1.0 names no version.
+    Patch releases write the same cursors. The state of 0.1.0 has no version.
 
     Raises:
         ConfigurationError: If the state was written by a later minor or major version.
@@ -227,7 +227,7 @@ def _release(version: str) -> tuple[int, ...]:
 
 
 def remember(run: Run) -> None:
-    """Keep for the next run: the errors of the past hour (API 2.3), withdrawn columns, the version."""
+    """Store for the next run: the errors of the past hour (API 2.3), withdrawn columns, the version."""
     errors, state = run.limits.errors(run.clock.now()), dlt.current.source_state()
     if state.get("version") != __version__:
         state["version"] = __version__
@@ -245,7 +245,7 @@ def known_divisions() -> list[int]:
 
 
 def load_id() -> str:
-    """Id of the load package that is being extracted; empty if a resource is iterated by itself."""
+    """Id of the load package that is being extracted; empty if a resource is iterated without a pipeline."""
     return str(dlt.current.load_package_state()["load_id"]) if is_extracting() else ""
 
 
@@ -262,7 +262,7 @@ def all_entries() -> Iterator[Mapping[str, Any]]:
 
 
 def load_ids(entries: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Load packages that state entries name."""
+    """Ids of the load packages in state entries."""
     found = set()
     for entry in entries:
         found.add(entry.get("load_id", ""))
@@ -279,5 +279,5 @@ def arrived_entry(entry: Mapping[str, Any], arrived: set[str]) -> Mapping[str, A
 
 
 def stored_cursor(entry: Mapping[str, Any], lacks: tuple[str, ...] = ()) -> Cursor:
-    """The cursor that an entry of the state holds."""
+    """The cursor in a state entry."""
     return Cursor.from_state({k: v for k, v in entry.items() if k not in _ENTRY}, lacks)

@@ -35,7 +35,7 @@ CLUSTER_COLUMNS_MAX = 4  # BigQuery accepts no more
 def declare_table(
     schema: Schema, shape: Shape, deletes: str, selected: Iterable[str], name: str = ""
 ) -> None:
-    """Put the entity's columns into the dlt schema.
+    """Add the entity's columns to the dlt schema.
 
     This is done once here, because dlt would validate and merge resource hints at every yield.
 
@@ -44,7 +44,7 @@ def declare_table(
         shape: Shape of the entity's rows.
         deletes: Treatment of deleted rows.
         selected: Tables that are loaded in this run.
-        name: Name of the table; default the name of the entity.
+        name: Name of the table; default: the name of the entity.
     """
     texts = column_texts(shape)
     columns = [column_hint(field, texts.get(field.name)) for field in shape.arrow]
@@ -53,7 +53,7 @@ def declare_table(
         column["nullable"] = column["name"] not in keys
         if column["name"] == rows.DELETED_AT.name and deletes == "hard":
             column["hard_delete"] = True
-        # Of two rows with one key in a load: the one with the higher version, without versions the later one.
+        # dlt keeps, of two rows with one key, the higher version or, without versions, the later row.
         if column["name"] == (
             shape.version if shape.version == "timestamp" else rows.SYNCED_AT.name
         ):
@@ -63,7 +63,7 @@ def declare_table(
     for column in stored.values():  # hints of an earlier route or delete mode
         column.pop("dedup_sort", None)
         column.pop("hard_delete", None)
-        if str(column.get("description", "")).endswith(HASHED):  # it may not be hashed any more
+        if str(column.get("description", "")).endswith(HASHED):  # it may no longer be hashed
             del column["description"]
     references = table_references(shape, {*schema.tables, *selected})
     # Set here too, because a load without rows would leave the table with dlt's own defaults.
@@ -80,14 +80,14 @@ def declare_table(
 
 
 def column_texts(shape: Shape) -> dict[str, str]:
-    """Column -> description; those of hashed columns say so."""
+    """Column -> description, with a note if the column is hashed."""
     texts = describe_columns(shape.entity.name, shape.arrow.names)
     names = (shape.full.columns[f].name for f in shape.guard.hashed if f in shape.full.columns)
     return texts | {name: f"{texts.get(name, '')} {HASHED}".lstrip() for name in names}
 
 
 def declare_column(schema: Schema, name: str, field: pa.Field, resource: str) -> None:
-    """Put a column of an entity's table into the dlt schema, so that no contract can drop its rows."""
+    """Add a column of an entity's table to the dlt schema, so that no contract can drop its rows."""
     if field.name not in schema.tables[name]["columns"]:
         columns = [column_hint(field)]
         schema.update_table(
@@ -99,13 +99,13 @@ def append_only(schema: Schema, name: str) -> None:
     """Append the rows of this load to a table; the next ``declare_table`` reverses that."""
     table = schema.tables[name]
     table["write_disposition"] = "append"
-    for column in table["columns"].values():  # hints of a merge, about which dlt would complain
+    for column in table["columns"].values():  # merge hints, which dlt would warn about
         column.pop("dedup_sort", None)
         column.pop("hard_delete", None)
 
 
 def log_only(schema: Schema, name: str) -> None:
-    """Let rows and deletions be appended to a table by every load, so that it holds all states."""
+    """Make every load append rows and deletions to a table, so that it contains all states."""
     append_only(schema, name)
     schema.tables[name][CHANGE_LOG] = True  # type: ignore[literal-required]  # a hint of our own
 
@@ -164,7 +164,7 @@ def column_hint(field: pa.Field, description: str | None = None) -> TColumnSchem
     if description is not None:
         hint["description"] = description
     if pa.types.is_timestamp(kind):
-        # Exact's digits have no zone; dlt would take them for UTC (API 3.5).
+        # Exact's wall-clock times have no zone; dlt would treat them as UTC (API 3.5).
         hint.update({"data_type": "timestamp", "timezone": kind.tz is not None})
     elif pa.types.is_decimal(kind):
         hint.update({"data_type": "decimal", "precision": kind.precision, "scale": kind.scale})

@@ -8,21 +8,21 @@ import dlt
 from dlt.common.destination.configuration import ParquetFormatConfiguration
 
 # By default DuckDB uses four fifths of the machine's memory as a cache; merges and appends need far less. It
-# also uses all cores for one file: two cores took twice the CPU seconds of one and no less time. dlt loads
-# several files side by side in any case.
+# also uses all cores for one file, but two cores took twice the CPU seconds of one and no less time. dlt
+# loads several files in parallel anyway.
 DUCKDB_SETTINGS = {"memory_limit": "1GB", "threads": "1"}
 # Destination -> capabilities that replace dlt's defaults.
 CAPABILITIES: dict[str, dict[str, Any]] = {
-    # dlt copies with ADBC, which holds all rows of a file in memory. So files are small, and fewer than dlt's
-    # default of twenty are copied at once.
+    # dlt copies with ADBC, which holds all rows of a file in memory. Files are therefore small, and fewer
+    # than dlt's default of twenty are copied at once.
     "postgres": {"recommended_file_size": 8 << 20, "max_parallel_load_jobs": 4},
-    # A file is read once, shortly after it was written: compression costs more than it saves.
+    # A file is read once, shortly after it is written, so compression costs more than it saves.
     "duckdb": {"parquet_format": ParquetFormatConfiguration(compression="none")},
 }
 
 
 def bound_engine(client: Any) -> None:
-    """Limit DuckDB's memory and threads until its file closes.
+    """Limit DuckDB's memory and threads until its file is closed.
 
     ``memory_limit`` and ``threads`` in ``global_config`` of the credentials take precedence.
 
@@ -36,7 +36,7 @@ def bound_engine(client: Any) -> None:
 def choose_file_formats(pipeline: dlt.Pipeline) -> None:
     """Choose the file size and format that the destination loads at the lowest cost.
 
-    The same arguments of the destination take precedence.
+    Arguments of the destination take precedence.
     """
     kind = str(pipeline.destination.destination_type).rpartition(".")[2]
     given = pipeline.destination.caps_params

@@ -1,7 +1,7 @@
 """Queries on the tables of earlier loads: ``engine.ports.Destination`` for dlt's SQL destinations.
 
-Deletions need them. Querying first and yielding the result as rows keeps the whole effect in dlt's load
-package, so it is committed together with the data and the cursor.
+Deletions need them. They are queried first and yielded as rows, so that dlt's load package contains
+them and commits them together with the data and the cursor.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ T = TypeVar("T")
 CHUNK = 500
 REJECTED_TABLE = "_exact_rejected"
 STATE_TABLE = "_dlt_pipeline_state"
-# Type of a loaded column -> type code of the catalogue that is read into it.
+# Type of a loaded column -> type code of the catalogue that is loaded into it.
 TYPE_CODES: Mapping[tuple[str | None, int | None], str] = {
     ("text", None): "s",
     ("bigint", None): "l",
@@ -49,9 +49,9 @@ class StoredRows:
     """The rows of one division in a table.
 
     Attributes:
-        count: Their number, deleted ones included.
-        last_synced: Their highest ``_synced_at``; ``None`` without rows.
-        first_synced: Their lowest ``_synced_at``.
+        count: Number of rows, including rows marked as deleted.
+        last_synced: The highest ``_synced_at``; ``None`` without rows.
+        first_synced: The lowest ``_synced_at``.
     """
 
     count: int = 0
@@ -126,7 +126,7 @@ class Warehouse:
         return int(found[0][0]) if found else 0
 
     def pipelines(self) -> set[str]:
-        """Names of the pipelines, this one or others, whose state the dataset holds."""
+        """Names of the pipelines whose state is in the dataset, this one included."""
         sql = "SELECT DISTINCT pipeline_name FROM {table}"
         return {str(row[0]) for row in self._tables.rows(STATE_TABLE, sql, [])}
 
@@ -171,7 +171,7 @@ class Warehouse:
         *,
         marked: bool,
     ) -> pa.Table | None:
-        """Keys of the rows of one division last read before a moment, or of all its rows.
+        """Keys of the rows of one division last synced before a given time, or of all its rows.
 
         ``marked``: whether to include rows that are marked as deleted.
 
@@ -191,7 +191,7 @@ class Warehouse:
         return self._tables.arrow(table, sql, [division])
 
     def distinct(self, table: str, division: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
-        """The different values of some columns in the rows of one division that are not deleted."""
+        """The distinct values of some columns in the rows of one division that are not deleted."""
         names = ", ".join(map(self._tables.quote, columns))
         sql = f"SELECT DISTINCT {names} FROM {{table}} WHERE division = %s AND _deleted_at IS NULL"
         return [tuple(row) for row in self._tables.rows(table, sql, [division])]
@@ -212,12 +212,12 @@ class Warehouse:
         return self._tables.columns(table)
 
     def read_as_log(self, table: str, keys: Sequence[str], *, marked: bool) -> None:
-        """Read the last row of each key from a table that holds all states.
+        """Read only the last row of each key from a table that contains all states.
 
         Args:
             table: Table name.
             keys: Its key columns.
-            marked: Whether rows count that are marked as deleted.
+            marked: Whether to include rows that are marked as deleted.
         """
         self._tables.read_as_log(table, keys, marked=marked)
 
@@ -292,19 +292,19 @@ class Warehouse:
         return self._known_rows[table]
 
     def repeated(self, table: str, keys: Sequence[str]) -> pa.Table | None:
-        """Keys that a table holds more than once; ``None`` if there is no such table."""
+        """Number of duplicate keys of a table; ``None`` if the table does not exist."""
         columns = ", ".join(map(self._tables.quote, keys))
         sql = f"SELECT {columns} FROM {{table}} GROUP BY {columns} HAVING COUNT(*) > 1"
         return self._tables.arrow(table, sql, [])
 
     def calls_since(self, moment: datetime) -> int:
-        """Calls since then of all runs into this destination, according to their log."""
+        """Calls of all runs into this destination since a time, according to the sync log."""
         sql = "SELECT COALESCE(SUM(calls + shared_calls), 0) FROM {table} WHERE ended_at >= %s"
         found = self._tables.rows(SYNCS_TABLE, sql, [moment])
         return int(found[0][0]) if found else 0
 
     def has_rows(self, table: str, division: int) -> bool:
-        """Whether the destination holds any row of a division."""
+        """Whether the destination has rows of a division."""
         return division in self._stored(table)
 
 
@@ -322,7 +322,7 @@ class NoTables(Warehouse):
 
 
 def _value(value: Any) -> Any:
-    """A version as the destination returns it, with SQLite's dates, which are text, as dates."""
+    """A version as the destination returns it; SQLite's dates, which are text, become dates."""
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 

@@ -1,7 +1,7 @@
-"""dlt's working folder: private, small, and rebuilt from the destination if it cannot be read.
+"""Keeps dlt's working folder private, small and readable.
 
-Everything that counts is in the destination. The folder holds the state and schemas of the last sync, rows
-that wait to be loaded, and what ``dlt pipeline info`` and ``dlt pipeline trace`` show.
+Everything essential is in the destination. The folder contains the state and schemas of the last sync, rows
+that wait to be loaded, and the data of ``dlt pipeline info`` and ``dlt pipeline trace``.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ def make_private(pipeline: dlt.Pipeline) -> None:
 
 
 def make_folder_private(pipeline: dlt.Pipeline) -> None:
-    """Let only the owner enter the working folder, which protects the files in it, whatever their mode.
+    """Let only the owner enter the working folder; this protects its files, whatever their mode.
 
-    This works during an extraction, in which files come and go.
+    It is safe during an extraction, in which files are created and deleted.
     """
     Path(pipeline.working_dir).chmod(FOLDER_MODE)
 
 
 @configspec
 class PackageSettings(BaseConfiguration):
-    """The setting of dlt that decides whether rows stay in the working folder after a load."""
+    """dlt's setting that decides whether rows stay in the working folder after a load."""
 
     delete_completed_jobs: bool = True
 
@@ -108,7 +108,7 @@ def remove_damaged_folder(name: str, pipelines_dir: str | None = None) -> None:
 
     Args:
         name: Pipeline name.
-        pipelines_dir: Folder of working folders; default dlt's.
+        pipelines_dir: Parent of the working folders; default: dlt's.
     """
     folder = Path(pipelines_dir or get_dlt_pipelines_dir()) / name
     is_plain = Path(name).name == name  # dlt refuses other names later

@@ -1,13 +1,13 @@
-"""The lock of a dataset where the database has none of its own: rows that claim it, with an expiry.
+"""Locks a dataset whose database has no locks: rows claim it, with an expiry.
 
 Warehouses have no unique keys, so two claims can be inserted at once. A writer therefore inserts its claim
-first and looks for others afterwards: of two concurrent writers at least one sees the other. A writer that
-sees another claim withdraws its own. If the other claim is as young, both have done so, and each tries
+first and then looks for others: of two concurrent writers at least one sees the other. A writer that sees
+another claim withdraws its own. If the other claim is also young, both may have withdrawn, so each tries
 again after a random pause.
 
-A holder extends its claim in the background. After a kill -9 the claim expires by the database's clock;
-until then the next sync ends with exit code 3 and says whose claim it is. The holder counts with its own
-steady clock from before it asked, so it stops before another may begin.
+A holder extends its claim in the background. After a kill -9 the claim expires by the database's clock; until
+then the next sync ends with exit code 3 and names the holder. The holder measures the expiry with its own
+steady clock, starting before its request, so it stops before another writer may begin.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from .writer_lock import Lock, TakenError, Writer, read_note
 TABLE = "_exact_writers"
 TTL_S = 300.0
 RENEWALS = 5  # in the life of a claim
-YOUNG_S = 60.0  # a claim that was made so recently may be withdrawn
+YOUNG_S = 60.0  # a claim younger than this may be withdrawn
 TRIES = 4
 UNREACHABLE = (DatabaseException, DestinationConnectionError)
-# A table of Synapse is a columnstore, which holds texts of a bounded length only.
+# Tables of Synapse are columnstores, which allow only texts of bounded length.
 COLUMNS: tuple[TColumnSchema, ...] = (
     {"name": "claim", "data_type": "text", "precision": 32, "nullable": False},
     {"name": "writer", "data_type": "text", "precision": 1000, "nullable": False},
@@ -49,13 +49,13 @@ COLUMNS: tuple[TColumnSchema, ...] = (
 
 
 class Claims:
-    """The table of claims in the dataset of a pipeline; each call opens a connection of its own."""
+    """The table of claims in the dataset of a pipeline; each call opens its own connection."""
 
     def __init__(self, pipeline: dlt.Pipeline) -> None:
         self._pipeline = pipeline
 
     def create(self) -> None:
-        """Make the dataset and the table if they do not exist."""
+        """Create the dataset and the table if they do not exist."""
         with self._client() as client:
             if not client.has_dataset():
                 with suppress(DatabaseException):  # another process was faster
@@ -90,10 +90,10 @@ class Claims:
             return [(str(note), now - float(made_at)) for note, made_at in found or ()]
 
     def extend(self, claim: str, ttl_s: float) -> bool:
-        """Let a claim live from now for ``ttl_s`` seconds; whether it was still alive."""
+        """Extend a claim by ``ttl_s`` seconds from now; returns whether it was still valid."""
         with self._client() as client:
             now = _now(client)
-            # One that expired stays so: another writer may have looked meanwhile.
+            # An expired claim is not revived: another writer may have checked meanwhile.
             alive = "WHERE claim = %s AND expires_at > %s"
             self._run(client, f"UPDATE {{0}} SET expires_at = %s {alive}", now + ttl_s, claim, now)
             return bool(self._run(client, f"SELECT 1 FROM {{0}} {alive}", claim, now))
@@ -158,7 +158,7 @@ class ClaimLock:
         self._good_until = 0.0
 
     def take(self) -> None:
-        """Make the claim.
+        """Insert the claim.
 
         Raises:
             TakenError: If another writer has one.

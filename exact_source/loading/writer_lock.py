@@ -1,17 +1,17 @@
-"""One writer per dataset: each load into a dataset holds its lock, whatever the pipeline or host.
+"""One writer per dataset: every load into a dataset holds its lock, whatever the pipeline or host.
 
-dlt keeps one set of staging tables per dataset and empties it before each load. Two concurrent loads lose
-rows or store them twice, and both report success. So a sync holds the lock from before its first read until
-after its last load; a second one ends with a ``HeldError`` that names the first. With leases several
-workers read at once by design, and each of them holds the lock for the duration of a load.
+dlt has one set of staging tables per dataset and empties it before each load. Two concurrent loads lose
+rows or store them twice, and both report success. A sync therefore holds the lock from before its first read
+until after its last load; a second sync ends with a ``HeldError`` that names the first. With leases, several
+workers read at once by design, and each of them holds the lock only while it loads.
 
 The kind of lock depends on the destination:
 
-* DuckDB, SQLite and a local folder: a file lock beside the database.
-* Postgres: an advisory lock on a session of its own. It belongs to a transaction rather than to the session,
-  so that PgBouncer's transaction pooling keeps the server connection for it. The transaction has neither a
-  snapshot nor an id while it is idle, so it does not hold back vacuum. Keepalive probes let the server
-  notice a dead host within two minutes.
+* DuckDB, SQLite and a local folder: a file lock next to the database.
+* Postgres: an advisory lock on a separate connection. It belongs to a transaction rather than to the session,
+  so that PgBouncer's transaction pooling reserves a server connection for it. The idle transaction has
+  neither a snapshot nor an id, so it does not hold back vacuum. Keepalive probes let the server notice a
+  dead host within two minutes.
 * BigQuery and other warehouses with DML: a row with an expiry, see ``writer_claims``.
 * Everything else (remote folders, ClickHouse, custom destinations): a file lock in dlt's folder, which covers
   one user on one machine.
@@ -54,7 +54,7 @@ KEEPALIVE = (
 )
 
 
-# Characters of a folder in a note: Postgres shows the first 1,024 bytes of a statement, in which the note is.
+# Characters of a folder in a note; Postgres shows only the first 1,024 bytes of a statement.
 LONGEST_FOLDER = 160
 
 
@@ -83,7 +83,7 @@ class Writer:
         return cls(pipeline, socket.gethostname(), os.getpid(), now, _folder())
 
     def to_note(self) -> str:
-        """The text that ``read_note`` reads."""
+        """The text that ``read_note`` parses."""
         return json.dumps(asdict(self), ensure_ascii=False)  # a byte for most characters
 
     @property
@@ -157,10 +157,10 @@ def sole_writer(
     wait_s: float = 0.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Lock]:
-    """Be the only process that loads into the pipeline's dataset.
+    """Hold the lock of the pipeline's dataset, so that no other process loads into it.
 
     Args:
-        pipeline: Its destination and dataset are locked.
+        pipeline: Pipeline with the destination and dataset to lock.
         now: Seconds since the epoch, UTC, for messages.
         wait_s: Seconds to wait for another holder.
         sleep: Waits, in seconds.
