@@ -13,22 +13,22 @@ from ..catalogue import Column, Entity, Feed
 from .columns import INSTANT, KEPT, RAW
 from .guard import NO_GUARD, Guard
 
-# Fields that Exact pads with spaces. Some hold a code without being named so (API 3.3, 12.13): a unit, a
-# cost center, a country. They are trimmed like the code that they refer to, so that joins find it.
+# Fields that Exact pads with spaces. Some contain a code but are not named so (API 3.3, 12.13): a unit, a
+# cost center, a country. They are trimmed like the code that they refer to, so that joins work.
 _CODE = re.compile(
     "Code$|Unit(code)?$|^Cost([Cc]enter|unit)$|^PaymentCondition(Purchase|Sales)?$|^Journal$"
     "|Country(OfOrigin)?$|Language$|^State$|^Legislation$|^Nationality$"
 )
-# Forms of rows whose options are kept; Exact sends one or two of a feed.
+# Forms of rows whose parse options are cached; a feed has one or two.
 MOST_FORMS = 8
-# Exact may give up after some rows; a field that can only be null refuses what it then says.
+# Exact may end the rows with an error object. A field that can only be null makes the parser refuse it.
 _ERROR = ("error", pa.null())
-# What is added to a column's name for the one beside it: the instant of digits, the padded code.
+# Suffixes of companion columns: the UTC time of a wall-clock time, and the padded code.
 COMPANIONS = UTC, RAW_CODE = "_utc", "_raw"
 
 
 class PageSchema:
-    """The columns of one feed. It holds no rows, so one instance serves all pages.
+    """The columns of one feed. It contains no rows, so one instance serves all pages.
 
     Args:
         entity: Entity of the rows.
@@ -42,7 +42,7 @@ class PageSchema:
         arrow: Schema of the tables: ``division`` first, ``_extra`` not included.
 
     Raises:
-        ValueError: If a field does not exist, or if the field that holds the division is not selected.
+        ValueError: If a field does not exist, or if the field with the division is not selected.
     """
 
     def __init__(
@@ -119,7 +119,9 @@ class PageSchema:
         key = (_form(around), bare)
         found = self._options.get(key)  # several threads may parse pages of one schema
         if found is None:
-            if len(self._options) >= MOST_FORMS:  # each reply has another one: none will come again
+            if (
+                len(self._options) >= MOST_FORMS
+            ):  # the form changes with each reply, so caching is useless
                 self._options.clear()
             columns = [(f, RAW[c.type_code]) for f, c in self.columns.items()]
             row = pa.struct([*columns, *((f, self._type_around(f, v)) for f, v in around.items())])
@@ -131,7 +133,7 @@ class PageSchema:
 
 
 def _form(value: object) -> object:
-    """Names and types of a JSON value, which the pages of one feed have in common."""
+    """Names and types of a JSON value, which are the same on all pages of a feed."""
     if isinstance(value, Mapping):
         return Mapping, *((name, _form(inner)) for name, inner in value.items())
     return (list, *map(_form, value)) if isinstance(value, list) else type(value)
