@@ -96,12 +96,16 @@ class Cursor:
         read_at: When the scan that set ``value`` began; seconds since the epoch, UTC.
         moved: ``DivisionMoveDate`` of the division (API 4.2) at that time; 0 if it never moved,
             ``None`` if unknown.
+        moved_by: The division may have moved by then, although no ``DivisionMoveDate`` says so; milliseconds
+            since the epoch, UTC; 0 if there is no sign of it.
         recent: Fingerprints of the rows that the next read will see again; ``MANY`` if too many.
         scan: The unfinished scan, if there is one.
         tombstones: Highest ``Timestamp`` of ``sync/Deleted`` applied to this entity; 0 for none,
             ``None`` if the tombstones before and after its first pass cannot be told apart, or if a
             pass did not apply the tombstones left to it.
         tombstones_at: All deletions before this time are known; seconds since the epoch, UTC.
+        unlisted_at: When ``sync/Deleted`` was first empty, if it has been since or if tombstones may have
+            expired meanwhile; seconds since the epoch, UTC; 0 otherwise.
         buried: ``Timestamp`` of applied tombstones that will be read again, the highest ``RECENT_MAX``;
             kept only if the rows come from a feed without ``Timestamp``.
         refused_at: Times of recent refusals of this stream; seconds since the epoch, UTC.
@@ -141,10 +145,12 @@ class Cursor:
     value: int | None = None
     read_at: float = 0.0
     moved: int | None = 0
+    moved_by: int = 0
     recent: tuple[str, ...] = ()
     scan: Scan | None = None
     tombstones: int | None = None
     tombstones_at: float = 0.0
+    unlisted_at: float = 0.0
     buried: tuple[int, ...] = ()
     refused_at: tuple[float, ...] = ()
     digest: str = ""

@@ -76,14 +76,17 @@ class DeletedRows:
         )
 
     def may_be_unlisted(self, cursor: Cursor) -> bool:
-        """Whether deletions may be missed: no feed shows them, or no tombstone was ever returned.
+        """Whether deletions may be missed: no feed shows them, or no tombstone is returned.
 
         Exact answers a user without the right to ``sync/Deleted`` with an empty list (API 4.5).
         """
-        return self.are_silent or (self.by_tombstones and cursor.tombstones == 0)
+        is_empty = cursor.tombstones == 0 or bool(cursor.unlisted_at)
+        return self.are_silent or (self.by_tombstones and is_empty)
 
     def has_any_until(self, found: Tombstones, at: int) -> bool:
         """Whether a row of this entity was deleted by ``at``, a wall-clock time like ``DivisionMoveDate``."""
+        if not at:
+            return False
         listed = latest(found.of(self._shape.entity.deleted_code or 0))
         moment = datetime.fromtimestamp(at / 1000, UTC).replace(tzinfo=None)
         return any(one.deleted_date <= moment for one in listed.values())

@@ -16,7 +16,7 @@ from .records import replace
 from .run import Run
 from .shape import Shape
 from .starts import Start
-from .tombstones import Tombstones, describe_unknown
+from .tombstones import Tombstones, describe_unknown, latest_move
 
 
 class Deletions:
@@ -77,8 +77,9 @@ class Deletions:
         if not starts_again:
             deleted = self._rows.tombstoned(found, self._output.cursor)
         elif self._run.options.start_ms is not None:  # the pass does not return older rows
-            never_moved = self._output.cursor.moved == 0
-            deleted = self._rows.tombstoned(found, self._output.cursor, comparable=never_moved)
+            cursor = self._output.cursor
+            never_moved = cursor.moved is not None and not latest_move(cursor)
+            deleted = self._rows.tombstoned(found, cursor, comparable=never_moved)
         else:
             deleted = DeletedKeys(())
         cursor = self._rows.with_tombstones(self._output.cursor, found, all_read_anew=starts_again)
@@ -104,8 +105,9 @@ class Deletions:
         that were deleted and created again before the move.
         """
         cursor = self._output.cursor
-        moved = cursor.moved or 0
-        were_hidden = cursor.tombstones == 0 and self._rows.has_any_until(found, moved)
+        were_hidden = cursor.tombstones == 0 and self._rows.has_any_until(
+            found, latest_move(cursor)
+        )
         was_read = cursor.tombstones is not None and not were_hidden
         if not was_read and (cursor.value is not None or cursor.scan is not None):
             self._output.result.note(

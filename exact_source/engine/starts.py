@@ -18,7 +18,7 @@ from .records import replace
 from .result import StreamResult
 from .run import Run
 from .shape import Shape
-from .tombstones import RETENTION_S
+from .tombstones import MOVE_SLACK_MS, RETENTION_S
 
 HOUR_S = 3600
 STAMP_SLACK_S = 0.001  # destinations store times with different precision
@@ -148,10 +148,12 @@ class Start:
         """The cursor of a stream that was never read."""
         is_refresh = self._entity in self.options.full_refresh
         earlier = before.moved if before.feed else None
+        moved = earlier if self.division.moved is None else self.division.moved
         return Cursor(
             column=self.shape.plan.column,
             feed=self.shape.plan.full.kind,
-            moved=earlier if self.division.moved is None else self.division.moved,
+            moved=moved,
+            moved_by=max(before.moved_by, int(self.now * 1000) if moved is None else 0),
             refused_at=before.refused_at,
             history=self._entity in self.options.history,
             start_ms=self.options.start_ms if self.has_dates else None,
@@ -168,7 +170,7 @@ class Start:
             cursor = replace(cursor, refreshed_for=fresh.refreshed_for)
         if not cursor.feed or cursor.column != fresh.column:
             return fresh, ""
-        if cursor.moved not in {None, fresh.moved}:
+        if self._has_moved(cursor):
             # Another database has its own row versions (API 4.2).
             return fresh, "the division moved to another database: read again"
         if self._missed_tombstones(cursor):
@@ -179,6 +181,7 @@ class Start:
                 tombstones=cursor.tombstones,
                 tombstones_at=cursor.tombstones_at,
                 buried=cursor.buried,
+                unlisted_at=cursor.unlisted_at,
                 left_to_pass=cursor.left_to_pass,
             )
             return kept, f"{why}: read again" if why else ""
@@ -189,6 +192,15 @@ class Start:
             refreshed_for=fresh.refreshed_for,
         )  # fmt: skip
         return kept, ""
+
+    def _has_moved(self, cursor: Cursor) -> bool:
+        """Whether the division moved since its rows were read, or may have if that was not known before."""
+        moved = self.division.moved
+        if moved is None or moved == cursor.moved:
+            return False
+        if cursor.moved is not None:
+            return True
+        return moved > 0 and moved + MOVE_SLACK_MS > cursor.moved_by
 
     def _why_again(self, cursor: Cursor) -> str | None:
         """Reason why all rows must be read again; empty if the user requested it, ``None`` if not needed."""

@@ -173,7 +173,8 @@ class Stream:
         since = cursors.next_since(cursor, run.options.zone_slack_s)
         if reads_whole(cursor, self._deletions.rows, run.options):
             since = None
-        is_first = (cursor.value, cursor.tombstones, cursor.moved) == (None, None, 0)
+        never_moved = cursor.moved == 0 and not cursor.moved_by
+        is_first = cursor.value is None and cursor.tombstones is None and never_moved
         if is_first and not self._leaves_rows():
             # A first pass does not return rows that were deleted before it. After a move, the versions of
             # older tombstones cannot be compared (API 4.2), so their version is set to 0.
@@ -381,8 +382,10 @@ class Stream:
         self.result.note("nothing above the cursor, not even its own row: read again")
         # The highest version seen belongs to the old database, and so do the known tombstones.
         self._run.tombstones.forget_versions(self._division.code)
-        fresh = replace(before, value=None, recent=(), ceiling=None, scan=None)
-        self._output.hold(replace(fresh, start_version=None, tombstones=None, buried=()))
+        fresh = replace(before, value=None, recent=(), ceiling=None, scan=None, start_version=None)
+        moved_by = int(self._run.now() * 1000)
+        unapplied = replace(fresh, tombstones=None, tombstones_at=0.0, buried=())
+        self._output.hold(replace(unapplied, moved_by=moved_by))
         await self._deletions.apply_tombstones(self._start)
         self._count_shared_calls()
         await self._begin()

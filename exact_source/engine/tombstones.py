@@ -30,6 +30,9 @@ from .records import replace
 
 # Exact keeps tombstones for two months (API 4.5); this leaves a margin for late runs.
 RETENTION_S = 58 * 86_400
+# Dates of deletions up to this much later than that of a move may be from before it: the clock of Exact's
+# dates repeats an hour in October, and a date may come without a time.
+MOVE_SLACK_MS = 86_400_000
 # The fields that name a deleted row.
 FIELDS = ("Timestamp", "DeletedDate", "EntityKey", "EntityType")
 # Fields that are read if the list is not loaded: tombstones of unknown entities are kept, by ``ID``.
@@ -249,12 +252,31 @@ def with_applied(cursor: Cursor, found: Tombstones, code: int, *, has_versions: 
         code: Code of the entity in ``sync/Deleted``.
         has_versions: Whether its rows have ``Timestamp``, which shows whether a row is newer.
     """
-    cursor = replace(cursor, tombstones=found.top, tombstones_at=found.read_at)
+    cursor = replace(
+        cursor,
+        tombstones=found.top,
+        tombstones_at=found.read_at,
+        unlisted_at=_unlisted_at(cursor, found),
+    )
     if has_versions and not cursor.buried:
         return cursor
     again = found.top - TIMESTAMP_OVERLAP
     seen = set(found.of(code).column("timestamp").to_pylist()).union(cursor.buried) - {None}
     return replace(cursor, buried=tuple(sorted(at for at in seen if at > again)[-RECENT_MAX:]))
+
+
+def _unlisted_at(cursor: Cursor, found: Tombstones) -> float:
+    """``Cursor.unlisted_at``: an empty list may be a missing right, and tombstones expire (API 4.5)."""
+    if not found.table.num_rows:
+        return cursor.unlisted_at or found.read_at
+    known_at = max(cursor.unlisted_at, cursor.reconciled_at)
+    return cursor.unlisted_at if found.read_at - known_at > RETENTION_S else 0.0
+
+
+def latest_move(cursor: Cursor) -> int:
+    """When the division had certainly moved: digits in milliseconds, up to a day late; 0 if it never did."""
+    at = max(cursor.moved or 0, cursor.moved_by)
+    return at + MOVE_SLACK_MS if at else 0
 
 
 class Tombstone(NamedTuple):

@@ -1,0 +1,189 @@
+"""Moves to another database, told of or not, and lists of tombstones that are hidden meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from exact_source.sandbox import Sandbox
+from tests.support.bench import Bench, small_box
+
+ACCOUNTS = "crm/Accounts"
+TOMBSTONES = "sync/Deleted"
+DIVISIONS = "system/Divisions"
+DAY_S = 86_400.0
+# 02:50 in Amsterdam, ten minutes before the clocks are set back to 02:00.
+BEFORE_THE_REPEATED_HOUR = datetime(2026, 10, 25, 0, 50, tzinfo=UTC)
+
+
+class Accounts:
+    """The accounts of a company, six at first, that are loaded by row version."""
+
+    def __init__(self) -> None:
+        self.box: Sandbox = small_box({"accounts": ACCOUNTS}, companies=1)
+        self.bench = Bench(self.box)
+        (self.division,) = self.box.divisions
+        self.rows = self.box.rows(ACCOUNTS, self.division)
+
+    def sync(self, **options: Any) -> None:
+        results = self.bench.sync(["accounts"], divisions=[self.division], **options)
+        assert [r.status for r in results] == ["complete"]
+        self.wait(60)
+
+    def wait(self, seconds: float) -> None:
+        self.box.clock.advance(seconds)
+
+    def delete(self, position: int) -> None:
+        self.box.delete(ACCOUNTS, self.division, self.rows[position]["ID"])
+
+    def rename(self, position: int, name: str) -> None:
+        self.box.update(ACCOUNTS, self.division, self.rows[position]["ID"], {"Name": name})
+
+    def replace_all(self, pause_s: float = 60.0) -> None:
+        """Delete each row and create it again, while deletions are not read."""
+        for row in self.rows:
+            self.box.delete(ACCOUNTS, self.division, row["ID"])
+        self.wait(pause_s)
+        for row in self.rows:
+            self.box.insert(ACCOUNTS, self.division, {name: row[name] for name in ("ID", "Name")})
+
+    def others_write(self, by: int) -> None:
+        store = self.box.state.store
+        store.versions[self.division].last += by
+
+    def hide(self, path: str = TOMBSTONES) -> None:
+        self.box.deny(self.division, path, "empty" if path == TOMBSTONES else "403")
+
+    def show(self, path: str = TOMBSTONES) -> None:
+        self.box.allow(self.division, path)
+
+    def assert_equal(self) -> None:
+        self.bench.assert_equal("accounts", "auto", [self.division])
+
+
+def test_tombstones_hidden_in_a_move_in_the_repeated_hour_delete_no_row_created_again() -> None:
+    """The deletion is dated 02:50, and the move, twenty minutes later, 02:10."""
+    company = Accounts()
+    company.sync()
+    company.box.clock.set(BEFORE_THE_REPEATED_HOUR)
+    company.replace_all(pause_s=15 * 60)
+    company.sync(deletes="ignore")
+    company.wait(4 * 60)
+    company.box.move_division(company.division)
+    company.hide()
+    company.sync()
+    company.show()
+    company.sync()
+    company.assert_equal()
+
+
+def is_not_dated(company: Accounts) -> None:
+    """The list of companies has no ``DivisionMoveDate``."""
+
+
+def is_refused(company: Accounts) -> None:
+    """The list of companies is refused."""
+    company.hide(DIVISIONS)
+
+
+@pytest.mark.parametrize("options", [{}, {"start_date": "2000-01-01"}], ids=["all", "dated"])
+@pytest.mark.parametrize("how", [is_not_dated, is_refused])
+def test_tombstones_hidden_in_a_move_without_a_date_delete_no_row_created_again(
+    how: Callable[[Accounts], None], options: dict[str, Any]
+) -> None:
+    """Only the versions, lower than the cursor, tell of the move."""
+    company = Accounts()
+    how(company)
+    company.sync(**options)
+    company.replace_all()
+    company.sync(deletes="ignore", **options)
+    company.box.state.store.move(company.division)
+    company.hide()
+    company.sync(**options)
+    company.show()
+    company.sync(**options)
+    company.assert_equal()
+
+
+def test_tombstones_hidden_in_the_first_read_after_an_unknown_move_delete_no_row() -> None:
+    company = Accounts()
+    company.replace_all()
+    company.box.move_division(company.division)
+    company.hide(DIVISIONS)
+    company.hide()
+    company.wait(3600)
+    company.sync()
+    company.show()
+    company.sync()
+    company.assert_equal()
+
+
+def test_a_refresh_keeps_in_mind_that_tombstones_were_hidden_in_a_move() -> None:
+    company = Accounts()
+    company.sync()
+    company.replace_all()
+    company.sync(deletes="ignore")
+    company.box.state.store.move(company.division)
+    company.hide()
+    company.sync()
+    company.sync(full_refresh=frozenset({"accounts"}))
+    company.show()
+    company.sync()
+    company.assert_equal()
+
+
+def test_a_move_is_noticed_once_the_list_of_companies_is_no_longer_refused() -> None:
+    """Until then the versions did not tell of it, as others wrote beyond the cursor."""
+    company = Accounts()
+    company.hide(DIVISIONS)
+    company.sync()
+    company.rename(0, "behind the cursor")
+    company.box.move_division(company.division)
+    company.others_write(10_000_000_000)
+    company.rename(1, "beyond the cursor")
+    company.wait(DAY_S)
+    company.sync()
+    company.show(DIVISIONS)
+    company.sync()
+    company.assert_equal()
+
+
+def test_deletions_that_expired_while_their_list_was_hidden_are_found() -> None:
+    """An empty list does not say that nothing was deleted, even if it was not empty before."""
+    company = Accounts()
+    company.delete(5)
+    company.sync()
+    company.delete(4)
+    company.sync()
+    company.hide()
+    company.delete(3)
+    for _ in range(10):
+        company.wait(8 * DAY_S)
+        company.box.state.store.forget_old_tombstones(company.division)
+        company.sync()
+    company.show()
+    company.sync()
+    company.assert_equal()
+
+
+def test_deletions_that_expired_between_two_comparisons_of_keys_are_found() -> None:
+    """The list is no longer empty when the keys are compared."""
+    company = Accounts()
+    company.delete(5)
+    company.sync()
+    company.delete(4)
+    company.sync()
+    company.hide()
+    company.delete(3)
+    for days in (1, 39):
+        company.wait(days * DAY_S)
+        company.sync(reconcile_days=65)
+    company.wait(30 * DAY_S)
+    company.box.state.store.forget_old_tombstones(company.division)
+    company.show()
+    company.delete(2)
+    company.sync(reconcile_days=65)
+    company.assert_equal()
