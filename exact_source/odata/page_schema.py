@@ -121,7 +121,7 @@ class PageSchema:
         if found is None:
             if (
                 len(self._options) >= MOST_FORMS
-            ):  # the form changes with each reply, so caching is useless
+            ):  # each reply has another one: none will come again
                 self._options.clear()
             columns = [(f, RAW[c.type_code]) for f, c in self.columns.items()]
             row = pa.struct([*columns, *((f, self._type_around(f, v)) for f, v in around.items())])
