@@ -119,9 +119,7 @@ class PageSchema:
         key = (_form(around), bare)
         found = self._options.get(key)  # several threads may parse pages of one schema
         if found is None:
-            if (
-                len(self._options) >= MOST_FORMS
-            ):  # each reply has another one: none will come again
+            if len(self._options) >= MOST_FORMS:  # each reply has another form: none comes again
                 self._options.clear()
             columns = [(f, RAW[c.type_code]) for f, c in self.columns.items()]
             row = pa.struct([*columns, *((f, self._type_around(f, v)) for f, v in around.items())])
