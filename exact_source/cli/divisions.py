@@ -43,12 +43,24 @@ COLUMNS = (
 MOST_COMPANIES = 30  # lines of the list; --all shows every company
 
 
+def parse_code(text: str | int) -> int:
+    """The code of a company that an option names.
+
+    Raises:
+        typer.BadParameter: If it is not a number.
+    """
+    if not str(text).strip().isdecimal():
+        raise typer.BadParameter(f"{text!r} is not the code of a company, such as 123456")
+    return int(text)
+
+
 def divisions(
     context: typer.Context,
     via: Annotated[
         int | None,
         typer.Option(
             metavar="CODE",
+            parser=parse_code,
             help="Ask through this division, if the user's current one is outside the app's scope.",
             rich_help_panel=CONNECTION,
         ),

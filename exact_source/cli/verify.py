@@ -24,10 +24,14 @@ from ._output.options import (
     Region,
 )
 from ._output.tables import Column, print_json
+from .divisions import parse_code
 from .recording import Record, checked, start_recording
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..connect import ReadOnlyRun
+    from ..engine.divisions import Division
     from ..verify import Verification
 
 STYLES = {"holds": "green", "differs": "red", "not measured": "dim"}
@@ -40,7 +44,10 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     division: Annotated[
         int | None,
         typer.Option(
-            metavar="CODE", help="Company that the calls are made on.", rich_help_panel=WHAT
+            metavar="CODE",
+            parser=parse_code,
+            help="Company that the calls are made on.",
+            rich_help_panel=WHAT,
         ),
     ] = None,
     yes: Annotated[
@@ -72,9 +79,9 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
 ) -> None:
     """Measure whether Exact Online behaves as this program assumes.
 
-    Makes at most 80 read-only calls on one company and stops after two refusals. The exit code is 0
-    if every assumption holds or the program adapts, 1 if a difference should be reported, 3 if
-    today's calls were used up first.
+    Reads the list of companies, then makes at most 80 read-only calls on one company and stops
+    after two refusals. The exit code is 0 if every assumption holds or the program adapts, 1 if a
+    difference should be reported, 3 if today's calls were used up first.
 
     Example: exact-source verify --division 123456 --yes --report verify.md
     """
@@ -92,8 +99,6 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     pipeline = make_pipeline(destination, dataset, pipeline_name)
     settings, storage = make_connection(region, base_url, pipeline)
     recorder, watch = start_recording(record, settings.base_url), Watch()
-    if recorder is not None:
-        watch.listeners.append(recorder)
     kept = adaptation_file(pipeline)
     run = make_read_only_run(
         make_options(divisions="all" if division is None else [division]),
@@ -105,11 +110,13 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
         observe=watch.observe,
         adaptations=kept.load(settings.base_url),
     )
-    chosen = division if division is not None else _choose(run)
+    chosen = _choose(run, division)
     if books:
         verify_books(run, pipeline, chosen, as_json=as_json, yes=yes)
         return
     _agree(chosen, yes=yes)
+    if recorder is not None:
+        watch.listeners.append(recorder)  # the list of companies is not recorded
     with checked(recorder):
         found = asyncio.run(_verify(run, chosen, watch))
     kept.save(adaptations_of(found, run.connection.adaptations), settings.base_url)
@@ -179,25 +186,38 @@ def _check_answerable(division: int | None, *, yes: bool) -> None:
         )
 
 
-def _choose(run: ReadOnlyRun) -> int:
-    """Ask for the company; the list takes two calls."""
+def _choose(run: ReadOnlyRun, division: int | None) -> int:
+    """The company of ``--division``, or the one that a person names; reads the list of companies.
+
+    Raises:
+        ConfigurationError: If it is not a company that this login can see, or if it is blocked.
+    """
     import asyncio
 
-    from .divisions import read_list
-
-    found = [row for row in asyncio.run(read_list(run)) if row["blocking_status"] == 0]
-    for row in found[:MOST_LISTED]:
-        notes.info("%s  %s", row["code"], row["name"])
-    if len(found) > MOST_LISTED:
-        notes.info("and %d more; see `exact-source divisions`", len(found) - MOST_LISTED)
-    codes = {row["code"] for row in found}
-    if len(codes) == 1:
-        return int(codes.pop())
-    code: int = typer.prompt("Which company", type=int, err=True)
-    if code not in codes:
+    found = {d.code: d.name for d in asyncio.run(_list(run)) if not d.blocked}
+    code = _ask_which(found) if division is None else division
+    if code not in found:
         raise ConfigurationError(
             f"--division {code} is not a company that can be read; see `exact-source divisions`"
         )
+    return code
+
+
+async def _list(run: ReadOnlyRun) -> list[Division]:
+    """The companies of the run; the one of ``--division`` as it is if the list is refused."""
+    async with run.connected():
+        return await run.divisions.chosen()
+
+
+def _ask_which(names: Mapping[int, str]) -> int:
+    """Show the companies and ask for one, unless there is only one."""
+    for code in sorted(names)[:MOST_LISTED]:
+        notes.info("%s  %s", code, names[code])
+    if len(names) > MOST_LISTED:
+        notes.info("and %d more; see `exact-source divisions`", len(names) - MOST_LISTED)
+    if len(names) == 1:
+        return next(iter(names))
+    code: int = typer.prompt("Which company", type=int, err=True)
     return code
 
 

@@ -480,7 +480,7 @@ CASES = [
     Case("--replay: ‹error›", "sandbox --replay={folder}/none"),
     Case("every company is excluded", f"{SYNC} --exclude-divisions=*"),
     Case("divisions: no company is called", f"{SYNC} --divisions=Nobody"),
-    Case("nothing was synced yet", "verify --books --yes --division=9 --destination=duckdb:{folder}/x.duckdb"),
+    Case("nothing was synced yet", "verify --books --yes --division=1000123 --destination=duckdb:{folder}/x.duckdb"),
     Case("verify asks for a company and for consent", "verify"),
     Case("is not a company that can be read", "verify", ask_and_answer_nine),
     Case("--record ‹folder› cannot be used", f"{SYNC} --record={{folder}}/tokens.json"),

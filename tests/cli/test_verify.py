@@ -36,7 +36,9 @@ def test_it_says_the_cost_and_reports_what_it_saw(make_cli: Callable[..., Cli]) 
     assert "80 read-only calls" in result.err
     assert [c["name"] for c in result.json["checks"]] == [check.name for check in CHECKS]
     assert {c["verdict"] for c in result.json["checks"]} == {"holds", "not measured"}
-    assert result.json["calls"] == len(calls) <= 80
+    asked = [call for call in calls.all if call.path != "system/Divisions"]
+    assert result.json["calls"] == len(asked) <= 80
+    assert len(calls) == len(asked) + 1
     assert {call.status for call in calls.all} == {200}
 
 
@@ -96,6 +98,46 @@ def test_on_a_terminal_it_asks_which_company_and_whether_to_go_on(
     assert result.code == code
     asked = {c.division for c in calls.all if c.path not in {"current/Me", "system/Divisions"}}
     assert asked == ({1001434} if code == 0 else set())
+
+
+@pytest.mark.parametrize("option", [[], ["--books"]])
+def test_a_company_that_cannot_be_seen_is_refused_and_changes_nothing(
+    cli: Cli, option: list[str]
+) -> None:
+    assert cli("sync", cli.destination, "--entities=journals").code == 0
+    before = files_of(cli)
+    with cli.world.watch() as calls:
+        result = cli("verify", cli.destination, "--division=5", "--yes", "--json", *option)
+
+    assert (result.code, result.out) == (2, "")
+    assert "5 " in result.err
+    assert "exact-source divisions" in result.err
+    assert {c.path for c in calls.all} == {"current/Me", "system/Divisions"}
+    assert files_of(cli).keys() == before.keys()
+
+
+def files_of(cli: Cli) -> dict[str, int]:
+    """Files of the project and their sizes, without those that count calls."""
+    files = [f for f in cli.world.folder.rglob("*") if f.is_file() and "errors" not in f.name]
+    return {str(file): file.stat().st_size for file in files}
+
+
+def test_a_company_that_is_blocked_is_refused(cli: Cli) -> None:
+    blocked = cli.world.box.divisions[1]
+    cli.world.box.block_division(blocked)
+    with cli.world.watch() as calls:
+        result = cli("verify", cli.destination, f"--division={blocked}", "--yes")
+
+    assert result.code == 2
+    assert {c.path for c in calls.all} == {"current/Me", "system/Divisions"}
+
+
+def test_a_code_that_is_not_a_number_is_refused_in_words(cli: Cli) -> None:
+    result = cli("verify", cli.destination, "--division=abc", "--yes")
+
+    assert result.code == 2
+    assert "integer" not in result.err
+    assert "123456" in result.err
 
 
 def test_it_does_not_ask_which_company_if_there_is_one(
