@@ -55,28 +55,53 @@ class Companies:
             names: Division code -> company name, for all companies that the app can see.
 
         Raises:
-            ConfigurationError: If a name matches no company, or if no company is left.
+            ConfigurationError: If a name or an excluded code belongs to no company, or if no company
+                is left.
         """
         wanted = list(names)
         if self.codes or self.patterns:
-            named = [code for p in self.patterns for code in self._matching(p, names)]
+            named = [code for p in self.patterns for code in _matching(p, names, "divisions")]
             wanted = [*self.codes, *named]
+        # A mistyped exclusion would load a company that must not be loaded.
+        if unknown := [str(code) for code in self.excluded_codes if code not in names]:
+            raise ConfigurationError(
+                f"exclude_divisions: no company has the code {', '.join(unknown)}; see "
+                "`exact-source divisions`"
+            )
         excluded = set(self.excluded_codes)
-        excluded.update(c for p in self.excluded_patterns for c in self._matching(p, names))
+        for pattern in self.excluded_patterns:
+            excluded.update(_matching(pattern, names, "exclude_divisions"))
         if left := [code for code in dict.fromkeys(wanted) if code not in excluded]:
             return left
         raise ConfigurationError(
             "divisions: every company is excluded; see `exact-source divisions`"
         )
 
-    @staticmethod
-    def _matching(pattern: str, names: Mapping[int, str]) -> list[int]:
-        found = [c for c, name in names.items() if fnmatchcase(name.casefold(), pattern.casefold())]
-        if found:
-            return found
-        near = get_close_matches(pattern, list(names.values()), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "see `exact-source divisions`"
-        raise ConfigurationError(f"divisions: no company is called {pattern!r}; {hint}")
+    def choose_loaded(self, names: Mapping[int, str]) -> list[int]:
+        """Codes of the wanted companies, as ``choose``; all of them must be in the tables.
+
+        Args:
+            names: Division code -> company name, for all companies in the tables.
+
+        Raises:
+            ConfigurationError: If one is not.
+        """
+        chosen = self.choose(names)
+        if missing := [str(code) for code in chosen if code not in names]:
+            raise ConfigurationError(
+                f"divisions: the tables have no rows of {', '.join(missing)}; see `exact-source status`"
+            )
+        return chosen
+
+
+def _matching(pattern: str, names: Mapping[int, str], setting: str) -> list[int]:
+    """Codes of the companies with such a name; ``setting`` names the option in the message."""
+    found = [c for c, name in names.items() if fnmatchcase(name.casefold(), pattern.casefold())]
+    if found:
+        return found
+    near = get_close_matches(pattern, list(names.values()), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "see `exact-source divisions`"
+    raise ConfigurationError(f"{setting}: no company is called {pattern!r}; {hint}")
 
 
 def parse_companies(

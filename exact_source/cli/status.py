@@ -91,7 +91,8 @@ def status(  # noqa: PLR0913, PLR0917 (options of a command)
     pipeline = make_pipeline(destination, dataset, pipeline_name, read_only=True)
     now = clock_of(context).now()
     memory = recall(pipeline, now=now, entities=wanted)
-    codes = set(companies.choose(memory.names)) if companies != Companies() else set()
+    loaded = dict.fromkeys((code for code, _ in memory.streams if code), "") | memory.names
+    codes = set(companies.choose_loaded(loaded)) if companies != Companies() else set()
     report = describe(memory, codes, now)
     report |= {"destination": pipeline.destination.destination_name, "dataset": dataset}
     report["place"] = place_of(pipeline)

@@ -60,11 +60,7 @@ def read_figures(
         if companies != EVERY_COMPANY:
             every = Figures(day=day, made_at=made_at)
             names = Reader(ask(True), ask(False), (), every).names()
-            divisions = companies.choose(names)
-            if missing := [str(code) for code in divisions if code not in names]:
-                raise ConfigurationError(
-                    f"divisions: the tables have no rows of {', '.join(missing)}; see `exact-source status`"
-                )
+            divisions = companies.choose_loaded(names)
         return Reader(ask(True), ask(False), divisions, figures).read()
 
 

@@ -98,5 +98,6 @@ def test_companies_are_chosen_and_left_out_by_name(cli: Cli) -> None:
     assert {d["division"] for d in shown["divisions"]} == {second}
     planned = cli("plan", cli.destination, "--json", "--no-count", f"--divisions={other}").json
     assert [d["division"] for d in planned["divisions"]] == [second]
-    refused = cli("sync", cli.destination, "--divisions=No Such Company")
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    for option in ("--divisions=No Such Company", "--exclude-divisions=77", "--exclude-divisions=No*"):
+        refused = cli("sync", cli.destination, option)
+        assert (refused.code, refused.err.count("\n")) == (2, 1)

@@ -27,7 +27,7 @@ NAMES = {1: "Smit Techniek B.V.", 2: "Smit, Jansen & Co", 3: "De Vries", 44: "SM
         ("all", "smit*", [3]),
         ("Smit*", "1,*holding", [2]),
         ("7", "", [7]),  # the list of divisions may be refused
-        ("all", [1, 9], [2, 3, 44]),
+        ("all", [1, 3], [2, 44]),
     ],
 )
 def test_codes_and_names_choose_companies(
@@ -43,11 +43,19 @@ def test_codes_and_names_choose_companies(
         ("De Vris", "", "De Vries"),
         ("all", "x*", "x"),
         ("3", "3", "excluded"),
+        ("all", [1, 9], "^exclude_divisions: .* 9"),
+        ("all", "x*", "^exclude_divisions"),
     ],
 )
 def test_a_name_of_no_company_is_refused(divisions: str, exclude: str, word: str) -> None:
     with pytest.raises(ConfigurationError, match=word):
         parse_companies(divisions, exclude).choose(NAMES)
+
+
+def test_a_company_that_is_not_in_the_tables_is_refused() -> None:
+    assert parse_companies("3,44").choose_loaded(NAMES) == [3, 44]
+    with pytest.raises(ConfigurationError, match="7"):
+        parse_companies("3,7").choose_loaded(NAMES)
 
 
 def test_nothing_is_not_every_company() -> None:
