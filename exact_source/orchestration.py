@@ -117,9 +117,10 @@ def division_groups(divisions: Iterable[int], groups: int) -> dict[str, list[int
 
 
 def open_divisions(clock: Clock | None = None, settings: Settings | None = None) -> list[int]:
-    """Codes of the divisions that the app can see and that are not blocked; takes two calls.
+    """Codes of the divisions that the app can see and that are not blocked.
 
-    With leases, the list is read through a division that no worker holds.
+    Takes two calls, and one more for each further 60 companies. With leases, the list is read
+    through a division that no worker holds.
 
     Args:
         clock: Clock, for tests.

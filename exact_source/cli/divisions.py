@@ -75,7 +75,9 @@ def divisions(
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the companies (divisions) that the app and the user can see; makes two calls.
+    """List the companies (divisions) that the app and the user can see.
+
+    Makes two calls, and one more for each further 60 companies.
 
     Example: exact-source divisions --json
     """

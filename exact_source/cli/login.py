@@ -13,6 +13,7 @@ from ..settings import without_quotes
 from ._output.command_line import own_command
 from ._output.logs import ask_for
 from ._output.options import AsJson, BaseUrl, Region
+from .consent import Yes, ask_consent
 
 if TYPE_CHECKING:
     from ..auth import OAuth, TokenData
@@ -80,7 +81,7 @@ def login(  # noqa: PLR0913, PLR0917 (each is an option of the command)
 
 def logout(
     context: typer.Context,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     region: Region = None,
     base_url: BaseUrl = None,
     as_json: AsJson = False,
@@ -97,7 +98,7 @@ def logout(
     del context
     _, storage = make_connection(region, base_url)
     if not yes:
-        typer.confirm(f"Delete the tokens in {storage.describe()}?", abort=True, err=True)
+        ask_consent("logout", f"Delete the tokens in {storage.describe()}?")
     storage.delete_tokens()
     if as_json:
         print_json({"store": storage.describe(), "deleted": True})
@@ -216,7 +217,7 @@ def ask_for_code(state: str) -> str:
     """Ask for the address or the code until the answer contains a code.
 
     Raises:
-        ConfigurationError: If the input ends before.
+        ConfigurationError: If the input ends before; the message says how to go on without a terminal.
         AuthenticationError: If the address reports an error, or belongs to another login.
     """
     from ..auth.oauth import parse_redirect
@@ -229,7 +230,11 @@ def ask_for_code(state: str) -> str:
             parse_redirect(without_quotes(line), state)
         except ConfigurationError as error:
             if not line:
-                raise
+                raise ConfigurationError(
+                    "login: the input ended before an address was pasted; log in at the address above, "
+                    "then run `exact-source login --code 'ADDRESS'` within 3 minutes, with the address "
+                    "that the browser shows"
+                ) from None
             ask_for(f"{error}.")
         else:
             return without_quotes(line)

@@ -31,6 +31,7 @@ from ._output.options import (
 )
 from ._output.tables import Column
 from ._output.view import View
+from .consent import Yes, ask_consent
 
 if TYPE_CHECKING:
     from ..client.client import ExactClient
@@ -205,8 +206,10 @@ def list_() -> Lines:
 
 @webhooks.command()
 @for_companies
-def unsubscribe(topics: Topics = None) -> Lines:
+def unsubscribe(topics: Topics = None, yes: Yes = False) -> Lines:
     """Delete all subscriptions of the divisions, or those to some topics.
+
+    Asks first, unless --yes is given: other programs of the same app lose their subscriptions, too.
 
     Example: exact-source webhooks unsubscribe --divisions 123456 --topics Accounts
     """
@@ -214,6 +217,9 @@ def unsubscribe(topics: Topics = None) -> Lines:
     from ..webhooks.subscriptions import unsubscribe as cancel
 
     wanted = set(_split(topics))
+    if not yes:
+        which = f"subscriptions to {', '.join(sorted(wanted))}" if wanted else "all subscriptions"
+        ask_consent("webhooks unsubscribe", f"Delete {which} of the chosen companies?")
 
     async def lines(client: ExactClient, division: int) -> AsyncIterator[Subscription]:
         for found in await read_subscriptions(client, division):

@@ -98,6 +98,10 @@ def test_companies_are_chosen_and_left_out_by_name(cli: Cli) -> None:
     assert {d["division"] for d in shown["divisions"]} == {second}
     planned = cli("plan", cli.destination, "--json", "--no-count", f"--divisions={other}").json
     assert [d["division"] for d in planned["divisions"]] == [second]
-    for option in ("--divisions=No Such Company", "--exclude-divisions=77", "--exclude-divisions=No*"):
+    for option in (
+        "--divisions=No Such Company",
+        "--exclude-divisions=77",
+        "--exclude-divisions=No*",
+    ):
         refused = cli("sync", cli.destination, option)
         assert (refused.code, refused.err.count("\n")) == (2, 1)

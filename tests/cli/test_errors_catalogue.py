@@ -429,6 +429,8 @@ CASES = [
     Case("--dataset is ‹name›", "sync --dataset=a/b"),
     Case("--redirect-uri ‹text› is not valid", "init --client-id=x --client-secret=y --redirect-uri=http://x"),
     Case("--write: there is no folder", "entities refresh --write={folder}/none/x.json"),
+    Case("the input ended before an address was pasted", "login --no-browser --no-listen", lambda b: typed(b, "")),
+    Case("‹command› asks before it deletes", "logout", lambda b: typed(b, "")),
     Case("use --no-listen and paste", "login --no-browser", occupy),
     Case("deletes is ‹deletes›", "sync --deletes=maybe"),
     Case('divisions must be codes such as', "sync --divisions="),

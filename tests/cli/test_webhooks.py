@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import io
 import json
 import logging
 import os
@@ -452,7 +453,7 @@ def test_the_commands_of_the_page_in_their_order(cli: Cli, told: str) -> None:
     more = {
         "subscribe": [told, entities, "--json"],
         "list": ["--json"],
-        "unsubscribe": ["--topics=Accounts", "--json"],
+        "unsubscribe": ["--topics=Accounts", "--json", "--yes"],
     }
     found = {}
     for line in PAGE_COMMANDS:
@@ -567,6 +568,20 @@ def test_a_division_that_refuses_spoils_nothing_else(cli: Cli, told: str) -> Non
     assert f"webhook_subscriptions of division {cli.world.division}" in result.err
 
 
+@pytest.mark.parametrize(("answer", "code"), [("", 2), ("n\n", 1), ("y\n", 0)])
+def test_subscriptions_are_deleted_only_with_consent(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
+) -> None:
+    subscribe(cli.world, "https://x.example/exact", "Items")
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    with cli.world.watch() as calls:
+        result = cli("webhooks", "unsubscribe", "--json")
+
+    assert result.code == code
+    assert any(call.method == "DELETE" for call in calls.all) is (code == 0)
+    assert bool(len(calls)) is (code == 0)
+
+
 @pytest.mark.parametrize("setting", ["code", "pattern", "excluded"])
 def test_companies_and_entities_are_those_of_the_settings(
     cli: Cli, told: str, monkeypatch: pytest.MonkeyPatch, setting: str
@@ -586,7 +601,7 @@ def test_companies_and_entities_are_those_of_the_settings(
     with world.watch() as calls:
         ordered = cli("webhooks", "subscribe", told, "--json")
         listed = cli("webhooks", "list", "--json")
-        cancelled = cli("webhooks", "unsubscribe", "--topics=Items", "--json")
+        cancelled = cli("webhooks", "unsubscribe", "--topics=Items", "--json", "--yes")
     everywhere = cli("webhooks", "list", "--divisions=all", "--exclude-divisions=", "--json")
 
     assert lines_of(ordered) == {(world.other, "Contacts"): "new"}
