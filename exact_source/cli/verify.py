@@ -217,8 +217,8 @@ def _ask_which(names: Mapping[int, str]) -> int:
         notes.info("and %d more; see `exact-source divisions`", len(names) - MOST_LISTED)
     if len(names) == 1:
         return next(iter(names))
-    code: int = typer.prompt("Which company", type=int, err=True)
-    return code
+    answer: int = typer.prompt("Which company", type=int, err=True)
+    return answer
 
 
 def _agree(division: int, *, yes: bool) -> None:
