@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Spending:
-    """Counts the requests of this process that may have spent a refresh token or a code."""
+    """Counts the requests of this process that may have used up a refresh token or a code."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -17,7 +17,7 @@ class Spending:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Enclose one request and the storing of its reply; blocks forever once ``close`` was called."""
+        """Wrap one request and the storing of its reply; blocks forever after ``close``."""
         with self._changed:
             self._changed.wait_for(lambda: not self._is_closed)  # forever: the process ends
             self._count += 1
@@ -29,7 +29,7 @@ class Spending:
                 self._changed.notify_all()
 
     def close(self, on_wait: Callable[[], None]) -> None:
-        """Let no further request begin, and wait for those that are under way; Ctrl-C interrupts the wait.
+        """Block new requests, and wait for those in progress; Ctrl-C interrupts the wait.
 
         Args:
             on_wait: Called before the wait, if there is one.
@@ -41,5 +41,5 @@ class Spending:
             self._changed.wait_for(lambda: not self._count)
 
 
-# One per process, like the end of the process.
+# One per process, because it delays the end of the process.
 SPENDING = Spending()

@@ -1,4 +1,4 @@
-"""The ``state`` of a login: random, and recognised by a later process although it is not stored."""
+"""The ``state`` of a login: random and signed, so that a later process recognises it without storage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LIFE_S = 15 * 60.0  # a person logs in, with a second factor; the code itself li
 
 
 def new_state(client_secret: str, now: float) -> str:
-    """A text that can only be made with the client secret."""
+    """A random text with a signature by the client secret."""
     payload = f"{int(now):x}.{secrets.token_urlsafe(12)}"
     return f"{payload}.{_sign(payload, client_secret)}"
 

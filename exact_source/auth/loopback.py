@@ -1,4 +1,4 @@
-"""Waits on this machine for the browser that Exact Online redirects."""
+"""Listens on this machine for the browser that Exact Online redirects after a login."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGE = "<!doctype html><title>exact-source</title><p>{}</p>"
 
 
 def loopback_address(redirect_uri: str) -> tuple[str, int, str] | None:
-    """Host, port and path to listen on; ``None`` if the redirect URI is not one of this machine."""
+    """Host, port and path to listen on; ``None`` if the redirect URI is not a loopback address."""
     parts = urlsplit(redirect_uri)
     if parts.scheme != "http" or parts.hostname not in HOSTS:
         return None
@@ -24,7 +24,7 @@ def loopback_address(redirect_uri: str) -> tuple[str, int, str] | None:
 
 
 def wait_for_redirect(address: tuple[str, int, str], state: str, timeout_s: float) -> str:
-    """The path and query of the request that carries the state of this login.
+    """The path and query of the request that has the state of this login.
 
     Raises:
         ConfigurationError: If the port is in use.

@@ -42,9 +42,9 @@ LOGGERS = (
     "exact_source.streams",
     "exact_source.webhooks.receiver",
 )
-CAPACITY = 512  # the newest; older pairs are void (API 1.4)
+CAPACITY = 512  # newest secrets; older tokens are void (API 1.4)
 SHORTEST = 6  # masking shorter texts would garble every line
-LONGEST_QUOTE = 200  # characters of a text from outside that a message shows
+LONGEST_QUOTE = 200  # characters of an external text in a message
 # A token that is echoed back: after "Bearer", or a long run without a space, a comma or a slash.
 _TOKEN = re.compile(r"(?<=bearer )\S+|[\w+=!%-]{41,}", re.IGNORECASE | re.ASCII)
 
@@ -68,7 +68,7 @@ class SecretFilter(logging.Filter):
 
     @contextmanager
     def knowing(self, *secrets: str) -> Iterator[None]:
-        """Mask these secrets for a while; a user may have typed a common word."""
+        """Mask these secrets within the block only; a user may have typed a common word."""
         with self._guard:
             new = _forms(secrets) - self._secrets.keys()
         self.learn(*new)
@@ -88,7 +88,7 @@ class SecretFilter(logging.Filter):
         return text
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Mask the record, and let it pass."""
+        """Mask the record; always returns ``True``, so that it is logged."""
         message = record.getMessage()
         masked = self.mask(message)
         if masked != message:
@@ -110,17 +110,17 @@ SECRETS = SecretFilter()
 
 
 def clean_text(text: object, most: int | None = LONGEST_QUOTE) -> str:
-    """A text from outside, fit for messages, tables, logs and terminals.
+    """An external text that is made safe for messages, tables, logs and terminals.
 
-    It is on one line, free of control characters, known secrets and everything that looks like a token,
-    and cut. Texts from outside are headers and bodies of replies, names of companies, messages of
-    drivers, webhooks.
+    The result is one line, without control characters, known secrets or anything that looks like a token,
+    and shortened. External texts are headers and bodies of replies, company names, messages of drivers, and
+    webhooks.
 
     Args:
         text: A text or an error.
         most: Length in characters above which the text is cut; ``None`` for any length.
     """
-    # Masked before it is cut: half a token is no longer recognised.
+    # Masked before it is shortened, because half a token would not be recognised.
     return one_line(_TOKEN.sub(MASK, SECRETS.mask(one_line(text))), most)
 
 

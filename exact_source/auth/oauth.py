@@ -1,4 +1,4 @@
-"""The public interface of the connection: authorization URL, code exchange, access tokens."""
+"""The public OAuth2 interface: authorization URL, code exchange, access tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .token_endpoint import TokenEndpoint
 from .tokens import TokenData
 
 SYSTEM_CLOCK = SystemClock()
-# Gets the caller's event loop if it runs in one of its own.
+# Called with the caller's event loop if it runs in a separate one.
 Work = Callable[[asyncio.AbstractEventLoop | None], Coroutine[Any, Any, TokenData]]
 
 
@@ -36,19 +36,19 @@ class OAuth:
     await oauth.access_token()  # before every call
     ```
 
-    An object may be shared by coroutines, threads and event loops. A refresh runs in a thread of its own, so
-    that no cancellation stops it halfway: a reply that is not read costs the connection. With an async
-    storage or an ``http_client`` it runs in the caller's event loop instead, where only the end of that
-    loop can interrupt it.
+    An object may be shared by coroutines, threads and event loops. A refresh runs in a separate thread, so
+    that no cancellation stops it halfway: if its reply is not read, the user must log in again. With an async
+    storage or an ``http_client``, it runs in the caller's event loop instead, where only the end of that loop
+    can interrupt it.
 
     Args:
         client_id: Client id of the registered app.
         client_secret: Client secret of the registered app.
         redirect_uri: Redirect URI exactly as registered; needed to log in.
-        token_storage: Storage in which the tokens outlive the process.
+        token_storage: Persistent storage of the tokens.
         base_url: Origin of the country's site.
         http_client: Sends the token requests; its transport must not retry them.
-        clock: Time.
+        clock: Clock.
 
     Raises:
         ConfigurationError: If an argument is missing or wrong.
@@ -77,7 +77,7 @@ class OAuth:
             storage,
             TokenEndpoint(self._base_url, http_client, clock),
             clock,
-            # An async storage or client belongs to the caller's event loop.
+            # An async storage or client is bound to the caller's event loop.
             own_loop=storage.is_plain and http_client is None,
         )
         self._guard = threading.Lock()
@@ -89,7 +89,7 @@ class OAuth:
         return f"OAuth({self._base_url!r}, client_id={self._client_id!r})"
 
     def authorization_url(self, state: str | None = None, force_login: bool = False) -> str:
-        """The address at which the user gives consent in a browser (API 1.1).
+        """The URL at which the user gives consent in a browser (API 1.1).
 
         Args:
             state: Returned unchanged in the redirect, where it must be compared.
@@ -113,8 +113,8 @@ class OAuth:
         """Exchange an authorization code for tokens and store them, within 3 minutes of the redirect.
 
         Args:
-            code: The code, URL-encoded or not, or the whole address of the redirect.
-            state: State of the login; if ``code`` is an address, its state must be the same.
+            code: The code, URL-encoded or not, or the whole URL of the redirect.
+            state: State of the login; if ``code`` is a URL, its state must be the same.
 
         Raises:
             ConfigurationError: If ``code`` contains no code, or the app's settings are refused.
@@ -127,27 +127,27 @@ class OAuth:
         return await asyncio.shield(asyncio.wrap_future(job))
 
     async def access_token(self) -> str:
-        """A token that is valid for the next call; it is refreshed when due.
+        """An access token for the next call, refreshed if due.
 
         Raises:
-            AuthenticationError: If a person has to log in; the message says why.
-            RemoteError: If a refresh is due and Exact Online does not answer or issues no tokens yet; the
-                stored tokens are kept.
+            AuthenticationError: If the user must log in again; the message says why.
+            RemoteError: If a refresh is due and Exact Online does not answer or does not issue tokens yet;
+                the stored tokens are kept.
             ConfigurationError: If Exact Online refuses the client id or secret.
         """
         tokens = self._rotator.fresh()
         return (tokens or await self._current(None)).access_token
 
     async def report_rejected(self, access_token: str, *, date: str | None = None) -> str:
-        """Report that a data call was answered with 401; returns a token to repeat the call with once.
+        """Report that a data call was answered with 401; returns a token for one retry of the call.
 
         Args:
-            access_token: Token that was rejected.
+            access_token: Rejected token.
             date: ``Date`` header of the 401, if it had one.
 
         Raises:
-            AuthenticationError: If there is no newer token, and this one is too young to be rejected for
-                its age: asking again would only use up the error limit.
+            AuthenticationError: If there is no newer token, and this one cannot have expired yet: another
+                call would only use up the error limit.
             RemoteError: As in ``access_token``.
         """
         self.note_date(date)
@@ -159,12 +159,12 @@ class OAuth:
     def note_date(self, date: str | None) -> None:
         """Learn Exact Online's clock from the ``Date`` header of any reply.
 
-        It keeps refreshes on time when this computer's clock is set.
+        Refreshes then stay on time if this computer's clock is adjusted.
         """
         self._rotator.note_date(date)
 
     async def _current(self, rejected: str | None) -> TokenData:
-        """Join the refresh that is under way, or start one."""
+        """Wait for the refresh in progress, or start one."""
         while True:
             with self._guard:
                 job = self._jobs.get(rejected)
@@ -176,7 +176,7 @@ class OAuth:
             except asyncio.CancelledError:
                 if not job.cancelled():
                     raise
-                # Another event loop ended during the refresh; this one goes on.
+                # The event loop that ran the refresh has ended; this one tries again.
 
     def _start(self, work: Work) -> Future[TokenData]:
         caller = asyncio.get_running_loop()
@@ -197,15 +197,15 @@ class OAuth:
 
 
 def parse_redirect(code: str, state: str | None = None) -> str:
-    """The authorization code in the text that a person pasted or a web framework passed on.
+    """The authorization code in a text that a user pasted or a web framework passed on.
 
     Args:
-        code: The code, URL-encoded or not (it contains a ``!``, API 1.2), or the redirect's address.
-        state: State of the login; compared if ``code`` is an address.
+        code: The code, URL-encoded or not (it contains a ``!``, API 1.2), or the URL of the redirect.
+        state: State of the login; compared if ``code`` is a URL.
 
     Raises:
         ConfigurationError: If the text contains no code.
-        AuthenticationError: If the address reports an error, or has another state.
+        AuthenticationError: If the URL reports an error, or has another state.
     """
     text = code.strip()
     if "code=" not in text and "error=" not in text:
@@ -216,7 +216,7 @@ def parse_redirect(code: str, state: str | None = None) -> str:
         return unquote(text)
     query = redirect_query(text)
     if "error" in query:
-        # Exact's own word is short, such as access_denied.
+        # Exact's error codes are short, such as access_denied.
         raise AuthenticationError(
             f"Exact Online returned no code: {clean_text(query['error'], 60)}"
         )
@@ -234,7 +234,7 @@ def parse_redirect(code: str, state: str | None = None) -> str:
 
 
 def redirect_query(address: str) -> dict[str, str]:
-    """Parameters of an address or of a query alone; a ``+`` in a code stays a ``+``."""
+    """Parameters of a URL, or of a query alone; a ``+`` in a code stays a ``+``."""
     text = urlsplit(address).query if "?" in address else address
     pairs = (pair.partition("=") for pair in text.split("&"))
     return {

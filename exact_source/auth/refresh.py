@@ -28,11 +28,11 @@ from .tokens import EARLIEST_REFRESH_S, TokenData, TokenDataError
 
 logger = logging.getLogger(__name__)
 
-PAUSE_AFTER_LOSS_S = 5.0  # Exact may still be at work on the request whose reply was lost
+PAUSE_AFTER_LOSS_S = 5.0  # Exact may still be processing the request whose reply was lost
 PAUSES_AFTER_SAVE_ERROR_S = (0.5, 2.0, 5.0)
 HOLD_S = 60.0  # after "too early" from a server that sends no Date
 
-# After these no later request with the same refresh token can succeed (API 1.4).
+# After these outcomes no request with the same refresh token can succeed (API 1.4).
 FINAL = {
     TokenOutcome.USED,
     TokenOutcome.EXPIRED,
@@ -46,9 +46,9 @@ class Rotator:
 
     Args:
         app: ``client_id`` and ``client_secret`` for the token endpoint.
-        storage: Storage in which the tokens outlive the process.
-        endpoint: Source of new tokens.
-        clock: Time.
+        storage: Persistent storage of the tokens.
+        endpoint: The token endpoint.
+        clock: Clock.
         own_loop: Whether these coroutines run in an event loop that runs nothing else.
     """
 
@@ -69,12 +69,12 @@ class Rotator:
         self._tokens: TokenData | None = None
         self._offset_s: float | None = None  # Exact's clock minus this host's
         self._hold: tuple[str, float] | None = None  # fingerprint, earliest next refresh
-        # Fingerprint, and the error that is raised until a time instead of asking again.
+        # Fingerprint, time, and the error that is raised until then instead of another request.
         self._refused: tuple[str, float, ExactError] | None = None
         self._unsaved: tuple[str | None, TokenData] | None = None  # fingerprint of its predecessor
 
     def fresh(self) -> TokenData | None:
-        """The pair in memory, if it is valid for another call."""
+        """The tokens in memory, if they are valid for another call."""
         tokens = self._tokens
         return None if tokens is None or self._is_due(tokens) else tokens
 
@@ -101,7 +101,7 @@ class Rotator:
         self, code: str, redirect_uri: str, home: AbstractEventLoop | None
     ) -> TokenData:
         async with self._storage.locked(home) as storage:
-            await storage.get()  # an unreadable store must not cost the code
+            await storage.get()  # find out before the code is used up whether the store is readable
             await storage.check_writable()
             with SPENDING.one():
                 answer = await self._endpoint.post(
@@ -117,10 +117,10 @@ class Rotator:
                 return await self._store(storage, None, answer)
 
     async def current(self, rejected: str | None, home: AbstractEventLoop | None) -> TokenData:
-        """The stored pair, refreshed if due.
+        """The stored tokens, refreshed if due.
 
         Args:
-            rejected: Access token that Exact answered with 401.
+            rejected: Access token that Exact rejected with 401.
             home: See ``StorageAdapter.locked``.
         """
         async with self._storage.locked(home) as storage:
@@ -142,7 +142,7 @@ class Rotator:
             if followed == (tokens.fingerprint if tokens else None):
                 await self._save(storage, followed, unsaved)
                 return unsaved
-            self._unsaved = None  # there was a login since
+            self._unsaved = None  # the user has logged in since
         if tokens is None:
             raise AuthenticationError(f"no tokens are stored for this connection: {LOGIN}")
         SECRETS.learn(tokens.access_token, tokens.refresh_token)
@@ -150,9 +150,9 @@ class Rotator:
 
     def _check_rejection(self, tokens: TokenData) -> None:
         age_s = tokens.age_s(self._clock.now(), self._offset_s)
-        # Exact counts the life from a moment between request and reply (API 1.2).
+        # Exact counts the lifetime from some time between request and reply (API 1.2).
         oldest_s = age_s + tokens.way_s + tokens.doubt_s(self._offset_s)
-        # A negative age means that the clock was set back; then only Exact knows the age.
+        # A negative age means that this clock was set back; then only Exact knows the age.
         if age_s >= 0 and oldest_s < tokens.earliest_refresh_s:
             raise AuthenticationError(
                 f"Exact Online refuses the access token {age_s:.0f} s after it was issued: access "
@@ -161,11 +161,11 @@ class Rotator:
             )
 
     def _check_refused(self, storage: LockedStorage, tokens: TokenData) -> None:
-        """Raise the error of an earlier request, as long as another one would end in the same way."""
+        """Raise the error of an earlier request, while another request would fail in the same way."""
         if self._refused is not None:
             fingerprint, until, error = self._refused
             if fingerprint == tokens.fingerprint and self._clock.now() < until:
-                raise copy(error)  # each task that asks adds a traceback of its own
+                raise copy(error)  # each task adds its own traceback
         refusal = storage.refusal_of(tokens)
         if refusal is not None:
             at = datetime.fromtimestamp(refusal.at, UTC)
@@ -185,7 +185,7 @@ class Rotator:
                 lost.detail,
             )
             await self._clock.sleep(PAUSE_AFTER_LOSS_S)
-            # The old refresh token may work until the new one is used (API 1.4).
+            # The old refresh token may still work until the new one is used (API 1.4).
             stored = await storage.get()
             if stored is not None and stored.fingerprint != tokens.fingerprint:
                 return self._use(stored)
@@ -206,13 +206,13 @@ class Rotator:
         raise error
 
     def _is_usable(self, tokens: TokenData, rejected: str | None, lost: Answer | None) -> bool:
-        """Whether "not expired" can mean this access token, and not one whose reply was lost."""
+        """Whether "not expired" can refer to this access token, and not to one whose reply was lost."""
         if tokens.access_token == rejected:
             return False
         age_s = tokens.age_s(self._clock.now(), self._offset_s)
         is_expired = age_s - tokens.doubt_s(self._offset_s) >= tokens.lifetime_s
         knows = self._offset_s is not None and tokens.server_offset_s is not None
-        # Without a lost reply and without Exact's clock, this computer's clock is probably off.
+        # Without a lost reply and without Exact's time, this computer's clock is probably wrong.
         return not is_expired or (lost is None and not knows)
 
     async def _ask(self, tokens: TokenData) -> Answer:
@@ -266,9 +266,9 @@ class Rotator:
                 return
 
     def _go_on(self, tokens: TokenData, answer: Answer) -> TokenData:
-        """Use the access token that Exact says still lives, and ask again a little later.
+        """Use the access token, which Exact says has not expired, and try to refresh a little later.
 
-        Either this computer's clock is off, or a short-lived token may be refreshed only at its end.
+        Either this computer's clock is wrong, or a short-lived token can be refreshed only at its end.
         """
         if self._is_due(tokens):
             now = self._clock.now()
@@ -292,7 +292,7 @@ class Rotator:
     def _note_refused(
         self, tokens: TokenData, answer: Answer, lost: Answer | None
     ) -> AuthenticationError | RemoteError | ConfigurationError:
-        """The error of a refresh, noted if another request would end in the same way."""
+        """The error of a refresh; it is stored if another request would fail in the same way."""
         is_early = answer.outcome is TokenOutcome.TOO_EARLY
         resumes_at = self._resumes_at(tokens, answer, lost) if is_early else None
         error = refresh_error(answer, lost, resumes_at)
@@ -308,7 +308,7 @@ class Rotator:
         now = self._clock.now()
         wait_s = answer.retry_after_s
         if wait_s is None and tokens.is_short_lived and lost is None:
-            # The rule of the documented life may hold for a shorter one, too (API 1.3).
+            # The rule for the documented lifetime may also apply to a shorter one (API 1.3).
             wait_s = EARLIEST_REFRESH_S - tokens.age_s(now, self._offset_s)
         return None if wait_s is None or wait_s <= 0 else now + wait_s
 

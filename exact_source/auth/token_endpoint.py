@@ -13,12 +13,12 @@ from ..http_dates import parse_date, parse_retry_after
 from ..tls import ssl_context
 from .token_response import Answer, TokenOutcome, parse_answer
 
-# Long, because giving up while Exact is still at work loses the new pair (API 1.4).
+# Long, because giving up while Exact is still processing the request loses the new tokens (API 1.4).
 TIMEOUT = httpx.Timeout(90.0, connect=15.0, pool=15.0)
-# Each request has a connection of its own. The server may close a kept one at the moment of writing, and then
-# it is unknown whether the refresh token was used up.
+# Each request has its own connection. A server may close a persistent one during a request, and then it is
+# unknown whether the refresh token was used up.
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
-# A reply with tokens has about 2,000 bytes.
+# A reply with tokens has about 2,000 bytes; a larger one is not read.
 MAX_BYTES = 1 << 20
 # Errors that are raised before anything is sent.
 NOT_SENT = (
@@ -36,7 +36,7 @@ class TokenEndpoint:
     Args:
         base_url: Origin of the site.
         client: Used for the requests if given; its transport must not retry.
-        clock: Time.
+        clock: Clock.
     """
 
     def __init__(self, base_url: str, client: httpx.AsyncClient | None, clock: Clock) -> None:
@@ -45,7 +45,7 @@ class TokenEndpoint:
         self._clock = clock
 
     async def post(self, form: Mapping[str, str]) -> Answer:
-        """Send one token request once, and classify the reply; no reply raises an error."""
+        """Send one token request once, and classify the reply; never raises because of a reply."""
         sent_at = self._clock.now()
         answer = await self._send(form)
         return replace(answer, sent_at=sent_at, received_at=self._clock.now())
@@ -82,7 +82,7 @@ class TokenEndpoint:
         return replace(answer, server_date=date, retry_after_s=retry_after_s)
 
     def _cut_off(self, status: int, body: bytes, date: float | None, cause: str) -> Answer:
-        """The outcome after a broken connection; tokens that arrived before count."""
+        """The outcome after a broken connection; tokens that arrived before it count."""
         answer = parse_answer(status, "", body)
         if answer.outcome is TokenOutcome.TOKENS:
             return replace(answer, server_date=date)

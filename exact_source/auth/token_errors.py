@@ -1,4 +1,4 @@
-"""The errors of token requests that brought no tokens: what happened, and what to do."""
+"""The errors of token requests that returned no tokens: what happened, and what to do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MEANING = {
 
 
 def exchange_error(answer: Answer) -> AuthenticationError | RemoteError | ConfigurationError:
-    """The error of a code that was not exchanged."""
+    """The error if a code was not exchanged."""
     if answer.outcome in {TokenOutcome.UNREACHABLE, TokenOutcome.BUSY}:
         return RemoteError(f"the code was not exchanged: {_why_not(answer)}")
     if answer.outcome is TokenOutcome.CLIENT_REFUSED:
@@ -49,8 +49,8 @@ def refresh_error(
     Args:
         answer: The last answer.
         lost: An earlier request whose reply was lost.
-        resumes_at: Time from which Exact issues new tokens, if it does not yet; seconds since the
-            epoch (UTC), ``None`` if unknown.
+        resumes_at: Time from which Exact issues new tokens again; seconds since the epoch (UTC), ``None``
+            if unknown.
     """
     if answer.outcome is TokenOutcome.CLIENT_REFUSED:
         return _client_error(answer)
@@ -69,7 +69,7 @@ def refresh_error(
 
 
 def refusal_reason(answer: Answer, lost: Answer | None) -> str:
-    """Why the stored refresh token was refused, with Exact's words."""
+    """Why the stored refresh token was refused, with Exact's message."""
     meaning = _MEANING.get(answer.outcome, "Exact Online refuses the stored refresh token")
     if lost is not None:
         meaning = f"{_loss(lost)} and the refresh token is spent"
@@ -88,7 +88,7 @@ def _loss(lost: Answer) -> str:
 
 
 def _passing_error(answer: Answer, lost: Answer | None) -> RemoteError:
-    """The error of a refresh that failed for now, or whose reply was lost."""
+    """The error of a refresh that failed temporarily, or whose reply was lost."""
     if lost is None:
         message = f"the tokens were not refreshed: {_why_not(answer)}; {KEPT}"
     elif answer.outcome is TokenOutcome.LOST:

@@ -1,4 +1,4 @@
-"""Classifies replies of the token endpoint by what has to be done. Pure: no I/O, no clock."""
+"""Classifies replies of the token endpoint by their consequence. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TokenOutcome(Enum):
     """What a reply of the token endpoint means."""
 
     TOKENS = auto()
-    TOO_EARLY = auto()  # 570 s are not over: go on with the present token (API 1.3)
+    TOO_EARLY = auto()  # 570 s have not passed: continue with the current token (API 1.3)
     USED = auto()  # this refresh token was used before (API 1.4)
     EXPIRED = auto()  # not refreshed for 30 days (API 1.2, 1.4)
     CHAIN_BROKEN = auto()  # parallel use of a code or token (API 1.4)
@@ -38,7 +38,7 @@ class Answer:
 
     Attributes:
         outcome: What it means.
-        detail: Status and words of the reply, fit for an error message.
+        detail: Status and text of the reply, safe for an error message.
         reply: The decoded body, for ``TokenOutcome.TOKENS``.
         server_date: The ``Date`` header, seconds since the epoch.
         retry_after_s: The ``Retry-After`` header, in seconds.
@@ -58,7 +58,7 @@ class Answer:
     def server_offset_s(self) -> float | None:
         """Exact's clock minus this host's; ``None`` if unknown or if the request took long.
 
-        A clock that is set while the request is under way looks the same.
+        Adjusting a clock during the request has the same effect as a slow request.
         """
         if self.server_date is None or not 0 <= self.received_at - self.sent_at <= LONG_WAY_S:
             return None
@@ -89,7 +89,7 @@ def parse_answer(status: int, reason: str, body: bytes) -> Answer:
     Args:
         status: HTTP status.
         reason: Value of the ``Reason`` header, empty if absent.
-        body: Body as received, possibly cut off, empty or HTML.
+        body: Body as received, possibly truncated, empty or HTML.
     """
     document = _document(body)
     if status == HTTPStatus.OK and document.get("access_token"):
@@ -97,7 +97,7 @@ def parse_answer(status: int, reason: str, body: bytes) -> Answer:
     words = _words(document, reason) or _shape(body)
     refused = status in range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
     if not refused or status == HTTPStatus.REQUEST_TIMEOUT:
-        # 200 without tokens, a redirect, 5xx at night (API 1.4): it is unknown what was done.
+        # 200 without tokens, a redirect, 5xx at night (API 1.4): the effect of the request is unknown.
         return Answer(TokenOutcome.LOST, f"HTTP {status} with {words}")
     is_page = _is_page(body)
     text = reason if is_page else f"{reason} {body[:2000].decode(errors='replace')}"
@@ -107,7 +107,7 @@ def parse_answer(status: int, reason: str, body: bytes) -> Answer:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Answer(TokenOutcome.BUSY, f"HTTP {status} {words}")
     if is_page:
-        # From a proxy or firewall on the way, as Exact answers in JSON; it says nothing about the token.
+        # Exact answers in JSON, so this comes from a proxy or firewall; it says nothing about the token.
         return Answer(TokenOutcome.LOST, f"HTTP {status} with {words}")
     return Answer(TokenOutcome.REFUSED, f"HTTP {status} {words}")
 

@@ -1,4 +1,4 @@
-"""One generation of OAuth2 tokens, and when its refresh is due."""
+"""The access and refresh token of one refresh, and when the next refresh is due."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from ..errors import ConfigurationError
 LIFETIME_S = 600.0  # API 1.2
 EARLIEST_REFRESH_S = 570.0  # API 1.2, 1.3: refused before
 MARGIN_S = 30.0  # API 1.3: "ask 30 s before expiry"
-SHORT_LIFE_S = 300.0  # below which that would be a large part of the life
-UNUSED_LIFE_S = 30 * 86400.0  # API 1.2: of a refresh token that nobody uses
+SHORT_LIFE_S = 300.0  # below this lifetime, 30 s would be a large part of it
+UNUSED_LIFE_S = 30 * 86400.0  # API 1.2: lifetime of an unused refresh token
 DATE_TOLERANCE_S = 5.0  # the Date header counts whole seconds and is some milliseconds old
 DATE_ROUNDING_S = 1.0
 
 
 class TokenDataError(ConfigurationError, ValueError):
-    """The tokens cannot be valid; the caller or the token storage made a mistake."""
+    """The tokens cannot be valid, because of a mistake of the caller or the token storage."""
 
 
 @dataclass(frozen=True)
 class TokenData:
-    """An access token, and the refresh token that can be exchanged once for the next pair.
+    """An access token, and the refresh token that can be exchanged once for the next pair of tokens.
 
-    A storage may keep only the first four fields; the others make the timing exact.
+    A storage may store only the first four fields; the others make the timing exact.
 
     Attributes:
         access_token: Sent with every call as ``Bearer``.
         refresh_token: Works once (API 1.4).
         token_type: ``bearer``.
-        expires_at: End of the access token's life; aware and in UTC, anything else is refused.
+        expires_at: When the access token expires; must be timezone-aware and in UTC.
         issued_at: This host's clock before the request was sent. Default: 600 s before ``expires_at``.
         received_at: This host's clock after the reply arrived, seconds since the epoch; Exact counts its
-            570 s from this moment or earlier. Not a datetime, whose microseconds would round it: a refresh
-            that is early by one is refused. Default: ``issued_at``.
+            570 s from this time or earlier. A float, because a datetime rounds to microseconds, and a
+            refresh that is one microsecond early is refused. Default: ``issued_at``.
         server_offset_s: Exact's clock (``Date`` header of the reply) minus this host's clock.
 
     Raises:
@@ -65,31 +65,31 @@ class TokenData:
             set_field(self, "received_at", issued_at.timestamp())
 
     def age_s(self, now: float, server_offset_s: float | None = None) -> float:
-        """Seconds since the pair was received; negative if this host's clock was set back unnoticed.
+        """Seconds since the tokens were received; negative if this host's clock was set back unnoticed.
 
         Args:
             now: This host's clock, seconds since the epoch.
-            server_offset_s: Exact's ``Date`` now, minus ``now``. If it differs from the offset at the
-                time of receipt, the clock was set (or this is another host), and the age is measured by
-                Exact's clock.
+            server_offset_s: Exact's current ``Date``, minus ``now``. If it differs from the offset at the
+                time of receipt, the clock was adjusted (or this is another host), and the age is measured
+                by Exact's clock.
         """
         assert self.received_at is not None  # noqa: S101  (set in __post_init__)
         return now - self.received_at - self._step_s(server_offset_s)
 
     def doubt_s(self, server_offset_s: float | None = None) -> float:
-        """How far ``age_s`` may be off, up or down."""
+        """Maximum error of ``age_s``, in seconds."""
         if self._step_s(server_offset_s):
             return DATE_TOLERANCE_S
-        # A step that is too small to be distinguished from the rounding of the Date header.
+        # An adjustment that is too small to tell from the rounding of the Date header.
         return max(0.0, self._seen_step_s(server_offset_s) + DATE_ROUNDING_S)
 
     def is_due(self, now: float, server_offset_s: float | None = None) -> bool:
-        """Whether the pair should be refreshed: in its last 30 s or later."""
+        """Whether the tokens should be refreshed: in their last 30 s or later."""
         age_s = self.age_s(now, server_offset_s) - self.doubt_s(server_offset_s)
         return age_s >= self.earliest_refresh_s
 
     def _step_s(self, server_offset_s: float | None) -> float:
-        """Seconds by which this host's clock was set forward since the pair was received."""
+        """Seconds by which this host's clock was set forward since the tokens were received."""
         step = self._seen_step_s(server_offset_s)
         return step if abs(step) > DATE_TOLERANCE_S else 0.0
 
@@ -106,7 +106,7 @@ class TokenData:
 
     @property
     def is_short_lived(self) -> bool:
-        """Whether the access token lives for less than the documented 600 s."""
+        """Whether the lifetime of the access token is below the documented 600 s."""
         return self.lifetime_s < LIFETIME_S
 
     @property
@@ -118,18 +118,17 @@ class TokenData:
 
     @property
     def earliest_refresh_s(self) -> float:
-        """Age in seconds from which the pair is refreshed: 30 s before its end.
+        """Age in seconds at which the tokens are refreshed: 30 s before the access token expires.
 
-        That is after 570 s where the access token lives for the documented 600 s, which is when Exact
-        allows it (API 1.2, 1.3). A token that lives for less than 300 s is refreshed in the last tenth
-        of its life.
+        With the documented lifetime of 600 s that is after 570 s, the earliest that Exact allows (API 1.2,
+        1.3). A token with a lifetime below 300 s is refreshed in the last tenth of it.
         """
         is_short = self.lifetime_s < SHORT_LIFE_S
         return max(0.0, self.lifetime_s - (self.lifetime_s / 10 if is_short else MARGIN_S))
 
     @property
     def fingerprint(self) -> str:
-        """A hash that distinguishes refresh tokens without showing them."""
+        """A hash that identifies the refresh token without revealing it."""
         return hashlib.sha256(self.refresh_token.encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
@@ -152,7 +151,7 @@ class TokenData:
         """The inverse of ``to_json``.
 
         Raises:
-            TokenDataError: If the text is not such a document; the message repeats nothing of it.
+            TokenDataError: If the text is not such a document; the message does not quote it.
         """
         try:
             document = json.loads(text)
@@ -182,17 +181,17 @@ class TokenData:
         server_offset_s: float | None,
         refresh_token: str | None = None,
     ) -> TokenData:
-        """The pair in a reply of the token endpoint.
+        """The tokens in a reply of the token endpoint.
 
-        Only a missing token makes this fail: an odd ``expires_in`` (a JSON string, API 1.2) counts as the
-        usual life, so that it cannot cost the pair.
+        This fails only if a token is missing. An invalid ``expires_in`` is replaced by the usual lifetime,
+        so that the tokens are not lost; Exact sends it as a JSON string (API 1.2).
 
         Args:
             reply: Decoded body.
             sent_at: This host's clock before the request was sent.
             received_at: This host's clock after the reply arrived.
             server_offset_s: Exact's clock minus this host's, ``None`` if unknown.
-            refresh_token: Used if the reply has none, which OAuth2 allows if it stays the same.
+            refresh_token: Used if the reply has none; OAuth2 allows that if the token stays the same.
         """
         return cls(
             str(reply["access_token"]),

@@ -11,7 +11,7 @@ from ..engine.run import Run
 from ..errors import ExactError, ExitCode, LimitError
 
 CLOCK_TOLERANCE_S = 60.0
-MOST_PROBLEMS = 10  # lines about streams in the text of an outcome
+MOST_PROBLEMS = 10  # most lines about streams in the text of an outcome
 
 
 @dataclass
@@ -23,9 +23,9 @@ class Outcome:
         rounds: Number of rounds.
         calls: Number of calls that were sent.
         error: The error that ended the sync early, or ``None``.
-        resumes_at: Seconds since the epoch (UTC) from which calls are allowed again; ``None`` for now.
-        notes: Remarks that do not concern a single stream.
-        strict: Whether streams that Exact does not offer count as well.
+        resumes_at: When calls are allowed again, seconds since the epoch (UTC); ``None``: immediately.
+        notes: Notes that do not concern a single stream.
+        strict: Whether streams that Exact does not offer affect the exit code.
     """
 
     results: list[StreamResult]
@@ -37,9 +37,9 @@ class Outcome:
     strict: bool = False
 
     def counts(self, result: StreamResult) -> bool:
-        """Whether a stream matters for the exit code: not if Exact does not offer it.
+        """Whether a stream affects the exit code; streams that Exact does not offer do not.
 
-        If Exact offers none of the streams, the sync has not succeeded, so all of them count.
+        If Exact offers none of the streams, all of them count, because the sync loaded nothing.
         """
         return self.strict or not result.is_excluded or all(r.is_excluded for r in self.results)
 
@@ -58,7 +58,7 @@ class Outcome:
         return ExitCode.INCOMPLETE
 
     def __str__(self) -> str:
-        """A summary, and a line for each kind of problem, note and error; long lists are cut."""
+        """A summary, and a line for each kind of problem, note and error; long lists are shortened."""
         rows = sum(r.rows for r in self.results)
         summary = (
             f"exit code {self.exit_code}: {rows:,} rows of {len(self.results)} streams, "
@@ -73,7 +73,7 @@ class Outcome:
 
 
 def problem_lines(results: Iterable[StreamResult]) -> list[str]:
-    """A line for the streams with the same status and error, at most ``MOST_PROBLEMS`` in all."""
+    """One line for all streams with the same status and error; at most ``MOST_PROBLEMS`` lines."""
     groups: defaultdict[tuple[str, str], list[StreamResult]] = defaultdict(list)
     for result in results:
         if result.status != "complete" and not result.is_excluded:
@@ -95,7 +95,7 @@ def outcome_of(run: Run, error: ExactError | None, notes: Iterable[str]) -> Outc
     Args:
         run: The run.
         error: The error that ended it early, or ``None``.
-        notes: Remarks that do not concern a single stream.
+        notes: Notes that do not concern a single stream.
     """
     latest = final_results(run.log.results)
     resumes = [r.resumes_at for r in latest.values() if r.resumes_at is not None]
@@ -131,10 +131,10 @@ def final_results(results: Iterable[StreamResult]) -> dict[tuple[str, int], Stre
 
 
 def clock_notes(skew_s: float) -> Iterator[str]:
-    """A note if the clock of this host is off.
+    """A note if the clock of this host is wrong.
 
     Args:
-        skew_s: Seconds that Exact's clock is ahead of it.
+        skew_s: Seconds by which Exact's clock is ahead of it.
     """
     if abs(skew_s) > CLOCK_TOLERANCE_S:
         side = "behind" if skew_s > 0 else "ahead of"

@@ -25,7 +25,7 @@ DESTINATION_MARK = "exact_destination"
 
 @contextmanager
 def pipeline_lock(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
-    """Be the only process that syncs a pipeline, because a working folder serves one process.
+    """Hold the lock of a pipeline, because a working folder serves only one process.
 
     Args:
         pipeline: The pipeline.
@@ -40,14 +40,14 @@ def pipeline_lock(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
 
 @contextmanager
 def named_lock(name: str, now: float, folder: Path | None = None) -> Iterator[None]:
-    """Be the only process of this machine that syncs the pipeline with this name.
+    """Hold the lock of a pipeline name on this machine.
 
-    The operating system releases the lock when the process ends, whatever ends it.
+    The operating system releases the lock when the process ends, even after a kill.
 
     Args:
         name: Pipeline name.
         now: Seconds since the epoch, UTC.
-        folder: Folder of the lock file; default dlt's folder of pipelines, for a pipeline that has another
+        folder: Folder of the lock file; default: dlt's pipelines folder, for a pipeline that has another
             working folder each time.
 
     Raises:
@@ -73,8 +73,8 @@ def named_lock(name: str, now: float, folder: Path | None = None) -> Iterator[No
 def drop_if_destination_changed(pipeline: dlt.Pipeline) -> None:
     """Empty the working folder if it belongs to another destination or dataset.
 
-    dlt keeps one folder for each pipeline name, whatever the destination is. A package left over from the
-    other destination would be loaded here, with a cursor that skips rows.
+    dlt keeps one folder per pipeline name, whatever the destination. A package left over for the other
+    destination would be loaded into this one, with a cursor that skips rows.
 
     Call it while the pipeline is locked.
     """
@@ -86,7 +86,7 @@ def drop_if_destination_changed(pipeline: dlt.Pipeline) -> None:
 
 
 def destination_digest(pipeline: dlt.Pipeline) -> str:
-    """Digest of a destination and dataset; addresses may be secret, so they are not kept as text."""
+    """Hash of destination and dataset; their addresses may be secret, so they are not stored as text."""
     config = pipeline.destination_client().config
     parts = (
         pipeline.destination.destination_type,
@@ -99,7 +99,7 @@ def destination_digest(pipeline: dlt.Pipeline) -> str:
 
 @contextmanager
 def duckdb_kept_open(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
-    """Keep a DuckDB file open over all rounds, because each closing writes a checkpoint.
+    """Keep a DuckDB file open over all rounds, because closing it writes a checkpoint.
 
     Raises:
         HeldError: If another process has it open; DuckDB allows one.

@@ -42,7 +42,7 @@ from .telemetry import traced_sync
 Loading = Callable[[], AbstractContextManager[None]]  # entered for the duration of a load
 
 LOAD_PATIENCE_S = 3600.0  # how long a load waits for the loads of other workers
-# Work on tables that changed, and the note if the database refuses it.
+# Work on changed tables, and the note if the database refuses it.
 AFTERWARDS = (
     (write_comments, "the comments of tables and columns were not written"),
     (create_indexes, "the indexes of tables were not made"),
@@ -50,18 +50,18 @@ AFTERWARDS = (
 
 
 def run_to_end(pipeline: dlt.Pipeline, source: DltSource) -> Outcome:
-    """Run a source in as many rounds as it takes, until everything is read or a limit is reached.
+    """Run a source in as many rounds as needed, until everything is read or a limit is reached.
 
-    ``pipeline.run(source)`` is one round, which may end before the data does. This function runs all of
-    them, and makes the indexes and comments that ``exact-source sync`` makes.
+    ``pipeline.run(source)`` is one round, which may end before everything is read. This function runs all
+    rounds, and creates the same indexes and comments as ``exact-source sync``.
 
     Args:
-        pipeline: A pipeline of dlt.
+        pipeline: A dlt pipeline.
         source: The source from ``exact_online(...)``, with its resources selected and adapted.
 
     Raises:
-        PipelineStepFailed: If the destination or dlt failed; the last round is read again next time.
-        DatabaseException: If the user of a Postgres may not create tables; no call was made.
+        PipelineStepFailed: If the destination or dlt failed; the next run reads the last round again.
+        DatabaseException: If the Postgres user may not create tables; no call was made.
     """
     return _sync(pipeline, run_of(source), list(source.selected_resources), lambda: source)
 
@@ -76,10 +76,10 @@ def sync(
     """Read and load one round after another until every stream has ended.
 
     Each round is one load package: rows, cursors and outcomes commit together, so a process that is
-    stopped loses one round at most.
+    killed loses at most one round.
 
-    Without leases the dataset is locked from beginning to end. With leases a pipeline or division that
-    another worker holds is left to that worker (incomplete, with the time at which it may be free).
+    Without leases, the dataset is locked from beginning to end. With leases, a pipeline or division that
+    another worker holds is skipped; the outcome is incomplete, with the time at which it may be free.
 
     Args:
         pipeline: The pipeline.
@@ -99,7 +99,7 @@ def _sync(
     on_round: Callable[[int], None] = lambda _number: None,
 ) -> Outcome:
     try:
-        refuse_silent_failures(pipeline)  # before what an earlier process left is loaded
+        refuse_silent_failures(pipeline)  # before packages of an earlier process are loaded
         refuse_refresh(pipeline)
     except ConfigurationError as reason:
         return Outcome([], 0, run.limits.calls, reason)
@@ -126,7 +126,7 @@ def _sync(
 
 
 def refuse_refresh(pipeline: dlt.Pipeline) -> None:
-    """Refuse dlt's ``refresh``, because each round would drop the rows of the round before it.
+    """Refuse dlt's ``refresh``, with which each round would drop the rows of the previous one.
 
     Raises:
         ConfigurationError: If the pipeline has that setting.
@@ -139,10 +139,10 @@ def refuse_refresh(pipeline: dlt.Pipeline) -> None:
 
 
 def finish_tables(pipeline: dlt.Pipeline) -> Iterator[str]:
-    """Write comments and make indexes.
+    """Write comments and create indexes.
 
     Yields:
-        A note for each that the database refused; the user who loads may not own the tables.
+        A note for each that the database refused; the database user may not own the tables.
     """
     for work, refused in AFTERWARDS:
         try:
@@ -173,7 +173,7 @@ def read_in_rounds(
                 trace(run.log.results[before:], loaded)
             going_on = run.rounds.go_on(run.log.results[before:])
             if going_on:
-                # The errors by which dlt reports missing settings hold frames with rows in them.
+                # dlt's errors about missing settings keep frames with rows alive.
                 gc.collect()
 
 
@@ -212,14 +212,14 @@ def working_on(pipeline: dlt.Pipeline, run: Run) -> Iterator[Loading]:
 
 @contextmanager
 def sole_worker(pipeline: dlt.Pipeline, leases: SqlLeases) -> Iterator[None]:
-    """Hold the pipeline as the only worker, and continue where the last one stopped, on any host.
+    """Hold the lease of the pipeline, and continue where the last worker stopped, whatever its host.
 
     Raises:
         HeldError: If another worker holds the pipeline.
     """
     with leases, leases.held(f"pipeline {pipeline.pipeline_name}"):
-        # The working folder is from this host's last turn: another host may have gone on since, and a
-        # package that was left over was read under a lease that has ended.
+        # Another host may have continued since this working folder was written, and a package left in it was
+        # read under a lease that has ended.
         pipeline.drop()
         yield
 
@@ -227,11 +227,11 @@ def sole_worker(pipeline: dlt.Pipeline, leases: SqlLeases) -> Iterator[None]:
 def restore_state(pipeline: dlt.Pipeline) -> None:
     """Load the state of the destination if it is newer, as ``pipeline.run`` does.
 
-    Packages that wait here are dropped if others have loaded since they were read: they would overwrite
-    newer rows, and the cursors lead to what changed since.
+    Waiting packages are dropped if the dataset was loaded into since they were read: they would overwrite
+    newer rows. The restored cursors lead to all later changes.
 
-    If an earlier process was stopped while it dropped packages, the rest of them are dropped first: dlt would
-    do that in the next load, and drop its rows as well.
+    If an earlier process was stopped while it dropped packages, the rest of them are dropped first. Otherwise
+    dlt would do that during the next load, and drop the new rows too.
 
     Raises:
         PipelineStepFailed: If the destination cannot be read.
@@ -247,10 +247,10 @@ def restore_state(pipeline: dlt.Pipeline) -> None:
 
 
 def try_first_table(pipeline: dlt.Pipeline) -> None:
-    """Before a first sync into Postgres, find out without a call whether its tables can be created.
+    """Before a first sync into Postgres, check without a call to Exact whether tables can be created.
 
-    Later syncs may need no right to create anything. Call it while the dataset is locked: another process
-    could create it at the same time.
+    Later syncs may not need the right to create tables. Call it while the dataset is locked, because another
+    process could create the dataset at the same time.
 
     Raises:
         DatabaseException: If the database user lacks a right.
@@ -277,7 +277,7 @@ def confirmed_load(lock: Lock) -> Iterator[None]:
 
 @contextmanager
 def turn_to_load(pipeline: dlt.Pipeline, leases: SqlLeases, now: float) -> Iterator[None]:
-    """Wait until the loads of other workers into the dataset are over, then load.
+    """Wait until the loads of other workers into the dataset have ended, then load.
 
     Raises:
         HeldError: If that takes longer than ``LOAD_PATIENCE_S``, or another worker took over a division.
@@ -296,7 +296,7 @@ def load_round(pipeline: dlt.Pipeline, source: Any, loading: Loading) -> None:
     Raises:
         HeldError: If a lock or a division was lost; then nothing is loaded.
     """
-    # dlt adds steps that are called one by one to its last trace, which would grow with every round.
+    # dlt adds separately called steps to its last trace, which would grow with every round.
     pipeline._last_trace = None  # type: ignore[assignment]  # noqa: SLF001
     pipeline.extract(source)
     pipeline.normalize()
@@ -310,7 +310,7 @@ def load_round(pipeline: dlt.Pipeline, source: Any, loading: Loading) -> None:
 
 
 def confirm_loaded(info: LoadInfo) -> None:
-    """Make sure that all packages arrived: dlt drops those that another process left without an error.
+    """Make sure that all packages were loaded; dlt may drop a leftover package without an error.
 
     Raises:
         LoadError: If a package did not arrive.
@@ -324,7 +324,7 @@ def confirm_loaded(info: LoadInfo) -> None:
 
 
 def loaded_divisions(results: Iterable[StreamResult]) -> dict[str, set[int] | None]:
-    """Table -> divisions with new or deleted rows; ``None`` where the rows are not of one division."""
+    """Table -> divisions with new or deleted rows; ``None`` for a table that is not per division."""
     found: dict[str, set[int] | None] = {}
     for result in results:
         if result.rows or result.deleted:
@@ -337,13 +337,13 @@ def loaded_divisions(results: Iterable[StreamResult]) -> dict[str, set[int] | No
 
 
 def load_pending(pipeline: dlt.Pipeline, loading: Loading) -> None:
-    """Load what an earlier process extracted and did not load.
+    """Load the packages that an earlier process extracted but did not load.
 
-    A package that cannot be loaded is dropped: its cursors do not count without its load, so its
-    rows are read again. A package for which there is no space is kept.
+    A package that cannot be loaded is dropped. Its cursors are then ignored, so its rows are read again. A
+    package is kept if the disk is full.
 
     Raises:
-        ConfigurationError: If it can be neither loaded nor dropped.
+        ConfigurationError: If a package can be neither loaded nor dropped.
         LoadError: If the disk is full.
     """
     if not pipeline.has_pending_data:
@@ -357,7 +357,7 @@ def load_pending(pipeline: dlt.Pipeline, loading: Loading) -> None:
     if pipeline.has_pending_data:
         pipeline.abort_packages()
     if pipeline.has_pending_data:
-        # dlt would load these instead of the rows that are read, without a message.
+        # dlt would silently load these instead of the new rows.
         raise ConfigurationError(
             f"the working folder {pipeline.working_dir} holds packages that can be neither loaded nor "
             "dropped; remove it: everything that is needed is in the destination"

@@ -20,9 +20,9 @@ Labels = dict[str, str | int]
 def traced_sync() -> Iterator[Note]:
     """Trace a sync as a span; yields a function that adds one span for each stream of a round.
 
-    The function takes the results of a round, whose times are those of the run's clock, and whether
-    the round was loaded; if it was not, its rows are read again. A span never contains the message of an
-    error of another package, because a driver's message may contain anything.
+    The function takes the results of a round, with times of the run's clock, and whether the round was
+    loaded; if not, its rows are read again. For errors of other packages, a span has only the class, because
+    a driver's message may contain secrets or rows.
     """
     if not _has_api():
         yield lambda _results, _loaded: None

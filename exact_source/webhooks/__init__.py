@@ -1,9 +1,9 @@
-"""Exact Online's webhooks: hints that something changed, so that an idle company costs no calls.
+"""Exact Online's webhooks report changes, so that an unchanged company costs no calls.
 
-``topics`` and ``signed`` are pure, ``notices`` is the table in which hints wait, ``receiver`` the ASGI app
-that accepts them, ``server`` serves it, ``subscriptions`` makes the calls that order them. A webhook has a
-key and no row, and some get lost (API 7): its content is never loaded, it only makes the next sync look
-sooner.
+``topics`` and ``signed`` are pure. ``receiver`` is the ASGI app that accepts webhooks, ``server`` serves it,
+``notices`` is the table in which they are recorded, and ``subscriptions`` makes the calls to subscribe. A
+webhook has a key but no row, and some get lost (API 7). Its content is therefore never loaded; it only makes
+the next sync read the entity.
 """
 
 from .notices import Notices

@@ -1,10 +1,10 @@
-"""The table in which hints wait: for each entity of each division the mark of its latest webhook.
+"""The table of notices: for each entity of each division, the mark of its latest webhook.
 
-Receivers write it, syncs only read it. A notice gives its rows a new random mark. A sync takes the marks
-before its first call, and stores the mark that the rows cover in the load of these rows (see
-``Cursor.noticed``). A stream has something to read while the two differ. So nothing is ever cleared, and
-nothing can be cleared too early: not by a failed load, not for a notice that arrives during a read, not by
-another pipeline that reads the same notices. A lost table begins again.
+Receivers write the table, and syncs only read it. A webhook sets a new random mark for its entities. A sync
+reads the marks before its first call, and stores the mark that its rows cover with these rows (see
+``Cursor.noticed``). A stream must be read while the two marks differ. Marks are never cleared, so they cannot
+be cleared too early: neither by a failed load, nor for a webhook that arrives during a read, nor by another
+pipeline that reads the same table. A lost table starts empty.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TABLE = "exact_notices"
 SETTING = "notices_url"
-# Another receiver may insert the same row first; the second try finds it.
+# Another receiver may insert the same row first; the second try then finds it.
 TRIES = 2
 LOCK_WAIT_S = 30.0
 
@@ -51,7 +51,7 @@ class Notices:
         self.place = f"table {TABLE} in {self._database.where}"
 
     def prepare(self) -> None:
-        """Make the table.
+        """Create the table.
 
         Raises:
             NoticesError: If the database refuses.
@@ -60,7 +60,7 @@ class Notices:
             self._database.create(self._table)
 
     def record(self, division: int, entities: Iterable[str]) -> None:
-        """Give the entities of a division a new mark; durable once this returns.
+        """Set a new mark for entities of a division; durable once this returns.
 
         Raises:
             NoticesError: If they could not be written.
@@ -71,7 +71,7 @@ class Notices:
             "mark": uuid.uuid4().hex,
             "noticed_at": datetime.now(UTC).isoformat("T", "seconds"),
         }
-        names = sorted(set(entities))  # in one order, so that two receivers cannot block each other
+        names = sorted(set(entities))  # a fixed order, so that two receivers cannot deadlock
         with self._errors():
             for left in reversed(range(TRIES)):
                 try:
@@ -89,8 +89,8 @@ class Notices:
         """``(entity, division)`` -> mark of its latest notice.
 
         Raises:
-            ConfigurationError: If no receiver has ever written here: then a missing notice does not mean
-                that nothing changed.
+            ConfigurationError: If no receiver has ever written to the table; then a missing notice does not
+                mean that nothing changed.
             NoticesError: If they could not be read.
         """
         from sqlalchemy import inspect, select

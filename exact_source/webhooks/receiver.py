@@ -1,7 +1,7 @@
-"""The ASGI app that Exact Online posts its webhooks to.
+"""The ASGI app to which Exact Online posts its webhooks.
 
-It answers 200 once the notice is durable; Exact sends a webhook again after any other answer (API 12.15). A
-webhook that comes twice, or again after days, only makes one more read.
+It answers 200 once the notice is stored; Exact sends a webhook again after any other answer (API 12.15). A
+repeated webhook, even after days, only causes one more read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .settings import load_webhook_settings
 from .signed import SignatureError, read_notice
 from .topics import entities_of
 
-MAX_BODY = 64 * 1024  # bytes; a webhook has some 300
+MAX_BODY = 64 * 1024  # bytes; a webhook has about 300
 BODY_S = 10.0  # seconds in which a body must arrive
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def make_receiver(secret: str, notices: Notices, path: str) -> Starlette:
 
     Args:
         secret: Webhook secret of the app.
-        notices: Table in which they are recorded; it must exist.
+        notices: Table in which webhooks are recorded; it must exist.
         path: Path of the callback URL.
     """
 
@@ -47,7 +47,7 @@ def make_receiver(secret: str, notices: Notices, path: str) -> Starlette:
         if body is None:
             return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         if not body:
-            return _answer(HTTPStatus.OK)  # Exact tries the address at the subscription (API 7)
+            return _answer(HTTPStatus.OK)  # Exact tests the URL during a subscription (API 7)
         return _answer(await run_in_threadpool(_note, body, secret, notices))
 
     return Starlette(routes=[Route(path, receive, methods=["POST"])])
@@ -75,11 +75,11 @@ def _note(body: bytes, secret: str, notices: Notices) -> HTTPStatus:
 
 
 def receiver_from_settings() -> Starlette:
-    """The app according to the settings, for any ASGI server: ``uvicorn --factory`` and this function.
+    """The app according to the settings, for any ASGI server, such as ``uvicorn --factory``.
 
     Raises:
         ConfigurationError: If ``webhook_secret`` is not set, or ``notices_url`` cannot be used.
-        NoticesError: If the table cannot be made.
+        NoticesError: If the table cannot be created.
     """
     settings = load_webhook_settings()
     if settings.secret is None:
@@ -93,7 +93,7 @@ def receiver_from_settings() -> Starlette:
 
 
 async def _body(request: Request) -> bytes | None:
-    """The body; ``None`` if it is longer than any webhook, of which the rest is not read."""
+    """The body; ``None`` if it is too long or too slow for a webhook."""
     body = bytearray()
     try:
         async for chunk in request.stream():

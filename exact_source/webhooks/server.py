@@ -1,7 +1,7 @@
-"""A server for the receiver that silent and numerous clients cannot block.
+"""A server for the receiver that idle or numerous clients cannot block.
 
-The receiver itself limits the size of a body and the time in which it arrives. What uvicorn does not limit is
-limited here: the time in which the head of a request arrives, and the number of connections.
+The receiver itself limits the size of a body and the time in which it arrives. This server adds two limits
+that uvicorn lacks: the time until the headers have arrived, and the number of connections.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ MAX_CONNECTIONS = 100
 
 
 class LimitedProtocol(H11Protocol):
-    """HTTP/1.1 on a connection that has to send a request soon.
+    """HTTP/1.1 with a time limit for the request line and headers.
 
-    Once there are more than ``MAX_CONNECTIONS``, the one that has been silent longest makes room, so that
-    silent clients do not keep out those that send webhooks.
+    With more than ``MAX_CONNECTIONS`` connections, the longest idle one is closed, so that idle clients do
+    not keep out those that send webhooks.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to count the seconds, and make room if there are too many connections."""
+        """Start the time limit, and close an idle connection if there are too many."""
         super().connection_made(transport)
         self._deadline = self.loop.call_later(HEAD_S, self._close_if_silent)
         still_open = [c for c in self.connections if not c.transport.is_closing()]
@@ -36,18 +36,18 @@ class LimitedProtocol(H11Protocol):
             min(silent, key=lambda c: c.deadline).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop counting."""
+        """Stop the time limit."""
         self._deadline.cancel()
         super().connection_lost(exc)
 
     @property
     def is_silent(self) -> bool:
-        """Whether the head of a request has not arrived yet."""
+        """Whether the headers of a request have not arrived yet."""
         return self.cycle is None
 
     @property
     def deadline(self) -> float:
-        """When a silent connection is closed, by the clock of the event loop."""
+        """When an idle connection is closed, by the clock of the event loop."""
         return self._deadline.when()
 
     def _close_if_silent(self) -> None:
@@ -56,7 +56,7 @@ class LimitedProtocol(H11Protocol):
 
 
 def make_server(app: ASGIApp) -> uvicorn.Server:
-    """A server that takes one request on each connection."""
+    """A server that accepts one request per connection."""
     config = uvicorn.Config(
         app,
         http=LimitedProtocol,

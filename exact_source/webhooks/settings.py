@@ -1,4 +1,4 @@
-"""Settings of the receiver, which needs neither the app's client secret nor a token."""
+"""Settings of the receiver; it needs neither the app's client secret nor a token."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class WebhookSettings:
 
     Attributes:
         secret: Webhook secret of the app, from the app centre.
-        notices_url: SQLAlchemy URL of the database in which notices wait.
+        notices_url: SQLAlchemy URL of the database for the table of notices.
         path: Path of the callback URL.
     """
 

@@ -1,4 +1,4 @@
-"""Verifies and parses one webhook: bytes in, a value out."""
+"""Verifies the signature of a webhook, and parses it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hashlib import sha256
 
 from ..errors import ContractError, ExactError
 
-# The hash is over these bytes: another order or spacing of the same JSON has another hash (API 7).
+# The hash covers the raw bytes of Content: a different order or spacing of the same JSON changes it (API 7).
 _BODY = re.compile(rb'\s*\{"Content":(.*),"HashCode":"([0-9A-Fa-f]{64})"\}\s*', re.DOTALL)
 
 
-MAX_DIVISION = 2**31 - 1  # that a column of integers holds
+MAX_DIVISION = 2**31 - 1  # limit of an integer column
 
 
 class SignatureError(ExactError):
@@ -29,7 +29,7 @@ class SignatureError(ExactError):
 
 @dataclass(frozen=True)
 class Notice:
-    """The content of a webhook that counts; the row itself is not in it.
+    """The relevant content of a webhook.
 
     Attributes:
         topic: A name such as ``Accounts``; see ``topics``.
@@ -53,7 +53,7 @@ def read_notice(body: bytes, secret: str) -> Notice:
         secret: Webhook secret of the app.
 
     Raises:
-        SignatureError: If the hash is missing, or that of another secret or content.
+        SignatureError: If the hash is missing or does not match.
         ContractError: If the webhook is signed, but has no topic or division.
     """
     found = _BODY.fullmatch(body)

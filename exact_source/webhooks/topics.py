@@ -1,7 +1,7 @@
-"""The entities of each topic: a document's topic stands for its lines and postings as well (API 7).
+"""The entities of each topic; the topic of a document also covers its lines and postings (API 7).
 
-The topics are those that the reference names at its endpoints. Where it marks an endpoint without naming a
-topic, the topic is the name of the endpoint.
+The topics come from the endpoints in Exact's reference. If it marks an endpoint as supporting webhooks
+without naming a topic, the topic is the name of the endpoint.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TOPICS: Mapping[str, tuple[str, ...]] = {
     "Subscriptions": ("subscriptions", "subscription_lines"),
     "TimeTransactions": ("project_time_transactions",),
 }  # fmt: skip
-# The older name of all five kinds of entries.
+# The older topic, for all five kinds of entries.
 FINANCIAL = "FinancialTransactions"
 _ENTRIES = (
     "BankEntries",

@@ -1,1 +1,1 @@
-"""Many processes that share one connection: leases of divisions, and groups for orchestrators."""
+"""For several processes that share one connection: leases of divisions, pipelines and loads."""

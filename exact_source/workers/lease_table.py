@@ -24,7 +24,7 @@ class LeaseTable:
         url_or_engine: SQLAlchemy URL or engine of a Postgres, or of a SQLite on this machine.
         name: Name of the connection to Exact; one table serves several.
         wall: This host's clock, seconds since the epoch, for messages only.
-        database_now: The database's clock, for tests; ``None`` to ask the database.
+        database_now: Replaces the database's clock in tests; ``None``: the database's clock.
 
     Raises:
         ConfigurationError: If the database is not a Postgres or SQLite.
@@ -49,10 +49,10 @@ class LeaseTable:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A transaction to read and change rows in; ``database.commit`` ends it.
+        """A transaction to read and change rows; ``database.commit`` ends it.
 
         Raises:
-            LeaseStoreError: If the database cannot be asked.
+            LeaseStoreError: If the database fails.
         """
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -81,7 +81,7 @@ class LeaseTable:
         return connection.execute(query).scalars().all()
 
     def lock_rows(self, connection: Connection, items: Sequence[str]) -> Sequence[Any]:
-        """Read and lock the rows of items, always in one order, so that two workers cannot deadlock.
+        """Read and lock the rows of items, in a fixed order, so that two workers cannot deadlock.
 
         Returns:
             Rows with ``item``, ``holder``, ``epoch`` and ``left_s``, the seconds until the lease expires.
@@ -112,7 +112,7 @@ class LeaseTable:
         self._set(connection, items, holder=holder, epoch=epoch, expires_at=self._now + ttl_s)
 
     def extend(self, connection: Connection, items: Sequence[str], ttl_s: float) -> None:
-        """Let leases expire ``ttl_s`` seconds from now."""
+        """Set the expiry of leases to ``ttl_s`` seconds from now."""
         self._set(connection, items, expires_at=self._now + ttl_s)
 
     def end(self, connection: Connection, items: Sequence[str]) -> None:

@@ -1,28 +1,28 @@
-"""Leases of divisions, pipelines and loads, in a database that all workers reach.
+"""Leases of divisions, pipelines and loads, in a database that all workers can reach.
 
-A lease is a row that names the holder of an item and the time at which it expires. The holder renews it in
-the background. When that stops (a kill -9, a lost network) the lease expires and another worker may take it.
+A lease is a row with the holder of an item and the time at which it expires. The holder renews it in the
+background. If the holder stops (a kill -9, a lost network), the lease expires and another worker may take it.
 
-A lease begins and ends by the clock of the database, so that hosts whose clocks differ agree. The holder
-does not compare that time with its own clock. It counts the seconds of its own steady clock from before it
-asked, and stops that much later. It therefore stops before another worker may begin, however late the
-answer came. Only a step forward of the database's clock can break that.
+The database's clock decides when a lease begins and expires, so that hosts with different clocks agree. The
+holder does not compare that time with its own clock. It measures the duration with its own steady clock,
+starting before its request, and therefore stops before another worker may begin, however late the reply came.
+Only a forward step of the database's clock can break that.
 
-Advisory locks of Postgres in place of the table were tried, as other tools use them, and are the poorer tool
-here, although they need neither epochs nor a thread:
+Postgres advisory locks, which other tools use, were tried in place of the table. They need neither epochs
+nor a thread, but have these disadvantages:
 
 * A session lock does not survive PgBouncer's transaction pooling. A lock that belongs to a transaction does,
   but then all items of a worker end together, while a sync takes and returns them one by one.
-* The holder does not learn that it lost its lock unless it asks, and each call to Exact needs the answer. The
-  row says until when no question is needed.
-* A host that vanished keeps its locks until TCP keepalive notices: two hours by default, and a proxy in
-  between may hide it altogether. A lease expires after ``lease_s`` seconds.
-* Locks have no epoch, so a worker that stood still could not tell that another one had loaded meanwhile.
-* They do not say who holds an item or for how long, leave no list of the divisions that are free, and do
-  not exist in SQLite, which serves several processes of one machine.
+* The holder must query the database to learn that it lost its lock, before each call to Exact. A lease is
+  certain until its expiry without a query.
+* A vanished host keeps its locks until TCP keepalive notices: two hours by default, and a proxy in between
+  may hide it completely. A lease expires after ``lease_s`` seconds.
+* Locks have no epoch, so a suspended worker could not tell that another one had loaded meanwhile.
+* They do not show who holds an item or for how long, do not list the free divisions, and do not exist in
+  SQLite, which serves several processes of one machine.
 
 Seven of the nine tests of leases on Postgres fail with them, and none of those on SQLite can run. The lock
-of a dataset, in ``loading.writer_lock``, needs none of this and is an advisory lock.
+of a dataset, in ``loading.writer_lock``, has none of these requirements and is an advisory lock.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ if TYPE_CHECKING:
 
 TTL_S = 60.0
 RENEWALS = 4  # tries to renew a lease before it expires
-LONGEST_FOLDER = 100  # characters of a folder in the name of a holder, which is at most 200 long
+LONGEST_FOLDER = 100  # characters of a folder in the name of a holder, which may have 200
 POLL_S = 0.5  # seconds between two tries while another worker holds an item
 
 
 def steady_now() -> float:
-    """Seconds of a clock that cannot be set and that counts while the computer sleeps."""
+    """Seconds of a clock that cannot be adjusted and that continues while the computer sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
@@ -66,7 +66,7 @@ class Clocks:
     Attributes:
         steady: This process's steady clock, in seconds.
         wall: This host's clock, seconds since the epoch, for messages only.
-        database: The database's clock, seconds since the epoch; ``None`` to ask the database.
+        database: Replaces the database's clock, seconds since the epoch; ``None``: the database's clock.
         sleep: Waits, in seconds.
     """
 
@@ -87,9 +87,9 @@ class SqlLeases:
     Args:
         url_or_engine: SQLAlchemy URL or engine of a Postgres, or of a SQLite on this machine.
         name: Name of the connection to Exact, as in ``SqlTokenStorage``; one table serves several.
-        ttl_s: Seconds for which a lease outlives its holder.
-        wait_s: Seconds to wait for a division that another worker holds; 0 leaves it out of this run.
-        holder: Name that other workers are shown; default host, process id and current folder.
+        ttl_s: Seconds after which a lease expires if it is not renewed.
+        wait_s: Seconds to wait for a division that another worker holds; 0 skips it in this run.
+        holder: Name that is shown to other workers; default: host, process id and current folder.
         clocks: Clocks, for tests.
 
     Raises:
@@ -108,7 +108,7 @@ class SqlLeases:
     ) -> None:
         self.ttl_s = ttl_s
         self.wait_s = wait_s
-        # Random, because process ids are reused and a restarted worker is another holder.
+        # Random, because process ids are reused and a restarted worker is a different holder.
         folder = str(Path.cwd()).encode("ascii", "replace").decode()[-LONGEST_FOLDER:]
         own_name = f"{socket.gethostname()}:{os.getpid()} in {folder}"
         self.holder = f"{holder or own_name}:{secrets.token_hex(4)}"
@@ -129,7 +129,7 @@ class SqlLeases:
     # -- all leases ----------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        """Start to renew."""
+        """Start renewing."""
         if self._renewing is not None:
             raise RuntimeError("SqlLeases is already entered; create a new one")
         self._stop.clear()
@@ -138,7 +138,7 @@ class SqlLeases:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop to renew and return all leases."""
+        """Stop renewing, and return all leases."""
         self._stop.set()
         if self._renewing is not None:
             self._renewing.join()
@@ -162,16 +162,16 @@ class SqlLeases:
 
         Raises:
             HeldError: If another worker holds the division, or took it over.
-            LeaseStoreError: If the database cannot be asked.
+            LeaseStoreError: If the database fails.
         """
         item = division_item(division)
         if not self.holds(item):
-            if item not in self._refused:  # a refused division is left out of the whole run
+            if item not in self._refused:  # a refused division is skipped in the whole run
                 await asyncio.to_thread(self.take_divisions, [division])
             self._check(item)
 
     def holds_division(self, code: int) -> bool:
-        """Whether this worker holds a division; the database is not asked."""
+        """Whether this worker holds a division, without a query."""
         return self.holds(division_item(code))
 
     def take_divisions(self, divisions: Iterable[int]) -> None:
@@ -182,7 +182,7 @@ class SqlLeases:
         """Codes of the divisions that were leased before and are free now.
 
         Raises:
-            LeaseStoreError: If the database cannot be asked.
+            LeaseStoreError: If the database fails.
         """
         with self._table.transaction() as connection:
             items = self._table.expired(connection, division_item(""))
@@ -210,7 +210,7 @@ class SqlLeases:
             self.release([item])
 
     def confirm(self) -> None:
-        """Ask the database whether another worker has taken over an item of this one.
+        """Check in the database that no other worker has taken over an item of this one.
 
         Raises:
             HeldError: If so.
@@ -220,12 +220,12 @@ class SqlLeases:
             self._check(item)
 
     def holds(self, item: str) -> bool:
-        """Whether this worker holds an item; the database is not asked."""
+        """Whether this worker holds an item, without a query."""
         with self._guard:
             return self._steady() < self._good_until.get(item, -inf)
 
     def take(self, items: Sequence[str]) -> None:
-        """Take the free items, except those that another worker took over from this one."""
+        """Take the free items, except items that another worker took over from this one."""
         wanted = sorted({i for i in items if not self.holds(i)} - self._lost)
         if not wanted:
             return
@@ -256,7 +256,7 @@ class SqlLeases:
         asked_at = self._steady()
         with self._table.transaction() as connection:
             found = self._table.lock_rows(connection, sorted(epochs))
-            # Even after it expired: the same epoch means that no other worker had it since.
+            # Even an expired lease is kept: an unchanged epoch means that no other worker had it since.
             kept = [row.item for row in found if row.epoch == epochs[row.item]]
             self._table.extend(connection, kept, self.ttl_s)
             commit(connection)
@@ -268,7 +268,7 @@ class SqlLeases:
                     self._lose(row.item, row.holder, row.left_s)
 
     def release(self, items: Sequence[str] | None = None) -> None:
-        """Return items, by default all."""
+        """Return items; default: all."""
         with self._guard:
             epochs = {
                 item: self._epochs.pop(item)
@@ -308,7 +308,7 @@ class SqlLeases:
         raise HeldError(f"{item} {who}; run again later", resumes_at=self._clocks.wall() + left_s)
 
     def _is_free(self, row: Any) -> bool:
-        """Whether a row may be taken; one of ours that expired only if no other worker had it since."""
+        """Whether a row may be taken. An expired lease of ours may, if no other worker had it since."""
         if row.item in self._epochs:
             return bool(row.epoch == self._epochs[row.item])
         return bool(row.left_s <= 0 or row.holder == self.holder)
@@ -321,7 +321,7 @@ class SqlLeases:
 
 
 def division_item(division: int | str) -> str:
-    """Name of the item that stands for a division."""
+    """Name of the item for a division."""
     return f"division {division}"
 
 

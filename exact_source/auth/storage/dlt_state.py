@@ -1,4 +1,4 @@
-"""Tokens in the destination into which dlt loads, beside its state; for machines without a disk."""
+"""Tokens in dlt's destination, next to its state; for machines without a persistent disk."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ TABLE = "_exact_oauth"
 _POSTGRES_LOCK = (
     f"SET LOCAL lock_timeout = {int(LOCK_WAIT_S * 1000)}",
     f"SET LOCAL idle_in_transaction_session_timeout = {int(LOCK_WAIT_S * 1000)}",
-    "SET LOCAL synchronous_commit = on",  # a commit that is reported is on disk
+    "SET LOCAL synchronous_commit = on",  # a successful commit is on disk
 )
 # Last part of dlt's destination type -> type for text of any length.
 _TEXT = {"duckdb": "TEXT", "motherduck": "TEXT", "postgres": "TEXT", "bigquery": "STRING"}
 
 
 class DltStateTokenStorage(JournaledStorage):
-    """Tokens in the table ``_exact_oauth`` of a pipeline's dataset, committed at once.
+    """Tokens in the table ``_exact_oauth`` of a pipeline's dataset, committed immediately.
 
-    The tokens are not part of the pipeline's state: dlt drops the state of a failed run, and keeps all
-    earlier ones readable (dlt notes 1.4, 1.5). A commit of its own through ``pipeline.sql_client()``
-    survives an exception, a kill and an empty machine, also from inside a running extraction. Only the
-    newest pair is kept, encrypted.
+    The tokens are not part of the pipeline's state, because dlt drops the state of a failed run and keeps
+    all earlier states readable (dlt notes 1.4, 1.5). A separate commit through ``pipeline.sql_client()``
+    survives an exception, a kill and the loss of the machine, also during an extraction. Only the newest
+    tokens are kept, encrypted.
 
     Which processes may share the tokens depends on the destination:
 
-    * Postgres: any number of processes and hosts; the row is locked over a refresh.
-    * DuckDB: one process, as DuckDB itself; a second one gets the error that the database is in use.
-    * MotherDuck and BigQuery (one ``MERGE`` statement): the processes of one machine that share
-      ``pipelines_dir``. Two machines would break the connection: use ``SqlTokenStorage`` for them.
-      BigQuery keeps former rows for its time travel (up to 7 days), encrypted.
+    * Postgres: any number of processes and hosts; the row is locked during a refresh.
+    * DuckDB: one process, like DuckDB itself; a second one gets the error that the database is in use.
+    * MotherDuck and BigQuery (one ``MERGE`` statement): processes of one machine that share
+      ``pipelines_dir``. For several machines use ``SqlTokenStorage``, or the connection breaks.
+      BigQuery keeps earlier, encrypted rows for its time travel (up to 7 days).
 
     Not for ``dev_mode`` pipelines, which get a new dataset in each run.
 
@@ -56,11 +56,11 @@ class DltStateTokenStorage(JournaledStorage):
         key: Fernet key(s), newest first, separated by commas.
         name: Name of the connection in the dataset.
         dataset_name: Dataset for the table if a destination is given.
-        journal: File on this host in which a new pair waits for its commit; default: one in
+        journal: File on this host that keeps new tokens until they are committed; default: one in
             ``pipelines_dir``. It matters only if the process is killed in those milliseconds.
 
     Raises:
-        ConfigurationError: If there is no key, or the destination is another one.
+        ConfigurationError: If there is no key, or the destination is not in this list.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class DltStateTokenStorage(JournaledStorage):
         with self._errors():
             held, self._open.client = self._held_client, None
             if held is not None:
-                # Its commit ends the lock, and if it fails the next try needs another connection.
+                # The commit ends the lock, and if it fails the next try needs a new connection.
                 self._replace(held, row)
                 held.native_connection.commit()
                 return
@@ -189,7 +189,7 @@ class DltStateTokenStorage(JournaledStorage):
         values = (self._name, row.generation, row.blob, _now())
         insert = f"INSERT INTO {table} (connection, generation, tokens, saved_at) VALUES (%s, %s, %s, %s)"
         if self._kind == "postgres":
-            # In place, because a process that waits for the lock of a deleted row would get no row.
+            # Updated in place: a process that waits for the lock of a deleted row would get no row.
             client.execute_sql(
                 f"{insert} ON CONFLICT (connection) DO UPDATE SET generation = excluded.generation, "
                 "tokens = excluded.tokens, saved_at = excluded.saved_at",
@@ -220,7 +220,7 @@ class DltStateTokenStorage(JournaledStorage):
         )
 
     def _prepare(self, client: SqlClientBase[Any]) -> None:
-        """Make dataset and table, and on Postgres the row, because a missing row cannot be locked."""
+        """Create dataset and table, and on Postgres the row, because a missing row cannot be locked."""
         if self._is_ready:
             return
         from dlt.common.exceptions import DltException
@@ -289,7 +289,7 @@ def _pipeline(
     elif dataset_name is None:
         raise ConfigurationError("DltStateTokenStorage needs a dataset_name beside a destination")
     else:
-        # In a thread of its own, because a new pipeline becomes the active one of its thread.
+        # In a separate thread, because a new pipeline becomes the active one of its thread.
         with ThreadPoolExecutor(1) as thread:
             making = thread.submit(
                 lambda: dlt.pipeline(
@@ -299,7 +299,7 @@ def _pipeline(
         try:
             pipeline = making.result()
         except UnknownDestinationModule:
-            # It may be a mistyped URL with a password, so only its first word is shown.
+            # It may be a mistyped URL with a password, so only the part before the colon is shown.
             word = str(pipeline_or_destination).split(":", 1)[0][:40]
             raise ConfigurationError(
                 f"{SECTION}.token_destination {word!r} is unknown; use duckdb, duckdb:PATH, "

@@ -1,4 +1,4 @@
-"""Tokens in a private file that is replaced as a whole and on disk when ``save_tokens`` returns."""
+"""Tokens in a private file that is replaced atomically, and is on disk when ``save_tokens`` returns."""
 
 from __future__ import annotations
 
@@ -26,17 +26,16 @@ REMEDY = "restore it or move it away and run `exact-source login`; nothing was c
 class FileTokenStorage:
     """Tokens in one file on a local disk, for processes of one machine.
 
-    After a crash the file holds the old pair or the new one, never a part of one. Its mode is 0600;
-    beside it stand ``.NAME.lock``, after a refusal ``.NAME.refused`` and, after a crash, a draft
-    that the next refresh removes.
-    Not covered: several machines on a network file system, where locks and renames work differently.
+    After a crash the file contains the old tokens or the new ones, never a mixture. Its mode is 0600. Next
+    to it are ``.NAME.lock``, after a refusal ``.NAME.refused`` and, after a crash, a temporary file that the
+    next refresh removes. Several machines on a network file system are not supported, because locks and
+    renames work differently there.
 
     Args:
         path: The file; links are followed. Mount its folder into a container, not the file alone: a
             mounted file cannot be replaced.
-        key: Fernet key(s), newest first, separated by commas, with which the file is encrypted. A plain
-            file, or one with an older key, can be read; the next refresh encrypts it with the newest
-            key.
+        key: Fernet keys, newest first, separated by commas, to encrypt the file. An unencrypted file, or
+            one with an older key, can be read; the next refresh encrypts it with the newest key.
 
     Raises:
         ConfigurationError: If ``key`` is not a Fernet key.
@@ -52,7 +51,7 @@ class FileTokenStorage:
 
     @property
     def refusal_file(self) -> Path:
-        """File that remembers a refused refresh token."""
+        """File in which a refused refresh token is noted."""
         target = self._target()
         return target.with_name(f".{target.name}.refused")
 
@@ -61,7 +60,7 @@ class FileTokenStorage:
         return f"file {self._path} ({'encrypted' if self._cipher else 'plain text, mode 0600'})"
 
     def get_tokens(self) -> TokenData | None:
-        """The stored pair; ``None`` if there is no file.
+        """The stored tokens; ``None`` if there is no file.
 
         Raises:
             TokenStoreError: If the file cannot be read, is damaged, or is open to other users.
@@ -92,7 +91,7 @@ class FileTokenStorage:
         """Replace the file.
 
         Raises:
-            TokenStoreError: If that fails; the file is then as it was.
+            TokenStoreError: If that fails; the file is then unchanged.
         """
         text = tokens.to_json()
         if self._cipher is not None:
@@ -100,7 +99,7 @@ class FileTokenStorage:
         replace_durably(self._target(), text, "token file")
 
     def delete_tokens(self) -> None:
-        """Remove the file and its drafts, while holding the lock.
+        """Remove the file and its temporary files, while holding the lock.
 
         Raises:
             TokenStoreError: If that fails.
@@ -116,10 +115,10 @@ class FileTokenStorage:
                 ) from error
 
     def check_writable(self) -> None:
-        """Write the present content again, in the way of ``save_tokens``.
+        """Write the current content again, as ``save_tokens`` does.
 
         Raises:
-            TokenStoreError: If ``save_tokens`` would fail as well: full disk, read-only folder.
+            TokenStoreError: If ``save_tokens`` would fail: full disk, read-only folder.
         """
         target = self._target()
         remove_drafts(target)

@@ -1,4 +1,4 @@
-"""Makes the token storage that the settings name."""
+"""Creates the token storage according to the settings."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Token storages in databases: encryption, and a local journal that bridges the time until the commit.
+"""Token storages in databases: encryption, and a local journal until the commit.
 
-Between the reply of the token endpoint and the commit of the database the new pair would exist in memory
-only. So it is first written, encrypted, to a file on this machine (1 ms), and then committed.
+Between the reply of the token endpoint and the commit of the database, new tokens would exist only in memory.
+They are therefore first written, encrypted, to a file on this machine (1 ms), and then committed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Row:
     """The row of one connection in the database.
 
     Attributes:
-        generation: Number of pairs stored so far.
-        blob: The encrypted pair; ``None`` in a row that only serves as a lock.
+        generation: Number of times that tokens were stored.
+        blob: The encrypted tokens; ``None`` in a row that only serves as a lock.
     """
 
     generation: int
@@ -36,12 +36,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Entry:
-    """The pair in the journal, and the pair that it replaces.
+    """The tokens in the journal, with a reference to the tokens that they replace.
 
     Attributes:
-        generation: Generation of the pair.
-        follows: Fingerprint of the pair that it replaces; ``None`` for the first.
-        tokens: The pair.
+        generation: Generation of the tokens.
+        follows: Fingerprint of the tokens that they replace; ``None`` for the first.
+        tokens: The tokens.
     """
 
     generation: int
@@ -50,7 +50,7 @@ class Entry:
 
 
 class Journal:
-    """One encrypted pair in a file, which is on disk before the pair is sent to the database."""
+    """Encrypted tokens in a file, which is on disk before they are sent to the database."""
 
     def __init__(self, path: Path, cipher: Cipher) -> None:
         self.path = path.expanduser().absolute()
@@ -82,7 +82,7 @@ class Journal:
         """The entry; ``None`` if there is none.
 
         Raises:
-            TokenStoreError: If it is damaged; it may be the only copy of the newest pair.
+            TokenStoreError: If it is damaged; it may be the only copy of the newest tokens.
         """
         place = f"token journal {self.path}"
         try:
@@ -100,7 +100,7 @@ class Journal:
             ) from None
 
     def clear(self) -> None:
-        """Remove the entry; one that remains does no harm, because it follows no stored pair."""
+        """Remove the entry; an entry that remains is ignored, because it does not follow the stored tokens."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
 
@@ -130,7 +130,7 @@ class JournaledStorage(ABC):
 
     @property
     def refusal_file(self) -> Path | None:
-        """File that remembers a refused refresh token; ``None`` without a journal."""
+        """File in which a refused refresh token is noted; ``None`` without a journal."""
         if self._journal is None:
             return None
         return self._journal.path.with_name(f"{self._journal.path.name}.refused")
@@ -140,7 +140,7 @@ class JournaledStorage(ABC):
         return f"{self.place} (encrypted)"
 
     def get_tokens(self) -> TokenData | None:
-        """The newest pair: that of the database, or one that a crash left in the journal.
+        """The newest tokens: from the database, or left in the journal by a crash.
 
         Raises:
             TokenStoreError: If it cannot be read.
@@ -150,13 +150,13 @@ class JournaledStorage(ABC):
         return entry.tokens if entry is not None else stored
 
     def save_tokens(self, tokens: TokenData) -> None:
-        """Commit the pair, replacing the one before it.
+        """Commit the tokens, replacing the earlier ones.
 
         Raises:
-            TokenStoreError: If that fails; the journal then holds the pair.
+            TokenStoreError: If that fails; the journal then contains the tokens.
         """
-        # The row as it was read under the lock, because the journal must be written even if the database
-        # cannot be reached by now.
+        # Use the row that was read under the lock, because the journal must be written even if the database
+        # can no longer be reached.
         row = self._held.row if self._held.is_locked else self._fetch()
         generation = (row.generation if row else 0) + 1
         stored = self._decrypt(row)
@@ -168,7 +168,7 @@ class JournaledStorage(ABC):
             self._journal.clear()
 
     def delete_tokens(self) -> None:
-        """Remove the pair and the journal.
+        """Remove the tokens and the journal.
 
         Raises:
             TokenStoreError: If that fails.
@@ -181,7 +181,7 @@ class JournaledStorage(ABC):
             self._remove()
 
     def check_writable(self) -> None:
-        """Raise if a pair could not be stored, before a refresh token is used up.
+        """Raise if tokens could not be stored; called before a refresh token is used up.
 
         Raises:
             TokenStoreError: If so.
@@ -192,7 +192,7 @@ class JournaledStorage(ABC):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Exclude all others, as far as the database can.
+        """Exclude other threads, processes and hosts, as far as the database can.
 
         Raises:
             TokenStoreError: If the lock cannot be taken.
@@ -209,7 +209,7 @@ class JournaledStorage(ABC):
                         self._held.is_locked = False
 
     def _catch_up(self) -> bool:
-        """Store a pair that a crash left in the journal; the commit ends the lock."""
+        """Store tokens that a crash left in the journal; the commit ends the lock."""
         self._held.row = self._fetch()
         entry = self._successor(self._decrypt(self._held.row))
         if entry is None or self._journal is None:
@@ -225,7 +225,7 @@ class JournaledStorage(ABC):
         return row
 
     def _successor(self, stored: TokenData | None) -> Entry | None:
-        """The entry of the journal, if it replaces the pair that is stored in the database."""
+        """The entry of the journal, if it follows the tokens in the database."""
         entry = self._journal.read() if self._journal is not None else None
         if entry is None:
             return None
@@ -248,7 +248,7 @@ class JournaledStorage(ABC):
 
     @abstractmethod
     def _fetch(self) -> Row | None:
-        """The row in its present state."""
+        """Read the row."""
 
     @abstractmethod
     def _put(self, row: Row) -> None:

@@ -27,30 +27,29 @@ T = TypeVar("T")
 
 @runtime_checkable
 class TokenStorage(Protocol):
-    """Storage in which the tokens of one connection outlive the process.
+    """Persistent storage of the tokens of one connection.
 
     Both methods may be plain or async. A storage may also have
 
-    * ``lock()``: a context manager, plain or async, that excludes all others who share the tokens from
-      before ``get_tokens`` until after ``save_tokens``. Without it only one process may use the
-      connection.
-    * ``check_writable()``: raises if a following ``save_tokens`` would fail (full disk, read-only
-      folder). Called before a refresh token is used up.
-    * ``refusal_file``: path of a file on this machine that remembers which refresh token Exact Online
-      has refused. Without it each process sends a refused one once.
+    * ``lock()``: a context manager, plain or async, that excludes all other users of the tokens from before
+      ``get_tokens`` until after ``save_tokens``. Without it, only one process may use the connection.
+    * ``check_writable()``: raises if the next ``save_tokens`` would fail (full disk, read-only folder). It
+      is called before a refresh token is used up.
+    * ``refusal_file``: path of a file on this machine in which the refused refresh token is noted. Without
+      it, each process sends a refused token once.
     """
 
     def get_tokens(self) -> TokenData | Awaitable[TokenData | None] | None:
-        """The newest pair; ``None`` before the first login."""
+        """The newest tokens; ``None`` before the first login."""
         ...
 
     def save_tokens(self, tokens: TokenData) -> Awaitable[None] | None:
-        """Replace the pair; it must survive a crash once this returns."""
+        """Replace the tokens; they must survive a crash once this returns."""
         ...
 
 
 class StorageAdapter:
-    """A plain or async storage as coroutines, with a lock around it.
+    """Gives a plain or async storage one async interface with a lock.
 
     Args:
         storage: The user's storage.
@@ -72,11 +71,11 @@ class StorageAdapter:
 
     @asynccontextmanager
     async def locked(self, home: asyncio.AbstractEventLoop | None) -> AsyncIterator[LockedStorage]:
-        """Exclude all others, as far as the storage can.
+        """Hold the storage's lock, if it has one.
 
         Args:
-            home: The caller's event loop, if the running one is another that may be blocked. Awaitables
-                that plain methods return are awaited in the caller's loop.
+            home: The caller's event loop, if a different loop is running that may be blocked. Awaitables
+                from plain methods are awaited in the caller's loop.
 
         Raises:
             TokenStoreError: If the lock cannot be taken.
@@ -111,7 +110,7 @@ class LockedStorage:
         self._refusals = RefusalFile(path) if path is not None else None
 
     async def get(self) -> TokenData | None:
-        """The stored pair."""
+        """The stored tokens."""
         tokens = await self._call(self._storage.get_tokens)
         if tokens is not None and not isinstance(tokens, TokenData):
             raise ConfigurationError(
@@ -121,18 +120,18 @@ class LockedStorage:
         return tokens
 
     async def save(self, tokens: TokenData) -> None:
-        """Store the pair durably, and forget the refusal of an earlier one."""
+        """Store the tokens durably, and clear the note of a refusal."""
         await self._call(self._storage.save_tokens, tokens)
         if self._refusals is not None:
             self._refusals.clear()
 
     def refusal_of(self, tokens: TokenData) -> Refusal | None:
-        """What Exact Online said when it refused this pair's refresh token; ``None`` if it has not."""
+        """The note that Exact Online refused this refresh token; ``None`` if there is none."""
         refusal = self._refusals.read() if self._refusals is not None else None
         return refusal if refusal and refusal.fingerprint == tokens.fingerprint else None
 
     def note_refusal(self, refusal: Refusal) -> None:
-        """Remember a refusal for other processes and later runs."""
+        """Note a refusal for other processes and later runs."""
         if self._refusals is not None:
             self._refusals.write(refusal)
 
@@ -146,8 +145,8 @@ class LockedStorage:
 class _Caller:
     """Calls plain and async functions in the same way.
 
-    Plain functions run inline if nothing else uses the event loop. Otherwise they all run in one thread,
-    because they must not block the loop, and the thread that takes a lock may have to release it.
+    Plain functions run inline if nothing else uses the event loop. Otherwise they run in one thread: they
+    must not block the loop, and some locks must be released by the thread that took them.
     """
 
     def __init__(self, home: asyncio.AbstractEventLoop | None) -> None:
@@ -174,7 +173,7 @@ class _Caller:
         job = asyncio.run_coroutine_threadsafe(_awaited(result), self._home)
         try:
             return await asyncio.wrap_future(job)
-        except asyncio.CancelledError:  # only the end of that loop cancels the job
+        except asyncio.CancelledError:  # only the end of that loop cancels it
             raise RuntimeError("the event loop of the caller ended") from None
 
 
@@ -227,8 +226,8 @@ async def _acquire(mutex: threading.Lock, *, may_block: bool) -> None:
         )
 
 
-# One lock for each storage object, shared by all OAuth objects that use it and deleted with the last of them.
-# The process id is part of the key, so that after a fork the child does not wait for a thread of the parent.
+# One lock per storage object, shared by all OAuth objects that use it and deleted with the last of them. The
+# process id is part of the key, so that after a fork the child does not wait for a thread of the parent.
 _process_locks: weakref.WeakValueDictionary[tuple[int, int], threading.Lock] = (
     weakref.WeakValueDictionary()
 )

@@ -1,4 +1,4 @@
-"""Remembers which refresh token Exact Online has refused, so that no process sends it again."""
+"""Notes which refresh token Exact Online has refused, so that no process sends it again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Refusal:
     """A refresh token that no longer works.
 
     Attributes:
-        fingerprint: Fingerprint of its pair; see ``TokenData.fingerprint``.
+        fingerprint: See ``TokenData.fingerprint``.
         reason: Exact Online's message and its meaning, without a secret.
         at: Time of the refusal, seconds since the epoch (UTC).
     """
@@ -26,10 +26,9 @@ class Refusal:
 
 
 class RefusalFile:
-    """The newest refusal, in a file beside a token store of this machine.
+    """The newest refusal, in a file next to a token store on this machine.
 
-    A file that cannot be read or written costs one more token request, which is refused as well, so it is
-    never an error.
+    A file that cannot be read or written is not an error: it only causes one more refused token request.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,6 +46,6 @@ class RefusalFile:
             replace_file(self._path, json.dumps(asdict(refusal)))
 
     def clear(self) -> None:
-        """Forget the refusal."""
+        """Delete the refusal."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)

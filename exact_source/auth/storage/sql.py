@@ -1,4 +1,4 @@
-"""Tokens in a small table of a database that hosts share."""
+"""Tokens in a small table of a database that several hosts share."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ TABLE = "exact_oauth"
 class SqlTokenStorage(JournaledStorage):
     """Tokens in the table ``exact_oauth`` of a database, for any number of processes and hosts.
 
-    One row per connection name, encrypted. A refresh holds the row (``SELECT ... FOR UPDATE``; on
-    SQLite ``BEGIN IMMEDIATE``, one machine) from before the tokens are read until the new ones are
-    committed. Proven on Postgres and SQLite; MySQL and MariaDB use the same statements.
+    There is one encrypted row per connection name. A refresh locks the row (``SELECT ... FOR UPDATE``; on
+    SQLite, for one machine, ``BEGIN IMMEDIATE``) from before the tokens are read until the new ones are
+    committed. Tested on Postgres and SQLite; MySQL and MariaDB use the same statements.
 
     Args:
         url_or_engine: SQLAlchemy URL or engine (not an async one).
-        key: Fernet key(s), newest first, separated by commas.
+        key: Fernet keys, newest first, separated by commas.
         name: Name of the connection in the table.
-        journal: File on this host in which a new pair waits for its commit. Without one the pair is lost
-            if the process is killed, or the database cannot be reached, between Exact's reply and the
-            commit.
+        journal: File on this host that keeps new tokens until they are committed. Without it, the tokens
+            are lost if the process is killed, or the database becomes unreachable, between Exact's reply
+            and the commit.
 
     Raises:
-        ConfigurationError: If there is no key, or the locks of the database are not known.
+        ConfigurationError: If there is no key, or the database is not one of these.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class SqlTokenStorage(JournaledStorage):
         with self._errors():
             held, self._open.connection = self._held_connection(), None
             if held is not None:
-                # Its commit ends the lock, and if it fails the next try needs another connection.
+                # The commit ends the lock, and if it fails the next try needs a new connection.
                 self._update(held, row)
                 return
             self._prepare()
@@ -131,7 +131,7 @@ class SqlTokenStorage(JournaledStorage):
         return statement.where(self._table.c.name == self._name)
 
     def _prepare(self) -> None:
-        """Make the table and the row, because a missing row cannot be locked."""
+        """Create the table and the row, because a missing row cannot be locked."""
         from sqlalchemy.exc import IntegrityError
 
         if self._is_ready:
