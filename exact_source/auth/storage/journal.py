@@ -100,7 +100,7 @@ class Journal:
             ) from None
 
     def clear(self) -> None:
-        """Remove the entry; an entry that remains is ignored, because it does not follow the stored tokens."""
+        """Remove the entry; one that remains is ignored, because it does not follow the stored tokens."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
 
