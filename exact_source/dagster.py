@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import dagster as dg
 import dlt
@@ -319,6 +319,10 @@ def counted(key: dg.AssetCheckKey, client: Any, entity: str) -> dg.AssetCheckRes
     )
 
 
+# In a ``defs.yaml`` an ISO duration such as ``PT12H``, or ``{{ datetime.timedelta(hours=12) }}``.
+Duration = Annotated[timedelta, dg.Resolver.default(model_field_type=str, examples=["PT12H"])]
+
+
 class ExactOnlineComponent(dg.Component, dg.Model, dg.Resolvable):
     """The definitions as a component, for a ``defs.yaml``.
 
@@ -328,13 +332,19 @@ class ExactOnlineComponent(dg.Component, dg.Model, dg.Resolvable):
         dataset: Schema of the tables.
         entities: Entity names; by default the core set.
         cron: Schedule of the syncs.
+        stale_after: Age at which an asset is stale and the check ``fresh`` fails, such as ``PT12H``.
+        retry_after: Delay before a retry after a temporary error.
+        pool: Dagster pool whose limit is the number of divisions read at once.
         options: Further arguments of ``exact_online``: ``route``, ``deletes``, ``start_date``.
     """
 
     destination: str
     dataset: str = NAME
     entities: list[str] | None = None
-    cron: str = "15 * * * *"
+    cron: str = Books.cron
+    stale_after: Duration = Books.stale_after
+    retry_after: Duration = Books.retry_after
+    pool: str = Books.pool
     options: dict[str, Any] = Field(default_factory=dict)
 
     def build_defs(self, _context: dg.ComponentLoadContext) -> dg.Definitions:
@@ -344,6 +354,9 @@ class ExactOnlineComponent(dg.Component, dg.Model, dg.Resolvable):
             destination=destination,
             dataset=self.dataset,
             cron=self.cron,
+            stale_after=self.stale_after,
+            retry_after=self.retry_after,
+            pool=self.pool,
             options=self.options,
             entities=self.entities or load_catalogue().core,
         )

@@ -63,6 +63,14 @@ for spec in defs.resolve_all_asset_specs():
 print()
 print(json.dumps({"assets": said, "run": run}))
 """
+DURATIONS = """
+import json, sys
+from exact_source.dagster import ExactOnlineComponent
+def found(text):
+    made = ExactOnlineComponent.resolve_from_yaml(f"destination: duckdb\\n{text}")
+    return [made.stale_after.total_seconds(), made.retry_after.total_seconds(), made.pool]
+print(json.dumps([found(text) for text in sys.argv[1:]]))
+"""
 LINEAGE = """
 import json, sys
 sys.path.insert(0, ".")
@@ -326,7 +334,10 @@ def test_assets_say_what_is_in_their_tables(dagster: Dagster) -> None:
         (dagster.home / name).write_text(text.replace(place, "destination: duckdb:exact.duckdb"))
     eager = f"{ACCOUNTS}, automation_condition=dg.AutomationCondition.eager()"
     narrow(dagster, ("import dlt", "import dagster as dg\nimport dlt"), (ACCOUNTS, eager))
-    for which, condition in (("dagster_defs", "eager"), ("component", "on_cron(@daily, UTC)")):
+    for which, condition, hours in (
+        ("dagster_defs", "eager", 26),
+        ("component", "on_cron(@daily, UTC)", 12),
+    ):
         said = dagster.script(DESCRIBED, which, str(division))
         accounts = said["assets"]["accounts"]
         assert {"id": "text", "division": "bigint", "modified": "timestamp"}.items() <= (
@@ -335,12 +346,23 @@ def test_assets_say_what_is_in_their_tables(dagster: Dagster) -> None:
         assert accounts["described"] > 10
         assert accounts["description"]
         assert accounts["table"] == "exact_online.accounts"
-        assert accounts["stale_after_s"] == 26 * 3600
+        assert accounts["stale_after_s"] == hours * 3600
         assert accounts["automation"] == condition
     assert sorted(said["assets"]) == ["accounts", "transaction_lines"]
     assert said["run"]
     (rows,) = dagster.sql("SELECT count(*) FROM exact_online.accounts")
     assert rows == (truth(dagster.world, "crm/Accounts")[division],)
+
+
+def test_a_component_takes_durations_as_dagster_writes_them(dagster: Dagster) -> None:
+    found = dagster.script(
+        DURATIONS,
+        'stale_after: PT12H\nretry_after: "00:01:00"\npool: books',
+        'stale_after: "{{ datetime.timedelta(hours=12) }}"',
+        "cron: 15 * * * *",
+    )
+    own = [300, "exact_online"]
+    assert found == [[12 * 3600, 60, "books"], [12 * 3600, *own], [26 * 3600, *own]]
 
 
 def test_models_of_the_dbt_package_follow_the_assets(dagster: Dagster) -> None:
