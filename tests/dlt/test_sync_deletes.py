@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from exact_source.catalogue import load_catalogue
 from tests.support.fixtures import MakeWorld
 from tests.support.syncs import next_day
 from tests.support.world import World
@@ -54,6 +58,38 @@ def test_unknown_tombstones_are_kept_and_told_of_though_nobody_asked_for_the_lis
     world.bury(world.division, 99)
     assert world.sync("accounts").exit_code == 0
     world.assert_equal("deleted")
+
+
+@pytest.mark.parametrize("later", ["the keys are compared", "the type becomes known"])
+def test_a_tombstone_of_an_unknown_type_that_nothing_stored_leaves_no_row(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, later: str
+) -> None:
+    """A resource that is run alone reads the tombstone, drops it and moves the cursor past it."""
+    world: World = make_world(companies=1)
+    entities: Any = load_catalogue().entities
+    accounts = entities["accounts"]
+    monkeypatch.setitem(entities._made, "accounts", replace(accounts, deleted_code=None))
+    for name in ("accounts", "contacts"):
+        world.pipeline.run(world.new_source().with_resources(name))
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    for name in ("contacts", "accounts"):
+        next_day(world)
+        world.pipeline.run(world.new_source().resources[name])
+    with pytest.raises(AssertionError):
+        world.assert_equal("accounts")  # the row is still there
+    tables = world.sql("SELECT table_name FROM information_schema.tables")
+    assert ("accounts",) in tables
+    assert ("deleted",) not in tables
+
+    world.advance_versions(100_000)  # beyond what is read again
+    if later == "the type becomes known":
+        monkeypatch.setitem(entities._made, "accounts", accounts)
+    else:
+        world.clock.sandbox.advance(60 * 86_400)  # Exact keeps no tombstone for so long
+        world.login()
+    assert world.sync("accounts", "contacts").exit_code == 0
+    world.assert_equal("accounts")
+    world.assert_equal("contacts")
 
 
 # -- entities that tell of no deletions --------------------------------------------------------------
