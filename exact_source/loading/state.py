@@ -21,7 +21,7 @@ from .entries import Entries, codes_of, items_of
 
 # The resource of the sync log; all other resources are entities.
 LOG_RESOURCE = "exact_syncs"
-# Key in the state of a load package: entity -> id of the session that reads it.
+# Key in the state of a load package: entity -> id of the session that reads it, and its table.
 READERS = "exact_online_readers"
 # Most cursors that wait to be written. A stream has several, of which only the last is written.
 WAITING_CURSORS = 64
@@ -182,24 +182,38 @@ def refresh_under_way(names: Iterable[str], arrived: set[str]) -> float | None:
 
 
 def refuse_second_reader(session: str) -> None:
-    """Refuse to read an entity for two sources in one load, because they share its table and its cursors.
+    """Refuse to read an entity for two sources in one run, because they share its table or its cursors.
 
-    One source could have new rows and the other changes, but a load either appends or merges.
+    One source could have new rows and the other changes, but a load either appends or merges. Clones of
+    the source have cursors and load packages of their own. If they share a table, both would append the
+    same rows, because dlt loads nothing before it has read all sources of a run.
 
     Args:
         session: Id of the session that reads now.
 
     Raises:
-        ConfigurationError: If another session has read one of its entities for the same load package.
+        ConfigurationError: If another source of this run reads one of its entities, for the same load
+            package or into the same table.
     """
-    package: Any = dlt.current.load_package_state()["state"]
-    readers = package.setdefault(READERS, {})
-    for entity in selected_entities():
-        if readers.setdefault(entity, session) != session:
+    state: Any = dlt.current.load_package_state()["state"]
+    own, clones = state.setdefault(READERS, {}), list(_readers_of_clones())
+    for entity, table in table_names().items():
+        reader = {"session": session, "table": table}
+        is_shared = any(others.get(entity, {}).get("table") == table for others in clones)
+        if own.setdefault(entity, reader)["session"] != session or is_shared:
             raise ConfigurationError(
                 f"{entity} is read by two sources in one run; use one source with the divisions of both, or "
                 "run one after the other"
             )
+
+
+def _readers_of_clones() -> Iterator[Mapping[str, Any]]:
+    """The readers of the other load packages that this run has extracted, one for each source name."""
+    context = Container()[LoadPackageStateInjectableContext]
+    for other in context.storage.list_packages():
+        if other != context.load_id:
+            state: Any = context.storage.get_load_package_state(other)
+            yield state.get(READERS, {})
 
 
 def refuse_newer_version() -> None:

@@ -759,6 +759,34 @@ def test_one_entity_in_two_sources_of_one_run(world: World, make: Make, shows: S
     shows("two sources with the same entity in one run", f"refused: `{last_of(refusal)}`")
 
 
+def test_one_entity_in_two_clones_of_one_run(world: World, make: Make, shows: Shows) -> None:
+    def clone(**options: Any) -> Any:
+        made = exact_online.clone(name="exact_be", section="exact_online")
+        return made(**arguments(world), **{"entities": ["accounts"], **options})
+
+    sources = [make(), clone()]
+    with pytest.raises(PipelineStepFailed, match="two sources") as refusal:
+        world.pipeline.run(sources)
+    for source in sources:
+        world.pipeline.run(source)
+        world.assert_equal("accounts")
+    world.box.update(ACCOUNTS, world.division, world.keys(ACCOUNTS)[0], {"Name": "Changed"})
+    world.box.delete(ACCOUNTS, world.other, world.keys(ACCOUNTS, world.other)[0])
+    world.pipeline.run([make(), clone(entities=["journals"])])
+    world.assert_equal("accounts")
+    world.pipeline.run(clone())
+    world.assert_equal("accounts")
+    elsewhere = clone()
+    elsewhere.accounts.apply_hints(table_name="accounts_be")
+    world.pipeline.run([make(), elsewhere])
+    world.assert_equal("accounts")
+    assert len(world.table("accounts_be")) == rows_of(world)
+    shows(
+        "two clones with the same entity in one run, into one table",
+        f"refused: `{last_of(refusal)}`",
+    )
+
+
 def test_two_entities_in_one_table(world: World, make: Make, shows: Shows) -> None:
     with world.watch() as calls, pytest.raises(PipelineStepFailed, match="one table") as refusal:
         world.pipeline.run(make(entities=["accounts", "journals"]), table_name="everything")
