@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import dlt
-import pytest
 
 from exact_source import exact_online
 from exact_source.auth import FileTokenStorage, OAuth
@@ -34,6 +33,9 @@ from exact_source.source import make_options, make_run, run_source
 from exact_source.sync.outcome import Outcome
 from exact_source.sync.runner import sync
 from exact_source.workers.leases import SqlLeases
+
+if TYPE_CHECKING:  # environments of other packages have no pytest
+    import pytest
 
 DATASET = "exact_online"
 MIDDAY = datetime(2026, 3, 10, 12, 0, 0, tzinfo=UTC)  # far from midnight and summer time
