@@ -169,7 +169,7 @@ def test_the_login_of_the_page_runs_in_the_pod_of_the_manifest(tmp_path: Path) -
     if shutil.which("jq") is None:
         pytest.skip("jq, which the page uses, is not installed")
     page = (ROOT / "docs" / "kubernetes.md").read_text()
-    (filters,) = re.findall(r"\| jq '(.+)' \| kubectl apply", page)
+    (filters,) = re.findall(r"\| jq '(.+)' \\\n  \| kubectl apply", page)
     (command,) = re.findall(r"kubectl exec -it job/exact-login -- exact-source (.+)", page)
     template = manifests()["CronJob"]["spec"]["jobTemplate"]["spec"]
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "exact-login"}}
@@ -182,6 +182,8 @@ def test_the_login_of_the_page_runs_in_the_pod_of_the_manifest(tmp_path: Path) -
 
     (container,) = template["template"]["spec"]["containers"]
     container["args"] = ["sleep 1800"]  # run by the shell of `command`
+    # No process there takes a signal, and the pod holds the volume until it has ended.
+    template["template"]["spec"]["terminationGracePeriodSeconds"] = 5
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(changed) == job | {"spec": template}
     assert container["command"] == ["/bin/sh", "-c"]
@@ -259,6 +261,35 @@ def test_the_command_of_a_file_syncs_waits_and_fails(
         assert "::warning::" not in complete.stdout + wrong.stdout
         assert (home / "sync.log").read_text().strip()
     assert real.box.client_secret not in complete.stdout + waiting.stdout + wrong.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a process 1")
+def test_a_pod_that_is_stopped_loads_what_it_has_read(
+    make_world: MakeWorld, tmp_path: Path
+) -> None:
+    """Kubernetes signals the shell only, which is process 1 and has to pass the signal on."""
+    world: World = make_world(page_size=2, large_page_size=2)
+    tell_real_time(world)
+    world.box.state.limits.minute_limit = 6
+    container = container_of_the_manifest()
+    options = "--entities transaction_lines --log-format=json --json --destination duckdb"
+    script = container["args"][0].replace("--destination postgres", options)
+    alone = ["unshare", "--pid", "--fork", "--kill-child"]
+    with subprocess.Popen(
+        [*alone, *container["command"], script], cwd=tmp_path, env=settings(world, tmp_path),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as pod:  # fmt: skip
+        assert pod.stderr is not None
+        assert any("waits until" in line for line in pod.stderr)
+        (shell,) = Path(f"/proc/{pod.pid}/task/{pod.pid}/children").read_text().split()
+        os.kill(int(shell), signal.SIGTERM)
+        try:
+            out, err = pod.communicate(timeout=120)
+        finally:
+            pod.kill()
+    assert pod.returncode == 0, err
+    result = json.loads(out)
+    assert (result["exit_code"], result["rows"] > 0) == (3, True)
 
 
 def variables_of(name: str) -> dict[str, str]:
