@@ -31,7 +31,8 @@ from dlt.destinations.exceptions import (
 )
 
 from ..errors import HeldError
-from .writer_lock import Lock, TakenError, Writer, read_note
+from .writer import Writer, read_note
+from .writer_lock import Lock, TakenError
 
 TABLE = "_exact_writers"
 TTL_S = 300.0

@@ -18,7 +18,7 @@ from dlt.destinations.exceptions import DestinationConnectionError
 from ..errors import HeldError
 from ..file_lock import LockedError, locked
 from ..loading.tuning import bound_engine
-from ..loading.writer_lock import Writer, read_note
+from ..loading.writer import Writer, read_note
 
 DESTINATION_MARK = "exact_destination"
 

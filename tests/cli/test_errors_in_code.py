@@ -34,8 +34,9 @@ from exact_source.database import Database
 from exact_source.errors import ExactError, own_error
 from exact_source.loading.disk_space import full_disk_error, refuse_full_disk
 from exact_source.loading.session import Session
+from exact_source.loading.writer import Writer
 from exact_source.loading.writer_claims import ClaimLock, Claims
-from exact_source.loading.writer_lock import AdvisoryLock, Writer
+from exact_source.loading.writer_lock import AdvisoryLock
 from exact_source.odata.query import MAX_URL, build_url, format_literal
 from exact_source.report.models import models_folder
 from exact_source.report.reading import read_figures

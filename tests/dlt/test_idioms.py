@@ -23,6 +23,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from exact_source import by_row, exact_online, run_to_end
 from exact_source.errors import ConfigurationError, ExitCode, causes
 from exact_source.loading import writer_lock
+from exact_source.loading.writer import Writer
 from tests.support.world import MIDDAY, World, billed, digits, forget_clients
 
 ACCOUNTS, JOURNALS = "sync/CRM/Accounts", "financial/Journals"
@@ -664,7 +665,7 @@ def test_a_window_waits_for_another_load(
         nonlocal tries
         tries += 1
         if tries < 3:
-            raise writer_lock.TakenError(writer_lock.Writer.of("another", 0.0))
+            raise writer_lock.TakenError(Writer.of("another", 0.0))
         return take(*given)
 
     monkeypatch.setattr(writer_lock, "_take", taken_twice)

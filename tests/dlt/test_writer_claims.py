@@ -11,8 +11,9 @@ import dlt
 import pytest
 
 from exact_source.errors import HeldError
+from exact_source.loading.writer import Writer
 from exact_source.loading.writer_claims import TTL_S, ClaimLock, Claims, claim
-from exact_source.loading.writer_lock import TakenError, Writer, _lock_of, sole_writer
+from exact_source.loading.writer_lock import TakenError, _lock_of, sole_writer
 from tests.support.destinations import world_in
 
 

@@ -27,8 +27,9 @@ from exact_source.loading.loaded_tables import NothingLoaded
 from exact_source.loading.sync_log import rejected_item
 from exact_source.loading.tables import DELETE_INSERT, as_loaded, table_references
 from exact_source.loading.warehouse import NoTables, StoredRows, Warehouse, loaded_type
+from exact_source.loading.writer import Writer
 from exact_source.loading.writer_claims import ClaimLock
-from exact_source.loading.writer_lock import TakenError, Writer, lock_file, sole_writer
+from exact_source.loading.writer_lock import TakenError, lock_file, sole_writer
 
 AT = 1_773_144_000.0
 
