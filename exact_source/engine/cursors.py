@@ -18,12 +18,11 @@ which are wall-clock digits (API 3.5) and never converted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from functools import cache
+from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from .records import replace
+from .records import fields_of, replace, split_known
 
 # How far below the cursor rows are read again. A row gets its version when it is written, not when
 # it is committed (API 4.2). Modified repeats an hour in October, and also has late commits (API 3.5).
@@ -36,6 +35,8 @@ RECENT_MAX = 128
 REMEMBERED_MAX = 4 * RECENT_MAX
 # Stored in place of more fingerprints: the next read treats every row of the overlap as new.
 MANY = ("*",)
+# Fields of a cursor that are not part of the state.
+NOT_STORED = frozenset({"lacks", "unknown"})
 # Consecutive empty pages with a next link; more are taken for a loop.
 EMPTY_PAGES = 50
 
@@ -180,7 +181,11 @@ class Cursor:
     def to_state(self) -> dict[str, Any]:
         """JSON for dlt's state; defaults are left out."""
         values = self.__dict__
-        plain = {n: values[n] for n, default in _stored_fields(Cursor) if values[n] != default}
+        plain = {
+            n: values[n]
+            for n, default in fields_of(Cursor, except_for=NOT_STORED)
+            if values[n] != default
+        }
         if self.scan is not None:
             scan = {k: v for k, v in asdict(self.scan).items() if v is not None}
             plain["scan"] = {**scan.pop("unknown"), **scan, "seen": self.scan.seen}
@@ -189,7 +194,7 @@ class Cursor:
     @classmethod
     def from_state(cls, state: Mapping[str, Any], lacks: tuple[str, ...] = ()) -> Cursor:
         """The cursor that ``to_state`` wrote."""
-        plain, unknown = _split(state, cls)
+        plain, unknown = split_known(state, cls)
         plain.setdefault("column", None)
         scan = plain.pop("scan", None)
         for name in ("recent", "refused_at", "dropped", "buried"):
@@ -198,28 +203,8 @@ class Cursor:
 
 
 def _scan_of(state: Mapping[str, Any]) -> Scan:
-    plain, unknown = _split({"since": None, **state}, Scan)
+    plain, unknown = split_known({"since": None, **state}, Scan)
     return Scan(**plain, unknown=unknown)
-
-
-def _split(state: Mapping[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields of a dataclass, and those that only a newer version knows."""
-    known = _names(kind)
-    if state.keys() <= known:
-        return dict(state), {}
-    plain = {name: value for name, value in state.items() if name in known}
-    return plain, {name: value for name, value in state.items() if name not in known}
-
-
-@cache
-def _names(kind: type) -> frozenset[str]:
-    return frozenset(f.name for f in fields(kind))
-
-
-@cache
-def _stored_fields(kind: type) -> tuple[tuple[str, Any], ...]:
-    """Name and default of each field that is part of the state."""
-    return tuple((f.name, f.default) for f in fields(kind) if f.name not in {"lacks", "unknown"})
 
 
 def overlap(column: str) -> int:
