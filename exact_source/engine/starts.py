@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from ..catalogue.feeds import starts_by_version
-from ..client.call import Call
 from ..errors import BLOCKED, UNAVAILABLE, RefusedError
 from ..options import Options
 from .cursors import Cursor
@@ -272,35 +270,3 @@ def refresh_begun_at(states: Iterable[Mapping[str, Any]]) -> float | None:
         if "refreshed_for" in state and ("scan" in state or state.get("behind"))
     )
     return max(asked, default=None)
-
-
-def known_version(run: Run, shape: Shape, division: int) -> int | None:
-    """A version that certainly exists already; rows that change from now on have a higher one."""
-    if shape.version == "timestamp":
-        return run.tombstones.highest_version(division)
-    if shape.version != "modified":
-        return None
-    # European wall clocks run ahead of UTC, so the UTC time read as wall-clock time is in the past (API 3.5).
-    return int((run.now() - run.options.zone_slack_s) * 1000)
-
-
-async def start_version(
-    run: Run, shape: Shape, call: Call, cursor: Cursor, start_ms: int
-) -> tuple[int | None, str]:
-    """The ``Timestamp`` at which the first read begins, and a note.
-
-    ``None`` without ``start_by="timestamp"``. Also ``None`` if rows are stored already: then all rows are
-    read, and stored rows that the pass does not return are deleted.
-    """
-    may_ask = (
-        run.options.start_by == "timestamp"
-        and starts_by_version(shape.plan)
-        and not cursor.read_at  # otherwise there were no rows, which one call shows
-        and not run.destination.has_rows(shape.entity.name, call.division or 0)
-    )
-    if cursor.start_version is not None or not may_ask:
-        return cursor.start_version, ""
-    since, why = await run.start_versions.of(call, shape.plan.full, start_ms)
-    if since is None:
-        return None, f"{why}: all rows are read"
-    return since, f"read from Timestamp {since} on, by SyncTimestamp for start_date"

@@ -17,15 +17,15 @@ from .divisions import Division
 from .empty_lists import judge_empty
 from .full_pass import FullPass, full_pass_of, is_unchanged, is_watermark, with_digest
 from .functions import FunctionShape, FunctionUrls, Parents, was_refused_as_empty
-from .key_sync import reads_whole
 from .output import StreamOutput
 from .ports import WINDOW, Emit
 from .records import replace
 from .result import NEXT_ROUND, StreamResult, recording
-from .run import STEP_S, Run
+from .run import Run
+from .scan_start import ScanStart, known_version
 from .scanner import FeedUrls, ScannedPage, Scanner, Urls, notes_on
 from .shape import Shape
-from .starts import Start, known_version, recent_refusals, start_version
+from .starts import Start, recent_refusals
 
 
 class Stream:
@@ -169,50 +169,10 @@ class Stream:
         self._output.count_from(None if self._run.options.window else self.result.rows_stored)
 
     async def _begin(self) -> None:
-        run, cursor, now = self._run, self._output.cursor, self._run.now()
-        since = cursors.next_since(cursor, run.options.zone_slack_s)
-        if reads_whole(cursor, self._deletions.rows, run.options):
-            since = None
-        never_moved = cursor.moved == 0 and not cursor.moved_by
-        is_first = cursor.value is None and cursor.tombstones is None and never_moved
-        if is_first and not self._leaves_rows():
-            # A first pass does not return rows that were deleted before it. After a move, the versions of
-            # older tombstones cannot be compared (API 4.2), so their version is set to 0.
-            cursor = replace(cursor, tombstones=0, tombstones_at=now)
-        start_ms = run.options.start_ms
-        if since is None and start_ms is not None:
-            # Feeds by row version are read in full once, and rows before the start date are dropped:
-            # versions are not in the order of Modified, so no version marks a date exactly (API 4.3).
-            by_modified = self._shape.plan.full.cursor == "Modified"
-            since = start_ms if by_modified else await self._start_version(cursor, start_ms)
-            cursor = replace(cursor, start_version=self._output.cursor.start_version)
-        run.log.note_begun(self.result)
-        begun = cursors.begin(
-            cursor,
-            now=now,
-            since=since,
-            known=known_version(run, self._shape, self._division.code),
-            synced_from=self._later_than_stored(),
+        scan = ScanStart(
+            self._run, self._shape, self._call, self._output, self._deletions.rows, self._start
         )
-        self._output.hold(begun)
-
-    def _leaves_rows(self) -> bool:
-        """Whether stored rows remain that a full pass would delete if deletions were not ignored."""
-        is_ignored = self._run.options.deletes == "ignore"
-        return is_ignored and self._destination.has_rows(self._entity.name, self._division.code)
-
-    def _later_than_stored(self) -> float:
-        """A time after every stored ``_synced_at``, even if earlier hosts had a fast clock."""
-        return max(self._output.next_stamp(), self._start.stored_until + 2 * STEP_S)
-
-    async def _start_version(self, cursor: Cursor, start_ms: int) -> int | None:
-        """Start of the first read with ``start_by="timestamp"``."""
-        since, note = await start_version(self._run, self._shape, self._call, cursor, start_ms)
-        if note:
-            self.result.note(note)
-        if since is not None and since != cursor.start_version:
-            await self._output.move(None, replace(cursor, start_version=since))
-        return since
+        await scan.begin()
 
     def _count_shared_calls(self) -> None:
         """Count the calls for shared lists with this stream, if it is the first."""
