@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import dlt
 import pyarrow as pa
 
 from ..engine import rows
-from ..engine.cursors import Cursor
 from ..engine.result import StreamResult
 from ..engine.shape import Shape
-from ..engine.shared_lists import SharedList
-from ..engine.stream import Stream
-from ..errors import ConfigurationError, ExactError, StreamError
+from ..errors import ConfigurationError, StreamError
 from .batches import Batch, Item
 from .entity_resource import EntityResource, table_names
+from .entity_streams import EntityStreams
 from .first_load import FirstLoad, repeated_rows
 from .history import History
 from .session import Session
@@ -32,9 +28,6 @@ from .warehouse import Warehouse
 logger = logging.getLogger(__name__)
 
 QUEUE_ITEMS = 16
-# Streams of an entity that are read at the same time, one for each connection of the client. A stream takes
-# a few kilobytes, and there may be thousands of companies.
-STREAMS = 192
 PREVIEWED = {"complete", "running", "incomplete"}
 
 
@@ -279,7 +272,7 @@ class EntityReader:
         if most == 0:
             return
         queue: asyncio.Queue[Item | None] = asyncio.Queue(1)
-        reading = asyncio.create_task(self._read_all(states, queue))
+        reading = asyncio.create_task(self._streams(states).read(queue))
         count = 0
         try:
             for table in self._loaded_twice(warehouse):
@@ -298,14 +291,14 @@ class EntityReader:
         finally:
             reading.cancel()
 
-    # -- streams -------------------------------------------------------------------------------
+    # -- batches -------------------------------------------------------------------------------
 
     async def _batches(
         self, states: DivisionStates, warehouse: Warehouse
     ) -> AsyncIterator[pa.Table]:
         """Batches of whole items."""
         queue: asyncio.Queue[Item | None] = asyncio.Queue(QUEUE_ITEMS)
-        reading = asyncio.create_task(self._read_all(states, queue))
+        reading = asyncio.create_task(self._streams(states).read(queue))
         batch = Batch(states, self.session.batched_rows)
         try:
             for table in self._loaded_twice(warehouse):
@@ -320,74 +313,16 @@ class EntityReader:
             batch.drop()
             reading.cancel()
 
-    async def _read_all(self, states: DivisionStates, queue: asyncio.Queue[Item | None]) -> None:
-        try:
-            streams = await self._streams(states, queue)
-            by_page = self.name in self.session.run.rounds.by_page
-            async with asyncio.TaskGroup() as group:
-                for _ in range(1 if by_page else STREAMS):
-                    group.create_task(_read_each(streams))
-        except* ExactError as errors:
-            # Errors of several divisions concern the whole connection; the first one is raised.
-            raise errors.exceptions[0] from None
-        finally:
-            await queue.put(None)
-
-    async def _streams(
-        self, states: DivisionStates, queue: asyncio.Queue[Item | None]
-    ) -> Iterator[Coroutine[Any, Any, None]]:
-        """A coroutine for the stream of each division, created when its turn comes."""
-        put = partial(self._put, queue)
-        run, entity = self.session.run, self.shape.entity
-        changed = self._changed(states)
-        if changed is not None:
-            run.rounds.read_only(self.name, changed)
-        if changed is not None and not changed:
-            return iter(())  # before the list of divisions is read
-        if entity.division_from or self.name == "deleted":
-            return iter([SharedList(run, self.shape, put).read()])
-        divisions = await run.divisions.chosen()
-        if changed is not None:
-            readable = {division.code for division in divisions if not division.blocked}
-            states.note_unreadable(changed - readable, run.options.notices or {})
-        return (
-            Stream(
-                run, self.shape, division, states.cursor(division.code),
-                rank=self._rank, emit=partial(put, division.code),
-            ).read()
-            for division in divisions
-            if not run.rounds.is_settled(self.name, division.code)
-        )  # fmt: skip
-
-    async def _put(
-        self,
-        queue: asyncio.Queue[Item | None],
-        division: int,
-        table: pa.Table | None,
-        cursor: Cursor | None,
-    ) -> None:
-        run = self.session.run
-        is_held = self.name in run.options.history or self.strategy.takes_keys_once
-        if table is not None and is_held:
-            run.rounds.count_history_rows(table.num_rows)
-        if cursor is not None and self._is_adapted:  # rows may not arrive
-            cursor = replace(cursor, stored_min=0, stored_until=0.0)
-        await queue.put(Item(division, table, cursor))
-        if self.name in run.rounds.by_page:
-            await queue.join()
-
-    def _changed(self, states: DivisionStates) -> set[int] | None:
-        """Divisions with webhooks that the rows do not cover yet; ``None`` if webhooks are not used."""
-        options = self.session.run.options
-        if options.notices is None:
-            return None
-        return {
-            division
-            for (entity, division), mark in options.notices.items()
-            if entity == self.name
-            and division in (options.divisions or {division})
-            and mark not in {states.cursor(division).noticed, states.unreadable(division)}
-        }
+    def _streams(self, states: DivisionStates) -> EntityStreams:
+        keeps_history = self.name in self.session.run.options.history
+        return EntityStreams(
+            self.session.run,
+            self.shape,
+            states,
+            rank=self._rank,
+            holds_rows=keeps_history or self.strategy.takes_keys_once,
+            may_drop_rows=self._is_adapted,
+        )
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -398,8 +333,3 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """
     if "asyncgen" not in context:
         loop.default_exception_handler(context)
-
-
-async def _read_each(streams: Iterator[Coroutine[Any, Any, None]]) -> None:
-    for read in streams:
-        await read

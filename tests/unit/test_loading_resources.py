@@ -21,6 +21,7 @@ from exact_source.errors import ConfigurationError
 from exact_source.loading import entity_reader, resources, state
 from exact_source.loading.entity_reader import EntityReader
 from exact_source.loading.entity_resource import EntityResource
+from exact_source.loading.entity_streams import EntityStreams
 from exact_source.loading.resources import _end_limited, run_behind
 from exact_source.loading.session import Session
 from exact_source.loading.strategy import UPSERT, Strategy, choose_strategy
@@ -204,9 +205,11 @@ def test_lists_of_all_divisions_are_read_by_one_stream(name: str) -> None:
         return []
 
     run: Any = SimpleNamespace(options=make_options(), divisions=SimpleNamespace(chosen=none))
-    arguments: Any = SimpleNamespace(), asyncio.Queue()
-    streams = asyncio.run(EntityReader(Session(run), shape_of(name), 0)._streams(*arguments))
-    (stream,) = streams
+    states: Any = SimpleNamespace()
+    entity = EntityStreams(
+        run, shape_of(name), states, rank=0, holds_rows=False, may_drop_rows=False
+    )
+    (stream,) = asyncio.run(entity.streams(asyncio.Queue()))
     stream.close()
 
 
