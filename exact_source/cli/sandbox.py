@@ -56,9 +56,6 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
         str,
         typer.Option(metavar="never|seen|everywhere", help="Which calls must carry $filter."),
     ] = "never",
-    lenient: Annotated[
-        bool, typer.Option("--lenient", help="Accept requests without $select and $filter.")
-    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Require $select and $filter everywhere.")
     ] = False,
@@ -116,8 +113,6 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
         raise ConfigurationError(
             f"--companies is {companies!r}; use a number from 1 on or {AWKWARD}"
         )
-    if lenient and strict:
-        raise ConfigurationError("--lenient and --strict exclude each other; leave one of them out")
     SIGN.erase()
     try:
         run(
@@ -130,7 +125,6 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
             latency=latency,
             require_select=require_select,
             require_filter=require_filter,
-            lenient=lenient,
             strict=strict,
             sync_order=sync_order,
             errors_everywhere=errors_everywhere,

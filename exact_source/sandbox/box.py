@@ -60,7 +60,6 @@ class Sandbox:
         large_page_size: Rows per page of bulk and sync feeds.
         require_select: Which calls must have ``$select``: ``never``, ``seen`` or ``everywhere``.
         require_filter: The same for ``$filter``.
-        lenient: Shorthand for ``never`` in both.
         strict: Shorthand for ``everywhere`` in both.
         latency: Seconds that each data call takes.
         sync_order: ``Timestamp`` or ``key``: how sync feeds are sorted.
@@ -85,7 +84,6 @@ class Sandbox:
         large_page_size: int = 1000,
         require_select: Demand = "seen",
         require_filter: Demand = "never",
-        lenient: bool = False,
         strict: bool = False,
         latency: float = 0.0,
         sync_order: Order = "Timestamp",
@@ -96,8 +94,8 @@ class Sandbox:
         replay: Path | None = None,
     ) -> None:
         self.clock = clock or SandboxClock()
-        if lenient or strict:
-            require_select = require_filter = "never" if lenient else "everywhere"
+        if strict:
+            require_select = require_filter = "everywhere"
         self.settings = Settings(
             page_size=page_size,
             large_page_size=large_page_size,

@@ -479,7 +479,6 @@ CASES = [
     Case("‹option› is ‹value›; use", "sandbox --language=fr"),
     Case("--companies is", "sandbox --companies=0"),
     Case("--deviate: ‹error›", "sandbox --deviate=nope"),
-    Case("--lenient and --strict", "sandbox --lenient --strict"),
     Case("--replay: ‹error›", "sandbox --replay={folder}/none"),
     Case("every company is excluded", f"{SYNC} --exclude-divisions=*"),
     Case("‹setting›: no company is called", f"{SYNC} --divisions=Nobody"),

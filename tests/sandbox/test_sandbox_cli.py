@@ -19,7 +19,6 @@ WRONG = [
     (["--require-select=no"], "--require-select"),
     (["--require-filter=no"], "--require-filter"),
     (["--sync-order=ID"], "--sync-order"),
-    (["--lenient", "--strict"], "exclude each other"),
 ]
 
 
