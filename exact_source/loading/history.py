@@ -103,9 +103,7 @@ def last_states(tables: Iterable[pa.Table], keys: Sequence[str], by: str) -> pa.
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("held", held)
         found: pa.Table = connection.sql(sql).to_arrow_table()
-    # DuckDB keeps the values but not the declarations of the columns.
-    return found.cast(
-        pa.schema(
-            [*held.schema, pa.field(KEY, pa.string(), False), pa.field(VERSION, pa.string(), False)]
-        )
-    )
+    # DuckDB keeps the values but not the types of the columns. Only the version is declared not null
+    # in the hints, and dlt warns of other nullability in the data.
+    fields = [field.with_nullable(True) for field in [*held.schema, pa.field(KEY, pa.string())]]
+    return found.cast(pa.schema([*fields, pa.field(VERSION, pa.string(), False)]))

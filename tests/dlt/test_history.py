@@ -65,6 +65,20 @@ def test_each_state_has_the_time_in_which_it_held(anywhere: World) -> None:
     world.assert_equal("accounts")
 
 
+def test_dlt_has_no_warning_about_a_history_that_begins(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("dlt.common.logger.warning", lambda text, *_, **__: said.append(text))
+    for name in ("first", "second"):
+        world.sync("accounts", history="accounts")
+        key = world.keys("crm/Accounts")[0]
+        world.box.update("crm/Accounts", world.division, key, {"Name": name})
+
+    assert states(world, "accounts")
+    assert said == []
+
+
 @pytest.mark.parametrize("deletes", ["hard", "soft"])
 def test_a_row_that_goes_and_comes_back_leaves_its_states(anywhere: World, deletes: str) -> None:
     world = anywhere
