@@ -125,12 +125,33 @@ def test_the_tables_of_a_sync_fit_and_name_companies(
     assert any(line.split()[:4] == ["1000000", "Company", "0", "B.V."] for line in out)
 
 
+@pytest.mark.parametrize("companies", [1, 300])
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("every", [False, True])
+def test_the_calls_of_a_table_add_up_to_the_total(
+    companies: int, width: int, *, every: bool, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("exact_source.cli._output.tables.PIPE_WIDTH", width)
+    outcome = outcome_of(companies)
+    outcome.calls += companies + 2  # of lists that are not loaded themselves
+
+    show_results(outcome, NAMES, every=every)
+
+    out = capsys.readouterr().out.splitlines()
+    end = out[0].index("calls") + len("calls")
+    column = [line[:end].split()[-1].replace(",", "") for line in out[1:]]
+    assert sum(map(int, column)) == outcome.calls
+    assert max(map(len, out)) <= width
+
+
 SENTENCE = "what Exact Online says about it in so many words " * 3
 
 
 def in_trouble(companies: int) -> Outcome:
     """Five kinds each of errors, waits and notes in every company, and streams that Exact does not offer."""
     outcome = outcome_of(companies)
+    outcome.calls += companies + 2
     for n, result in enumerate(outcome.results):
         kind, where = n % len(ENTITIES), f"{result.entity} of division {result.division}"
         result.status = "running"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,16 @@ import typer
 from ...engine.result import PROBLEMS, StreamResult, describe_excluded
 from ...errors import ExitCode
 from .logs import is_for_people, notes, terminal_width
-from .streams import Problem, Sums, entity_table, plural, print_problems, show_companies
+from .streams import (
+    MOST_COMPANIES,
+    SHARED,
+    Problem,
+    Sums,
+    entity_table,
+    plural,
+    print_problems,
+    show_companies,
+)
 from .tables import (
     PIPE_WIDTH,
     Column,
@@ -34,6 +43,8 @@ if TYPE_CHECKING:
 
 COLOURS = {"complete": "green", "incomplete": "yellow", "waiting": "yellow", "skipped": "dim"}
 SCREEN = 40  # lines of a whole result; --all and --problems show the rest
+TABLES = 24  # lines of the table of entities plus companies with problems
+FEWEST_COMPANIES = 2
 LEAST_LINES = 3  # lines for messages, however long the tables are
 STREAM_COLUMNS = (
     Column("division"),
@@ -155,14 +166,21 @@ def show_results(
         print_problems(console, found, names)
         return lines
     if every:
-        print_streams(console, ended(outcome), names)
+        print_streams(console, outcome, names)
     else:
         sums = [
             Sums(r.entity, r.division, r.rows, r.calls, r.deleted, has_problem(r, outcome))
             for r in ended(outcome)
         ]
-        lines = entity_table(console, sums)
-    return lines + show_companies(console, found, names)
+        lines = entity_table(console, sums, shared_calls(outcome))
+    # Beside a long table there is space for fewer companies, so that the messages fit as well.
+    most = min(MOST_COMPANIES, max(TABLES - lines, FEWEST_COMPANIES))
+    return lines + show_companies(console, found, names, most)
+
+
+def shared_calls(outcome: Outcome) -> int:
+    """Calls of no single stream: lists of companies and deletions, and streams that did not end."""
+    return max(0, outcome.calls - sum(r.calls for r in ended(outcome)))
 
 
 def ended(outcome: Outcome) -> list[StreamResult]:
@@ -182,11 +200,9 @@ def problem_of(result: StreamResult) -> Problem:
     return Problem(result.division, result.entity, result.status, result.code, result.error)
 
 
-def print_streams(
-    console: Console, results: Iterable[StreamResult], names: Mapping[int, str]
-) -> None:
-    """A line for each stream."""
-    rows = [
+def print_streams(console: Console, outcome: Outcome, names: Mapping[int, str]) -> None:
+    """A line for each stream, and one for the other calls."""
+    rows: list[list[object]] = [
         [
             str(r.division or ""),
             names.get(r.division),
@@ -198,8 +214,10 @@ def print_streams(
             cursor_of(r),
             styled(r.status, COLOURS.get(r.status, "red")),
         ]
-        for r in results
+        for r in ended(outcome)
     ]
+    if calls := shared_calls(outcome):
+        rows.append([None, None, SHARED, None, calls, None, None, None, None])
     print_table(console, STREAM_COLUMNS, rows)
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MOST_ENTITIES = 20  # lines of a summary; --all shows every stream
 MOST_COMPANIES = 6
+# Row of the calls that serve all entities, so that the column of calls adds up to the total.
+SHARED = "companies, deletions, etc."
 ENTITY_COLUMNS = (
     Column("entity"),
     Column("companies", right=True, rank=2),
@@ -82,8 +84,13 @@ class Total:
         self.problems += sums.has_problem
 
 
-def entity_table(console: Console, streams: Sequence[Sums]) -> int:
+def entity_table(console: Console, streams: Sequence[Sums], shared_calls: int = 0) -> int:
     """Print a line for each entity; if there are many, those with problems and with most rows.
+
+    Args:
+        console: Console to print on.
+        streams: Figures of the streams.
+        shared_calls: Calls that no stream counts, such as those for the list of companies.
 
     Returns:
         The number of lines.
@@ -103,6 +110,8 @@ def entity_table(console: Console, streams: Sequence[Sums]) -> int:
             if sums.entity in others:
                 rest.add(sums)
         rows.append(row_of(f"{len(others)} others", rest))
+    if shared_calls:
+        rows.append([SHARED, None, None, None, shared_calls, None])
     return print_table(console, ENTITY_COLUMNS, rows)
 
 
@@ -118,8 +127,19 @@ def row_of(name: str, total: Total) -> list[object]:
     ]
 
 
-def show_companies(console: Console, problems: Sequence[Problem], names: Mapping[int, str]) -> int:
+def show_companies(
+    console: Console,
+    problems: Sequence[Problem],
+    names: Mapping[int, str],
+    most: int = MOST_COMPANIES,
+) -> int:
     """Print the companies with a problem: code, name, and problem.
+
+    Args:
+        console: Console to print on.
+        problems: Streams with a problem.
+        names: Division -> name of the company.
+        most: Number of companies to print; one more is printed instead of a line about it.
 
     Returns:
         The number of lines.
@@ -130,7 +150,7 @@ def show_companies(console: Console, problems: Sequence[Problem], names: Mapping
     if not by_company:
         return 0
     companies = [code for code in by_company if code]
-    limit = MOST_COMPANIES + (len(by_company) == MOST_COMPANIES + 1)
+    limit = most + (len(by_company) == most + 1)
     shown = list(by_company)[:limit]
     title = (
         f"{plural(len(companies), 'company', 'companies')} with problems"
