@@ -14,8 +14,16 @@ from ..options import Options
 from . import rows
 from .cursors import Cursor
 from .ports import Destination
+from .records import replace
 from .shape import Shape
-from .tombstones import Tombstone, Tombstones, is_applied, latest, with_applied
+from .tombstones import (
+    Tombstone,
+    Tombstones,
+    is_applied,
+    is_forgotten,
+    latest,
+    with_applied,
+)
 
 Key = tuple[Any, ...]
 
@@ -27,10 +35,13 @@ class DeletedKeys:
     Attributes:
         keys: Key columns, in the order of ``Shape.keys``.
         versions: The tombstones' ``Timestamp``, in the same order; empty without tombstones.
+        is_uncertain: Whether another row may be deleted: it is older than a tombstone that was probably
+            applied.
     """
 
     keys: Sequence[Key]
     versions: Sequence[int] = field(default=())
+    is_uncertain: bool = False
 
 
 class DeletedRows:
@@ -107,11 +118,14 @@ class DeletedRows:
         code = self._shape.entity.deleted_code
         listed = latest(found.of(code)) if code is not None else {}
         newest = {key: one for key, one in listed.items() if not is_applied(one.timestamp, cursor)}
+        forgotten = {k: one for k, one in listed.items() if is_forgotten(one.timestamp, cursor)}
+        is_uncertain = bool(self._by_modified(forgotten, list(forgotten)))
         if not newest:
-            return DeletedKeys(())
+            return DeletedKeys((), is_uncertain=is_uncertain)
         deleted, rest = self._by_timestamp(newest) if comparable else ({}, list(newest))
         deleted |= self._by_modified(newest, rest)
-        return DeletedKeys([(key,) for key in deleted], list(deleted.values()))
+        keys = [(key,) for key in deleted]
+        return DeletedKeys(keys, list(deleted.values()), is_uncertain=is_uncertain)
 
     def _by_timestamp(self, newest: Mapping[str, Tombstone]) -> tuple[dict[str, int], list[str]]:
         if not self._destination.has_column(self._table, "timestamp"):
@@ -139,11 +153,16 @@ class DeletedRows:
             self._table, self._division, self._shape.keys[0], keys, column, marked=self._marked
         )
 
-    def with_tombstones(self, cursor: Cursor, found: Tombstones, *, all_read_anew: bool) -> Cursor:
+    def with_tombstones(
+        self, cursor: Cursor, found: Tombstones, deleted: DeletedKeys, *, all_read_anew: bool
+    ) -> Cursor:
         """The cursor after the ``tombstoned`` rows are deleted, or left to a full pass."""
         code = self._shape.entity.deleted_code or 0
         has_versions = self._shape.version == "timestamp" and not all_read_anew
-        return with_applied(cursor, found, code, has_versions=has_versions)
+        cursor = with_applied(cursor, found, code, has_versions=has_versions)
+        if deleted.is_uncertain:  # a comparison of keys is due
+            cursor = replace(cursor, unlisted_at=found.read_at, reconciled_at=0.0)
+        return cursor
 
     def missing(
         self, seen: Sequence[pa.Table], *, before: float | None, since_ms: int | None = None

@@ -66,7 +66,7 @@ class Deletions:
             self.code = found.error.code
             self._output.result.expect(permanent=found.error.is_permanent)
             return
-        self._run.tombstones.note_version(self._division, found.top)
+        self._run.tombstones.note_version(self._division, found.version)
         self._note_unknown(found)
         if self._output.cursor.tombstones_at == found.read_at:
             return  # applied in an earlier round
@@ -82,7 +82,9 @@ class Deletions:
             deleted = self._rows.tombstoned(found, cursor, comparable=never_moved)
         else:
             deleted = DeletedKeys(())
-        cursor = self._rows.with_tombstones(self._output.cursor, found, all_read_anew=starts_again)
+        cursor = self._rows.with_tombstones(
+            self._output.cursor, found, deleted, all_read_anew=starts_again
+        )
         if starts_again and self._run.destination.has_rows(self._name, self._division):
             cursor = replace(cursor, left_to_pass=True)
         if deleted.keys and cursor.scan is not None and cursor.scan.pages:
@@ -108,13 +110,16 @@ class Deletions:
         were_hidden = cursor.tombstones == 0 and self._rows.has_any_until(
             found, latest_move(cursor)
         )
-        was_read = cursor.tombstones is not None and not were_hidden
+        moved = found.are_below(cursor.tombstones)
+        was_read = cursor.tombstones is not None and not were_hidden and not moved
         if not was_read and (cursor.value is not None or cursor.scan is not None):
             self._output.result.note(
                 "tombstones were not applied since the division moved to another database, or since all rows "
                 "were read: read again"
             )
-            self._output.hold(start.fresh(cursor))
+            fresh = start.fresh(cursor)
+            moved_by = int(self._run.now() * 1000) if moved else fresh.moved_by
+            self._output.hold(replace(fresh, moved_by=moved_by))
 
     def _note_unknown(self, found: Tombstones) -> None:
         """Keep and report tombstones of unknown entities once, even if the list is not loaded."""

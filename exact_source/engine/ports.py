@@ -56,6 +56,10 @@ class Destination(Protocol):
         """The lowest ``_synced_at`` of a division; ``None`` without rows."""
         ...
 
+    def highest(self, table: str, division: int, column: str) -> int | None:
+        """The highest value of a column in rows that are not deleted; ``None`` without values."""
+        ...
+
     def divisions(self, table: str, *, marked: bool) -> set[int]:
         """Divisions that have rows; ``marked``: whether rows marked as deleted count."""
         ...

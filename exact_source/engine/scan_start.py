@@ -43,9 +43,15 @@ class ScanStart:
         self._deleted = deleted
         self._start = start
 
-    async def begin(self) -> None:
-        """Hold the cursor with which the scan begins."""
-        run, cursor, now = self._run, self._output.cursor, self._run.now()
+    async def begin(self) -> bool:
+        """Hold the cursor with which the scan begins.
+
+        Returns:
+            Whether the scan must return the newest stored row.
+        """
+        run, now = self._run, self._run.now()
+        at_stored = self._at_stored_row(self._output.cursor)
+        cursor = at_stored or self._output.cursor
         since = cursors.next_since(cursor, run.options.zone_slack_s)
         if reads_whole(cursor, self._deleted, run.options):
             since = None
@@ -71,6 +77,18 @@ class ScanStart:
             synced_from=self._later_than_stored(),
         )
         self._output.hold(begun)
+        return at_stored is not None
+
+    def _at_stored_row(self, cursor: Cursor) -> Cursor | None:
+        """The cursor at the newest stored row, if no row at its own position is known.
+
+        That row must be returned, or the division was moved to another database (API 4.2).
+        """
+        if self._shape.version != "timestamp" or cursor.value is None or cursor.recent:
+            return None
+        name, division = self._shape.entity.name, self._start.division.code
+        stored = self._run.destination.highest(name, division, "timestamp")
+        return None if stored is None else replace(cursor, value=min(cursor.value, stored))
 
     def _leaves_rows(self) -> bool:
         """Whether stored rows remain that a full pass would delete if deletions were not ignored."""

@@ -76,6 +76,7 @@ class Stream:
         self._output = StreamOutput(run, self._call, self.result, cursor, emit)
         self._deletions = Deletions(run, shape, self._call, self._output)
         self._is_old = False
+        self._expects_row = False
         self._before = cursor
 
     async def read(self) -> None:
@@ -172,7 +173,7 @@ class Stream:
         scan = ScanStart(
             self._run, self._shape, self._call, self._output, self._deletions.rows, self._start
         )
-        await scan.begin()
+        self._expects_row = await scan.begin()
 
     def _count_shared_calls(self) -> None:
         """Count the calls for shared lists with this stream, if it is the first."""
@@ -332,7 +333,7 @@ class Stream:
         is_empty = is_empty and not last.rejected.num_rows
         return (
             is_watermark(self._shape, before)
-            and bool(before.recent)
+            and (bool(before.recent) or self._expects_row)
             and is_empty
             and not self._output.deleted
         )

@@ -49,6 +49,7 @@ class Tombstones:
         read_at: Time of the read; seconds since the epoch, UTC.
         calls: Number of calls.
         error: Reason why it could not be read; ``None`` if it was.
+        version: A row version that existed at the time of the read; ``None`` if none was seen.
     """
 
     table: pa.Table
@@ -56,6 +57,17 @@ class Tombstones:
     read_at: float
     calls: int = 0
     error: StreamError | None = field(default=None)
+    version: int | None = None
+
+    def are_below(self, version: int | None) -> bool:
+        """Whether there are tombstones and all are below a tombstone that was listed earlier.
+
+        Tombstones expire in the order of their versions (API 4.5), so they are from another database.
+        """
+        if version is None or not self.table.num_rows:
+            return False
+        highest = pc.max(self.table.column("timestamp")).as_py()
+        return highest is not None and highest < version
 
     def of(self, code: int) -> pa.Table:
         """The tombstones of one entity."""
@@ -196,9 +208,9 @@ async def read_tombstones(
         return Tombstones(schema.no_rows, since or 0, read_at, call.calls)
     # Rows that were deleted while later pages were read may have been missed. Their tombstones are all
     # above the highest version of the first page (see ``cursors``).
-    top = pc.max(pages[0].column("timestamp")).as_py() or 0
+    top = pc.max(pages[0].column("timestamp")).as_py()
     table = pa.concat_tables(pages, promote_options="default")
-    return Tombstones(table, max(top, since or 0), read_at, call.calls)
+    return Tombstones(table, max(top or 0, since or 0), read_at, call.calls, version=top)
 
 
 @lru_cache(maxsize=2)
@@ -217,6 +229,9 @@ def describe_unknown(unknown: pa.Table) -> list[str]:
 def starts_of(states: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[tuple[int, int], int]:
     """Where the next read of ``sync/Deleted`` begins: at the lowest position of all streams.
 
+    An empty list is read from its start, which costs no call more: only tombstones that are below the
+    position tell of a move to another database without a ``DivisionMoveDate``.
+
     Args:
         states: Division and cursor, as ``Cursor.to_state`` writes it, of each stream.
 
@@ -227,7 +242,8 @@ def starts_of(states: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[tuple[int
     for code, seen in states:
         if "tombstones" in seen:
             at = code, seen.get("moved") or 0
-            starts[at] = min(seen["tombstones"], starts.get(at, seen["tombstones"]))
+            top = 0 if seen.get("unlisted_at") else seen["tombstones"]
+            starts[at] = min(top, starts.get(at, top))
     return starts
 
 
@@ -237,10 +253,15 @@ def is_applied(timestamp: int, cursor: Cursor) -> bool:
     It may be read again because of the overlap, or because another entity is further behind: one call
     reads the tombstones of all entities.
     """
-    buried = cursor.buried
-    if timestamp in buried or timestamp <= (cursor.tombstones or 0) - TIMESTAMP_OVERLAP:
+    if timestamp in cursor.buried or timestamp <= (cursor.tombstones or 0) - TIMESTAMP_OVERLAP:
         return True
-    return len(buried) == RECENT_MAX and timestamp < min(buried)
+    return is_forgotten(timestamp, cursor)
+
+
+def is_forgotten(timestamp: int, cursor: Cursor) -> bool:
+    """Whether a tombstone was probably applied, but may have been committed late behind too many others."""
+    buried, again = cursor.buried, (cursor.tombstones or 0) - TIMESTAMP_OVERLAP
+    return len(buried) == RECENT_MAX and again < timestamp < min(buried)
 
 
 def with_applied(cursor: Cursor, found: Tombstones, code: int, *, has_versions: bool) -> Cursor:
@@ -254,13 +275,13 @@ def with_applied(cursor: Cursor, found: Tombstones, code: int, *, has_versions: 
     """
     cursor = replace(
         cursor,
-        tombstones=found.top,
+        tombstones=max(found.top, cursor.tombstones or 0),
         tombstones_at=found.read_at,
         unlisted_at=_unlisted_at(cursor, found),
     )
     if has_versions and not cursor.buried:
         return cursor
-    again = found.top - TIMESTAMP_OVERLAP
+    again = (cursor.tombstones or 0) - TIMESTAMP_OVERLAP
     seen = set(found.of(code).column("timestamp").to_pylist()).union(cursor.buried) - {None}
     return replace(cursor, buried=tuple(sorted(at for at in seen if at > again)[-RECENT_MAX:]))
 

@@ -239,6 +239,17 @@ class Warehouse:
         types = [(column["name"], loaded_type(column)) for column in kept]
         return pa.schema([(name, kind) for name, kind in types if kind is not None])
 
+    def highest(self, table: str, division: int, column: str) -> int | None:
+        """The highest value of a column in rows that are not deleted; ``None`` without values."""
+        if not self.has_column(table, column):
+            return None
+        sql = (
+            f"SELECT MAX({self._tables.quote(column)}) FROM {{table}} "
+            "WHERE division = %s AND _deleted_at IS NULL"
+        )
+        found = self._tables.rows(table, sql, [division])
+        return int(found[0][0]) if found and found[0][0] is not None else None
+
     def divisions(self, table: str, *, marked: bool) -> set[int]:
         """Divisions that have rows; ``marked``: whether to include rows that are marked as deleted."""
         unmarked = "" if marked else " WHERE _deleted_at IS NULL"

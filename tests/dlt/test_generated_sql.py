@@ -314,6 +314,7 @@ def reads(pipeline: dlt.Pipeline) -> None:
             stored.synced_before(TABLE, 1, KEYS, None, marked=marked)
             stored.synced_before(TABLE, 1, KEYS, NOW, marked=marked)
             stored.divisions(TABLE, marked=marked)
+        stored.highest(TABLE, 1, "timestamp")
         stored.marked(TABLE, 1, KEYS)
         stored.distinct(TABLE, 1, KEYS)
         list(stored.rows(TABLE, 1, KEYS[1], [KEY]))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from exact_source.engine.cursors import RECENT_MAX
 from exact_source.sandbox import Sandbox
 from tests.support.bench import Bench, small_box
 
 ACCOUNTS = "crm/Accounts"
+LINES = "financialtransaction/TransactionLines"
 TOMBSTONES = "sync/Deleted"
 DIVISIONS = "system/Divisions"
 DAY_S = 86_400.0
@@ -186,4 +188,118 @@ def test_deletions_that_expired_between_two_comparisons_of_keys_are_found() -> N
     company.show()
     company.delete(2)
     company.sync(reconcile_days=65)
+    company.assert_equal()
+
+
+class Lines:
+    """Transaction lines, which have tombstones but are loaded by ``Modified``, and accounts."""
+
+    def __init__(self, page_size: int = 1000) -> None:
+        self.box: Sandbox = small_box(
+            {"accounts": ACCOUNTS, "transaction_lines": LINES},
+            companies=1,
+            sync_order="key",
+            large_page_size=page_size,
+        )
+        self.bench = Bench(self.box)
+        (self.division,) = self.box.divisions
+        self.rows = self.box.rows(LINES, self.division)
+
+    def sync(self, names: Sequence[str], **options: Any) -> None:
+        results = self.bench.sync(names, **options)
+        assert [r.status for r in results] == ["complete"] * len(names)
+        self.box.clock.advance(60)
+
+    def delete(self, key: str) -> None:
+        self.box.delete(LINES, self.division, key)
+
+    def assert_equal(self) -> None:
+        self.bench.assert_equal("transaction_lines", "auto", [self.division])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["transaction_lines"], ["accounts", "transaction_lines"]],
+    ids=["alone", "with a list by version"],
+)
+def test_deletions_after_a_move_without_a_date_are_found_in_rows_without_versions(
+    names: list[str],
+) -> None:
+    """The versions of their tombstones are lower than those that were applied."""
+    company = Lines()
+    company.sync(names)
+    company.delete(company.rows[0]["ID"])
+    company.sync(names)
+    company.box.state.store.move(company.division)
+    company.delete(company.rows[1]["ID"])
+    for _ in range(2):
+        company.sync(names)
+    company.assert_equal()
+
+
+def test_a_first_read_after_a_move_without_a_date_ignores_the_versions_of_tombstones() -> None:
+    """A version of the database before the move did not exist when the read began."""
+    company = Lines(page_size=2)
+    company.sync(["transaction_lines"])
+    company.delete(company.rows[0]["ID"])
+    company.sync(["transaction_lines"])
+    company.box.state.store.move(company.division)
+    company.box.deny(company.division, TOMBSTONES, "empty")
+    store, box, changes = company.box.state.store, company.box, ["once"]
+    keys = [row["ID"] for row in box.rows(ACCOUNTS, company.division)]
+    begun = len(box.requests)
+
+    def change_behind_the_read() -> None:
+        if changes and "sync/CRM/Accounts" in {r.path for r in box.requests[begun:]}:
+            changes.clear()
+            box.update(ACCOUNTS, company.division, keys[0], {"Name": "behind"})
+            store.versions[company.division].last += 6_000
+            box.update(ACCOUNTS, company.division, keys[-1], {"Name": "in front"})
+
+    company.sync(["accounts", "transaction_lines"], during=change_behind_the_read)
+    assert not changes
+    company.sync(["accounts", "transaction_lines"])
+    company.bench.assert_equal("accounts", "auto", [company.division])
+
+
+@pytest.mark.parametrize("syncs", [1, 2])
+def test_a_move_without_a_date_is_noticed_after_the_newest_row_was_deleted(syncs: int) -> None:
+    """Then no row at the cursor tells that the versions are still those of the same database."""
+    company = Accounts()
+    for versions in (company.box.state.store._common, *company.box.state.store.versions.values()):
+        versions.last += 6_000
+    company.rename(0, "newest")
+    company.sync()
+    company.delete(0)
+    for _ in range(syncs):
+        company.sync()
+    company.box.state.store.move(company.division)
+    company.rename(1, "after the move")
+    company.sync()
+    company.assert_equal()
+
+
+def test_a_tombstone_that_commits_behind_many_others_is_applied() -> None:
+    """More are read again than a cursor remembers as applied."""
+    company = Lines()
+
+    def key(number: int) -> str:
+        return f"aaaaaaaa-0000-4000-8000-{number:012x}"
+
+    for number in range(RECENT_MAX + 2):
+        row = {"ID": key(number), "EntryID": key(number), "LineNumber": 1}
+        company.box.insert(LINES, company.division, row)
+    company.sync(["transaction_lines"])
+    company.box.clock.advance(7200)
+    store = company.box.state.store
+    first = store.next_version(company.division)
+    for number in range(RECENT_MAX + 1):
+        company.delete(key(number))
+    company.sync(["transaction_lines"])
+    company.delete(key(RECENT_MAX + 1))
+    table = store.table(company.division, "deleted")
+    late = key(RECENT_MAX + 1)
+    (newest,) = (at for at, row in table.rows.items() if row["EntityKey"] == late)
+    table.put({**table.remove(newest), "Timestamp": first})
+    company.sync(["transaction_lines"])
     company.assert_equal()

@@ -358,6 +358,10 @@ class Ledger:
     def has_rows(self, table: str, division: int) -> bool:
         return bool(self._of(table, division))
 
+    def highest(self, table: str, division: int, column: str) -> int | None:
+        rows = self._of(table, division, marked=False)
+        return max((r[column] for r in rows if r.get(column) is not None), default=None)
+
     def divisions(self, table: str, *, marked: bool) -> set[int]:
         rows = self.rows_of[table].values()
         return {r["division"] for r in rows if marked or r["_deleted_at"] is None}

@@ -15,7 +15,7 @@ from exact_source.catalogue.feeds import plan_feeds
 from exact_source.engine import tombstones
 from exact_source.engine.call_accounting import Selection
 from exact_source.engine.cursors import Cursor
-from exact_source.engine.deletes import DeletedRows
+from exact_source.engine.deletes import DeletedKeys, DeletedRows
 from exact_source.engine.shape import Shape
 from exact_source.engine.tombstones import TombstoneLists, Tombstones, latest
 from exact_source.source import make_options
@@ -124,7 +124,6 @@ def test_a_pass_over_all_rows_notes_earlier_tombstones_as_applied(
     destination: Any = None
     rows = DeletedRows(Shape.of(entity, plan_feeds(entity)), DIVISION, destination, make_options())
     table = pa.table({"entity_type": [entity.deleted_code, 0], "timestamp": [9_000, 9_500]})
-    after = rows.with_tombstones(
-        Cursor(column="Timestamp"), Tombstones(table, 10_000, 5.0), all_read_anew=all_read_anew
-    )
+    found, cursor = Tombstones(table, 10_000, 5.0), Cursor(column="Timestamp")
+    after = rows.with_tombstones(cursor, found, DeletedKeys(()), all_read_anew=all_read_anew)
     assert (after.tombstones, after.tombstones_at, after.buried) == (10_000, 5.0, kept)
