@@ -1,6 +1,6 @@
-"""Exact Online into SQL, completely, cheaply, and without losing anything.
+"""Loads Exact Online into SQL databases, completely and with few calls.
 
-The names here load on first use: ``dlt`` takes seconds to import, and not all of them need it.
+The names here are imported on first use: ``dlt`` takes seconds to import, and not all of them need it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Airflow 3: a DAG, or a task group for your own DAG, that keeps companies up to date.
 
-Each group of divisions is one task; the pool limits how many run in parallel. A task that has to wait
-(the day's calls are used up, another worker holds the group, a backfill is not finished) frees its slot
-and is rescheduled for the time at which it can continue. A temporary error is retried, and an error that
-needs a person fails at once. The last task, ``tables``, updates an asset for each table, so that other
-DAGs can be scheduled on them; it is skipped if no row changed. The data interval of a run is not used:
-each company's cursors determine which rows are read.
+Each group of divisions is one task; the pool limits how many run in parallel. A task that must wait (the
+daily calls are used up, another worker holds the group, a backfill is not finished) frees its slot and is
+rescheduled for the time at which it can continue. A temporary error is retried; an error that needs a
+person fails immediately. The last task, ``tables``, updates an asset for each table, so that other DAGs can
+be scheduled on them; it is skipped if no row changed. The data interval of a run is not used, because each
+company's cursors determine which rows are read.
 
 Parsing a DAG file imports neither dlt nor pyarrow. docs/airflow.md describes the two connections.
 """
@@ -64,7 +64,7 @@ class Books:
         divisions: Division codes; by default all open divisions that the app may see.
         entities: Entity names; by default the core set.
         groups: Number of groups of divisions. Each is one task, pipeline and load package. Cursors
-            belong to a group, so another number than before is refused.
+            belong to a group, so a different number than before is refused.
         regroup: Accept another number of groups once, and read everything again.
         max_minutes: Minutes for which a task keeps its slot before it is rescheduled.
         connection: Airflow connection with the app and the token storage.
@@ -127,7 +127,7 @@ def exact_online_dag(
 
 
 def exact_online_tasks(group_id: str = NAME, **books: Any) -> Any:
-    """A task group for a DAG of your own; tasks after it find the tables loaded.
+    """A task group for your own DAG; the tables are loaded before later tasks start.
 
     Args:
         group_id: Name of the task group.
@@ -142,7 +142,7 @@ def exact_online_tasks(group_id: str = NAME, **books: Any) -> Any:
 
 
 def table_assets(entities: Sequence[str] | None = None, dataset: str = NAME) -> dict[str, Asset]:
-    """The asset of each table by entity; use ``schedule=list(table_assets().values())`` to follow them.
+    """Entity -> asset of its table, for a DAG with ``schedule=list(table_assets().values())``.
 
     Args:
         entities: Entity names; by default the core set.

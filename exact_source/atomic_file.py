@@ -1,4 +1,4 @@
-"""Replaces files as a whole: a reader, also one after a crash, sees the old text or the new one."""
+"""Replaces files atomically: a reader, even after a crash, sees either the old text or the new one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .errors import TokenStoreError
 
-# A holder is done within two token requests; a longer wait means that the holder hangs.
+# A holder finishes within two token requests; a longer wait means that it hangs.
 LOCK_WAIT_S = 300.0
 POLL_S = 0.01
 PRIVATE, PUBLIC = 0o600, 0o666  # the umask reduces the second
@@ -22,10 +22,10 @@ def replace_file(path: Path, text: str, *, mode: int = PRIVATE) -> None:
     Args:
         path: The file; its folder must exist.
         text: Its new content.
-        mode: Mode of the file, from its first byte on.
+        mode: Mode of the file, from its creation on.
 
     Raises:
-        OSError: If that fails; the file is then as it was.
+        OSError: If that fails; the file is then unchanged.
     """
     with _draft_of(path, text, mode) as draft:
         draft.replace(path)
@@ -33,15 +33,15 @@ def replace_file(path: Path, text: str, *, mode: int = PRIVATE) -> None:
 
 
 def replace_durably(path: Path, text: str, what: str) -> None:
-    """Replace a private file of a token store, and make its folder if need be.
+    """Replace a private file of a token store, and create its folder if necessary.
 
     Args:
         path: The file.
         text: Its new content.
-        what: What to call it in an error message.
+        what: Name of the file in error messages.
 
     Raises:
-        TokenStoreError: If that fails; the file is then as it was.
+        TokenStoreError: If that fails; the file is then unchanged.
     """
     with _errors(path, what):
         _make_folder(path)
@@ -49,10 +49,10 @@ def replace_durably(path: Path, text: str, what: str) -> None:
 
 
 def try_writing(path: Path, what: str) -> None:
-    """Write and remove a draft, to learn early that ``replace_durably`` would fail.
+    """Write and remove a temporary file, to check that ``replace_durably`` would succeed.
 
     Raises:
-        TokenStoreError: If it would.
+        TokenStoreError: If it would fail.
     """
     with _errors(path, what):
         _make_folder(path)
@@ -61,7 +61,7 @@ def try_writing(path: Path, what: str) -> None:
 
 
 def remove_drafts(path: Path) -> None:
-    """Remove drafts of writers that crashed; to be called while holding the lock."""
+    """Remove temporary files of writers that crashed; call it while holding the lock."""
     for draft in path.parent.glob(f".{path.name}.*.new"):
         with suppress(OSError):
             draft.unlink()
@@ -69,7 +69,7 @@ def remove_drafts(path: Path) -> None:
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
-    """Hold a lock on ``.NAME.lock`` beside a file: one thread of one process of this machine.
+    """Hold a lock on ``.NAME.lock`` next to a file; it excludes all other threads of this machine.
 
     Raises:
         TokenStoreError: If the lock cannot be taken.
@@ -79,7 +79,7 @@ def file_lock(path: Path) -> Iterator[None]:
     lock_file = path.with_name(f".{path.name}.lock")
     try:
         lock_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Each use has a lock object of its own: a shared one would let other threads in.
+        # Each use has its own lock object; a shared one would let other threads in.
         lock = FileLock(lock_file, LOCK_WAIT_S, mode=0o600, thread_local=False)
         lock.acquire(poll_interval=POLL_S)
     except Timeout:
@@ -108,7 +108,7 @@ def _make_folder(path: Path) -> None:
 
 @contextmanager
 def _draft_of(path: Path, text: str, mode: int) -> Iterator[Path]:
-    """A draft with the text, on disk; it is removed if something fails."""
+    """A temporary file with the text, on disk; it is removed if something fails."""
     draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
     try:
         draft.unlink(missing_ok=True)

@@ -1,15 +1,15 @@
-"""Time, passed in wherever it is needed, so that tests move it instead of sleeping.
+"""The clock, which is passed as an argument, so that tests can move it instead of sleeping.
 
-How this package handles times, and why not everything is pendulum's work:
+How this package handles times:
 
-* Moments are seconds since the epoch, UTC. Waiting and expiry are subtractions, which need no zone.
-* pendulum does what involves people or zones: it parses the dates that users give, converts between UTC,
-  Dutch and local time, and writes times for people.
-* Durations are written for people by ``cli._output.tables.span``: pendulum names every unit in full, and a
-  column of a table has room for ``2 d 3 h``.
-* ``datetime`` is used where dlt, Arrow, a driver or a public type such as ``TokenData`` takes or returns it.
+* Internal times are seconds since the epoch, UTC. Waits and expiries are subtractions, which need no zone.
+* pendulum is used for input, output and time zones: it parses the dates that users give, converts between
+  UTC, Dutch and local time, and formats times.
+* Durations are formatted by ``cli._output.tables.span``, because pendulum spells out every unit, and a column
+  of a table has room only for ``2 d 3 h``.
+* ``datetime`` is used where dlt, Arrow, a driver or a public type such as ``TokenData`` requires it.
 * The dates of pages are converted by Arrow, a column at a time, without a Python object for each value.
-* Dates in HTTP headers are read by ``email.utils``, see ``http_dates``.
+* Dates in HTTP headers are parsed by ``email.utils``; see ``http_dates``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from datetime import date
 from typing import Protocol
 
-# Exact Online shows the digits of this clock; whether also on .co.uk and .com is not known (API 3.5).
+# Exact Online shows the wall-clock time of this zone; it is unknown whether .co.uk and .com do so (API 3.5).
 DUTCH = "Europe/Amsterdam"
 
 
@@ -41,7 +41,7 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Return once ``now()`` has moved on by ``seconds``."""
+        """Return once ``now()`` has advanced by ``seconds``."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Makes a connection from the settings, and runs that make calls but load nothing."""
+"""Creates a connection from the settings, and runs that make calls but load nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .workers.leases import SqlLeases
 
 
 class ReadOnlyRun(Run):
-    """The shared answers of a run (divisions, rights), without the destination of a load."""
+    """A run for its shared replies (divisions, rights), without a destination."""
 
     error_file: ErrorFile | None = None
 
@@ -36,7 +36,7 @@ class ReadOnlyRun(Run):
 
 
 def make_oauth(settings: Settings, storage: TokenStorage, clock: Clock | None = None) -> OAuth:
-    """The OAuth connection that the settings name."""
+    """The OAuth connection according to the settings."""
     return OAuth(
         settings.client_id,
         settings.client_secret,
@@ -56,11 +56,11 @@ def connector(
     leases: SqlLeases | None = None,
     observe: Observer | None = None,
 ) -> Callable[[], ExactClient]:
-    """A function that makes a client; its locks and connections belong to one event loop.
+    """A function that creates a client, whose locks and connections belong to one event loop.
 
-    ``observe`` sees each reply.
+    ``observe`` is called with each reply.
     """
-    # One for all clients: it knows tokens that are not stored yet, and refused ones.
+    # All clients share it, because it keeps refused tokens and tokens that are not stored yet.
     oauth = make_oauth(settings, storage, clock)
 
     def connect() -> ExactClient:

@@ -55,7 +55,7 @@ def tables_of(entities: Sequence[str], deletes: str) -> Mapping[str, Any]:
 
 
 class Translator(DagsterDltTranslator):
-    """Gives assets the names, columns and descriptions of the tables; a run may skip some assets."""
+    """Gives assets the names, columns and descriptions of the tables, and makes them skippable."""
 
     def __init__(self, books: "Books") -> None:
         self.books = books
@@ -95,7 +95,7 @@ class Books:
         entities: Entity names; by default the core set.
         cron: Schedule of the syncs.
         stale_after: Age at which an asset is stale and the check ``fresh`` fails. The check considers
-            each division.
+            each division separately.
         retry_after: Delay before a retry after a temporary error; there are at most three.
         pool: Dagster pool whose limit is the number of divisions read at once.
         automation_condition: Condition of the assets, in addition to the schedule.
@@ -135,7 +135,7 @@ class Books:
 
 def make_assets(books: Books) -> dg.AssetsDefinition:
     """An asset for each entity; a run syncs the selected ones for one division."""
-    # Used for names and columns only: each run reads the settings and adds the sync log.
+    # Used only for names and columns; each run reads the settings and adds the sync log.
     names: list[Any] = list(books.entities)
     source = exact_online(entities=names, client_id="-", client_secret="-")  # noqa: S106
     found = build_dlt_asset_specs(source, books.pipeline(NAME), Translator(books))
@@ -190,7 +190,7 @@ def make_checks(books: Books) -> dg.AssetChecksDefinition:
             for key in context.selected_asset_check_keys:
                 entity = key.asset_key.path[-1]
                 if key.name == "fresh":
-                    # An entity that is shared by all divisions is read once, as division 0.
+                    # An entity that all divisions share is read once, as division 0.
                     is_list = bool(load_catalogue().entities[entity].division_from)
                     divisions = [0] if is_list else open_ones
                     yield fresh(key, seen.get(entity, {}), divisions, books.stale_after)

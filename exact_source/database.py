@@ -18,7 +18,7 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     "postgresql": (
         "SET LOCAL lock_timeout = '{0}s'",
         "SET LOCAL idle_in_transaction_session_timeout = '{0}s'",
-        "SET LOCAL synchronous_commit = on",  # a commit that is reported is on disk
+        "SET LOCAL synchronous_commit = on",  # a successful commit is on disk
     ),
     "mysql": ("SET SESSION innodb_lock_wait_timeout = {0}",),
     "mariadb": ("SET SESSION innodb_lock_wait_timeout = {0}",),
@@ -56,7 +56,7 @@ class Database:
                 f"{user} cannot lock {self.dialect}; use one of {' '.join(dialects)}"
             )
         if self.dialect == "sqlite":
-            # We begin and commit ourselves: the driver would begin without the write lock.
+            # Transactions begin and end explicitly; the driver would begin one without the write lock.
             self._engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self.where = self._engine.url.render_as_string(hide_password=True)
         self._statements = [text.format(int(lock_wait_s)) for text in _SETTINGS[self.dialect]]

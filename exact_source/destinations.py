@@ -12,7 +12,7 @@ DUCKDB_FILE = "exact.duckdb"
 
 
 def split_destination(text: str) -> tuple[str, str]:
-    """Kind of database and its place, which is ``""`` if dlt's configuration has it.
+    """Kind and place of a database; the place is ``""`` if it is in dlt's configuration.
 
     ``"duckdb:books.duckdb"`` -> ``("duckdb", "books.duckdb")``, ``"postgres"`` -> ``("postgres", "")``.
     """
@@ -29,18 +29,18 @@ def check_address(url: str, where: str) -> None:
     """Make sure that the address of a Postgres database has only one interpretation.
 
     A password that contains one of ``@ / # ?`` would be split, and a driver's message would show a part of it
-    as a host. The message therefore does not repeat the address.
+    as a host. The error message therefore does not repeat the address.
 
     Args:
         url: ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
         where: Name of the option or setting, for messages.
 
     Raises:
-        ConfigurationError: If it is ambiguous or malformed, or names no database.
+        ConfigurationError: If it is ambiguous or malformed, or has no database.
     """
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises if it is none
+        _ = parts.port  # raises if it is not a number
         user, _, _ = parts.netloc.rpartition("@")
         is_plain = "@" not in user + parts.path + parts.query and "#" not in url
     except ValueError:
@@ -61,7 +61,7 @@ def make_destination(kind: str, place: str, setting: str) -> Any:
 
     Args:
         kind: Kind such as ``duckdb`` or ``postgres``.
-        place: Path or address; empty if dlt's configuration has it.
+        place: Path or address; empty if it is in dlt's configuration.
         setting: Name of the option or setting, for messages.
 
     Raises:
@@ -71,15 +71,15 @@ def make_destination(kind: str, place: str, setting: str) -> Any:
 
     configured: Any = dlt.secrets.get(f"destination.{kind}.credentials")
     if kind == "duckdb" and not place:
-        # The default of dlt, the pipeline's name, collides with a dataset of that name (see Warehouse).
+        # dlt's default, the pipeline's name, collides with a dataset of that name (see Warehouse).
         place = DUCKDB_FILE if configured is None else _path_in(configured)
     if not place:
         if kind == "postgres" and isinstance(configured, str):
             check_address(configured, "destination.postgres.credentials")
         return kind
     if kind == "duckdb":
-        # dlt takes a relative path from the folder in which the pipeline first ran, whatever file it
-        # is that stands in this one.
+        # For dlt, a path is relative to the folder in which the pipeline first ran, even if the current
+        # folder has such a file.
         path = Path(place).expanduser().absolute()
         if not path.parent.is_dir():
             raise ConfigurationError(f"{setting} duckdb: there is no folder {path.parent}")
@@ -90,6 +90,6 @@ def make_destination(kind: str, place: str, setting: str) -> Any:
 
 
 def _path_in(configured: Any) -> str:
-    """The file of DuckDB credentials that say nothing else; empty for others, which dlt reads."""
+    """The path, if the DuckDB credentials contain nothing else; otherwise empty, and dlt reads them."""
     is_path = isinstance(configured, str) and ":" not in configured
     return configured if is_path else ""

@@ -56,9 +56,9 @@ REMEDIES = {
 # MySQL's ER_TRUNCATED_WRONG_VALUE_FOR_FIELD: a character that the table cannot hold.
 CHARACTER_SET = "create the database again with the character set utf8mb4"
 REMEDY_OF_CODE = {"1366": CHARACTER_SET}
-# Errors about rows, whatever their message says: PEP 249 and its drivers derive theirs from these.
+# Base classes of errors about rows, whatever their message: drivers derive from these classes of PEP 249.
 ABOUT_ROWS = frozenset({"DataError", "IntegrityError"})
-# Base classes: of PEP 249, Google's clients, PyArrow and delta-rs.
+# Base classes of PEP 249, Google's clients, PyArrow and delta-rs.
 DRIVERS = frozenset({"ArrowException", "DatabaseError", "DeltaError", "GoogleAPIError"})
 # Errors of DuckDB, and SQLSTATEs (first characters), that concern names, files, memory or connections.
 SHOWN_CLASSES = frozenset(
@@ -71,7 +71,7 @@ _QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 
 
 def describe(error: BaseException) -> str:
-    """What happened, in one line: the message if it cannot quote a row, otherwise class and code."""
+    """The error in one line: its message if it cannot quote a row, otherwise class and code."""
     found = driver_error(error)
     text = message_of(found)
     connecting = any(type(e).__name__ == "DestinationConnectionError" for e in _with_context(error))
@@ -82,7 +82,7 @@ def describe(error: BaseException) -> str:
 
 
 def describe_load(error: BaseException, working_dir: str = "") -> str:
-    """What happened in a load, in one line, with the table whose job failed.
+    """The error of a load in one line, with the table whose job failed.
 
     Args:
         error: dlt's error.
@@ -97,7 +97,7 @@ def describe_load(error: BaseException, working_dir: str = "") -> str:
 
 
 def is_job_report(record: logging.LogRecord) -> bool:
-    """Whether it is dlt's report on a failed load job, which quotes rows; the sync reports the cause."""
+    """Whether a record is dlt's report on a failed load job; it quotes rows, and the sync reports the cause."""
     return record.module == "load" or bool(record.exc_info)
 
 
@@ -185,7 +185,7 @@ def _is_about_rows(error: BaseException) -> bool:
 
 
 def _is_of_dlt(error: BaseException) -> bool:
-    """Whether it is dlt's own error, and not one that repeats the message of a driver."""
+    """Whether an error is dlt's own and does not repeat the message of a driver."""
     repeats = any(hasattr(error, name) for name in ("failed_message", "dbapi_exception"))
     return type(error).__module__.startswith("dlt.") and not repeats
 
@@ -198,7 +198,7 @@ def _remedy_for(text: str) -> str:
 
 
 def _said(pattern: str, text: str) -> bool:
-    """Whether a message says so itself, and not a value that it quotes."""
+    """Whether a message contains a pattern outside of quoted values."""
     return bool(re.search(pattern, _QUOTED.sub("''", text), re.IGNORECASE))
 
 

@@ -1,23 +1,23 @@
 """Errors of the Exact Online source, grouped by what the caller can do about them.
 
-* ExactError               -- base, never raised itself
+* ExactError               -- base class, never raised itself
   + ConfigurationError     -- a setting is missing or wrong; nothing was sent or written: exit 2
   + AuthenticationError    -- a person must log in again: exit 1
-    + TokenStoreError      -- stored tokens cannot be read or written; they were left as they are
+    + TokenStoreError      -- stored tokens cannot be read or written; they are unchanged
   + StreamError            -- one entity of one division stops for this run, the others continue
-    + RefusedError         -- Exact said 4xx: rights, module, syntax; asking again costs budget
-    + ContractError        -- an answer does not fit the documented contract
+    + RefusedError         -- Exact answered 4xx: rights, module, syntax; a retry uses up the error limit
+    + ContractError        -- a reply does not match the documented contract
     + RemoteError          -- timeouts, 5xx, broken bodies, after all retries
-  + LoadError              -- the destination, or dlt, failed; what was loaded is kept: exit 1
-  + LimitError             -- the day's calls are used up; progress is kept: exit 3
+  + LoadError              -- the destination, or dlt, failed; loaded rows are kept: exit 1
+  + LimitError             -- the daily calls are used up; progress is kept: exit 3
     + HeldError            -- another process uses this division, pipeline, dataset or file: exit 3
-    + LeaseStoreError      -- the leases' database cannot be asked, so nothing is called: exit 3
+    + LeaseStoreError      -- the database of the leases failed, so no calls are made: exit 3
 
-A message says what happened, where (division, entity or setting) and what to do, in one line.
-It never holds a token, a secret, a row's content or the query of a URL.
+A message says in one line what happened, where (division, entity or setting) and what to do.
+It never contains a token, a secret, a row's content or the query of a URL.
 
-Nothing here derives from dlt's exceptions: dlt wraps a resource's error twice, so its retry helper
-never sees a mixed-in TerminalException, and importing dlt takes seconds that ``--help`` must not pay.
+The classes do not derive from dlt's exceptions: dlt wraps a resource's error twice, so its retry helper
+never sees a mixed-in TerminalException, and importing dlt would slow down ``--help`` by seconds.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class ExitCode(IntEnum):
 
     @property
     def status(self) -> str:
-        """The word for it in documents: ``complete``, ``failed``, ``configuration`` and so on."""
+        """The word for it in JSON output: ``complete``, ``failed``, ``configuration`` and so on."""
         return "configuration" if self is ExitCode.USAGE else self.name.lower()
 
 
-# What a stream can end with although no error of a class below was raised: code -> what it means.
+# Codes of streams that end without an error of a class below -> meaning.
 KEYLESS, PARENT, BLOCKED, EMPTY, UNAVAILABLE, UNEXPECTED = (
     "keyless",
     "parent",
@@ -77,15 +77,15 @@ CUT = "..."
 WHOLE_ACCOUNT = frozenset({"BlockedUser", "InactiveUser", "BlockedCustomer", "LicenseExpired"})
 # Codes of streams that Exact does not offer; they do not change the exit code.
 EXCLUDED = frozenset({UNAVAILABLE, BLOCKED})
-LONGEST_MESSAGE = 300  # characters of the message of a driver that ours show
+LONGEST_MESSAGE = 300  # characters of a driver's message that are shown
 
 
 def one_line(text: object, most: int | None = None) -> str:
-    """A text on one line, fit for a terminal: no line breaks, control characters or escapes.
+    """A text on one line that is safe for a terminal: no line breaks, control characters or escapes.
 
     Args:
         text: A text or an error.
-        most: Length in characters above which the text is cut; ``None`` for any length.
+        most: Length in characters above which the text is shortened; ``None`` for any length.
     """
     plain = _ESCAPE.sub("", str(text))
     if not plain.isprintable():
@@ -117,15 +117,15 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The innermost error, which happened first."""
+    """The innermost error, which occurred first."""
     *_, first = causes(error)
     return first
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether a person or the system stopped the process.
+    """Whether the user or the system stopped the process.
 
-    dlt wraps a ``KeyboardInterrupt``, and cleaning up after one may fail with another error.
+    dlt wraps a ``KeyboardInterrupt``, and the cleanup after it may fail with another error.
     """
     return any(
         isinstance(context, KeyboardInterrupt)
@@ -155,7 +155,7 @@ class ExactError(Exception):
     """Base class of the errors that this package raises.
 
     Attributes:
-        code: A word for the kind of error; it stays the same over versions.
+        code: A word for the kind of error, which does not change between versions.
         exit_code: Exit code of a command that ends with it.
         remedy: General advice for this kind of error; the message has the specific one.
     """
@@ -194,7 +194,7 @@ class StreamError(ExactError):
     """One entity of one division cannot be read any further in this run.
 
     Attributes:
-        is_permanent: Whether another run would most likely end in the same way.
+        is_permanent: Whether another run would probably fail in the same way.
     """
 
     is_permanent: ClassVar[bool] = True
@@ -208,7 +208,7 @@ class RefusedError(StreamError):
     Attributes:
         status: HTTP status.
         reason: Value of the ``Reason`` header, empty if absent.
-        words: Exact's message in the body, whole (API 6.1); empty if there is none.
+        words: Exact's full message in the body (API 6.1); empty if there is none.
     """
 
     code = "refused"
@@ -226,7 +226,7 @@ class RefusedError(StreamError):
     def lacks_access(self) -> bool:
         """Whether the company lacks the module, the user the right or the app the scope.
 
-        A blocked user or contract concerns every stream, so that is not meant.
+        ``False`` for a blocked user or contract, which concerns every stream.
         """
         return self.status == HTTPStatus.FORBIDDEN and self.reason not in WHOLE_ACCOUNT
 
@@ -242,7 +242,7 @@ class RemoteError(StreamError):
     """Exact Online could not be reached, or its replies were unusable, after all retries.
 
     Attributes:
-        resumes_at: When it is worth another try, seconds since the epoch (UTC); ``None`` if unknown.
+        resumes_at: When to try again, seconds since the epoch (UTC); ``None`` if unknown.
     """
 
     code = "remote"

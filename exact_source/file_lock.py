@@ -31,11 +31,11 @@ class LockedError(Exception):
 def locked(path: Path, note: str) -> Iterator[None]:
     """Hold the lock; the file remains, and is empty once the lock is free.
 
-    A file that another user created may be readable only. Its lock is held all the same, without a note.
+    A file that another user created may be read-only. It is locked anyway, without a note.
 
     Args:
         path: Lock file in an existing folder; it is created if it does not exist.
-        note: Text for those who find the lock taken.
+        note: Text that ``LockedError`` has in other processes.
 
     Raises:
         LockedError: If it is taken.
@@ -57,7 +57,7 @@ def locked(path: Path, note: str) -> Iterator[None]:
             if is_writable:
                 # The next holder may be unable to replace the note, and is not this process.
                 os.ftruncate(descriptor, 0)
-            # Not by closing alone: a forked child may hold a copy of the descriptor.
+            # Closing is not enough: a forked child may have a copy of the descriptor.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Times in HTTP headers, parsed without ever failing, because a header may contain anything."""
+"""Parses times in HTTP headers; it never raises, because a header may contain anything."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def parse_date(header: str | None) -> float | None:
 
 
 def parse_retry_after(header: str | None, at: float) -> float | None:
-    """Seconds that ``Retry-After`` asks for, an hour at most; ``None`` if absent or unreadable.
+    """Seconds that ``Retry-After`` requests, at most an hour; ``None`` if absent or unreadable.
 
-    Exact has not been seen to send it (API 2.2).
+    Exact has not been observed to send it (API 2.2).
 
     Args:
         header: A number of seconds or a date.

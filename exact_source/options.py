@@ -20,7 +20,7 @@ Deletes = Literal["hard", "soft", "ignore"]
 StartBy = Literal["modified", "timestamp"]
 TableFormat = Literal["delta", "iceberg"]
 
-# Default limits of a round. They bound the rows that a crash can lose.
+# Default limits of a round, and thus of the rows that a crash can lose.
 ROUND_S, ROUND_ROWS = 300.0, 1_000_000
 
 
@@ -78,13 +78,13 @@ class Companies:
         )
 
     def choose_loaded(self, names: Mapping[int, str]) -> list[int]:
-        """Codes of the wanted companies, as ``choose``; all of them must be in the tables.
+        """Codes of the wanted companies, like ``choose``; all of them must be in the tables.
 
         Args:
             names: Division code -> company name, for all companies in the tables.
 
         Raises:
-            ConfigurationError: If one is not.
+            ConfigurationError: If a company is not in the tables.
         """
         chosen = self.choose(names)
         if missing := [str(code) for code in chosen if code not in names]:
@@ -140,7 +140,7 @@ def _texts(values: str | Iterable[int | str]) -> list[str]:
 def parse_window(
     start_date: str | date | None, end_date: str | date | None
 ) -> tuple[int | None, int | None]:
-    """Both ends of a window as milliseconds of wall-clock digits; the end is not part of it.
+    """Both ends of a window in wall-clock milliseconds; the end is exclusive.
 
     Raises:
         ConfigurationError: If one is not an ISO date, or the end is not after the start.
@@ -152,7 +152,7 @@ def parse_window(
 
 
 def parse_start_date(start_date: str | date | None, setting: str = "start_date") -> int | None:
-    """A date as milliseconds of the digits of the Dutch wall clock (API 3.5).
+    """A date in milliseconds of the Dutch wall clock (API 3.5).
 
     Args:
         start_date: ISO date or time; a time with an offset is converted to Dutch time.
@@ -195,9 +195,9 @@ class Options:
         full_refresh: Entities to read from the start, regardless of their cursors.
         reconcile: Entities whose keys are compared with Exact's in this run.
         reconcile_s: Seconds between such comparisons for entities without tombstones; ``None`` for never.
-        history: Entities whose earlier states are kept, in tables of their own.
+        history: Entities whose earlier states are kept, in separate tables.
         utc_instants: Add ``created_utc`` and ``modified_utc``.
-        raw_codes: Add columns such as ``code_raw``, with the spaces that Exact pads codes with.
+        raw_codes: Add columns such as ``code_raw``, with the spaces with which Exact pads codes.
         zone_slack_s: Most seconds by which the site's local time may be behind UTC.
         parameters: Setting -> parameter values of functions; they replace the values from parent tables.
         max_pages: Pages after which a round stops and its rows are loaded; ``None`` for no limit.

@@ -1,4 +1,4 @@
-"""Which columns a user leaves out or has hashed, by name or by a preset for personal data."""
+"""The columns that a user excludes or hashes, by name or by a preset for personal data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .odata.guard import NO_GUARD, Guard
 
 EVERY = "*"
 SHORTEST_KEY = 16  # characters
-# Text that identifies or reaches a person, and what else is known of one.
+# Fields that identify a person, contact details, and other facts about a person.
 _PEOPLE = (
     r"Full[Nn]ame$|^(First|Middle|Last|Nick|Birth|Partner|User)Name(Prefix)?$|^Initials$|ContactName$|HolderName$"
     r"|^Address(Line\d|Street(Number(Suffix)?)?)$|^(Account)?City$|^Postcode$|^(Latitude|Longitude)$"
@@ -87,7 +87,7 @@ class Choice:
         return frozenset(found | also.intersection(entity.columns))
 
     def pattern(self, entity: Entity) -> re.Pattern[str] | None:
-        """What presets cover, also among fields that the catalogue does not know."""
+        """Matches the fields that presets cover, including fields that the catalogue does not know."""
         if not self.presets or entity.name in _OWN:
             return None
         return re.compile("|".join(PRESETS[name] for name in sorted(self.presets)))
@@ -95,10 +95,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class PersonalData:
-    """What is left out and what is hashed.
+    """The excluded and hashed columns.
 
-    A column that is named overrides a preset. Columns of a preset that cannot be hashed because they are not
-    text, such as a birth date, are left out.
+    A named column takes precedence over a preset. Columns of a preset that cannot be hashed because they are
+    not text, such as a birth date, are left out.
 
     Attributes:
         exclude: Columns that are never requested.
@@ -124,7 +124,7 @@ class PersonalData:
         return replace(self, key=key)
 
     def guard(self, entity: Entity) -> Guard:
-        """What holds for one entity."""
+        """The excluded and hashed fields of one entity."""
         if not self.exclude and not self.hash:
             return NO_GUARD
         needed = needed_fields(entity)
@@ -146,7 +146,7 @@ NO_CHOICE = PersonalData()
 
 
 def needed_fields(entity: Entity) -> frozenset[str]:
-    """Fields without which an entity, or another one that is asked for by its rows, cannot be read."""
+    """Fields that are required to read an entity, or a function whose parameters come from its rows."""
     names = {s.column for s in all_sources() if s.parent == entity.name}
     parents = {f for f, column in entity.columns.items() if column.name in names}
     own = {entity.division_from} if entity.division_from else set()
@@ -160,15 +160,15 @@ def needed_fields(entity: Entity) -> frozenset[str]:
 
 
 def parse_personal_data(exclude: object, hashed: object, catalogue: Catalogue) -> PersonalData:
-    """The choice that two settings name.
+    """The excluded and hashed columns according to two settings.
 
     Args:
-        exclude: Names as ``parse_choice`` takes them.
+        exclude: Names as ``parse_choice`` accepts them.
         hashed: The same.
         catalogue: Entities and their columns.
 
     Raises:
-        ConfigurationError: If a name is unknown, is needed to read rows, or is named in both; or if a
+        ConfigurationError: If a name is unknown, is needed to read rows, or is in both settings; or if a
             column to be hashed is not text.
     """
     chosen = PersonalData(
@@ -203,7 +203,7 @@ def parse_choice(setting: str, value: object, catalogue: Catalogue) -> Choice:
         catalogue: Entities and their columns.
 
     Raises:
-        ConfigurationError: If one is unknown, or needed to read rows.
+        ConfigurationError: If a column is unknown, or needed to read rows.
     """
     texts = _texts(value)
     presets = frozenset(texts) & PRESETS.keys()

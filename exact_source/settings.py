@@ -42,14 +42,14 @@ class Settings:
         redirect_uri: Redirect URI exactly as registered with the app.
         token_file: File with the tokens, if ``token_storage`` is ``file``.
         token_key: Fernet key(s), newest first, separated by commas; without one, tokens are plain text.
-        token_storage: Where the tokens are: ``file``, ``sql`` or ``dlt`` (in a destination of dlt).
+        token_storage: Where the tokens are stored: ``file``, ``sql`` or ``dlt`` (in a dlt destination).
         token_name: Name of the connection in the table of tokens.
         token_url: SQLAlchemy URL of the database with the tokens, if ``token_storage`` is ``sql``.
         token_destination: Destination with the tokens, if ``token_storage`` is ``dlt``; without it, that
             of the pipeline.
         token_dataset: Dataset with the tokens, if ``token_storage`` is ``dlt``.
         leases: Whether workers share divisions by leases in ``token_url``.
-        lease_s: Seconds for which a lease outlives its worker.
+        lease_s: Seconds after which a lease expires if its worker does not renew it.
         max_response_mb: Largest body of a reply in MB (a million bytes), compressed as well as
             decompressed; a larger one ends the stream that it belongs to.
         hash_key: Key with which ``hash_columns`` are hashed.
@@ -78,7 +78,7 @@ class Settings:
 
 
 def without_quotes(text: str) -> str:
-    """The text without spaces and quotes around it, with which values are often pasted."""
+    """The text without surrounding spaces and quotes, which pasted values often have."""
     bare = text.strip()
     while len(bare) > 1 and bare[0] + bare[-1] in QUOTES:
         bare = bare[1:-1].strip()
@@ -94,8 +94,8 @@ def resolve_base_url(region: str, base_url: str | None) -> str:
 
     Raises:
         ConfigurationError: If the region is unknown, or ``base_url`` is not an https origin. Plain http
-            is accepted for loopback only, because the bearer token is sent there. The message does
-            not repeat ``base_url``, which may hold a password.
+            is accepted only for loopback, because the bearer token is sent there. The message does not
+            repeat ``base_url``, which may contain a password.
     """
     if region not in REGIONS:  # also if base_url overrides it
         raise ConfigurationError(
@@ -139,7 +139,7 @@ def configured(name: str) -> str:
 
 
 def load_settings(**overrides: str | None) -> Settings:
-    """Settings from the arguments given, else from dlt's providers.
+    """Settings from the given arguments, otherwise from dlt's providers.
 
     Raises:
         ConfigurationError: If one is missing or wrong; the message names the setting.

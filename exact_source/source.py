@@ -83,7 +83,7 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
     """Checked options.
 
     Raises:
-        ConfigurationError: If one is not understood; the message names it.
+        ConfigurationError: If an option is not valid; the message names it.
     """
     catalogue = load_catalogue()
     check_route(route, list(catalogue.entities))
@@ -160,7 +160,7 @@ def make_run(
     leases: SqlLeases | None = None,
     observe: Observer | None = None,
 ) -> Run:
-    """A run over a connection; with ``leases`` one of several workers'. ``observe`` sees each reply."""
+    """A run over a connection. ``leases``: of several workers; ``observe`` is called with each reply."""
     clock, limits = clock or SystemClock(), limits or Limits()
     options = replace(
         options,
@@ -195,7 +195,7 @@ def _active_pipeline() -> dlt.Pipeline | None:
 
 
 class ExactSource(DltSource):
-    """The source, whose sync log stays selected whatever resources a user selects."""
+    """The source; its sync log stays selected, whatever resources a user selects."""
 
     def with_resources(self, *resource_names: str) -> DltSource:
         """A copy of the source that loads these resources and the sync log."""
@@ -255,7 +255,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         end_date: Load only rows changed before this date. Such a window has its own cursors, deletes
             nothing, and does not affect syncs without ``end_date``.
         start_by: "modified" misses no rows. With "timestamp" a first read begins at the row version that
-            Exact names for ``start_date``, which takes fewer calls; see docs/entities.md.
+            Exact returns for ``start_date``, which takes fewer calls; see docs/entities.md.
         route: "auto" (cheapest feed of the same rows), "sync", "bulk", "regular", or a mapping per
             entity.
         deletes: "hard" removes deleted rows, "soft" keeps them with ``_deleted_at``, "ignore" keeps them.
@@ -268,7 +268,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         history: Entities whose earlier states are kept, in tables such as ``accounts_history``; see
             docs/history.md.
         table_format: "delta" or "iceberg", for files; see docs/destinations.md.
-        change_log: Append rows and deletions instead of merging them, so that tables hold all states;
+        change_log: Append rows and deletions instead of merging them, so that tables contain all states;
             see docs/destinations.md.
         exclude_divisions: Codes and names of companies to skip.
         retry_refused: Request streams again now that were refused in the last 7 days because a module,
@@ -284,19 +284,19 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         redirect_uri: Redirect URI exactly as registered with the app.
         token_storage: Storage of the tokens: an object, or ``file``, ``sql`` or ``dlt``; default is the
             setting of this name.
-        reserve_calls: Calls a day in each division that are reserved for other programs.
-        contract_cap: Calls a day over all divisions.
-        max_calls: Largest number of calls of this run.
+        reserve_calls: Daily calls of each division that are reserved for other programs.
+        contract_cap: Most calls per day over all divisions.
+        max_calls: Most calls of this run.
         round_minutes: Minutes after which this run stops if it has read anything. The next run continues
             there; ``run_to_end`` repeats runs until everything is read.
         max_pages: Pages after which this run stops in the same way.
         utc_instants: Add ``created_utc`` and ``modified_utc``, which are in UTC.
-        raw_codes: Add columns such as ``code_raw``, with the spaces that Exact pads codes with.
+        raw_codes: Add columns such as ``code_raw``, with the spaces with which Exact pads codes.
         parameters: Parameter values of functions instead of the defaults, such as
             ``{"years": [2024, 2025]}``; see docs/entities.md.
         leases: ``SqlLeases`` that are entered around the whole run, if several workers share the divisions;
             see docs/many-companies.md.
-        clock: Time, for tests.
+        clock: Clock, for tests.
 
     Raises:
         ConfigurationError: If an argument is wrong or a setting missing; the message names it.

@@ -9,9 +9,9 @@ import httpx
 
 
 def ssl_context(url: str) -> ssl.SSLContext | bool:
-    """What httpx and aiohttp verify a server's certificate with.
+    """The TLS context with which httpx and aiohttp verify a server's certificate.
 
-    ``False`` for plain http, which is accepted for loopback only.
+    ``False`` for plain http, which is accepted only for loopback.
     """
     return url.startswith("https:") and _make_context()
 

@@ -45,15 +45,15 @@ class Feed:
         page_size: Rows in a full page.
         cursor: Field that changes are filtered by; ``None`` if all rows are read each time.
         columns: Fields that the endpoint serves.
-        filterable: The only fields that ``$filter`` may name; ``None`` if that is not known.
-        mandatory_filter: ``$filter`` must name one of these fields; empty if no filter is needed.
+        filterable: The only fields that ``$filter`` may use; ``None`` if unknown.
+        mandatory_filter: ``$filter`` must use one of these fields; empty if no filter is needed.
         mandatory_select: Without ``$select`` the endpoint answers 400.
         no_star: The endpoint refuses ``$select=*``.
         parameters: Query parameters with values from rows or settings: name -> (type code, required).
         fixed: Query parameters that are always sent with one value: name -> (type code, value).
         empty_refusal: Text of the 400 that means "no rows"; empty if no refusal means that.
         unknown_parameters: The endpoint takes parameters that no source documents.
-        evidence: Where the parameters are known from; names in ``tools/catalogue/decisions.py``.
+        evidence: Sources of the parameters; names in ``tools/catalogue/decisions.py``.
         start_date: ``SyncTimestamp`` gives a first ``Timestamp`` for a date.
         beta: The path is below ``/api/v1/beta/``.
         no_division: The URL has no division.
@@ -95,8 +95,8 @@ class Entity:
         scope: OAuth scope that the app needs, in Exact's words.
         module: Packages of Exact Online that have the entity; ``None`` if nothing is known.
         division_from: Field that holds the row's own division; such an entity is read once a run.
-        any_division: Rows may name other divisions than the one that was asked.
-        navigation: Fields that hold links to other rows, or these rows if expanded.
+        any_division: Rows may belong to other divisions than the requested one.
+        navigation: Fields with links to other rows, or with these rows if expanded.
         deprecated: Exact's remark, if the endpoint is deprecated.
     """
 
@@ -180,7 +180,7 @@ def read_catalogue(overlay: Path | None = None) -> Catalogue:
 
 
 def parse_entity(name: str, raw: Mapping[str, Any]) -> Entity:
-    """The entity of one record of the JSON; absent members have their defaults."""
+    """The entity of one record of the JSON; missing keys have their defaults."""
     fields: dict[str, str] = raw["columns"]
     return Entity(
         name=name,

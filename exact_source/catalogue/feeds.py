@@ -61,13 +61,13 @@ def check_route(route: Route, known: Sequence[str]) -> None:
 
 
 def plan_feeds(entity: Entity, route: Route = "auto") -> Plan:
-    """The feeds that an entity is read by.
+    """The feeds by which an entity is read.
 
-    A route for the whole source is a preference: entities without that feed take ``auto``. A route for
-    one entity is binding.
+    A route for the whole source is a preference: entities without that feed use ``auto``. A route for one
+    entity is binding.
 
     Raises:
-        ConfigurationError: If the entity has no feed of the route that is given for it.
+        ConfigurationError: If the entity does not have the feed of its route.
     """
     wanted = route if isinstance(route, str) else route.get(entity.name, "auto")
     if wanted in entity.feeds:
@@ -81,11 +81,11 @@ def plan_feeds(entity: Entity, route: Route = "auto") -> Plan:
 def plan_window(entity: Entity, route: Route = "auto") -> Plan:
     """The feeds by which rows changed between two dates are read.
 
-    A feed that filters by ``Modified`` returns only those, if it has all fields of the usual feed but
-    the row version, so that no stored row loses a column. Else all rows are read and the others dropped.
+    A feed that filters by ``Modified`` is used if it has all fields of the usual feed except the row version,
+    so that no stored row loses a column. Otherwise all rows are read, and rows outside it are dropped.
 
     Raises:
-        ConfigurationError: As ``plan_feeds``.
+        ConfigurationError: Like ``plan_feeds``.
     """
     usual = plan_feeds(entity, route)
     wanted = set(usual.fields) - {"Timestamp"}
@@ -105,8 +105,8 @@ def _cheapest(entity: Entity) -> Plan:
     if bulk is None or bulk.cursor:
         return _single(bulk or regular or feeds["function"])
     if regular is not None and regular.cursor:
-        # This bulk feed cannot filter by Modified (API 3.6): all rows come by bulk, changes by 60. Only
-        # fields of both feeds are read, because a changed row must not lose a column.
+        # This bulk feed cannot filter by Modified (API 3.6), so it serves full reads, and the regular feed
+        # serves changes. Only fields of both feeds are read, because a changed row must not lose a column.
         fields = tuple(name for name in _fields(bulk) if name in regular.columns)
         return Plan(full=bulk, increment=regular, column=regular.cursor, fields=fields)
     return _single(bulk)
@@ -142,9 +142,9 @@ def deletes_of(entity: Entity, cursor: str | None) -> str:
 def start_date_of(entity: Entity, plan: Plan) -> str:
     """How ``start_date`` limits the rows of an entity.
 
-    Only rows that did not change since may be left out, and only ``Modified`` says that. A row that was
-    made or booked years ago (``Created``, ``EntryDate``) may have changed yesterday, and would never
-    arrive. So without ``Modified`` all rows are loaded.
+    Only rows that have not changed since the date may be left out, and only ``Modified`` shows that. A row
+    that was created or booked years ago (``Created``, ``EntryDate``) may have changed yesterday, and would
+    then be missing. Without ``Modified``, all rows are therefore loaded.
 
     Returns:
         ``filter``: only rows since the date are requested. ``dropped``: all rows are read once, because
@@ -177,8 +177,8 @@ _TRUE_FOR_ALL = {
     "StockTransactionId": f"StockTransactionId ne {_NO_GUID}",
     "LineNumber": "LineNumber ge 0",
 }
-# Endpoints with a sync sibling, which need a filter (API 2.5), but without Modified and without a list of
-# the fields that it may name.
+# Endpoints that also have a sync feed and therefore need a filter (API 2.5), but have no Modified and no list
+# of filterable fields.
 _BY_KEY = frozenset(
     {
         "crm/QuotationLines",
@@ -192,9 +192,9 @@ _BY_KEY = frozenset(
 def harmless_filter(feed: Feed, *, by_key: bool = True) -> str | None:
     """A ``$filter`` that every row passes; ``None`` if no filter is needed or none is certain to work.
 
-    Exact requires a filter on more endpoints than it lists, but not of every app (API 2.5, 12.2). A
-    needless filter costs nothing; a missing one costs the stream. Without ``by_key`` no filter compares a
-    key with the empty one, because the site refuses that.
+    Exact requires a filter on more endpoints than it lists, but not from every app (API 2.5, 12.2). An
+    unnecessary filter does no harm, but without a required one the stream is refused. Without ``by_key``, no
+    filter compares a key with the all-zero guid, because the site refuses that.
     """
     if feed.kind not in {"regular", "bulk"}:
         return None

@@ -9,7 +9,7 @@ from functools import cache
 _WORD = re.compile("([^_])([A-Z][a-z]+)")
 _CAPITAL = re.compile("([a-z0-9])([A-Z])")
 _PLAIN = re.compile("[a-z][a-z0-9]*(_[a-z0-9]+)*")
-# Endings of the columns that the source adds beside others.
+# Endings of columns that the source derives from other columns.
 BESIDE = ("_utc", "_raw")
 
 
@@ -29,7 +29,7 @@ def is_plain(name: str) -> bool:
 
 
 def why_no_column(field: str, others: Iterable[str]) -> str | None:
-    """Why a new field cannot become a column beside the fields ``others``; ``None`` if it can."""
+    """Why a new field cannot become a column in addition to the fields ``others``; ``None`` if it can."""
     name = snake(field)
     if not is_plain(name):
         return "its name is not a plain column name"

@@ -1,15 +1,15 @@
-"""The overlay: a file with what a live company has beyond the shipped catalogue.
+"""The overlay: a file with the differences between a live company and the shipped catalogue.
 
 ``exact-source entities refresh --write FILE`` writes it. It is used if the setting
 ``sources.exact_online.catalogue_overlay`` names it: as ``SOURCES__EXACT_ONLINE__CATALOGUE_OVERLAY``
-in the environment, or in the project's ``.dlt/config.toml``, where a relative path starts at the project
-folder. Its form:
+in the environment, or in the project's ``.dlt/config.toml``, where a path is relative to the project folder.
+Its form:
 
     {"version": 1,
      "columns": {"accounts": {"sync": {"add": {"NewField": "s"}, "drop": ["OldField"]}}},
      "entities": {"new_things": {... a record as in catalogue.json ...}}}
 
-Nothing here imports dlt, whose import takes seconds: the catalogue must load fast.
+This module does not import dlt, because that takes seconds and the catalogue must load fast.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Records = Mapping[str, Mapping[str, Any]]
 
 
 def overlay_path() -> Path | None:
-    """Path of the overlay in the settings; ``None`` if they name none."""
+    """Path of the overlay according to the settings; ``None`` if it is not set."""
     given = os.environ.get(VARIABLE)
     if given is not None:
         return Path(given).expanduser() if given else None
@@ -76,7 +76,7 @@ def read_overlay(path: Path) -> dict[str, Any]:
 def apply_overlay(entities: Records, overlay: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The records of the catalogue with an overlay applied.
 
-    An entity that the shipped catalogue knows by now is not replaced.
+    An entity that the shipped catalogue now contains is not replaced.
 
     Raises:
         ConfigurationError: If the overlay is malformed.

@@ -17,7 +17,7 @@ from .catalogue import Entity, Feed
 
 SECTION = "parameters"
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-# Length of an encoded text: a URL has 6,000 characters for it and the selected columns (API 2.4).
+# Most characters of an encoded text; a URL has 6,000 for it and the selected columns (API 2.4).
 TEXT_MAX = 1000
 _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 
@@ -34,7 +34,7 @@ class Source:
         type_code: Type, as in the catalogue.
         parent: Entity whose rows give the values; ``None`` if no entity does.
         column: Column of the parent's table.
-        default: Values on a given day, if there is neither a setting nor a parent.
+        default: Returns the values for a day, if there is neither a setting nor a parent.
     """
 
     setting: str
@@ -112,7 +112,7 @@ def sources_of(entity: Entity, feed: Feed) -> dict[str, Source]:
 
 
 def sends_parameters(feed: Feed) -> bool:
-    """Whether the URL of a feed has parameters beside the OData options."""
+    """Whether the URL of a feed has parameters in addition to the OData options."""
     return bool(feed.parameters or feed.fixed)
 
 
@@ -146,7 +146,7 @@ def parents_of(sources: Mapping[str, Source], given: Mapping[str, Values]) -> li
 def combinations(
     sources: Mapping[str, Source], given: Mapping[str, Values], rows_of: RowsOf, day: date
 ) -> list[Values]:
-    """The values of each call of a function, in the order of ``sources``. The calls have no order.
+    """The values for each call of a function, in the order of ``sources``; the calls are not ordered.
 
     Args:
         sources: Parameter -> source of its values.
@@ -170,7 +170,7 @@ def count_combinations(
     rows_in: Callable[[str], int | None],
     day: date,
 ) -> int | None:
-    """The least number of calls that a function takes; ``None`` if a parent's number of rows is not known."""
+    """The minimum number of calls of a function; ``None`` if the number of rows of a parent is unknown."""
     total = 1
     for parent, mine in _groups(sources):
         if parent is None or _is_given(mine, given):
@@ -184,7 +184,7 @@ def count_combinations(
 
 
 def _groups(sources: Mapping[str, Source]) -> list[tuple[str | None, dict[str, Source]]]:
-    """Groups of parameters that one row of a parent fills; one without a parent is a group of its own."""
+    """Groups of parameters whose values come from one row; a parameter without a parent is its own group."""
     groups: dict[object, tuple[str | None, dict[str, Source]]] = {}
     for name, source in sources.items():
         group = groups.setdefault(source.parent or (name,), (source.parent, {}))
@@ -225,7 +225,7 @@ def _values_of(
 
 
 def check_parameters(parameters: Mapping[str, Any] | None) -> dict[str, Values]:
-    """The settings as plain values. A single value needs no list around it.
+    """The settings as plain values; a single value need not be in a list.
 
     Raises:
         ConfigurationError: If a setting is unknown or has the wrong type; the message names it.
