@@ -97,7 +97,7 @@ def describe_load(error: BaseException, working_dir: str = "") -> str:
 
 
 def is_job_report(record: logging.LogRecord) -> bool:
-    """Whether a record is dlt's report on a failed load job; it quotes rows, and the sync reports the cause."""
+    """Whether a record is dlt's report on a failed load job, which quotes rows; a sync reports the cause."""
     return record.module == "load" or bool(record.exc_info)
 
 

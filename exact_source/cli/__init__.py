@@ -3,8 +3,8 @@
 A command is a module here, or a package if it has more than one subject: then ``command.py`` has its
 options and output, and the other modules do the work.
 
-A module with the options of a command imports only typer and the standard library at the top, and the
-rest when it runs: dlt takes seconds to import, and ``--help`` must not pay them.
+A module with the options of a command imports only typer and the standard library at the top, and
+everything else when the command runs: dlt takes seconds to import, which would slow down ``--help``.
 """
 
 import sys

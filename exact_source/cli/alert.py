@@ -1,4 +1,4 @@
-"""Reports a failed sync to a Slack channel, or to anything that accepts such a hook.
+"""Reports a failed sync to a Slack channel, or to any service that accepts Slack's webhooks.
 
 The hook is dlt's own setting ``runtime.slack_incoming_hook``, and dlt sends it.
 """
@@ -33,7 +33,7 @@ def alert(pipeline: str, outcome: Outcome) -> None:
     def send() -> None:
         try:
             send_slack_message(hook, text)
-        except Exception as error:  # noqa: BLE001 (an alert that fails must not hide what it tells)
+        except Exception as error:  # noqa: BLE001 (a failed alert must not hide the sync's error)
             failure.append(error)
 
     # dlt would wait forever for a hook that does not answer.
@@ -41,7 +41,7 @@ def alert(pipeline: str, outcome: Outcome) -> None:
     thread.start()
     thread.join(PATIENCE_S)
     if failure or thread.is_alive():
-        # Only the kind: the message of the error contains the address, which is a secret.
+        # Only the class: the error's message contains the address, which is a secret.
         kind = type(failure[0]).__name__ if failure else "no answer"
         notes.warning("the alert could not be sent (%s)", kind)
 

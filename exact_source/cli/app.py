@@ -86,7 +86,7 @@ def run(arguments: Sequence[str], clock: Clock | None = None) -> int:
     with logging_to_stderr(arguments):
         try:
             return int(app(list(arguments), standalone_mode=False, obj=clock) or 0)
-        except Exception as error:  # noqa: BLE001 (the last stop: one line instead of a traceback)
+        except Exception as error:  # noqa: BLE001 (one line instead of a traceback)
             return report(error)
         except KeyboardInterrupt as error:
             return report(error)

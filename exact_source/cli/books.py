@@ -1,4 +1,4 @@
-"""The part of ``exact-source verify --books``: the loaded books beside Exact Online's own figures."""
+"""``exact-source verify --books``: compares the loaded books with Exact Online's own figures."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def compare(run: ReadOnlyRun, pipeline: dlt.Pipeline, division: int) -> Comparis
     """The comparison of one company.
 
     Raises:
-        ConfigurationError: If nothing was synced yet.
+        ConfigurationError: If nothing has been synced yet.
     """
     from ..clock import dutch_day
     from ..errors import ConfigurationError

@@ -1,4 +1,4 @@
-"""Makes the pipeline and the connection from the options."""
+"""Creates the pipeline and the connection from the options."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def make_pipeline(
     """The dlt pipeline of this project; nothing is sent or created at the destination.
 
     Args:
-        destination: ``duckdb:PATH``, ``postgresql://...``, ``filesystem:URL`` or the name of a
-            destination of dlt; empty for the one that ``exact-source init`` noted, else ``duckdb``.
+        destination: ``duckdb:PATH``, ``postgresql://...``, ``filesystem:URL`` or the name of a dlt
+            destination; empty for the one that ``exact-source init`` stored, otherwise ``duckdb``.
         dataset: Schema of the tables.
         name: Pipeline name.
         read_only: Open a DuckDB file for reading, which works without the right to write.
@@ -100,7 +100,7 @@ def check_dataset(name: str) -> None:
     """Refuse a name that dlt would change, or that a database would misread.
 
     Raises:
-        ConfigurationError: If it is one.
+        ConfigurationError: If it is such a name.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ConfigurationError(
@@ -124,7 +124,7 @@ def parse_destination(destination: str) -> tuple[str, str]:
         return kind, place
     if kind == "filesystem" and place:
         return kind, place
-    # The option may be a mistyped URL with a password, so only its first word is shown.
+    # The option may be a mistyped URL with a password, so only the part before the colon is shown.
     word = destination.split(":", 1)[0][:40]
     known = known_destinations()
     if destination in known:
@@ -171,7 +171,7 @@ def _need_driver(kind: str) -> None:
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module can be imported; it is not."""
+    """Whether a module can be imported, without importing it."""
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:
@@ -186,8 +186,8 @@ def make_connection(
     Args:
         region: Value of ``--region``; ``None`` for the configured one.
         base_url: Value of ``--base-url``; ``None`` for the configured one.
-        pipeline: Its destination keeps the tokens if ``token_storage`` is ``dlt`` and no
-            ``token_destination`` is set.
+        pipeline: Its destination stores the tokens if ``token_storage`` is ``dlt`` and
+            ``token_destination`` is not set.
 
     Raises:
         ConfigurationError: If a setting is missing or wrong; the message names it.

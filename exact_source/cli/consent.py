@@ -16,12 +16,12 @@ def ask_consent(command: str, question: str) -> None:
     """Ask a question that must be answered with yes.
 
     Args:
-        command: The command that asks, for the message.
-        question: What it is about to do.
+        command: The command, for the message.
+        question: The question.
 
     Raises:
         typer.Abort: If the answer is no.
-        ConfigurationError: If there is nobody to answer.
+        ConfigurationError: If there is no terminal for the answer.
     """
     try:
         agreed = typer.confirm(question, err=True)

@@ -119,7 +119,7 @@ def prepare(folder: Path) -> None:
     """An empty folder; only a folder of an earlier demo is emptied.
 
     Raises:
-        ConfigurationError: If the folder holds something else.
+        ConfigurationError: If the folder contains anything else.
     """
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MARK).exists():
@@ -240,7 +240,7 @@ def change(box: Sandbox) -> tuple[Change, ...]:
 
 
 def look_at(pipeline: dlt.Pipeline, changes: Sequence[Change]) -> list[Any]:
-    """The present value of each changed row in the tables; ``None`` if there is no row."""
+    """The current value of each changed row in the tables; ``None`` if there is no row."""
     found: list[Any] = []
     with pipeline.sql_client() as client:
         for c in changes:

@@ -1,4 +1,4 @@
-"""``exact-source entities``: the entities and their feeds, and the differences of a live company."""
+"""``exact-source entities``: lists the entities and their feeds."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def entities(  # noqa: PLR0913, PLR0917 (options of a command)
 
 
 def show_list(chosen: str | None, *, core: bool | None, as_json: bool) -> None:
-    """Print the table of entities; ``core`` is ``None`` if the command line does not say."""
+    """Print the table of entities; ``core`` is ``None`` if the option was not given."""
     from ..catalogue import load_catalogue
     from ._output.tables import make_console, print_json, print_table
 

@@ -1,7 +1,7 @@
 """Estimates the time left of a running sync, without a call.
 
-The calls that are left are known from earlier syncs or from ``exact-source plan``. Exact's limits and
-the pace of the sync so far turn them into seconds.
+The number of remaining calls comes from earlier syncs or from ``exact-source plan``. It is converted to
+seconds by Exact's limits and the pace of the sync so far.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Estimate:
 
     Attributes:
         run: The sync.
-        memory: State of the destination and earlier plans before the first round was loaded.
+        memory: State of the destination, and counts of earlier plans, before the first round was loaded.
     """
 
     run: Run
@@ -71,7 +71,7 @@ class Estimate:
                 contract_spent=contract.limit - contract.remaining if contract else 0,
             )
         except ValueError:
-            return None  # no call is allowed at all; the sync itself reports that
+            return None  # no calls are allowed; the sync itself reports that
         by_pace = (now - run.started_at) / limits.calls * sum(calls.values())
         seconds = max(by_limits.ends_at - now, by_pace)
         deadline = run.rounds.deadline
@@ -80,7 +80,7 @@ class Estimate:
         return TimeLeft(seconds, max(1, by_limits.days), at_least=bool(unknown))
 
     def _calls_left(self) -> tuple[Counter[int], int, int]:
-        """Division -> calls; and the number of streams of which they are known, and unknown."""
+        """Division -> calls; and the numbers of streams whose calls are known and unknown."""
         run = self.run
         made: Counter[Stream] = Counter()
         ended = set()
@@ -100,7 +100,7 @@ class Estimate:
                 if stream not in self._expected:
                     self._expected[stream] = self._expect(stream)
                 to_come = (self._expected[stream] or 0) - made[stream]
-                # One that has made all its calls is about to end: dlt has its last page.
+                # A stream that has made all its calls is about to end.
                 is_known = self._expected[stream] is not None and to_come >= 0
                 calls[division.code] += to_come if is_known else 1
                 known, unknown = known + is_known, unknown + (not is_known)
@@ -124,7 +124,7 @@ class Estimate:
         return usual_calls(done) + self._calls_for_keys(stream[1], cursor) if done else None
 
     def _counted(self, stream: Stream) -> int | None:
-        """Calls of a first load, by the rows that a plan counted; ``None`` if none did."""
+        """Calls of a first load, from the row count of a plan; ``None`` without a plan."""
         counted, options = self.memory.counted, self.run.options
         if stream not in counted.rows or counted.start_ms != options.start_ms:
             return None

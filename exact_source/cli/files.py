@@ -1,4 +1,4 @@
-"""Replaces files as a whole: a reader sees the old text or the new one."""
+"""Replaces files atomically: a reader sees the old text or the new one."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["PRIVATE", "PUBLIC", "replace_file"]
 
 
 def replace_file(path: Path, text: str, what: str, *, mode: int = PUBLIC) -> None:
-    """Put a file in place.
+    """Create or replace a file.
 
     Args:
-        path: The file; its folder must be there.
+        path: The file; its folder must exist.
         text: Its new content.
         what: The option or command that needs it, for messages.
-        mode: Mode of the file, from its first byte on.
+        mode: Mode of the file, from its creation on.
 
     Raises:
-        ConfigurationError: If it cannot be written; the file is then as it was.
+        ConfigurationError: If it cannot be written; the file is then unchanged.
     """
     try:
         atomic_file.replace_file(path, text, mode=mode)

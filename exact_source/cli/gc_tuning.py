@@ -1,6 +1,6 @@
-"""Runs Python's garbage collector rarely during a command, because it visits all imported objects.
+"""Makes Python's garbage collector run rarely during a command, because it visits all imported objects.
 
-Only the owner of a process may set its thresholds, so the library leaves them alone.
+Only commands do this: a library should not change the thresholds of a process.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Allocations before the youngest generation is searched, such searches before the next one is, and so on.
+# Thresholds as for ``gc.set_threshold``: allocations, then collections of the younger generation.
 INFREQUENT = (10_000, 10, 10)
 
 
 @contextmanager
 def infrequent_gc() -> Iterator[None]:
-    """Collect garbage rarely in the whole process until the block ends."""
+    """Run the garbage collector rarely in the whole process until the block ends."""
     before = gc.get_threshold()
     gc.set_threshold(*INFREQUENT)
     try:

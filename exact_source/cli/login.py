@@ -160,7 +160,7 @@ def tokens(
 
 
 def facts_of(stored: TokenData, now: float) -> dict[str, Any]:
-    """The facts about stored tokens that are not secret."""
+    """The facts about the stored tokens, without secrets."""
     from ..auth.tokens import UNUSED_LIFE_S
 
     age_s = stored.age_s(now)

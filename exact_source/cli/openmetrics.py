@@ -15,7 +15,7 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n"}
 
 
 def render(report: Mapping[str, Any], now: float) -> str:
-    """The whole text, its last line ``# EOF``.
+    """The whole text; its last line is ``# EOF``.
 
     Args:
         report: As ``status --json`` prints it.

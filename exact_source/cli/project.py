@@ -1,10 +1,9 @@
 """The project of a command: the folder of its settings and working files.
 
-Like git, a command looks for its project upward from the current folder: the project is the nearest folder
-with ``.dlt`` in it. dlt names the working folder of a pipeline after the pipeline only, in one place for
-all projects of a user, so two projects would share cursors, packages that wait to be loaded, and a lock.
-Here each project has its own place. In a dlt workspace, which has its own place already, dlt's rule
-applies.
+Like git, a command looks for its project from the current folder upward: the project is the nearest folder
+with ``.dlt`` in it. dlt names the working folder of a pipeline only after the pipeline, in one place for all
+projects of a user, so two projects would share cursors, waiting packages and a lock. The commands therefore
+use a separate place for each project. In a dlt workspace, which has its own place already, dlt's rule holds.
 """
 
 from __future__ import annotations
@@ -81,9 +80,9 @@ def seen_from(here: Path, name: str, value: Any) -> Any:
 
 
 def pipelines_folder(name: str) -> str:
-    """The place of the working folder of a pipeline.
+    """The parent folder of a pipeline's working folder.
 
-    A working folder that this project made in dlt's own place earlier stays in use.
+    A working folder that this project created earlier in dlt's own place stays in use.
     """
     import dlt
     from dlt.common.configuration.specs.pluggable_run_context import ProfilesRunContext

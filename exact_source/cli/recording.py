@@ -1,4 +1,4 @@
-"""The option ``--record``: keeps the replies of a run, masked."""
+"""The option ``--record``: records the masked replies of a run."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def start_recording(folder: Path | None, origin: str) -> Recorder | None:
 
 
 def observer_of(recorder: Recorder | None) -> Observer | None:
-    """What sees each reply, if they are recorded."""
+    """The function that is called with each reply; ``None`` if replies are not recorded."""
     return None if recorder is None else recorder.observe
 
 
 @contextmanager
 def checked(recorder: Recorder | None) -> Iterator[None]:
-    """Prove at the end, however it comes, that everything that was recorded is masked.
+    """Check at the end, even after an error, that all recorded values are masked.
 
     Raises:
-        ConfigurationError: If something is not.
+        ConfigurationError: If a value is not masked.
     """
     try:
         yield

@@ -40,7 +40,7 @@ def refresh(
     from ._output.tables import iso_instant, print_json
     from .files import replace_file
 
-    # The overlay is made from the shipped catalogue: it replaces an earlier one and adds nothing to it.
+    # The overlay is based on the shipped catalogue, so it replaces an earlier overlay.
     catalogue = read_catalogue()
     names = choose_entities(entities, catalogue)
     if write is not None and not write.absolute().parent.is_dir():

@@ -108,10 +108,10 @@ def need_jinja2() -> None:
 
 
 def check_language(code: str) -> None:
-    """Refuse a language that the page is not written in.
+    """Refuse a language in which the page is not available.
 
     Raises:
-        ConfigurationError: If it is one.
+        ConfigurationError: If it is not supported.
     """
     from ..report.language import LANGUAGES
 
@@ -123,7 +123,7 @@ def parse_day(text: str) -> date:
     """A date.
 
     Raises:
-        ConfigurationError: If it is none.
+        ConfigurationError: If it is not an ISO date.
     """
     try:
         return date.fromisoformat(text)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """Forms that dlt exports a schema in."""
+    """Formats in which dlt exports a schema."""
 
     yaml = "yaml"
     dbml = "dbml"
@@ -40,7 +40,7 @@ def schema(
     start()
     from ..source import make_options
 
-    make_options(deletes=deletes)  # refuses what is none
+    make_options(deletes=deletes)  # refuses an invalid value
     made = make_schema(entities, deletes)
     typer.echo(made.to_pretty_json() if as_json else export(made, form))
 
@@ -83,7 +83,7 @@ def export(made: Schema, form: Format) -> str:
         return made.to_pretty_yaml()
     try:
         if form is Format.dbml:
-            # dlt looks for the columns that its references name in the tables that are left out.
+            # Otherwise dlt looks up referenced columns in the tables that are left out.
             return made.to_dbml(include_dlt_tables=False, include_internal_dlt_ref=False)
         return made.to_mermaid(include_dlt_tables=False)
     except ImportError:

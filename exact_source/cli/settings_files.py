@@ -1,4 +1,4 @@
-"""Looks at the settings files before dlt does: its message names neither the file nor a remedy."""
+"""Checks the settings files before dlt reads them: dlt's error message has neither file nor remedy."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def parse_toml(path: Path, text: str) -> dict[str, Any]:
     """The content of a TOML file.
 
     Raises:
-        ConfigurationError: If it is not TOML; the message holds nothing of the text.
+        ConfigurationError: If it is not TOML; the message does not quote the text.
     """
     try:
         return tomllib.loads(text)

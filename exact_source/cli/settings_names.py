@@ -1,8 +1,8 @@
-"""Refuses settings that nothing reads: a misspelt ``deletes = "soft"`` would delete rows for good.
+"""Refuses unknown settings: if ``deletes = "soft"`` were misspelt, rows would be deleted.
 
-Subtables belong to dlt (``[sources.exact_online.extract]``) or to a resource, so only those are refused whose
-names resemble a setting. Variables with more parts, such as ``SOURCES__EXACT_ONLINE__EXTRACT__WORKERS``, are
-not checked.
+Subtables belong to dlt (``[sources.exact_online.extract]``) or to a resource, so a subtable is refused only
+if its name resembles a setting. Variables with more parts, such as
+``SOURCES__EXACT_ONLINE__EXTRACT__WORKERS``, are not checked.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def check_section(place: str, document: Mapping[str, Any]) -> None:
         document: Content of the file.
 
     Raises:
-        ConfigurationError: If nothing reads one of the settings; the message holds no value.
+        ConfigurationError: If a setting is unknown; the message contains no value.
     """
     found: Any = document
     for part in SECTION.split("."):
@@ -58,7 +58,7 @@ def check_variables(names: Iterable[str]) -> None:
     """Check the names of environment variables that begin like our settings.
 
     Raises:
-        ConfigurationError: If nothing reads one of them.
+        ConfigurationError: If one is unknown.
     """
     for name in sorted(names):
         own = name.removeprefix(PREFIX)

@@ -1,4 +1,4 @@
-"""Settings as defaults of the options of the commands that choose companies, so that all choose alike.
+"""Settings as defaults of options, so that all commands choose the same companies and entities.
 
 Options for one run only (``full_refresh``, ``reconcile``, ``retry_refused``) are never taken from a setting.
 """
@@ -17,10 +17,10 @@ COMMANDS = {"sync", "plan", "check", "subscribe", "list_", "unsubscribe"}
 
 
 def with_settings(context: typer.Context, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a command; options that the command line leaves out have their settings.
+    """The arguments of a command; options that were not given get the values of the settings.
 
     Raises:
-        ConfigurationError: If a setting has a value that the option cannot have.
+        ConfigurationError: If the value of a setting is not valid for the option.
     """
     from dlt import config
 
@@ -82,7 +82,7 @@ def _positive(number: float) -> float:
     return number
 
 
-# What a value must be; names and routes are checked later, like those of the command line.
+# Parser -> required form, for messages; names and routes are checked later, as for options.
 EXPECTED: Mapping[Callable[[Any], Any], str] = {
     _flag: "true or false",
     _count: "a whole number",

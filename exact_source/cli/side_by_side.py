@@ -1,4 +1,4 @@
-"""Asks many companies side by side, with one call at a time in each (API 2.4)."""
+"""Makes calls for many companies in parallel, with one call at a time in each (API 2.4)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Number of companies that are asked at the same time.
+# Number of companies with a call at the same time.
 SIDE_BY_SIDE = 50
 
 
 async def for_each(companies: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
-    """Do the work for each company; the first error cancels the others and is raised as it is."""
+    """Do the work for each company; the first error cancels the others and is raised unchanged."""
     gate = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def one(company: T) -> None:

@@ -1,4 +1,4 @@
-"""``exact-source status``: how fresh the tables are, from the destination alone."""
+"""``exact-source status``: how fresh the tables are, read only from the destination."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def describe(memory: Memory, divisions: set[int], now: float) -> dict[str, Any]:
     """The report in plain values.
 
     Args:
-        memory: What the destination knows.
+        memory: Earlier syncs, from the destination.
         divisions: Codes to report; empty for all. Entities that are read once are always reported.
         now: Seconds since the epoch, UTC.
     """
@@ -125,7 +125,7 @@ def describe(memory: Memory, divisions: set[int], now: float) -> dict[str, Any]:
 
     streams = [s for s in memory.streams if not divisions or s[0] in divisions or s[0] == 0]
     codes = sorted({division for division, _ in streams if division})
-    # The list of companies is read once for all of them, so its calls belong to none.
+    # The list of companies is read once for all companies, so its calls belong to no single one.
     counted = codes if divisions else [0, *codes]
     return {
         "at": iso_instant(now),
@@ -215,7 +215,7 @@ def nothing_loaded(report: Mapping[str, Any], *, narrowed: bool) -> str:
 
 
 def has_problem(stream: Mapping[str, Any]) -> bool:
-    """Whether a person should look at a stream; not if Exact does not offer it."""
+    """Whether a stream needs attention; not if Exact does not offer it."""
     return stream["status"] != "complete" and stream["code"] not in EXCLUDED
 
 
@@ -254,7 +254,7 @@ def _print_streams(
 
 
 def _print_entities(console: Console, streams: Sequence[Mapping[str, Any]]) -> None:
-    """A line for each entity; its last success and lag are those of the company that is behind."""
+    """A line for each entity, with the last success and lag of the company that is furthest behind."""
     from ._output.tables import print_table, span
 
     by_entity: dict[str, list[Mapping[str, Any]]] = {}

@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do to a sync."""
+"""Handles Ctrl-C and SIGTERM during a sync."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def stop_on_interrupt(run: Run, pipeline: dlt.Pipeline) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the round and the sync; the second one stops at once.
+    """The first Ctrl-C or SIGTERM ends the round and the sync; the second stops immediately.
 
     Raises:
-        typer.Exit: After the second one.
+        typer.Exit: After the second signal.
     """
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         if run.rounds.is_stop_requested:
-            # asyncio would report each stream that is torn down.
+            # asyncio would report each cancelled stream.
             logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
             raise KeyboardInterrupt
         run.rounds.request_stop()

@@ -284,7 +284,7 @@ def finish(
     *,
     view: View,
 ) -> NoReturn:
-    """Send the alert, show the result, and leave with the exit code.
+    """Send the alert, show the result, and exit with the exit code.
 
     Raises:
         ExactError: The error that ended the sync.
@@ -301,7 +301,7 @@ def finish(
 def loaded(
     pipeline: dlt.Pipeline, run: Run, entities: Sequence[str], on_round: Callable[[int], None]
 ) -> Outcome:
-    """How the sync ended, also if the destination ended it."""
+    """The outcome of the sync, even if the destination failed."""
     from dlt.pipeline.exceptions import PipelineStepFailed
 
     from ..sync.outcome import Outcome
@@ -315,7 +315,7 @@ def loaded(
     except (PipelineStepFailed, ExactError) as failure:
         if is_interrupt(failure):
             raise
-        # The results of streams belong to a load that did not arrive, so they are left out.
+        # The results of streams belong to a failed load, so they are left out.
         error = load_error(pipeline, failure)
         return Outcome([], run.rounds.number, run.limits.calls, error)
     if isinstance(outcome.error, LoadError):
@@ -324,7 +324,7 @@ def loaded(
 
 
 def load_error(pipeline: dlt.Pipeline, failure: Exception) -> ExactError:
-    """The error of a load in one line: about the destination, or about what was loaded."""
+    """The error of a load in one line: about the destination, or about the loaded rows."""
     from ._output.database_errors import explain, is_known
 
     own = own_error(failure)

@@ -45,7 +45,7 @@ COLUMNS = (
     Column("callback URL", rank=2),
 )
 SUMMARY = (Column("topic"), Column("status"), Column("companies", right=True))
-MOST_SUBSCRIPTIONS = 36  # that are listed one by one; --all lists more
+MOST_SUBSCRIPTIONS = 36  # most that are listed individually; --all lists more
 EachSubscription = Annotated[
     bool,
     typer.Option("--all", help="Print a line for each subscription.", rich_help_panel=OUTPUT),
@@ -75,7 +75,7 @@ def options(context: typer.Context) -> None:
 
 
 def for_companies(command: Callable[..., Lines]) -> Callable[..., None]:
-    """The command with the options of ``each_company``, which does for each company what it returns."""
+    """The command with the options of ``each_company``, which calls the returned function per company."""
     own = inspect.signature(command, eval_str=True).parameters.values()
     _, *shared = inspect.signature(each_company, eval_str=True).parameters.values()
 
@@ -261,7 +261,7 @@ def serve(
         log_as_a_server()
         taken = bound.getsockname()[1]
         if as_json:
-            # On one line: its reader continues while this serves.
+            # On one line, because a program reads it while the receiver keeps running.
             typer.echo(json.dumps({"host": host, "port": taken, "path": path}))
             sys.stdout.flush()
         notes.info("listening on http://%s:%d%s", f"[{host}]" if ":" in host else host, taken, path)
@@ -269,10 +269,10 @@ def serve(
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 takes a free one.
+    """A listening socket; port 0 chooses a free port.
 
     Raises:
-        ConfigurationError: If the port is taken, or the address is none of this machine.
+        ConfigurationError: If the port is in use, or the address does not belong to this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -294,7 +294,7 @@ def _split(names: str | None) -> list[str]:
 
 
 async def until_refused(work: Awaitable[None]) -> ReceiverError | None:
-    """Do the work; gives the error that ended it early, after which the rest can be shown."""
+    """Do the work; returns the error that ended it early, so that the results so far can be shown."""
     from ..webhooks.subscriptions import ReceiverError
 
     try:

@@ -1,1 +1,1 @@
-"""How the command line looks: tables, progress, logs, exit codes and shared options."""
+"""The output of commands: tables, progress, logs, exit codes; and shared options."""

@@ -1,4 +1,4 @@
-"""Command lines that a message offers, as they can be typed in the current folder."""
+"""Command lines for messages, as they can be typed in the current folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def own_command() -> str:
-    """How to call this command: by its name if that is on the PATH, else by its path."""
+    """How to call this command: by its name if that is on the PATH, otherwise by its path."""
     beside = Path(sys.executable).with_name("exact-source")
     if not beside.exists():
         return f"{from_here(Path(sys.executable))} -m exact_source"

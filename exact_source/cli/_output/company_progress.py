@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Companies:
     """Counts the streams that have ended, in companies.
 
-    Companies are read side by side, so all of them end at nearly the same time; the count is the
-    number of companies that the ended streams would make up.
+    Companies are read in parallel, so all of them end at nearly the same time. The count is therefore the
+    number of ended streams divided by the streams of one company.
 
     Args:
         run: The sync.

@@ -1,4 +1,4 @@
-"""Turns an error of dlt, a driver or the disk about a destination into one error with a remedy."""
+"""Turns destination errors of dlt, a driver or the disk into one error with a remedy."""
 
 from __future__ import annotations
 

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 ended = logging.getLogger("exact_source.streams")
 LOOK_S = 1.0
-# Most syncs end within this time, and a log of them need not cost a query for earlier syncs.
+# Most syncs end within this time and need no query for earlier syncs.
 LOOK_BACK_S = 10.0
 
 
 class Line:
-    """The moving line; it is rendered at each turn of the spinner.
+    """The moving line; it is rendered at each step of the spinner.
 
     Args:
-        run: The sync, or the run of a command that only asks.
-        idle: Activity while no stream is read.
+        run: The sync, or the run of a command that loads nothing.
+        idle: Activity that is shown while no stream is read.
     """
 
     def __init__(self, run: Run, idle: str) -> None:
@@ -71,14 +71,14 @@ class Line:
             self.left = self.estimate.now()
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        """The parts that fit; each is whole."""
+        """The parts that fit; no part is shortened."""
         yield Text(" · ".join(self.fitting(options.max_width)), no_wrap=True)
 
     def fitting(self, width: int) -> list[str]:
         """The parts in their order, without the least important ones if there are too many."""
         run, rounds = self._run, self._run.rounds.number
         rows = sum(result.rows for result in run.log.results)
-        # The number says how important a part is; 0 is the most important.
+        # The number is the importance of a part; 0 is the most important.
         ordered = [
             (5, f"round {rounds}" if rounds > 1 else ""),
             (1, self.companies.in_words()),
@@ -94,7 +94,7 @@ class Line:
         return [text for _, text in ordered]
 
     def doing(self) -> str:
-        """The present wait, the stream that was read last, or another activity."""
+        """The current wait, the last stream read, or another activity."""
         if self.wait is not None and (left_s := self.wait[1] - self._run.clock.now()) > 0:
             return f"{self.wait[0]} · {left_s:.0f} s"
         is_reading = any(result.status == "running" for result in self._run.log.results)
@@ -102,7 +102,7 @@ class Line:
 
 
 class Display:
-    """Follows a run: one moving line on a terminal, elsewhere a line for each event worth one.
+    """Shows the progress of a run: one moving line on a terminal, elsewhere a line per important event.
 
     Args:
         console: Console on stderr, so that stdout contains only the result.
@@ -126,7 +126,7 @@ class Display:
             run.log.report_to(lambda result: self._progress(line, result))
 
             def on_round(number: int) -> None:
-                # Later the destination knows of this sync as well.
+                # In later rounds the destination also has this sync.
                 line.recall = recall if number == 1 else None
                 self._note_round(number, line)
 
@@ -147,7 +147,7 @@ class Display:
             return
         self._line = line
         with self.console.status(line) as status:
-            status.update(spinner="dots")  # shows the line at once, not a twelfth of a second later
+            status.update(spinner="dots")  # shows the line without a delay
             yield line
 
     def _wait(self, line: Line, call: Call, until: float, why: str) -> None:
@@ -157,7 +157,7 @@ class Display:
         at, moment = pendulum.from_timestamp(until, "local"), round(until)
         text = f"{call.where} waits until {at:%H:%M:%S}: {why}"
         line.wait = (text, until)
-        if moment not in self._waits:  # others that wait for the same minute are not listed
+        if moment not in self._waits:  # only one line for all waits for the same minute
             self._waits.add(moment)
             line.look_back()
             self._print_event(line, text)

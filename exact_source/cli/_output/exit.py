@@ -57,7 +57,7 @@ def exit_process(code: int) -> NoReturn:
         sys.exit(code)
     with suppress(KeyboardInterrupt), logging_to_stderr(sys.argv[1:]):
         wait_for_tokens()
-    # A thread may still wait for rows, and a second Ctrl-C must not wait for it.
+    # A thread may still be waiting for rows, and a second Ctrl-C must not wait for it.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -85,7 +85,7 @@ def report(error: BaseException) -> int:
 
 def wait_for_tokens() -> None:
     """Wait until no token request is in progress, because tokens that are not stored are lost."""
-    # A module that is not imported, or only in part, has sent nothing.
+    # If the module is not, or only partly, imported, it has sent nothing.
     spending = getattr(sys.modules.get(f"{PACKAGE}.auth.in_flight"), "SPENDING", None)
     if spending is not None:
         spending.close(
@@ -103,7 +103,7 @@ def log_error(message: str, code: str, exit_code: int) -> int:
 
 
 def innermost(error: BaseException) -> str:
-    """Class and message of the error that happened first; dlt wraps errors several times."""
+    """Class and message of the error that occurred first; dlt wraps errors several times."""
     if is_of_driver(error):
         return describe(error)
     first = root_cause(error)

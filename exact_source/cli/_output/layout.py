@@ -1,4 +1,4 @@
-"""Lays out tables for a width: as lines, or as a block for each row. Values are never cut."""
+"""Lays out tables for a width: as lines, or as a block for each row. Values are never shortened."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 from .tables import Column
 
 GAP = "  "
-NARROWEST = 24  # cells that a column of sentences needs at least
+NARROWEST = 24  # minimum width of a column of sentences
 Cell = Text | str
 Row = Sequence[Cell]
 
@@ -37,7 +37,7 @@ def lines(columns: Sequence[Column], rows: Sequence[Row], width: int) -> list[Te
 
 
 def fitting(columns: Sequence[Column], rows: Sequence[Row], width: int) -> list[int] | None:
-    """Positions of the columns that fit beside each other; ``None`` if there are no such columns."""
+    """Positions of the columns that fit side by side; ``None`` if there are none."""
     kept = [i for i in range(len(columns)) if not rows or any(len(row[i]) for row in rows)]
 
     def needed(i: int) -> int:
@@ -53,7 +53,7 @@ def fitting(columns: Sequence[Column], rows: Sequence[Row], width: int) -> list[
 
 
 def natural_width(columns: Sequence[Column], rows: Sequence[Row], i: int) -> int:
-    """Cells of the longest value of a column, or of its heading."""
+    """Width of a column: that of its longest value, or of its heading."""
     return max(cell_len(columns[i].name), *(cell_len(plain(row[i])) for row in rows), 0)
 
 
@@ -78,7 +78,7 @@ def row_lines(
 
 
 def wrapped(cell: Cell, width: int) -> Sequence[Cell]:
-    """A sentence in pieces; a long word stays whole."""
+    """A sentence as lines; a long word is not broken."""
     return textwrap.wrap(plain(cell), width, break_long_words=False, break_on_hyphens=False) or [""]
 
 

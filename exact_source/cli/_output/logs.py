@@ -1,4 +1,4 @@
-"""Messages on stderr: lines for people, or one JSON object a line for machines."""
+"""Messages on stderr: plain lines, or one JSON object per line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LogFormat(StrEnum):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: ``at``, ``level``, ``logger``, ``message``, and the record's ``facts``."""
+    """One object per line: ``at``, ``level``, ``logger``, ``message``, and the record's ``facts``."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -61,7 +61,7 @@ class TextFormatter(logging.Formatter):
 
 
 def terminal_width() -> int | None:
-    """The columns of the terminal behind stderr; ``None`` if there is none."""
+    """The width of the terminal of stderr; ``None`` if stderr is not a terminal."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or None
     except (OSError, ValueError):  # a file, or a stream without a file
@@ -69,14 +69,14 @@ def terminal_width() -> int | None:
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to the present stderr, which a progress display replaces temporarily."""
+    """Writes to the current ``sys.stderr``, which a progress display replaces temporarily."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
 
     @property
     def stream(self) -> TextIO:  # type: ignore[override]
-        """Where to."""
+        """The current stderr."""
         return sys.stderr
 
 
@@ -89,15 +89,15 @@ HANDLER = StderrHandler()
 HANDLER.addFilter(is_worth_saying)
 
 
-# dlt warns of a pipeline that loads into another destination than last time. ``drop_if_destination_changed``
-# handles that, and "will be ignored" reads as if the new destination were ignored.
+# dlt warns if a pipeline loads into a different destination than last time. ``drop_if_destination_changed``
+# handles that, and "will be ignored" sounds as if the new destination were ignored.
 SETTLED = "in state differs from destination"
 
 
 class Forwarding(logging.Handler):
-    """Passes on dlt's messages in the command's own form, each once.
+    """Passes on dlt's messages in the command's own format, each once.
 
-    dlt's logger does not propagate, and dlt sets a format of its own on the first handler.
+    dlt's logger does not propagate, and dlt sets its own format on the first handler.
     """
 
     def __init__(self) -> None:
@@ -151,7 +151,7 @@ def log_as_a_server() -> None:
 
 
 def is_for_people() -> bool:
-    """Whether a moving progress line may be mixed in."""
+    """Whether a moving progress line may be shown between messages."""
     return not isinstance(HANDLER.formatter, JsonFormatter)
 
 

@@ -1,4 +1,4 @@
-"""The result of a sync: a summary for people, or one document for machines."""
+"""The result of a sync: a summary, or one JSON document."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ STREAM_COLUMNS = (
 def show_outcome(
     outcome: Outcome, seconds: float, place: str, names: Mapping[int, str], view: View
 ) -> None:
-    """The result: a table on stdout and remarks on stderr, or one JSON document; errors on stderr.
+    """Print the result: a table on stdout and notes on stderr, or one JSON document; errors on stderr.
 
     Raises:
         ExactError: The error that ended the sync.
@@ -101,12 +101,12 @@ class Space:
 
 
 def fitting(texts: Sequence[str], space: Space | None, share: float = 1.0) -> Sequence[str]:
-    """The messages for which there is space, at least one, and a line about the others.
+    """The messages that fit, at least one, and a line about the others.
 
     Args:
         texts: The messages.
-        space: The lines that are left, from which those of the messages are taken; ``None`` for no limit.
-        share: The part of them that these messages may take.
+        space: The lines that are left, which is reduced by those of the messages; ``None`` for no limit.
+        share: The fraction of them that these messages may take.
     """
     if space is None:
         return texts
@@ -130,7 +130,7 @@ def height(text: str, width: int) -> int:
 
 
 def show_failures(outcome: Outcome, names: Mapping[int, str], space: Space | None = None) -> None:
-    """Errors of streams on stderr: a line for each kind, or for machines one for each stream.
+    """Print errors of streams on stderr: a line for each kind, or in JSON one for each stream.
 
     Args:
         outcome: Outcome of the sync.
@@ -173,13 +173,13 @@ def show_results(
             for r in ended(outcome)
         ]
         lines = entity_table(console, sums, shared_calls(outcome))
-    # Beside a long table there is space for fewer companies, so that the messages fit as well.
+    # Below a long table there are fewer companies, so that the messages fit too.
     most = min(MOST_COMPANIES, max(TABLES - lines, FEWEST_COMPANIES))
     return lines + show_companies(console, found, names, most)
 
 
 def shared_calls(outcome: Outcome) -> int:
-    """Calls of no single stream: lists of companies and deletions, and streams that did not end."""
+    """Calls that belong to no single stream: lists of companies and deletions, and unfinished streams."""
     return max(0, outcome.calls - sum(r.calls for r in ended(outcome)))
 
 
@@ -230,7 +230,7 @@ def cursor_of(result: StreamResult) -> str | None:
 
 
 def is_lasting(result: StreamResult) -> bool:
-    """Whether rows are stored with a problem that running again would not solve."""
+    """Whether rows are stored but have a problem that another run would not solve."""
     return result.status == "incomplete" and result.permanent
 
 
@@ -320,7 +320,7 @@ def closing_code(outcome: Outcome) -> str | None:
     if outcome.error is not None:
         return outcome.error.code
     if outcome.exit_code == 0:
-        return None  # only blocked companies that were not named are left out
+        return None  # only blocked companies that the user did not name are missing
     found = [(PROBLEMS.index(r.status), r.code) for r in outcome.results if r.code]
     return min(found)[1] if found else None
 

@@ -1,4 +1,4 @@
-"""The start of a command: a sign of life on a terminal, and Ctrl-C while modules are imported."""
+"""The start of a command: an indicator on a terminal, and Ctrl-C while modules are imported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ERASE = "\r\x1b[K"
 
 @contextmanager
 def stopped_at_once() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the process at once, before it has done anything.
+    """Let Ctrl-C and SIGTERM end the process immediately, before it has done anything.
 
     An exception during an import would leave modules incomplete, and a traceback on the screen.
     """
@@ -40,22 +40,22 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 
 
 class Sign:
-    """Shows that the command works while modules are imported, which takes seconds on a slow disk.
+    """An indicator while modules are imported, which takes seconds on a slow disk.
 
-    It is erased before anything else is shown, and without a terminal there is none.
+    It is erased before anything else is shown; without a terminal there is none.
     """
 
     def __init__(self) -> None:
         self._is_shown = False
 
     def show(self) -> None:
-        """Show the sign."""
+        """Show the indicator."""
         if sys.stderr.isatty():
             self._is_shown = True
             self._write("starting ...")
 
     def erase(self) -> None:
-        """Erase the sign, if it is shown."""
+        """Erase the indicator, if it is shown."""
         if self._is_shown:
             self._is_shown = False
             self._write(ERASE)
@@ -70,13 +70,13 @@ SIGN = Sign()
 
 
 def is_about_the_command(arguments: Sequence[str]) -> bool:
-    """Whether a command line asks for help, the version or a completion, which imports little."""
+    """Whether a command line requests help, the version or a completion, which import little."""
     asks = {"--help", "-h", "--version"}.intersection(arguments)
     return not arguments or bool(asks) or "_EXACT_SOURCE_COMPLETE" in os.environ
 
 
 def start() -> None:
-    """Import dlt, during which Ctrl-C ends the process at once; then erase the sign."""
+    """Import dlt, during which Ctrl-C ends the process immediately; then erase the indicator."""
     if "dlt" not in sys.modules:
         with stopped_at_once():
             import_module("dlt")

@@ -56,9 +56,9 @@ class Memory:
         syncs: The latest outcomes of each stream, the newest first.
         successes: Start of the last complete read of each stream.
         calls_today: Calls since 00:00 UTC, by division.
-        rows: Rows that the tables hold, by stream.
+        rows: Stored rows, by stream.
         names: Company names by division, from the table ``divisions`` or the latest syncs.
-        counted: Rows that plans counted at Exact, which this machine keeps.
+        counted: Row counts of earlier plans, from a file on this machine.
     """
 
     cursors: dict[Stream, Cursor] = field(default_factory=dict)
@@ -171,7 +171,7 @@ def _read_syncs(
     )
     for division, entity, at in _query(client, SYNCS_TABLE, best):
         memory.successes[division, entity] = _epoch(at)
-    # Not Pendulum's type, which some drivers cannot bind.
+    # Some drivers cannot bind pendulum's type.
     today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     made = "sum(calls + shared_calls)"
     spent = f"SELECT division, {made} FROM {{table}} WHERE started_at >= %s GROUP BY division"

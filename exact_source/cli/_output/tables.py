@@ -1,4 +1,4 @@
-"""Results on stdout: one JSON document, or tables and lines for people."""
+"""Results on stdout: one JSON document, or tables and lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-# A pipe has no width, and a line that is broken at 80 characters is useless for grep.
+# A pipe has no width, and lines that are broken at 80 characters are useless for grep.
 PIPE_WIDTH = 10_000
 
 
@@ -54,9 +54,9 @@ class Column:
 
     Attributes:
         name: Heading.
-        right: Whether it holds numbers, which are aligned to the right.
+        right: Whether it contains numbers, which are right-aligned.
         rank: If the terminal is too narrow, the column of the highest rank is left out first; a
-            column of rank 0 never is.
+            column of rank 0 is always shown.
         wraps: Whether it contains sentences, which may continue on the next line.
     """
 
@@ -69,15 +69,15 @@ class Column:
 def print_table(
     console: Console, columns: Sequence[Column | str], rows: Iterable[Sequence[object]]
 ) -> int:
-    """Print a plain table in which every value is whole.
+    """Print a plain table without shortening values.
 
-    If the terminal is too narrow, columns are left out by rank; if that does not suffice, each row becomes
-    a block with a line for each value. Columns without a value are not shown.
+    If the terminal is too narrow, columns are left out by rank; if that is not enough, each row becomes a
+    block with a line for each value. Columns without values are not shown.
 
     Args:
         console: Console whose width is used.
         columns: Headings, or columns with a rank; no heading is shown if all are empty.
-        rows: Values; ``None`` is shown as nothing, and markup in a value as it is.
+        rows: Values; ``None`` is shown as nothing, and markup in a value is not interpreted.
 
     Returns:
         The number of lines.
@@ -129,12 +129,12 @@ def parse_instant(text: str) -> float:
 
 
 def format_cursor(value: int | None, *, is_version: bool) -> str | int | None:
-    """A row version as a number, a ``Modified`` as the digits that Exact shows."""
+    """A row version as a number, or a ``Modified`` as the wall-clock time that Exact shows."""
     return value if value is None or is_version else iso_digits(value)
 
 
 def iso_digits(ms: int) -> str:
-    """The digits that Exact Online shows for ``/Date(ms)/``; they have no zone (API 3.5)."""
+    """The wall-clock time that Exact Online shows for ``/Date(ms)/``; it has no zone (API 3.5)."""
     moment = datetime.fromtimestamp(ms / 1000, UTC).replace(tzinfo=None)
     return moment.isoformat(timespec="milliseconds")
 

@@ -1,4 +1,4 @@
-"""``exact-source check``: everything a sync needs, one line each, and what to do about failures.
+"""``exact-source check``: everything that a sync needs, one line each, with a remedy for failures.
 
 ``command.py`` has the options, the order of the checks and the output. The other modules check and print
 nothing: ``machine.py`` before any call, ``exact_online.py`` with calls, ``destination.py`` by writing. They

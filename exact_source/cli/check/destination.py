@@ -1,4 +1,4 @@
-"""Whether the destination takes tables and rows."""
+"""Checks whether tables and rows can be written to the destination."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check_destination(findings: Findings, pipeline: dlt.Pipeline) -> None:
 
 
 def check_file(file: Path) -> None:
-    """Open a DuckDB file for reading, and look whether it can be written.
+    """Open a DuckDB file for reading, and check whether it can be written.
 
     Raises:
         DestinationError: If the file or its folder cannot be written.
@@ -57,7 +57,7 @@ def check_file(file: Path) -> None:
 
 
 def write_probe(pipeline: dlt.Pipeline) -> None:
-    """Make a table, write a row, and remove what was made."""
+    """Create a table, write a row, and remove both."""
     stored = Warehouse(pipeline)
     try:
         stored.check()
@@ -69,7 +69,7 @@ def write_probe(pipeline: dlt.Pipeline) -> None:
             client.create_dataset()
         table = client.make_qualified_table_name(PROBE)
         try:
-            client.drop_tables(PROBE)  # Synapse knows no DROP TABLE IF EXISTS
+            client.drop_tables(PROBE)  # Synapse has no DROP TABLE IF EXISTS
             client.execute_sql(f"CREATE TABLE {table} (n BIGINT)")
             client.execute_sql(f"INSERT INTO {table} VALUES (1)")
             client.execute_sql(f"DROP TABLE {table}")

@@ -53,7 +53,7 @@ async def check_exact(
 
 
 async def check_me(findings: Findings, run: ReadOnlyRun) -> bool:
-    """Whether Exact Online answers; ``current/Me`` counts on no limit (API 2.1)."""
+    """Whether Exact Online answers; ``current/Me`` does not count toward limits (API 2.1)."""
     entity = load_catalogue().entities["me"]
     fields = ["UserID", "FullName", "CurrentDivision", "UserName"]
     schema = PageSchema(entity, entity.feeds["regular"], fields)
@@ -124,7 +124,7 @@ async def seen_divisions(
 async def check_rights(
     findings: Findings, run: ReadOnlyRun, names: list[str], divisions: list[Division]
 ) -> None:
-    """Ask ``UserHasRights`` for each entity; Exact does not bill it (API 2.1, 5).
+    """Call ``UserHasRights`` for each entity; Exact does not count these calls (API 2.1, 5).
 
     A missing right is a warning, because a sync skips the stream, unless nothing can be read at all.
     """

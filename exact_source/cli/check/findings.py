@@ -56,12 +56,12 @@ class Findings:
 
     @property
     def failed(self) -> list[Finding]:
-        """The failed checks without which a sync cannot run."""
+        """The failed checks that prevent a sync."""
         return [f for f in self.all if f.state == "failed"]
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 if nothing failed, 2 if a setting is wrong, 3 if only calls are missing, otherwise 1."""
+        """0 if nothing failed, 2 if a setting is wrong, 3 if only calls are used up, otherwise 1."""
         if any(f.configuration for f in self.failed):
             return ExitCode.USAGE
         if self.failed and all(f.resumes_at is not None for f in self.failed):

@@ -38,10 +38,10 @@ def where_to(
 
 
 def check_destination(text: str) -> tuple[str, str]:
-    """The kind of a destination, and its place; empty if dlt's configuration says it.
+    """The kind of a destination, and its place, which is empty if it is in dlt's configuration.
 
     Raises:
-        ConfigurationError: If it is unknown, or what it needs is not installed.
+        ConfigurationError: If it is unknown, or a package that it needs is not installed.
     """
     kind, place = parse_destination(text)
     need_extra(kind)
@@ -49,7 +49,7 @@ def check_destination(text: str) -> tuple[str, str]:
 
 
 def ask_for_key() -> Path | None:
-    """The file of the key for BigQuery; ``None`` for the environment's credentials."""
+    """The key file for BigQuery; ``None`` for the credentials of the environment."""
     question = "File of the service account's key (Enter: the credentials of the environment)"
     answer = prompt(question, "", lambda text: text and read_key(Path(text)))
     return Path(answer) if answer else None

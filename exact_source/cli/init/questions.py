@@ -31,7 +31,7 @@ def prompt(
 
 
 def wanted(flag: bool | None, question: str, *, asks: bool) -> bool:
-    """The option, or the answer, or no."""
+    """The value of the option, otherwise the answer; without a terminal, no."""
     if flag is None and asks:
         return typer.confirm(question, default=True, err=True)
     return bool(flag)

@@ -30,7 +30,7 @@ def check_redirect(text: str) -> str:
 
 
 def is_redirect(text: str) -> bool:
-    """Whether an app can be registered with this redirect URI, or could once."""
+    """Whether an app can be registered with this redirect URI, or could be in the past."""
     try:
         parts = urlsplit(text)
         _ = parts.port  # raises if it is none
@@ -58,7 +58,7 @@ def check_region(text: str) -> str:
     """A country of Exact Online.
 
     Raises:
-        ConfigurationError: If it has no site there.
+        ConfigurationError: If Exact Online has no site for it.
     """
     resolve_base_url(text, None)
     return text
@@ -106,8 +106,8 @@ class Answers:
 
     Args:
         given: Options of the command line.
-        before: The present settings files.
-        config: The file for values that are not secret: ``config``, or ``secrets`` if git tracks that one.
+        before: The current settings files.
+        config: The file for values that are not secret: ``config``, or ``secrets`` if git tracks ``config``.
         asks: Whether there is a terminal to ask at.
         replace: Whether an option may change an existing value.
     """
@@ -132,8 +132,8 @@ class Answers:
         """A value for each setting.
 
         Raises:
-            ConfigurationError: If one is wrong, is missing without a terminal to ask, or would
-                change an existing one.
+            ConfigurationError: If a value is wrong, is missing and there is no terminal to ask for it, or
+                would change an existing one.
         """
         missing = [s.flag for s in self._settings if self._known(s) is None]
         if missing and not self._asks:

@@ -63,7 +63,7 @@ def merge(documents: Mapping[str, TOMLDocument], entries: Entries) -> dict[str, 
 
 
 def put(document: TOMLDocument, tables: list[str], name: str, value: str) -> bool:
-    """Set one value and make its tables; returns whether the value changed."""
+    """Set one value, creating its tables; returns whether the value changed."""
     table: Any = document
     for position, part in enumerate(tables):
         if not isinstance(table.get(part), Mapping):  # perhaps another form of the credentials

@@ -261,7 +261,7 @@ def closing_lines(report: Mapping[str, Any]) -> list[str]:
     from .._output.tables import local_clock, parse_instant
 
     total = report["total"]
-    # What deletions take is unknown before they are read, but they add no rows.
+    # The size of the list of deletions is unknown before it is read, but it adds no rows.
     uncounted = [s for s in report["order"] if s["rows"] is None and s["basis"] != "one call"]
     more_rows = "at least " if any(s["entity"] != "deleted" for s in uncounted) else ""
     more_calls = "at least " if total["at_least"] and not more_rows else ""

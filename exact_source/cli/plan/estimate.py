@@ -33,7 +33,7 @@ def with_key_notes(
     allowances: Mapping[int, Allowance],
     contract_cap: int | None,
 ) -> Iterator[StreamPlan]:
-    """The streams; those whose keys can never be compared within a day say so."""
+    """The streams, with a note on those whose keys can never be compared within a day."""
     for stream in streams:
         key, entity = (stream.division, stream.entity), planner.catalogue.entities[stream.entity]
         plan = plan_feeds(entity, planner.run.options.route)
@@ -103,7 +103,7 @@ def _stream(planner: Planner, division: int, entity: Entity, plan: Plan) -> Stre
 def _of_function(
     planner: Planner, division: int, entity: Entity, plan: Plan
 ) -> tuple[int, Basis, str]:
-    """A call for each value of the parameters."""
+    """One call for each value of the parameters."""
 
     def rows_in(parent: str) -> int | None:
         key = (division, parent)

@@ -93,7 +93,7 @@ class Planner:
         )
 
     def is_denied(self, division: int, entity: str) -> bool:
-        """Whether the next sync will not ask for a stream, because Exact does not offer it."""
+        """Whether the next sync will skip a stream, because Exact does not offer it."""
         cursor, now = self.memory.cursors.get((division, entity)), self.run.clock.now()
         return cursor is not None and bool(cursor.denied_at) and now - cursor.denied_at < DENIED_S
 

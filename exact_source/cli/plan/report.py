@@ -1,4 +1,4 @@
-"""The plan in plain values: each stream, each division, and all of them together."""
+"""The plan in plain values: each stream, each division, and the totals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make_report(planner: Planner, reserve: int, contract_cap: int | None) -> dic
     """The plan in plain values.
 
     Raises:
-        ConfigurationError: If the reserve or the cap leaves no call.
+        ConfigurationError: If the reserve or the cap leaves no calls.
     """
     run, limit, now = planner.run, planner.counts.limit, planner.run.clock.now()
     streams = estimate(planner)

@@ -1,4 +1,4 @@
-"""Counts the rows that a first load will bring, one cheap call per stream."""
+"""Counts the rows of a first load, with one cheap call per stream."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Question:
         division: Code.
         entity: Entity of the rows.
         plan: Feeds that will be read.
-        since: Only rows from here on, ``Modified`` digits in milliseconds; ``None`` for all.
+        since: Only rows with this ``Modified`` or later, in wall-clock milliseconds; ``None`` for all.
         asks_version: Whether the first read will call ``SyncTimestamp`` for ``since``.
-        version: Start of a read that has begun, according to ``SyncTimestamp``.
+        version: Start of a read, according to ``SyncTimestamp``.
     """
 
     division: int
@@ -110,7 +110,7 @@ async def _ask(
 
 
 async def _with_version(client: ExactClient, call: Call, question: Question) -> Question:
-    """The question with the version at which its read begins, if Exact names one."""
+    """The question with the version at which its read begins, if Exact returns one."""
     feed = question.plan.full
     try:
         version = await ask_start_version(client, call, feed, question.since or 0)
@@ -132,7 +132,7 @@ def count_feed(question: Question) -> Feed:
 def count_query(
     question: Question, feed: Feed, adaptations: Adaptations = AS_ASSUMED
 ) -> Mapping[str, str]:
-    """A query for one row and the number of all."""
+    """A query for one row and the number of all rows."""
     select = next((f for f in (*question.entity.key, *feed.columns) if f in feed.columns), "")
     query = {"$select": select, "$top": "1", "$inlinecount": "allpages"}
     if question.since is not None and question.plan.column == "Modified" == feed.cursor:

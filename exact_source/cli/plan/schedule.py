@@ -1,7 +1,7 @@
 """How long a sync takes within Exact's limits: rows to calls, calls to minutes and days. Pure.
 
-Divisions are read concurrently, each within its own minute limit and its own day, which ends at 00:00 UTC
-(API 2.1). They share the contract: a cap on the calls of all of them in a day.
+Divisions are read concurrently, each within its own limits per minute and per day; the day ends at 00:00 UTC
+(API 2.1). They share the contract, a daily cap on the calls of all divisions.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class StreamPlan:
         page_size: Rows per call.
         rows: Rows to read; ``None`` if unknown.
         calls: Calls; at least one, or none for what Exact does not offer.
-        basis: Where the number comes from: counted now, earlier syncs, an endpoint that gives all
-            in one call, nothing (then ``calls`` is the least it can be), or a refusal.
+        basis: Source of the number: counted now, earlier syncs, an endpoint that returns all rows in one
+            call, nothing (then ``calls`` is the minimum), or a refusal.
         note: Note for the user.
     """
 
@@ -50,7 +50,7 @@ class Allowance:
         minute: Calls per clock minute.
         day: Calls per day.
         left: Calls left today; ``None`` if no call was made today.
-        reserve: Calls of each day that are left to others.
+        reserve: Daily calls that are left to other programs.
     """
 
     minute: int = MINUTE_LIMIT
@@ -63,7 +63,7 @@ class Allowance:
         return max(0, (self.day if self.left is None else self.left) - self.reserve)
 
     def full_day(self) -> int:
-        """Calls that may be made on a whole day."""
+        """Calls that may be made per day."""
         return max(0, min(self.day - self.reserve, self.minute * (DAY_S // MINUTE_S)))
 
 
@@ -74,7 +74,7 @@ class Duration:
     Attributes:
         calls: Total number of calls.
         minutes: Clock minutes in which calls are made, over all days.
-        days: Days on which calls are made; 1 if it is done today.
+        days: Days on which calls are made; 1 if it ends today.
         ends_at: Seconds since the epoch, UTC, if it starts now and continues without a pause.
     """
 
@@ -107,8 +107,8 @@ def in_order(streams: Sequence[StreamPlan], ranks: Mapping[str, int]) -> list[St
 def calls_by_division(streams: Iterable[StreamPlan], divisions: Sequence[int]) -> dict[int, int]:
     """Calls of each division, in their order.
 
-    Entities that are read once count on the division in the URL, which is the first one; without a division
-    they are not counted.
+    Calls for entities that are read once count toward the division in the URL, which is the first one. Calls
+    without a division are not counted.
     """
     calls = dict.fromkeys(divisions, 0)
     for stream in streams:
@@ -136,7 +136,7 @@ def duration(
         contract_spent: Calls of the contract that were made today.
 
     Raises:
-        ValueError: If a division or the contract may make no call at all on a whole day.
+        ValueError: If a division or the contract allows no calls per day.
     """
     allowed = {code: allowances.get(code, Allowance()) for code in calls}
     _check(calls, allowed, contract_cap)
@@ -189,11 +189,11 @@ def _midnight(at: float) -> float:
 
 
 def share(wanted: Mapping[int, int], cap: int) -> dict[int, int]:
-    """Divide ``cap`` as divisions do that call at the same pace: evenly, until each has enough."""
+    """Divide ``cap`` evenly among the divisions, until each has enough."""
     given: dict[int, int] = {}
     rest = cap
     for position, (code, n) in enumerate(sorted(wanted.items(), key=lambda item: item[1])):
-        # A remainder goes to those with most to do, so that the whole cap is used.
+        # A remainder goes to the divisions with most calls, so that the whole cap is used.
         given[code] = min(n, rest // (len(wanted) - position))
         rest -= given[code]
     return given
