@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from .records import fields_of, replace, split_known
+from .records import NOT_STORED, replace, split_known, stored_as, stored_fields
 
 # How far below the cursor rows are read again. A row gets its version when it is written, not when
 # it is committed (API 4.2). Modified repeats an hour in October, and also has late commits (API 3.5).
@@ -31,12 +31,10 @@ MODIFIED_OVERLAP_MS = 2 * 3600 * 1000
 # Dutch digits run up to two hours ahead of UTC.
 MODIFIED_AHEAD_MS = 2 * 3600 * 1000
 # Rows of the overlap that are remembered, so that a quiet entity loads nothing.
-RECENT_MAX = 128
-REMEMBERED_MAX = 4 * RECENT_MAX
+OVERLAP_MAX = 128
+REMEMBERED_MAX = 4 * OVERLAP_MAX
 # Stored in place of more fingerprints: the next read treats every row of the overlap as new.
 MANY = ("*",)
-# Fields of a cursor that are not part of the state.
-NOT_STORED = frozenset({"lacks", "unknown"})
 # Consecutive empty pages with a next link; more are taken for a loop.
 EMPTY_PAGES = 50
 
@@ -76,7 +74,7 @@ class Scan:
     mark: str = ""
     failures: int = 0
     synced_from: float = 0.0
-    unknown: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    unknown: Mapping[str, Any] = field(default_factory=dict, compare=False, metadata=NOT_STORED)
 
     @property
     def safe(self) -> int | None:
@@ -99,7 +97,7 @@ class Cursor:
             ``None`` if unknown.
         moved_by: The division may have moved by then, although no ``DivisionMoveDate`` says so; milliseconds
             since the epoch, UTC; 0 if there is no sign of it.
-        recent: Fingerprints of the rows that the next read will see again; ``MANY`` if too many.
+        overlap_marks: Fingerprints of the rows that the next read will see again; ``MANY`` if too many.
         scan: The unfinished scan, if there is one.
         tombstones: Highest ``Timestamp`` of ``sync/Deleted`` applied to this entity; 0 for none,
             ``None`` if the tombstones before and after its first pass cannot be told apart, or if a
@@ -107,8 +105,8 @@ class Cursor:
         tombstones_at: All deletions before this time are known; seconds since the epoch, UTC.
         unlisted_at: When ``sync/Deleted`` was first empty, if it has been since or if tombstones may have
             expired meanwhile; seconds since the epoch, UTC; 0 otherwise.
-        buried: ``Timestamp`` of applied tombstones that will be read again, the highest ``RECENT_MAX``;
-            kept only if the rows come from a feed without ``Timestamp``.
+        applied_tombstones: ``Timestamp`` of applied tombstones that will be read again, the highest
+            ``OVERLAP_MAX``; kept only if the rows come from a feed without ``Timestamp``.
         refused_at: Times of recent refusals of this stream; seconds since the epoch, UTC.
         digest: Hash of the whole content, for lists that are read in full; empty if unknown.
         ceiling: Highest version ever seen; it exists when the next scan begins.
@@ -121,7 +119,7 @@ class Cursor:
         lacks: Columns that the stored rows were loaded without; not part of the state.
         reconciled_at: Stored rows that Exact deleted before this time have been removed; seconds since
             the epoch, UTC.
-        noticed: Mark of the last webhook that the rows cover; empty if there is none.
+        webhook_mark: Mark of the last webhook that the rows cover; empty if there is none.
         start_ms: Rows older than this were left out: ``Modified`` digits in milliseconds; ``None``: none.
         start_version: Rows up to this ``Timestamp`` were never requested; ``None``: all rows were.
         refreshed_for: When the user requested the last full pass, if every run since requested it too;
@@ -133,8 +131,8 @@ class Cursor:
         empty_at: When a full pass first returned no rows although rows are stored and the user's right
             could not be checked; seconds since the epoch, UTC.
         behind: Whether the last scan began in an earlier run, so that later changes must still be read.
-        lag_digest: Hash of the rows that the last scan of changes read.
-        lag_since: Where the filter of that scan began.
+        overlap_digest: Hash of the rows that the last scan of changes read.
+        overlap_since: Where the filter of that scan began.
         denied_since: When Exact first refused the stream because a module, right or scope is missing, if
             every reply since was the same; seconds since the epoch, UTC; 0 if it is not refused.
         denied_at: When Exact last refused it, likewise.
@@ -147,12 +145,12 @@ class Cursor:
     read_at: float = 0.0
     moved: int | None = 0
     moved_by: int = 0
-    recent: tuple[str, ...] = ()
+    overlap_marks: tuple[str, ...] = field(default=(), metadata=stored_as("recent"))
     scan: Scan | None = None
     tombstones: int | None = None
     tombstones_at: float = 0.0
     unlisted_at: float = 0.0
-    buried: tuple[int, ...] = ()
+    applied_tombstones: tuple[int, ...] = field(default=(), metadata=stored_as("buried"))
     refused_at: tuple[float, ...] = ()
     digest: str = ""
     ceiling: int | None = None
@@ -161,9 +159,9 @@ class Cursor:
     left_to_pass: bool = False
     soft: bool = False
     history: bool = False
-    lacks: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = field(default=(), metadata=NOT_STORED)
     reconciled_at: float = 0.0
-    noticed: str = ""
+    webhook_mark: str = field(default="", metadata=stored_as("noticed"))
     start_ms: int | None = None
     start_version: int | None = None
     refreshed_for: float = 0.0
@@ -172,19 +170,19 @@ class Cursor:
     stored_until: float = 0.0
     empty_at: float = 0.0
     behind: bool = False
-    lag_digest: str = ""
-    lag_since: int | None = None
+    overlap_digest: str = field(default="", metadata=stored_as("lag_digest"))
+    overlap_since: int | None = field(default=None, metadata=stored_as("lag_since"))
     denied_since: float = 0.0
     denied_at: float = 0.0
-    unknown: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    unknown: Mapping[str, Any] = field(default_factory=dict, compare=False, metadata=NOT_STORED)
 
     def to_state(self) -> dict[str, Any]:
         """JSON for dlt's state; defaults are left out."""
         values = self.__dict__
         plain = {
-            n: values[n]
-            for n, default in fields_of(Cursor, except_for=NOT_STORED)
-            if values[n] != default
+            key: values[name]
+            for name, key, default in stored_fields(Cursor)
+            if values[name] != default
         }
         if self.scan is not None:
             scan = {k: v for k, v in asdict(self.scan).items() if v is not None}
@@ -197,7 +195,7 @@ class Cursor:
         plain, unknown = split_known(state, cls)
         plain.setdefault("column", None)
         scan = plain.pop("scan", None)
-        for name in ("recent", "refused_at", "dropped", "buried"):
+        for name in ("overlap_marks", "refused_at", "dropped", "applied_tombstones"):
             plain[name] = tuple(plain.get(name, ()))
         return cls(**plain, lacks=lacks, scan=_scan_of(scan) if scan else None, unknown=unknown)
 
@@ -308,7 +306,7 @@ def failed(cursor: Cursor) -> Cursor:
 def without_fingerprints(cursor: Cursor) -> Cursor:
     """The cursor without fingerprints, so that no row is skipped as known."""
     scan = cursor.scan
-    return replace(cursor, recent=(), scan=None if scan is None else replace(scan, seen={}))
+    return replace(cursor, overlap_marks=(), scan=None if scan is None else replace(scan, seen={}))
 
 
 def goes_round(scan: Scan, link: str) -> bool:
@@ -326,17 +324,17 @@ def _link_mark(link: str | None) -> str:
 
 def _finish(cursor: Cursor, scan: Scan) -> Cursor:
     value = _max(cursor.value if scan.since is not None else None, _sane(cursor, scan, scan.safe))
-    recent: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
     if value is not None and scan.seen is None:
-        recent = MANY
+        marks = MANY
     elif value is not None and scan.seen is not None and cursor.column is not None:
         floor = value - overlap(cursor.column)
-        recent = tuple(sorted(mark for mark, at in scan.seen.items() if at >= floor))
+        marks = tuple(sorted(mark for mark, at in scan.seen.items() if at >= floor))
     return replace(
         cursor,
         value=value,
         read_at=scan.started_at,
-        recent=recent if len(recent) <= RECENT_MAX else MANY,
+        overlap_marks=marks if len(marks) <= OVERLAP_MAX else MANY,
         ceiling=_max(cursor.ceiling, _sane(cursor, scan, scan.top)),
         scan=None,
     )

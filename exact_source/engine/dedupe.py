@@ -53,7 +53,7 @@ def new_rows(
     if not table.num_rows:
         return table
     version, scan = shape.version, before.scan
-    may_know = version is not None and bool(before.recent)
+    may_know = version is not None and bool(before.overlap_marks)
     may_know = may_know and scan is not None and scan.since is not None
     # The destination itself keeps the row with the highest Timestamp, unless that row is skipped as known.
     if version != "timestamp" or may_know:
@@ -64,7 +64,7 @@ def new_rows(
             table,
             _marked(shape, table),
             version,
-            frozenset(before.recent).difference(cursors.MANY),
+            frozenset(before.overlap_marks).difference(cursors.MANY),
             ceiling=before.ceiling or 0,
             except_for=(shape.keys[0], deleted) if deleted else None,
         )

@@ -98,7 +98,7 @@ class Deletions:
             return cursor
         cursor = replace(cursor, left_to_pass=False)
         is_ignored = self._run.options.deletes == "ignore"
-        return replace(cursor, tombstones=None, buried=()) if is_ignored else cursor
+        return replace(cursor, tombstones=None, applied_tombstones=()) if is_ignored else cursor
 
     def _start_over_if_never_applied(self, start: Start, found: Tombstones) -> None:
         """Start a full pass if tombstones from before a move may have been missed.

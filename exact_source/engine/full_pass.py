@@ -96,11 +96,11 @@ def full_pass_of(
     is_list = is_whole and is_silent and scan is not None and scan.since is None
     by_page = run.rounds.by_page
     # If the overlap has too many rows for a fingerprint of each, it is held and hashed as a whole.
-    is_lag = not is_whole and cursor.recent == MANY
+    is_overlap = not is_whole and cursor.overlap_marks == MANY
     return FullPass(
         shape,
         finds_deleted=finds_deleted,
-        may_hold=is_first and (is_list or is_lag) and entity not in by_page,
+        may_hold=is_first and (is_list or is_overlap) and entity not in by_page,
         held_rows=run.held_rows,
     )
 
@@ -115,14 +115,17 @@ def with_digest(after: Cursor, before: Cursor, digest: str) -> Cursor:
     """The cursor with a hash of the rows of its scan; empty if they were loaded in parts."""
     since = before.scan.since if before.scan else None
     if not digest:
-        return replace(after, digest="", lag_digest="", lag_since=None)
+        return replace(after, digest="", overlap_digest="", overlap_since=None)
     if since is None:
         return replace(after, digest=digest)
-    return replace(after, lag_digest=digest, lag_since=since, digest="")
+    return replace(after, overlap_digest=digest, overlap_since=since, digest="")
 
 
 def is_unchanged(before: Cursor, after: Cursor) -> bool:
     """Whether the rows are the same as last time."""
     if before.scan is None or before.scan.since is None:
         return after.digest == before.digest
-    return (after.lag_digest, after.lag_since) == (before.lag_digest, before.lag_since)
+    return (after.overlap_digest, after.overlap_since) == (
+        before.overlap_digest,
+        before.overlap_since,
+    )

@@ -45,7 +45,7 @@ class StreamOutput:
         self._emit = emit
         self._fewest, self._most = cursor.stored_min, cursor.stored_max
         self._until = cursor.stored_until
-        self._known_before: tuple[str, ...] = ()  # ``recent`` when tombstones deleted rows
+        self._known_before: tuple[str, ...] = ()  # ``overlap_marks`` when tombstones deleted rows
         self._has_loaded = False
         self._last_stamp = 0.0
 
@@ -104,7 +104,7 @@ class StreamOutput:
             self._until = 0.0
         self.deleted_keys.update(key[0] for key in keys.keys if key)
         if keys.versions:
-            self._known_before = self.cursor.recent
+            self._known_before = self.cursor.overlap_marks
         self.result.count(deleted=len(keys.keys))
         for table in found.tables(keys, at=self.next_stamp()):
             await self.move(table, None, deleted=table.num_rows)
@@ -116,8 +116,8 @@ class StreamOutput:
         A deleted row may have been created again. This stream loads it because of ``deleted_keys``; the
         stream that continues the scan in another round does not have them.
         """
-        is_stale = bool(cursor.recent) and cursor.recent is self._known_before
-        return replace(cursor, recent=()) if is_stale else cursor
+        is_stale = bool(cursor.overlap_marks) and cursor.overlap_marks is self._known_before
+        return replace(cursor, overlap_marks=()) if is_stale else cursor
 
     def report(self) -> None:
         """Report a step."""

@@ -8,6 +8,8 @@ from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_KEY = "key"
+NOT_STORED = {_KEY: ""}  # metadata of a field that is not part of the JSON
 
 
 def replace(record: T, **changes: Any) -> T:
@@ -29,23 +31,25 @@ def replace(record: T, **changes: Any) -> T:
     return copy
 
 
+def stored_as(key: str) -> Mapping[str, str]:
+    """Metadata of a field: its key in JSON, which is its name in an earlier version."""
+    return {_KEY: key}
+
+
+@cache
+def stored_fields(kind: type) -> tuple[tuple[str, str, Any], ...]:
+    """Name, key in JSON, and default of each field of a dataclass that is part of its JSON."""
+    found = ((f.name, f.metadata.get(_KEY, f.name), f.default) for f in fields(kind))
+    return tuple((name, key, default) for name, key, default in found if key)
+
+
 def split_known(state: Mapping[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields of a dataclass, and those that only a newer version knows."""
+    """Values by the fields of a dataclass, and values by keys that only a newer version knows."""
     known = _names(kind)
-    if state.keys() <= known:
-        return dict(state), {}
-    plain = {name: value for name, value in state.items() if name in known}
-    return plain, {name: value for name, value in state.items() if name not in known}
+    plain = {known[key]: value for key, value in state.items() if key in known}
+    return plain, {key: value for key, value in state.items() if key not in known}
 
 
 @cache
-def _names(kind: type) -> frozenset[str]:
-    return frozenset(name for name, _ in fields_of(kind))
-
-
-@cache
-def fields_of(
-    kind: type, *, except_for: frozenset[str] = frozenset()
-) -> tuple[tuple[str, Any], ...]:
-    """Name and default of each field of a dataclass."""
-    return tuple((f.name, f.default) for f in fields(kind) if f.name not in except_for)
+def _names(kind: type) -> Mapping[str, str]:
+    return {key: name for name, key, _ in stored_fields(kind)}

@@ -84,7 +84,7 @@ class ScanStart:
 
         That row must be returned, or the division was moved to another database (API 4.2).
         """
-        if self._shape.version != "timestamp" or cursor.value is None or cursor.recent:
+        if self._shape.version != "timestamp" or cursor.value is None or cursor.overlap_marks:
             return None
         name, division = self._shape.entity.name, self._start.division.code
         stored = self._run.destination.highest(name, division, "timestamp")

@@ -178,7 +178,7 @@ class Start:
                 fresh,
                 tombstones=cursor.tombstones,
                 tombstones_at=cursor.tombstones_at,
-                buried=cursor.buried,
+                applied_tombstones=cursor.applied_tombstones,
                 unlisted_at=cursor.unlisted_at,
                 left_to_pass=cursor.left_to_pass,
             )

@@ -145,7 +145,7 @@ class Stream:
         notices = self._run.options.notices or {}
         mark = notices.get((self._entity.name, self._division.code), "")
         if mark and self._run.log.has_begun(self.result):
-            await self._output.move(None, replace(self._output.cursor, noticed=mark))
+            await self._output.move(None, replace(self._output.cursor, webhook_mark=mark))
 
     # -- before the first page -----------------------------------------------------------------
 
@@ -333,7 +333,7 @@ class Stream:
         is_empty = is_empty and not last.rejected.num_rows
         return (
             is_watermark(self._shape, before)
-            and (bool(before.recent) or self._expects_row)
+            and (bool(before.overlap_marks) or self._expects_row)
             and is_empty
             and not self._output.deleted
         )
@@ -343,9 +343,11 @@ class Stream:
         self.result.note("nothing above the cursor, not even its own row: read again")
         # The highest version seen belongs to the old database, and so do the known tombstones.
         self._run.tombstones.forget_versions(self._division.code)
-        fresh = replace(before, value=None, recent=(), ceiling=None, scan=None, start_version=None)
+        fresh = replace(
+            before, value=None, overlap_marks=(), ceiling=None, scan=None, start_version=None
+        )
         moved_by = int(self._run.now() * 1000)
-        unapplied = replace(fresh, tombstones=None, tombstones_at=0.0, buried=())
+        unapplied = replace(fresh, tombstones=None, tombstones_at=0.0, applied_tombstones=())
         self._output.hold(replace(unapplied, moved_by=moved_by))
         await self._deletions.apply_tombstones(self._start)
         self._count_shared_calls()

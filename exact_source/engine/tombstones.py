@@ -24,7 +24,7 @@ from ..odata.query import build_filter
 from . import rows
 from .call_accounting import Selection
 from .connection import Connection
-from .cursors import RECENT_MAX, TIMESTAMP_OVERLAP, Cursor
+from .cursors import OVERLAP_MAX, TIMESTAMP_OVERLAP, Cursor
 from .divisions import Divisions
 from .records import replace
 
@@ -253,15 +253,16 @@ def is_applied(timestamp: int, cursor: Cursor) -> bool:
     It may be read again because of the overlap, or because another entity is further behind: one call
     reads the tombstones of all entities.
     """
-    if timestamp in cursor.buried or timestamp <= (cursor.tombstones or 0) - TIMESTAMP_OVERLAP:
+    applied = cursor.applied_tombstones
+    if timestamp in applied or timestamp <= (cursor.tombstones or 0) - TIMESTAMP_OVERLAP:
         return True
     return is_forgotten(timestamp, cursor)
 
 
 def is_forgotten(timestamp: int, cursor: Cursor) -> bool:
     """Whether a tombstone was probably applied, but may have been committed late behind too many others."""
-    buried, again = cursor.buried, (cursor.tombstones or 0) - TIMESTAMP_OVERLAP
-    return len(buried) == RECENT_MAX and again < timestamp < min(buried)
+    applied, again = cursor.applied_tombstones, (cursor.tombstones or 0) - TIMESTAMP_OVERLAP
+    return len(applied) == OVERLAP_MAX and again < timestamp < min(applied)
 
 
 def with_applied(cursor: Cursor, found: Tombstones, code: int, *, has_versions: bool) -> Cursor:
@@ -279,11 +280,13 @@ def with_applied(cursor: Cursor, found: Tombstones, code: int, *, has_versions: 
         tombstones_at=found.read_at,
         unlisted_at=_unlisted_at(cursor, found),
     )
-    if has_versions and not cursor.buried:
+    if has_versions and not cursor.applied_tombstones:
         return cursor
     again = (cursor.tombstones or 0) - TIMESTAMP_OVERLAP
-    seen = set(found.of(code).column("timestamp").to_pylist()).union(cursor.buried) - {None}
-    return replace(cursor, buried=tuple(sorted(at for at in seen if at > again)[-RECENT_MAX:]))
+    listed = set(found.of(code).column("timestamp").to_pylist()) - {None}
+    seen = listed.union(cursor.applied_tombstones)
+    read_again = sorted(at for at in seen if at > again)[-OVERLAP_MAX:]
+    return replace(cursor, applied_tombstones=tuple(read_again))
 
 
 def _unlisted_at(cursor: Cursor, found: Tombstones) -> float:

@@ -116,7 +116,7 @@ class EntityStreams:
             for (entity, division), mark in options.notices.items()
             if entity == self._name
             and division in (options.divisions or {division})
-            and mark not in {states.cursor(division).noticed, states.unreadable(division)}
+            and mark not in {states.cursor(division).webhook_mark, states.unreadable(division)}
         }
 
 

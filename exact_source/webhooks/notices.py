@@ -2,9 +2,9 @@
 
 Receivers write the table, and syncs only read it. A webhook sets a new random mark for its entities. A sync
 reads the marks before its first call, and stores the mark that its rows cover with these rows (see
-``Cursor.noticed``). A stream must be read while the two marks differ. Marks are never cleared, so they cannot
-be cleared too early: neither by a failed load, nor for a webhook that arrives during a read, nor by another
-pipeline that reads the same table. A lost table starts empty.
+``Cursor.webhook_mark``). A stream must be read while the two marks differ. Marks are never cleared, so they
+cannot be cleared too early: neither by a failed load, nor for a webhook that arrives during a read, nor by
+another pipeline that reads the same table. A lost table starts empty.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exact_source.engine.cursors import RECENT_MAX
+from exact_source.engine.cursors import OVERLAP_MAX
 from exact_source.sandbox import Sandbox
 from tests.support.bench import Bench, small_box
 
@@ -286,19 +286,19 @@ def test_a_tombstone_that_commits_behind_many_others_is_applied() -> None:
     def key(number: int) -> str:
         return f"aaaaaaaa-0000-4000-8000-{number:012x}"
 
-    for number in range(RECENT_MAX + 2):
+    for number in range(OVERLAP_MAX + 2):
         row = {"ID": key(number), "EntryID": key(number), "LineNumber": 1}
         company.box.insert(LINES, company.division, row)
     company.sync(["transaction_lines"])
     company.box.clock.advance(7200)
     store = company.box.state.store
     first = store.next_version(company.division)
-    for number in range(RECENT_MAX + 1):
+    for number in range(OVERLAP_MAX + 1):
         company.delete(key(number))
     company.sync(["transaction_lines"])
-    company.delete(key(RECENT_MAX + 1))
+    company.delete(key(OVERLAP_MAX + 1))
     table = store.table(company.division, "deleted")
-    late = key(RECENT_MAX + 1)
+    late = key(OVERLAP_MAX + 1)
     (newest,) = (at for at, row in table.rows.items() if row["EntityKey"] == late)
     table.put({**table.remove(newest), "Timestamp": first})
     company.sync(["transaction_lines"])

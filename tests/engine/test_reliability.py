@@ -12,7 +12,7 @@ import pytest
 
 from exact_source.client.retry import ATTEMPTS
 from exact_source.client.transport import url_of
-from exact_source.engine.cursors import RECENT_MAX, Cursor, Scan
+from exact_source.engine.cursors import OVERLAP_MAX, Cursor, Scan
 from exact_source.engine.empty_lists import CONFIRM_S
 from exact_source.sandbox.clock import wall_clock
 from tests.support.bench import Bench, HostClock, small_box
@@ -282,7 +282,7 @@ def test_a_large_overlap_is_loaded_once_if_nothing_changed() -> None:
     """A first load of hours ago has more rows in its overlap than are remembered one by one."""
     company = Company()
     path = PATHS["transaction_lines"]
-    for number in range(2 * RECENT_MAX):
+    for number in range(2 * OVERLAP_MAX):
         key = f"11111111-0000-4000-8000-{number:012x}"
         line = {"ID": key, "EntryID": key, "LineNumber": 1, "Notes": str(number)}
         company.box.insert(path, company.division, line)
@@ -295,7 +295,7 @@ def test_a_large_overlap_is_loaded_once_if_nothing_changed() -> None:
         company.compare("transaction_lines", "bulk")
         company.box.clock.advance(60)
 
-    assert rows[0] > 2 * RECENT_MAX
+    assert rows[0] > 2 * OVERLAP_MAX
     assert rows[2] == rows[5] == 0
     assert rows[3] > 0
 

@@ -114,7 +114,7 @@ class Reader:
         )  # fmt: skip
         self.token = token
         for (key, version, content), mark in zip(rows, marks, strict=True):
-            if scan.since is not None and mark in before.recent:
+            if scan.since is not None and mark in before.overlap_marks:
                 continue
             self.loaded += 1
             if self.table.column == "Modified" or self.held.get(key, (0, 0))[0] <= version:
@@ -281,7 +281,7 @@ cursor_values = st.builds(
     value=st.none() | st.integers(0, 10**13),
     read_at=st.floats(0, 2e9),
     moved=st.integers(0, 10**12),
-    recent=st.lists(st.text("abcdef0123456789", min_size=1)).map(tuple),
+    overlap_marks=st.lists(st.text("abcdef0123456789", min_size=1)).map(tuple),
     scan=st.none()
     | st.builds(
         cursors.Scan,
@@ -308,6 +308,35 @@ def test_a_cursor_survives_the_state_as_it_was(cursor: Cursor) -> None:
     import json
 
     assert Cursor.from_state(json.loads(json.dumps(cursor.to_state()))) == cursor
+
+
+def test_the_state_of_an_earlier_version_is_read_and_written_with_its_keys() -> None:
+    state = {
+        "column": "Timestamp",
+        "feed": "sync",
+        "value": 12_000,
+        "recent": ["a1", "b2"],
+        "lag_digest": "d3",
+        "lag_since": 7_000,
+        "buried": [9_000, 9_500],
+        "noticed": "n4",
+        "scan": {"since": 7_000, "started_at": 1.0, "seen": {"a1": 11_000}},
+    }
+    cursor = Cursor.from_state(state)
+
+    assert (cursor.overlap_marks, cursor.overlap_digest, cursor.overlap_since) == (
+        ("a1", "b2"),
+        "d3",
+        7_000,
+    )
+    assert (cursor.applied_tombstones, cursor.webhook_mark) == ((9_000, 9_500), "n4")
+    assert cursor.unknown == {}
+    written = cursor.to_state()
+    assert {key: written[key] for key in ("lag_digest", "lag_since", "noticed")} == {
+        key: state[key] for key in ("lag_digest", "lag_since", "noticed")
+    }
+    assert (written["recent"], written["buried"]) == (("a1", "b2"), (9_000, 9_500))
+    assert written.keys() <= state.keys()
 
 
 @given(st.tuples(st.text(), st.integers()), st.tuples(st.text(), st.integers()), st.integers())

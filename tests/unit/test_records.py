@@ -19,7 +19,9 @@ from exact_source.odata.page import PageSchema
 
 
 def test_a_copy_is_the_one_that_dataclasses_makes() -> None:
-    cursor = Cursor(column="Timestamp", value=5, recent=("a",), scan=Scan(since=1, started_at=2.0))
+    cursor = Cursor(
+        column="Timestamp", value=5, overlap_marks=("a",), scan=Scan(since=1, started_at=2.0)
+    )
     changes: dict[str, Any] = {"value": 6, "scan": None, "lacks": ("b",)}
     assert replace(cursor, **changes) == dataclasses.replace(cursor, **changes)
     assert cursor.value == 5

@@ -126,4 +126,4 @@ def test_a_pass_over_all_rows_notes_earlier_tombstones_as_applied(
     table = pa.table({"entity_type": [entity.deleted_code, 0], "timestamp": [9_000, 9_500]})
     found, cursor = Tombstones(table, 10_000, 5.0), Cursor(column="Timestamp")
     after = rows.with_tombstones(cursor, found, DeletedKeys(()), all_read_anew=all_read_anew)
-    assert (after.tombstones, after.tombstones_at, after.buried) == (10_000, 5.0, kept)
+    assert (after.tombstones, after.tombstones_at, after.applied_tombstones) == (10_000, 5.0, kept)
