@@ -161,7 +161,7 @@ class Start:
         )
 
     def resume(self, cursor: Cursor) -> tuple[Cursor, str]:
-        """The cursor at which the stream starts, and a note if it starts over."""
+        """The cursor at which the stream starts, and a note if it starts over or ignores a start date."""
         fresh = self.fresh(cursor)
         if cursor.scan is not None and cursor.value is None:
             # A full pass that has already begun fulfils the request.
@@ -189,7 +189,15 @@ class Start:
             cursor, feed=fresh.feed, moved=fresh.moved, history=fresh.history, scan=scan,
             refreshed_for=fresh.refreshed_for,
         )  # fmt: skip
-        return kept, ""
+        return kept, self._note_on_later_start(cursor)
+
+    def _note_on_later_start(self, cursor: Cursor) -> str:
+        """A note if the start date is later than that of the loaded rows, which stay; empty if it is not."""
+        start_ms = self.options.start_ms
+        if start_ms is None or self.options.window or not self.has_dates or cursor.value is None:
+            return ""
+        is_later = cursor.start_ms is None or cursor.start_ms < start_ms
+        return "start_date has no effect on rows that are loaded already" if is_later else ""
 
     def _has_moved(self, cursor: Cursor) -> bool:
         """Whether the division moved since its rows were read, or may have if that was not known before."""
