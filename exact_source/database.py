@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from .errors import ConfigurationError, first_line
+from .extras import install_command
 from .settings import SECTION
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _engine(url_or_engine: str | Engine, user: str, setting: str) -> Engine:
         from sqlalchemy.exc import ArgumentError
     except ImportError:
         raise ConfigurationError(
-            f"{user} needs SQLAlchemy: pip install 'exact-source[postgres]'"
+            f"{user} needs SQLAlchemy; install it with: {install_command('postgres')}"
         ) from None
 
     if isinstance(url_or_engine, str):

@@ -13,6 +13,7 @@ import typer
 from ..clock import Clock, SystemClock
 from ..destinations import check_address, make_destination, split_destination
 from ..errors import ConfigurationError
+from ..extras import install_command
 from ..settings import SECTION
 from .project import pipelines_folder, project_folder
 from .settings_files import SETTINGS
@@ -154,7 +155,7 @@ def need_extra(kind: str) -> None:
     if missing:
         raise ConfigurationError(
             f"--destination {kind} needs {', '.join(missing)}; "
-            f'install it with: pip install "exact-source[{kind}]"'
+            f"install it with: {install_command(kind)}"
         )
 
 

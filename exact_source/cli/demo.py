@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigurationError
+from ..extras import install_command
 from ._output.command_line import from_here, own_command
 from ._output.logs import notes
 from ._output.options import AsJson
@@ -71,7 +72,7 @@ def demo(
         from ..sandbox import Sandbox
     except ImportError as error:
         raise ConfigurationError(
-            f"the demo needs {error.name}; install it with: pip install 'exact-source[sandbox]'"
+            f"the demo needs {error.name}; install it with: {install_command('sandbox')}"
         ) from None
     prepare(folder)
     start()

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigurationError
+from ..extras import install_command
 from ._output.options import (
     AsJson,
     Dataset,
@@ -55,7 +56,7 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
     """Write the books on one HTML page: revenue, profit and loss, open items, customers.
 
     Reads the destination only; no call goes to Exact Online. The file needs no network and no
-    server.
+    server. It needs the extra report, and says how to install it if it is missing.
 
     Example: exact-source report --destination duckdb --output books.html
     """
@@ -103,7 +104,7 @@ def need_jinja2() -> None:
 
     if not is_installed("jinja2"):
         raise ConfigurationError(
-            'the report needs jinja2; install it with: pip install "exact-source[report]"'
+            f"the report needs jinja2; install it with: {install_command('report')}"
         )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigurationError
+from ..extras import install_command
 from ._output.options import AsJson
 from ._output.start import SIGN
 
@@ -97,7 +98,7 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
         from ..sandbox.deviations import check_deviations
     except ImportError as error:
         raise ConfigurationError(
-            f"the sandbox needs {error.name}; install it with: pip install 'exact-source[sandbox]'"
+            f"the sandbox needs {error.name}; install it with: {install_command('sandbox')}"
         ) from None
     try:
         deviations = check_deviations(deviate or [])

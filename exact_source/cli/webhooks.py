@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..errors import ConfigurationError, ExitCode
+from ..extras import install_command
 from ._output.help import HelpGroup
 from ._output.logs import log_as_a_server, notes
 from ._output.options import (
@@ -250,7 +251,7 @@ def serve(
         from ..webhooks.server import make_server
     except ImportError as error:
         raise ConfigurationError(
-            f"the receiver needs {error.name}; install it with: pip install 'exact-source[webhooks]'"
+            f"the receiver needs {error.name}; install it with: {install_command('webhooks')}"
         ) from None
 
     from ..webhooks.settings import load_webhook_settings
