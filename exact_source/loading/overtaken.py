@@ -11,10 +11,14 @@ This does not depend on clocks.
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Any
 
 import dlt
 from dlt.common.storages.load_package import TLoadPackageState, destination_state
 
+from ..errors import ConfigurationError
+from .entity_resource import table_names
+from .state import READERS
 from .warehouse import Warehouse
 
 LOADS = "exact_loads"  # in the state of a package
@@ -23,6 +27,30 @@ LOADS = "exact_loads"  # in the state of a package
 def note_loads(stored: Warehouse) -> None:
     """Store the number of loads of the dataset in the package that is being extracted."""
     destination_state()[LOADS] = stored.loads()
+
+
+def refuse_waiting_rows(pipeline: dlt.Pipeline) -> None:
+    """Refuse to read an entity again while rows of it wait for the same table.
+
+    The cursor does not cover waiting rows, so all of them would be read and appended once more. A row that
+    was deleted at Exact in between would stay, because it is neither stored yet nor read again.
+    ``pipeline.run`` and syncs load waiting rows first; only a script that calls dlt's steps gets here.
+
+    Raises:
+        ConfigurationError: If such rows wait in the working folder.
+    """
+    if not pipeline.has_pending_data:
+        return
+    tables = table_names()
+    for state in _waiting(pipeline):
+        readers: Any = state.get(READERS, {})
+        for entity, reader in readers.items():
+            if tables.get(entity) == reader["table"]:
+                raise ConfigurationError(
+                    f"{entity}: rows of an earlier pipeline.extract wait to be loaded; call "
+                    "pipeline.normalize() and pipeline.load() before the next pipeline.extract, or use "
+                    "pipeline.run"
+                )
 
 
 def are_overtaken(pipeline: dlt.Pipeline) -> bool:

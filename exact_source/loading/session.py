@@ -21,7 +21,7 @@ from ..engine.run import Run
 from .entity_resource import table_names
 from .first_load import FirstLoad
 from .history import History
-from .overtaken import note_loads
+from .overtaken import note_loads, refuse_waiting_rows
 from .state import (
     all_entries,
     earlier_runs,
@@ -132,6 +132,7 @@ class Session:
         self._ended[load_id(), "recalled"] += 1
         if is_extracting():
             refuse_second_reader(self._id)
+            refuse_waiting_rows(warehouse.pipeline)
             note_loads(warehouse)
         refuse_newer_version()
         self.arrived = warehouse.completed_loads(load_ids(all_entries()))

@@ -257,6 +257,11 @@ def read_an_entity_by_two_sources(coder: Coder) -> None:
     coder.world.pipeline.run([source_of(coder, "accounts") for _ in range(2)])
 
 
+def extract_twice(coder: Coder) -> None:
+    for _ in range(2):
+        coder.world.pipeline.extract(source_of(coder, "accounts"))
+
+
 def report_on_a_server_of_microsofts(coder: Coder) -> None:
     place = dlt.destinations.mssql("mssql://user:word@x.example/books")
     read_figures(
@@ -411,6 +416,7 @@ CODE_CASES = [
     CodeCase("rows without a key cannot be stored", within_dlt(send_a_row_without_a_key)),
     CodeCase("would be loaded into one table", within_dlt(load_two_entities_into_one_table)),
     CodeCase("is read by two sources in one run", within_dlt(read_an_entity_by_two_sources)),
+    CodeCase("rows of an earlier pipeline.extract wait", within_dlt(extract_twice)),
     CodeCase("the report does not run on", report_on_a_server_of_microsofts),
     CodeCase("‹where›: ‹status›: ‹error›", within_dlt(iterate_what_is_refused)),
     CodeCase("dlt cannot merge rows there", load_into(sink)),

@@ -788,6 +788,30 @@ def test_one_entity_in_two_clones_of_one_run(world: World, make: Make, shows: Sh
     )
 
 
+def test_one_entity_is_extracted_twice_before_a_load(
+    world: World, make: Make, shows: Shows
+) -> None:
+    """As by a script of steps that is started again after its load failed."""
+    world.pipeline.extract(make())
+    world.pipeline.extract(make(entities=["journals"]))
+    for _ in range(2):
+        with pytest.raises(PipelineStepFailed, match="wait to be loaded") as refusal:
+            world.pipeline.extract(make())
+        world.pipeline.normalize()
+    world.pipeline.load()
+    world.assert_equal("accounts")
+    world.box.delete(ACCOUNTS, world.division, world.keys(ACCOUNTS)[0])
+    world.pipeline.extract(make())
+    world.pipeline.normalize()
+    world.pipeline.load()
+    world.assert_equal("accounts")
+    world.assert_equal("journals")
+    shows(
+        "`pipeline.extract(source)` twice before `pipeline.load()`",
+        f"refused: `{last_of(refusal)}`",
+    )
+
+
 def test_two_entities_in_one_table(world: World, make: Make, shows: Shows) -> None:
     with world.watch() as calls, pytest.raises(PipelineStepFailed, match="one table") as refusal:
         world.pipeline.run(make(entities=["accounts", "journals"]), table_name="everything")
