@@ -1,1 +1,1 @@
-"""A page of the books: figures by the SQL of the dbt package, charts and HTML without a network."""
+"""A page of the books: figures from the SQL of the dbt package, charts, and HTML that needs no network."""

@@ -174,7 +174,7 @@ class Figures:
 
     Attributes:
         day: Day of the report.
-        made_at: Time at which it was made, in UTC.
+        made_at: Time at which the report was made, in UTC.
         month: First day of the last calendar month with an entry up to the day.
         books: Figures of each currency.
         streams: Streams by company and entity.
@@ -214,7 +214,7 @@ class Figures:
 
 
 class Reader:
-    """Fills the figures, with one query for each.
+    """Fills the figures, with one query for each group of them.
 
     Args:
         ask: Returns the rows of a query, given its name and the values for its template.
@@ -254,7 +254,7 @@ class Reader:
         for division, name, currency in self._rows("companies"):
             books = found.setdefault(currency, Books(currency, []))
             books.companies.append(Company(division, name, currency))
-        # The currency of most companies first.
+        # First the currency with the most companies.
         figures.books = sorted(found.values(), key=lambda b: (-len(b.companies), b.currency))
         if found:
             self._read_books(found)
@@ -358,7 +358,7 @@ def total_of(
 
 
 def pair(values: Sequence[Any]) -> tuple[int, int]:
-    """Two counts."""
+    """Two whole numbers."""
     first, second = values
     return int(first), int(second)
 

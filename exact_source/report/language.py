@@ -152,14 +152,14 @@ _DUTCH: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Language:
-    """How a language writes what the page shows.
+    """Words and formats of one language.
 
     Attributes:
-        code: As in the attribute ``lang``.
-        thousands: Between groups of three digits.
-        point: Before decimals.
-        after_symbol: Between a symbol such as ``€`` and the amount.
-        words: English text -> text; an absent one stays English.
+        code: Value of the attribute ``lang``.
+        thousands: Separator between groups of three digits.
+        point: Decimal separator.
+        after_symbol: Separator between a symbol such as ``€`` and the amount.
+        words: English text -> translation; without one, the text stays English.
     """
 
     code: Code
@@ -169,12 +169,12 @@ class Language:
     words: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, english: str, **values: object) -> str:
-        """A text with its values."""
+        """A translated text with its values."""
         text = self.words.get(english, english)
         return text.format(**values) if values else text
 
     def counted(self, count: int, one: str, more: str) -> str:
-        """A number of things, in the singular for one."""
+        """A number with its noun, in the singular for 1."""
         return self.text(one if count == 1 else more, count=self.number(count))
 
     # -- numbers -------------------------------------------------------------------------------
@@ -230,22 +230,22 @@ class Language:
         return self._written(month, "MMM")
 
     def moment(self, at: datetime) -> str:
-        """A moment in local time, to the minute, with the time zone."""
+        """A time in the local time zone, to the minute, with the zone."""
         return self._written(pendulum.instance(at).in_timezone("local"), "D MMM YYYY HH:mm zz")
 
     def began(self, at: datetime) -> str:
-        """A moment of this year in local time."""
+        """A time of this year in the local time zone."""
         return self._written(pendulum.instance(at).in_timezone("local"), "D MMM HH:mm")
 
     def _written(self, day: date, form: str) -> str:
-        """A date or time in a form of Pendulum, whose Dutch short months end with a period."""
+        """A date or time in a pendulum format, without the period of Dutch month abbreviations."""
         found = (
             day if isinstance(day, pendulum.Date) else pendulum.date(day.year, day.month, day.day)
         )
         return found.format(form, locale=self.code).replace(".", "")
 
     def span(self, length: timedelta) -> str:
-        """A length of time: ``45 s``, ``3 min``, ``2 h 5 min``."""
+        """A duration: ``45 s``, ``3 min``, ``2 h 5 min``."""
         seconds = max(0, round(length.total_seconds()))
         if seconds < MINUTE_S:
             return f"{seconds} s"
@@ -254,7 +254,7 @@ class Language:
         return f"{hours} {hour} {minutes} min" if hours else f"{minutes} min"
 
     def ago(self, age: timedelta) -> str:
-        """A length of time in its largest unit."""
+        """A duration in its largest unit."""
         seconds = max(0.0, age.total_seconds())
         one, more, after, now = _AGO[self.code]
         for size, unit in ((DAY_S, 0), (HOUR_S, 1)):

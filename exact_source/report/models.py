@@ -1,4 +1,4 @@
-"""Renders the models of the dbt package without dbt, so that one SQL serves both.
+"""Renders the models of the dbt package without dbt, so that the report uses the same SQL.
 
 The models use few of dbt's functions: ``ref``, ``source``, ``var``, ``config``, ``adapter.dispatch`` and
 ``adapter.quote``. Here ``ref`` is a common table expression, or the table that dbt built.
@@ -87,7 +87,7 @@ class Models:
         return self.render((QUERIES / f"{name}.sql").read_text("utf-8"), **values)
 
     def render(self, template: str, **values: Any) -> str:
-        """SQL from a template; the models that it names come first as common table expressions."""
+        """SQL from a template, preceded by the models that it refers to as common table expressions."""
         self._needed = {}
         text = self._environment.from_string(template).render(**self._macros, **values).strip()
         if not self._needed:
@@ -98,7 +98,7 @@ class Models:
         )
 
     def dispatch(self, name: str, _package: str | None = None) -> Any:
-        """The macro of the database, as dbt would choose it."""
+        """The macro for the database, as dbt's ``adapter.dispatch`` would choose it."""
         return self._macros.get(f"{self._dialect}__{name}") or self._macros[f"default__{name}"]
 
     def quote(self, name: str) -> str:
@@ -130,5 +130,5 @@ class Models:
         if name not in self._needed:
             template = self._environment.from_string(self._files[name].read_text("utf-8"))
             sql = template.render(**self._macros).strip()
-            self._needed[name] = sql  # after the models that it names itself
+            self._needed[name] = sql  # after the models that it refers to
         return name

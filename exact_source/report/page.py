@@ -1,4 +1,4 @@
-"""The page: one HTML file that asks nothing of a network."""
+"""The page: one HTML file that needs no network."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from .language import ENGLISH, Language
 SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$"}
 WIDE, NARROW, HEIGHT = 960.0, 400.0, 250.0
 NARROW_MONTHS, RUNS = 12, 10
-ROOM_FOR_YEAR = 4  # columns that a year takes up
-SERIES = 6  # colours; of more companies the last one stands for all others
-COMPANIES = 10  # that are shown before a line is opened
+ROOM_FOR_YEAR = 4  # columns that the label of a year needs
+SERIES = 6  # number of colours; with more companies, the last colour is for all others
+COMPANIES = 10  # companies that are shown before a line is opened
 NAMED, MESSAGES = 3, 8
 STALE = timedelta(hours=36)
 DAY_LIMIT = 5_000
 FAULTS = {*PROBLEMS} - {"skipped"}
-# Subtotals of the profit and loss account: after which section, what they are called.
+# Section -> name of the subtotal after it, in the profit and loss account.
 SUBTOTALS = {"cost_of_goods": "Gross margin", "depreciation": "Operating result"}
 
 
@@ -64,11 +64,11 @@ class Names:
         self._language = language
 
     def of(self, division: int) -> str:
-        """Name of a company, else its code."""
+        """Name of a company, or its code if it has none."""
         return self._names.get(division, str(division))
 
     def of_pair(self, company: tuple[int, int]) -> str:
-        """The name of a company, or how many there are."""
+        """The name of a company, or the number of companies."""
         code, count = company
         return self.of(code) if count == 1 else self.several(count)
 
@@ -78,13 +78,13 @@ class Names:
 
     @property
     def heading(self) -> str:
-        """The name of the only company, or how many there are."""
+        """The name of the only company, or the number of companies."""
         if len(self._names) == 1:
             return next(iter(self._names.values()))
         return self._language.text("Books of {count} companies", count=len(self._names))
 
     def some(self, divisions: Sequence[int]) -> str:
-        """The names of the first companies, and how many more there are."""
+        """The names of the first companies, and the number of others."""
         shown = [self.of(code) for code in divisions[:NAMED]]
         more = len(divisions) - len(shown)
         tail = [self._language.text("and {count} more", count=more)] if more else []
@@ -104,7 +104,7 @@ class CompanyLine:
 
 
 class Block:
-    """What the page shows of the companies with one currency."""
+    """The part of the page about the companies with one currency."""
 
     def __init__(self, figures: Figures, books: Books, language: Language) -> None:
         self.books = books
@@ -123,7 +123,7 @@ class Block:
 
     @property
     def codes(self) -> list[int]:
-        """Codes of the companies, the one with most revenue first."""
+        """Codes of the companies, by revenue."""
         return [c.division for c in self._ranked]
 
     def money(self, amount: Decimal) -> str:
@@ -138,7 +138,7 @@ class Block:
 
     @property
     def _groups(self) -> list[tuple[str, list[Company]]]:
-        """The companies that have a colour of their own, and the others together."""
+        """The companies with their own colour, and all others as one group."""
         if len(self._ranked) <= SERIES:
             return [(c.name, [c]) for c in self.books.companies]
         first, rest = self._ranked[: SERIES - 1], self._ranked[SERIES - 1 :]
@@ -173,7 +173,7 @@ class Block:
 
     @property
     def revenue_change(self) -> Decimal | None:
-        """Against the twelve months before, if all of them are known."""
+        """Growth over the previous twelve months, if all of them are known."""
         if not self.books.months or self.books.months[0] > self._before[0]:
             return None
         return change(self.revenue, self.books.revenue_over(self._before))
@@ -207,7 +207,7 @@ class Block:
 
     @property
     def statement(self) -> list[tuple[str, Any]]:
-        """Rows of the profit and loss account: ("section", it) and ("subtotal", (name, amounts))."""
+        """Rows of the profit and loss account: ("section", section) or ("subtotal", (name, amounts))."""
         rows: list[tuple[str, Any]] = []
         done: list[Section] = []
         order = list(self.books.sections)
@@ -223,7 +223,7 @@ class Block:
 
     @property
     def ageing(self) -> list[tuple[str, Any, Any]]:
-        """Receivables and payables: name, ageing, parts of a bar."""
+        """Receivables and payables: name, ageing, segments of the bar."""
         found = []
         for name in ("receivables", "payables"):
             ageing = getattr(self.books, name)
@@ -255,7 +255,7 @@ class Trouble:
 
 
 class SyncBlock:
-    """How fresh the tables are and what the syncs spent."""
+    """How fresh the tables are, and the calls of the syncs."""
 
     def __init__(self, figures: Figures, language: Language) -> None:
         self.figures = figures
@@ -326,12 +326,12 @@ class SyncBlock:
 
     @property
     def troubles(self) -> list[Trouble]:
-        """Messages about streams whose last sync did not complete; equal ones are one."""
+        """Messages about streams whose last sync did not complete; equal messages are joined."""
         return self._troubles[:MESSAGES]
 
     @property
     def more_troubles(self) -> int:
-        """Messages that are not shown."""
+        """The number of messages that are not shown."""
         return max(0, len(self._troubles) - MESSAGES)
 
     @property
@@ -363,7 +363,7 @@ def message_of(stream: Stream) -> str:
 def month_ticks(
     month: date, months: Sequence[date], language: Language = ENGLISH
 ) -> tuple[str, str]:
-    """What stands below a month: its letter, and the year where it begins or the chart does."""
+    """Labels below a month: its letter, and the year below its first month in the chart."""
     index = months.index(month)
     room = all(m.month != 1 for m in months[1:ROOM_FOR_YEAR])
     year = month.month == 1 or (index == 0 and room)
@@ -371,5 +371,5 @@ def month_ticks(
 
 
 def change(now: Decimal, before: Decimal) -> Decimal | None:
-    """Growth as a fraction; ``None`` where it says nothing."""
+    """Growth as a fraction; ``None`` if the earlier amount is not positive."""
     return (now - before) / before if before > 0 else None

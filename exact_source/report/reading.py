@@ -35,11 +35,11 @@ def read_figures(
     Args:
         pipeline: Pipeline with the destination and the dataset of the loaded tables.
         day: Day for which open items are aged, and the last day whose entries count.
-        made_at: The present time.
+        made_at: The current time.
         divisions: Companies to report; empty for all.
         companies: The same by code and name.
         marts: Schema of the tables that dbt built. They are read only if they cover the same day, all
-            entries up to it and the latest load. Otherwise, and if ``None``, everything is computed from
+            entries up to it and the latest load. Otherwise, or if ``None``, everything is computed from
             the loaded tables.
 
     Raises:
@@ -82,7 +82,7 @@ class Database:
     def shows_marts(self, marts: str) -> bool:
         """Whether dbt built its tables for this day, from the latest load, with the default settings.
 
-        The tables that it built contain all entries, so they do not fit if there are entries after the day.
+        These tables contain all entries, so they cannot be used if there are entries after the day.
         """
         from dlt.destinations.exceptions import DatabaseException
 
@@ -93,7 +93,7 @@ class Database:
         )
         try:
             return bool(self._rows(sql))
-        except DatabaseException:  # tables of another release
+        except DatabaseException:  # tables of a different release
             return False
 
     def asker(self, marts: str | None) -> Callable[[bool], Callable[..., Any]]:

@@ -1,7 +1,7 @@
 """A local Exact Online on loopback that refuses what Exact is known to refuse.
 
 It serves any client: authorize and token endpoint, every readable endpoint of the API in all its forms,
-limits, refusals and, on request, the failures of the real service. It imports nothing of this
+limits, refusals and, on request, the failures of the real service. It imports nothing from this
 project's client.
 """
 

@@ -16,9 +16,9 @@ class SandboxClock:
     """A clock that can be moved.
 
     Args:
-        start: Present time of the clock, as an aware datetime or in seconds since the epoch (UTC);
+        start: Initial time of the clock, as an aware datetime or in seconds since the epoch (UTC);
             ``None`` for the real time.
-        frozen: Whether time only passes through ``advance`` and ``set``.
+        frozen: Whether only ``advance`` and ``set`` change the time.
     """
 
     def __init__(self, start: datetime | float | None = None, *, frozen: bool = False) -> None:

@@ -11,7 +11,7 @@ from .box import Sandbox
 from .rules.faults import parse_fault
 from .server import LOOPBACK, bind, run_server
 
-DIVISIONS = 6  # that the text names; the JSON names all
+DIVISIONS = 6  # divisions that are printed as text; the JSON has all
 
 
 def run(
@@ -20,14 +20,14 @@ def run(
     """Serve a sandbox on loopback in the foreground, until Ctrl-C.
 
     Args:
-        port: Port; 0 takes a free one.
+        port: Port; 0 chooses a free one.
         as_json: Print the addresses as one line of JSON, and nothing else.
         faults: Such as ``429:0.01``: a kind and the probability per call.
         settings: Arguments of ``Sandbox``.
 
     Raises:
-        ValueError: If a fault cannot be read.
-        OSError: If the port is taken.
+        ValueError: If a fault is malformed.
+        OSError: If the port is in use.
     """
     box = Sandbox(**settings)
     for text in faults:
@@ -49,7 +49,7 @@ def run(
 
 
 def addresses(box: Sandbox, base_url: str) -> dict[str, Any]:
-    """The addresses and credentials of a running sandbox, for a program; the secrets protect nothing."""
+    """The addresses and credentials of a running sandbox, as plain values; the secrets protect nothing."""
     return {
         "base_url": base_url,
         "authorize_url": f"{base_url}/api/oauth2/auth",

@@ -15,7 +15,7 @@ from .http.errors import NOT_FOUND, RefusedError
 VERSION = 1
 ORIGIN = "{origin}"
 DIVISION = re.compile(r"/api/v1/(?:beta/)?(\d+)/")
-# Of the moment of the recording; the sandbox sends its own.
+# Headers that depend on the time of the recording; the sandbox sends its own.
 LEFT_OUT = ("date", "-remaining", "-reset")
 
 
@@ -30,10 +30,10 @@ class Recorded:
 
 
 class Replay:
-    """The replies of a recording, each in its turn.
+    """The replies of a recording, in their order.
 
-    A call is answered with the reply to the same path and query; if there is none and the call begins a
-    chain of pages, with the next first page of the same path. The last reply of a kind is repeated.
+    A call gets the recorded reply to the same path and query. If there is none and the call requests a first
+    page, it gets the next recorded first page of the same path. The last matching reply is repeated.
 
     Args:
         folder: The recording.

@@ -40,7 +40,7 @@ class AbortableProtocol(H11Protocol):
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
-    """Nothing is logged; the app sets ``Date``, because it has a clock of its own."""
+    """Configuration of uvicorn without logs and ``Date``; the app has its own clock and sets ``Date``."""
     return uvicorn.Config(
         app,
         http=AbortableProtocol,
@@ -58,10 +58,10 @@ def _config(app: ASGIApp) -> uvicorn.Config:
 def bind(port: int) -> socket.socket:
     """A socket that listens on loopback; port 0 takes a free port.
 
-    Clients may connect as soon as it exists; they wait until the server runs.
+    Clients may connect as soon as it exists; they wait until the server is running.
 
     Raises:
-        OSError: If the port is taken.
+        OSError: If the port is in use.
     """
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # gets NODELAY
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -75,7 +75,7 @@ def bind(port: int) -> socket.socket:
 
 
 class _ForegroundServer(uvicorn.Server):
-    """A server that calls ``on_start`` once it runs."""
+    """A server that calls ``on_start`` once it is running."""
 
     def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
         super().__init__(config)
@@ -90,13 +90,13 @@ class _ForegroundServer(uvicorn.Server):
 def run_server(app: ASGIApp, bound: socket.socket, on_start: Callable[[], None]) -> None:
     """Serve the app in the foreground until Ctrl-C; only the main thread may call this.
 
-    A Ctrl-C during the start takes effect right after it, because an event loop that is interrupted at that
-    moment leaves a coroutine behind.
+    A Ctrl-C during the start takes effect right after the start, because an interrupted event loop would
+    leave a coroutine behind.
 
     Args:
         app: The app.
         bound: The socket to serve on.
-        on_start: Called once the server runs.
+        on_start: Called once the server is running.
 
     Raises:
         KeyboardInterrupt: On Ctrl-C, after the server has stopped.
@@ -110,7 +110,7 @@ def serve(app: ASGIApp, port: int = 0) -> Iterator[str]:
     """Serve the app in the background; yields ``http://127.0.0.1:PORT``.
 
     Raises:
-        OSError: If the port is taken.
+        OSError: If the port is in use.
     """
     bound = bind(port)
     server = uvicorn.Server(_config(app))
@@ -137,7 +137,7 @@ def _run(loop: asyncio.AbstractEventLoop, server: uvicorn.Server, bound: socket.
 
 
 def _stop(loop: asyncio.AbstractEventLoop, server: uvicorn.Server) -> None:
-    """Stop at once; an orderly shutdown polls every tenth of a second, which slows thousands of tests."""
+    """Stop immediately; an orderly shutdown polls every tenth of a second, which slows down tests."""
     for listening in server.servers:
         listening.close()
     for connection in list(server.server_state.connections):

@@ -33,15 +33,15 @@ class Settings:
         page_size: Rows per page of regular feeds and of collections.
         large_page_size: Rows per page of bulk and sync feeds.
         latency: Seconds that every data call takes, of real time.
-        require_select: Which calls must carry ``$select``: ``never``, ``seen`` (those whose refusal was
+        require_select: Which calls must have ``$select``: ``never``, ``seen`` (those whose refusal was
             recorded), or ``everywhere``.
-        require_filter: The same for ``$filter``; a production app met ``never`` in 2026 (API 12.2).
+        require_filter: The same for ``$filter``; ``never`` was observed with a production app (API 12.2).
         sync_order: Order and skiptoken of sync feeds: their OData key ``Timestamp`` (API 12.6), or ``key``.
         paged_reads: Whether lists of ``read/`` are paged; sources disagree (API 10.16).
-        language: ``en`` or ``nl``: the user's language, in which refusals are worded (API 6.1).
+        language: ``en`` or ``nl``: language of the user and of error messages (API 6.1).
         response_limit: Bytes of the largest body (API 2.4: 9.5 MB outside NL and BE).
         foreign_host: Origin of the links of faults that lead to another host.
-        deviations: Names of ``DEVIATIONS``: where the sandbox is wrong on purpose.
+        deviations: Names of ``DEVIATIONS``: deliberate differences from Exact Online.
     """
 
     page_size: int = 60
@@ -86,7 +86,7 @@ class State:
 
     @property
     def utc_offset(self) -> timedelta:
-        """How far the site's wall clock is ahead of UTC."""
+        """The difference between the site's wall clock and UTC."""
         local = datetime.fromtimestamp(self.clock.now(), UTC).astimezone(AMSTERDAM)
         return local.utcoffset() or timedelta()
 

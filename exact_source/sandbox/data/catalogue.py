@@ -41,12 +41,12 @@ class Endpoint:
     """One path that can be read.
 
     Attributes:
-        path: Behind the division, such as ``crm/Accounts``.
+        path: Path after the division, such as ``crm/Accounts``.
         entity: Entity of the rows; feeds of the same entity serve the same rows.
         key: Columns that identify a row; empty for reports without a key.
         columns: Type code by column, in the order in which they are served.
-        filterable: Columns that ``$filter`` may name; ``None`` for all.
-        mandatory_filter: ``$filter`` must name one of these, unless there are none (API 2.5).
+        filterable: Columns that ``$filter`` may use; ``None`` for all.
+        mandatory_filter: ``$filter`` must use one of these, unless there are none (API 2.5).
         parameters: Parameters of a function: name -> (type code, required) (API 8.2).
         empty_refusal: Text of the 400 that replaces an empty list or answers a missing parameter
             (API 12.10); empty if the endpoint has none.
@@ -114,7 +114,7 @@ class Catalogue:
             raise ValueError(f"no endpoint of Exact Online is called {path!r}") from None
 
     def spelled(self, path: str) -> str:
-        """The catalogue's spelling of a path; unknown paths are left as they are.
+        """The catalogue's spelling of a path; unknown paths are returned unchanged.
 
         The service may be in upper or lower case, the name of the set may not (API 12.3).
         """
@@ -162,7 +162,7 @@ OTHER_NAMES = {
 def _with_siblings(endpoints: Iterable[Endpoint]) -> dict[str, Endpoint]:
     """Endpoints by path, marked if a sync feed has the same service and name.
 
-    Only the names decide, so that a mistake in the catalogue's own remarks cannot hide here.
+    Only the names decide, so that the sandbox does not repeat a mistake of the catalogue.
     """
     found = {endpoint.path: endpoint for endpoint in endpoints}
     synced = [OTHER_NAMES.get(path, path) for path in found if path.startswith("sync/")]

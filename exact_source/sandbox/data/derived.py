@@ -1,12 +1,13 @@
-"""Feeds that mix rows of several entities, with row versions of their own (API 4.4).
+"""Feeds that mix rows of several entities and have their own row versions (API 4.4).
 
-``sync/SalesInvoice/SalesInvoices`` and ``sync/PurchaseOrder/PurchaseOrders`` hold headers (``LineNumber`` 0)
-and lines, and a change of either bumps both. ``sync/Financial/TransactionLines`` and the invoices have extra
-lines 9999. Amounts follow the one case that was published: an invoice of 600 shows as 600, -500 and -100.
+``sync/SalesInvoice/SalesInvoices`` and ``sync/PurchaseOrder/PurchaseOrders`` contain headers (``LineNumber``
+0) and lines, and a change of one gives both new versions. ``sync/Financial/TransactionLines`` and the
+invoices have extra lines 9999. Amounts follow the only published example: an invoice of 600 appears as 600,
+-500 and -100.
 
-``sync/Financial/SalesEntries`` and ``sync/Financial/PurchaseEntries`` (API 12.11) hold headers and lines too.
-Their columns are documented; that a change bumps the whole entry, that amounts have the signs of
-``salesentry`` and ``purchaseentry``, and that there is no line 9999, is a guess.
+``sync/Financial/SalesEntries`` and ``sync/Financial/PurchaseEntries`` (API 12.11) contain headers and lines
+too. Their columns are documented. It is a guess that a change gives the whole entry new versions, that
+amounts have the signs of ``salesentry`` and ``purchaseentry``, and that there is no line 9999.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Derivation:
 
     Attributes:
         sources: Entity of the source rows -> the column that groups them.
-        make: Returns the rows of one group. A row copied from a stored row names it under ``__of``; others
-            name, under ``__beside``, the stored row below whose version they begin.
+        make: Returns the rows of one group. A row that is copied from a stored row has it under ``__of``;
+            other rows have, under ``__beside``, a stored row, below whose version their first version lies.
         together: Whether a change of one row gives all rows of its group a new version.
     """
 

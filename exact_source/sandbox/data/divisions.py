@@ -64,7 +64,7 @@ def division_rows(
 
 
 def division_name(index: int) -> str:
-    """The name of a company; when the names run out, they are reused with a number."""
+    """The name of a company; if there are more companies than names, names are reused with a number."""
     lap, place = divmod(index, len(NAMES))
     return NAMES[place] + (f" {lap + 1}" if lap else "")
 

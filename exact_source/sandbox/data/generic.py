@@ -64,12 +64,12 @@ FOREIGN_KEYS = {
 
 
 class GenericRows:
-    """Makes the rows of one entity in one division.
+    """Generates the rows of one entity in one division.
 
     Args:
         known: Entity -> rows that other rows may refer to.
         before: The wall-clock time before which all rows were written.
-        first_version: The lowest row version that the rows may take.
+        first_version: The lowest row version of the rows.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class GenericRows:
             ("itemId", items),
             ("projectId", projects),
         ):
-            if keys:  # by which a function without a column for its parameter chooses
+            if keys:  # a function without a column for its parameter selects rows by it
                 row[f"__{parameter}"] = keys[number % len(keys)]
         return row
 

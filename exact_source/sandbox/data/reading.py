@@ -12,7 +12,7 @@ from .catalogue import Endpoint, Row
 from .reports import REPORTS
 from .store import Table
 
-# Parameters that choose rows, and the columns that may hold their value; others have no effect.
+# Parameters that select rows -> columns that may contain their value; other parameters have no effect.
 PARAMETER_COLUMNS = {
     "accountId": ("AccountId", "AccountID", "Account"),
     "itemId": ("ItemId", "ItemID", "Item"),
@@ -62,7 +62,7 @@ def row_tests(
 def parameter_tests(
     endpoint: Endpoint, parameters: Mapping[str, Any]
 ) -> tuple[Callable[[Row], bool], ...]:
-    """Tests that the rows of a function must pass; reports choose their rows themselves."""
+    """Tests that the rows of a function must pass; reports select their rows themselves."""
     if endpoint.entity in REPORTS:
         return ()
     tests = []

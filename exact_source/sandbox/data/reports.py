@@ -188,7 +188,7 @@ def stock_position(state: State, division: int, parameters: dict[str, Any]) -> l
 
 
 def sync_timestamp(state: State, division: int, parameters: dict[str, Any]) -> list[Row]:
-    """``SyncTimestamp``: the first row of a feed that was changed at a date or later (API 4.3)."""
+    """``SyncTimestamp``: the first row of a feed that was changed on or after a date (API 4.3)."""
     if not parameters:
         return []
     feeds = (e for e in state.catalogue if e.start_date and e.name == parameters["endPoint"])

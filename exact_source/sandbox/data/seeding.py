@@ -21,17 +21,17 @@ NOT_SEEDED = frozenset({"deleted", "webhook_subscriptions"})
 
 
 def seeded(*parts: object) -> Random:
-    """A random generator that depends on ``parts`` only."""
+    """A random generator whose seed depends only on ``parts``."""
     return Random(":".join(map(str, parts)))  # noqa: S311 - made-up data, not secrets
 
 
 class Seeder:
-    """Makes the first rows of every table, the same for the same seed.
+    """Generates the first rows of every table; the same seed gives the same rows.
 
     Args:
         before: Wall-clock time of the sandbox when it started; all rows are older.
         first_version: The lowest row version that is used.
-        is_awkward: Whether the divisions are the fixed companies with awkward books.
+        is_awkward: Whether the divisions are the fixed companies with difficult books.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Seeder:
         if entity in NOT_SEEDED:
             return []
         if entity in (awkward.ENTITIES if self._is_awkward else ENTITIES):
-            # The store keeps the rows from here on; they are made once for all entities of a company.
+            # The rows are generated once for all entities of a company; from here on the store keeps them.
             return self._company(division).tables.pop(entity, [])
         return self._generic(division, entity)
 

@@ -17,7 +17,7 @@ from ..odata.navigation import NAVIGATION, Collection
 from .catalogue import Catalogue, Entity, Key, Row
 
 Order = Literal["key", "Timestamp"]
-STRIDES = (3, 3, 4, 7, 12, 41)  # other tables of the database use versions too; never less than 3
+STRIDES = (3, 3, 4, 7, 12, 41)  # steps between versions: other tables use versions too; at least 3
 TOMBSTONE_LIFE_S = 61 * 24 * 3600  # API 4.5: kept for two months
 MOVED_DATABASE_START = 2_147_483_700  # below the first row version, but above Int32
 
@@ -62,7 +62,7 @@ class Table:
         return self.rows.pop(key)
 
     def written(self) -> None:
-        """Discard the sorted rows, because a row got another ``Timestamp``."""
+        """Discard the sort order, because a ``Timestamp`` has changed."""
         self._sorted.pop("Timestamp", None)
 
     def ordered(self, order: Order) -> tuple[list[Key], list[Row]]:
@@ -81,7 +81,7 @@ class Listener(Protocol):
         """The first rows of such a feed; ``None`` for other entities."""
 
     def forget(self, division: int) -> list[str]:
-        """Drop the feeds of a division, to be made anew; gives their entities."""
+        """Drop the feeds of a division, so that they are derived again; returns their entities."""
 
     def prepare(self, division: int, entity: str) -> None:
         """Called before a row of ``entity`` is written."""
@@ -129,7 +129,7 @@ class Store:
         self._tables: dict[tuple[int, str], Table] = {}
 
     def report_to(self, listener: Listener, on_write: OnWrite) -> None:
-        """Set the functions that are called after each write; both may write, too."""
+        """Set the functions that are called after each write; both may also write."""
         self.listener, self.on_write = listener, on_write
 
     def table(self, division: int, entity: str) -> Table:
@@ -197,7 +197,7 @@ class Store:
             return row
 
     def delete(self, division: int, entity: str, key: Key) -> None:
-        """Delete a row, the lines that belong to it, and log it in ``sync/Deleted``."""
+        """Delete a row and its lines, and add them to ``sync/Deleted``."""
         with self.lock:
             self._prepare(division, entity)
             row = self.table(division, entity).rows[key]
@@ -280,7 +280,7 @@ def guid(random: Random) -> str:
 
 
 def position_after(keys: list[Key], token: Key) -> int:
-    """Start of the page after the one that ended with ``token``, whose row may be deleted by now."""
+    """Start of the page after the one that ended with ``token``; the row of the token may be deleted."""
     at = bisect_left(keys, token)
     return at + 1 if at < len(keys) and keys[at] == token else at
 

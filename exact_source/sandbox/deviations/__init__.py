@@ -1,8 +1,8 @@
-"""Ways in which the sandbox can be wrong on purpose: one for each assumption that ``verify`` checks.
+"""Deliberate deviations of the sandbox from Exact Online, one for each assumption that ``verify`` checks.
 
-``names.py`` lists them. ``queries.py`` changes how a query is read, ``answers.py`` which rows come and where
-links lead, ``sizes.py`` how many rows a page has, ``headers.py`` the headers, ``bodies.py`` the JSON, and
-``schema.py`` the ``$metadata``.
+``names.py`` lists them. ``queries.py`` changes how a query is interpreted, ``answers.py`` the rows and links
+of a reply, ``sizes.py`` the page size, ``headers.py`` the headers, ``bodies.py`` the JSON, and ``schema.py``
+the ``$metadata``.
 """
 
 from .names import DEVIATIONS, check_deviations

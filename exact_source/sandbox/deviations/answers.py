@@ -1,4 +1,4 @@
-"""Answers with other rows, or with links that lead elsewhere."""
+"""Replies with other rows, or with links that lead elsewhere."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ GL_SYNC = "sync/Financial/GLAccounts"
 
 
 def hides_row(active: Collection[str], endpoint: Endpoint) -> Callable[[Row], bool] | None:
-    """A test that some rows do not pass, if the feed lacks any."""
+    """A test that the missing rows of a feed do not pass."""
     if "bulk-misses-rows" not in active or endpoint.path != ACCOUNTS_BULK:
         return None
     return lambda row: int(str(row["ID"])[-1], 16) % 4 != 0
 
 
 def changed_answer(active: Collection[str], answer: Answer) -> Answer:
-    """The page as the active deviations have it."""
+    """The page, changed by the active deviations."""
     changed = replace(answer, rows=_rows(active, answer))
     if "bare-lists" in active and answer.endpoint.kind == "regular" and answer.count is None:
         changed = replace(changed, bare=True, next_url=None)

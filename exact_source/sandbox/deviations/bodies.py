@@ -1,4 +1,4 @@
-"""JSON whose values have another form."""
+"""JSON with values in a different form."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Change = Callable[[str, Any], Any]
 def changed_body(
     active: Collection[str], path: str, columns: Mapping[str, str], body: bytes, offset: timedelta
 ) -> bytes:
-    """The body as the active deviations have it."""
+    """The body, changed by the active deviations."""
     if not any(name in active for name in TEXT):
         return body
     document = json.loads(body)

@@ -1,4 +1,4 @@
-"""Headers that are missing or mean something else."""
+"""Headers that are missing or have a different meaning."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTRACT_LIMIT = "20000"
 def changed_headers(
     active: Collection[str], headers: Mapping[str, str], offset: timedelta
 ) -> dict[str, str]:
-    """The headers as the active deviations have them; names are in lower case."""
+    """The headers, changed by the active deviations; names are in lower case."""
     found = dict(headers)
     for name, value in headers.items():
         if name.endswith("-reset"):

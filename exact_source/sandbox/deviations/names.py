@@ -83,10 +83,10 @@ DEVIATIONS = {
 
 
 def check_deviations(names: Iterable[str]) -> set[str]:
-    """The deviations of these names.
+    """The deviations with these names.
 
     Raises:
-        ValueError: If there is none of a name.
+        ValueError: If a name is unknown.
     """
     found = set(names)
     if unknown := sorted(found - DEVIATIONS.keys()):

@@ -1,4 +1,4 @@
-"""Queries that are read in another way, or refused."""
+"""Queries that are interpreted differently, or refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["MANDATORY_FILTER", "changed_options", "refuse_call"]
 
 
 def refuse_call(active: Collection[str], path: str, tail: str | None) -> None:
-    """Refuse a call whatever it asks.
+    """Refuse a call, whatever its query.
 
     Raises:
         RefusedError: 404 or 400.
@@ -36,10 +36,10 @@ def refuse_call(active: Collection[str], path: str, tail: str | None) -> None:
 def changed_options(
     active: Collection[str], endpoint: Endpoint, options: Mapping[str, str], offset: timedelta
 ) -> dict[str, str]:
-    """The options as they are read.
+    """The options, changed by the active deviations.
 
     Raises:
-        RefusedError: 400, for a filter that is not taken.
+        RefusedError: 400, for a filter that is not accepted.
     """
     found = dict(options)
     for name, option in IGNORED.items():

@@ -10,7 +10,7 @@ from .queries import WITHDRAWN
 
 
 def changed_endpoint(active: Collection[str], endpoint: Endpoint) -> Endpoint | None:
-    """An endpoint as ``$metadata`` describes it; ``None`` if it does not."""
+    """An endpoint as in ``$metadata``; ``None`` if ``$metadata`` omits it."""
     if "endpoint-withdrawn" in active and endpoint.path == WITHDRAWN:
         return None
     columns = dict(endpoint.columns)

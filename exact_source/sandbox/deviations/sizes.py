@@ -1,4 +1,4 @@
-"""Pages of another size."""
+"""Pages with a different size."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ SMALL_PAGES = {
 
 
 def page_size(active: Collection[str], endpoint: Endpoint, size: int) -> int:
-    """Rows on a page, if not the usual number."""
+    """Rows on a page, according to the active deviations."""
     name, small = SMALL_PAGES.get(endpoint.kind, ("", size))
     return min(size, small) if name in active else size

@@ -73,7 +73,7 @@ def check_arguments(action: str, arguments: Any, divisions: Collection[int]) -> 
     """Refuse arguments that the action does not accept.
 
     Raises:
-        ValueError: The message names the member and its required form.
+        ValueError: The message names the argument and its required form.
     """
     if not isinstance(arguments, dict):
         raise ValueError(f"{action} takes a JSON object")  # noqa: TRY004 - all refusals are of one kind

@@ -1,4 +1,4 @@
-"""Replies as Atom feeds, which Exact sends unless JSON is asked for (API 3.1)."""
+"""Replies as Atom feeds, which Exact sends unless JSON is requested (API 3.1)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEAD = '<?xml version="1.0" encoding="utf-8" standalone="yes"?>'
 
 
 def render_atom(answer: Answer, at: float) -> bytes:
-    """The body of a successful reply; control characters in texts are sent as they are (API 3.1)."""
+    """The body of a successful reply; control characters in texts are sent unchanged (API 3.1)."""
     updated = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     base = f"xml:base={quoteattr(answer.root + '/')}"
     if answer.single:
@@ -65,7 +65,7 @@ def _entry(answer: Answer, index: int, updated: str, attributes: str = "") -> st
 
 
 def _links(answer: Answer, row: Row, uri: str, updated: str) -> str:
-    """Links to the collections of a row; an expanded one holds its rows."""
+    """Links to the collections of a row; an expanded collection contains its rows."""
     inline = {
         name: f"<m:inline>{_feed(inner, updated)}</m:inline>"
         for name, inner in expanded_of(answer, row)
@@ -95,7 +95,7 @@ def property_xml(column: str, value: Any, type_code: str) -> str:
 
 
 def text_of(value: Any) -> str:
-    """A value as XML writes it: dates without a zone, ``true`` and ``false`` in small letters."""
+    """A value as XML text: dates without a zone, ``true`` and ``false`` in lower case."""
     if isinstance(value, datetime):
         return iso_digits(value)
     if isinstance(value, bool):

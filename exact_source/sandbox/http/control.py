@@ -1,6 +1,6 @@
 """``/_sandbox/``: change data, clock, limits and faults of the sandbox over HTTP.
 
-The body of each ``POST`` is a JSON object whose members are the arguments of the method of the same name.
+The body of each ``POST`` is a JSON object with the arguments of the method of the same name.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Control:
 
 
 def _moment(text: Any) -> datetime:
-    """Read wall-clock digits; a zone, if there is one, is dropped."""
+    """Parse a wall-clock time; a zone, if there is one, is dropped."""
     try:
         return datetime.fromisoformat(text).replace(tzinfo=None)
     except (ValueError, TypeError):

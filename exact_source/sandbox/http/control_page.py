@@ -1,4 +1,4 @@
-"""The small page at ``/``, for people who try the sandbox by hand."""
+"""The page at ``/``, for interactive use."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _table(name: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) ->
 
 
 def _examples(box: Sandbox) -> dict[str, str]:
-    """An example body of each action, which can be sent as it is."""
+    """A valid example body for each action."""
     division, path = box.divisions[0], "crm/Accounts"
     at = f'"path":"{path}","division":{division}'
     key = next((row["ID"] for row in box.rows(path, division)), "guid of a row")

@@ -1,4 +1,4 @@
-"""Refusals of the sandbox, with the words and statuses of Exact (API section 6)."""
+"""Refusals of the sandbox, with Exact's texts and statuses (API section 6)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXISTS = "Data already exists."
 NO_SUCH_PROPERTY = "No property '{}' exists in type '{}' at position {}."  # API 12.9
 NO_SUCH_SELECTION = "Type '{}' does not have a property named '{}'."  # API 12.9
 
-# Texts come in the user's language (API 6.1); the wording of these is ours.
+# Texts are in the user's language (API 6.1); these translations are ours.
 DUTCH = {
     QUERY_SYNTAX: "Ongeldige aanvraag - Fout in de querysyntaxis.",
     SELECT_MISSING: "Voeg een $select of een $top=1 toe aan de query.",
@@ -31,7 +31,7 @@ DUTCH = {
     TOO_LARGE: "Het antwoord is groter dan toegestaan.",
     MANDATORY_FILTER: "Voor deze bron is filteren verplicht.",
     NO_SUCH_FILTER: "Filteren op deze velden wordt niet ondersteund",
-    EXISTS: "Gegeven bestaat reeds.",  # these words are Exact's (picqer#150)
+    EXISTS: "Gegeven bestaat reeds.",  # Exact's own text (picqer#150)
     DIVISION_BLOCKED: "Geen toegang - De administratie is geblokkeerd",
 }
 

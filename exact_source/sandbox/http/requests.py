@@ -33,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """A call to the token endpoint; ``form`` holds what was sent."""
+    """A call to the token endpoint; ``form`` has the parameters."""
 
     grant_type: str
     status: int
@@ -63,5 +63,5 @@ class InFlight:
         return self._most[division]
 
     def reset(self) -> None:
-        """Forget all counts."""
+        """Clear all counts."""
         self._most.clear()

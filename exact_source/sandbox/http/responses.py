@@ -1,4 +1,4 @@
-"""Replies with Exact's headers, and replies that are cut off."""
+"""Replies with Exact's headers, and truncated replies."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class DroppedResponse(Response):
 
 
 class TruncatedResponse(Response):
-    """Half of another reply, with the ``Content-Length`` of the whole."""
+    """The first half of another reply, with the ``Content-Length`` of the whole."""
 
     def __init__(self, whole: Response) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class TruncatedResponse(Response):
 
 
 async def _disconnected(receive: Receive) -> None:
-    """Return once the server knows that the client has disconnected; before, it would send a 500."""
+    """Return once the server knows that the client has disconnected; otherwise it would send a 500."""
     message: Message = {"type": "http.request"}
     while message["type"] != "http.disconnect":
         message = await receive()

@@ -81,7 +81,7 @@ class Rows:
         return parse_query(self.endpoint, self.options, self._defaults)
 
     def single(self, row: Row, query: Query | None = None) -> Answer:
-        """The reply that holds one row."""
+        """The reply with one row."""
         query = query or Query()
         rows = [{**self._defaults, **row}]
         answer = Answer(
@@ -144,7 +144,7 @@ class Rows:
         return self.single(row, self.query())
 
     def _row(self, key: str) -> Row:
-        """The row that the parentheses name, by its key or, in sync feeds, by its version."""
+        """The row with the key in parentheses; in sync feeds, the key is the row version."""
         endpoint, columns = self.endpoint, row_columns(self.endpoint)
         type_codes = [endpoint.columns[column] for column in columns]
         literals = parse_key(key, columns)

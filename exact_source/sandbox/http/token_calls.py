@@ -34,7 +34,7 @@ class TokenCalls:
         self.state = state
 
     async def authorize(self, request: Request) -> Response:
-        """Redirect the browser to the app with a code; the sandbox logs in without a question."""
+        """Redirect the browser to the app with a code; the sandbox grants consent without asking."""
         at = self.state.clock.now()
         try:
             location = self.state.oauth.authorize(request.query_params)
@@ -81,7 +81,7 @@ def _form(media_type: str, body: bytes) -> dict[str, str]:
 def _basic_credentials(authorization: str) -> dict[str, str]:
     """Client id and secret from the header, which RFC 6749 allows (2.3.1).
 
-    Clients that authenticate only in this way work with Exact, such as those of requests-oauthlib.
+    Exact accepts clients that authenticate only in this way, such as those of requests-oauthlib.
     """
     scheme, _, encoded = authorization.partition(" ")
     try:

@@ -1,6 +1,6 @@
 """Webhooks (API 7): subscriptions, and the posts that report written rows.
 
-A separate thread sends each post once, in order: how often Exact tries again is not known.
+A separate thread sends each post once, in order; it is unknown how often Exact tries again.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Webhooks:
         return b'{"Content":' + text + b',"HashCode":"' + code.encode() + b'"}'
 
     def post(self, url: str, body: bytes = b"") -> None:
-        """Add a post to the queue; an empty one tests an address."""
+        """Add a post to the queue; an empty body tests an address."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._send_all, daemon=True)
             self._thread.start()

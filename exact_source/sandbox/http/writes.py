@@ -18,7 +18,7 @@ WRITABLE = {"webhooks/WebhookSubscriptions": frozenset({"POST", "DELETE"})}
 
 
 def check_method(method: str, target: Target) -> None:
-    """Refuse everything but reads and the writes that the sandbox accepts."""
+    """Refuse everything except reads and the writes that the sandbox accepts."""
     if method not in {"GET", *WRITABLE.get(target.path, ())}:
         raise RefusedError(405, "The sandbox is read with GET.")
 
@@ -50,7 +50,7 @@ def _delete(state: State, division: int, key: str) -> None:
 
 
 def _parse(sent: bytes) -> tuple[str, str]:
-    """Read topic and address of a new subscription; posts go to https and to loopback only."""
+    """Parse topic and address of a new subscription; the address must be https or loopback."""
     try:
         body: Any = json.loads(sent)
         topic, url = body["Topic"], body["CallbackURL"]

@@ -43,7 +43,7 @@ FUNCTIONS: dict[str, tuple[str, str, Callable[..., Any]]] = {
 
 @dataclass(frozen=True)
 class Filter:
-    """A parsed ``$filter``: the columns it names, and a test of a row."""
+    """A parsed ``$filter``: the columns that it uses, and a test of a row."""
 
     fields: frozenset[str]
     matches: Callable[[Row], bool]
@@ -51,7 +51,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Operand:
-    """A part of an expression: its kind, its value in a row, and whether it names a column."""
+    """A part of an expression: its kind, its value in a row, and whether it is a column."""
 
     kind: str  # g t s n b, or null
     read: Read
@@ -61,7 +61,7 @@ class Operand:
 def parse_filter(
     text: str, columns: Mapping[str, str], defaults: Mapping[str, Any], model: str = ""
 ) -> Filter:
-    """Read a ``$filter``.
+    """Parse a ``$filter``.
 
     Args:
         text: The decoded option.
@@ -186,7 +186,7 @@ class _Parser:
 
 
 def comparable(value: Any) -> Any:
-    """A value as SQL Server compares it: case and trailing blanks are ignored."""
+    """A value in the form for comparisons as in SQL Server: case and trailing spaces are ignored."""
     return value.rstrip(" ").lower() if isinstance(value, str) else value
 
 
@@ -224,7 +224,7 @@ def _compare(name: str, left: Operand, right: Operand) -> Operand:
 
 
 def _ordered(compare: Callable[[Any, Any], bool], left: Any, right: Any) -> bool:
-    """Compare two values; null, or a value of another type, is neither greater nor less."""
+    """Compare two values; null and values of another type are neither greater nor less."""
     if left is None or right is None:
         return False
     if isinstance(left, datetime | str) != isinstance(right, datetime | str):

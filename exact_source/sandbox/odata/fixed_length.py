@@ -1,7 +1,7 @@
-"""Texts that Exact sends padded with blanks, because their database columns have a fixed length.
+"""Texts that Exact pads with spaces, because their database columns have a fixed length.
 
-Lengths were seen in recorded replies (API 12.13: NL 2013, FR 2026). Stored rows are not padded; codes
-that are padded on the left (``Code`` of an account, 18 characters) are stored as they are sent.
+The lengths come from recorded replies (API 12.13: NL 2013, FR 2026). Stored rows are not padded, except for
+codes that are padded on the left (``Code`` of an account, 18 characters).
 """
 
 from __future__ import annotations

@@ -76,10 +76,10 @@ def parse_literals(text: str) -> list[Token]:
 
 
 def parse_key(text: str, columns: Sequence[str]) -> list[Token]:
-    """Parse the key in the parentheses of a URL, in the order of ``columns``.
+    """Parse the key in the parentheses of a URL; returns the values in the order of ``columns``.
 
-    A composite key names its columns (``Journal='70',Period=1,Year=2026``), as WCF writes it; a key of
-    one column may be named.
+    A composite key names its columns (``Journal='70',Period=1,Year=2026``), as in WCF; a key of one column
+    may do so.
 
     Raises:
         RefusedError: 400, if the key has other columns.
@@ -114,7 +114,7 @@ def _key_part(part: list[Token]) -> tuple[str | None, Token]:
 
 
 def parse_literal(text: str, type_code: str) -> Any:
-    """Parse one literal that must fit a column of type ``type_code``."""
+    """Parse one literal, which must be valid for a column of type ``type_code``."""
     found = parse_literals(text)
     if len(found) != 1:
         raise bad_request()
@@ -122,7 +122,7 @@ def parse_literal(text: str, type_code: str) -> Any:
 
 
 def typed(token: Token, type_code: str) -> Any:
-    """The value of a literal, if it fits a column of type ``type_code``."""
+    """The value of a literal, if it is valid for a column of type ``type_code``."""
     fits = {"g": "guid", "t": "datetime", "s": "string", "b": "bool"}.get(type_code, "number")
     if token.kind not in {fits, "null"}:
         raise bad_request()
@@ -154,7 +154,7 @@ def iso_digits(moment: datetime) -> str:
 def parse_datetime(text: str) -> datetime:
     """Parse ``2024-01-31``, ``2024-01-31T12:00``, or the same with seconds and a fraction; no offset.
 
-    A ``Z`` marks UTC, so those digits are converted to Dutch time (API 3.5).
+    A ``Z`` means UTC, so the time is converted to Dutch time (API 3.5).
     """
     match = DATETIME.fullmatch(text)
     if match is None:

@@ -1,6 +1,6 @@
 """``$metadata``: the CSDL of one service, in the form of the live service (API 3.1, 12.8).
 
-One schema per namespace of types, and one with the container. Associations are left out.
+There is one schema per namespace of types, and one with the container. Associations are left out.
 """
 
 from __future__ import annotations

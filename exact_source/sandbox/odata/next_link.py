@@ -1,4 +1,4 @@
-"""``__next``: the URL of the next page, as WCF Data Services writes it (API 12.5)."""
+"""``__next``: the URL of the next page, in the form of WCF Data Services (API 12.5)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 # WCF copies these, in this order; `$skip` is no longer needed, and unknown options are dropped.
-# `$format` is not among them in WCF, but a second page in another form was never seen.
+# WCF does not copy `$format`, but Exact has never sent a second page in another format.
 COPIED = ("$filter", "$expand", "$orderby", "$inlinecount", "$select", "$format")
 QUOTED = re.compile(r"('(?:[^']|'')*')")
 
@@ -32,7 +32,7 @@ def next_query(
 
 
 def escaped(text: str) -> str:
-    """Escape a value: everything between quotes, and outside of them only characters that a URL forbids."""
+    """Escape a value: everything between quotes, and outside quotes only characters that URLs forbid."""
     return "".join(
         f"'{quote(part[1:-1], safe='')}'"
         if part.startswith("'")

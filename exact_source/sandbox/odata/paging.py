@@ -1,7 +1,7 @@
 """Server-side paging: the rows of a page, and the ``$skiptoken`` of the next one (API 3.2).
 
-As in the live service, a token names only the key after which to continue. A row that changes between two
-pages may therefore be missed or appear twice.
+As in the live service, a token contains only the key after which to continue. A row that changes between
+two pages may therefore be missed or appear twice.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def read_page(
     *,
     overlaps: bool = False,
 ) -> Page:
-    """One page of at most ``size`` rows; if pages overlap, with the row before as well.
+    """One page of at most ``size`` rows; if pages overlap, with the preceding row too.
 
-    A full page has a successor, which may be empty, unless ``$top`` ends within the page.
+    A full page is followed by another one, possibly empty, unless ``$top`` ends within the page.
     """
     if query.filter is not None:
         tests = (*tests, query.filter.matches)
@@ -68,7 +68,7 @@ def read_page(
 
 
 def top_on_page(endpoint: Endpoint, top: int | None, size: int) -> int | None:
-    """The effective ``$top``: a sync feed obeys it within a page, and ignores a larger one.
+    """The effective ``$top``: a sync feed obeys it up to the page size, and ignores a larger one.
 
     ``$top=2000`` returned everything there (picqer#587), ``$top=0`` returned nothing (API 12.4).
     """

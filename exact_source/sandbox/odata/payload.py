@@ -20,7 +20,7 @@ JSON_TYPE = "application/json;charset=utf-8"
 EXACT_INTEGERS = 2**53
 EPOCH = datetime.fromisoformat("1970-01-01")
 MILLISECOND = timedelta(milliseconds=1)
-UNEVEN = frozenset("lmf")  # Int64 as text, doubles without a needless fraction
+UNEVEN = frozenset("lmf")  # Int64 as text, doubles without an unnecessary fraction
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Answer:
         return fixed_lengths(self.endpoint, self.columns)
 
     def text(self, column: str, value: Any) -> Any:
-        """A value with the blanks that Exact appends."""
+        """A value with the spaces that Exact appends."""
         is_short = column in self.lengths and isinstance(value, str)
         return value.ljust(self.lengths[column]) if is_short else value
 
@@ -95,7 +95,7 @@ def expanded_of(answer: Answer, row: Row) -> list[tuple[str, Answer]]:
     uri = address(answer.root, answer.endpoint, row) if answer.expanded else ""
     for expansion in answer.expanded:
         page = expansion.pages[row.get(answer.endpoint.key[0])]
-        endpoint = expansion.endpoint or answer.endpoint  # without rows, any column will do
+        endpoint = expansion.endpoint or answer.endpoint  # without rows, the columns do not matter
         inner = Answer(endpoint, page.rows, expansion.columns, answer.root)
         if page.skiptoken is not None:
             inner = replace(inner, next_url=_nested_next(uri, expansion, page.skiptoken))
@@ -127,7 +127,7 @@ def entry(answer: Answer, row: Row) -> dict[str, Any]:
 
 
 def json_value(value: Any, type_code: str) -> Any:
-    """A value in JSON (API 3.4, 3.5); one that does not fit its column stays as it is."""
+    """A value in JSON (API 3.4, 3.5); a value that does not fit its column is unchanged."""
     if isinstance(value, datetime):
         return f"/Date({milliseconds(value)})/"
     if isinstance(value, bool) or value is None:
@@ -140,12 +140,12 @@ def json_value(value: Any, type_code: str) -> Any:
 
 
 def milliseconds(moment: datetime) -> int:
-    """Wall-clock digits counted as if they were UTC, which Exact calls "CET time" (API 3.5)."""
+    """A wall-clock time in milliseconds as if it were UTC, which Exact calls "CET time" (API 3.5)."""
     return (moment - EPOCH) // MILLISECOND
 
 
 def dump(body: Any) -> bytes:
-    """JSON with escaped slashes in dates, as .NET writes them."""
+    """JSON with escaped slashes in dates, as in .NET."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=_date)
     return text.replace('"/Date(', '"\\/Date(').replace(')/"', ')\\/"').encode()
 

@@ -32,7 +32,7 @@ ITEM_EXTRA_FIELD = "item_extra_field"  # accepts an item, a date or both (API 12
 
 @dataclass(frozen=True)
 class Demands:
-    """Which calls must carry ``$select`` and ``$filter``."""
+    """Which calls must have ``$select`` and ``$filter``."""
 
     select: Demand = "never"
     filter: Demand = "never"
@@ -128,7 +128,7 @@ def parse_query(
         skip=_count(options, "$skip") or 0,
         skiptoken=options.get("$skiptoken") or None,  # WCF ignores an empty one
         inlinecount=_inlinecount(options),
-        # WCF serves an expanded collection only if $select names it, or is absent.
+        # WCF serves an expanded collection only if $select contains it, or is absent.
         expand=tuple(name for name in expand if chosen is None or name in chosen),
         deferred=None if chosen is None else tuple(n for n in chosen if n not in expand),
         nested=selection.nested,
@@ -142,7 +142,7 @@ def parse_where(
     defaults: Mapping[str, Any],
     demands: Demands = NOTHING_DEMANDED,
 ) -> Filter | None:
-    """Parse the ``$filter`` of a call, which some endpoints require and others allow on few columns only."""
+    """Parse the ``$filter`` of a call; some endpoints require it, others allow it on few columns only."""
     found = None
     if "$filter" in options:
         found = parse_filter(options["$filter"], endpoint.columns, defaults, endpoint.model)

@@ -1,4 +1,4 @@
-"""Which calls must carry ``$select`` or ``$filter`` (API 2.5, 3.3, 12.2)."""
+"""Which calls must have ``$select`` or ``$filter`` (API 2.5, 3.3, 12.2)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SELECT_SEEN = {
 
 
 def demands_select(endpoint: Endpoint, demand: Demand) -> bool:
-    """Whether a call must carry ``$select``; bulk feeds always require it (KB-types)."""
+    """Whether a call must have ``$select``; bulk feeds always require it (KB-types)."""
     if demand == "never" or endpoint.no_division:
         return False
     if endpoint.kind == "bulk":
@@ -47,11 +47,11 @@ def demands_select(endpoint: Endpoint, demand: Demand) -> bool:
 
 
 def demanded_filter(endpoint: Endpoint, demand: Demand) -> frozenset[str]:
-    """The columns of which ``$filter`` must name one; empty if no filter is required.
+    """The columns of which ``$filter`` must use one; empty if no filter is required.
 
-    According to Exact, every endpoint with a sync sibling requires a filter. That was observed for a few
+    According to Exact, every endpoint with a sync feed requires a filter. That was observed for a few
     endpoints, and not for every app: in June 2026 a production app read Accounts, Items, SalesInvoices and
-    TransactionLines without one (API 12.2). For most endpoints the columns are unknown, so any will do.
+    TransactionLines without one (API 12.2). For most endpoints the columns are unknown, so any is accepted.
     """
     if demand == "never":
         return frozenset()

@@ -1,4 +1,4 @@
-"""Requested faults: which calls fail, and how, so that clients can be tested against failures.
+"""Injected faults: which calls fail, and how, so that clients can be tested against failures.
 
 Kinds of data calls: any status such as ``408 429 500 503 599`` (empty body, no limit headers; ``302`` leads
 to the login page), ``html`` (a page with status 200), ``html-login`` (the login page with status 200),
@@ -45,9 +45,9 @@ class Fault:
     Attributes:
         path: Endpoint path or a pattern such as ``bulk/*``; ``None`` for every endpoint.
         division: ``None`` for every division.
-        times: Number of failures left; ``None`` for no end.
+        times: Number of failures left; ``None`` for no limit.
         after: Number of matching calls that still succeed.
-        probability: Probability that a matching call fails; ``None`` for certainty.
+        probability: Probability that a matching call fails; ``None``: every call fails.
         seconds: Duration of a ``slow`` call.
     """
 
@@ -104,7 +104,7 @@ class Faults:
             self.rules.clear()
 
     def for_call(self, path: str, division: int | None) -> list[Fault]:
-        """The faults of a data call: one that replaces its reply, or any number that spoil it."""
+        """The faults of a data call: one that replaces its reply, or any number that change it."""
         with self._lock:
             return [f for f in self.rules if not f.for_token and self._strikes(f, path, division)]
 
@@ -128,7 +128,7 @@ class Faults:
 
 
 def _check_numbers(fault: Fault) -> None:
-    """Refuse a rule that would only fail at the next call."""
+    """Refuse invalid numbers now instead of at the next call."""
     for name, least in (("times", 0), ("after", 0), ("division", 1)):
         value = getattr(fault, name)
         if value is not None and (type(value) is not int or value < least):

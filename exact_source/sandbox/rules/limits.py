@@ -50,7 +50,7 @@ class CallLimits:
             The headers of its reply.
 
         Raises:
-            RefusedError: 429, with the headers of the limit that was hit and no others.
+            RefusedError: 429, with only the headers of the exceeded limit.
         """
         minute, day = self.used(division)
         if day >= self.daily_limit:
@@ -87,8 +87,8 @@ class CallLimits:
 class ErrorLimit:
     """Blocks the app's key for an hour after more than ten errors of one endpoint (API 0.1.4, 2.3).
 
-    Errors are counted per division and endpoint. The block concerns the key, so it holds for all
-    divisions and endpoints, and a call during the block makes it longer.
+    Errors are counted per division and endpoint. The block concerns the key, so it applies to all
+    divisions and endpoints, and a call during the block extends it.
 
     Attributes:
         allowed: Number of errors per hour without a block.
@@ -113,7 +113,7 @@ class ErrorLimit:
         self._errors: defaultdict[tuple[int | None, str], deque[float]] = defaultdict(deque)
 
     def check(self) -> None:
-        """Refuse the call if the key is blocked; the hour then begins again."""
+        """Refuse the call if the key is blocked; the hour then starts again."""
         now = self._now()
         if self.blocked_until > now:
             self.blocked_until = now + HOUR_S

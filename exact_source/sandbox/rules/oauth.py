@@ -64,8 +64,8 @@ class OAuth:
     Attributes:
         early_status: Status of the refusal of an early refresh; 400 was recorded, 401 is documented.
         grace: Whether a refresh token works until its successor has been used once (API 1.4).
-        access_life_s: Seconds for which an access token works.
-        earliest_refresh_s: Seconds after the last pair before which no other is issued.
+        access_life_s: Lifetime of an access token, in seconds.
+        earliest_refresh_s: Seconds after a token response until Exact issues new tokens.
         connections: All logins so far.
     """
 
@@ -87,7 +87,7 @@ class OAuth:
         self._last_token_at: dict[str, float] = {}  # by user
 
     def authorize(self, query: Mapping[str, str], user: str = FIRST_USER) -> str:
-        """Log in at once; returns the address to which the browser is redirected.
+        """Log in immediately; returns the address to which the browser is redirected.
 
         Raises:
             RefusedError: 400, if the app or its redirect URI is not the registered one.
@@ -138,7 +138,7 @@ class OAuth:
         """The login behind the bearer token of a data call.
 
         Raises:
-            RefusedError: 401; with ``WWW-Authenticate`` if the token was valid once.
+            RefusedError: 401; with ``WWW-Authenticate`` if the token was valid before.
         """
         connection, issued_at = self._access_tokens.get(access_token, (None, 0.0))
         if connection is None or connection.revoked:
@@ -168,7 +168,7 @@ class OAuth:
         }
 
     def revoke(self) -> None:
-        """Invalidate all connections, as a change of the user's password does."""
+        """Invalidate all connections, as if the user's password had changed."""
         for connection in self.connections:
             connection.revoked = True
 

@@ -1,4 +1,4 @@
-"""Faults of a reply: another reply in its place, or wrong rows and links."""
+"""Faults of a reply: a replacement, or wrong rows and links."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAGES = {
 def replacement(
     at: float, faults: Mapping[str, Fault], headers: Mapping[str, str], elsewhere: str
 ) -> Response | None:
-    """The reply that replaces the right one, if a fault requests it.
+    """The reply that replaces the correct one, if there is such a fault.
 
     Args:
         at: Seconds since the epoch.
@@ -50,7 +50,7 @@ def replacement(
 
 
 def with_control_character(body: bytes, *, json: bool) -> bytes:
-    """A body with a vertical tab at the start of one text, as users paste it; XML forbids it (API 3.1)."""
+    """A body with a vertical tab, which XML forbids, at the start of one text, as if pasted (API 3.1)."""
     text, mark = (JSON_TEXT, rb"\1\\u000b") if json else (ATOM_TEXT, b"\\1\x0b")
     return text.sub(mark, body, count=1)
 
@@ -62,7 +62,7 @@ def spoil(
     urls: tuple[str, str],
     again: int,
 ) -> Answer:
-    """The page with the requested faults.
+    """The page with the injected faults.
 
     Args:
         answer: The correct page.

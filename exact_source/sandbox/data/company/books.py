@@ -1,4 +1,4 @@
-"""The rows of a company during their generation, with the choice of their times and guids."""
+"""The rows of a company while they are generated, and the choice of their times and guids."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Books:
     Args:
         random: The only source of randomness.
         before: Wall-clock time before which everything happened.
-        invoices: Number of sales invoices; the other rows grow with it.
-        opened: The first day; two years before by default.
+        invoices: Number of sales invoices; the number of other rows is proportional.
+        opened: The first day; default: two years before.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The chart of accounts and the small tables that every Dutch administration has."""
+"""The chart of accounts and the small tables that every Dutch company has."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ LAST_NAMES = (
 )
 TRADES = ("Bouw", "Horeca", "Techniek", "Advies", "Transport", "Zorg", "Media", "Groen")
 FORMS = ("B.V.", "B.V.", "N.V.", "V.O.F.", "& Zn.")
-# Texts that break careless parsers: quotes, markup, line ends, blanks at both ends, other scripts.
+# Texts that break careless parsers: quotes, markup, line ends, leading and trailing spaces, other scripts.
 REMARKS = (
     "Belt altijd voor 10.00 uur",
     'Let op: <b>spoed</b> & "vandaag"',

@@ -9,7 +9,7 @@ from ..catalogue import Row
 from . import chart
 from .books import Books, euros
 
-CODE_WIDTH = 18  # API 3.3: account codes are padded with blanks on the left
+CODE_WIDTH = 18  # API 3.3: account codes are padded with spaces on the left
 NATIONAL_CURRENCY = "EUR"
 SUPPLIER_EVERY = 4
 

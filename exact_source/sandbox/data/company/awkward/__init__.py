@@ -1,8 +1,8 @@
-"""A fixed set of small companies whose books are awkward, each for a reason that ``companies.csv`` states.
+"""A fixed set of small companies with difficult books; ``companies.csv`` states the difficulty of each.
 
-The tables beside this module are written by hand; an accountant can read each company off them. What
-Exact derives from the ledger (open items, VAT returns) is derived from it here as well, by the column
-``settles``: which open item a line belongs to.
+The tables next to this module are written by hand, in a form that an accountant can read. What Exact derives
+from the ledger (open items, VAT returns) is derived from it here too, with the column ``settles``, the open
+item to which a line belongs.
 """
 
 from .companies import AWKWARD, COMPANIES, ENTITIES, division_columns, new_awkward_company

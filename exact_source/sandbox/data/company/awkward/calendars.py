@@ -27,7 +27,7 @@ def periods(calendar: str, opened: datetime, until: datetime) -> list[Period]:
 
 
 def _months(calendar: str, opened: datetime, until: datetime) -> Iterator[Period]:
-    """Months; the first of a company may be a short one, and its numbers begin with 1."""
+    """Months; a company's first year may be short, and its numbers begin with 1."""
     start, number, year = opened, 0, None
     while True:
         belongs = start.year + (calendar == "july" and start.month >= JULY)

@@ -63,7 +63,7 @@ def new_awkward_company(name: str, random: Random, before: datetime, first_versi
 
 
 def division_columns(index: int) -> dict[str, Any]:
-    """The columns of ``system/Divisions`` in which a company differs from a random one."""
+    """The columns of ``system/Divisions`` that differ from a random company."""
     row = table("companies")[index]
     found = {
         "Description": row["name"],
@@ -192,7 +192,7 @@ def _add_items(books: Books, name: str) -> dict[str, Row]:
 
 
 def _add_dimensions(books: Books, name: str) -> dict[str, dict[str, Row]]:
-    """The cost centres, cost units and projects that the ledger names."""
+    """The cost centres, cost units and projects that occur in the ledger."""
     found: dict[str, dict[str, Row]] = {"costcenters": {}, "costunits": {}, "projects": {}}
     for record in of("ledger", name):
         more = dict(part.split("=") for part in record["more"].split(";") if part)

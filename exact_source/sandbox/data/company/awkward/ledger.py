@@ -70,9 +70,9 @@ def add_open_items(books: Books, lines: Sequence[Line]) -> None:
 
 
 def add_entries(books: Books, lines: Sequence[Line]) -> None:
-    """Write the entries of sales and purchases as ``salesentry`` and ``purchaseentry`` show them.
+    """Write the sales and purchase entries in the form of ``salesentry`` and ``purchaseentry``.
 
-    The line of the debtor or creditor is the header, and the VAT of an entry is in its amounts.
+    The line of the debtor or creditor is the header, and the amounts include the VAT of the entry.
     """
     for side, kinds, account in (("sales", SALES, RECEIVABLE), ("purchase", PURCHASES, PAYABLE)):
         entries: defaultdict[str, list[Row]] = defaultdict(list)
@@ -154,7 +154,7 @@ def _line(books: Books, record: Record, number: int, currency: str) -> dict[str,
 
 
 def _vat(more: Mapping[str, str], kind: int, amount: float) -> dict[str, Any]:
-    """A tax line has a base amount, and a taxed line has a tax amount."""
+    """The VAT columns of a line: the base amount of a tax line, or the tax amount of a taxed line."""
     if "vat" not in more:
         return {}
     code = {"VATCode": more["vat"].ljust(3)}
