@@ -173,9 +173,7 @@ class Limits:
 
     def _check_caps(self, at: float) -> None:
         if self.max_calls is not None and self.calls >= self.max_calls:
-            raise LimitError(
-                f"the {self.max_calls} calls of --max-calls are used up", resumes_at=at
-            )
+            raise LimitError(f"the limit --max-calls {self.max_calls} is used up", resumes_at=at)
         if self.contract is not None:
             self.contract.roll(at)
             if self.contract.remaining <= 0:

@@ -234,7 +234,9 @@ def test_a_company_out_of_sight_is_a_wrong_setting(cli: Cli) -> None:
     result = cli("check", cli.destination, SOME, "--divisions=42", "--json")
 
     assert result.code == 2
-    assert "42" in found(result, "divisions", "failed")["found"]
+    assert found(result, "divisions", "failed")["found"].startswith("42 ")
+    assert result.err.count("divisions:") == 1
+    assert states(result)["rights"] == ["skipped"]
 
 
 def test_rights_that_cannot_be_asked_are_a_warning(cli: Cli) -> None:

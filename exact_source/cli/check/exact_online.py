@@ -40,6 +40,7 @@ async def check_exact(
             return
         found = await check_divisions(findings, run, companies)
         if not found:
+            findings.add("rights", "skipped", "not asked without a company")
             return
         asked = found if all_divisions else found[:1]
         await check_rights(findings, run, entities, asked)

@@ -46,7 +46,8 @@ class Findings:
 
     def fail(self, check: str, error: ExactError) -> None:
         """Add an error; the remedy follows a semicolon or colon in its message."""
-        found, _, remedy = str(error).partition("; ")
+        text = str(error).removeprefix(f"--{check}: ").removeprefix(f"{check}: ")
+        found, _, remedy = text.partition("; ")
         resumes_at = None
         if isinstance(error, LimitError):
             resumes_at = error.resumes_at
