@@ -209,7 +209,8 @@ def parse_redirect(code: str, state: str | None = None) -> str:
     """
     text = code.strip()
     if "code=" not in text and "error=" not in text:
-        if not text or "://" in text or any(map(str.isspace, text)):
+        # Digits alone, such as a company's code, would waste a call that counts as an error.
+        if not text or text.isdecimal() or "://" in text or any(map(str.isspace, text)):
             raise ConfigurationError(
                 "this is not an authorization code: paste the code or the address"
             )

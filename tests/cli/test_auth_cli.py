@@ -100,12 +100,12 @@ def test_login_asks_and_takes_the_address_it_led_to(run: Run, exact: Exact) -> N
 
 
 def test_login_asks_again_until_there_is_a_code(run: Run, exact: Exact) -> None:
-    answers = ["https://app.example/callback?state=x", "", f' "{exact.box.login()["code"]}"']
+    answers = ["https://app.example/callback?state=x", "", "12", f' "{exact.box.login()["code"]}"']
 
     result = run("login", answer="\n".join([*answers, "not read"]))
 
     assert result.exit_code == 0, result.output
-    assert result.stderr.count("Paste that address") == 3
+    assert result.stderr.count("Paste that address") == 4
     assert exact.token_statuses() == [200]
 
 
