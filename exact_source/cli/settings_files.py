@@ -15,6 +15,7 @@ from .settings_names import check_section, check_variables
 SETTINGS = ".dlt"
 GIVEN = "DLT_PROJECT_DIR"  # dlt's own variable for the folder of the project
 FILES = ("config.toml", "secrets.toml")
+BARE_VALUE = re.compile(r"""\s*[\w.-]+\s*=\s*[^\s"'\[{=]""")  # a text without quotes
 
 
 def check_settings_files() -> None:
@@ -47,8 +48,11 @@ def parse_toml(path: Path, text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"at line (\d+)", str(error))
-        line = int(found[1]) if found else len(text.splitlines())
-        raise ConfigurationError(f"{path}, line {line}: not valid TOML; correct it") from None
+        lines = text.splitlines()
+        line = int(found[1]) if found else len(lines)
+        is_bare = line <= len(lines) and BARE_VALUE.match(lines[line - 1])
+        remedy = "put the value between double quotes" if is_bare else "correct it"
+        raise ConfigurationError(f"{path}, line {line}: not valid TOML; {remedy}") from None
 
 
 def settings_files() -> Iterator[Path]:

@@ -29,6 +29,7 @@ ARGUMENTS = {
 }  # fmt: skip
 OF_COMMANDS = {"catalogue_overlay", "destination"}
 OF_WEBHOOKS = {"notices_url", "webhook_path", "webhook_secret"}
+OF_APP = {"client_id", "client_secret"}
 KNOWN = frozenset(f.name for f in fields(Settings)) | ARGUMENTS | OF_COMMANDS | OF_WEBHOOKS
 
 
@@ -46,12 +47,24 @@ def check_section(place: str, document: Mapping[str, Any]) -> None:
     for part in SECTION.split("."):
         found = found.get(part) if isinstance(found, Mapping) else None
     if not isinstance(found, Mapping):
+        if wrong := misplaced(document):
+            raise ConfigurationError(f"{place}: [{wrong}] is not read; did you mean [{SECTION}]?")
         return
     for name in sorted(set(found) - KNOWN):
         if not isinstance(found[name], Mapping):
             _refuse(f"{place}: {SECTION}.{name}", nearest(name))
         elif (meant := nearest(name, ALIKE)) and not _is_entity(name):
             _refuse(f"{place}: {SECTION}.{name}", meant)
+
+
+def misplaced(document: Mapping[str, Any], path: tuple[str, ...] = ()) -> str:
+    """The table that looks like a misspelt section of ours, because it holds the app's id or secret."""
+    name = ".".join(path)
+    is_alike = "exact" in name or bool(get_close_matches(name, [SECTION], n=1, cutoff=ALIKE))
+    if is_alike and OF_APP & document.keys() and not name.endswith(SECTION):
+        return name
+    tables = ((key, table) for key, table in document.items() if isinstance(table, Mapping))
+    return next(filter(None, (misplaced(table, (*path, key)) for key, table in tables)), "")
 
 
 def check_variables(names: Iterable[str]) -> None:

@@ -171,6 +171,20 @@ def test_a_settings_file_that_is_not_toml_is_named_with_its_line(
     assert "hush" not in result.err
 
 
+@pytest.mark.parametrize("value", ["hush-5ecret", "5a9d0b1e-5a4d"])
+def test_a_text_without_quotes_in_a_settings_file_is_recognised(cli: Cli, value: str) -> None:
+    file = Path(os.environ["DLT_PROJECT_DIR"], ".dlt", "secrets.toml")
+    file.parent.mkdir()
+    file.write_text(f"[sources.exact_online]\nclient_id = {value}\n")
+
+    result = cli("status")
+
+    assert result.code == 2
+    assert "line 2" in result.err
+    assert "quotes" in result.err
+    assert value not in result.err
+
+
 def run_until(module: str, action: str, before: str = "") -> subprocess.CompletedProcess[str]:
     """Run a command, and do something when a module is looked for."""
     program = (

@@ -191,3 +191,20 @@ def test_a_misspelt_subtable_is_refused() -> None:
 @pytest.mark.parametrize("document", [{}, {"sources": 1}, {"sources": {"exact_online": "x"}}])
 def test_a_file_without_our_section_is_accepted(document: dict[str, Any]) -> None:
     check_section("config.toml", document)
+
+
+@pytest.mark.parametrize("name", ["sources.exact", "source.exact_online", "exact_online"])
+def test_the_app_in_a_section_that_nothing_reads_is_refused(name: str) -> None:
+    document: dict[str, Any] = {"client_id": "hush"}
+    for part in reversed(name.split(".")):
+        document = {part: document}
+    with pytest.raises(ConfigurationError, match=rf"\[{name}\].*\[sources.exact_online\]") as told:
+        check_section("secrets.toml", document)
+    assert "hush" not in str(told.value)
+
+
+def test_the_apps_of_other_sources_and_of_pipelines_are_accepted() -> None:
+    app = {"client_id": "x"}
+    check_section("secrets.toml", {"sources": {"hubspot": app}})
+    check_section("secrets.toml", {"exact_online": {"sources": {"exact_online": app}}})
+    check_section("secrets.toml", {"sources": {"exact": app, "exact_online": app}})
