@@ -345,6 +345,32 @@ def test_with_json_a_login_and_a_check_are_part_of_the_one_document(
     assert result.json["login"]["store"]
 
 
+def test_after_a_login_that_failed_the_next_step_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert init("--login", "--no-check") == 2
+
+    first, *_ = [line for line in capsys.readouterr().err.splitlines() if "settings are" in line]
+    assert first.endswith(" login")
+    assert read(folder, "secrets")
+
+
+def test_a_project_inside_another_one_is_made_with_a_note(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert init("--no-login") == 0
+    assert "note:" not in capsys.readouterr().err
+    inner = folder.parent / "sub"
+    inner.mkdir()
+    monkeypatch.setenv("DLT_PROJECT_DIR", str(inner))
+    monkeypatch.chdir(inner)
+
+    assert init("--no-login") == 0
+    assert f"project in {folder.parent}," in capsys.readouterr().err
+    assert init("--no-login") == 0
+    assert "note:" not in capsys.readouterr().err
+
+
 def test_the_destination_is_remembered(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert init("--destination", f"duckdb:{folder.parent / 'books.db'}") == 0
     assert init("--replace", "--destination", "postgresql://me:pw@127.0.0.1:1/books") == 0

@@ -12,10 +12,12 @@ from typing import Annotated, Any
 
 import typer
 
+from ...errors import ExactError
 from ...settings import REGIONS, SECTION
 from .._output.command_line import own_command
 from .._output.logs import notes
 from .._output.options import AsJson
+from ..project import find_project
 
 STDIN = "-"
 
@@ -79,6 +81,7 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
         "redirect_uri": redirect_uri,
     }
     folder, asks = settings_folder(), sys.stdin.isatty()
+    note_project_above(folder)
     destination, changed = write_settings(
         folder, given, destination, bigquery_key, asks=asks, replace=replace
     )
@@ -86,7 +89,13 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
         show(folder, changed)
     reload_settings()
     steps = Steps(context, destination, as_json=as_json)
-    logged_in = wanted(log_in, "Log in now?", asks=asks) and steps.log_in()
+    try:
+        logged_in = wanted(log_in, "Log in now?", asks=asks) and steps.log_in()
+    except ExactError:
+        notes.info(
+            "the settings are written, but nobody is logged in; next: %s login", own_command()
+        )
+        raise
     checked = wanted(check, "Check everything?", asks=asks and logged_in) and steps.check()
     if as_json:
         written = {"folder": str(folder), "written": changed, "destination": destination}
@@ -95,6 +104,22 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
         command = own_command()
         notes.info("next: %s login, then %s check and %s sync", command, command, command)
     raise typer.Exit(steps.code)
+
+
+def note_project_above(folder: Path) -> None:
+    """Print a note if a new project would be inside another one, whose settings it does not use.
+
+    Args:
+        folder: Folder of the new settings.
+    """
+    above = find_project(folder.absolute().parent)
+    if above is not None and not folder.is_dir():
+        notes.warning(
+            "note: this makes a new project inside the project in %s, with tokens and tables of its own; "
+            "to use that one, delete %s",
+            above,
+            folder.absolute(),
+        )
 
 
 def write_settings(
