@@ -25,6 +25,7 @@ from ._output.options import (
 )
 from ._output.tables import Column, print_json
 from .divisions import parse_code
+from .files import replace_file
 from .recording import Record, checked, start_recording
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     from .connect import clock_of, make_connection, make_pipeline
 
     _check_answerable(division, yes=yes)
+    if report is not None and not report.parent.is_dir():
+        raise ConfigurationError(f"--report: there is no folder {report.parent}; create it first")
     pipeline = make_pipeline(destination, dataset, pipeline_name)
     settings, storage = make_connection(region, base_url, pipeline)
     recorder, watch = start_recording(record, settings.base_url), Watch()
@@ -132,7 +135,7 @@ def print_report(found: Verification, report: Path | None, *, as_json: bool) -> 
     from ..verify.report import document, markdown
 
     if report is not None:
-        report.write_text(markdown(found), encoding="utf-8")
+        replace_file(report, markdown(found), "--report")
         notes.info("the report is in %s; it holds no value of a row", report)
     if as_json:
         print_json(document(found))

@@ -190,10 +190,10 @@ def _take(pipeline: dlt.Pipeline, writer: Writer) -> Iterator[Lock]:
         raise
     except Exception as error:  # of any driver
         first = list(causes(error))[-1]
-        raise LoadError(
-            f"dataset {pipeline.dataset_name} cannot be locked: {type(first).__name__}: "
-            f"{' '.join(str(first).split())}"
-        ) from error
+        why = f"{type(first).__name__}: {' '.join(str(first).split())}"
+        if isinstance(first, OSError) and first.filename:
+            why = f"{first.filename}: {first.strerror}"
+        raise LoadError(f"dataset {pipeline.dataset_name} cannot be locked: {why}") from error
     with opened:
         yield lock
 

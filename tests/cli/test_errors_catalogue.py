@@ -486,6 +486,8 @@ CASES = [
     Case("nothing was synced yet", "verify --books --yes --division=1000123 --destination=duckdb:{folder}/x.duckdb"),
     Case("verify asks for a company and for consent", "verify"),
     Case("is not a company that can be read", "verify", ask_and_answer_nine),
+    Case("--report: there is no folder", "verify --yes --division=1 --report={folder}/none/x.md"),
+    Case("is not read; did you mean [", SYNC, settings_file("secrets.toml", '[sources.exact]\nclient_id = "x"\n')),
     Case("--record ‹folder› cannot be used", f"{SYNC} --record={{folder}}/tokens.json"),
     Case("holds values that are not masked", f"{SYNC} --record={{folder}}/kept", leave_a_name),
     Case("needs its driver; install", "sync --destination=clickhouse", uninstall("clickhouse_driver", "clickhouse_connect")),
@@ -622,7 +624,7 @@ CASES = [
     Case("‹place›: ‹…›", SYNC, sql_tokens(token_url="sqlite:////none/t.db", token_key=KEY), 1, "TokenStoreError"),
     Case("‹item› ‹who›; run again later", SYNC, both(LEASES, hold_lease), 3),
     # -- limits -------------------------------------------------------------------------------
-    Case("the ‹max calls› calls of --max-calls", f"{SYNC} --max-calls=1", code=3),
+    Case("the limit --max-calls ‹max calls›", f"{SYNC} --max-calls=1", code=3),
     Case("--reserve-calls, --contract-cap: ", "plan --entities=accounts --reserve-calls=6000"),
     Case("calls of today (contract_cap) are used up", f"{SYNC} --contract-cap=1", code=3),
     Case("division ‹division›: today's", SYNC, lambda b: [b.cli.world.box.consume(d, 5000) for d in b.cli.world.box.divisions], 3),

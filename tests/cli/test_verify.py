@@ -132,6 +132,16 @@ def test_a_company_that_is_blocked_is_refused(cli: Cli) -> None:
     assert {c.path for c in calls.all} == {"current/Me", "system/Divisions"}
 
 
+def test_a_report_that_cannot_be_written_is_refused_before_the_calls(
+    cli: Cli, tmp_path: Path
+) -> None:
+    with cli.world.watch() as calls:
+        result = cli("verify", cli.destination, *ALONE, f"--report={tmp_path / 'none' / 'x.md'}")
+
+    assert (result.code, len(calls)) == (2, 0)
+    assert "Errno" not in result.err
+
+
 def test_a_code_that_is_not_a_number_is_refused_in_words(cli: Cli) -> None:
     result = cli("verify", cli.destination, "--division=abc", "--yes")
 
