@@ -205,6 +205,9 @@ async def read_tombstones(
     except StreamError as error:
         return Tombstones(schema.no_rows, since or 0, read_at, call.calls, error)
     if not any(page.num_rows for page in pages):
+        if begin > 1:
+            # The last tombstone is no longer listed: it has expired, or the division has moved.
+            return await read_tombstones(asker, read_at, call, None, whole=whole)
         return Tombstones(schema.no_rows, since or 0, read_at, call.calls)
     # Rows that were deleted while later pages were read may have been missed. Their tombstones are all
     # above the highest version of the first page (see ``cursors``).
@@ -229,7 +232,7 @@ def describe_unknown(unknown: pa.Table) -> list[str]:
 def starts_of(states: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[tuple[int, int], int]:
     """Where the next read of ``sync/Deleted`` begins: at the lowest position of all streams.
 
-    An empty list is read from its start, which costs no call more: only tombstones that are below the
+    A list that was empty is read from its start, which takes no more calls: only tombstones below the
     position tell of a move to another database without a ``DivisionMoveDate``.
 
     Args:

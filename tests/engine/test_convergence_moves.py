@@ -232,8 +232,23 @@ def test_deletions_after_a_move_without_a_date_are_found_in_rows_without_version
     company.sync(names)
     company.box.state.store.move(company.division)
     company.delete(company.rows[1]["ID"])
-    for _ in range(2):
-        company.sync(names)
+    company.sync(names)
+    company.assert_equal()
+
+
+def test_a_list_of_tombstones_that_stays_empty_takes_one_call() -> None:
+    """Except for the first time: then it is read from its start."""
+    company = Lines()
+    company.sync(["transaction_lines"])
+    company.delete(company.rows[0]["ID"])
+    company.sync(["transaction_lines"])
+    for calls in (1, 2, 1, 1):
+        company.box.clock.advance(40 * DAY_S)
+        company.box.state.store.forget_old_tombstones(company.division)
+        begun = len(company.box.requests)
+        company.sync(["transaction_lines"])
+        paths = [r.path for r in company.box.requests[begun:]]
+        assert paths.count(TOMBSTONES) == calls
     company.assert_equal()
 
 
