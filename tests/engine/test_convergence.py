@@ -112,6 +112,7 @@ def meet_each_class(machine: type[Company]) -> None:
             company.join(HOUR_S, is_writer)
             company.delete("accounts", 0, 2, False)
             company.sync_well()
+        company.hide_tombstones("accounts", 0, 1, True, 1)
         company.doubt_rights("receivables", 0, 1)
         company.sync_well()
         company.teardown()

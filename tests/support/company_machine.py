@@ -77,7 +77,7 @@ AHEAD_S = [0.0, 0.0, 120.0, -120.0, HOUR_S, -HOUR_S, 5 * HOUR_S, DAY_S, -DAY_S]
 CLASSES = (
     "skewed clock", "jumping clock", "two hosts", "second writer", "march", "october", "drop",
     "truncate", "restore", *TWINS, *SIZES, "killed", "stopped", "load fails", "load in part",
-    "doubted rights", "newer state",
+    "doubted rights", "newer state", "undated move", "hidden tombstones",
 )  # fmt: skip
 
 entities = st.sampled_from(sorted(ENTITIES))
@@ -323,6 +323,13 @@ class Company(RuleBasedStateMachine):
         self.box.move_division(self.division(company))
         self.pass_time(5)
 
+    @rule(company=companies)
+    def move_undated(self, company: int) -> None:
+        """Move a company as a restored backup does, without a ``DivisionMoveDate``."""
+        self.box.state.store.move(self.division(company))
+        self.tally["undated move"] += 1
+        self.pass_time(5)
+
     @rule(seconds=st.sampled_from([1.0, 300.0, HOUR_S, 5 * HOUR_S, DAY_S]))
     def wait(self, seconds: float) -> None:
         self.pass_time(seconds)
@@ -345,6 +352,33 @@ class Company(RuleBasedStateMachine):
     def deny(self, company: int, path: str, how: str) -> None:
         self.box.deny(self.division(company), path, how)
         self.denied.add((path, self.division(company)))
+
+    @rule(
+        entity=entities,
+        company=companies,
+        place=places,
+        moves=st.booleans(),
+        days=st.sampled_from([1, 25]),
+    )
+    @precondition(lambda self: not self.denied and not self.are_rights_unknown)
+    def hide_tombstones(
+        self, entity: str, company: int, place: int, moves: bool, days: int
+    ) -> None:
+        """Delete rows while their tombstones are not listed, possibly until these have expired."""
+        entity, division = self.mine(entity), self.division(company)
+        self.replace(entity, company, place, 60.0)
+        self.deny(company, "sync/Deleted", "empty")
+        if moves:
+            self.move_undated(company)
+        self._delete(entity, company, place)
+        for _ in range(3):
+            self.sync_well()
+            self.pass_time(days * DAY_S)
+            self.box.state.store.forget_old_tombstones(division)
+        self.box.allow(division, "sync/Deleted")
+        self.denied.discard(("sync/Deleted", division))
+        self.tally["hidden tombstones"] += 1
+        self.sync_well()
 
     @rule()
     @precondition(lambda self: self.denied)
