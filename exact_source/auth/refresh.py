@@ -129,7 +129,7 @@ class Rotator:
                 self._check_rejection(tokens)
                 self._hold = None
             elif not self._is_due(tokens):
-                return self._use(tokens)
+                return self._set_tokens(tokens)
             self._check_refused(storage, tokens)
             await storage.check_writable()
             with SPENDING.one():
@@ -188,14 +188,14 @@ class Rotator:
             # The old refresh token may still work until the new one is used (API 1.4).
             stored = await storage.get()
             if stored is not None and stored.fingerprint != tokens.fingerprint:
-                return self._use(stored)
+                return self._set_tokens(stored)
             answer = await self._ask(tokens)
         if answer.outcome is TokenOutcome.TOKENS:
             return await self._store(storage, tokens, answer)
         # A program that ignores the lock may have refreshed.
         stored = await storage.get()
         if stored is not None and stored.fingerprint != tokens.fingerprint:
-            return self._use(stored)
+            return self._set_tokens(stored)
         if answer.outcome is TokenOutcome.TOO_EARLY and self._is_usable(tokens, rejected, lost):
             return self._go_on(tokens, answer)
         error = self._note_refused(tokens, answer, lost)
@@ -244,7 +244,7 @@ class Rotator:
             ) from None
         SECRETS.learn(new.access_token, new.refresh_token)
         await self._save(storage, old.fingerprint if old else None, new)
-        return self._use(new)
+        return self._set_tokens(new)
 
     async def _save(self, storage: LockedStorage, followed: str | None, new: TokenData) -> None:
         self._unsaved = (followed, new)
@@ -276,9 +276,9 @@ class Rotator:
             hold_s = left_s if 0 < left_s < HOLD_S and tokens.is_short_lived else HOLD_S
             self._hold = (tokens.fingerprint, now + hold_s)
         logger.warning("going on with the access token there is: %s", answer.detail)
-        return self._use(tokens)
+        return self._set_tokens(tokens)
 
-    def _use(self, tokens: TokenData) -> TokenData:
+    def _set_tokens(self, tokens: TokenData) -> TokenData:
         SECRETS.learn(tokens.access_token, tokens.refresh_token)
         self._tokens = tokens
         return tokens

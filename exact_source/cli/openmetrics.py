@@ -24,30 +24,30 @@ def render(report: Mapping[str, Any], now: float) -> str:
     streams, divisions = report["streams"], report["divisions"]
     offered = [s for s in streams if s.get("code") not in EXCLUDED]
     lines = [
-        *_family("exact_online_rows", "", "Rows in the table.", _of(streams, "rows")),
+        *_family("exact_online_rows", "", "Rows in the table.", _samples_of(streams, "rows")),
         *_family(
             "exact_online_lag_seconds",
             "seconds",
             "Age of what the table shows: time since the last complete read began.",
-            _of(streams, "lag_s"),
+            _samples_of(streams, "lag_s"),
         ),
         *_family(
             "exact_online_last_success_timestamp_seconds",
             "seconds",
             "When the last complete read began.",
-            _of(streams, "last_success", parse_instant),
+            _samples_of(streams, "last_success", parse_instant),
         ),
         *_family(
             "exact_online_last_run_timestamp_seconds",
             "seconds",
             "When the entity was last tried.",
-            _of(streams, "last_run", parse_instant),
+            _samples_of(streams, "last_run", parse_instant),
         ),
         *_family(
             "exact_online_complete",
             "",
             "1 if the last run read the entity to its end; left out if Exact does not offer it.",
-            _of(offered, "status", lambda status: float(status == "complete")),
+            _samples_of(offered, "status", lambda status: float(status == "complete")),
         ),
         *_family(
             "exact_online_calls_today",
@@ -66,7 +66,7 @@ def render(report: Mapping[str, Any], now: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _of(
+def _samples_of(
     streams: list[Mapping[str, Any]], name: str, value: Callable[[Any], float] = float
 ) -> list[Sample]:
     return [

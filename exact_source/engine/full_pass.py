@@ -56,19 +56,19 @@ class FullPass:
 
     def release(self) -> pa.Table | None:
         """Return the held rows, which the caller loads, or ``None``; later pages are not held."""
-        pages = self._take()
+        pages = self._take_pages()
         return rows.concat(pages) if any(page.num_rows for page in pages) else None
 
     def complete(self, last: pa.Table) -> tuple[pa.Table, str]:
         """The rows to load with the last page, and a hash of all rows if all pages were held."""
         if self._held is None:
             return last, ""
-        pages = [*self._take(), last]
+        pages = [*self._take_pages(), last]
         if not any(page.num_rows for page in pages):
             return last, rows.digest_of_no_rows(last)
         return rows.concat(pages), rows.digest(pages)
 
-    def _take(self) -> list[pa.Table]:
+    def _take_pages(self) -> list[pa.Table]:
         held, self._held = self._held, None
         return [] if held is None else held.take()
 

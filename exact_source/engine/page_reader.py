@@ -114,7 +114,7 @@ class PageReader:
                 except Exception as error:
                     if not groups:
                         raise
-                    self._keep(error, following)
+                    self._set_error(error, following)
                     break
                 self._run.rounds.count_page()
                 self._on_call()
@@ -168,7 +168,7 @@ class PageReader:
             if group.pages is not None:
                 group.pages.cancel()
 
-    def _keep(self, error: Exception, url: str) -> None:
+    def _set_error(self, error: Exception, url: str) -> None:
         self.error, self._error_at = error, url
 
     def _maybe_parsed(self, url: str, body: bytes, schema: PageSchema) -> Arrived | _Unread:
@@ -230,7 +230,7 @@ class PageReader:
             except Exception as error:
                 if not read:
                     raise
-                self._keep(error, one.url)
+                self._set_error(error, one.url)
                 return False
             # The quick search for the link found another one than the parser.
             if read[-1].page.next_url != one.link:

@@ -160,17 +160,17 @@ def describe_excluded(
         if len(codes) == 1:
             where = f"division {company(denied[0].division)}"
         lines.append(
-            f"not available (no module, right or scope): {_some(entities)} of {where}; asked for again "
+            f"not available (no module, right or scope): {_shortened(entities)} of {where}; asked for again "
             "after 7 days or with --retry-refused"
         )
     if blocked:
         lines.append(
-            f"blocked at Exact Online: division {_some([company(code) for code in blocked])}"
+            f"blocked at Exact Online: division {_shortened([company(code) for code in blocked])}"
         )
     return lines
 
 
-def _some(names: Sequence[str], most: int = 6) -> str:
+def _shortened(names: Sequence[str], most: int = 6) -> str:
     more = len(names) - most
     return ", ".join(names if more <= 1 else [*names[:most], f"and {more} more"])
 

@@ -21,7 +21,7 @@ from .shape import Shape
 from .tombstones import describe_unknown
 
 # Receives rows of a division and the cursor that covers them.
-Put = Callable[[int, pa.Table | None, Cursor | None], Awaitable[None]]
+EmitRows = Callable[[int, pa.Table | None, Cursor | None], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class SharedList:
     Args:
         run: Objects that all streams share; its log gets the results.
         shape: Shape of the entity's rows.
-        put: Receives rows and cursors.
+        emit: Receives rows and cursors.
     """
 
-    def __init__(self, run: Run, shape: Shape, put: Put) -> None:
+    def __init__(self, run: Run, shape: Shape, emit: EmitRows) -> None:
         self._run = run
         self._shape = shape
         self._name = shape.entity.name
-        self._put = put
+        self._emit = emit
 
     async def read(self) -> None:
         """Read the list, or the list of each division."""
@@ -117,7 +117,7 @@ class SharedList:
             table = table if table.num_rows else None
         stamped = None if table is None else rows.stamp(table, run.next_stamp())
         if stamped is not None or found.cursor is not None:
-            await self._put(result.division, stamped, found.cursor)
+            await self._emit(result.division, stamped, found.cursor)
         if stamped is not None and shape.entity.division_from:
             result.count(deleted=await self._delete_unlisted(stamped))
         error = run.rejected.describe(result)
@@ -134,5 +134,5 @@ class SharedList:
         at = run.next_stamp()
         for code in missing:
             for table in run.destination.rows(self._name, code, "division", [code]):
-                await self._put(code, rows.mark_deleted(table, self._shape.arrow, at=at), None)
+                await self._emit(code, rows.mark_deleted(table, self._shape.arrow, at=at), None)
         return len(missing)

@@ -113,7 +113,7 @@ class EntityReader:
             self._settle(first_load)
         # Only if deletions are loaded as rows; ADBC on Postgres refuses an empty file.
         elif not states.known and self.strategy.deletes_marked and run.options.deletes == "hard":
-            yield rows.with_required(self._nothing(), self._keys)
+            yield rows.with_required(self._impossible_deletion(), self._keys)
         remember(run)
         self._warn([r for r in run.log.results[before:] if r.entity == self.name])
 
@@ -252,7 +252,7 @@ class EntityReader:
                 yield rows.again(found, self.shape.arrow)
         state.pop("appended", None)
 
-    def _nothing(self) -> pa.Table:
+    def _impossible_deletion(self) -> pa.Table:
         """The deletion of a row that cannot exist, which creates the table so that SQL finds it."""
         keys = {f.name: [rows.zero(f.type)] for f in self.shape.arrow if f.name in self._keys}
         return rows.deletions(self.shape.arrow, keys, at=self.session.run.next_stamp())

@@ -111,7 +111,7 @@ def sole_writer(
         waited = 0.0
         while True:
             try:
-                lock = stack.enter_context(_take(pipeline, writer))
+                lock = stack.enter_context(_take_lock(pipeline, writer))
                 break
             except TakenError as taken:
                 if waited >= wait_s:
@@ -181,7 +181,7 @@ def _held(pipeline: dlt.Pipeline, writer: Writer | None, now: float) -> HeldErro
 
 
 @contextmanager
-def _take(pipeline: dlt.Pipeline, writer: Writer) -> Iterator[Lock]:
+def _take_lock(pipeline: dlt.Pipeline, writer: Writer) -> Iterator[Lock]:
     try:
         with ExitStack() as stack:
             lock = stack.enter_context(_lock_of(pipeline)(pipeline, writer))

@@ -296,10 +296,11 @@ class SyncBlock:
             if stream.status in FAULTS and stream.code != UNAVAILABLE:
                 groups[stream.status, message_of(stream)].append(stream)
         return [
-            Trouble(self._some(group), status, error) for (status, error), group in groups.items()
+            Trouble(self._streams_in_words(group), status, error)
+            for (status, error), group in groups.items()
         ]
 
-    def _some(self, group: Sequence[Stream]) -> str:
+    def _streams_in_words(self, group: Sequence[Stream]) -> str:
         """Some entities of some companies."""
         companies, entities = self._companies(group), self._entities(group)
         if not companies:
@@ -322,7 +323,7 @@ class SyncBlock:
     def unavailable(self) -> str:
         """Entities that Exact does not offer, and to how many companies; empty if there are none."""
         group = [s for s in self.figures.streams if s.code == UNAVAILABLE]
-        return self._some(group) if group else ""
+        return self._streams_in_words(group) if group else ""
 
     @property
     def troubles(self) -> list[Trouble]:

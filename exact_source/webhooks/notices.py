@@ -77,7 +77,7 @@ class Notices:
                 try:
                     with self._database.begin() as connection:
                         for name in names:
-                            self._put(connection, division, name, values)
+                            self._write_mark(connection, division, name, values)
                         commit(connection)
                 except IntegrityError:
                     if not left:
@@ -105,7 +105,7 @@ class Notices:
             found = connection.execute(select(table.entity, table.division, table.mark))
             return {(entity, division): mark for entity, division, mark in found}
 
-    def _put(
+    def _write_mark(
         self, connection: Connection, division: int, entity: str, values: dict[str, str]
     ) -> None:
         table = self._table

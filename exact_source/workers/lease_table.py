@@ -92,7 +92,7 @@ class LeaseTable:
         left_s = (columns.expires_at - self._now).label("left_s")
         query = select(columns.item, columns.holder, columns.epoch, left_s)
         return connection.execute(
-            self._of(query, items).order_by(columns.item).with_for_update()
+            self._rows_of(query, items).order_by(columns.item).with_for_update()
         ).all()
 
     def insert_missing(self, connection: Connection, items: Sequence[str]) -> None:
@@ -121,9 +121,9 @@ class LeaseTable:
 
     def _set(self, connection: Connection, items: Sequence[str], **values: Any) -> None:
         if items:
-            connection.execute(self._of(self._table.update(), items).values(**values))
+            connection.execute(self._rows_of(self._table.update(), items).values(**values))
 
-    def _of(self, statement: Any, items: Sequence[str]) -> Any:
+    def _rows_of(self, statement: Any, items: Sequence[str]) -> Any:
         columns = self._table.c
         return statement.where(columns.name == self._name, columns.item.in_(items))
 

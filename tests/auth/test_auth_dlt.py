@@ -145,7 +145,7 @@ def test_a_pair_that_a_crash_left_in_the_journal_is_taken_up(
         """Like a kill: nothing is caught or cleaned up on its way."""
 
     class Killed(DltStateTokenStorage):
-        def _put(self, row: Any) -> None:
+        def _write_row(self, row: Any) -> None:
             raise Crash
 
     pipeline = make_pipeline("first")
@@ -168,13 +168,13 @@ def test_a_journal_that_a_login_has_overtaken_is_not_taken_up(
     storage = DltStateTokenStorage(make_pipeline("first"), key=KEY, journal=journal)
     storage.save_tokens(tokens(1))
     kept: list[bytes] = []
-    real_put = storage._put
+    write_row = storage._write_row
 
     def put(row: Any) -> None:
         kept.append(journal.read_bytes())
-        real_put(row)
+        write_row(row)
 
-    storage._put = put  # type: ignore[method-assign]
+    storage._write_row = put  # type: ignore[method-assign]
     storage.save_tokens(tokens(2))
     DltStateTokenStorage(make_pipeline("second"), key=KEY).save_tokens(tokens(3))
     journal.write_bytes(kept[0])

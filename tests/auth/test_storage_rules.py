@@ -41,7 +41,7 @@ class Table(JournaledStorage):
     def _fetch(self) -> Row | None:
         return self.row
 
-    def _put(self, row: Row) -> None:
+    def _write_row(self, row: Row) -> None:
         if self.is_away:
             raise TokenStoreError("the database is away")
         self.row = row

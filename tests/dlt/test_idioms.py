@@ -659,7 +659,7 @@ def test_a_window_waits_for_another_load(
     world: World, make: Make, monkeypatch: pytest.MonkeyPatch, *, to_end: bool
 ) -> None:
     spread(world)
-    take, tries = writer_lock._take, 0
+    take, tries = writer_lock._take_lock, 0
 
     def taken_twice(*given: Any) -> Any:
         nonlocal tries
@@ -668,7 +668,7 @@ def test_a_window_waits_for_another_load(
             raise writer_lock.TakenError(Writer.of("another", 0.0))
         return take(*given)
 
-    monkeypatch.setattr(writer_lock, "_take", taken_twice)
+    monkeypatch.setattr(writer_lock, "_take_lock", taken_twice)
     monkeypatch.setattr(writer_lock, "POLL_S", 0.0)
     window = make(start_date="2024-01-01", end_date="2024-01-03")
     if to_end:

@@ -113,9 +113,9 @@ class Reader:
         """One message for each place that creates an error with its own text."""
         for scope in ast.walk(self._tree):
             if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
-                yield from self._of(scope)
+                yield from self._messages_of(scope)
 
-    def _of(self, scope: ast.AST) -> Iterator[Message]:
+    def _messages_of(self, scope: ast.AST) -> Iterator[Message]:
         for node in ast.walk(scope):
             match node:
                 case ast.Call(func=ast.Name(id=kind), args=[first, *_]) if kind in self._kinds:

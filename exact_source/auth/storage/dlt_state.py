@@ -115,7 +115,7 @@ class DltStateTokenStorage(JournaledStorage):
             with self._client() as client:
                 return self._select(client)
 
-    def _put(self, row: Row) -> None:
+    def _write_row(self, row: Row) -> None:
         with self._errors():
             held, self._open.client = self._held_client, None
             if held is not None:

@@ -163,7 +163,7 @@ class JournaledStorage(ABC):
         if self._journal is not None:
             follows = stored.fingerprint if stored else None
             self._journal.write(Entry(generation, follows, tokens))
-        self._put(Row(generation, self._encrypt(tokens)))
+        self._write_row(Row(generation, self._encrypt(tokens)))
         if self._journal is not None:
             self._journal.clear()
 
@@ -214,7 +214,7 @@ class JournaledStorage(ABC):
         entry = self._successor(self._decrypt(self._held.row))
         if entry is None or self._journal is None:
             return False
-        self._put(Row(entry.generation, self._encrypt(entry.tokens)))
+        self._write_row(Row(entry.generation, self._encrypt(entry.tokens)))
         self._journal.clear()
         return True
 
@@ -251,7 +251,7 @@ class JournaledStorage(ABC):
         """Read the row."""
 
     @abstractmethod
-    def _put(self, row: Row) -> None:
+    def _write_row(self, row: Row) -> None:
         """Write the row and commit."""
 
     @abstractmethod
@@ -260,4 +260,4 @@ class JournaledStorage(ABC):
 
     @abstractmethod
     def _probe(self) -> None:
-        """Raise if ``_put`` would fail; commit nothing."""
+        """Raise if ``_write_row`` would fail; commit nothing."""

@@ -84,7 +84,7 @@ class SqlTokenStorage(JournaledStorage):
             with self._database.begin(to_write=False) as connection:
                 return self._select(connection)
 
-    def _put(self, row: Row) -> None:
+    def _write_row(self, row: Row) -> None:
         with self._errors():
             held, self._open.connection = self._held_connection(), None
             if held is not None:

@@ -115,8 +115,8 @@ async def seen_divisions(
         return []
     if missing := [code for code in codes if code not in visible]:
         wrong = ConfigurationError(
-            f"--divisions: {_some([str(code) for code in missing])} cannot be seen by this app and user; "
-            "see `exact-source divisions`"
+            f"--divisions: {_shortened([str(code) for code in missing])} cannot be seen by this app and "
+            "user; see `exact-source divisions`"
         )
         findings.fail("divisions", wrong)
     return [visible[code] for code in codes if code in visible]
@@ -191,7 +191,7 @@ def _add_right(
     findings.add(
         "rights",
         "failed" if fails else "warning",
-        f"{entity.name} may not be read in {_some([_named(d) for d in without])}",
+        f"{entity.name} may not be read in {_shortened([_named(d) for d in without])}",
         f"a sync skips it; to read it, give the user the role or the app the scope{scope}{module}",
         RefusedError.code,
     )
@@ -201,6 +201,6 @@ def _named(division: Division) -> str:
     return f"{division.code} {division.name}".strip()
 
 
-def _some(companies: list[str]) -> str:
+def _shortened(companies: list[str]) -> str:
     shown = ", ".join(companies[:10])
     return shown if len(companies) <= 10 else f"{shown} and {len(companies) - 10} more"  # noqa: PLR2004

@@ -112,7 +112,7 @@ class Rows:
         if "sync-by-key" in self._active:
             order = "key"
         tests = row_tests(endpoint, query.parameters, self._state.user)
-        tests = (_nothing,) if self._hidden else tests
+        tests = (_match_none,) if self._hidden else tests
         if test := hides_row(self._active, endpoint):
             tests = (*tests, test)
         source, overlaps = sort_rows(table, order, query, defaults), self._overlaps
@@ -224,5 +224,5 @@ def _is_bare(endpoint: Endpoint, query: Query, size: int) -> bool:
     return query.skiptoken is None and not query.inlinecount and not query.expand
 
 
-def _nothing(_: Row) -> bool:
+def _match_none(_: Row) -> bool:
     return False

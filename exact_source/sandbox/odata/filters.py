@@ -100,18 +100,18 @@ class _Parser:
 
     def disjunction(self) -> Operand:
         left = self._conjunction()
-        while self._take("or"):
+        while self._take_word("or"):
             left = _both(left, self._conjunction(), any)
         return left
 
     def _conjunction(self) -> Operand:
         left = self._negation()
-        while self._take("and"):
+        while self._take_word("and"):
             left = _both(left, self._negation(), all)
         return left
 
     def _negation(self) -> Operand:
-        if not self._take("not"):
+        if not self._take_word("not"):
             return self._comparison()
         inner = _boolean(self._negation()).read
         return Operand("b", lambda row: not inner(row))
@@ -174,7 +174,7 @@ class _Parser:
         self._at = min(self._at + 1, len(self._tokens) - 1)
         return token
 
-    def _take(self, word: str) -> bool:
+    def _take_word(self, word: str) -> bool:
         if not self._peek().matches("name", word):
             return False
         self._at += 1

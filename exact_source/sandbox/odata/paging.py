@@ -52,7 +52,9 @@ def read_page(
     start = 0 if query.skiptoken is None else _position(endpoint, query.skiptoken, source)
     start = max(0, start - overlaps)
     limit = size if query.top is None else min(size, query.top)
-    rows = _take(source.rows, start, query.skip if query.skiptoken is None else 0, limit, tests)
+    rows = _matching_rows(
+        source.rows, start, query.skip if query.skiptoken is None else 0, limit, tests
+    )
     token = None
     if rows and len(rows) == size and (query.top is None or query.top > size):
         token = ",".join(
@@ -140,7 +142,7 @@ def _position(endpoint: Endpoint, token: str, source: Sorted) -> int:
     return position_after(source.keys, tuple(values))
 
 
-def _take(
+def _matching_rows(
     rows: list[Row], start: int, skip: int, limit: int, tests: tuple[Callable[[Row], bool], ...]
 ) -> list[Row]:
     found: list[Row] = []
