@@ -28,6 +28,7 @@ def ask_consent(command: str, question: str) -> None:
     except typer.Abort:
         if sys.stdin.isatty():
             raise
+        typer.echo(err=True)  # ends the line of the question
         raise ConfigurationError(
             f"{command} asks before it deletes, and there was no answer; without a terminal, add --yes"
         ) from None

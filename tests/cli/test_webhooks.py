@@ -580,6 +580,7 @@ def test_subscriptions_are_deleted_only_with_consent(
     assert result.code == code
     assert any(call.method == "DELETE" for call in calls.all) is (code == 0)
     assert bool(len(calls)) is (code == 0)
+    assert result.err.splitlines()[-1].startswith("error: ") is (code == 2)
 
 
 @pytest.mark.parametrize("setting", ["code", "pattern", "excluded"])
