@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +27,8 @@ from .tombstones import (
 
 Key = tuple[Any, ...]
 
+REPEATED = timedelta(hours=1)  # the part of the wall clock that occurs twice in October
+
 
 @dataclass(frozen=True)
 class DeletedKeys:
@@ -36,7 +38,7 @@ class DeletedKeys:
         keys: Key columns, in the order of ``Shape.keys``.
         versions: The tombstones' ``Timestamp``, in the same order; empty without tombstones.
         is_uncertain: Whether another row may be deleted: it is older than a tombstone that was probably
-            applied.
+            applied, or newer than one that was not by an hour at most.
     """
 
     keys: Sequence[Key]
@@ -119,13 +121,14 @@ class DeletedRows:
         listed = latest(found.of(code)) if code is not None else {}
         newest = {key: one for key, one in listed.items() if not is_applied(one.timestamp, cursor)}
         forgotten = {k: one for k, one in listed.items() if is_forgotten(one.timestamp, cursor)}
-        is_uncertain = bool(self._by_modified(forgotten, list(forgotten)))
+        is_uncertain = any(self._by_modified(forgotten, list(forgotten)))
         if not newest:
             return DeletedKeys((), is_uncertain=is_uncertain)
         deleted, rest = self._by_timestamp(newest) if comparable else ({}, list(newest))
-        deleted |= self._by_modified(newest, rest)
+        older, is_close = self._by_modified(newest, rest)
+        deleted |= older
         keys = [(key,) for key in deleted]
-        return DeletedKeys(keys, list(deleted.values()), is_uncertain=is_uncertain)
+        return DeletedKeys(keys, list(deleted.values()), is_uncertain=is_uncertain or is_close)
 
     def _by_timestamp(self, newest: Mapping[str, Tombstone]) -> tuple[dict[str, int], list[str]]:
         if not self._destination.has_column(self._table, "timestamp"):
@@ -138,15 +141,24 @@ class DeletedRows:
         }
         return deleted, [k for k, at in held.items() if at is None]
 
-    def _by_modified(self, newest: Mapping[str, Tombstone], keys: list[str]) -> dict[str, int]:
+    def _by_modified(
+        self, newest: Mapping[str, Tombstone], keys: list[str]
+    ) -> tuple[dict[str, int], bool]:
+        """Rows that are not newer than their tombstone, and whether others are by an hour at most.
+
+        These may have been changed before their deletion, in the hour that is repeated in October.
+        """
         if not keys or not self._destination.has_column(self._table, "modified"):
-            return {}
+            return {}, False
         held = self._versions(keys, "modified")
-        return {
-            k: newest[k].timestamp
+        newer_by = {
+            k: at.replace(tzinfo=None) - newest[k].deleted_date
             for k, at in held.items()
-            if isinstance(at, datetime) and at.replace(tzinfo=None) <= newest[k].deleted_date
+            if isinstance(at, datetime)
         }
+        older = {k: newest[k].timestamp for k, by in newer_by.items() if by <= timedelta(0)}
+        is_close = any(timedelta(0) < by <= REPEATED for by in newer_by.values())
+        return older, is_close
 
     def _versions(self, keys: list[str], column: str) -> dict[str, Any]:
         return self._destination.versions(

@@ -288,6 +288,7 @@ def test_a_move_without_a_date_is_noticed_after_the_newest_row_was_deleted(syncs
     company.delete(0)
     for _ in range(syncs):
         company.sync()
+    company.hide()
     company.box.state.store.move(company.division)
     company.rename(1, "after the move")
     company.sync()
@@ -316,5 +317,19 @@ def test_a_tombstone_that_commits_behind_many_others_is_applied() -> None:
     late = key(OVERLAP_MAX + 1)
     (newest,) = (at for at, row in table.rows.items() if row["EntityKey"] == late)
     table.put({**table.remove(newest), "Timestamp": first})
+    company.sync(["transaction_lines"])
+    company.assert_equal()
+
+
+def test_a_row_that_was_changed_and_deleted_in_the_repeated_hour_is_deleted() -> None:
+    """It was changed at 02:50, and deleted twenty minutes later, at 02:10."""
+    company = Lines()
+    company.sync(["transaction_lines"])
+    company.box.clock.set(BEFORE_THE_REPEATED_HOUR)
+    key = company.rows[0]["ID"]
+    company.box.update(LINES, company.division, key, {"Notes": "changed"})
+    company.sync(["transaction_lines"])
+    company.box.clock.advance(19 * 60)
+    company.delete(key)
     company.sync(["transaction_lines"])
     company.assert_equal()
