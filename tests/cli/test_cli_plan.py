@@ -47,6 +47,20 @@ def test_a_first_load_is_counted_with_one_call_a_stream(cli: Cli) -> None:
     assert not (world.folder / "exact.duckdb").exists()
 
 
+def test_many_counts_are_announced_before_the_first(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = cli("plan", cli.destination, SOME)
+    monkeypatch.setattr("exact_source.cli.plan.command.MANY_COUNTS", 2)
+
+    many = cli("plan", cli.destination, SOME, "--pipeline=other")
+    none = cli("plan", cli.destination, SOME, "--pipeline=third", "--no-count")
+
+    assert "--no-count" not in few.err + none.err
+    (line,) = (line for line in many.err.splitlines() if "--no-count" in line)
+    assert f" {2 * len(PATHS)} calls" in line
+
+
 def test_the_feed_that_will_be_used_says_how_many_calls(make_cli: Callable[..., Cli]) -> None:
     cli = make_cli(invoices=120, page_size=60, large_page_size=1000)
     world = cli.world

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .._output.streams import Problem
     from .planner import Planner
 
+MANY_COUNTS = 60  # calls; fewer take seconds
 STREAM_COLUMNS = (
     Column("division"),
     Column("name", rank=3),
@@ -157,9 +158,29 @@ def look(planner: Planner, *, count: bool) -> None:
     with asking(planner.run) as line:
 
         def note(counted: int, total: int) -> None:
+            if not counted:
+                announce(planner, total)
             line.show_idle(f"counted {counted:,} of {total:,} streams")
 
         asyncio.run(planner.look(count=count, on_answer=note))
+
+
+def announce(planner: Planner, total: int) -> None:
+    """Say before many counts how many calls they take, and how long Exact's limits make them last."""
+    from .._output.logs import notes
+    from .._output.streams import plural
+    from .schedule import allowance_of
+
+    if total < MANY_COUNTS:
+        return
+    companies = planner.open_divisions  # read side by side, with about as many counts each
+    minute = min(allowance_of(planner.run.limits, d.code).minute for d in companies)
+    minutes = total // (len(companies) * minute)
+    notes.info(
+        "counting rows first: %s, one for each entity of each company%s; --no-count plans without",
+        plural(total, "call"),
+        f", at least {plural(minutes, 'minute')}" if minutes else "",
+    )
 
 
 def _print(report: Mapping[str, Any], view: View) -> None:

@@ -54,7 +54,7 @@ class Planner:
 
         Args:
             count: Whether to count at all.
-            on_answer: Called after each answer with its number and the total.
+            on_answer: Called with the answers so far and the total: before the first call, and after each.
         """
         spent = self.memory.all_calls_today
         self.run.limits.note_earlier_calls(spent, self.run.clock.now())
@@ -62,6 +62,7 @@ class Planner:
             self.divisions = await self.run.divisions.chosen()
             if count:
                 questions, turns = self.questions(), itertools.count(1)
+                on_answer(0, len(questions))
                 self.counts = await count_rows(
                     client,
                     questions,
