@@ -35,7 +35,9 @@ def stop_on_interrupt(run: Run, pipeline: dlt.Pipeline) -> Iterator[None]:
             logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
             raise KeyboardInterrupt
         run.rounds.request_stop()
-        notes.info("stopping after loading the rows that were read; press Ctrl-C again to stop at once without them")
+        notes.info(
+            "stopping after loading the rows that were read; press Ctrl-C again to stop at once without them"
+        )
 
     # dlt would drop the round at the first signal.
     pipeline.runtime_config.intercept_signals = False

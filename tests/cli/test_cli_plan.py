@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pendulum
+import pytest
 
 from exact_source.client.limits import Limits
 from tests.support.cli_fixtures import Cli, Result
