@@ -9,7 +9,7 @@
   end
 {%- endmacro %}
 
-{# Sums per age group, a column each, and the total. #}
+{# Sums per age group, one column each, and the total. #}
 {% macro exact_ageing_columns() -%}
   sum(open_amount) as open_amount,
   sum(case when ageing_bucket = 'not due' then open_amount else 0 end) as not_due,
@@ -55,8 +55,8 @@ with lines as (
     and p.entry_date <= {{ exact_as_of() }}
 ),
 
--- The line that each was matched with. Of two that name each other the invoice, else the one with
--- the lesser guid, stands for both.
+-- The line with which each was matched. If two lines refer to each other, the invoice stands for
+-- both, or without an invoice the one with the lower guid.
 matched as (
   select
     l.division,
@@ -79,7 +79,7 @@ matched as (
   )
 ),
 
--- A payment of a credit note on an invoice belongs to the invoice; four steps are more than were seen.
+-- A payment of a credit note on an invoice belongs to the invoice. Four steps are enough in practice.
 rooted as (
   select
     l.*,
@@ -105,7 +105,7 @@ stray as (
   where is_revaluation and root_id = line_id and item_invoice_number is null
 ),
 
--- The items that were open in the currency of a stray revaluation on its day, if it is but one.
+-- The item of an unmatched revaluation, if only one was open in its currency on its day.
 homes as (
   select
     division,
@@ -223,7 +223,7 @@ from_exact as (
     and invoice_date <= {{ exact_as_of() }}
     {% if var('exact_processed_only', false) %} and coalesce(transaction_status, 50) = 50 {% endif %}
     {% if var('exact_entries_until', '') %} and invoice_date <= cast('{{ var('exact_entries_until') }}' as date) {% endif %}
-    -- Status 50 is matched, since the day on which it ended.
+    -- Status 50 means matched, since its end date.
     and (status < 50 or end_date > {{ exact_as_of() }})
     and amount <> 0
     and gl_account_id is not null

@@ -1,8 +1,8 @@
 {#
-  What each ledger account of each company opens with, moves and closes with, slot by slot, without
-  gaps. Slots are financial periods or calendar months; profit and loss accounts begin each year with
-  nothing, and what they held goes to one row, the result of earlier years, unless entries of a year
-  end put it on an account (`carried`). So opening, movement and closing of each company and slot add
+  Opening balance, movement and closing balance of each ledger account of each company, slot by slot,
+  without gaps. Slots are financial periods or calendar months. Profit and loss accounts begin each
+  year at zero; their balance goes to one row, the result of earlier years, unless year-end entries
+  post it to an account (`carried`). Opening, movement and closing of each company and slot thus add
   up to zero.
 
   The caller has defined `slots` (division, year, slot), `movements` (division, gl_account_id, year,
@@ -20,7 +20,7 @@ grid as (
     coalesce(m.debit, 0) as debit,
     coalesce(m.credit, 0) as credit,
     coalesce(c.amount, 0) as carried,
-    -- What a balance is carried within: profit and loss within a year, the rest forever.
+    -- Within which a balance is carried over: profit and loss within a year, the rest without limit.
     case when g.balance_type = 'W' then s.year_number else 0 end as carried_within
   from used as u
   inner join slots as s on s.division = u.division

@@ -5,30 +5,30 @@
   models: `exact-source report` renders the same files without dbt.
 #}
 
-{# An amount as an exact decimal. Never a float: cents would get lost. #}
+{# An amount as an exact decimal; a float would lose cents. #}
 {% macro exact_amount(column) -%}
   {{ adapter.dispatch('exact_amount', 'exact_online')(column) }}
 {%- endmacro %}
 {% macro default__exact_amount(column) -%} cast({{ column }} as numeric(38, 9)) {%- endmacro %}
-{# BigQuery's numeric has these digits, and a cast may not say so. #}
+{# BigQuery's numeric always has these digits, and a cast must not state them. #}
 {% macro bigquery__exact_amount(column) -%} cast({{ column }} as numeric) {%- endmacro %}
 
-{# The date that Exact shows. Its digits are wall clock without a zone, so nothing is converted. #}
+{# The date that Exact shows. It is a wall-clock time without a zone, so nothing is converted. #}
 {% macro exact_date(column) -%}
   cast({{ column }} as date)
 {%- endmacro %}
 
-{# A code or a name without the blanks that Exact pads with; an empty one is null. #}
+{# A code or a name without the spaces with which Exact pads it; empty becomes null. #}
 {% macro exact_text(column) -%}
   nullif(trim({{ column }}), '')
 {%- endmacro %}
 
-{# A link to another row; Exact also writes the null guid for "none". #}
+{# A reference to another row; Exact also uses the all-zero guid for "none". #}
 {% macro exact_key(column) -%}
   nullif({{ column }}, '00000000-0000-0000-0000-000000000000')
 {%- endmacro %}
 
-{# A VAT or register number without what people write between its digits. #}
+{# A VAT or register number without separators. #}
 {% macro exact_plain_number(column) -%}
   replace(replace(replace(replace(upper({{ column }}), '.', ''), ' ', ''), '-', ''), '/', '')
 {%- endmacro %}
@@ -66,7 +66,7 @@
 {%- endmacro %}
 {% macro bigquery__exact_month_end(date) -%} last_day({{ date }}, month) {%- endmacro %}
 
-{# The first day of a date's quarter, by the calendar. #}
+{# The first day of a date's calendar quarter. #}
 {% macro exact_quarter(date) -%}
   {{ adapter.dispatch('exact_quarter', 'exact_online')(date) }}
 {%- endmacro %}
@@ -99,7 +99,7 @@
 {%- endmacro %}
 {% macro bigquery__exact_days(first, last) -%} date_diff({{ last }}, {{ first }}, day) {%- endmacro %}
 
-{# Whole hours since a moment. #}
+{# Whole hours since a time. #}
 {% macro exact_hours_since(moment) -%}
   {{ adapter.dispatch('exact_hours_since', 'exact_online')(moment) }}
 {%- endmacro %}
@@ -110,7 +110,7 @@
   timestamp_diff(current_timestamp(), {{ moment }}, hour)
 {%- endmacro %}
 
-{# The day of a moment in UTC, which is when Exact's daily limit starts anew. #}
+{# The UTC day of a time; Exact's daily limit is reset at its end. #}
 {% macro exact_utc_day(moment) -%}
   {{ adapter.dispatch('exact_utc_day', 'exact_online')(moment) }}
 {%- endmacro %}
@@ -126,12 +126,12 @@
   {%- endif -%}
 {%- endmacro %}
 
-{# Types of entries that do not count: they carry balances over a year's end, or are budgets. #}
+{# Types of entries that do not count: they carry balances over a year end, or are budgets. #}
 {% macro exact_excluded_types() -%}
   {{ var('exact_excluded_entry_types', [310, 320, 321, 322, 323, 324, 325, 326, 327, 328, 3000]) | join(', ') }}
 {%- endmacro %}
 
-{# The variables that change what the marts show, as one text. #}
+{# The variables that affect the marts, as one text. #}
 {% macro exact_settings() -%}
   dataset {{ var('exact_dataset', 'exact_online') }}, processed only {{ var('exact_processed_only', false) }},
   {#- #} until {{ var('exact_entries_until', '') or 'the last' }},

@@ -1,5 +1,5 @@
--- Every customer and supplier that exists or has postings. Exact keeps the postings of an account
--- that is gone, so a name that only they remember counts as well.
+-- Every customer and supplier that exists or has postings. Exact keeps the postings of a deleted
+-- account, so the name may come from them.
 with posted as (
   select
     division,
@@ -28,7 +28,7 @@ joined as (
 
 select
   j.*,
-  -- One party in several companies has a guid and a code in each; its VAT number is one.
+  -- A party in several companies has a guid and a code in each of them, but one VAT number.
   case
     when j.vat_number is not null then concat('vat ', {{ exact_plain_number('j.vat_number') }})
     when j.chamber_of_commerce is not null

@@ -1,4 +1,4 @@
--- Every ledger account that exists or has postings, with its place in the statements.
+-- Every ledger account that exists or has postings, with its section of the statements.
 with posted as (
   select
     division,
@@ -26,12 +26,12 @@ joined as (
   left join {{ ref('int_exact_online__gl_account_types') }} as t on t.gl_account_type = g.gl_account_type
 ),
 
-{# A model or a seed of one's own with gl_account_type or gl_account_code, and section. #}
+{# The user's own model or seed with gl_account_type or gl_account_code, and section. #}
 {%- set own = var('exact_sections_from', '') %}
 placed as (
   select
     j.*,
-    -- General (type 90) and types that Exact adds: by the side on which the account stands.
+    -- General accounts (type 90) and new types: by the side of the account's balance.
     coalesce(
       {%- if own %}
       (

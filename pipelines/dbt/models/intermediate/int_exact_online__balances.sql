@@ -1,4 +1,4 @@
--- Balances by financial period, of every account in every period, also where they are zero.
+-- Balances by financial period, of every account in every period, even if they are zero.
 with slots as (
   select
     division,

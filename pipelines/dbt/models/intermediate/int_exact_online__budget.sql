@@ -1,5 +1,5 @@
--- The budget of one scenario: `exact_budget_scenario`, else the first of each company by its code.
--- Amounts are signed as in the ledger, which is how the sandbox has them; not proven for Exact Online.
+-- The budget of one scenario: `exact_budget_scenario`, otherwise each company's first scenario by code.
+-- Amounts have the sign of the ledger; this is true of the sandbox but unproven for Exact Online.
 with first_scenario as (
   select division, min(scenario) as scenario
   from {{ ref('stg_exact_online__budgets') }}

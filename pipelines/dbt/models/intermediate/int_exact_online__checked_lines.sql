@@ -1,7 +1,7 @@
 {{ config(materialized='view') }}
 
--- Every line with the reason why it cannot count, if there is one. A line that cannot count takes its
--- entry with it, so that debit still equals credit. Status: 5 rejected, 20 open (a draft), 50 processed.
+-- Every line with the reason why it is not counted, if there is one. Such a line excludes its whole
+-- entry, so that debit still equals credit. Status: 5 rejected, 20 open (a draft), 50 processed.
 with judged as (
   select
     *,

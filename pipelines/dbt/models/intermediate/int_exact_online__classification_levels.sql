@@ -1,4 +1,4 @@
--- Each ledger account with the classifications above it in each scheme, the top one being level 1.
+-- Each ledger account with its classifications in each scheme; level 1 is the top.
 {%- set steps = 6 %}
 with chains as (
   select

@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
--- What each type of ledger account is in the statements. The numbers are Exact's (GLAccounts.Type).
+-- The section of the statements for each type of ledger account, by Exact's number (GLAccounts.Type).
 {%- set types = [
   (10, 'Cash', 'B', 'cash'), (12, 'Bank', 'B', 'cash'), (14, 'Credit card', 'B', 'cash'),
   (16, 'Payment services', 'B', 'cash'),

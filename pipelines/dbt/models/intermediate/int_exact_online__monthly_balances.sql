@@ -1,5 +1,5 @@
--- Balances by calendar month of the entry date, so that companies with other financial years can be
--- added up. Every company has every month from its first to the last of all.
+-- Balances by calendar month of the entry date, so that companies with different financial years can
+-- be added up. Every company has every month from its own first to the last of all companies.
 with last_month as (
   select greatest(max(month), {{ exact_month(exact_as_of()) }}) as month
   from {{ ref('int_exact_online__postings') }}

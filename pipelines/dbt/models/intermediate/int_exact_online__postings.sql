@@ -1,5 +1,5 @@
 -- The lines that count, each with its ledger account: no budgets, and no entries that only carry
--- balances over a year's end (these models carry them).
+-- balances over a year end (these models do that themselves).
 select
   l.division,
   l.line_id,

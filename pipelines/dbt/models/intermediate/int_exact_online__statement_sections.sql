@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
--- The sections of the balance sheet and of the profit and loss account, in the order of reading.
+-- The sections of the balance sheet and of the profit and loss account, in their order.
 {%- set sections = [
   ('fixed_assets', 'Fixed assets', 'B', 'assets'), ('inventory', 'Inventory', 'B', 'assets'),
   ('receivables', 'Receivables', 'B', 'assets'), ('other_assets', 'Other assets', 'B', 'assets'),

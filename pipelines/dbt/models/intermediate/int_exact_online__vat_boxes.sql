@@ -1,5 +1,5 @@
--- The box of the Dutch VAT return for each VAT code: from a model of one's own with vat_code and box
--- (`exact_vat_boxes_from`), else from the rate and the kind of the code. Exact's API has no box.
+-- The box of the Dutch VAT return for each VAT code: from the user's own model with vat_code and box
+-- (`exact_vat_boxes_from`), otherwise from the rate and kind of the code. Exact's API has no boxes.
 select
   v.division,
   v.vat_code,

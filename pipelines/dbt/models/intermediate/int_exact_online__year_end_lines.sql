@@ -1,7 +1,7 @@
--- What the entries that close periods and years put on accounts of the balance sheet: the result, on
--- the account that the company chose. Types: 310 period closing, 320 to 326 year end. The other side
+-- Postings on balance sheet accounts of the entries that close periods and years: the result, on the
+-- account that the company chose. Types: 310 period closing, 320 to 326 year end. The contra accounts
 -- are profit and loss accounts, which these models close themselves. The closing balance (327) and
--- the opening balance (328) cancel each other.
+-- the opening balance (328) cancel each other out.
 {%- set excluded = var('exact_excluded_entry_types', [310, 320, 321, 322, 323, 324, 325, 326, 327, 328, 3000]) -%}
 {%- set closing = [310, 320, 321, 322, 323, 324, 325, 326] | select('in', excluded) | list %}
 select

@@ -1,5 +1,5 @@
--- One row: which loads, which day and which settings the tables of this schema show. Built last,
--- because it names them all; `exact-source report` reads them only while no later load has arrived.
+-- One row: the loads, the day and the settings of the tables in this schema. It is built last, because
+-- it refers to all of them; `exact-source report` reads the tables only if there is no later load.
 -- depends_on: {{ ref('exact_online__trial_balance') }}
 -- depends_on: {{ ref('exact_online__general_ledger') }}
 -- depends_on: {{ ref('exact_online__profit_and_loss') }}

@@ -1,4 +1,4 @@
--- Balances at the end of each period. The result of the running year is one row under equity, so
+-- Balances at the end of each period. The result of the current year is one row under equity, so
 -- that assets equal liabilities.
 with combined as (
   select
@@ -34,7 +34,7 @@ with combined as (
     '(result)' as gl_account_code,
     'Result of the year so far' as gl_account_description,
     sum(closing_balance) as balance,
-    -- What the period before closed with was of another year if this is the first of its own.
+    -- In the first period of a year, the closing balance of the previous period is from another year.
     sum(balance_prior_period) as balance_prior_period,
     sum(balance_prior_year) as balance_prior_year
   from {{ ref('int_exact_online__balances') }}

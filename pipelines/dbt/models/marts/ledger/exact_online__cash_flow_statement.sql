@@ -1,5 +1,5 @@
--- Indirect: the result, and what other balances than cash moved by. Each period adds up to the change
--- of cash. Opening balances (type 10) are no flow; they have a line of their own.
+-- Indirect method: the result, and the movements of all balances except cash. Each period adds up to
+-- the change of cash. Opening balances (type 10) are not a cash flow and have a separate line.
 with flows as (
   select
     division,

@@ -1,5 +1,5 @@
--- Every posting with the balance of its account after it, as on a ledger card. What a year end puts
--- on an account of the balance sheet is in the balance of later years, and no posting.
+-- Every posting with the balance of its account after it, as on a ledger card. Year-end postings on
+-- balance sheet accounts are in the balance of later years and are not listed as postings.
 with carried as (
   select p.division, p.gl_account_id, p.financial_year, sum(y.amount) as carried
   from (

@@ -1,6 +1,6 @@
 -- The financial periods of each company, from the first with a posting to the last with one or the
--- one that holds `exact_as_of`, without gaps. Their dates are those of `financial_periods`; a year that
--- is not in there is taken for the calendar year, and its periods for months.
+-- one that contains `exact_as_of`, without gaps. Their dates come from `financial_periods`; a year
+-- that is missing there is assumed to be the calendar year, with months as periods.
 with posted as (
   select
     division,
@@ -52,7 +52,7 @@ months as (
     on l.division = b.division and l.financial_year = b.first_year + y.n
   where
     b.first_year + y.n <= b.last_year
-    -- A company whose list is loaded has no other years, but those that are older than the list.
+    -- A company whose list is loaded has no other years, except those before the list.
     and l.division is null
     and (w.division is null or b.first_year + y.n < w.last_year)
 ),

@@ -1,4 +1,4 @@
--- Per company, period and ledger account: what it opened with, what was booked, what it closes with.
+-- Per company, period and ledger account: opening balance, debit, credit, closing balance.
 select
   b.division,
   d.division_name,

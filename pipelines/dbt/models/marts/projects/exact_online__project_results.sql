@@ -1,4 +1,4 @@
--- Hours and costs that were written on projects, and what the ledger has on them, by month. Types of
+-- Hours and costs recorded on projects, and their postings in the ledger, by month. Types of
 -- transactions: 1 time, 2 cost.
 with written as (
   select

@@ -1,4 +1,4 @@
--- Revenue and cost of goods as they were booked on items, by the month of the entry.
+-- Revenue and cost of goods that were posted on items, by the month of the entry.
 select
   p.division,
   d.division_name,

@@ -1,5 +1,5 @@
--- Order lines that are not delivered in full; those with a negative quantity, which are returns or
--- discounts, take off what they will be worth. Status of an order: 12 open, 20 partial, 21 complete,
+-- Order lines that are not delivered in full. Lines with a negative quantity, which are returns or
+-- discounts, reduce the value. Status of an order: 12 open, 20 partial, 21 complete,
 -- 45 cancelled.
 with open_lines as (
   select

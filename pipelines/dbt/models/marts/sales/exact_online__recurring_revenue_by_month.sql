@@ -1,6 +1,6 @@
--- What the subscriptions of each customer bring a month: recurring lines (type 1), spread evenly over
--- the months from their first to their last day, as long as they run and are not cancelled. That the
--- amount of a line is that of all its months is how the sandbox has it; not proven for Exact Online.
+-- Monthly revenue of each customer's subscriptions: recurring lines (type 1), spread evenly over the
+-- months from their first to their last day, while they are active and not cancelled. That the amount
+-- of a line covers all its months is true of the sandbox but unproven for Exact Online.
 with lines as (
   select
     l.division,

@@ -1,5 +1,5 @@
--- What was booked on revenue accounts, by the month of the entry. Lines, not documents: what was
--- booked without an invoice counts, and nothing counts twice.
+-- Postings on revenue accounts, by the month of the entry. These are lines, not documents: postings
+-- without an invoice count, and nothing counts twice.
 select
   p.division,
   d.division_name,

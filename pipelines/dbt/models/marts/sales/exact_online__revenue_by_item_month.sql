@@ -1,4 +1,4 @@
--- The same revenue by item; what was booked without an item is one row a month.
+-- The same revenue by item; revenue without an item is one row per month.
 select
   p.division,
   d.division_name,

@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
--- By item code: of use where the companies share one list of items.
+-- By item code, which is useful if the companies share one list of items.
 select
   currency,
   month,

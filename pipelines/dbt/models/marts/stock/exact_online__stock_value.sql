@@ -1,4 +1,4 @@
--- What lies in the warehouses now, at average cost where Exact keeps one, else at standard cost.
+-- Current stock, at average cost if Exact keeps it, otherwise at standard cost.
 -- A valuation from the items, not the balance of the stock accounts. Average costing is a setting of
 -- the whole company, so one in which no item has an average keeps none, and a 0 is none there.
 with kept as (

@@ -1,7 +1,6 @@
 -- Turnover and tax by company, calendar month, VAT code and box, by the day of the entry. Opening
--- balances (type 10), the returns themselves (type 50) and what the bank paid on them (type 40 without
--- a code) are not in it. What is to pay less what is to claim is the movement of the VAT accounts
--- (type 24).
+-- balances (type 10), the returns themselves (type 50) and bank payments on them (type 40 without a
+-- code) are left out. Tax to pay minus tax to claim equals the movement of the VAT accounts (type 24).
 with lines as (
   select
     p.division,
@@ -40,7 +39,7 @@ select
   coalesce(l.vat_code, '(none)') as vat_code,
   max(l.vat_code_description) as vat_code_description,
   coalesce(l.box, '(none)') as box,
-  -- Of a code that is claimed in part, the base that Exact has on the line of what is taxed.
+  -- For a partly deductible code, the base amount that Exact has on the taxed line.
   sum(
     case when l.gl_account_type <> 24 then l.turnover_sign * coalesce(l.vat_base, l.amount) else 0 end
   ) as turnover_amount,
