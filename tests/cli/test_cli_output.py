@@ -221,6 +221,18 @@ def test_an_outcome_as_text_is_short_as_well() -> None:
     assert one[1:] == [f"entity_00 of division 1000000: refused: error 0: {SENTENCE}"]
 
 
+def test_a_list_for_all_companies_has_no_division(capsys: pytest.CaptureFixture[str]) -> None:
+    result = StreamResult(0, "divisions", "regular", 0.0)
+    result.end("failed", "divisions: boom", "remote")
+    outcome = Outcome([result], 1, 0)
+
+    show_results(outcome, {})
+    show_results(outcome, {}, problems=True)
+
+    last = [line.split() for line in capsys.readouterr().out.splitlines() if "failed" in line]
+    assert [words[0] for words in last] == ["1", "divisions"]
+
+
 def test_messages_that_differ_in_the_stream_only_are_one() -> None:
     outcome = outcome_of(3, refused=2)
     texts = [(r, r.error) for r in outcome.results if r.error]
@@ -262,6 +274,29 @@ def test_problems_alone_have_name_code_and_message() -> None:
         "1000000", "Company", "0", "B.V.", "accounts", "refused", "refused",
         "Exact", "Online", "answered", "403",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_moving_line_shows_a_wait_at_any_width(width: int) -> None:
+    run: Any = SimpleNamespace(
+        log=SimpleNamespace(results=[]),
+        limits=SimpleNamespace(calls=120),
+        rounds=SimpleNamespace(number=0),
+        divisions=SimpleNamespace(chosen_so_far=[]),
+        selection=SimpleNamespace(names=frozenset()),
+        clock=SimpleNamespace(now=lambda: 1e9),
+    )
+    line = Line(run, "counted 120 of 504 streams")
+    why = "accounts of division 1000123 waits until 12:00:00: the minute's 60 calls are used up"
+    line.wait = (why, 1e9 + 38)
+
+    parts = line.fitting(width)
+
+    assert "waits 38 s" in parts
+    assert ("counted 120 of 504 streams" in parts) is (width >= 80)
+    assert (why in parts) is (width == 200)
+    line.wait = (why, 1e9 - 1)
+    assert "waits" not in " ".join(line.fitting(200))
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 120, 200])

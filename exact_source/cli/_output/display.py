@@ -80,23 +80,29 @@ class Line:
         rows = sum(result.rows for result in run.log.results)
         # The number is the importance of a part; 0 is the most important.
         ordered = [
-            (5, f"round {rounds}" if rounds > 1 else ""),
+            (6, f"round {rounds}" if rounds > 1 else ""),
             (1, self.companies.in_words()),
             (0, plural(run.limits.calls, "call")),
-            (2, plural(rows, "row") if rounds else ""),
-            (3, in_words(self.left)),
-            (4, self.doing()),
-            (6, self._calls_left),
+            (3, plural(rows, "row") if rounds else ""),
+            (4, in_words(self.left)),
+            (5, self.doing()),
+            *self.waits(),
+            (8, self._calls_left),
         ]
         ordered = [part for part in ordered if part[1]]
         while len(ordered) > 1 and len(" · ".join(text for _, text in ordered)) > width:
             ordered.remove(max(ordered))
         return [text for _, text in ordered]
 
+    def waits(self) -> list[tuple[int, str]]:
+        """The time left of the current wait, and which stream waits and why, as parts of the line."""
+        left_s = self.wait[1] - self._run.clock.now() if self.wait is not None else 0
+        if self.wait is None or left_s <= 0:
+            return []
+        return [(2, f"waits {left_s:.0f} s"), (7, self.wait[0])]
+
     def doing(self) -> str:
-        """The current wait, the last stream read, or another activity."""
-        if self.wait is not None and (left_s := self.wait[1] - self._run.clock.now()) > 0:
-            return f"{self.wait[0]} · {left_s:.0f} s"
+        """The last stream read, or another activity."""
         is_reading = any(result.status == "running" for result in self._run.log.results)
         return self.stream if is_reading and self.stream else self.idle
 

@@ -162,7 +162,7 @@ def show_companies(
     columns = (Column("division"), Column("name"), Column("problems", wraps=True))
     more = len(by_company) - len(shown)
     rows = [
-        [code and str(code), names.get(code), in_words(by_company[code], brief=more > 0)]
+        [str(code or ""), names.get(code), in_words(by_company[code], brief=more > 0)]
         for code in shown
     ]
     printed = 2 + print_table(console, columns, rows)
@@ -202,7 +202,7 @@ def print_problems(console: Console, problems: Sequence[Problem], names: Mapping
         console.print("no problems")
         return
     rows = [
-        [p.division and str(p.division), names.get(p.division), p.entity, p.status, p.code, p.error]
+        [str(p.division or ""), names.get(p.division), p.entity, p.status, p.code, p.error]
         for p in problems
     ]
     print_table(console, PROBLEM_COLUMNS, rows)
