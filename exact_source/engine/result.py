@@ -188,6 +188,7 @@ class RoundLog:
         self.on_progress: Callable[[StreamResult], None] = lambda _result: None
         # By entity: a tuple for each stream would take as much memory as its result.
         self._begun: defaultdict[str, set[int]] = defaultdict(set)
+        self._emitted: defaultdict[str, set[int]] = defaultdict(set)
         self._latest: defaultdict[str, dict[int, StreamResult]] = defaultdict(dict)
 
     def report_to(self, on_progress: Callable[[StreamResult], None]) -> None:
@@ -211,6 +212,14 @@ class RoundLog:
     def has_begun(self, result: StreamResult) -> bool:
         """Whether a stream's scan began in this run, and not in an earlier one."""
         return result.division in self._begun[result.entity]
+
+    def note_emitted(self, result: StreamResult) -> None:
+        """Note that a stream emitted rows or a cursor in this run."""
+        self._emitted[result.entity].add(result.division)
+
+    def has_emitted(self, entity: str, division: int) -> bool:
+        """Whether a stream emitted rows or a cursor in this run."""
+        return division in self._emitted[entity]
 
     def latest(self, entity: str, division: int) -> StreamResult | None:
         """The last result of a stream; ``None`` if it has not begun."""

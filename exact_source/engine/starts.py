@@ -39,7 +39,7 @@ class Start:
         now: Seconds since the epoch, UTC.
         refresh_asked_at: Time of the request for a full refresh; seconds since the epoch, UTC.
         rows_counted: Stored rows; ``None`` if they cannot be counted, or if an earlier round of this run has
-            changed their number.
+            emitted something.
         rows_stored: ``rows_counted`` without those that only a window loaded.
         stored_until: Their highest ``_synced_at``, seconds since the epoch, UTC; 0 without rows.
         stored_from: Their lowest ``_synced_at``.
@@ -66,8 +66,9 @@ class Start:
             cursor: Cursor of the last completed load.
         """
         entity, code, now = shape.entity.name, division.code, run.now()
-        is_first = run.log.latest(entity, code) is None
-        counted = run.rows_stored(entity, code) if is_first else None
+        # An earlier round may have ended before the first page, and the loss of rows is not stored by then.
+        is_counted = not run.log.has_emitted(entity, code)
+        counted = run.rows_stored(entity, code) if is_counted else None
         last = run.destination.last_synced(entity, code)
         first = run.destination.first_synced(entity, code)
         return cls(

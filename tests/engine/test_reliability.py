@@ -158,6 +158,22 @@ def test_a_table_that_lost_rows_is_read_again(
     assert company.sync([entity])[0].rows == 0
 
 
+@pytest.mark.parametrize("entity", ["journals", "transaction_lines"])
+def test_lost_rows_are_read_again_although_a_round_ends_before_their_first_page(
+    company: Company, entity: str
+) -> None:
+    names = ["journals", "transaction_lines"]
+    settings = company.box.state.settings
+    settings.page_size = settings.large_page_size = 2
+    company.sync(names)
+    company.sync(names)
+    lose_one(company.ledger.rows_of[entity])
+    results = company.sync(names, max_pages=1)
+
+    assert {r.status for r in results} == {"complete"}
+    company.compare(entity)
+
+
 @pytest.mark.parametrize("entity", ["accounts", "journals", "transaction_lines", "units"])
 def test_a_table_that_was_restored_with_as_many_rows_is_read_again(
     company: Company, entity: str
