@@ -58,7 +58,7 @@ def test_tables_and_columns_carry_their_descriptions(loaded: World) -> None:
     assert found["accounts", ""].startswith("Relations: customers, suppliers")
     assert found["accounts", "status"] == "C customer, P prospect, S suspect, A none of these."
     assert found["vat_codes", "percentage"] == "Rate as a fraction: 0.21 is 21 %."
-    assert found["accounts", "is_accountant"] == "Whether it is an accountant's office; a code."
+    assert found["accounts", "is_accountant"] == "Whether it is an accountancy firm, as a code."
     assert found["accounts", "_synced_at"] == OWN["_synced_at"]
     assert found["units", ""] is None
     assert found["units", "description"] is None

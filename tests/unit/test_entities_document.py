@@ -65,7 +65,9 @@ def test_every_line_has_all_columns() -> None:
 
 
 def test_every_function_is_compared_with_a_source_on_the_page() -> None:
-    section = PAGE.read_text("utf-8").partition("### Where the parameters")[2].partition("\n## ")[0]
+    section = (
+        PAGE.read_text("utf-8").partition("### Sources of the parameters")[2].partition("\n## ")[0]
+    )
     functions = re.findall(
         r"^\| `([A-Za-z]+/[A-Za-z/]+)` \| [^|]+ \| [a-z, ]+ \|$", section, re.MULTILINE
     )
