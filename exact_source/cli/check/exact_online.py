@@ -11,7 +11,7 @@ from ...catalogue.parameters import reason_not_read
 from ...client.call import Call
 from ...client.lists import read_all
 from ...engine.divisions import Division
-from ...errors import ExactError, LimitError, RefusedError
+from ...errors import ConfigurationError, ExactError, LimitError, RefusedError
 from ...odata.page import PageSchema
 from .._output.streams import plural, some
 from .._output.tables import local_clock
@@ -113,6 +113,12 @@ async def seen_divisions(
     except ExactError as error:
         findings.fail("divisions", error)
         return []
+    if missing := [code for code in codes if code not in visible]:
+        wrong = ConfigurationError(
+            f"divisions: {_shortened([str(code) for code in missing])} cannot be seen by this app and "
+            "user; see `exact-source divisions`"
+        )
+        findings.fail("divisions", wrong)
     return [visible[code] for code in codes if code in visible]
 
 
