@@ -277,6 +277,13 @@ class LimitError(ExactError):
         self.resumes_at = resumes_at
 
 
+class StoppedError(LimitError):
+    """The run was stopped before this call, by a signal or by its time limit."""
+
+    code = "stopped"
+    remedy = "Nothing was lost: run again to continue."
+
+
 class HeldError(LimitError):
     """Another worker or process uses this division, pipeline, dataset or DuckDB file."""
 

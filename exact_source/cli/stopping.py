@@ -29,12 +29,12 @@ def stop_on_interrupt(run: Run, pipeline: dlt.Pipeline) -> Iterator[None]:
         typer.Exit: After the second signal.
     """
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
         if run.rounds.is_stop_requested:
             # asyncio would report each cancelled stream.
             logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
             raise KeyboardInterrupt
-        run.rounds.request_stop()
+        run.rounds.request_stop("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
         notes.info(
             "stopping after loading the rows that were read; press Ctrl-C again to stop at once without them"
         )

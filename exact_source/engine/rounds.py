@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from ..client.call import Call, OnWait
 from ..clock import Clock
-from ..errors import ExactError, LimitError
+from ..errors import ExactError, LimitError, StoppedError
 from ..options import Options
 from .result import PausedError, StreamResult
 
@@ -43,7 +43,7 @@ class Rounds:
         self._clock = clock
         self._pages = self._rows = self._history_rows = 0
         self._deadline: float | None = None
-        self._stop_requested = False
+        self._requested_by = ""
         self._settled: defaultdict[str, set[int]] = defaultdict(set)
         self._changed: dict[str, set[int]] = {}
 
@@ -110,15 +110,26 @@ class Rounds:
     @property
     def is_stop_requested(self) -> bool:
         """Whether ``request_stop`` was called."""
-        return self._stop_requested
+        return bool(self._requested_by)
 
-    def request_stop(self) -> None:
-        """Stop the run before its next call; the pages that were read are loaded."""
-        self._stop_requested = True
+    def request_stop(self, by: str = "a request") -> None:
+        """Stop the run before its next call; the pages that were read are loaded.
+
+        Args:
+            by: What requests it, for the summary, such as ``Ctrl-C``.
+        """
+        self._requested_by = self._requested_by or by
+
+    @property
+    def stopped_by(self) -> str:
+        """What stopped the run, for the summary; empty while it may continue."""
+        if not self._requested_by and self.is_stopped():
+            return "the time limit"
+        return self._requested_by
 
     def is_stopped(self) -> bool:
         """Whether the run must stop, by request or by its deadline."""
-        return self._stop_requested or (
+        return self.is_stop_requested or (
             self._deadline is not None and self._clock.now() >= self._deadline
         )
 
@@ -138,10 +149,13 @@ class Rounds:
         """Report a wait.
 
         Raises:
-            LimitError: If the run must stop; it does not first wait, which could take 15 minutes.
+            StoppedError: If the user stops the run; it does not first wait, which could take 15 minutes.
+            LimitError: If the deadline of the run is over.
             PausedError: If the round is over and pages wait to be loaded.
         """
-        if self.is_stopped():
+        if self.is_stop_requested:
+            raise StoppedError(f"{call.where}: stopped", resumes_at=until)
+        if self.is_stopped():  # the reason of the wait may be why the time was too short
             raise LimitError(f"{call.where}: stopped while waiting: {why}", resumes_at=until)
         self._pause_if_over(call)
         self.on_wait(call, until, why)
@@ -150,7 +164,7 @@ class Rounds:
         """Called before each request of a list that streams share.
 
         Raises:
-            LimitError: If the run must stop.
+            StoppedError: If the run must stop.
             PausedError: If the round is over and pages wait to be loaded.
         """
         self.raise_if_stopped(call)
@@ -160,10 +174,10 @@ class Rounds:
         """Called before each request.
 
         Raises:
-            LimitError: If the run must stop.
+            StoppedError: If the run must stop.
         """
         if self.is_stopped():
-            raise LimitError(f"{call.where}: stopped", resumes_at=self._clock.now())
+            raise StoppedError(f"{call.where}: stopped", resumes_at=self._clock.now())
 
     def give_up(self, error: ExactError) -> None:
         """Stop all streams after an error that concerns all of them; pages that were read are loaded.

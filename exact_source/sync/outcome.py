@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..engine.result import StreamResult, describe_excluded
 from ..engine.run import Run
-from ..errors import ExactError, ExitCode, LimitError
+from ..errors import ExactError, ExitCode, LimitError, StoppedError
 
 CLOCK_TOLERANCE_S = 60.0
 MOST_PROBLEMS = 10  # most lines about streams in the text of an outcome
@@ -26,6 +26,7 @@ class Outcome:
         resumes_at: When calls are allowed again, seconds since the epoch (UTC); ``None``: immediately.
         notes: Notes that do not concern a single stream.
         strict: Whether streams that Exact does not offer affect the exit code.
+        stopped_by: What stopped the run, such as ``Ctrl-C``; empty if nothing did.
     """
 
     results: list[StreamResult]
@@ -35,6 +36,7 @@ class Outcome:
     resumes_at: float | None = None
     notes: tuple[str, ...] = ()
     strict: bool = False
+    stopped_by: str = ""
 
     def counts(self, result: StreamResult) -> bool:
         """Whether a stream affects the exit code; streams that Exact does not offer do not.
@@ -42,6 +44,19 @@ class Outcome:
         If Exact offers none of the streams, all of them count, because the sync loaded nothing.
         """
         return self.strict or not result.is_excluded or all(r.is_excluded for r in self.results)
+
+    def is_interrupted(self, result: StreamResult) -> bool:
+        """Whether a stream has no problem except that the run was stopped before it ended."""
+        was_reading = result.status == "incomplete" and not result.code
+        return result.code == StoppedError.code or (bool(self.stopped_by) and was_reading)
+
+    @property
+    def interruption(self) -> str:
+        """What stopped the run before its end; empty if every stream ended by itself."""
+        is_cut = isinstance(self.error, StoppedError) or any(
+            self.is_interrupted(r) or r.status == "waiting" for r in self.results
+        )
+        return self.stopped_by if is_cut else ""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -67,9 +82,11 @@ class Outcome:
         last = [
             *describe_excluded(self.results),
             *self.notes,
-            *([self.error] if self.error else ()),
+            *([f"stopped by {self.interruption}"] if self.interruption else ()),
+            *([self.error] if self.error and not isinstance(self.error, StoppedError) else ()),
         ]
-        return "\n".join([summary, *problem_lines(self.results), *map(str, last)])
+        problems = problem_lines(r for r in self.results if not self.is_interrupted(r))
+        return "\n".join([summary, *problems, *map(str, last)])
 
 
 def problem_lines(results: Iterable[StreamResult]) -> list[str]:
@@ -109,6 +126,7 @@ def outcome_of(run: Run, error: ExactError | None, notes: Iterable[str]) -> Outc
         min(resumes, default=None),
         tuple(notes),
         run.options.strict,
+        run.rounds.stopped_by,
     )
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from exact_source.cli import webhooks
 from exact_source.cli._output.display import Line
 from exact_source.cli._output.logs import logging_to_stderr
-from exact_source.cli._output.outcome import grouped, show_outcome, show_results
+from exact_source.cli._output.outcome import grouped, show_outcome, show_results, to_json
 from exact_source.cli._output.streams import Problem, print_problems
 from exact_source.cli._output.tables import Column, print_table
 from exact_source.cli._output.view import View
@@ -201,6 +201,28 @@ def test_a_sync_ends_with_at_most_forty_lines(
         assert text in every
     assert "more messages" not in every
     assert len(ending(outcome_of(companies), View())[1]) <= 4
+
+
+def test_after_a_stop_only_real_problems_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    results = [StreamResult(1, f"e{n}", "sync", 0.0, calls=1, rows=n) for n in range(5)]
+    results[0].end("complete")
+    results[1].end("waiting", "e1 of division 1: stopped", "stopped")
+    results[2].end("incomplete", "goes on in the next round", permanent=True)
+    results[3].end("failed", "e3 of division 1: boom", "remote")
+    results[4].end("incomplete", "e4 of division 1: rows without a key", "keyless", permanent=True)
+    outcome = Outcome(results, 1, 5, stopped_by="Ctrl-C")
+
+    with logging_to_stderr([]):
+        show_outcome(outcome, 75.0, "somewhere", {}, View(problems=True))
+
+    shown = capsys.readouterr()
+    assert [line.split()[1] for line in shown.out.splitlines()[1:]] == ["e3", "e4"]
+    errors, closing = shown.err.splitlines()[:-2], shown.err.splitlines()[-1]
+    assert [line.split()[1] for line in errors] == ["e3", "e4"]
+    assert closing.startswith("stopped by Ctrl-C: ")
+    assert (outcome.exit_code, to_json(outcome, 0.0)["code"]) == (3, "remote")
+    text = str(outcome).splitlines()
+    assert [line.split()[0] for line in text[1:]] == ["e3", "e4", "stopped"]
 
 
 def test_an_outcome_as_text_is_short_as_well() -> None:

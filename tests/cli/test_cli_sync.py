@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pexpect
@@ -22,6 +23,7 @@ import psycopg2
 import pytest
 
 from exact_source.cli.app import run
+from exact_source.sync.runner import read_in_rounds
 from tests.support.cli_fixtures import Cli
 
 CORE = "--entities=accounts,journals,transaction_lines"
@@ -100,9 +102,10 @@ def test_when_its_minutes_are_over_it_stops_with_three_and_goes_on(
     cli = make_cli(companies=1, minute_limit=2, large_page_size=1)
     world = cli.world
     began = world.clock.now()
-    stopped = cli("sync", cli.destination, LINES, "--json", "--max-minutes=2")
+    stopped = cli("sync", cli.destination, LINES, "--max-minutes=2")
 
-    assert (stopped.code, stopped.json["status"]) == (3, "incomplete")
+    assert stopped.code == 3
+    assert stopped.err.splitlines()[-1].startswith("stopped by the time limit: ")
     assert 120 <= world.clock.now() - began < 120 + 62
     loaded = count(cli, "transaction_lines", world.division)
     assert 0 < loaded < len(world.box.rows("financialtransaction/TransactionLines", world.division))
@@ -198,10 +201,8 @@ def test_small_rounds_load_the_same(make_cli: Callable[..., Cli]) -> None:
         assert count(cli, "accounts", division) == len(truth)
 
 
-def test_the_first_interrupt_loads_what_was_read_and_the_next_run_goes_on(
-    make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cli = make_cli(page_size=2, large_page_size=2)
+def interrupt_during(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press Ctrl-C once, while the next sync waits for a minute to end."""
     seen: list[bool] = []
 
     def interrupt_once() -> None:
@@ -219,6 +220,13 @@ def test_the_first_interrupt_loads_what_was_read_and_the_next_run_goes_on(
 
     monkeypatch.setattr(cli.world.box.clock, "advance", advance_and_interrupt)
 
+
+def test_the_first_interrupt_loads_what_was_read_and_the_next_run_goes_on(
+    make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli = make_cli(page_size=2, large_page_size=2)
+    interrupt_during(cli, monkeypatch)
+
     stopped = cli("sync", cli.destination, CORE, "--json")
     again = cli("sync", cli.destination, CORE, "--json")
 
@@ -227,6 +235,42 @@ def test_the_first_interrupt_loads_what_was_read_and_the_next_run_goes_on(
     for division in cli.world.box.divisions:
         truth = cli.world.box.rows("financialtransaction/TransactionLines", division)
         assert count(cli, "transaction_lines", division) == len(truth)
+
+
+def test_after_an_interrupt_the_streams_that_were_not_read_are_no_problems(
+    make_cli: Callable[..., Cli], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli = make_cli(page_size=2, large_page_size=2)
+    interrupt_during(cli, monkeypatch)
+
+    stopped = cli("sync", cli.destination, CORE)
+
+    assert stopped.code == 3
+    assert "transaction_lines" in stopped.out
+    assert "with problems" not in stopped.out
+    lines = stopped.err.splitlines()
+    assert lines[-2].startswith("the tables are in ")
+    assert lines[-1].startswith("stopped by Ctrl-C: ")
+    assert not [line for line in lines if line.startswith(("error", "waiting", "incomplete"))]
+
+
+def test_an_interrupt_before_the_first_call_is_no_error(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        read_in_rounds(*given)
+
+    monkeypatch.setattr("exact_source.sync.runner.read_in_rounds", interrupted)
+
+    stopped = cli("sync", cli.destination, "--entities=accounts")
+    as_json = cli("sync", cli.destination, "--entities=accounts", "--json")
+
+    assert (stopped.code, cli.world.box.requests) == (3, [])
+    assert stopped.err.splitlines()[-1].startswith("stopped by SIGTERM: ")
+    assert "error" not in stopped.err
+    found = as_json.json
+    assert (found["exit_code"], found["status"], found["code"]) == (3, "incomplete", "stopped")
 
 
 def test_the_demo_empties_no_folder_but_its_own(

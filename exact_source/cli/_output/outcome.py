@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ...engine.result import PROBLEMS, StreamResult, describe_excluded
-from ...errors import ExitCode
+from ...errors import ExitCode, StoppedError
 from .logs import is_for_people, notes, terminal_width
 from .streams import (
     MOST_COMPANIES,
@@ -79,10 +79,11 @@ def show_outcome(
     if not view.as_json:
         for line in fitting(remarks(outcome, names), space):
             notes.info("%s", line)
-    if outcome.error is not None:
+    if outcome.error is not None and not isinstance(outcome.error, StoppedError):
         raise outcome.error
     if not view.as_json:
-        notes.info("%s", closing[0])
+        if outcome.error is None:  # otherwise there may be no tables yet
+            notes.info("%s", closing[0])
         facts = {"exit_code": outcome.exit_code, "code": closing_code(outcome)}
         notes.info("%s", closing[1], extra={"facts": facts})
 
@@ -192,7 +193,8 @@ def ended(outcome: Outcome) -> list[StreamResult]:
 def has_problem(result: StreamResult, outcome: Outcome) -> bool:
     """Whether the result of a stream needs attention."""
     is_left_out = result.status == "skipped" and not result.permanent
-    return result.status != "complete" and not is_left_out and outcome.counts(result)
+    is_ended = result.status != "complete" and not outcome.is_interrupted(result)
+    return is_ended and not is_left_out and outcome.counts(result)
 
 
 def problem_of(result: StreamResult) -> Problem:
@@ -237,7 +239,7 @@ def is_lasting(result: StreamResult) -> bool:
 def is_failure(result: StreamResult, outcome: Outcome) -> bool:
     """Whether a stream ended with an error that is not the error of the whole sync."""
     is_error = result.has_failed or is_lasting(result)
-    return is_error and outcome.counts(result) and result.error != str(outcome.error)
+    return is_error and has_problem(result, outcome) and result.error != str(outcome.error)
 
 
 def facts_of(result: StreamResult) -> dict[str, Any]:
@@ -308,6 +310,9 @@ def closing_line(outcome: Outcome, seconds: float) -> str:
     head = f"{', '.join(did)}, {span(seconds)}"
     if outcome.exit_code == 0:
         return f"complete: {head}"
+    if outcome.exit_code == ExitCode.INCOMPLETE and outcome.interruption:
+        head = f"stopped by {outcome.interruption}: {head}{when_allowed(outcome.resumes_at)}"
+        return f"{head}; what was read is loaded: run again to continue"
     word = "incomplete, but safe" if outcome.exit_code == ExitCode.INCOMPLETE else "failed"
     left = [r for r in outcome.results if has_problem(r, outcome)]
     helps = any(not r.permanent for r in left)
