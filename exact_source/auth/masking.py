@@ -36,7 +36,6 @@ LOGGERS = (
     "exact_source.loading.entity_reader",
     "exact_source.loading.working_folder",
     "exact_source.auth.storage.file",
-    "exact_source.auth.oauth",
     "exact_source.auth.refresh",
     "exact_source.auth.storage.protocol",
     "exact_source.streams",
