@@ -127,7 +127,7 @@ def _origin_of(url: str) -> str | None:
 
 
 def configured(name: str) -> str:
-    """A setting of the source from dlt's providers; empty if it is not set."""
+    """A setting of the source from dlt's providers, without pasted quotes; empty if it is not set."""
     import dlt  # seconds to import; --help must not pay them
 
     # dlt.secrets does not look into config.toml, dlt.config not into vaults.
@@ -135,7 +135,7 @@ def configured(name: str) -> str:
     value: Any = dlt.secrets.get(where)
     if value is None:
         value = dlt.config.get(where)
-    return "" if value is None else str(value)
+    return "" if value is None else without_quotes(str(value))
 
 
 def load_settings(**overrides: str | None) -> Settings:
@@ -147,7 +147,7 @@ def load_settings(**overrides: str | None) -> Settings:
 
     def read(name: str, default: str | None = None) -> str | None:
         given = without_quotes(overrides.get(name) or "")
-        return given or without_quotes(configured(name)) or default
+        return given or configured(name) or default
 
     def need(name: str) -> str:
         value = read(name)
@@ -163,7 +163,7 @@ def load_settings(**overrides: str | None) -> Settings:
 
     site = resolve_base_url(read("region", "nl") or "nl", read("base_url"))
     # dlt fills an argument that the caller left out with the configured value.
-    if overrides.get("region") != without_quotes(configured("region")):
+    if overrides.get("region") != configured("region"):
         _check_asked_for(overrides.get("region"), site)
     return Settings(
         base_url=site,

@@ -507,12 +507,14 @@ def test_settings_in_config_toml_count_too(
     folder = project / ".dlt"
     folder.mkdir()
     (folder / "config.toml").write_text(
-        '[sources.exact_online]\nwebhook_path = "/hooks"\nnotices_url = "sqlite:///other.db"\n'
+        '[sources.exact_online]\nwebhook_path = " /hooks"\n'
+        'notices_url = "`sqlite:///other.db` "\nwebhook_secret = " \'pasted\' "\n'
     )
     Container()[PluggableRunContext].reload_providers()  # dlt reads its files once a process
     request.addfinalizer(Container()[PluggableRunContext].reload_providers)
     found = load_webhook_settings()
     assert (found.path, found.notices_url) == ("/hooks", "sqlite:///other.db")
+    assert found.secret == "pasted"
 
 
 def test_a_list_without_subscriptions_says_so(cli: Cli) -> None:
