@@ -26,7 +26,7 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
         str,
         typer.Option(
             metavar="N|awkward",
-            help="Number of companies; awkward: a fixed set whose books are easy to get wrong.",
+            help="Number of companies; awkward: a fixed set with difficult books.",
         ),
     ] = "2",
     invoices: Annotated[
@@ -76,7 +76,7 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Be wrong on purpose in this way, so that verify finds it; may be repeated.",
+            help="A deliberate deviation, which verify detects; may be repeated.",
         ),
     ] = None,
     replay: Annotated[

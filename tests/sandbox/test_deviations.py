@@ -1,4 +1,4 @@
-"""``verify`` finds every way in which the sandbox can be wrong on purpose, and nothing else."""
+"""``verify`` finds every deliberate deviation of the sandbox, and nothing else."""
 
 from __future__ import annotations
 
