@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 PACKAGE = "exact-source"
+UV_TOOL = "uv tool install"
 
 
 def install_command(extra: str) -> str:
@@ -23,23 +24,36 @@ def install_command(extra: str) -> str:
     return f"{_installer()} {_requirement(extra, _origin())}"
 
 
+def driver_command(kind: str) -> str:
+    """The command that adds the driver of a destination, such as ``pip install "dlt[clickhouse]"``.
+
+    Args:
+        kind: Name of the destination, which is also the name of dlt's extra.
+    """
+    installer, driver = _installer(), f'"dlt[{kind}]"'
+    if installer == UV_TOOL:  # whose environments hold one package and what comes with it
+        return f"{UV_TOOL} --with {driver} {_requirement('', _origin())}"
+    return f"{installer} {driver}"
+
+
 def _installer() -> str:
     parts = Path(sys.prefix).parts
     if "pipx" in parts:
         return f"pipx inject {PACKAGE}"  # keeps the extras that are installed
     if parts[-3:-1] == ("uv", "tools"):
-        return "uv tool install"
+        return UV_TOOL
     return "pip install" if find_spec("pip") else "uv pip install"
 
 
 def _requirement(extra: str, origin: dict[str, object]) -> str:
+    extras = f"[{extra}]" if extra else ""
     url = str(origin.get("url", ""))
     info = origin.get("dir_info")
     if isinstance(info, dict) and info.get("editable"):
-        return f'-e "{unquote(urlsplit(url).path)}[{extra}]"'
+        return f'-e "{unquote(urlsplit(url).path)}{extras}"'
     if isinstance(vcs := origin.get("vcs_info"), dict):
         url = f"{vcs['vcs']}+{url}"
-    return f'"{PACKAGE}[{extra}]{f" @ {url}" if url else ""}"'
+    return f'"{PACKAGE}{extras}{f" @ {url}" if url else ""}"'
 
 
 def _origin() -> dict[str, object]:

@@ -13,7 +13,7 @@ import typer
 from ..clock import Clock, SystemClock
 from ..destinations import check_address, make_destination, split_destination
 from ..errors import ConfigurationError
-from ..extras import install_command
+from ..extras import driver_command, install_command
 from ..settings import SECTION
 from .project import pipelines_folder, project_folder
 from .settings_files import SETTINGS
@@ -167,7 +167,7 @@ def _need_driver(kind: str) -> None:
         _ = getattr(dlt.destinations, kind)().client_class
     except (ImportError, MissingDependencyException):
         raise ConfigurationError(
-            f'--destination {kind} needs its driver; install it with: pip install "dlt[{kind}]"'
+            f"--destination {kind} needs its driver; install it with: {driver_command(kind)}"
         ) from None
 
 

@@ -41,14 +41,40 @@ GIT = {"url": "https://git.example/x", "vcs_info": {"vcs": "git", "commit_id": "
 def test_an_extra_is_installed_as_the_package_was(
     prefix: str, has_pip: bool, origin: Any, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    install_as(monkeypatch, prefix, has_pip=has_pip, origin=origin)
+
+    assert extras.install_command("report") == command
+
+
+PIPX, UV = "/root/.local/share/pipx/venvs/exact-source", "/root/.local/share/uv/tools/exact-source"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "has_pip", "origin", "command"),
+    [
+        ("/srv/.venv", True, CLONE, 'pip install "dlt[clickhouse]"'),
+        ("/srv/.venv", False, None, 'uv pip install "dlt[clickhouse]"'),
+        (PIPX, False, None, 'pipx inject exact-source "dlt[clickhouse]"'),
+        (UV, False, None, 'uv tool install --with "dlt[clickhouse]" "exact-source"'),
+        (UV, False, CLONE, 'uv tool install --with "dlt[clickhouse]" -e "/srv/my clone"'),
+    ],
+)
+def test_a_driver_is_installed_beside_the_package(
+    prefix: str, has_pip: bool, origin: Any, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_as(monkeypatch, prefix, has_pip=has_pip, origin=origin)
+
+    assert extras.driver_command("clickhouse") == command
+
+
+def install_as(monkeypatch: pytest.MonkeyPatch, prefix: str, *, has_pip: bool, origin: Any) -> None:
+    """Pretend that the package was installed in this way."""
     noted = None if origin is None else json.dumps(origin)
     monkeypatch.setattr("sys.prefix", prefix)
     monkeypatch.setattr(extras, "find_spec", lambda _name: has_pip or None)
     monkeypatch.setattr(
         extras, "distribution", lambda _name: SimpleNamespace(read_text=lambda _file: noted)
     )
-
-    assert extras.install_command("report") == command
 
 
 def test_a_copy_that_is_not_installed_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
