@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from ..errors import ExitCode
+from ..wording import plural
 from ._output.logs import notes
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ def alert(pipeline: str, outcome: Outcome) -> None:
 
 def alert_text(pipeline: str, outcome: Outcome) -> str:
     """The message: the error of the sync, or the failed streams; not those that wait or are refused."""
-    from ._output.streams import plural
-
     failed = [r.error for r in outcome.results if r.status == "failed"]
     if outcome.exit_code in {ExitCode.FAILED, ExitCode.USAGE}:
         head = f"exact-source sync of {pipeline} failed"

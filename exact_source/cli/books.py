@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..wording import plural
 from ._output.logs import notes
 from ._output.tables import Column, print_json
 
@@ -124,8 +125,8 @@ def show(found: Comparison) -> None:
         notes.info("not compared: %s: %s", what, why)
     numbers = ", ".join(f"{number:,} {what}" for what, number in found.compared.items())
     notes.info(
-        "%d differences; compared %s, in %d calls",
-        len(found.differences),
+        "%s; compared %s, in %s",
+        plural(len(found.differences), "difference"),
         numbers or "nothing",
-        found.calls,
+        plural(found.calls, "call"),
     )

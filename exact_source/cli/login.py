@@ -154,7 +154,10 @@ def tokens(
         ("store", storage.describe()),
         ("issued", f"{issued_at}, {span(facts['age_s'])} ago"),
         ("access token", f"valid for {span(left)}" if left > 0 else "expired"),
-        ("refresh token", f"expires in {facts['days_until_login']} days if it is not used"),
+        (
+            "refresh token",
+            f"expires in {span(facts['days_until_login'] * 86_400)} if it is not used",
+        ),
     ]
     print_table(make_console(), (Column(""), Column("", wraps=True)), rows)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import ConfigurationError, ExitCode
+from ..wording import plural
 from ._output.logs import notes
 
 if TYPE_CHECKING:
@@ -118,7 +119,6 @@ def describe(drift: Drift, services: Services) -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any]) -> None:
-    from ._output.streams import plural
     from ._output.tables import Column, make_console, print_table
 
     console = make_console()

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import ConfigurationError
 from ..extras import install_command
+from ..wording import plural
 from ._output.options import (
     AsJson,
     Dataset,
@@ -71,7 +72,6 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
     from ..report.reading import read_figures
     from ._output.database_errors import reaching
     from ._output.stored_syncs import database_file
-    from ._output.streams import plural
     from ._output.tables import print_json, print_line
     from .files import replace_file
 

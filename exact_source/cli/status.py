@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import EXCLUDED
+from ..wording import plural
 from ._output.options import (
     DATASET,
     OUTPUT,
@@ -299,7 +300,7 @@ def excluded_lines(report: Mapping[str, Any]) -> list[str]:
 
 def closing_lines(report: Mapping[str, Any]) -> list[str]:
     """Where the tables are, and how many calls today's syncs made."""
-    from ._output.streams import plural, value_range
+    from ._output.streams import value_range
 
     divisions = report["divisions"]
     lines = ["", *excluded_lines(report), f"the tables are in {report['place']}"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigurationError
+from ..wording import plural
 from ._output.logs import notes
 from ._output.options import (
     DATASET,
@@ -256,12 +257,12 @@ def show(found: Verification) -> None:
     print_table(make_console(), COLUMNS, rows)
     numbers = Counter(f.seen.verdict for f in found.findings)
     notes.info(
-        "%d assumptions hold, %d differ, %d could not be measured; %d calls, %d refusals",
+        "assumptions: %d hold, %d differ, %d could not be measured; %s, %s",
         numbers["holds"],
         numbers["differs"],
         numbers["not measured"],
-        found.calls,
-        found.refusals,
+        plural(found.calls, "call"),
+        plural(found.refusals, "refusal"),
     )
     if found.stopped:
         notes.info("stopped early: %s", found.stopped)

@@ -178,7 +178,7 @@ class Limits:
             self.contract.roll(at)
             if self.contract.remaining <= 0:
                 raise LimitError(
-                    f"the contract's {self.contract.limit} calls of today (contract_cap) are used up",
+                    f"today's limit of the contract (contract_cap {self.contract.limit}) is used up",
                     resumes_at=self.contract.reset_at + CLOCK_MARGIN_S - self._skew_s,
                 )
 

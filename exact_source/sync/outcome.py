@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ..engine.result import StreamResult, describe_excluded
 from ..engine.run import Run
 from ..errors import ExactError, ExitCode, LimitError, StoppedError
+from ..wording import plural
 
 CLOCK_TOLERANCE_S = 60.0
 MOST_PROBLEMS = 10  # most lines about streams in the text of an outcome
@@ -76,8 +77,9 @@ class Outcome:
         """A summary, and a line for each kind of problem, note and error; long lists are shortened."""
         rows = sum(r.rows for r in self.results)
         summary = (
-            f"exit code {self.exit_code}: {rows:,} rows of {len(self.results)} streams, "
-            f"{self.calls:,} calls, {self.rounds} rounds"
+            f"exit code {self.exit_code}: {plural(rows, 'row')} of "
+            f"{plural(len(self.results), 'stream')}, {plural(self.calls, 'call')}, "
+            f"{plural(self.rounds, 'round')}"
         )
         last = [
             *describe_excluded(self.results),
@@ -157,6 +159,6 @@ def clock_notes(skew_s: float) -> Iterator[str]:
     if abs(skew_s) > CLOCK_TOLERANCE_S:
         side = "behind" if skew_s > 0 else "ahead of"
         yield (
-            f"this computer's clock is {abs(skew_s) / 60:,.0f} minutes {side} Exact's; the sync used "
-            "Exact's, but set the clock right: tokens and schedules depend on it"
+            f"this computer's clock is {plural(round(abs(skew_s) / 60), 'minute')} {side} Exact's; the "
+            "sync used Exact's, but set the clock right: tokens and schedules depend on it"
         )

@@ -198,7 +198,7 @@ def test_tokens_shows_age_and_place_but_no_secret(
 
     assert shown.exit_code == 0
     assert "expired" in shown.stdout
-    assert "25.0 days" in shown.stdout
+    assert "expires in 25 d" in shown.stdout
     assert facts["age_s"] == 86400 * 5 + 100
     assert facts["days_until_login"] == 25.0
     assert facts["refresh_due"] is True

@@ -240,6 +240,7 @@ def test_an_outcome_as_text_is_short_as_well() -> None:
     )
     assert "blocked" in lines[-1]
     one = str(Outcome(outcome.results[:1], 1, 1)).splitlines()
+    assert one[0].endswith(" of 1 stream, 1 call, 1 round")
     assert one[1:] == [f"entity_00 of division 1000000: refused: error 0: {SENTENCE}"]
 
 

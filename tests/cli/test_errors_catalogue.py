@@ -625,7 +625,7 @@ CASES = [
     # -- limits -------------------------------------------------------------------------------
     Case("the limit --max-calls ‹max calls›", f"{SYNC} --max-calls=1", code=3),
     Case("--reserve-calls, --contract-cap: ", "plan --entities=accounts --reserve-calls=6000"),
-    Case("calls of today (contract_cap) are used up", f"{SYNC} --contract-cap=1", code=3),
+    Case("(contract_cap ‹…›) is used up", f"{SYNC} --contract-cap=1", code=3),
     Case("division ‹division›: today's", SYNC, lambda b: [b.cli.world.box.consume(d, 5000) for d in b.cli.world.box.divisions], 3),
     Case("stopped while waiting", f"{SYNC} --max-minutes=1", lambda b: b.fault("503", times=99), 3),
     Case("another sync of the pipeline", SYNC, lambda b: b.stack.enter_context(named_lock("exact_online", 0.0, Path(pipelines_folder("exact_online")))), 3),

@@ -11,10 +11,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from ...errors import ExactError
+from ...wording import plural
 from ..eta import Estimate, TimeLeft, as_facts, in_words
 from .company_progress import Companies
 from .logs import is_for_people, notes
-from .streams import plural, value_range
+from .streams import value_range
 
 if TYPE_CHECKING:
     from ...client.call import Call
@@ -189,7 +190,8 @@ class Display:
         if result.status != "running" and id(result) not in self._ended:
             self._ended.add(id(result))
             line.companies.note(result)
-            ended.info("%s: %s, %d rows, %d calls", where, result.status, result.rows, result.calls)
+            did = plural(result.rows, "row"), plural(result.calls, "call")
+            ended.info("%s: %s, %s, %s", where, result.status, *did)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import typer
 
 from ...engine.result import PROBLEMS, StreamResult, describe_excluded
 from ...errors import ExitCode, StoppedError
+from ...wording import plural
 from .logs import is_for_people, notes, terminal_width
 from .streams import (
     MOST_COMPANIES,
@@ -19,7 +20,6 @@ from .streams import (
     Problem,
     Sums,
     entity_table,
-    plural,
     print_problems,
     show_companies,
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ...wording import plural
 from .tables import Column, print_table
 
 if TYPE_CHECKING:
@@ -84,13 +85,16 @@ class Total:
         self.problems += sums.has_problem
 
 
-def entity_table(console: Console, streams: Sequence[Sums], shared_calls: int = 0) -> int:
+def entity_table(
+    console: Console, streams: Sequence[Sums], shared_calls: int = 0, shared: str = SHARED
+) -> int:
     """Print a line for each entity; if there are many, those with problems and with most rows.
 
     Args:
         console: Console to print on.
         streams: Figures of the streams.
-        shared_calls: Calls that no stream counts, such as those for the list of companies.
+        shared_calls: Calls that none of these streams counts, such as those for the list of companies.
+        shared: Name of the row of these calls.
 
     Returns:
         The number of lines.
@@ -111,7 +115,7 @@ def entity_table(console: Console, streams: Sequence[Sums], shared_calls: int = 
                 rest.add(sums)
         rows.append(row_of(f"{len(others)} others", rest))
     if shared_calls:
-        rows.append([SHARED, None, None, None, shared_calls, None])
+        rows.append([shared, None, None, None, shared_calls, None])
     return print_table(console, ENTITY_COLUMNS, rows)
 
 
@@ -206,11 +210,6 @@ def print_problems(console: Console, problems: Sequence[Problem], names: Mapping
         for p in problems
     ]
     print_table(console, PROBLEM_COLUMNS, rows)
-
-
-def plural(count: int, one: str, many: str = "") -> str:
-    """A number and its noun."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def value_range(values: Iterable[int]) -> str:

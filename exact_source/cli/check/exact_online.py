@@ -13,7 +13,8 @@ from ...client.lists import read_all
 from ...engine.divisions import Division
 from ...errors import ConfigurationError, ExactError, LimitError, RefusedError
 from ...odata.page import PageSchema
-from .._output.streams import plural, some
+from ...wording import plural
+from .._output.streams import some
 from .._output.tables import local_clock
 from ..divisions import status_text
 from ..side_by_side import for_each

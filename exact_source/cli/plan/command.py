@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import ExitCode
+from ...wording import plural
 from .._output.options import (
     DATASET,
     PIPELINE,
@@ -168,7 +169,6 @@ def look(planner: Planner, *, count: bool) -> None:
 def announce(planner: Planner, total: int) -> None:
     """Say before many counts how many calls they take, and how long Exact's limits make them last."""
     from .._output.logs import notes
-    from .._output.streams import plural
     from .schedule import allowance_of
 
     if total < MANY_COUNTS:
@@ -278,7 +278,6 @@ def _print_companies(
 
 def closing_lines(report: Mapping[str, Any]) -> list[str]:
     """The totals in words."""
-    from .._output.streams import plural
     from .._output.tables import local_clock, parse_instant
 
     total = report["total"]
