@@ -192,7 +192,7 @@ def load(pipeline: dlt.Pipeline, settings: Settings, *, as_json: bool = False) -
 
 
 def show_changed(outcome: Outcome) -> None:
-    """The entities with new or deleted rows; the others are up to date."""
+    """The entities with new or deleted rows; the calls of the others are in the last line."""
     from ._output.streams import Sums, entity_table
     from ._output.tables import make_console
 
@@ -202,7 +202,8 @@ def show_changed(outcome: Outcome) -> None:
         for r in outcome.results
         if r.entity in changed
     ]
-    entity_table(make_console(), sums)
+    rest = outcome.calls - sum(s.calls for s in sums)
+    entity_table(make_console(), sums, rest, "other entities, companies, etc.")
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def test_the_demo_shows_what_the_picture_does_and_ends_with_tables_for_plain_sql
     database = folder / "exact.duckdb"
     assert_the_picture_shows(out.replace(str(folder), "/srv/books/demo"))
     assert f"The database: {database}\n" in out
+    assert_the_calls_add_up(out)
     statements = re.findall(r"^SELECT.*?;", out, re.DOTALL | re.MULTILINE)
     assert statements == [sql for _, sql in QUERIES]
     with duckdb.connect(str(database), read_only=True) as connection:
@@ -45,6 +46,20 @@ def test_the_demo_shows_what_the_picture_does_and_ends_with_tables_for_plain_sql
             "SELECT name FROM exact_online.accounts"
         ).fetchall()
     assert (folder / "tokens.json").stat().st_mode & 0o077 == 0
+
+
+def assert_the_calls_add_up(out: str) -> None:
+    """The calls of each table are those of the line below it."""
+    tables = re.findall(
+        r"^(entity .*?)^   complete: .*?([\d,]+) calls", out, re.DOTALL | re.MULTILINE
+    )
+    assert len(tables) == 2
+    for table, total in tables:
+        heading, *rows = table.splitlines()
+        end = heading.index("calls") + len("calls")
+        assert sum(int(row[:end].split()[-1].replace(",", "")) for row in rows) == int(
+            total.replace(",", "")
+        )
 
 
 def assert_the_picture_shows(said: str) -> None:
