@@ -74,7 +74,7 @@ class Companies:
         if left := [code for code in dict.fromkeys(wanted) if code not in excluded]:
             return left
         raise ConfigurationError(
-            "divisions: every company is excluded; see `exact-source divisions`"
+            "exclude_divisions: every company is excluded; see `exact-source divisions`"
         )
 
     def choose_loaded(self, names: Mapping[int, str]) -> list[int]:

@@ -89,7 +89,10 @@ async def _read(
         if division is None:
             open_ones = [d.code for d in await run.divisions.chosen() if not d.blocked]
             if not open_ones:
-                raise ConfigurationError("every division that the app may see is blocked")
+                raise ConfigurationError(
+                    "divisions: every company that the app may see is blocked; see "
+                    "`exact-source divisions`"
+                )
             division = open_ones[0]
         return division, await read_services(client, division, names)
 

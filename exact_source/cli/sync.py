@@ -334,7 +334,8 @@ def load_error(pipeline: dlt.Pipeline, failure: Exception) -> ExactError:
         return explain(pipeline, failure)
     if own is not None:
         return own
-    return LoadError(f"the sync failed: {describe_load(failure, pipeline.working_dir)}")
+    said = describe_load(failure, pipeline.working_dir)
+    return LoadError(f"dataset {pipeline.dataset_name}: the sync failed: {said}")
 
 
 def read_notices() -> dict[tuple[str, int], str]:

@@ -113,8 +113,8 @@ def duckdb_kept_open(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
                 if "Could not set lock" not in str(error):
                     raise
                 raise HeldError(
-                    "another process has the DuckDB file open, which takes one at a time; nothing "
-                    "was done, run again later",
+                    f"destination {pipeline.destination.destination_name}: another process has the DuckDB "
+                    "file open, which takes one at a time; nothing was done, run again later",
                     resumes_at=now,
                 ) from None
             bound_engine(client)

@@ -136,7 +136,7 @@ def test_what_the_database_says_while_rows_are_read_is_what_is_said(cli: Cli) ->
 
     assert result.code == 1
     (line,) = result.err.splitlines()
-    assert line.startswith("error: the sync failed: Binder Error: ")
+    assert line.startswith("error: dataset exact_online: the sync failed: Binder Error: ")
     assert '"division"' in line
 
 

@@ -14,9 +14,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ from tools.docs.errors_page import PAGE, kinds, messages, render
 ACCOUNTS = "--entities=accounts"
 BY_REPORT = "--entities=divisions,accounts,gl_accounts,transaction_lines,receivables,payments"
 EARLY = Reply(400, headers=(("Reason", "TooEarlyToRefreshTokens: access_token not expired"),))
+MARK = 2  # shorter values are found in any message
+UNANSWERED = "[y/N]:"  # end of a question, which is not logged
 SAFE = 3  # exit code: incomplete, and nothing lost
 ALL_PAGES = "sync/CRM/Accounts"
 
@@ -60,15 +62,18 @@ class Bench:
     patch: pytest.MonkeyPatch
     stack: ExitStack
     port: int = 0
+    settings: set[str] = field(default_factory=set)
 
     @property
     def tokens(self) -> Path:
         return self.cli.world.folder / "tokens.json"
 
     def set(self, name: str, value: object) -> None:
+        self.settings.add(name)
         self.patch.setenv(f"SOURCES__EXACT_ONLINE__{name.upper()}", str(value))
 
     def unset(self, name: str) -> None:
+        self.settings.add(name)
         self.patch.delenv(f"SOURCES__EXACT_ONLINE__{name.upper()}")
 
     def file(self, name: str, text: str) -> Path:
@@ -124,6 +129,8 @@ class Case:
         code: The exit code.
         kind: The class, where another one has a message of the same words.
         inside: Code of the error in whose message it stands, if it is not told by itself.
+        place: Words of the message that say where, if those are not an option, a setting, a file, an
+            entity or a division of the case.
     """
 
     message: str
@@ -132,6 +139,7 @@ class Case:
     code: int = 2
     kind: str = ""
     inside: str = ""
+    place: str = ""
 
 
 def without_sandbox(bench: Bench) -> None:
@@ -404,7 +412,7 @@ CASES = [
     # -- options ------------------------------------------------------------------------------
     Case("--as-of is", "report --as-of=soon"),
     Case("--language is", "report --language=de"),
-    Case("the report needs jinja2", "report", hide_spec("jinja2")),
+    Case("the report needs jinja2", "report", hide_spec("jinja2"), place="the report"),
     Case("is in exclude_columns and in hash_columns", f"{SYNC} {EXCLUDE}accounts.email {HASH}accounts.email"),
     Case("is not text, so it cannot be hashed", f"{SYNC} {HASH}contacts.birth_date"),
     Case("is unknown; use ‹…›, or ENTITY.COLUMN", f"{SYNC} {EXCLUDE}email"),
@@ -428,17 +436,17 @@ CASES = [
     Case("--dataset is ‹name›", "sync --dataset=a/b"),
     Case("--redirect-uri ‹text› is not valid", "init --client-id=x --client-secret=y --redirect-uri=http://x"),
     Case("--write: there is no folder", "entities refresh --write={folder}/none/x.json"),
-    Case("the input ended before an address was pasted", "login --no-browser --no-listen", lambda b: typed(b, "")),
-    Case("‹command› asks before it deletes", "logout", lambda b: typed(b, "")),
-    Case("use --no-listen and paste", "login --no-browser", occupy),
+    Case("the input ended before an address was pasted", "login --no-browser --no-listen", lambda b: typed(b, ""), place="login: "),
+    Case("‹command› asks before it deletes", "logout", lambda b: typed(b, ""), place="logout "),
+    Case("use --no-listen and paste", "login --no-browser", occupy, place="127.0.0.1:"),
     Case("deletes is ‹deletes›", "sync --deletes=maybe"),
     Case('divisions must be codes such as', "sync --divisions="),
     Case("divisions: ‹…› cannot be seen by this app and user; see `exact-source divisions`", f"{SYNC} --divisions=9"),
     Case("entities: ‹name› is not read", f"sync --entities={UNREAD}"),
     Case("entities: ‹name› is unknown", "sync --entities=acounts"),
-    Case("every division that the app may see is blocked", "entities refresh",
-         lambda b: b.answer("system/Divisions", b'{"d": {"results": [{"Code": 7, "BlockingStatus": 1}]}}')),
-    Case("init needs ‹…›", "init", lambda b: typed(b, "")),
+    Case("every company that the app may see is blocked", "entities refresh",
+         lambda b: b.answer("system/Divisions", b'{"d": {"results": [{"Code": 7, "BlockingStatus": 1}]}}'), place="divisions: "),
+    Case("init needs ‹…›", "init", lambda b: typed(b, ""), place="--client-id"),
     Case("init: ‹folder› cannot be created", INIT + " --destination=duckdb", lambda b: b.patch.setenv("DLT_PROJECT_DIR", "/dev/null/x")),
     Case("sources.exact_online.‹name› has another value", INIT + " --region=be",
          settings_file("config.toml", '[sources.exact_online]\nregion = "nl"\n')),
@@ -467,7 +475,7 @@ CASES = [
     Case("the DuckDB file and the dataset are both called", "sync --destination=duckdb --entities=accounts",
          lambda b: b.patch.setenv("DESTINATION__DUCKDB__CREDENTIALS", f"duckdb:///{b.cli.world.folder}/exact_online.duckdb")),
     Case("tables that the report needs are not loaded", "report --destination=duckdb:{folder}/x.duckdb",
-         lambda b: b.cli("sync", f"--destination=duckdb:{b.cli.world.folder}/x.duckdb", "--entities=journals")),
+         lambda b: b.cli("sync", f"--destination=duckdb:{b.cli.world.folder}/x.duckdb", "--entities=journals"), place="gl_accounts"),
     Case("the tables have no rows of", "report --destination=duckdb:{folder}/x.duckdb --divisions=77",
          lambda b: b.cli("sync", f"--destination=duckdb:{b.cli.world.folder}/x.duckdb", BY_REPORT)),
     Case("the tables have no rows of", "status --destination=duckdb:{folder}/x.duckdb --divisions=77"),
@@ -483,23 +491,23 @@ CASES = [
     Case("‹setting›: no company is called", f"{SYNC} --divisions=Nobody"),
     Case("exclude_divisions: no company has the code", f"{SYNC} --exclude-divisions=77"),
     Case("nothing was synced yet", "verify --books --yes --division=1000123 --destination=duckdb:{folder}/x.duckdb"),
-    Case("verify asks for a company and for consent", "verify"),
-    Case("is not a company that can be read", "verify", ask_and_answer_nine),
+    Case("verify asks for a company and for consent", "verify", place="--division "),
+    Case("is not a company that can be read", "verify", ask_and_answer_nine, place="--division 9"),
     Case("--report: there is no folder", "verify --yes --division=1 --report={folder}/none/x.md"),
     Case("is not read; did you mean [", SYNC, settings_file("secrets.toml", '[sources.exact]\nclient_id = "x"\n')),
     Case("--record ‹folder› cannot be used", f"{SYNC} --record={{folder}}/tokens.json"),
     Case("holds values that are not masked", f"{SYNC} --record={{folder}}/kept", leave_a_name),
     Case("needs its driver; install", "sync --destination=clickhouse", uninstall("clickhouse_driver", "clickhouse_connect")),
     Case("filesystem: files are only appended to", "sync --destination=filesystem:{folder}/lake --entities=accounts"),
-    Case("were last synced by exact-source", SYNC, sync_by_a_later_version),
+    Case("were last synced by exact-source", SYNC, sync_by_a_later_version, place="--dataset"),
     Case("‹path› cannot be written; give the user", "check --destination=duckdb:{folder}/x.duckdb --entities=journals",
          lambda b: b.patch.setattr(os, "access", lambda *_: False), 1),
-    Case("the sandbox needs ‹name›", "sandbox", without_sandbox),
-    Case("the demo needs ‹name›", "demo --folder={folder}/new", without_sandbox),
+    Case("the sandbox needs ‹name›", "sandbox", without_sandbox, place="the sandbox"),
+    Case("the demo needs ‹name›", "demo --folder={folder}/new", without_sandbox, place="the demo"),
     Case("‹setting›: ‹name› is unknown", "sync --history=acounts"),
-    Case("--destination ‹kind›: ‹…›", "status", lambda b: b.patch.setenv("RESTORE_FROM_DESTINATION", "perhaps")),
+    Case("--destination ‹kind›: ‹…›", "status", lambda b: b.patch.setenv("RESTORE_FROM_DESTINATION", "perhaps"), place="restore_from_destination"),
     Case("dlt's load.raise_on_failed_jobs is not true", SYNC, lambda b: b.patch.setenv("LOAD__RAISE_ON_FAILED_JOBS", "false")),
-    Case("dlt's refresh is ‹refresh›", SYNC, lambda b: b.patch.setenv("REFRESH", "drop_data")),
+    Case("dlt's refresh is ‹refresh›", SYNC, lambda b: b.patch.setenv("REFRESH", "drop_data"), place="dlt's refresh"),
     # -- settings -----------------------------------------------------------------------------
     Case("sources.exact_online.‹name› is not set", "sync", lambda b: b.unset("client_id")),
     Case("base_url must be an https origin", "sync --base-url=http://books.example"),
@@ -510,11 +518,11 @@ CASES = [
     Case('token_url is not set; token_storage = "sql"', "sync", each(token_storage="sql")),
     Case("token_destination is not set", "tokens", each(**DLT)),
     Case("token_key is not a Fernet key", "sync", each(token_key="short")),
-    Case("needs a key, because", "sync", sql_tokens(token_url="sqlite:///{folder}/t.db")),
-    Case("‹user› needs SQLAlchemy", "sync", both(sql_tokens(token_url="sqlite:///{folder}/t.db", token_key=KEY), uninstall("sqlalchemy"))),
+    Case("needs a key, because", "sync", sql_tokens(token_url="sqlite:///{folder}/t.db"), place="token_key"),
+    Case("‹user› needs SQLAlchemy", "sync", both(sql_tokens(token_url="sqlite:///{folder}/t.db", token_key=KEY), uninstall("sqlalchemy")), place="SqlTokenStorage"),
     Case("is not a valid SQLAlchemy URL", "sync", sql_tokens(token_url="nope", token_key=KEY)),
     Case("token_destination ‹word› is unknown", "tokens", each(**DLT, token_destination="oracle")),
-    Case("does not work with the destination", "tokens", each(**DLT, token_destination="filesystem")),
+    Case("does not work with the destination", "tokens", each(**DLT, token_destination="filesystem"), place="DltStateTokenStorage"),
     Case("catalogue_overlay: ‹path› cannot be read", "entities", each(catalogue_overlay="{folder}/none.json")),
     Case("‹path› is not JSON", "entities", overlay("{")),
     Case("is not an overlay of version", "entities", overlay('{"version": 99}')),
@@ -526,27 +534,27 @@ CASES = [
     Case("use ‹unit›, 1 or more", "sync", each(lease_s="0")),
     # -- login and tokens ---------------------------------------------------------------------
     Case("Exact Online returned no code: ‹…›", "login --code=https://x.example/?error=access_denied", code=1),
-    Case("the state of a login of the last 15 minutes", "login --code=https://x.example/?code=a&state=b", code=1),
+    Case("the state of a login of the last 15 minutes", "login --code=https://x.example/?code=a&state=b", code=1, place="the address"),
     Case("the address does not contain the state of this login", "login --no-browser --no-listen",
-         lambda b: typed(b, "https://x.example/?code=a&state=b\n"), 1),
+         lambda b: typed(b, "https://x.example/?code=a&state=b\n"), 1, place="the address"),
     Case("Exact Online refuses the code", "login --code=never", code=1),
     Case("the reply to the code exchange was lost", "login --code=never", token_fault("token-empty"), 1),
     Case("the code was not exchanged", "login --code=never", token_fault("token-429"), 1),
     Case("no tokens are stored in", "tokens", lambda b: b.tokens.unlink(), 1),
-    Case("no tokens are stored for this connection", SYNC, lambda b: b.tokens.unlink(), 1),
+    Case("no tokens are stored for this connection", SYNC, lambda b: b.tokens.unlink(), 1, place="this connection"),
     Case("Exact Online refuses the app", SYNC, expired(each(client_secret="wrong-secret"))),
-    Case("the tokens were not refreshed: ", SYNC, expired(token_fault("token-429", 9)), 1),
-    Case("and the reply to the second attempt was lost too", SYNC, expired(token_fault("token-503", 9)), 1),
-    Case("‹…›: run `exact-source login`", SYNC, expired(change_tokens(refresh_token="never-issued-token")), 1),
+    Case("the tokens were not refreshed: ", SYNC, expired(token_fault("token-429", 9)), 1, place="the tokens"),
+    Case("and the reply to the second attempt was lost too", SYNC, expired(token_fault("token-503", 9)), 1, place="token refresh"),
+    Case("‹…›: run `exact-source login`", SYNC, expired(change_tokens(refresh_token="never-issued-token")), 1, place="token chain"),
     Case("UTC and is not sent again", SYNC,
-         both(expired(change_tokens(refresh_token="never-issued-token")), lambda b: b.cli("sync", ACCOUNTS, b.cli.destination)), 1),
-    Case("‹…›, and then ‹…›; the stored tokens", SYNC, expired(replies(Reply(200), Reply(429))), 1),
-    Case("‹…›; Exact Online has issued the new tokens", SYNC, expired(replies(Reply(200), EARLY)), 1),
-    Case("and then Exact Online could not be reached (‹detail›); the stored", SYNC, expired(leave_after(Reply(200))), 1),
-    Case("Exact Online recently issued newer tokens", SYNC, both(Bench.expire, log_in_elsewhere), 1),
+         both(expired(change_tokens(refresh_token="never-issued-token")), lambda b: b.cli("sync", ACCOUNTS, b.cli.destination)), 1, place="token chain"),
+    Case("‹…›, and then ‹…›; the stored tokens", SYNC, expired(replies(Reply(200), Reply(429))), 1, place="token refresh"),
+    Case("‹…›; Exact Online has issued the new tokens", SYNC, expired(replies(Reply(200), EARLY)), 1, place="token refresh"),
+    Case("and then Exact Online could not be reached (‹detail›); the stored", SYNC, expired(leave_after(Reply(200))), 1, place="token refresh"),
+    Case("Exact Online recently issued newer tokens", SYNC, both(Bench.expire, log_in_elsewhere), 1, place="newer tokens"),
     Case("new tokens could not be stored", SYNC, expired(fill_disk_meanwhile), 1),
     Case("‹what› ‹path› cannot be written: ‹strerror›", SYNC, expired(both(replies(), fill_disk)), 1, "TokenStoreError"),
-    Case("Exact Online refuses the access token", SYNC, change_tokens(access_token="never-issued-token"), 1),
+    Case("Exact Online refuses the access token", SYNC, change_tokens(access_token="never-issued-token"), 1, place="the access token"),
     Case("token file ‹path› ‹what›", SYNC, spoil_tokens(""), 1),
     Case("token file ‹path› is damaged", SYNC, lambda b: b.tokens.write_bytes(b"\xff"), 1),
     Case("token file ‹path›: ‹error›", SYNC, spoil_tokens('{"access_token": "x"}'), 1),
@@ -562,7 +570,7 @@ CASES = [
     Case("token file ‹path› cannot be read: ‹strerror›", SYNC, each(token_file="{folder}"), 1),
     Case("cannot be removed", "logout --yes", each(token_file="{folder}"), 1),
     Case("Exact Online's reply contains no refresh token", "login --code=x",
-         lambda b: b.answer("oauth2/token", b'{"access_token": "first-access-token", "expires_in": "600"}'), 1),
+         lambda b: b.answer("oauth2/token", b'{"access_token": "first-access-token", "expires_in": "600"}'), 1, place="refresh token"),
     Case("refused with 429 for an hour", SYNC, lambda b: b.fault("429", times=999), 3),
     # -- Exact Online -------------------------------------------------------------------------
     Case("Exact Online answered ‹answer›", SYNC, deny(ALL_PAGES), 1, inside="unavailable"),
@@ -605,9 +613,9 @@ CASES = [
     Case("Exact Online sent another document instead of $metadata", "entities refresh --entities=journals",
          lambda b: b.answer("$metadata", b"<Other/>"), 1, inside="remote"),
     Case("Exact Online returned no current division", "divisions",
-         lambda b: b.answer("current/Me", b'{"d": {"results": []}}')),
+         lambda b: b.answer("current/Me", b'{"d": {"results": []}}'), place="--divisions"),
     Case("the app cannot see any division", "divisions",
-         lambda b: b.answer("system/Divisions", b'{"d": {"results": []}}')),
+         lambda b: b.answer("system/Divisions", b'{"d": {"results": []}}'), place="the app"),
     # -- webhooks and leases --------------------------------------------------------------------
     Case("--callback-url must be the https", "webhooks subscribe --callback-url=http://x.example/"),
     Case("--topics: ‹…› is not a topic", "webhooks subscribe --callback-url=https://x.example/ --topics=a-b"),
@@ -615,12 +623,12 @@ CASES = [
          lambda b: b.cli.world.box.fault("503", path=SUBSCRIPTIONS, after=1), 3),
     Case("webhook_path must begin with", "webhooks serve", each(webhook_path="x", webhook_secret="some-secret")),
     Case("webhook_secret is not set", "webhooks serve"),
-    Case("the receiver needs ‹name›", "webhooks serve", both(uninstall("uvicorn"), forget("exact_source.webhooks.server"))),
+    Case("the receiver needs ‹name›", "webhooks serve", both(uninstall("uvicorn"), forget("exact_source.webhooks.server")), place="the receiver"),
     Case("‹place› does not exist, so no receiver writes", f"{SYNC} --changed", each(notices_url="sqlite:///{folder}/n.db")),
-    Case("‹place›: ‹…›", f"{SYNC} --changed", each(notices_url="sqlite:////none/n.db"), 1, "NoticesError"),
+    Case("‹place›: ‹…›", f"{SYNC} --changed", each(notices_url="sqlite:////none/n.db"), 1, "NoticesError", place="table exact_notices in sqlite:////none/n.db"),
     Case("table exact_leases in ‹…›: ‹…›", SYNC,
-         each(leases="true", token_url="sqlite:////none/l.db"), 3),
-    Case("‹place›: ‹…›", SYNC, sql_tokens(token_url="sqlite:////none/t.db", token_key=KEY), 1, "TokenStoreError"),
+         each(leases="true", token_url="sqlite:////none/l.db"), 3, place="sqlite:////none/l.db"),
+    Case("‹place›: ‹…›", SYNC, sql_tokens(token_url="sqlite:////none/t.db", token_key=KEY), 1, "TokenStoreError", place="table exact_oauth in sqlite:////none/t.db"),
     Case("‹item› ‹who›; run again later", SYNC, both(LEASES, hold_lease), 3),
     # -- limits -------------------------------------------------------------------------------
     Case("the limit --max-calls ‹max calls›", f"{SYNC} --max-calls=1", code=3),
@@ -635,8 +643,8 @@ CASES = [
     Case("destination ‹name›: ‹holder› has the DuckDB file open", "status --destination=duckdb:{folder}/x.duckdb", open_elsewhere, 3),
     Case("destination ‹name›: ‹said›‹…›", "status --destination=duckdb:{folder}/x.duckdb",
          lambda b: b.file("x.duckdb", "no database"), 1),
-    Case("another process has the DuckDB file open, which takes one", SYNC, open_elsewhere, 3),
-    Case("the sync failed: ‹…›", SYNC, take_name, 1),
+    Case("another process has the DuckDB file open, which takes one", SYNC, open_elsewhere, 3, place="destination duckdb: "),
+    Case("dataset ‹dataset name›: the sync failed: ", SYNC, take_name, 1, place="dataset exact_online: "),
 ]  # fmt: skip
 
 
@@ -653,8 +661,9 @@ def test_a_command_ends_with_the_message_and_its_exit_code(bench: Bench, case: C
 
     result = bench.cli(*argv, "--log-format=json")
 
-    # A question is no message.
-    lines = [json.loads(line[line.find("{") :]) for line in result.err.splitlines() if "{" in line]
+    logged = [line for line in result.err.splitlines() if not line.endswith(UNANSWERED)]
+    # The line begins with the question, if that was answered.
+    lines = [json.loads(line[line.find("{") :]) for line in logged]
     errors = [line for line in lines if line["message"].startswith("error: ")]
     assert result.code == case.code, result.err
     assert not [line for line in lines if "\n" in line["message"]]
@@ -665,9 +674,22 @@ def test_a_command_ends_with_the_message_and_its_exit_code(bench: Bench, case: C
     elif case.code:
         assert len(errors) == 1, lines
         assert errors[0]["code"] == (code_of(case) or errors[0]["code"])
+    said = errors[0]["message"].partition("error: ")[2] if errors else ""
+    if errors:
+        assert any(place in said for place in places_of(case, bench, argv)), said
     if errors and not case.inside:
-        said = errors[0]["message"].partition("error: ")[2]
         assert any(re.search(pattern(m.text), said) for m in about(case.message, case.kind)), said
+
+
+def places_of(case: Case, bench: Bench, argv: Sequence[str]) -> set[str]:
+    """Words of which the message must have one, so that it says where the mistake is."""
+    if case.place:
+        return {case.place}
+    options = [word.partition("=")[::2] for word in argv if word.startswith("--")]
+    names = {name for name, _ in options} | {name[2:].replace("-", "_") for name, _ in options}
+    values = {part for _, value in options for part in re.split("[,=:]", value) if len(part) > MARK}
+    divisions = {f"division {code}" for code in bench.cli.world.box.divisions}
+    return names | values | divisions | bench.settings | {str(bench.cli.world.folder), ".dlt"}
 
 
 @dataclass(frozen=True)

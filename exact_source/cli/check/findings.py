@@ -46,7 +46,7 @@ class Findings:
 
     def fail(self, check: str, error: ExactError) -> None:
         """Add an error; the remedy follows a semicolon or colon in its message."""
-        text = str(error).removeprefix(f"--{check}: ").removeprefix(f"{check}: ")
+        text = str(error).removeprefix(f"{check}: ")
         found, _, remedy = text.partition("; ")
         resumes_at = None
         if isinstance(error, LimitError):
