@@ -96,8 +96,9 @@ def _of_files(
     kind = str(pipeline.destination.destination_type).rpartition(".")[2]
     if kind != "filesystem":  # even if dlt supports upsert there: vector databases delete nothing
         raise ConfigurationError(
-            f"{kind}: dlt cannot merge rows there, so changed and deleted rows would be stored twice; use "
-            "another destination, or change_log=True for a log of all changes"
+            f"destination {pipeline.destination.destination_name}: dlt cannot merge rows there, so changed "
+            "and deleted rows would be stored twice; use another destination, or change_log=True for a log "
+            "of all changes"
         )
     if table_format not in PACKAGES or "upsert" not in known:
         raise ConfigurationError(

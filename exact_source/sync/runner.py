@@ -318,8 +318,8 @@ def confirm_loaded(info: LoadInfo) -> None:
     lost = [package.load_id for package in info.load_packages if package.state != "loaded"]
     if lost:
         raise LoadError(
-            f"load package {', '.join(lost)} was not loaded ({info.dataset_name}); run again: its rows "
-            "are read again"
+            f"dataset {info.dataset_name}: load package {', '.join(lost)} was not loaded; run again: its "
+            "rows are read again"
         )
 
 

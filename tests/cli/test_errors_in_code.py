@@ -287,7 +287,7 @@ def load_into(destination: Callable[[Coder], Any], **options: Any) -> Callable[[
 
 
 def sink(_coder: Coder) -> Any:
-    return dlt.destinations.destination(lambda items, table: None, name="sink")
+    return dlt.destinations.destination(lambda items, table: None, "sink")
 
 
 def lake(coder: Coder) -> Any:
@@ -358,48 +358,56 @@ def foreign_source() -> Any:
 
 @dataclass(frozen=True)
 class CodeCase:
-    """A message, and what provokes it."""
+    """A message and its cause.
+
+    Attributes:
+        message: A part of it that no other message has.
+        act: Raises the error.
+        place: Words of the message that say where, if those are not the entity, dataset, division or
+            folder of the case.
+    """
 
     message: str
     act: Callable[[Coder], object]
+    place: str = ""
 
 
 SIGNED = b'{"Topic":7}'
 HASH = sign(SIGNED, "secret").encode()
 CODE_CASES = [
-    CodeCase("the browser did not return from Exact Online", lambda c: wait_for_redirect(("127.0.0.1", 0, "/"), "s", 0.0)),
+    CodeCase("the browser did not return from Exact Online", lambda c: wait_for_redirect(("127.0.0.1", 0, "/"), "s", 0.0), place="the browser"),
     CodeCase("DltStateTokenStorage cannot be used with dev_mode", lambda c: DltStateTokenStorage(
-        c.pipeline(destination=duckdb_in(c), dataset_name="books", dev_mode=True), key=KEY)),
-    CodeCase("DltStateTokenStorage needs a dataset_name", lambda c: DltStateTokenStorage(duckdb_in(c), key=KEY)),
-    CodeCase("DltStateTokenStorage needs a pipeline", lambda c: DltStateTokenStorage(c.pipeline(), key=KEY)),
-    CodeCase("a parameter must be a GUID", lambda c: format_literal("g", "no guid")),
-    CodeCase("a client id or secret is empty", lambda c: check_filled(" ")),  # said at a question
-    CodeCase("end_date must be later", lambda c: make_options(start_date="2026-02-01", end_date="2026-01-01")),
-    CodeCase("table_format is", lambda c: make_options(table_format=cast("Any", "parquet"))),
+        c.pipeline(destination=duckdb_in(c), dataset_name="books", dev_mode=True), key=KEY), place="dev_mode"),
+    CodeCase("DltStateTokenStorage needs a dataset_name", lambda c: DltStateTokenStorage(duckdb_in(c), key=KEY), place="dataset_name"),
+    CodeCase("DltStateTokenStorage needs a pipeline", lambda c: DltStateTokenStorage(c.pipeline(), key=KEY), place="a pipeline"),
+    CodeCase("a parameter must be a GUID", lambda c: format_literal("g", "no guid"), place="a parameter"),
+    CodeCase("a client id or secret is empty", lambda c: check_filled(" "), place="client id or secret"),  # said at a question
+    CodeCase("end_date must be later", lambda c: make_options(start_date="2026-02-01", end_date="2026-01-01"), place="end_date"),
+    CodeCase("table_format is", lambda c: make_options(table_format=cast("Any", "parquet")), place="table_format"),
     CodeCase("write_disposition='replace'", adapt(write_disposition="replace")),
     CodeCase("dlt.sources.incremental is not needed", adapt(incremental=dlt.sources.incremental("modified"))),
     CodeCase("which would insert deletions", adapt(write_disposition={"disposition": "merge", "strategy": "upsert"})),
-    CodeCase("the query is ‹…› characters long", lambda c: build_url("x", 1, {"$select": "A" * MAX_URL})),
-    CodeCase("reconcile_days must be 0 or more", lambda c: make_options(reconcile_days=-1)),
-    CodeCase("sources.exact_online.‹name› is empty", lambda c: c.oauth(c.world.storage, "")),
-    CodeCase("token_storage has no method", lambda c: c.oauth(object())),
-    CodeCase("it must return TokenData or None", lambda c: asyncio.run(c.oauth(Wrong()).access_token())),
-    CodeCase("the token lock was not released", wait_for_a_thread),
-    CodeCase("TokenData.‹name› must be a datetime with", lambda c: pair(expires_at=NOW.replace(tzinfo=None))),
-    CodeCase("TokenData.‹name› must be in UTC", lambda c: pair(expires_at=NOW.astimezone(timezone(timedelta(hours=1))))),
-    CodeCase("TokenData.‹name› must be a text", lambda c: pair(access_token="")),
-    CodeCase("‹user› takes an SQLAlchemy URL", lambda c: SqlTokenStorage(cast("Any", 7), key=KEY)),
+    CodeCase("the query is ‹…› characters long", lambda c: build_url("x", 1, {"$select": "A" * MAX_URL}), place="x of division 1"),
+    CodeCase("reconcile_days must be 0 or more", lambda c: make_options(reconcile_days=-1), place="reconcile_days"),
+    CodeCase("sources.exact_online.‹name› is empty", lambda c: c.oauth(c.world.storage, ""), place="sources.exact_online.client_id"),
+    CodeCase("token_storage has no method", lambda c: c.oauth(object()), place="token_storage"),
+    CodeCase("it must return TokenData or None", lambda c: asyncio.run(c.oauth(Wrong()).access_token()), place="Wrong.get_tokens()"),
+    CodeCase("the token lock was not released", wait_for_a_thread, place="the token lock"),
+    CodeCase("TokenData.‹name› must be a datetime with", lambda c: pair(expires_at=NOW.replace(tzinfo=None)), place="TokenData.expires_at"),
+    CodeCase("TokenData.‹name› must be in UTC", lambda c: pair(expires_at=NOW.astimezone(timezone(timedelta(hours=1)))), place="TokenData.expires_at"),
+    CodeCase("TokenData.‹name› must be a text", lambda c: pair(access_token=""), place="TokenData.access_token"),
+    CodeCase("‹user› takes an SQLAlchemy URL", lambda c: SqlTokenStorage(cast("Any", 7), key=KEY), place="SqlTokenStorage"),
     CodeCase("‹user› cannot lock", lambda c: Database(
-        create_engine("sqlite://"), user="x", lock_wait_s=1, dialects=("postgresql",))),
+        create_engine("sqlite://"), user="x", lock_wait_s=1, dialects=("postgresql",)), place="x cannot"),
     CodeCase("‹place›: not locked", lambda c: SqlTokenStorage(f"sqlite:///{c.world.folder}/t.db", key=KEY)._remove()),
-    CodeCase("the SQL of the report is missing", find_no_sql),
-    CodeCase("the working folder ‹working dir›", lambda c: load_pending(cast("Any", Stuck()), nullcontext)),
-    CodeCase("source ‹name› was not made by", lambda c: run_of(foreign_source())),
+    CodeCase("the SQL of the report is missing", find_no_sql, place="the SQL of the report"),
+    CodeCase("the working folder ‹working dir›", lambda c: load_pending(cast("Any", Stuck()), nullcontext), place="/srv/code"),
+    CodeCase("source ‹name› was not made by", lambda c: run_of(foreign_source()), place="source foreign"),
     CodeCase("Exact Online rejects a fresh access token", call_with_rejected_tokens),
     CodeCase("‹where›: stopped", stop_a_call),
-    CodeCase("Exact Online does not issue new tokens before", ask_for_tokens_too_early),
+    CodeCase("Exact Online does not issue new tokens before", ask_for_tokens_too_early, place="new tokens"),
     CodeCase("stopped, because the run ended", call_with_a_closed_client),
-    CodeCase("refused the list of divisions; give", refuse_list_of_named_divisions),
+    CodeCase("refused the list of divisions; give", refuse_list_of_named_divisions, place="system/Divisions"),
     CodeCase("the connection that holds the lock", lose_the_session),
     CodeCase("the claim on dataset", lose_the_claim),
     CodeCase("duplicate keys, and merging", double_rows_for_ever),
@@ -413,19 +421,19 @@ CODE_CASES = [
     CodeCase("is only the parent of a transformer", within_dlt(read_for_a_transformer_only)),
     CodeCase("history keeps rows as Exact sends them", within_dlt(change_rows_of_a_history)),
     CodeCase("history needs the sync log", within_dlt(keep_a_history_without_a_log)),
-    CodeCase("rows without a key cannot be stored", within_dlt(send_a_row_without_a_key)),
+    CodeCase("rows without a key cannot be stored", within_dlt(send_a_row_without_a_key), place="document_types"),
     CodeCase("would be loaded into one table", within_dlt(load_two_entities_into_one_table)),
     CodeCase("is read by two sources in one run", within_dlt(read_an_entity_by_two_sources)),
     CodeCase("rows of an earlier pipeline.extract wait", within_dlt(extract_twice)),
-    CodeCase("the report does not run on", report_on_a_server_of_microsofts),
+    CodeCase("the report does not run on", report_on_a_server_of_microsofts, place="mssql"),
     CodeCase("‹where›: ‹status›: ‹error›", within_dlt(iterate_what_is_refused)),
-    CodeCase("dlt cannot merge rows there", load_into(sink)),
-    CodeCase("dlt deletes no rows of Iceberg tables", load_into(lake, table_format="iceberg")),
+    CodeCase("dlt cannot merge rows there", load_into(sink), place="destination sink"),
+    CodeCase("dlt deletes no rows of Iceberg tables", load_into(lake, table_format="iceberg"), place="filesystem"),
     CodeCase("history needs a destination", load_into(sink, history="accounts", change_log=True)),
-    CodeCase("‹pipeline name›: the sync failed: ‹…›", load_a_group_into_a_view),
-    CodeCase("a webhook came without the hash", lambda c: read_notice(b"{}", "secret")),
+    CodeCase("‹pipeline name›: the sync failed: ‹…›", load_a_group_into_a_view, place="exact_online_0_of_1: "),
+    CodeCase("a webhook came without the hash", lambda c: read_notice(b"{}", "secret"), place="a webhook"),
     CodeCase("a signed webhook lacks a Topic",
-             lambda c: read_notice(b'{"Content":' + SIGNED + b',"HashCode":"' + HASH + b'"}', "secret")),
+             lambda c: read_notice(b'{"Content":' + SIGNED + b',"HashCode":"' + HASH + b'"}', "secret"), place="a signed webhook"),
 ]  # fmt: skip
 
 
@@ -457,6 +465,7 @@ def test_a_script_ends_with_the_message_and_its_exit_code(
     assert (ended.value.code, line["code"]) == (kinds[0].exit_code, kinds[0].code)
     said = line["message"].partition("error: ")[2]
     assert any(re.search(pattern(m.text), said) for m in about(case.message)), said
+    assert any(place in said for place in places_of(case, coder)), said
     assert not [secret for secret in secrets_of(coder) if secret in printed.err + printed.out]
 
 
@@ -473,6 +482,19 @@ def test_every_message_of_the_page_is_provoked_or_has_a_reason() -> None:
     provoked = {m.text for case in CASES for m in about(case.message, case.kind)}
     provoked |= {m.text for case in CODE_CASES for m in about(case.message)}
     assert {m.text for m in spelled()} - provoked == set(UNPROVOKED)
+
+
+def places_of(case: CodeCase, coder: Coder) -> set[str]:
+    """Words of which the message must have one, so that it says where the mistake is."""
+    if case.place:
+        return {case.place}
+    divisions = {f"division {code}" for code in coder.world.box.divisions}
+    return divisions | {
+        "accounts",
+        "dataset books",
+        "dataset exact_online",
+        str(coder.world.folder),
+    }
 
 
 def secrets_of(coder: Coder) -> set[str]:
