@@ -142,7 +142,7 @@ def load(storage: DltStateTokenStorage, oauth: OAuth) -> None:
     sys.stdout.write(str(storage.pipeline.last_trace))
 
 
-@pytest.mark.parametrize("kind", variants(STORES, "file-encrypted", "dlt-duckdb"))
+@pytest.mark.parametrize("kind", variants(STORES, "file-encrypted"))
 def test_nothing_that_a_run_writes_holds_a_secret(kind: str, exact: Exact, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()

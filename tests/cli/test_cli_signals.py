@@ -80,7 +80,11 @@ def assert_nothing_is_lost(cli: Cli) -> None:
     assert found == {division: (count, count) for division, count in truth.items()}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)],
+    ids=["Ctrl-C", "SIGTERM"],
+)
 def test_once_loads_what_was_read_even_while_it_waits(timed: Cli, number: signal.Signals) -> None:
     timed.world.box.state.limits.minute_limit = 6
 
@@ -181,7 +185,11 @@ main()
 """
 
 
-@pytest.mark.parametrize(("presses", "code"), [(1, 3), (2, 130)], ids=["once", "twice"])
+@pytest.mark.parametrize(
+    ("presses", "code"),
+    [(1, 3), pytest.param(2, 130, marks=pytest.mark.nightly)],
+    ids=["once", "twice"],
+)
 def test_a_stop_during_a_load_has_no_traceback_and_loses_nothing(
     timed: Cli, presses: int, code: int
 ) -> None:

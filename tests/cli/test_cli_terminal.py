@@ -134,7 +134,11 @@ def waits(err: str) -> list[tuple[datetime, dict[str, Any]]]:
 
 @pytest.mark.parametrize(
     ("option", "code"),
-    [("--round-minutes=9", 0), ("--max-minutes=2", 3), ("--max-calls=20", 3)],
+    [
+        ("--round-minutes=9", 0),
+        pytest.param("--max-minutes=2", 3, marks=pytest.mark.nightly),
+        pytest.param("--max-calls=20", 3, marks=pytest.mark.nightly),
+    ],
     ids=["all is read", "minutes", "calls"],
 )
 def test_a_wait_tells_the_time_left_which_comes_true(narrow: Cli, option: str, code: int) -> None:
@@ -152,6 +156,7 @@ def test_a_wait_tells_the_time_left_which_comes_true(narrow: Cli, option: str, c
         assert -62 <= ended_at - (until.timestamp() + line["left_s"]) <= 1
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("option", ["--route=auto", "--reconcile"], ids=["changes", "and keys"])
 def test_the_time_left_is_by_what_changes_took_before(narrow: Cli, option: str) -> None:
     world = narrow.world
@@ -176,6 +181,7 @@ def test_the_time_left_is_by_what_changes_took_before(narrow: Cli, option: str) 
         assert -62 <= ended_at - (until.timestamp() + line["left_s"]) <= 1
 
 
+@pytest.mark.nightly
 def test_the_time_left_of_later_rounds_comes_true(narrow: Cli) -> None:
     options = ("--full-refresh", "--round-minutes=1", "--log-format=json")
     again = narrow("sync", narrow.destination, LINES, *options)
@@ -188,6 +194,7 @@ def test_the_time_left_of_later_rounds_comes_true(narrow: Cli) -> None:
         assert -62 <= ended_at - (until.timestamp() + line["left_s"]) <= 1
 
 
+@pytest.mark.nightly
 def test_a_sync_that_never_waits_tells_the_time_left_with_its_rounds(
     narrow: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +207,7 @@ def test_a_sync_that_never_waits_tells_the_time_left_with_its_rounds(
     assert re.search(r"round 3 · about \d min left", again.err)
 
 
+@pytest.mark.nightly
 def test_a_stream_that_nobody_knows_of_makes_it_at_least(narrow: Cli) -> None:
     names = f"{LINES},contacts"
     again = narrow("sync", narrow.destination, names, "--full-refresh", "--log-format=json")
@@ -222,7 +230,11 @@ def counted(make_cli: Callable[..., Cli]) -> Cli:
 BY_PAGES = "--entities=transaction_lines,sales_invoice_lines"
 
 
-@pytest.mark.parametrize("rounds", ["--round-minutes=9", "--round-minutes=1"], ids=["one", "some"])
+@pytest.mark.parametrize(
+    "rounds",
+    ["--round-minutes=9", pytest.param("--round-minutes=1", marks=pytest.mark.nightly)],
+    ids=["one", "some"],
+)
 def test_a_first_load_that_was_planned_tells_the_time_left(counted: Cli, rounds: str) -> None:
     options = ("--route=regular", "--log-format=json", rounds)
     first = counted("sync", counted.destination, BY_PAGES, *options)
@@ -236,6 +248,7 @@ def test_a_first_load_that_was_planned_tells_the_time_left(counted: Cli, rounds:
         assert -62 <= ended_at - (until.timestamp() + line["left_s"]) <= 1
 
 
+@pytest.mark.nightly
 def test_a_first_load_that_was_stopped_goes_on_by_what_was_planned(counted: Cli) -> None:
     options = ("--route=regular", "--log-format=json")
     stopped = counted("sync", counted.destination, BY_PAGES, *options, "--max-calls=12")
@@ -249,6 +262,7 @@ def test_a_first_load_that_was_stopped_goes_on_by_what_was_planned(counted: Cli)
         assert -62 <= ended_at - (until.timestamp() + line["left_s"]) <= 1
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("options", "text"),
     [(("--start-date=2020-01-01",), None), ((), "{"), ((), '{"rows": [[1]], "start_ms": 0}')],

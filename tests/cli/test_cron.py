@@ -42,6 +42,7 @@ def as_process(world: World, *arguments: str, cwd: Path | None = None) -> Any:
 # -- runs that overlap -------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly
 def test_a_second_process_at_a_pipeline_or_a_duckdb_file_ends_at_once(
     make_cli: Callable[..., Cli],
 ) -> None:

@@ -217,6 +217,7 @@ def test_hundreds_of_companies_are_read_side_by_side(jumps: Jumps, syncs: Syncs)
     assert jumps.sum_s < 20 * LATENCY_S  # one after the other they take a hundred times as long
 
 
+@pytest.mark.nightly
 def test_a_company_with_work_left_uses_all_calls_of_a_minute_over_rounds_and_is_never_refused(
     jumps: Jumps, syncs: Syncs
 ) -> None:

@@ -52,6 +52,7 @@ def live_now(world: World) -> None:
     world.login()
 
 
+@pytest.mark.nightly
 def test_a_copied_and_renamed_folder_runs_and_dlt_tells_of_it(world: World, tmp_path: Path) -> None:
     live_now(world)
     project = tmp_path / "project"

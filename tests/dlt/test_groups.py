@@ -118,6 +118,7 @@ def test_another_number_of_groups_is_refused_before_a_call_is_spent(loaded: Worl
     assert [outcome.exit_code for outcome in sync_in_groups(loaded, 2)] == [0, 0]
 
 
+@pytest.mark.nightly
 def test_what_another_number_of_groups_reads_anew_is_what_there_is(loaded: World) -> None:
     """There and back: nothing is lost or stored twice, and rows deleted meanwhile are deleted."""
     for number, options in ((12, {"regroup": True}), (12, {}), (2, {})):

@@ -146,7 +146,14 @@ def retype(monkeypatch: pytest.MonkeyPatch, entity: str, field: str, type_code: 
     monkeypatch.setitem(entities._made, entity, changed)
 
 
-@pytest.mark.parametrize("entity", ["contacts", "transaction_lines", "journals", "stock_position"])
+@pytest.mark.parametrize(
+    "entity",
+    variants(
+        ["contacts", "transaction_lines", "journals", "stock_position"],
+        "contacts",
+        "transaction_lines",
+    ),
+)
 def test_an_endpoint_that_is_gone_stops_no_other_and_empties_no_table(
     make_world: MakeWorld, entity: str
 ) -> None:

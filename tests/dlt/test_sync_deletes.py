@@ -60,6 +60,7 @@ def test_unknown_tombstones_are_kept_and_told_of_though_nobody_asked_for_the_lis
     world.assert_equal("deleted")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("later", ["the keys are compared", "the type becomes known"])
 def test_a_tombstone_of_an_unknown_type_that_nothing_stored_leaves_no_row(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, later: str

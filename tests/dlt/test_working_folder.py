@@ -160,6 +160,7 @@ def full(world: World, postgres: str) -> Iterator[psycopg2.extensions.connection
     connection.close()
 
 
+@pytest.mark.nightly
 def test_rows_for_which_the_database_has_no_room_are_not_read_again(
     world: World, full: psycopg2.extensions.connection
 ) -> None:

@@ -269,6 +269,7 @@ def test_an_error_that_a_killed_process_met_counts_against_the_hour_of_the_next(
     world.assert_equal("accounts")
 
 
+@pytest.mark.nightly
 def test_a_first_load_that_is_killed_again_and_again_ends(make_world: MakeWorld) -> None:
     world = make_world(clock=SandboxClock(), minute_limit=100_000, page_size=2, large_page_size=3)
     for moment in ({"step": 12}, {"round": 3}, {"folder": "load/normalized/*/started_jobs/*"}):

@@ -43,7 +43,9 @@ ENTITIES = (
 Row = Mapping[str, Any]
 KINDS = [
     pytest.param("duckdb", marks=pytest.mark.xdist_group("awkward on duckdb")),
-    pytest.param("postgres", marks=pytest.mark.xdist_group("awkward on postgres")),
+    pytest.param(
+        "postgres", marks=[pytest.mark.xdist_group("awkward on postgres"), pytest.mark.nightly]
+    ),
     pytest.param("bigquery", marks=[pytest.mark.xdist_group("bigquery"), pytest.mark.nightly]),
 ]
 
