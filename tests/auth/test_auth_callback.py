@@ -80,7 +80,7 @@ def test_a_redirect_that_was_not_asked_for_spends_no_code(
     assert exact.box.token_requests == []
 
 
-def test_a_refusal_and_a_late_code_are_told_to_the_user(framework: str, exact: Exact) -> None:
+def test_a_refusal_and_a_late_code_are_shown_to_the_user(framework: str, exact: Exact) -> None:
     with browser(framework, exact) as client:
         target = consent(client)
         refused = client.get(target.replace("code=", "error=access_denied&unused="))
@@ -93,7 +93,7 @@ def test_a_refusal_and_a_late_code_are_told_to_the_user(framework: str, exact: E
     assert exact.token_statuses() == [400]
 
 
-def test_an_outage_is_told_to_the_user(framework: str, exact: Exact) -> None:
+def test_an_outage_is_shown_to_the_user(framework: str, exact: Exact) -> None:
     example = importlib.import_module(f"examples.{framework}_callback")
     oauth = exact.oauth(base_url="http://127.0.0.1:9")
     cookies = {"exact_state": "s"}

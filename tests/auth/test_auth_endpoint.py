@@ -316,7 +316,7 @@ def test_a_storage_that_another_host_wrote_meanwhile_is_read_again(exact: Exact)
 @pytest.mark.parametrize(
     ("days", "message"), [(31, "unused for 30 days|went unused"), (0, "was used before")]
 )
-def test_an_expired_and_a_used_refresh_token_are_told_apart(
+def test_an_expired_and_a_used_refresh_token_are_distinguished(
     days: int, message: str, exact: Exact, storage: FileTokenStorage
 ) -> None:
     exact.clock.advance(days * 86400)
@@ -388,7 +388,9 @@ CASES: list[tuple[Reply, type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("reply", "error", "message"), CASES)
-def test_other_answers_are_told_apart(reply: Reply, error: type[Exception], message: str) -> None:
+def test_other_answers_are_distinguished(
+    reply: Reply, error: type[Exception], message: str
+) -> None:
     memory = Memory(tokens())
     with Wire(reply, reply) as wire, pytest.raises(error, match=message):
         access_token(overdue(memory, wire))

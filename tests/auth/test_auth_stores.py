@@ -182,7 +182,9 @@ LOGOUT = "run `exact-source logout`, then `exact-source login`"
 
 
 @every_encrypted_store
-def test_whoever_lost_the_key_is_told_to_log_out_and_can_log_in_then(store: StoreSpec) -> None:
+def test_a_lost_key_is_an_error_that_advises_logout_and_login_works_after_it(
+    store: StoreSpec,
+) -> None:
     store.open(KEY).save_tokens(tokens(1))
     other = store.open(OTHER_KEY)
     with pytest.raises(TokenStoreError, match=rf"token_key is not the key.*{LOGOUT}"):

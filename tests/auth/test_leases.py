@@ -139,7 +139,7 @@ def test_what_was_lost_is_not_taken_again_for_the_same_run(url: str) -> None:
         a.confirm()
 
 
-def test_another_worker_is_told_the_process_and_the_folder_of_the_holder(url: str) -> None:
+def test_another_worker_sees_the_process_and_the_folder_of_the_holder(url: str) -> None:
     first, second = SqlLeases(url), SqlLeases(url)
     first.take([ITEM])
 

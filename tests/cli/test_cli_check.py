@@ -159,7 +159,7 @@ def test_a_site_that_is_down_fails_the_connection(cli: Cli) -> None:
     assert (result.code, states(result)["connection"]) == (1, ["failed"])
 
 
-def test_a_missing_right_is_told_with_its_scope_and_without_a_refusal(cli: Cli) -> None:
+def test_a_missing_right_is_reported_with_its_scope_and_without_a_refusal(cli: Cli) -> None:
     world = cli.world
     world.box.deny(world.division, "sync/CRM/Accounts")
 
@@ -260,7 +260,7 @@ def test_a_wrong_destination_fails_after_everything_else_was_checked(
     assert states(result)["connection"] == ["ok"]
 
 
-def test_a_destination_that_cannot_be_reached_is_told_without_its_password(cli: Cli) -> None:
+def test_an_unreachable_destination_is_reported_without_its_password(cli: Cli) -> None:
     url = "postgresql://loader:unguessable@127.0.0.1:1/warehouse"
 
     result = cli("check", f"--destination={url}", SOME, "--json")
@@ -296,7 +296,7 @@ def test_a_malformed_address_is_refused_and_nothing_of_it_is_said(
     assert [part for part in ("hush", "5ecr", "first-part", "db.example") if part in said] == []
 
 
-def test_a_folder_that_cannot_be_written_is_told(cli: Cli, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "taken.duckdb").mkdir()
 
     result = cli("check", f"--destination=duckdb:{tmp_path / 'taken.duckdb'}", SOME, "--json")

@@ -128,7 +128,7 @@ def test_every_service_of_the_catalogue_agrees(cli: Cli) -> None:
     assert result.json["refused"] == {}
 
 
-def test_new_and_gone_columns_are_reported(cli: Cli) -> None:
+def test_new_and_withdrawn_columns_are_reported(cli: Cli) -> None:
     catalogue = cli.world.box.state.catalogue
     catalogue.add_column("sync/CRM/Accounts", "LoyaltyPoints", "i")
     catalogue.drop_column("crm/Accounts", "Fax")

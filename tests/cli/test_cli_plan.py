@@ -198,7 +198,7 @@ def test_a_reserve_and_a_contract_cap_make_it_longer(cli: Cli) -> None:
     assert "all of its day is reserved" in result.err
 
 
-def test_keys_that_no_day_has_calls_for_are_told_of(make_cli: Callable[..., Cli]) -> None:
+def test_keys_that_no_day_has_calls_for_are_reported(make_cli: Callable[..., Cli]) -> None:
     cli = make_cli(companies=1, page_size=1, large_page_size=1)
     world = cli.world
     world.sync("accounts", "journals")
@@ -256,7 +256,9 @@ def test_when_the_day_is_used_up_it_tells_what_it_knows_and_ends_with_3(
     assert first == ["unknown", "count", "count", "count"]
 
 
-def test_a_refused_entity_and_a_blocked_company_are_told_and_not_counted_twice(cli: Cli) -> None:
+def test_a_refused_entity_and_a_blocked_company_are_reported_and_not_counted_twice(
+    cli: Cli,
+) -> None:
     world = cli.world
     world.box.deny(world.division, "financial/Journals")
     world.box.block_division(world.other)

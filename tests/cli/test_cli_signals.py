@@ -106,7 +106,7 @@ def test_once_loads_what_was_read_even_while_it_waits(timed: Cli, number: signal
 
 
 @pytest.mark.nightly
-def test_a_stop_of_300_companies_ends_all_calls_and_is_told_in_a_few_lines(
+def test_a_stop_of_300_companies_ends_all_calls_and_prints_a_few_lines(
     make_cli: Callable[..., Cli],
 ) -> None:
     cli = make_cli(companies=300, invoices=1, page_size=60, large_page_size=1000)

@@ -162,7 +162,7 @@ def slack(status: int = 200) -> Iterator[tuple[str, list[str]]]:
             thread.join()
 
 
-def test_failures_are_told_and_nothing_else(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slack_gets_failures_only(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     cli.known.add("secret-hook")
     box, both = cli.world.box, "--entities=accounts,journals"
     with slack() as (hook, heard):
@@ -187,7 +187,7 @@ def test_failures_are_told_and_nothing_else(cli: Cli, monkeypatch: pytest.Monkey
     assert not [secret for secret in cli.secrets() for text in heard if secret in text]
 
 
-def test_what_goes_wrong_before_the_first_call_is_told_as_well(
+def test_failures_before_the_first_call_are_reported_too(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cli.known.add("secret-hook")

@@ -113,7 +113,7 @@ def test_what_nobody_expected_is_named_so(world: World) -> None:
     assert {(row["entity"], row["code"] or "") for row in world.outcomes()} == named
 
 
-def test_a_login_that_is_gone_is_named_with_the_streams_that_it_ended(world: World) -> None:
+def test_a_lost_login_is_named_with_the_streams_that_it_ended(world: World) -> None:
     """Access is revoked after the first pages: they are loaded, and the result says why it stopped."""
     run = world.make_run()
     world.box.fault("401", path=ACCOUNTS, times=99, after=1)
@@ -144,7 +144,7 @@ def test_the_worst_of_several_kinds_is_that_of_the_whole(cli: Cli) -> None:
     assert (codes, result.json["code"]) == ({None, "unavailable", "remote"}, "remote")
 
 
-def test_outcomes_of_before_there_was_a_code_are_still_told(cli: Cli) -> None:
+def test_outcomes_without_a_code_are_still_shown(cli: Cli) -> None:
     cli.world.sync("accounts")
     cli.world.sql("ALTER TABLE exact_online._exact_syncs DROP COLUMN code")
 

@@ -46,7 +46,7 @@ def test_books_that_agree_end_with_0(make_cli: Callable[..., Cli]) -> None:
     assert {call.method for call in mine} == {"GET"}
 
 
-def test_a_row_that_changed_since_the_sync_is_told_as_that(
+def test_a_row_that_changed_since_the_sync_is_reported_as_changed(
     make_cli: Callable[..., Cli],
 ) -> None:
     cli = make_cli(page_size=60, large_page_size=1000, invoices=6)

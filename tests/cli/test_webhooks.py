@@ -118,7 +118,7 @@ def test_an_idle_company_costs_no_call_and_a_change_only_its_own(
     world.assert_equal("accounts")
 
 
-def test_named_divisions_are_read_alone_and_postings_are_told_by_their_entry(
+def test_only_named_divisions_are_read_and_a_notice_of_an_entry_covers_its_postings(
     world: World, heard: Notices
 ) -> None:
     path = "financialtransaction/TransactionLines"
@@ -138,7 +138,9 @@ def test_named_divisions_are_read_alone_and_postings_are_told_by_their_entry(
 # -- when a notice is done with ----------------------------------------------------------------------
 
 
-def test_what_is_told_while_it_is_read_is_read_again(world: World, heard: Notices) -> None:
+def test_a_notice_that_comes_during_a_read_causes_another_read(
+    world: World, heard: Notices
+) -> None:
     rename(world, "before")
     world.box.webhooks.drain()
     run = world.make_run(notices=heard.latest())
@@ -185,7 +187,7 @@ def test_what_was_refused_or_never_loaded_is_read_again(world: World, heard: Not
     world.assert_equal("accounts")
 
 
-def test_a_full_pass_that_began_before_does_not_cover_what_was_told_since(world: World) -> None:
+def test_a_full_pass_that_began_before_does_not_cover_later_notices(world: World) -> None:
     entity, path = "sales_invoice_lines", "salesinvoice/SalesInvoiceLines"
     world.box.state.settings.large_page_size = 1
     with receiving(world) as (url, notices):
@@ -205,7 +207,7 @@ def test_a_full_pass_that_began_before_does_not_cover_what_was_told_since(world:
     assert len(idle) == 0
 
 
-def test_each_pipeline_hears_for_itself_and_lost_notices_begin_anew(
+def test_each_pipeline_keeps_its_place_and_starts_again_after_lost_notices(
     world: World, heard: Notices
 ) -> None:
     mine, theirs = world.pipeline, other_pipeline(world)
@@ -229,7 +231,7 @@ def other_pipeline(world: World) -> dlt.Pipeline:
     return world.new_pipeline("other", destination)
 
 
-def test_what_is_told_of_a_division_that_cannot_be_read_is_done_with(
+def test_notices_of_a_division_that_cannot_be_read_are_settled(
     world: World, heard: Notices
 ) -> None:
     heard.record(99, ["accounts", "journals"])  # not the app's
@@ -541,7 +543,7 @@ def test_many_subscriptions_are_summed_up_by_topic(capsys: pytest.CaptureFixture
     assert len(whole) == 601
 
 
-def test_an_address_that_changed_is_subscribed_anew(cli: Cli, told: str) -> None:
+def test_an_address_that_changed_is_subscribed_again(cli: Cli, told: str) -> None:
     box, topics = cli.world.box, "--topics=Items"
     for division in box.divisions:
         row = {"Topic": "Items", "CallbackURL": "https://old.example/exact"}
@@ -677,7 +679,7 @@ def test_an_address_that_exact_accepts_is_ordered_for_all(many: Cli) -> None:
     assert lines_of(result) == dict.fromkeys(both(many.world, "Items", "Accounts"), "new")
 
 
-def test_the_kind_of_an_error_is_told_on_stderr_and_in_json(cli: Cli, told: str) -> None:
+def test_the_kind_of_an_error_is_on_stderr_and_in_json(cli: Cli, told: str) -> None:
     world = cli.world
     world.box.deny(world.division, PATH, "403")
     world.box.fault("503", path=PATH, division=world.other, after=1)

@@ -51,7 +51,7 @@ def test_values_of_parameters_are_columns_and_part_of_the_key(world: World) -> N
     assert {n for n, c in keys.items() if c.get("primary_key")} == {"division", "year", "period"}
 
 
-def test_a_second_sync_loads_nothing_new_and_forgets_what_is_gone(world: World) -> None:
+def test_a_second_sync_loads_nothing_new_and_removes_deleted_rows(world: World) -> None:
     world.sync("items", "stock_position")
     again = world.sync("items", "stock_position")
     assert {r.rows for r in again.results} == {0}
@@ -147,7 +147,7 @@ def isolated_providers() -> Iterator[None]:
         context.reload_providers()
 
 
-def test_a_parent_of_which_no_webhook_told_is_not_waited_for(world: World) -> None:
+def test_a_parent_without_a_notice_is_not_waited_for(world: World) -> None:
     world.sync("items", "stock_position")
     notices = {("stock_position", world.division): "a mark"}
     outcome = world.sync("items", "stock_position", notices=notices)

@@ -119,7 +119,7 @@ def test_another_number_of_groups_is_refused_before_a_call_is_spent(loaded: Worl
 
 
 @pytest.mark.nightly
-def test_what_another_number_of_groups_reads_anew_is_what_there_is(loaded: World) -> None:
+def test_another_number_of_groups_reads_all_rows_again(loaded: World) -> None:
     """There and back: nothing is lost or stored twice, and rows deleted meanwhile are deleted."""
     for number, options in ((12, {"regroup": True}), (12, {}), (2, {})):
         change(loaded, f"by {number}")

@@ -245,7 +245,7 @@ def test_a_load_that_did_not_arrive_leaves_no_hole_in_the_states(
     assert [bool(row["_deleted_at"]) for row in states(world, "accounts", gone)] == [False, True]
 
 
-def test_states_of_rows_that_are_gone_go_on_if_deletes_are_ignored(make_world: MakeWorld) -> None:
+def test_states_of_deleted_rows_continue_if_deletes_are_ignored(make_world: MakeWorld) -> None:
     world: World = make_world(companies=1)
     gone, *_ = world.keys("crm/Accounts")
     world.sync("accounts", history="accounts", deletes="ignore")

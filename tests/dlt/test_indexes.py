@@ -34,7 +34,7 @@ def test_tables_of_entities_have_an_index_on_their_key(loaded: World) -> None:
     }  # fmt: skip
 
 
-def test_an_index_is_made_once_and_again_if_it_is_gone(loaded: World) -> None:
+def test_an_index_is_made_once_and_again_if_it_is_missing(loaded: World) -> None:
     before = indexes(loaded)
     assert create_indexes(loaded.pipeline) == 0
     loaded.sql(f"DROP INDEX {DATASET}.{index_name('items')}")

@@ -154,7 +154,7 @@ def retype(monkeypatch: pytest.MonkeyPatch, entity: str, field: str, type_code: 
         "transaction_lines",
     ),
 )
-def test_an_endpoint_that_is_gone_stops_no_other_and_empties_no_table(
+def test_a_withdrawn_endpoint_stops_no_other_and_empties_no_table(
     make_world: MakeWorld, entity: str
 ) -> None:
     world: World = make_world(companies=1)

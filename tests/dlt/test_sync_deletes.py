@@ -22,7 +22,7 @@ STRANGE = "tombstones of unknown entity types: 98, 99"
 STRANGER = "aaaaaaaa-0000-4000-8000-000000000000"
 
 
-def test_unknown_tombstones_are_kept_and_told_of_though_nobody_asked_for_the_list(
+def test_unknown_tombstones_are_kept_and_reported_without_a_request_for_the_list(
     world: World,
 ) -> None:
     world.sync("accounts", "contacts")
@@ -111,7 +111,7 @@ def test_a_row_that_exact_never_had_is_deleted_by_the_next_sync(world: World, en
     world.assert_equal(entity)
 
 
-def test_keys_that_no_day_has_calls_for_are_told_of_and_a_full_refresh_helps(
+def test_keys_that_no_day_has_calls_for_are_reported_and_a_full_refresh_helps(
     make_world: MakeWorld,
 ) -> None:
     world, path = make_world(companies=1, page_size=1), "financial/Journals"

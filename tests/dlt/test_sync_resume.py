@@ -92,7 +92,7 @@ def test_a_lost_working_folder_in_the_middle_of_a_backfill_goes_on(world: World)
         assert max(pages(calls, LINES, division).values()) == 1
 
 
-def test_a_lost_destination_is_filled_anew(world: World) -> None:
+def test_a_lost_destination_is_filled_again(world: World) -> None:
     world.sync("accounts", "sales_invoice_lines")
     (world.folder / "exact.duckdb").unlink()
     world.pipeline = world.new_pipeline()

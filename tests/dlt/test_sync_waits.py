@@ -50,7 +50,7 @@ def test_a_wait_for_tombstones_ends_with_its_round_if_there_is_something_to_load
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_a_wait_for_a_list_is_told_of_with_its_reason_and_its_end(cli: Cli, path: str) -> None:
+def test_a_wait_for_a_list_is_reported_with_its_reason_and_its_end(cli: Cli, path: str) -> None:
     cli.world.box.fault("503", path=path, division=cli.world.division, times=1)
     cli.world.clock.sandbox.set(MIDDAY)
     result = cli("sync", cli.destination, "--entities=accounts")

@@ -91,7 +91,7 @@ def test_the_commands_of_dlt_still_work(world: World) -> None:
         assert done.returncode == 0, done.stderr
 
 
-def test_rows_stay_if_dlt_is_told_to_keep_them(
+def test_rows_stay_if_dlt_is_configured_to_keep_them(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOAD__DELETE_COMPLETED_JOBS", "false")
@@ -241,7 +241,7 @@ def test_packages_whose_removal_was_interrupted_take_no_rows_with_them(world: Wo
         (ValueError("something else"), False),
     ],
 )
-def test_a_full_disk_is_told_from_other_failures(error: Exception, is_full: bool) -> None:
+def test_a_full_disk_is_distinguished_from_other_failures(error: Exception, is_full: bool) -> None:
     outer = ValueError("of dlt")
     outer.__cause__ = error
     assert (full_disk_error(outer, "books") is not None) == is_full

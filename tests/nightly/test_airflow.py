@@ -201,7 +201,7 @@ def tell(airflow: Airflow, *groups: list[int]) -> list[dict[str, Any]]:
     return [json.loads(line.removeprefix("SAID ")) for line in said]
 
 
-def test_airflow_is_told_when_a_task_can_go_on(airflow: Airflow) -> None:
+def test_airflow_learns_when_a_task_can_continue(airflow: Airflow) -> None:
     world = airflow.world
     box, (a, b, c) = world.box, world.box.divisions
     airflow.write_dag(entities=["accounts"])

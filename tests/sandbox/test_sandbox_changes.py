@@ -166,7 +166,7 @@ def test_move_lowers_all_versions_and_says_so(box: Sandbox, caller: Caller) -> N
     assert max(row["Timestamp"] for row in box.rows(paths[0], division)) < new
 
 
-def test_mistakes_are_told(box: Sandbox, caller: Caller) -> None:
+def test_mistakes_are_reported(box: Sandbox, caller: Caller) -> None:
     key = box.rows(ACCOUNTS, caller.division)[0]["ID"]
     with pytest.raises(ValueError, match="no column Naam"):
         box.insert(ACCOUNTS, caller.division, {"Naam": "x"})

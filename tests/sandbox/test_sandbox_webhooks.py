@@ -93,7 +93,7 @@ def test_a_subscription_is_tried_with_an_empty_post_at_once(box: Sandbox, client
     assert client.topics() == ["Accounts"]
 
 
-def test_a_second_one_of_a_topic_is_a_500_and_a_deleted_one_is_gone(
+def test_a_second_subscription_to_a_topic_is_a_500_and_a_deleted_one_is_not_listed(
     box: Sandbox, client: Client
 ) -> None:
     with listener() as url:
@@ -122,7 +122,7 @@ def test_a_subscription_that_cannot_be_is_refused(client: Client, body: Any) -> 
     assert client.topics() == []
 
 
-def test_writes_are_told_to_the_divisions_own_subscribers(box: Sandbox, client: Client) -> None:
+def test_writes_notify_only_subscribers_of_their_division(box: Sandbox, client: Client) -> None:
     mine, other = box.divisions
     account = box.rows("crm/Accounts", mine)[0]["ID"]
     with listener() as url:

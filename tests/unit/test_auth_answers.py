@@ -98,14 +98,14 @@ CASES = [
 
 
 @pytest.mark.parametrize(("status", "reason", "content", "kind"), CASES)
-def test_every_answer_is_told_apart(
+def test_every_answer_is_classified(
     status: int, reason: str, content: bytes, kind: TokenOutcome
 ) -> None:
     assert parse_answer(status, reason, content).outcome is kind
 
 
 @given(st.integers(100, 599), st.text(), st.binary())
-def test_no_answer_is_too_odd_to_be_told_apart(status: int, reason: str, content: bytes) -> None:
+def test_no_answer_is_too_odd_to_be_classified(status: int, reason: str, content: bytes) -> None:
     assert "\n" not in parse_answer(status, reason, content).detail
 
 

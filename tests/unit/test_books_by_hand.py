@@ -152,7 +152,7 @@ def test_result_is_in_the_companys_currency_with_what_was_lost_on_the_rate(books
     ]  # fmt: skip
 
 
-def test_a_credit_note_is_owed_to_the_customer_and_what_was_paid_is_gone(books: ByHand) -> None:
+def test_a_credit_note_is_owed_to_the_customer_and_paid_items_are_not_open(books: ByHand) -> None:
     owed = books.ask(
         "exact_online__open_receivables",
         "invoice_number, open_amount, days_overdue",

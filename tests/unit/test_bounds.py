@@ -80,7 +80,7 @@ def look_again(installed: str) -> str:
         (lambda: test_the_bound_is_there_as_long_as_dlt_needs_it("duckdb"), "take <2 off duckdb"),
     ],
 )
-def test_a_newer_dlt_is_told_of_and_fails_nothing(
+def test_a_newer_dlt_is_reported_and_fails_nothing(
     monkeypatch: pytest.MonkeyPatch, told: Callable[[], None], why: str
 ) -> None:
     monkeypatch.setattr(sys.modules[__name__], "PROVEN", "0.0")

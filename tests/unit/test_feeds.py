@@ -94,7 +94,7 @@ def test_a_start_date_limits_what_tells_when_it_changed_and_nothing_else() -> No
     assert start_date_of(entity("expenses"), plan_feeds(entity("expenses"))) == "none"
 
 
-def test_what_is_gone_becomes_known_in_one_of_four_ways() -> None:
+def test_deleted_rows_are_found_in_one_of_four_ways() -> None:
     found = {one.name: deletes_of(one, plan_feeds(one).column) for one in EVERY}
     assert set(found.values()) == {"tombstones", "full pass", "keys", "never"}
     assert [name for name, how in found.items() if how == "never"] == ["deleted"]

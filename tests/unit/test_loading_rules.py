@@ -42,7 +42,7 @@ def shape_of(name: str) -> Shape:
 # -- failures --------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_is_told_apart_from_other_errors() -> None:
+def test_a_full_disk_is_distinguished_from_other_errors() -> None:
     assert full_disk_error(OSError(errno.ENOSPC, "full"), "books") is not None
     assert full_disk_error(OSError(errno.EACCES, "not allowed"), "books") is None
 

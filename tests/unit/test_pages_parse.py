@@ -128,7 +128,7 @@ def test_rows_of_a_numbered_object_keep_their_order() -> None:
         (b'{"d":[{"Timestamp":"1"},{"Notes":' + b"[" * 900 + b"]" * 900 + b"}]}", "json"),
     ],
 )
-def test_broken_answers_can_be_told_apart(body: bytes, reason: str) -> None:
+def test_broken_answers_can_be_distinguished(body: bytes, reason: str) -> None:
     with pytest.raises(BrokenPageError, match="lines of 7") as caught:
         parse_body(body)
     assert caught.value.broken

@@ -86,7 +86,7 @@ def test_what_exact_does_not_offer_is_not_a_trouble(language: Language) -> None:
     assert language.text("{count} companies", count=MANY) in note
 
 
-def test_troubles_are_told_in_the_language_of_the_page() -> None:
+def test_problems_are_shown_in_the_language_of_the_page() -> None:
     (trouble,) = re.findall(r'<p class="trouble">(.*?)</p>', render_page(figures(MANY), DUTCH))
 
     assert "projects van 300 administraties" in trouble

@@ -131,7 +131,7 @@ def test_databases_that_spell_differently_get_their_own_words() -> None:
     assert "date_diff(" not in make("postgres").render(model)
 
 
-def test_missing_models_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_models_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(models, "PLACES", (tmp_path,))
     with pytest.raises(ConfigurationError, match="missing from this installation"):
         models_folder()

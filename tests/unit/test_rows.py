@@ -135,7 +135,7 @@ def test_positions_count_on_over_pages() -> None:
     assert rows.number(one, 3).column("_row").to_pylist() == [3, 4]
 
 
-def test_rows_without_a_part_of_their_key_are_told_apart() -> None:
+def test_rows_without_a_part_of_their_key_are_separated() -> None:
     whole, half = {"division": 7, "id": "a"}, {"division": 7, "id": None}
     blank = {"modified": None, "notes": None}
     found = page([whole | blank, half | blank])

@@ -112,7 +112,7 @@ def test_the_address_that_a_row_carries_leads_to_it(path: str, accept: str) -> N
         assert row["ID"] in answer.text
 
 
-def test_the_version_that_is_gone_leads_nowhere() -> None:
+def test_an_outdated_version_is_not_found() -> None:
     box = new_box()
     caller = Caller(box)
     uri = caller.rows("sync/CRM/Accounts", SELECT)[0]["__metadata"]["uri"].removeprefix(BASE_URL)
@@ -125,7 +125,7 @@ def box() -> Sandbox:
     return new_box()
 
 
-def test_a_deletion_of_an_unknown_kind_can_be_told(box: Sandbox) -> None:
+def test_a_deletion_of_an_unknown_kind_can_be_listed(box: Sandbox) -> None:
     division, caller = box.divisions[0], Caller(box)
     told = box.insert("sync/Deleted", division, {"EntityType": 999, "EntityKey": box.state.user})
     query = {"$select": "EntityType,EntityKey,Division,DeletedDate", "$filter": "Timestamp gt 1L"}
@@ -135,7 +135,7 @@ def test_a_deletion_of_an_unknown_kind_can_be_told(box: Sandbox) -> None:
     assert told["Timestamp"] > 1
 
 
-def test_a_deletion_that_was_told_is_forgotten_after_two_months(box: Sandbox) -> None:
+def test_a_listed_deletion_disappears_after_two_months(box: Sandbox) -> None:
     box.insert("sync/Deleted", box.divisions[0], {"EntityType": 2})
     box.clock.advance(62 * 86_400)
     assert box.rows("sync/Deleted", box.divisions[0]) == []

@@ -48,7 +48,7 @@ def test_what_exact_does_not_offer_is_not_a_failure(
     ],
     ids=["with ids", "without"],
 )
-def test_syncs_that_overlap_are_told_apart_by_their_id(
+def test_syncs_that_overlap_are_distinguished_by_their_id(
     ids: tuple[str, str], runs: list[tuple[str | None, int, int, int]]
 ) -> None:
     models = Models(models_folder(), "duckdb", lambda _table: "logged")

@@ -101,7 +101,7 @@ def test_nobody_there_is_an_error_of_httpx() -> None:
         asyncio.run(ask())
 
 
-def test_a_kept_connection_that_breaks_is_told_and_not_asked_again() -> None:
+def test_a_kept_connection_that_breaks_is_reported_and_the_call_is_not_repeated() -> None:
     server = Server(say(FINE), hang_up, say(FINE))
 
     async def ask() -> int:

@@ -125,7 +125,7 @@ def test_each_topic_of_the_sandbox_leads_back_to_the_entity_it_tells_of() -> Non
     assert all(entities_of(topic) for topic in ALL_TOPICS)
 
 
-def test_postings_are_told_by_their_entries() -> None:
+def test_notices_of_entries_cover_postings() -> None:
     assert topics_for(["transaction_lines"]) == [
         "BankEntries", "CashEntries", "GeneralJournalEntries", "PurchaseEntries", "SalesEntries",
     ]  # fmt: skip

@@ -77,7 +77,7 @@ def test_a_row_that_came_back_in_the_hour_that_the_dutch_clock_repeats_stays(
         world.assert_equal("accounts", by=route)
 
 
-def test_an_old_tombstone_that_is_read_for_an_entity_further_behind_is_not_applied_anew(
+def test_an_old_tombstone_that_is_read_for_an_entity_further_behind_is_not_applied_again(
     make_world: MakeWorld,
 ) -> None:
     world: World = make_world(companies=1, clock=SandboxClock(OCTOBER, frozen=True))
@@ -298,7 +298,9 @@ def test_old_tombstones_are_not_read_again(make_world: MakeWorld) -> None:
 
 
 @pytest.mark.parametrize("with_tombstones", [True, False])
-def test_after_two_idle_months_everything_is_read_anew(world: World, with_tombstones: bool) -> None:
+def test_after_two_idle_months_everything_is_read_again(
+    world: World, with_tombstones: bool
+) -> None:
     if with_tombstones:
         world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[-1])
     world.sync("accounts")
@@ -321,7 +323,7 @@ def test_after_two_idle_months_everything_is_read_anew(world: World, with_tombst
         ("a full refresh", "regular", 1),
     ],
 )
-def test_a_full_pass_from_a_date_removes_what_is_gone_since(
+def test_a_full_pass_from_a_date_removes_rows_deleted_since(
     make_world: MakeWorld, event: str, route: str, rounds: int | None
 ) -> None:
     world: World = make_world(companies=1)

@@ -194,7 +194,7 @@ def test_an_entity_added_later_is_read_from_its_beginning(world: World) -> None:
     world.assert_equal("contacts")
 
 
-def test_full_refresh_reads_everything_anew_and_finds_silent_deletes(world: World) -> None:
+def test_full_refresh_reads_everything_again_and_finds_silent_deletes(world: World) -> None:
     world.sync("journals")
     world.box.delete("financial/Journals", world.division, world.keys("financial/Journals")[0])
     outcome = world.sync("journals", full_refresh=["journals"])

@@ -30,7 +30,7 @@ def test_a_function_is_asked_for_every_row_of_its_parent_in_the_same_sync(world:
     assert_stock(world)
 
 
-def test_a_second_sync_loads_nothing_new_and_forgets_what_is_gone(world: World) -> None:
+def test_a_second_sync_loads_nothing_new_and_removes_deleted_rows(world: World) -> None:
     world.sync("items", "stock_position")
     again = world.sync("items", "stock_position")
     assert {r.rows for r in again.results} == {0}
@@ -43,7 +43,7 @@ def test_a_second_sync_loads_nothing_new_and_forgets_what_is_gone(world: World) 
     assert_stock(world)
 
 
-def test_rows_that_are_gone_stay_marked_with_soft_deletes(world: World) -> None:
+def test_deleted_rows_stay_marked_with_soft_deletes(world: World) -> None:
     world.sync("items", "stock_position", deletes="soft")
     gone = world.table("stock_position", world.division)[0]["item_id"]
     world.box.delete("logistics/Items", world.division, gone)
@@ -120,7 +120,7 @@ def test_a_chain_of_values_goes_on_the_next_day(world: World) -> None:
     assert_stock(world)
 
 
-def test_a_chain_goes_on_behind_a_value_that_is_gone(world: World) -> None:
+def test_a_chain_continues_after_a_deleted_value(world: World) -> None:
     world.sync("items")
     with world.watch() as calls:
         world.one_round("stock_position", divisions=[world.division], max_pages=3)

@@ -142,7 +142,7 @@ def test_a_blocked_company_is_no_failure(world: World, named: bool) -> None:
     assert world.sync("accounts", strict=True, **options).exit_code == (3 if named else 0)
 
 
-def test_orchestrators_are_done_and_are_told_once(world: World) -> None:
+def test_orchestrators_finish_and_get_one_report(world: World) -> None:
     deny_modules(world)
     advice = advise(world.sync("accounts", *MODULES), world.clock.now())
 

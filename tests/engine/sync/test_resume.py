@@ -126,7 +126,7 @@ def changes(world: World) -> Callable[[], None]:
     return change
 
 
-def test_a_moved_division_is_read_anew_and_says_so(world: World) -> None:
+def test_a_moved_division_is_read_again_and_reported(world: World) -> None:
     world.sync("accounts", "contacts")
     world.box.move_division(world.division)
     world.box.update("crm/Accounts", world.division, world.keys("crm/Accounts")[0], {"Name": "new"})

@@ -53,7 +53,7 @@ def test_a_feed_with_other_columns_fills_them_for_all_rows(
 
 
 @pytest.mark.parametrize(("first", "second"), [("bulk", "regular"), ("sync", "bulk")])
-def test_a_route_changed_in_the_middle_of_a_scan_begins_anew(
+def test_a_route_changed_in_the_middle_of_a_scan_starts_again(
     world: World, first: str, second: str
 ) -> None:
     stopped = world.one_round("accounts", route=first, max_pages=1)

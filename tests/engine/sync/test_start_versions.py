@@ -223,7 +223,7 @@ def test_a_link_that_is_refused_begins_again_at_the_version(aged: World) -> None
     aged.assert_equal(ENTITY, only=is_young)
 
 
-def test_an_earlier_date_reads_all_anew(aged: World) -> None:
+def test_an_earlier_date_reads_all_rows_again(aged: World) -> None:
     aged.sync(ENTITY, **BY_TIMESTAMP)
     outcome = aged.sync(ENTITY, start_date="2026-01-01", start_by="timestamp")
 
