@@ -23,7 +23,6 @@ from exact_source.report.reading import read_figures
 from exact_source.sandbox import SandboxClock
 from tests.support.books import (
     BUILT_KINDS,
-    KINDS,
     LINES,
     MARTS,
     ON_DUCKDB,
@@ -63,7 +62,7 @@ def make_report(tmp_path: Path) -> Report:
     return make
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=BUILT_KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

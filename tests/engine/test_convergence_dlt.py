@@ -319,6 +319,7 @@ def first_pass(calls: Calls, path: str) -> list[str]:
     return [str(q.get("$skiptoken")) for q in asked if "1900" in q["$filter"]]
 
 
+@pytest.mark.nightly
 def test_a_full_disk_loses_a_round_at_most(make_world: MakeWorld) -> None:
     world = make_world(clock=SandboxClock(), minute_limit=1000, companies=1, large_page_size=2)
     path = feed_path("transaction_lines")

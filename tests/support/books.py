@@ -52,7 +52,7 @@ KINDS = (
     pytest.param("duckdb", marks=ON_DUCKDB),
     pytest.param("postgres", marks=ON_POSTGRES),
 )
-# dbt builds on Postgres in `make nightly`; by default the report and the queries of the pages run there.
+# dbt and the report run on Postgres in `make nightly`; by default the queries of the pages run there.
 BUILT_KINDS = (
     pytest.param("duckdb", marks=ON_DUCKDB),
     pytest.param("postgres", marks=[ON_POSTGRES, pytest.mark.nightly]),
