@@ -86,10 +86,16 @@ MEANINGS = {
     ExitCode.FAILED: ("The command failed. Rows loaded earlier are kept.", "Read the message."),
     ExitCode.USAGE: ("An option or a setting is wrong. Nothing was sent.", "Correct it."),
     ExitCode.INCOMPLETE: (
-        "The sync stopped safely before the end: calls are used up, or a stream could not be read.",
+        (
+            "The sync stopped safely before the end: calls are used up, a stream could not be read, or "
+            "Ctrl-C, SIGTERM or `--max-minutes` stopped it."
+        ),
         "Run it again; it continues.",
     ),
-    ExitCode.INTERRUPTED: ("Ctrl-C or SIGTERM stopped the command.", "Run it again; it continues."),
+    ExitCode.INTERRUPTED: (
+        "Ctrl-C or SIGTERM stopped the command immediately; a sync does so at the second one.",
+        "Run it again; it continues.",
+    ),
 }
 
 COLUMNS = """\
