@@ -1,7 +1,7 @@
 """Errors of the Exact Online source, grouped by what the caller can do about them.
 
 * ExactError               -- base class, never raised itself
-  + ConfigurationError     -- a setting is missing or wrong; nothing was sent or written: exit 2
+  + ConfigurationError     -- a setting is missing or wrong; nothing was read or written: exit 2
   + AuthenticationError    -- a person must log in again: exit 1
     + TokenStoreError      -- stored tokens cannot be read or written; they are unchanged
   + StreamError            -- one entity of one division stops for this run, the others continue
@@ -166,7 +166,7 @@ class ExactError(Exception):
 
 
 class ConfigurationError(ExactError):
-    """A setting is missing or wrong; nothing was sent or written."""
+    """A setting is missing or wrong; nothing was read or written."""
 
     code = "configuration"
     exit_code = ExitCode.USAGE

@@ -199,12 +199,17 @@ def make_connection(
     try:
         settings = load_settings(region=region, base_url=base_url)
     except ConfigurationError as error:
-        if (project_folder() / SETTINGS).is_dir():
+        if has_project():
             raise
         raise ConfigurationError(
             f"{error}; there is no folder .dlt in {Path.cwd()} or above it"
         ) from None
     return settings, storage_from_settings(settings, pipeline)
+
+
+def has_project() -> bool:
+    """Whether there is a folder .dlt in the current folder or above it."""
+    return (project_folder() / SETTINGS).is_dir()
 
 
 def clock_of(context: typer.Context) -> Clock:

@@ -204,6 +204,8 @@ def _print(report: dict[str, Any], view: View, *, narrowed: bool) -> None:
 
 def nothing_loaded(report: Mapping[str, Any], *, narrowed: bool) -> str:
     """One line for an empty report."""
+    from .connect import has_project
+
     place = report["place"]
     if narrowed:
         return (
@@ -212,7 +214,8 @@ def nothing_loaded(report: Mapping[str, Any], *, narrowed: bool) -> str:
         )
     # A server hides schemas from users who may not read them.
     hidden = "" if report["destination"] == "duckdb" else ", or this user may not read it"
-    return f"nothing has been loaded into {place}{hidden}; run `exact-source sync`"
+    lost = "" if has_project() else f"; there is no folder .dlt in {Path.cwd()} or above it"
+    return f"nothing has been loaded into {place}{hidden}; run `exact-source sync`{lost}"
 
 
 def has_problem(stream: Mapping[str, Any]) -> bool:

@@ -46,6 +46,18 @@ def test_before_the_first_sync_it_says_so_and_makes_no_file(cli: Cli) -> None:
     assert not (cli.world.folder / "exact.duckdb").exists()
 
 
+def test_in_a_folder_without_a_project_it_names_the_folder(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DLT_PROJECT_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    assert ".dlt" in cli("status", cli.destination).out
+
+    (tmp_path / ".dlt").mkdir()
+    assert ".dlt" not in cli("status", cli.destination).out
+
+
 def test_it_tells_cursor_rows_and_age_without_a_call(cli: Cli) -> None:
     world = cli.world
     assert world.sync(*ENTITIES).exit_code == 0

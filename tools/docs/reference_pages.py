@@ -75,7 +75,8 @@ of a sync.
 ## Which error ends with which code
 
 The `code` of an error stays the same between versions. Messages may change. See [errors](errors.md) for
-every message.
+every message. An error of one stream, such as `refused`, does not end a sync: it ends with 3 if other
+streams were loaded, and with 1 if none was.
 
 | error | code | exit code | what to do |
 |---|---|---|---|
@@ -84,7 +85,7 @@ every message.
 MEANINGS = {
     ExitCode.COMPLETE: ("The command succeeded; after a sync the tables are complete.", "Nothing."),
     ExitCode.FAILED: ("The command failed. Rows loaded earlier are kept.", "Read the message."),
-    ExitCode.USAGE: ("An option or a setting is wrong. Nothing was sent.", "Correct it."),
+    ExitCode.USAGE: ("An option or a setting is wrong. Nothing was read or loaded.", "Correct it."),
     ExitCode.INCOMPLETE: (
         (
             "The sync stopped safely before the end: calls are used up, a stream could not be read, or "
