@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -311,6 +311,11 @@ class AdvisoryLock:
                 resumes_at=self._writer.since,
             )
 
+    def release(self) -> None:
+        """Give the lock back; the server notices a closed connection only some time later."""
+        with suppress(Exception):  # the driver's: a session that has ended holds no lock
+            self._connection.rollback()
+
     def _holder(self) -> Writer | None:
         found = self._ask(
             "SELECT a.query, a.application_name, a.pid FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
@@ -342,7 +347,10 @@ def advisory_lock(pipeline: dlt.Pipeline, writer: Writer) -> Iterator[Lock]:
         # The driver's own connection: dlt's client connects again after an error, without the lock.
         lock = AdvisoryLock(client.native_connection, client.dataset_name, writer)
         lock.take()
-        yield lock
+        try:
+            yield lock
+        finally:
+            lock.release()
 
 
 def lock_key(dataset: str) -> int:

@@ -116,8 +116,8 @@ class LeaseTable:
         self._set(connection, items, expires_at=self._now + ttl_s)
 
     def end(self, connection: Connection, items: Sequence[str]) -> None:
-        """Free items."""
-        self._set(connection, items, expires_at=0.0)
+        """Free items, and start a new epoch, so that a renewal under way does not extend them."""
+        self._set(connection, items, epoch=self._table.c.epoch + 1, expires_at=0.0)
 
     def _set(self, connection: Connection, items: Sequence[str], **values: Any) -> None:
         if items:

@@ -87,6 +87,26 @@ def test_an_item_has_one_holder_until_it_is_given_back(url: str) -> None:
     assert (a.holds(ITEM), b.holds(ITEM)) == (False, True)
 
 
+def test_an_item_that_is_given_back_while_it_is_renewed_is_free(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = Times()
+    a, b = worker(url, times, "a"), worker(url, times, "b")
+    a.take([ITEM])
+    begin = a._table.transaction
+
+    def released_first() -> Any:
+        monkeypatch.setattr(a._table, "transaction", begin)
+        a.release([ITEM])
+        return begin()
+
+    monkeypatch.setattr(a._table, "transaction", released_first)
+    a.renew()
+
+    b.take([ITEM])
+    assert (a.holds(ITEM), b.holds(ITEM)) == (False, True)
+
+
 def test_connections_with_names_of_their_own_share_a_table_but_no_item(url: str) -> None:
     times = Times()
     mine, other, rival = (

@@ -189,6 +189,17 @@ def test_rows_read_under_a_lock_that_was_lost_are_not_loaded(world: World, postg
     world.assert_equal("accounts")
 
 
+def test_a_lock_is_free_as_soon_as_it_is_given_back(world: World, postgres: str) -> None:
+    """A server notices the end of a session a little later than the client."""
+    pipeline = pipeline_in(world, dlt.destinations.postgres(postgres), "exact_online", "pipelines")
+    with psycopg2.connect(postgres) as connection, connection.cursor() as cursor:
+        for _ in range(100):
+            with sole_writer(pipeline, world.clock.now()):
+                pass
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+            assert cursor.fetchone() == (0,)
+
+
 def test_the_idle_session_of_the_lock_holds_back_no_vacuum(world: World, postgres: str) -> None:
     pipeline = pipeline_in(world, dlt.destinations.postgres(postgres), "exact_online", "pipelines")
     with (
