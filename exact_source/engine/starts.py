@@ -158,6 +158,7 @@ class Start:
             start_ms=self.options.start_ms if self.has_dates else None,
             refreshed_for=self.refresh_asked_at if is_refresh else 0.0,
             empty_at=before.empty_at,
+            soft=before.soft,
             unknown=before.unknown,
         )
 

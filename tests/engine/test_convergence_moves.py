@@ -82,6 +82,17 @@ def test_tombstones_hidden_in_a_move_in_the_repeated_hour_delete_no_row_created_
     company.assert_equal()
 
 
+def test_a_row_that_was_marked_when_all_rows_were_read_again_is_deleted_later() -> None:
+    """The deletion may be from before the move, so a sync with soft deletes reads all rows again."""
+    company = Accounts()
+    company.box.move_division(company.division)
+    company.sync()
+    company.delete(0)
+    company.sync(deletes="soft")
+    company.sync()
+    company.assert_equal()
+
+
 def is_not_dated(company: Accounts) -> None:
     """The list of companies has no ``DivisionMoveDate``."""
 
