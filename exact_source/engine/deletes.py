@@ -28,6 +28,7 @@ from .tombstones import (
 Key = tuple[Any, ...]
 
 REPEATED = timedelta(hours=1)  # the part of the wall clock that occurs twice in October
+SUNDAY, LAST_REPEATED = 6, 3  # day of the week and hour of the day at the end of summer time
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,10 @@ class DeletedRows:
             if isinstance(at, datetime)
         }
         older = {k: newest[k].timestamp for k, by in newer_by.items() if by <= timedelta(0)}
-        is_close = any(timedelta(0) < by <= REPEATED for by in newer_by.values())
+        is_close = any(
+            timedelta(0) < by <= REPEATED and _may_repeat(newest[k].deleted_date)
+            for k, by in newer_by.items()
+        )
         return older, is_close
 
     def _versions(self, keys: list[str], column: str) -> dict[str, Any]:
@@ -240,3 +244,9 @@ class DeletedRows:
         if deleted.versions and "timestamp" in self._shape.arrow.names:
             columns["timestamp"] = deleted.versions
         yield rows.deletions(self._shape.arrow, columns, at=at)
+
+
+def _may_repeat(at: datetime) -> bool:
+    """Whether a wall clock may show this time twice: when summer time ends, in Europe or in America."""
+    is_end = (at.month, at.day) >= (10, 25) and (at.month, at.day) <= (11, 7)
+    return is_end and at.weekday() == SUNDAY and at.hour <= LAST_REPEATED

@@ -213,7 +213,7 @@ async def read_tombstones(
     # above the highest version of the first page (see ``cursors``).
     top = pc.max(pages[0].column("timestamp")).as_py()
     table = pa.concat_tables(pages, promote_options="default")
-    return Tombstones(table, max(top or 0, since or 0), read_at, call.calls, version=top)
+    return Tombstones(table, top or 0, read_at, call.calls, version=top)
 
 
 @lru_cache(maxsize=2)
@@ -248,6 +248,11 @@ def starts_of(states: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[tuple[int
             top = 0 if seen.get("unlisted_at") else seen["tombstones"]
             starts[at] = min(top, starts.get(at, top))
     return starts
+
+
+def reads_tombstones(entity: str) -> bool:
+    """Whether the position of an entity in ``sync/Deleted`` moves; others keep that of their first pass."""
+    return entity == "deleted" or load_catalogue().entities[entity].deleted_code is not None
 
 
 def is_applied(timestamp: int, cursor: Cursor) -> bool:
@@ -296,6 +301,8 @@ def _unlisted_at(cursor: Cursor, found: Tombstones) -> float:
     """``Cursor.unlisted_at``: an empty list may be a missing right, and tombstones expire (API 4.5)."""
     if not found.table.num_rows:
         return cursor.unlisted_at or found.read_at
+    if not cursor.reconciled_at:  # a comparison of keys is due, and has not been completed
+        return cursor.unlisted_at
     known_at = max(cursor.unlisted_at, cursor.reconciled_at)
     return cursor.unlisted_at if found.read_at - known_at > RETENTION_S else 0.0
 

@@ -14,7 +14,7 @@ from .._version import __version__
 from ..engine.cursors import Cursor
 from ..engine.run import EarlierRuns, Run
 from ..engine.starts import refresh_begun_at
-from ..engine.tombstones import starts_of
+from ..engine.tombstones import reads_tombstones, starts_of
 from ..errors import ConfigurationError
 from .entity_resource import table_names
 from .entries import Entries, codes_of, items_of
@@ -137,7 +137,8 @@ def tombstone_starts(arrived: set[str]) -> dict[tuple[int, int], int]:
     Returns:
         As ``starts_of`` does.
     """
-    states = {name: dlt.current.resource_state(name) for name in selected_entities()}
+    names = filter(reads_tombstones, selected_entities())
+    states = {name: dlt.current.resource_state(name) for name in names}
     starts = starts_of(
         (int(code), arrived_entry(entry, arrived) or {})
         for state in states.values()

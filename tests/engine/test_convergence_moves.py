@@ -17,6 +17,7 @@ LINES = "financialtransaction/TransactionLines"
 TOMBSTONES = "sync/Deleted"
 DIVISIONS = "system/Divisions"
 DAY_S = 86_400.0
+FAR = 10_000  # row versions; more than are read again
 # 02:50 in Amsterdam, ten minutes before the clocks are set back to 02:00.
 BEFORE_THE_REPEATED_HOUR = datetime(2026, 10, 25, 0, 50, tzinfo=UTC)
 
@@ -54,7 +55,8 @@ class Accounts:
 
     def others_write(self, by: int) -> None:
         store = self.box.state.store
-        store.versions[self.division].last += by
+        for versions in (store._common, *store.versions.values()):
+            versions.last += by
 
     def hide(self, path: str = TOMBSTONES) -> None:
         self.box.deny(self.division, path, "empty" if path == TOMBSTONES else "403")
@@ -221,6 +223,10 @@ class Lines:
         assert [r.status for r in results] == ["complete"] * len(names)
         self.box.clock.advance(60)
 
+    def insert(self, key: str) -> None:
+        row = {"ID": key, "EntryID": key, "LineNumber": 1}
+        self.box.insert(LINES, self.division, row)
+
     def delete(self, key: str) -> None:
         self.box.delete(LINES, self.division, key)
 
@@ -343,4 +349,86 @@ def test_a_row_that_was_changed_and_deleted_in_the_repeated_hour_is_deleted() ->
     company.box.clock.advance(19 * 60)
     company.delete(key)
     company.sync(["transaction_lines"])
+    company.assert_equal()
+
+
+def test_a_comparison_of_keys_that_a_run_did_not_reach_is_made_by_the_next() -> None:
+    company = Lines(page_size=2)
+    names = ["transaction_lines"]
+    company.sync(names)
+    company.box.clock.set(BEFORE_THE_REPEATED_HOUR)
+    key, *others = [row["ID"] for row in company.rows]
+    company.box.update(LINES, company.division, key, {"Notes": "changed"})
+    company.sync(names)
+    company.box.clock.advance(19 * 60)
+    company.delete(key)
+    for other in others:
+        company.box.update(LINES, company.division, other, {"Notes": "changed, too"})
+    (result,) = company.bench.sync(names, rounds=1, max_pages=1)
+    assert result.status != "complete"
+    company.sync(names)
+    company.assert_equal()
+
+
+@pytest.mark.parametrize("names", [["accounts"], ["accounts", "journals"]], ids=["alone", "both"])
+def test_tombstones_are_read_from_the_last_one_whatever_else_is_loaded(names: list[str]) -> None:
+    """No tombstone moves the position of an entity that has none."""
+    paths = {"accounts": ACCOUNTS, "journals": "financial/Journals"}
+    box = small_box(paths, companies=1)
+    bench, (division,) = Bench(box), box.divisions
+    store = box.state.store
+    for row in box.rows(ACCOUNTS, division)[:3]:
+        for versions in (store._common, *store.versions.values()):
+            versions.last += FAR
+        box.delete(ACCOUNTS, division, row["ID"])
+        begun = len(box.requests)
+        assert {r.status for r in bench.sync(names)} == {"complete"}
+        box.clock.advance(60)
+
+    asked = [r.query["$filter"] for r in box.requests[begun:] if r.path == TOMBSTONES]
+    assert len(asked) == 1
+    assert asked != ["Timestamp gt 1L"]
+
+
+def test_a_tombstone_that_expires_before_an_older_one_makes_one_read_of_all_rows() -> None:
+    company = Accounts()
+    company.sync()
+    company.delete(0)
+    company.others_write(FAR)
+    for position in (5, 4):
+        company.delete(position)
+    company.sync()
+    listed = company.box.state.store.table(company.division, "deleted")
+    listed.remove(max(listed.rows, key=lambda key: listed.rows[key]["Timestamp"]))
+    rows = []
+    for _ in range(3):
+        (result,) = company.bench.sync(["accounts"], divisions=[company.division])
+        rows.append(result.rows)
+        company.wait(3600)
+
+    assert rows == [3, 0, 0]
+    company.assert_equal()
+
+
+def test_keys_are_not_compared_because_rows_were_created_again_within_an_hour() -> None:
+    company, names = Lines(page_size=50), ["transaction_lines"]
+    keys = [f"aaaaaaaa-0000-4000-8000-{number:012x}" for number in range(OVERLAP_MAX + 50)]
+    for key in keys:
+        company.insert(key)
+    company.sync(names)
+    company.box.clock.advance(7200)
+    company.sync(names)
+    for key in keys:
+        company.delete(key)
+    company.box.clock.advance(60)
+    for key in keys:
+        company.insert(key)
+    company.sync(names)
+    begun = len(company.box.requests)
+    for _ in range(2):
+        company.box.clock.advance(6 * 3600)
+        company.sync(names)
+
+    asked = [str(r.query.get("$select")) for r in company.box.requests[begun:] if "Lines" in r.path]
+    assert [fields for fields in asked if "Notes" not in fields] == []
     company.assert_equal()

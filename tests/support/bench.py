@@ -48,7 +48,7 @@ from exact_source.engine.result import StreamResult
 from exact_source.engine.run import EarlierRuns, Run
 from exact_source.engine.shape import Shape
 from exact_source.engine.stream import Stream
-from exact_source.engine.tombstones import starts_of
+from exact_source.engine.tombstones import reads_tombstones, starts_of
 from exact_source.errors import ExactError
 from exact_source.loading.tables import column_hint
 from exact_source.loading.warehouse import loaded_type
@@ -471,8 +471,9 @@ def make_stream(
 
 def tombstone_starts(ledger: Ledger, entities: Collection[str]) -> dict[tuple[int, int], int]:
     """``(division, DivisionMoveDate)`` -> ``Timestamp`` up to which all entities know the tombstones."""
+    names = set(filter(reads_tombstones, entities))
     held = ledger.cursors.items()
-    return starts_of((code, cursor.to_state()) for (name, code), cursor in held if name in entities)
+    return starts_of((code, cursor.to_state()) for (name, code), cursor in held if name in names)
 
 
 class Bench:
