@@ -208,7 +208,8 @@ def test_sequences_end_with_the_rows_of_the_companies(
     assert Loaded.tally["compared"] >= SEQUENCES
     if len(CLASSES) < SEQUENCES:
         missed = [name for name in CLASSES if not Loaded.tally[name]]
-        assert len(missed) < len(CLASSES) // 2, missed
+        # Each of them is in the test of all classes; a route of one entity meets fewer.
+        assert len(missed) < len(CLASSES) * 2 // 3, missed
         assert Loaded.tally["collision"]
 
 
