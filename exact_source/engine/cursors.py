@@ -100,11 +100,11 @@ class Cursor:
         overlap_marks: Fingerprints of the rows that the next read will see again; ``MANY`` if too many.
         scan: The unfinished scan, if there is one.
         tombstones: Highest ``Timestamp`` of ``sync/Deleted`` applied to this entity; 0 for none,
-            ``None`` if the tombstones before and after its first pass cannot be told apart, or if a
+            ``None`` if the tombstones before and after its first pass cannot be distinguished, or if a
             pass did not apply the tombstones left to it.
         tombstones_at: All deletions before this time are known; seconds since the epoch, UTC.
-        unlisted_at: When ``sync/Deleted`` was first empty, if it has been since or if tombstones may have
-            expired meanwhile; seconds since the epoch, UTC; 0 otherwise.
+        unlisted_at: Time from which deletions may be missing: ``sync/Deleted`` was empty, or a row could not
+            be compared with its tombstone; seconds since the epoch, UTC; 0 once none can be missing.
         applied_tombstones: ``Timestamp`` of applied tombstones that will be read again, the highest
             ``OVERLAP_MAX``; kept only if the rows come from a feed without ``Timestamp``.
         refused_at: Times of recent refusals of this stream; seconds since the epoch, UTC.

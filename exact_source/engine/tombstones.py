@@ -233,7 +233,7 @@ def starts_of(states: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[tuple[int
     """Where the next read of ``sync/Deleted`` begins: at the lowest position of all streams.
 
     A list that was empty is read from its start, which takes no more calls: only tombstones below the
-    position tell of a move to another database without a ``DivisionMoveDate``.
+    position show a move to another database without a ``DivisionMoveDate``.
 
     Args:
         states: Division and cursor, as ``Cursor.to_state`` writes it, of each stream.

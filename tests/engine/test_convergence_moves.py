@@ -1,4 +1,4 @@
-"""Moves to another database, told of or not, and lists of tombstones that are hidden meanwhile."""
+"""Moves to another database, with and without a date, while lists of tombstones are hidden."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def is_refused(company: Accounts) -> None:
 def test_tombstones_hidden_in_a_move_without_a_date_delete_no_row_created_again(
     how: Callable[[Accounts], None], options: dict[str, Any]
 ) -> None:
-    """Only the versions, lower than the cursor, tell of the move."""
+    """The only sign of the move is that the versions are lower than the cursor."""
     company = Accounts()
     how(company)
     company.sync(**options)
@@ -151,7 +151,7 @@ def test_a_refresh_keeps_in_mind_that_tombstones_were_hidden_in_a_move() -> None
 
 
 def test_a_move_is_noticed_once_the_list_of_companies_is_no_longer_refused() -> None:
-    """Until then the versions did not tell of it, as others wrote beyond the cursor."""
+    """The versions showed no sign of it, because others had written beyond the cursor."""
     company = Accounts()
     company.hide(DIVISIONS)
     company.sync()
@@ -166,8 +166,8 @@ def test_a_move_is_noticed_once_the_list_of_companies_is_no_longer_refused() -> 
     company.assert_equal()
 
 
-def test_deletions_that_expired_while_their_list_was_hidden_are_found() -> None:
-    """An empty list does not say that nothing was deleted, even if it was not empty before."""
+def with_hidden_deletion() -> Accounts:
+    """Two deletions were listed and applied; the list is hidden, and a third row is deleted."""
     company = Accounts()
     company.delete(5)
     company.sync()
@@ -175,6 +175,12 @@ def test_deletions_that_expired_while_their_list_was_hidden_are_found() -> None:
     company.sync()
     company.hide()
     company.delete(3)
+    return company
+
+
+def test_deletions_that_expired_while_their_list_was_hidden_are_found() -> None:
+    """An empty list does not prove that nothing was deleted, even if it was not empty before."""
+    company = with_hidden_deletion()
     for _ in range(10):
         company.wait(8 * DAY_S)
         company.box.state.store.forget_old_tombstones(company.division)
@@ -186,13 +192,7 @@ def test_deletions_that_expired_while_their_list_was_hidden_are_found() -> None:
 
 def test_deletions_that_expired_between_two_comparisons_of_keys_are_found() -> None:
     """The list is no longer empty when the keys are compared."""
-    company = Accounts()
-    company.delete(5)
-    company.sync()
-    company.delete(4)
-    company.sync()
-    company.hide()
-    company.delete(3)
+    company = with_hidden_deletion()
     for days in (1, 39):
         company.wait(days * DAY_S)
         company.sync(reconcile_days=65)

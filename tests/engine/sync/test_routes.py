@@ -174,8 +174,8 @@ def test_an_earlier_start_date_brings_the_rows_before_it(world: World, route: st
         outcome = world.sync("accounts", start_date=start, **options)
         assert outcome.exit_code == 0
         notes = [n for r in outcome.results for n in r.notes if "start_date" in n]
-        anew, ignored = (any(word in n for n in notes) for word in ("read again", "no effect"))
-        counts.append((len(world.table("accounts")), anew, ignored))
+        again, ignored = (any(word in n for n in notes) for word in ("read again", "no effect"))
+        counts.append((len(world.table("accounts")), again, ignored))
     everything = 1 + len(young)
     assert counts == [
         (len(young), False, False), (everything, True, False), (everything, False, True),
