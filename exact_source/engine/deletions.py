@@ -66,7 +66,7 @@ class Deletions:
             self.code = found.error.code
             self._output.result.expect(permanent=found.error.is_permanent)
             return
-        self._run.tombstones.note_version(self._division, found.version)
+        self._run.tombstones.note_version(self._division, found.top)
         self._note_unknown(found)
         if self._output.cursor.tombstones_at == found.read_at:
             return  # applied in an earlier round

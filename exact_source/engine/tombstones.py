@@ -45,11 +45,10 @@ class Tombstones:
 
     Attributes:
         table: ``sync/Deleted``, all columns or ``READ``.
-        top: All tombstones up to this ``Timestamp`` were read.
+        top: All tombstones up to this ``Timestamp`` were read; 0 if none is listed.
         read_at: Time of the read; seconds since the epoch, UTC.
         calls: Number of calls.
         error: Reason why it could not be read; ``None`` if it was.
-        version: A row version that existed at the time of the read; ``None`` if none was seen.
     """
 
     table: pa.Table
@@ -57,7 +56,6 @@ class Tombstones:
     read_at: float
     calls: int = 0
     error: StreamError | None = field(default=None)
-    version: int | None = None
 
     def are_below(self, version: int | None) -> bool:
         """Whether there are tombstones and all are below a tombstone that was listed earlier.
@@ -174,9 +172,9 @@ class TombstoneLists:
         """The highest row version of a division that this run has read."""
         return self._versions.get(division)
 
-    def note_version(self, division: int, version: int | None) -> None:
+    def note_version(self, division: int, version: int) -> None:
         """Note a row version of a division; all entities of a division share one series of versions."""
-        self._versions[division] = max(version or 0, self._versions.get(division, 0))
+        self._versions[division] = max(version, self._versions.get(division, 0))
 
     def forget_versions(self, division: int) -> None:
         """Read all tombstones of a division again: it was moved to another database."""
@@ -203,17 +201,17 @@ async def read_tombstones(
     try:
         pages = await read_list(asker, call, schema, feed, query, needed=FIELDS)
     except StreamError as error:
-        return Tombstones(schema.no_rows, since or 0, read_at, call.calls, error)
+        return Tombstones(schema.no_rows, 0, read_at, call.calls, error)
     if not any(page.num_rows for page in pages):
         if begin > 1:
             # The last tombstone is no longer listed: it has expired, or the division has moved.
             return await read_tombstones(asker, read_at, call, None, whole=whole)
-        return Tombstones(schema.no_rows, since or 0, read_at, call.calls)
+        return Tombstones(schema.no_rows, 0, read_at, call.calls)
     # Rows that were deleted while later pages were read may have been missed. Their tombstones are all
     # above the highest version of the first page (see ``cursors``).
     top = pc.max(pages[0].column("timestamp")).as_py()
     table = pa.concat_tables(pages, promote_options="default")
-    return Tombstones(table, top or 0, read_at, call.calls, version=top)
+    return Tombstones(table, top or 0, read_at, call.calls)
 
 
 @lru_cache(maxsize=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from exact_source.client import withdrawn_columns as dropping
 from exact_source.engine import cursors, tombstones
 from exact_source.engine.cursors import Scan
+from exact_source.engine.deletes import DeletedRows
 from exact_source.sandbox import Sandbox
 from exact_source.sandbox.clock import wall_clock
 from tests.engine.test_convergence_mutants import Patch, attribute, without_overlap
@@ -20,6 +21,7 @@ Change = Callable[[], None]
 
 ACCOUNTS = "crm/Accounts"
 FAR = 6_000  # row versions; more than are read again
+WEEK_S = 7 * 86_400
 
 
 class Accounts:
@@ -117,8 +119,41 @@ def a_row_goes_behind_the_reading_of_tombstones() -> None:
     company.assert_equal()
 
 
+def a_row_is_created_again_before_its_tombstone_is_read() -> None:
+    """Its feed has no ``Timestamp``, so that only ``Modified`` says that it is newer."""
+    path = "financialtransaction/TransactionLines"
+    box = small_box({"transaction_lines": path}, companies=1)
+    (division,), bench = box.divisions, Bench(box)
+    row, other = box.rows(path, division)[:2]
+
+    def sync(**options: Any) -> None:
+        bench.sync(["transaction_lines"], route="bulk", **options)
+        box.clock.advance(WEEK_S)  # far more than the overlap of two reads
+
+    sync()
+    box.delete(path, division, row["ID"])
+    box.clock.advance(60)
+    box.insert(path, division, {"ID": row["ID"], "Description": "new"})
+    sync(deletes="ignore")
+    box.touch(path, division, [other["ID"]])
+    sync(deletes="ignore")
+    sync()
+    bench.assert_equal("transaction_lines", "bulk", [division])
+
+
 def no_overlap_of_timestamp(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cursors, "overlap", without_overlap("Timestamp"))
+
+
+def only_by_timestamp(patch: pytest.MonkeyPatch) -> None:
+    """Rows without ``Timestamp`` are deleted by their tombstone, however new they are."""
+    held = DeletedRows._versions
+
+    def versions(self: DeletedRows, keys: list[str], column: str) -> dict[str, Any]:
+        found = held(self, keys, column)
+        return found if column == "timestamp" else dict.fromkeys(found, datetime.min)  # noqa: DTZ901
+
+    patch.setattr(DeletedRows, "_versions", versions)
 
 
 def the_last_page_of_tombstones_counts(patch: pytest.MonkeyPatch) -> None:
@@ -135,6 +170,7 @@ MISTAKES: dict[Change, Patch] = {
     a_row_commits_late: no_overlap_of_timestamp,
     a_row_changes_behind_the_reading: attribute(Scan, "safe", property(lambda scan: scan.top)),
     a_row_goes_behind_the_reading_of_tombstones: the_last_page_of_tombstones_counts,
+    a_row_is_created_again_before_its_tombstone_is_read: only_by_timestamp,
 }
 each = pytest.mark.parametrize("sequence", MISTAKES, ids=lambda sequence: sequence.__name__)
 
@@ -149,7 +185,7 @@ def test_such_a_sequence_finds_its_mistake(
     sequence: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     MISTAKES[sequence](monkeypatch)
-    with pytest.raises(AssertionError, match=r"^accounts"):
+    with pytest.raises(AssertionError, match=r"^(accounts|transaction_lines)"):
         sequence()
 
 
@@ -270,6 +306,20 @@ def test_deletions_that_are_left_to_a_pass_are_found_although_another_sync_ends_
     again = {"accounts"} if why == "a refresh" else set[str]()
     company.bench.sync(["accounts"], max_pages=1, rounds=1, full_refresh=frozenset(again))
     company.box.clock.advance(60)
+    company.bench.sync(["accounts"], deletes="ignore")
+    company.box.clock.advance(60)
+    company.sync()
+    company.assert_equal()
+
+
+def test_deletions_that_a_first_read_ignores_are_found_by_the_next_sync() -> None:
+    """The state was lost, and a tombstone has expired while another one is listed."""
+    company = Accounts(page_size=2)
+    company.sync()
+    company.box.delete(ACCOUNTS, company.division, company.keys[0])
+    company.box.clock.advance(100 * 86_400)
+    company.box.delete(ACCOUNTS, company.division, company.keys[1])
+    company.bench.ledger.cursors.clear()
     company.bench.sync(["accounts"], deletes="ignore")
     company.box.clock.advance(60)
     company.sync()

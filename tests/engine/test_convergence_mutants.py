@@ -62,17 +62,6 @@ def no_tombstone_is_old(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(deletes, "latest", newest)
 
 
-def only_by_timestamp(patch: pytest.MonkeyPatch) -> None:
-    """Rows without ``Timestamp`` go by their tombstone, however new they are."""
-    held = DeletedRows._versions
-
-    def versions(self: DeletedRows, keys: list[str], column: str) -> dict[str, Any]:
-        found = held(self, keys, column)
-        return found if column == "timestamp" else dict.fromkeys(found, datetime.min)  # noqa: DTZ901
-
-    patch.setattr(DeletedRows, "_versions", versions)
-
-
 def a_move_is_not_noticed(patch: pytest.MonkeyPatch) -> None:
     """Neither by its date, nor because nothing comes back above the cursor."""
     resume = Start.resume
@@ -101,7 +90,6 @@ MUTANTS: dict[str, Patch] = {
         cursors, "overlap", without_overlap("Modified")
     ),
     "a tombstone is always newer than the row": no_tombstone_is_old,
-    "a tombstone is always newer by Modified": only_by_timestamp,
     "a tombstone is compared again": attribute(deletes, "is_applied", lambda *_args: False),
     "all rights are given": attribute(ExactClient, "has_rights", yes),
     "a move is not noticed": a_move_is_not_noticed,
