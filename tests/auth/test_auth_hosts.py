@@ -22,7 +22,6 @@ import pytest
 
 from tests.support.auth_kit import ROOT, Exact, StoreSpec, exact_online
 from tests.support.postgres import fresh_database
-from tests.support.tiers import variants
 
 ROTATIONS = int(os.environ.get("EXACT_TEST_ROTATIONS", "10"))
 # In a host: 127.0.0.1:PORT leads to the other end of the cable, where Postgres and Exact are.
@@ -112,7 +111,8 @@ def exact(tmp_path: Path) -> Iterator[Exact]:
         yield exact
 
 
-@pytest.mark.parametrize("kind", variants(["postgres", "dlt-postgres"], "postgres"))
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", ["postgres", "dlt-postgres"])
 def test_two_hosts_share_a_connection_through_postgres(
     kind: str, hosts: list[tuple[str, str]], exact: Exact, tmp_path: Path
 ) -> None:

@@ -81,7 +81,7 @@ def exact(tmp_path: Path) -> Iterator[Exact]:
         yield exact
 
 
-@pytest.fixture(params=[*variants(STORES, "file", "sqlite"), BIGQUERY])
+@pytest.fixture(params=[*variants(STORES, "file"), BIGQUERY])
 def victim(request: pytest.FixtureRequest, exact: Exact, tmp_path: Path) -> Iterator[Victim]:
     with ExitStack() as stack:
         if request.param == "dlt-bigquery":

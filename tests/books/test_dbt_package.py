@@ -555,6 +555,7 @@ MART_BREAKS = {
 }
 
 
+@pytest.mark.nightly
 def test_tests_of_the_marts_fail_on_wrong_marts(dbt: Dbt, tmp_path: Path) -> None:
     built = built_books("duckdb")
     assert built.code == 0, built.output

@@ -89,6 +89,7 @@ def test_extra_fields_of_all_items_are_read_in_one_chain(
     assert "modified" in keys  # of the row, not of the call
 
 
+@pytest.mark.nightly
 def test_on_postgres_the_values_come_from_there(world: World, postgres: str) -> None:
     world.pipeline = world.new_pipeline("postgres", dlt.destinations.postgres(postgres))
     names = ("items", "stock_position", "revenue_list_by_year_and_status")

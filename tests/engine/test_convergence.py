@@ -23,7 +23,7 @@ from tests.support.bench import SIZES, TWINS
 from tests.support.classes_met import Record, report_classes
 from tests.support.company_machine import CLASSES, HOUR_S, Company
 
-SEQUENCES = int(os.environ.get("EXACT_CONVERGENCE_SEQUENCES", "60"))
+SEQUENCES = int(os.environ.get("EXACT_CONVERGENCE_SEQUENCES", "40"))
 FIRST_SEED = int(os.environ.get("EXACT_CONVERGENCE_SEED", "0"))
 IS_NIGHT = SEQUENCES >= 20_000  # then each class occurs
 SHARD = 125  # sequences
