@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 USUAL = ("duckdb", "postgres", "bigquery")
+# Database -> dlt's destination for it.
+ALIASES = {
+    "mariadb": "sqlalchemy",
+    "mysql": "sqlalchemy",
+    "sqlite": "sqlalchemy",
+    "sqlserver": "mssql",
+}
 # Extra -> its modules; without ADBC dlt turns parquet into INSERT statements on Postgres.
 EXTRAS = {
     "postgres": ("psycopg2", "adbc_driver_postgresql"),
@@ -130,6 +138,9 @@ def parse_destination(destination: str) -> tuple[str, str]:
     known = known_destinations()
     if destination in known:
         return destination, ""
+    near = [ALIASES.get(word.lower()), *get_close_matches(word.lower(), known, n=1)]
+    if meant := next(filter(None, near), None):
+        raise ConfigurationError(f"--destination {word!r} is unknown; did you mean {meant}?")
     raise ConfigurationError(
         f"--destination {word!r} is unknown; use duckdb:PATH, postgresql://USER@HOST/DATABASE, "
         f"filesystem:URL or one of {' '.join(known)}"

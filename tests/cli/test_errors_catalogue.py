@@ -425,6 +425,7 @@ CASES = [
     Case("; put the credentials into .dlt/secrets.toml under", "sync --destination=postgres"),
     Case("; put the credentials into .dlt/secrets.toml under", "sync --destination=bigquery"),
     Case("--destination ‹word› is unknown; use", "sync --destination=oracle"),
+    Case("--destination ‹word› is unknown; did you mean", "sync --destination=mysql", place="sqlalchemy"),
     Case("run a sync first", "report --destination=duckdb:{folder}/none.duckdb"),
     Case("duckdb: there is no folder", "sync --destination=duckdb:{folder}/none/x.duckdb"),
     Case("is not a valid address", "sync --destination=postgresql://db.example:port/books"),
