@@ -135,6 +135,9 @@ class Answers:
             ConfigurationError: If a value is wrong, is missing and there is no terminal to ask for it, or
                 would change an existing one.
         """
+        for setting in self._settings:
+            if (given := self._given[setting.name]) is not None:
+                setting.check(given)
         missing = [s.flag for s in self._settings if self._known(s) is None]
         if missing and not self._asks:
             raise ConfigurationError(
