@@ -211,9 +211,22 @@ def ask(
     if address is not None and listen is not False:
         ask_for(f"Waiting for the browser on {settings.redirect_uri} ...")
         answer = wait_for_redirect(address, state, LISTEN_S)
-    else:
+        return asyncio.run(oauth.exchange(answer, state=state))
+    return exchange_pasted(oauth, state)
+
+
+def exchange_pasted(oauth: OAuth, state: str) -> TokenData:
+    """Exchange the code that is pasted; at a terminal ask again if Exact Online refuses it."""
+    import asyncio
+
+    while True:
         answer = ask_for_code(state)
-    return asyncio.run(oauth.exchange(answer, state=state))
+        try:
+            return asyncio.run(oauth.exchange(answer, state=state))
+        except AuthenticationError as error:
+            if not sys.stdin.isatty():
+                raise
+            ask_for(f"{error}, or open the address above once more.")
 
 
 def ask_for_code(state: str) -> str:

@@ -305,7 +305,8 @@ def test_on_a_terminal_it_asks_logs_in_and_checks(make_cli: Callable[..., Cli]) 
         ("Destination .*: ", ""),
         ("Log in now.*: ", ""),
         ("Paste that address.*:", f"{box.redirect_uri}?state=x"),
-        ("authorization code.*Paste that address.*:", "CODE"),
+        ("authorization code.*Paste that address.*:", "a-code-that-Exact-refuses"),
+        ("Paste that address.*:", "CODE"),
         ("Check everything.*: ", "y"),
     ]:
         person.expect(question)
