@@ -137,7 +137,8 @@ def _remember_capabilities() -> None:
         if config is not None:
             return compute(destination, config, naming)
         known = vars(destination).setdefault("_capabilities", {})
-        key = naming and (type(naming), naming.max_length)
+        # The program sets parameters of a destination after dlt has asked for the first time.
+        key = naming and (type(naming), naming.max_length), str(destination.caps_params)
         if key not in known:
             known[key] = compute(destination, config, naming)
         return copy.copy(known[key])
