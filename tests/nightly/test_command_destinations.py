@@ -22,10 +22,12 @@ books = sqlite3.connect("{folder}/exact__exact_online.db")  # dlt makes a file f
 found = books.execute("SELECT id, name FROM accounts").fetchall()
 print(json.dumps(found))
 """
+# It ends at once: threads of Arrow and deltalake sometimes abort the process while Python ends.
 DELTA = """
-import json, deltalake
+import json, os, deltalake
 table = deltalake.DeltaTable("{folder}/lake/exact_online/accounts").to_pyarrow_table(columns=["id", "name"])
-print(json.dumps([list(row.values()) for row in table.to_pylist()]))
+print(json.dumps([list(row.values()) for row in table.to_pylist()]), flush=True)
+os._exit(0)
 """
 KINDS: dict[str, tuple[str, dict[str, str], str]] = {
     "sqlite": (
