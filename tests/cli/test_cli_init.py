@@ -239,6 +239,15 @@ def test_a_wrong_value_is_refused_and_nothing_is_written(
     assert not folder.exists()
 
 
+def test_a_wrong_value_is_named_before_a_missing_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert init(without="--client-id", region="mars") == 2
+
+    assert "mars" in capsys.readouterr().err
+    assert not folder.exists()
+
+
 def test_a_broken_file_is_named_and_left_alone(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
