@@ -210,12 +210,15 @@ def make_connection(
     try:
         settings = load_settings(region=region, base_url=base_url)
     except ConfigurationError as error:
-        if has_project():
-            raise
-        raise ConfigurationError(
-            f"{error}; there is no folder .dlt in {Path.cwd()} or above it"
-        ) from None
+        raise with_folder(error) from None
     return settings, storage_from_settings(settings, pipeline)
+
+
+def with_folder(error: ConfigurationError) -> ConfigurationError:
+    """The error of a missing setting; it names the current folder if there are no settings at all."""
+    if has_project():
+        return error
+    return ConfigurationError(f"{error}; there is no folder .dlt in {Path.cwd()} or above it")
 
 
 def has_project() -> bool:

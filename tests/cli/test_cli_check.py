@@ -79,6 +79,20 @@ def test_every_missing_setting_is_named_and_the_destination_is_still_checked(
     assert cli.world.box.requests == []
 
 
+def test_a_folder_without_settings_is_named(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOURCES__EXACT_ONLINE__CLIENT_ID")
+    monkeypatch.delenv("DLT_PROJECT_DIR", raising=False)
+    (empty := tmp_path / "empty").mkdir()
+    monkeypatch.chdir(empty)
+
+    result = cli("check", cli.destination, "--json")
+
+    assert result.code == 2
+    assert str(empty) in found(result, "settings", "failed")["remedy"]
+
+
 @pytest.mark.parametrize("missing", [(), ("CLIENT_ID",), ("CLIENT_ID", "CLIENT_SECRET")])
 def test_a_wrong_region_is_named_once(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]

@@ -15,7 +15,7 @@ from ...loading.session import adaptation_file
 from ...settings import SECTION, load_settings
 from ...source import make_options
 from .._output.tables import span
-from ..connect import make_pipeline
+from ..connect import make_pipeline, with_folder
 
 if TYPE_CHECKING:
     import dlt
@@ -74,7 +74,7 @@ def check_settings(findings: Findings, region: str | None, base_url: str | None)
     """The settings; ``None`` if one is missing or wrong, which is added to the findings."""
     errors = list(_setting_errors(region, base_url))
     for error in errors:
-        findings.fail("settings", error)
+        findings.fail("settings", with_folder(error))
     if errors:
         return None
     settings = load_settings(region=region, base_url=base_url)

@@ -135,22 +135,21 @@ class Answers:
             ConfigurationError: If a value is wrong, is missing and there is no terminal to ask for it, or
                 would change an existing one.
         """
-        for setting in self._settings:
-            if (given := self._given[setting.name]) is not None:
-                setting.check(given)
+        given = {
+            s: s.check(text) for s in self._settings if (text := self._given[s.name]) is not None
+        }
         missing = [s.flag for s in self._settings if self._known(s) is None]
         if missing and not self._asks:
             raise ConfigurationError(
                 f"init needs {', '.join(missing)} if there is no terminal to ask"
             )
-        return {setting: self._value(setting) for setting in self._settings}
+        return {setting: self._value(setting, given.get(setting)) for setting in self._settings}
 
-    def _value(self, setting: Setting) -> str:
-        given, old = self._given[setting.name], self._old(setting)
-        if given is None:
+    def _value(self, setting: Setting, value: str | None) -> str:
+        old = self._old(setting)
+        if value is None:
             known = self._known(setting)
             return self._ask(setting, known) if self._asks else str(known)
-        value = setting.check(given)
         if old is not None and old != value and not self._replace:
             raise ConfigurationError(
                 f"{SECTION}.{setting.name} has another value in .dlt/{setting.file}.toml; "
