@@ -113,8 +113,8 @@ class Shape:
     @cached_property
     def keys(self) -> list[str]:
         """Key columns beside ``division``."""
-        names = [self.entity.columns[f].name for f in self.entity.key if f != "Division"]
-        return [n for n in names if n in self.full.arrow.names] or (
+        columns = self.full.columns
+        return [columns[f].name for f in self.full.key] or (
             [] if self.entity.key == ("Division",) else [rows.ROW.name]
         )
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import dlt
 import pyarrow as pa
+from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableFormat
 from dlt.extract.resource import DltResource
@@ -53,6 +54,7 @@ def make_resource(session: Session, entity: Entity, *, rank: int, selected: bool
         file_format="parquet",  # the default of DuckDB and Postgres is INSERT statements
         selected=selected,
         table_format=cast("TTableFormat", options.table_format),  # None is dlt's default
+        spec=BaseConfiguration,  # it has no arguments; dlt would make a class for each resource
         _impl_cls=EntityResource,
     )
     resource.add_map(Declaration(reader))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -38,9 +39,6 @@ class PageSchema:
         utc_fields: Datetime fields that get a second column ``..._utc`` with the true instant.
         guard: Fields that are left out or hashed; left-out ones must not be among ``fields``.
 
-    Attributes:
-        arrow: Schema of the tables: ``division`` first, ``_extra`` not included.
-
     Raises:
         ValueError: If a field does not exist, or if the field with the division is not selected.
     """
@@ -70,44 +68,69 @@ class PageSchema:
         self.own_division = entity.division_from or ("Division" if entity.any_division else None)
         if self.own_division is not None and self.own_division not in self.columns:
             raise ValueError(f"{entity.name} cannot be read without {self.own_division}")
-        self.codes = frozenset(f for f in self.columns if is_code(self.columns[f]))
         self.guard = guard
-        self.hashed = tuple(f for f in self.columns if f in guard.hashed)
-        self.raw = tuple(
-            f for f in self.columns if raw_codes and f in self.codes and f not in guard.hashed
-        )
         self.utc = tuple(f for f in utc_fields if f in self.columns)
-        self._beside: dict[str, Any] = {"raw_codes": raw_codes, "utc_fields": tuple(utc_fields)}
-        self._beside["guard"] = guard
-        # Known fields that are ignored if they are sent.
-        self.dropped = {
-            f: RAW[c.type_code]
-            for f, c in known.items()
-            if f not in self.columns and (c.type_code == "x" or f in guard.excluded)
-        }
-        self.groups = self._groups()
-        self.arrow = self._arrow()
-        self.no_rows = self.arrow.empty_table()
+        self._has_raw_codes = raw_codes
+        self._utc_fields = tuple(utc_fields)
         self._options: dict[tuple[object, bool], pj.ParseOptions] = {}
+
+    # Made on first use: a source has hundreds of schemas, and a run reads a few of them.
+
+    @cached_property
+    def codes(self) -> frozenset[str]:
+        """Fields that Exact may pad with spaces."""
+        return frozenset(f for f, column in self.columns.items() if is_code(column))
+
+    @cached_property
+    def hashed(self) -> tuple[str, ...]:
+        """Fields that are loaded as hashes."""
+        return tuple(f for f in self.columns if f in self.guard.hashed)
+
+    @cached_property
+    def raw(self) -> tuple[str, ...]:
+        """Codes that are also loaded as they were sent."""
+        if not self._has_raw_codes:
+            return ()
+        return tuple(f for f in self.columns if f in self.codes and f not in self.guard.hashed)
+
+    @cached_property
+    def dropped(self) -> dict[str, pa.DataType]:
+        """Known fields that are ignored if they are sent."""
+        return {
+            f: RAW[c.type_code]
+            for f, c in self.entity.columns.items()
+            if f not in self.columns and (c.type_code == "x" or f in self.guard.excluded)
+        }
 
     def of_feed(
         self, feed: Feed, fields: Sequence[str], entity: Entity | None = None
     ) -> PageSchema:
         """The same schema for other fields, another feed, or an entity with other types."""
-        return PageSchema(entity or self.entity, feed, fields, **self._beside)
+        return PageSchema(
+            entity or self.entity, feed, fields,
+            raw_codes=self._has_raw_codes, utc_fields=self._utc_fields, guard=self.guard,
+        )  # fmt: skip
 
-    def _groups(self) -> dict[str, list[str]]:
+    @cached_property
+    def groups(self) -> dict[str, list[str]]:
         """Type code, or "c" for codes -> the fields that are converted together."""
         groups: dict[str, list[str]] = {}
         for field, column in self.columns.items():
             groups.setdefault("c" if field in self.codes else column.type_code, []).append(field)
         return groups
 
-    def _arrow(self) -> pa.Schema:
+    @cached_property
+    def arrow(self) -> pa.Schema:
+        """Schema of the tables: ``division`` first, ``_extra`` not included."""
         kept = [(c.name, KEPT[c.type_code]) for f, c in self.columns.items() if f != "Division"]
         utc = [(self.columns[f].name + UTC, INSTANT) for f in self.utc]
         raw = [(self.columns[f].name + RAW_CODE, pa.string()) for f in self.raw]
         return pa.schema([("division", pa.int32()), *kept, *utc, *raw])
+
+    @cached_property
+    def no_rows(self) -> pa.Table:
+        """A table without rows."""
+        return self.arrow.empty_table()
 
     def parse_options(self, around: Mapping[str, Any], *, bare: bool) -> pj.ParseOptions:
         """Options with which ``pyarrow.json`` reads a page that has no unknown fields.
