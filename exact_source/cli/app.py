@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import typer
 
@@ -77,6 +79,12 @@ def main() -> None:
     exit_process(run(sys.argv[1:]))
 
 
+@cache
+def program() -> Any:
+    """All commands with their options."""
+    return typer.main.get_command(app)
+
+
 def run(arguments: Sequence[str], clock: Clock | None = None) -> int:
     """Run a command line; every error is one line on stderr.
 
@@ -85,7 +93,7 @@ def run(arguments: Sequence[str], clock: Clock | None = None) -> int:
     """
     with logging_to_stderr(arguments):
         try:
-            return int(app(list(arguments), standalone_mode=False, obj=clock) or 0)
+            return int(program().main(list(arguments), standalone_mode=False, obj=clock) or 0)
         except Exception as error:  # noqa: BLE001 (one line instead of a traceback)
             return report(error)
         except KeyboardInterrupt as error:
