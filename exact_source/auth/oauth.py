@@ -124,7 +124,7 @@ class OAuth:
         plain_code = parse_redirect(code, state)
         redirect_uri = self._need_redirect_uri()
         job = self._start(lambda home: self._rotator.exchange(plain_code, redirect_uri, home))
-        return await asyncio.shield(asyncio.wrap_future(job))
+        return await _result(job)
 
     async def access_token(self) -> str:
         """An access token for the next call, refreshed if due.
@@ -172,7 +172,7 @@ class OAuth:
                     job = self._start(lambda home: self._rotator.current(rejected, home))
                     self._jobs = {rejected: job}
             try:
-                return await asyncio.shield(asyncio.wrap_future(job))
+                return await _result(job)
             except asyncio.CancelledError:
                 if not job.cancelled():
                     raise
@@ -194,6 +194,14 @@ class OAuth:
                 ".dlt/config.toml or in SOURCES__EXACT_ONLINE__REDIRECT_URI"
             )
         return self._redirect_uri
+
+
+async def _result(job: Future[TokenData]) -> TokenData:
+    """Wait for a job, which goes on if the caller is cancelled."""
+    waiter = asyncio.wrap_future(job)
+    # Nobody asks for the job's error then, and asyncio would print it.
+    waiter.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    return await asyncio.shield(waiter)
 
 
 def parse_redirect(code: str, state: str | None = None) -> str:

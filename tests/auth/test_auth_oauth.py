@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -251,6 +252,35 @@ def test_a_rotation_outlives_the_event_loop_that_asked(
     with file.lock():
         assert exact.is_good(stored(file).access_token)
     assert exact.token_statuses() == [200]
+
+
+def test_an_error_after_who_asked_was_cancelled_is_not_printed(exact: Exact) -> None:
+    arrived, go_on = threading.Event(), threading.Event()
+    printed: list[Any] = []
+
+    class Slow(Memory):
+        def get_tokens(self) -> None:
+            arrived.set()
+            go_on.wait(30)
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, facts: printed.append(facts))
+        oauth = exact.oauth(Slow())
+        asking = asyncio.create_task(oauth.access_token())
+        await asyncio.to_thread(arrived.wait)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        other = asyncio.create_task(oauth.access_token())
+        await asyncio.sleep(0)  # it waits for the same reply
+        go_on.set()
+        with pytest.raises(AuthenticationError):
+            await other
+
+    run(main())
+    gc.collect()
+
+    assert printed == []
 
 
 def test_without_tokens_it_says_to_log_in(exact: Exact) -> None:
