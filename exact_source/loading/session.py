@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -39,6 +38,23 @@ from .writer_lock import lock_until_loaded
 PATIENCE_S = 3600.0  # how long a window waits for other loads
 
 
+class Connected:
+    """The time during which a resource uses the connection.
+
+    This is no async generator: if one resource fails, dlt closes all generators at once, and others would
+    still be reading.
+    """
+
+    def __init__(self, session: Session, pipeline: Callable[[], dlt.Pipeline]) -> None:
+        self._session, self._pipeline = session, pipeline
+
+    async def __aenter__(self) -> Warehouse:
+        return self._session.enter(self._pipeline)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.leave()
+
+
 class Session:
     """One run, over all its load packages.
 
@@ -71,20 +87,22 @@ class Session:
 
     # -- its two ends --------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def connected(
-        self, pipeline: Callable[[], dlt.Pipeline] = dlt.current.pipeline
-    ) -> AsyncIterator[Warehouse]:
+    def connected(self, pipeline: Callable[[], dlt.Pipeline] = dlt.current.pipeline) -> Connected:
         """Open the connection and the destination with the first resource, and close them with the last."""
+        return Connected(self, pipeline)
+
+    def enter(self, pipeline: Callable[[], dlt.Pipeline]) -> Warehouse:
+        """Count one more resource; the first one opens the connection."""
         if self._warehouse is None:
             self._warehouse = self._open(pipeline()) if is_extracting() else self._open_nothing()
         self._users += 1
-        try:
-            yield self._warehouse
-        finally:
-            self._users -= 1
-            if self._users == 0:
-                await self._close()
+        return self._warehouse
+
+    async def leave(self) -> None:
+        """Count one resource less; the last one closes the connection."""
+        self._users -= 1
+        if self._users == 0:
+            await self._close()
 
     def _open(self, pipeline: dlt.Pipeline) -> Warehouse:
         warehouse = Warehouse(pipeline, table_names(), repairs=True)

@@ -162,6 +162,19 @@ def test_a_run_opens_with_its_first_resource_and_closes_with_its_last() -> None:
     assert run.did == ["open", "close"] * 2
 
 
+def test_a_connection_is_open_until_a_resource_that_dlt_stops_has_ended() -> None:
+    run: Any = Run()
+    session = Session(run)
+
+    async def read() -> None:
+        async with session.connected():
+            await asyncio.get_running_loop().shutdown_asyncgens()  # as dlt does after an error
+            assert run.did == ["open"]
+
+    asyncio.run(read())
+    assert run.did == ["open", "close"]
+
+
 def test_streams_that_a_limit_cut_off_go_on_in_the_next_run() -> None:
     rounds, log = Rounds(make_options(), SimpleNamespace(now=lambda: 0.0)), RoundLog()
     cut_off, complete = (log.begin(StreamResult(d, "accounts", "sync", 0.0)) for d in (7, 8))
