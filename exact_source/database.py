@@ -107,12 +107,13 @@ def _rollback(connection: Connection) -> None:
 
 
 def _engine(url_or_engine: str | Engine, user: str, setting: str) -> Engine:
+    extra = "webhooks" if setting == "notices_url" else "postgres"
     try:
         from sqlalchemy import Engine, NullPool, create_engine, make_url
         from sqlalchemy.exc import ArgumentError
     except ImportError:
         raise ConfigurationError(
-            f"{user} needs SQLAlchemy; install it with: {install_command('postgres')}"
+            f"{user} needs SQLAlchemy; install it with: {install_command(extra)}"
         ) from None
 
     if isinstance(url_or_engine, str):

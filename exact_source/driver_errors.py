@@ -147,6 +147,12 @@ def remedy_of(error: BaseException) -> str:
     return _remedy_for(message_of(found)) or REMEDY_OF_CODE.get(code_of(found), "")
 
 
+def holder_of(error: BaseException) -> str:
+    """Who has a DuckDB file open, according to DuckDB's error: ``process 123``, or ``another process``."""
+    found = re.search(r"\(PID (\d+)", message_of(driver_error(error)))
+    return f"process {found[1]}" if found else "another process"
+
+
 def is_locked(error: BaseException) -> bool:
     """Whether another process has the DuckDB file open."""
     found = driver_error(error)

@@ -80,7 +80,7 @@ def compare(run: ReadOnlyRun, pipeline: dlt.Pipeline, division: int) -> Comparis
     from ._output.database_errors import reaching
     from ._output.display import asking
 
-    with reaching(pipeline):
+    with reaching(pipeline), pipeline.sql_client() as client:
         pipeline.sync_destination()
         name: Any = pipeline.default_schema_name
         if not name or name not in pipeline.schemas:
@@ -88,7 +88,7 @@ def compare(run: ReadOnlyRun, pipeline: dlt.Pipeline, division: int) -> Comparis
                 "verify --books: nothing was synced yet; run `exact-source sync`"
             )
         tables = list(pipeline.schemas[name].tables)
-        with pipeline.sql_client() as client, asking(run):
+        with asking(run):
             books = LoadedBooks(client, division, dutch_day(run.now()))
 
             async def ask() -> Comparison:

@@ -98,6 +98,10 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     from .connect import clock_of, make_connection, make_pipeline
 
     _check_answerable(division, yes=yes)
+    if books and (report is not None or record is not None):
+        raise ConfigurationError(
+            "--books takes neither --report nor --record; run verify without it"
+        )
     if report is not None and not report.parent.is_dir():
         raise ConfigurationError(f"--report: there is no folder {report.parent}; create it first")
     pipeline = make_pipeline(destination, dataset, pipeline_name)

@@ -15,6 +15,7 @@ import dlt
 from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.destinations.exceptions import DestinationConnectionError
 
+from ..driver_errors import holder_of
 from ..errors import HeldError
 from ..file_lock import LockedError, locked
 from ..loading.tuning import bound_engine
@@ -113,7 +114,7 @@ def duckdb_kept_open(pipeline: dlt.Pipeline, now: float) -> Iterator[None]:
                 if "Could not set lock" not in str(error):
                     raise
                 raise HeldError(
-                    f"destination {pipeline.destination.destination_name}: another process has the DuckDB "
+                    f"destination {pipeline.destination.destination_name}: {holder_of(error)} has the DuckDB "
                     "file open, which takes one at a time; nothing was done, run again later",
                     resumes_at=now,
                 ) from None

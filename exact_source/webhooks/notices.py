@@ -46,7 +46,7 @@ class Notices:
     """
 
     def __init__(self, url: str) -> None:
-        self._database = Database(url, user="Notices", setting=SETTING, lock_wait_s=LOCK_WAIT_S)
+        self._database = Database(url, user=SETTING, setting=SETTING, lock_wait_s=LOCK_WAIT_S)
         self._table = _table()
         self.place = f"table {TABLE} in {self._database.where}"
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Literal
 from urllib.parse import urlsplit
@@ -19,10 +20,12 @@ from ..errors import ConfigurationError, ExactError, LimitError, RefusedError, S
 from ..odata.page import PageSchema
 from ..odata.query import build_path
 from ..settings import LOOPBACK
+from .topics import FINANCIAL, TOPICS
 
 ENTITY = "webhook_subscriptions"
 PATH = "webhooks/WebhookSubscriptions"
 LONGEST_TOPIC = 100
+NEAR = 0.9  # likeness of a typing error; SalesOrderLines (0.85) is none of SalesOrders
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,14 @@ def check_topic(topic: str) -> str:
     """Return the topic if it is well formed; Exact may have topics that this package does not know.
 
     Raises:
-        ConfigurationError: If it is not alphanumeric or too long.
+        ConfigurationError: If it is not alphanumeric, too long, or almost the name of a known topic.
     """
     if not topic.isalnum() or len(topic) > LONGEST_TOPIC:
         raise ConfigurationError(f"--topics: {topic[:40]!r} is not a topic such as Accounts")
+    known = {name.lower(): name for name in (*TOPICS, FINANCIAL)}
+    near = get_close_matches(topic.lower(), known, n=1, cutoff=NEAR)
+    if near and known[near[0]] != topic:
+        raise ConfigurationError(f"--topics: {topic!r} is unknown; did you mean {known[near[0]]}?")
     return topic
 
 

@@ -55,7 +55,12 @@ def in_use(cli: Cli) -> Iterator[int]:
 def test_a_duckdb_file_in_use_names_the_process_that_has_it(cli: Cli, in_use: int) -> None:
     for command in ("status", "report", "plan"):
         assert_one_line(cli(command, cli.destination), 3, "duckdb", str(in_use))
-    assert_one_line(cli("sync", cli.destination, SOME), 3, "DuckDB file open")
+    assert_one_line(cli("sync", cli.destination, SOME), 3, "DuckDB file open", str(in_use))
+    compared = cli(
+        "verify", cli.destination, "--books", f"--division={cli.world.division}", "--yes"
+    )
+    assert compared.code == 3
+    assert str(in_use) in compared.err.splitlines()[-1]
     found = cli("check", cli.destination, SOME)
     assert_one_line(found, 3, "duckdb", str(in_use))
     assert max(map(len, found.out.splitlines())) < 300

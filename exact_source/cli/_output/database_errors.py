@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ...driver_errors import describe, is_locked, message_of, remedy_of
+from ...driver_errors import describe, holder_of, is_locked, message_of, remedy_of
 from ...errors import ConfigurationError, ExactError, HeldError
 
 if TYPE_CHECKING:
@@ -40,9 +39,11 @@ def reaching(pipeline: dlt.Pipeline) -> Iterator[None]:
     except ConfigurationException as error:
         fields = getattr(error, "fields", None)
         what = f"{', '.join(fields)} missing" if fields else message_of(error)
+        # The address of files is no part of their credentials.
+        section = "" if fields and "bucket_url" in fields else ".credentials"
         raise ConfigurationError(
-            f"--destination {name}: {what}; put the credentials into .dlt/secrets.toml under "
-            f"[destination.{name}.credentials]"
+            f"--destination {name}: {what}; put it into .dlt/secrets.toml under "
+            f"[destination.{name}{section}]"
         ) from None
     except database_errors() as error:
         raise explain(pipeline, error) from error
@@ -52,10 +53,8 @@ def explain(pipeline: dlt.Pipeline, error: BaseException) -> ExactError:
     """The error for the user: what happened and a remedy, without values of rows."""
     name, said = pipeline.destination.destination_name, describe(error)
     if is_locked(error):
-        found = re.search(r"\(PID (\d+)", said)
-        holder = f"process {found[1]}" if found else "another process"
         return HeldError(
-            f"destination {name}: {holder} has the DuckDB file open; close it there, and run again",
+            f"destination {name}: {holder_of(error)} has the DuckDB file open; close it there, and run again",
             resumes_at=time.time(),
         )
     remedy = remedy_of(error)

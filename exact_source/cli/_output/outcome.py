@@ -70,7 +70,7 @@ def show_outcome(
     printed, closing = 0, [f"the tables are in {place}", closing_line(outcome, seconds)]
     if view.as_json:
         typer.echo(json.dumps(to_json(outcome, seconds)))
-    elif any(r.status != "running" for r in outcome.results):
+    elif not all(is_error_of_sync(r, outcome) for r in ended(outcome)):
         printed = show_results(outcome, names, every=view.every, problems=view.problems)
     width = terminal_width() or PIPE_WIDTH
     free = SCREEN - printed - sum(height(line, width) for line in closing)
@@ -239,7 +239,13 @@ def is_lasting(result: StreamResult) -> bool:
 def is_failure(result: StreamResult, outcome: Outcome) -> bool:
     """Whether a stream ended with an error that is not the error of the whole sync."""
     is_error = result.has_failed or is_lasting(result)
-    return is_error and has_problem(result, outcome) and result.error != str(outcome.error)
+    is_told = is_error_of_sync(result, outcome)
+    return is_error and has_problem(result, outcome) and not is_told
+
+
+def is_error_of_sync(result: StreamResult, outcome: Outcome) -> bool:
+    """Whether a stream ended with the error of the whole sync, which is shown last."""
+    return outcome.error is not None and result.error == str(outcome.error)
 
 
 def facts_of(result: StreamResult) -> dict[str, Any]:
