@@ -15,8 +15,11 @@ How this package handles times:
 from __future__ import annotations
 
 import time
-from datetime import date
-from typing import Protocol
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import pendulum
 
 # Exact Online shows the wall-clock time of this zone; it is unknown whether .co.uk and .com do so (API 3.5).
 DUTCH = "Europe/Amsterdam"
@@ -31,6 +34,17 @@ def dutch_day(at: float) -> date:
     import pendulum
 
     return pendulum.from_timestamp(at, DUTCH).date()
+
+
+def local_time(at: float) -> pendulum.DateTime:
+    """A moment in the time zone of this computer; pendulum's own ``local`` is UTC once dlt is imported.
+
+    Args:
+        at: Seconds since the epoch, UTC.
+    """
+    import pendulum
+
+    return pendulum.instance(datetime.fromtimestamp(at).astimezone())
 
 
 class Clock(Protocol):

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..clock import local_time
 from ..errors import ConfigurationError
 from ..extras import install_command
 from ..wording import plural
@@ -64,7 +65,6 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
     from .connect import clock_of, make_pipeline
 
     need_jinja2()
-    import pendulum
 
     from ..options import parse_companies
     from ..report.language import LANGUAGES
@@ -75,7 +75,7 @@ def report(  # noqa: PLR0913, PLR0917 (options of a command)
     from ._output.tables import print_json, print_line
     from .files import replace_file
 
-    made_at = pendulum.from_timestamp(clock_of(context).now(), "local")
+    made_at = local_time(clock_of(context).now())
     day = made_at.date() if as_of is None else parse_day(as_of)
     check_language(language)
     companies = parse_companies(divisions, exclude_divisions)

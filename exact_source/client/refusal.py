@@ -88,7 +88,10 @@ def hint(status: int, reason: str, path: str) -> str:
     if reason in {"DivisionBlocked", "NoDivisionAccess"}:
         return "the division is blocked or outside the app's scope; see `exact-source divisions`"
     if status == HTTPStatus.FORBIDDEN:
-        return "the user lacks rights, the module or the app's scope; see `exact-source check`"
+        return (
+            "the user lacks rights, the module or the app's scope; "
+            "see `exact-source check --all-divisions`"
+        )
     if status == HTTPStatus.NOT_FOUND:
         return (
             f"{path} is not there: renamed, retired, or not in the company's package; "

@@ -10,6 +10,8 @@ from typing import Literal
 
 import pendulum
 
+from ..clock import local_time
+
 Code = Literal["en", "nl"]
 TEN_MILLION = 10_000_000
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
@@ -94,11 +96,11 @@ _DUTCH: Mapping[str, str] = {
     "Share": "Deel",
     "All {count} companies": "Alle {count} administraties",
     "Sync health": "Stand van de synchronisatie",
-    "The age of the oldest table of each company, the number of tables that were never loaded, and today's "
-    "calls (UTC) out of Exact's {limit} a day. The company with the oldest table comes first.": (
-        "Hoe oud de oudste tabel van elke administratie is, hoeveel tabellen nooit zijn geladen, en de "
-        "aanroepen van vandaag (UTC) van de {limit} per dag van Exact. De administratie die het verst "
-        "achterloopt staat bovenaan."
+    "The age of the oldest table of each company, the number of its tables, how many were never loaded, and "
+    "today's calls (UTC) out of Exact's {limit} a day. The company with the oldest table comes first.": (
+        "Hoe oud de oudste tabel van elke administratie is, hoeveel tabellen ze heeft, hoeveel "
+        "nooit zijn geladen, en de aanroepen van vandaag (UTC) van de {limit} per dag van Exact. De "
+        "administratie die het verst achterloopt staat bovenaan."
     ),
     "Not available (no module, right or scope)": "Niet beschikbaar (geen module, recht of scope)",
     "{entities} of {companies}": "{entities} van {companies}",
@@ -231,11 +233,12 @@ class Language:
 
     def moment(self, at: datetime) -> str:
         """A time in the local time zone, to the minute, with the zone."""
-        return self._written(pendulum.instance(at).in_timezone("local"), "D MMM YYYY HH:mm zz")
+        written = self._written(local_time(at.timestamp()), "D MMM YYYY HH:mm")
+        return f"{written} {at.astimezone().tzname()}"
 
     def began(self, at: datetime) -> str:
         """A time of this year in the local time zone."""
-        return self._written(pendulum.instance(at).in_timezone("local"), "D MMM HH:mm")
+        return self._written(local_time(at.timestamp()), "D MMM HH:mm")
 
     def _written(self, day: date, form: str) -> str:
         """A date or time in a pendulum format, without the period of Dutch month abbreviations."""

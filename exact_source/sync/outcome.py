@@ -95,7 +95,7 @@ def problem_lines(results: Iterable[StreamResult]) -> list[str]:
     """One line for all streams with the same status and error; at most ``MOST_PROBLEMS`` lines."""
     groups: defaultdict[tuple[str, str], list[StreamResult]] = defaultdict(list)
     for result in results:
-        if result.status != "complete" and not result.is_excluded:
+        if result.status not in {"complete", "running"} and not result.is_excluded:
             pattern = result.error.replace(result.where, "")
             pattern = pattern.replace(f"division {result.division}", "")
             groups[result.status, pattern].append(result)

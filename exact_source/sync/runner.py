@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
@@ -41,6 +42,8 @@ from .telemetry import traced_sync
 
 Loading = Callable[[], AbstractContextManager[None]]  # entered for the duration of a load
 
+logger = logging.getLogger(__name__)
+
 LOAD_PATIENCE_S = 3600.0  # how long a load waits for the loads of other workers
 # Work on changed tables, and the note if the database refuses it.
 AFTERWARDS = (
@@ -59,11 +62,17 @@ def run_to_end(pipeline: dlt.Pipeline, source: DltSource) -> Outcome:
         pipeline: A dlt pipeline.
         source: The source from ``exact_online(...)``, with its resources selected and adapted.
 
+    Returns:
+        The outcome. Errors of Exact Online are in it, not raised: a script ends with its ``exit_code``.
+
     Raises:
         PipelineStepFailed: If the destination or dlt failed; the next run reads the last round again.
         DatabaseException: If the Postgres user may not create tables; no call was made.
     """
-    return _sync(pipeline, run_of(source), list(source.selected_resources), lambda: source)
+    outcome = _sync(pipeline, run_of(source), list(source.selected_resources), lambda: source)
+    if outcome.exit_code:  # a script that ignores the outcome must not be silent
+        logger.warning("%s", "; ".join(str(outcome).splitlines()))
+    return outcome
 
 
 def sync(

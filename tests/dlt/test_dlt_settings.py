@@ -103,6 +103,19 @@ def test_rows_are_not_merged_by_another_key(cli: Cli, hints: dict[str, str]) -> 
     world.assert_equal("accounts")
 
 
+def test_a_script_that_ignores_the_outcome_is_not_silent(
+    cli: Cli, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = cli.world
+    world.box.state.limits.daily_limit = 2
+    outcome = run_to_end(world.pipeline, exact_online(entities=["accounts"], clock=world.clock))
+
+    assert outcome.exit_code != 0
+    (said,) = [r.getMessage() for r in caplog.records if r.name == "exact_source.sync.runner"]
+    assert len(said.splitlines()) == 1
+    assert "accounts" in said
+
+
 def test_the_argument_of_a_run_is_no_other_way(cli: Cli) -> None:
     world = cli.world
     source = exact_online(entities=["accounts"], clock=world.clock)

@@ -52,11 +52,11 @@ def make_world(stack: ExitStack, folder: Path, companies: int, latency: float) -
     return world
 
 
-def dag_settings(dag: str, groups: int, **more: Any) -> dict[str, Any]:
-    defaults = {"retries": 3, "retry_delay": timedelta(seconds=5)}
+def dag_settings(dag: str, groups: int) -> dict[str, Any]:
+    retries = {"retries": 3, "retry_delay": timedelta(seconds=5)}
     return {
         "entities": ENTITIES, "groups": groups, "dataset": dag, "schedule": "@once",
-        "dag_options": {"max_active_tasks": 64, "default_args": {**defaults, **more}},
+        "dag_options": {"max_active_tasks": 64, "default_args": retries},
     }  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def test_a_task_that_must_wait_gives_its_slot_back_and_goes_on(
     box = world.box
     box.state.limits.daily_limit = 3
     made = stack.enter_context(cluster(world, "LocalExecutor"))
-    settings = dag_settings("books", 4, pool="exact_online")
+    settings = dag_settings("books", 4) | {"pool": "exact_online"}
     made.airflow.write_dag("books", **settings, divisions=box.divisions)
     made.start()
     pool = {"name": "exact_online", "slots": 2, "include_deferred": False}

@@ -70,7 +70,7 @@ Every command, and every script that ends with `run_script`, exits with one of t
 {codes}
 
 Streams that a company's package or a user's rights exclude are listed once and do not change the exit code
-of a sync.
+of a sync, unless their rows were loaded before: then these rows grow old, and the sync ends with 3 for a day.
 
 ## Which error ends with which code
 
@@ -91,7 +91,7 @@ MEANINGS = {
             "The sync stopped safely before the end: calls are used up, a stream could not be read, or "
             "Ctrl-C, SIGTERM or `--max-minutes` stopped it."
         ),
-        "Run it again; it continues.",
+        "Run it again; it continues, unless its last line says that this will not help.",
     ),
     ExitCode.INTERRUPTED: (
         "Ctrl-C or SIGTERM stopped the command immediately; a sync does so at the second one.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from ...clock import local_time
 from ...errors import ExactError
 from ...wording import plural
 from ..eta import Estimate, TimeLeft, as_facts, in_words
@@ -159,9 +160,7 @@ class Display:
 
     def _wait(self, line: Line, call: Call, until: float, why: str) -> None:
         """Show a wait; without a terminal, print one line for each end of a wait."""
-        import pendulum
-
-        at, moment = pendulum.from_timestamp(until, "local"), round(until)
+        at, moment = local_time(until), round(until)
         text = f"{call.where} waits until {at:%H:%M:%S}: {why}"
         line.wait = (text, until)
         if moment not in self._waits:  # only one line for all waits for the same minute

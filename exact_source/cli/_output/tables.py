@@ -141,9 +141,9 @@ def iso_digits(ms: int) -> str:
 
 def local_clock(at: float) -> str:
     """A time in the local time zone."""
-    import pendulum
+    from ...clock import local_time
 
-    return pendulum.from_timestamp(at, "local").format("YYYY-MM-DD HH:mm")
+    return local_time(at).format("YYYY-MM-DD HH:mm")
 
 
 def when_allowed(resumes_at: float | None) -> str:
