@@ -11,6 +11,7 @@ from .client.client import ExactClient
 from .client.error_log import ErrorFile
 from .client.limits import Limits
 from .client.observing import Observer, observed_transport
+from .client.retry import ATTEMPTS
 from .clock import Clock, SystemClock
 from .engine.run import Run
 from .options import Options
@@ -22,11 +23,13 @@ class ReadOnlyRun(Run):
     """A run for its shared replies (divisions, rights), without a destination."""
 
     error_file: ErrorFile | None = None
+    attempts: int = ATTEMPTS
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[ExactClient]:
         """The client, open until the block ends."""
         client = self.connection.open(self.rounds.on_wait)
+        client.give_up_after(self.attempts)
         if self.error_file is not None:
             self.connection.share_errors(self.error_file)
         try:
@@ -87,6 +90,7 @@ def make_read_only_run(  # noqa: PLR0913, PLR0917 (the parts of a run)
     error_file: ErrorFile | None = None,
     observe: Observer | None = None,
     adaptations: Adaptations | None = None,
+    attempts: int = ATTEMPTS,
 ) -> ReadOnlyRun:
     """A run over a connection; with an ``error_file`` it shares the error limit with syncs."""
     limits = limits or Limits()
@@ -94,6 +98,6 @@ def make_read_only_run(  # noqa: PLR0913, PLR0917 (the parts of a run)
         settings, storage, limits=limits, clock=clock, leases=leases, observe=observe
     )
     run = ReadOnlyRun(options, connect, clock=clock, limits=limits)
-    run.error_file = error_file
+    run.error_file, run.attempts = error_file, attempts
     run.connection.adapt(adaptations or Adaptations())
     return run

@@ -39,12 +39,14 @@ QUERIES = (
         """SELECT d.description AS company, l.financial_year, -sum(l.amount_dc) AS revenue
 FROM exact_online.transaction_lines l
 JOIN exact_online.divisions d USING (division)
-WHERE l.gl_account_code LIKE '8%' GROUP BY ALL ORDER BY ALL;""",
+WHERE l.gl_account_code LIKE '8%' AND l.type < 300 AND l.status IN (20, 50)
+GROUP BY ALL ORDER BY ALL;""",
     ),
     (
         "Who owes us most",
         """SELECT division, account_name, sum(amount_dc) AS open
-FROM exact_online.transaction_lines WHERE gl_account_code = '1300'
+FROM exact_online.transaction_lines
+WHERE gl_account_code = '1300' AND type < 300 AND status IN (20, 50)
 GROUP BY ALL HAVING open > 0 ORDER BY open DESC LIMIT 5;""",
     ),
     (

@@ -83,6 +83,7 @@ def divisions(
     """
     import asyncio
 
+    from ..client.retry import FEW_ATTEMPTS
     from ..connect import make_read_only_run
     from ..source import make_options
     from ._output.display import asking
@@ -91,7 +92,7 @@ def divisions(
 
     settings, storage = make_connection(region, base_url)
     options = make_options(divisions="all" if via is None else [via])
-    run = make_read_only_run(options, settings, storage, clock_of(context))
+    run = make_read_only_run(options, settings, storage, clock_of(context), attempts=FEW_ATTEMPTS)
     with asking(run):
         found = asyncio.run(read_list(run))
     if as_json:

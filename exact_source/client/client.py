@@ -28,7 +28,7 @@ from .call import Call, OnWait, PriorityLock
 from .limits import MINUTE_S, Limits
 from .refusal import hint, mask_values, stated_reason
 from .request import ExactRequest
-from .retry import EXISTS, AgainError, is_rejected_token, says_exists, wait_s
+from .retry import ATTEMPTS, EXISTS, AgainError, is_rejected_token, says_exists, wait_s
 from .transport import CONNECTIONS, MB, AiohttpTransport, ClosedError, TooLargeError
 
 T = TypeVar("T")
@@ -104,10 +104,15 @@ class ExactClient:
         self._connections = asyncio.Semaphore(CONNECTIONS)
         self._transport = transport or AiohttpTransport(base_url, int(max_response_mb * MB))
         self._max_response_mb = max_response_mb
+        self._most_tries = ATTEMPTS
 
     def report_to(self, on_wait: OnWait, on_error: Callable[[], None]) -> None:
         """Set the functions that are called during waits and after errors."""
         self.on_wait, self.on_error = on_wait, on_error
+
+    def give_up_after(self, tries: int) -> None:
+        """Send a call at most this many times, for commands whose user waits for the answer."""
+        self._most_tries = tries
 
     async def close(self) -> None:
         """Close the connections; calls in progress end with a ``LimitError``."""
@@ -137,7 +142,7 @@ class ExactClient:
                     response = await self._send_admitted(call, url)
                 return _parsed(parse, self._accepted(call, response, url))
             except AgainError as error:
-                seconds = wait_s(error, tries)
+                seconds = wait_s(error, tries) if tries < self._most_tries else None
                 if seconds is None:
                     raise RemoteError(
                         f"{call.where}: {error} after {tries} tries; run again later"

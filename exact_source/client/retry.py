@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 WAITS_S = (2, 5, 15, 60, 300)
 PATIENT_WAITS_S = (30, 60, 300, 600, 900)
 ATTEMPTS = len(WAITS_S) + 1
+FEW_ATTEMPTS = 4  # within half a minute, where somebody waits for the answer
 EXISTS = "already exists"
 # Texts of the 500 with which Exact refuses a second subscription, in the user's language (API 6.1, 7). After
 # a text in another language, it is unknown whether the subscription was created.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...auth import storage_from_settings
 from ...auth.storage.protocol import StorageAdapter
 from ...auth.tokens import UNUSED_LIFE_S
+from ...client.retry import FEW_ATTEMPTS
 from ...connect import make_read_only_run
 from ...errors import AuthenticationError, ConfigurationError, ExactError
 from ...loading.session import adaptation_file
@@ -64,7 +65,7 @@ def check_connection(
         findings.add("connection", "skipped", "not tried without tokens")
         return None
     # The list is read through the user's current division, so that a chosen one may be blocked.
-    run = make_read_only_run(make_options(), settings, storage, clock)
+    run = make_read_only_run(make_options(), settings, storage, clock, attempts=FEW_ATTEMPTS)
     if pipeline is not None:
         run.connection.adapt(adaptation_file(pipeline).load(settings.base_url))
     return run
