@@ -39,6 +39,7 @@ LOGGERS = (
     "exact_source.auth.refresh",
     "exact_source.auth.storage.protocol",
     "exact_source.streams",
+    "exact_source.sync.runner",
     "exact_source.webhooks.receiver",
 )
 CAPACITY = 512  # newest secrets; older tokens are void (API 1.4)

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pendulum
 import pytest
 
 from exact_source.client.limits import Limits
 from tests.support.cli_fixtures import Cli, Result
+from tests.support.time_zones import in_zone
 from tests.support.world import billed
 
 SOME = "--entities=accounts,journals,sales_invoice_lines"
@@ -296,11 +296,8 @@ def test_people_get_a_table_and_totals(cli: Cli) -> None:
 def test_its_end_is_in_the_local_zone(cli: Cli) -> None:
     some = (cli.destination, SOME, "--no-count")
     ends_at = cli("plan", *some, "--json").json["total"]["ends_at"]
-    pendulum.set_local_timezone(pendulum.timezone("Asia/Kolkata"))
-    try:
+    with in_zone("Asia/Kolkata"):
         told = cli("plan", *some).out
-    finally:
-        pendulum.set_local_timezone()
 
     at = datetime.fromisoformat(ends_at).astimezone(ZoneInfo("Asia/Kolkata"))
     assert f"ends at {at:%Y-%m-%d %H:%M}" in told

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import dlt
-import pendulum
 import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from exact_source.cli.openmetrics import render
 from tests.support.cli_fixtures import Cli, Result
+from tests.support.time_zones import in_zone
 
 ENTITIES = ("accounts", "journals", "sales_invoice_lines", "divisions")
 
@@ -303,11 +303,8 @@ def test_blocked_companies_are_named(cli: Cli) -> None:
 def test_times_are_in_the_local_zone(cli: Cli) -> None:
     cli.world.sync("accounts")
     (first, *_) = cli("status", cli.destination, "--json").json["streams"]
-    pendulum.set_local_timezone(pendulum.timezone("Asia/Kolkata"))
-    try:
+    with in_zone("Asia/Kolkata"):
         screens = [cli("status", cli.destination, *more).out for more in ([], ["--all"])]
-    finally:
-        pendulum.set_local_timezone()
 
     at = datetime.fromisoformat(first["last_success"]).astimezone(ZoneInfo("Asia/Kolkata"))
     assert [f"{at:%Y-%m-%d %H:%M}" in screen for screen in screens] == [True, True]

@@ -644,10 +644,10 @@ CASES = [
     Case("is being loaded by", SYNC, load_elsewhere, 3),
     Case("dataset ‹dataset name› cannot be locked", SYNC, lambda b: (b.cli.world.folder / ".x.duckdb.exact_online.lock").mkdir(), 1),
     # -- destinations -------------------------------------------------------------------------
-    Case("destination ‹name›: ‹holder› has the DuckDB file open", "status --destination=duckdb:{folder}/x.duckdb", open_elsewhere, 3),
+    Case("destination ‹name›: ‹…› has the DuckDB file open", "status --destination=duckdb:{folder}/x.duckdb", open_elsewhere, 3),
     Case("destination ‹name›: ‹said›‹…›", "status --destination=duckdb:{folder}/x.duckdb",
          lambda b: b.file("x.duckdb", "no database"), 1),
-    Case("another process has the DuckDB file open, which takes one", SYNC, open_elsewhere, 3, place="destination duckdb: "),
+    Case("‹…› has the DuckDB file open, which takes one", SYNC, open_elsewhere, 3, place="destination duckdb: "),
     Case("dataset ‹dataset name›: the sync failed: ", SYNC, take_name, 1, place="dataset exact_online: "),
 ]  # fmt: skip
 

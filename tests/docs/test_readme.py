@@ -140,7 +140,9 @@ def assert_the_script_stays_in_its_folder(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.chdir(folder)
         monkeypatch.setenv("DLT_PROJECT_DIR", str(folder))
         forget_settings()
-        exec(compile(script, "README.md", "exec"), {})
+        with pytest.raises(SystemExit) as ended:
+            exec(compile(script, "README.md", "exec"), {})
+        assert ended.value.code == 0
         assert (folder / ".dlt" / "pipelines" / "exact_online").is_dir()
         with duckdb.connect(str(folder / "exact.duckdb"), read_only=True) as database:
             found = database.execute("SELECT count(*) FROM exact_online.accounts").fetchone()

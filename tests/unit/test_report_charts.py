@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-import pendulum
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from exact_source.report.charts import Column, columns_chart, nice_step, shares
 from exact_source.report.language import _DUTCH, DUTCH, ENGLISH
 from exact_source.report.page import change, month_ticks
+from tests.support.time_zones import in_zone
 
 money, figure, percent = ENGLISH.money, ENGLISH.figure, ENGLISH.percent
 ago, span, short = ENGLISH.ago, ENGLISH.span, ENGLISH.short
@@ -130,12 +130,9 @@ def test_dutch_texts() -> None:
 )
 def test_times_are_in_the_local_zone(zone: str, began: str, moment: str) -> None:
     at = datetime(2026, 3, 29, 1, 5, tzinfo=UTC)  # five minutes into summer time
-    pendulum.set_local_timezone(pendulum.timezone(zone))
-    try:
+    with in_zone(zone):
         assert DUTCH.began(at) == began
         assert DUTCH.moment(at) == moment
-    finally:
-        pendulum.set_local_timezone()
 
 
 def test_months_have_their_names() -> None:
