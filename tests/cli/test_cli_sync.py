@@ -179,6 +179,18 @@ def test_without_a_login_it_says_so_and_sends_no_data_call(cli: Cli) -> None:
     assert cli.world.box.requests == []
 
 
+def test_a_sync_that_ended_has_no_stream_that_is_being_read(cli: Cli) -> None:
+    result = cli(
+        "sync", cli.destination, "--entities=divisions,journals", "--divisions=9", "--json"
+    )
+    assert result.code == 2
+    assert {s["status"] for s in result.json["streams"]} == {"incomplete"}
+
+    shown = cli("sync", cli.destination, "--entities=divisions,journals", "--divisions=9")
+    assert shown.out == ""  # no table that repeats the error
+    assert len(shown.err.splitlines()) == 1
+
+
 def test_a_wrong_client_secret_is_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCES__EXACT_ONLINE__CLIENT_SECRET", "wrong")
     cli.world.box.clock.advance(700)

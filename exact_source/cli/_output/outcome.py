@@ -355,7 +355,8 @@ def to_json(outcome: Outcome, seconds: float) -> dict[str, Any]:
                 "division": r.division,
                 "entity": r.entity,
                 "feed": r.feed,
-                "status": r.status,
+                # A stream that was being read when an error ended the sync has not ended itself.
+                "status": "incomplete" if r.status == "running" else r.status,
                 "calls": r.calls,
                 "rows": r.rows,
                 "deleted": r.deleted,

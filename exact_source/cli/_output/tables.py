@@ -147,10 +147,10 @@ def local_clock(at: float) -> str:
 
 
 def when_allowed(resumes_at: float | None) -> str:
-    """The time at which calls are allowed again, if it is in the future, as the end of a sentence."""
+    """The time at which a sync can go on, if it is in the future, as the end of a sentence."""
     if resumes_at is None or resumes_at <= time.time():
         return ""
-    return f"; calls are allowed again at {local_clock(resumes_at)}"
+    return f"; the wait ends at {local_clock(resumes_at)}"
 
 
 def span(seconds: float) -> str:
