@@ -9,12 +9,15 @@ export RUNTIME__DLTHUB_TELEMETRY ?= false
 # Tests start hundreds of processes. Each would compile dlt again, which takes a second or two.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: sources demo test lint types coverage bench docs proofs proofs-tokens nightly browser clean
+.PHONY: sources demo test default-tests lint types coverage bench docs proofs proofs-tokens nightly browser clean
 
 demo: $(VENV)/.demo
 	$(BIN)/exact-source demo
 
-test: lint types browser
+test: lint browser
+	@$(MAKE) --no-print-directory -j2 types default-tests
+
+default-tests: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup
 
 coverage: $(VENV)/.dev browser

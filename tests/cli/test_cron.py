@@ -81,7 +81,7 @@ def test_a_second_process_at_a_pipeline_or_a_duckdb_file_ends_at_once(
     assert json.loads(as_json.stdout)["status"] == "incomplete"
     assert elsewhere.stderr.count("\n") == 1
     assert "dataset exact_online is being loaded by pipeline exact_online" in elsewhere.stderr
-    assert "another process has the DuckDB file open" in other_dataset.stderr
+    assert f"process {os.getpid()} has the DuckDB file open" in other_dataset.stderr
     assert outcome.exit_code == 0
     world.assert_equal("accounts")
 
