@@ -24,6 +24,7 @@ from .tokens import TokenData
 SYSTEM_CLOCK = SystemClock()
 # Called with the caller's event loop if it runs in a separate one.
 Work = Callable[[asyncio.AbstractEventLoop | None], Coroutine[Any, Any, TokenData]]
+Ended = TokenData | Exception
 
 
 class OAuth:
@@ -81,7 +82,7 @@ class OAuth:
             own_loop=storage.is_plain and http_client is None,
         )
         self._guard = threading.Lock()
-        self._jobs: dict[str | None, Future[TokenData]] = {}
+        self._jobs: dict[str | None, Future[Ended]] = {}
         install()
         SECRETS.learn(client_secret)
 
@@ -178,12 +179,12 @@ class OAuth:
                     raise
                 # The event loop that ran the refresh has ended; this one tries again.
 
-    def _start(self, work: Work) -> Future[TokenData]:
+    def _start(self, work: Work) -> Future[Ended]:
         caller = asyncio.get_running_loop()
         if not self._rotator.own_loop:
-            return asyncio.run_coroutine_threadsafe(work(None), caller)
+            return asyncio.run_coroutine_threadsafe(_ended(work(None)), caller)
         executor = ThreadPoolExecutor(1, "exact-oauth")
-        job = executor.submit(lambda: asyncio.run(work(caller)))
+        job = executor.submit(lambda: asyncio.run(_ended(work(caller))))
         executor.shutdown(wait=False)  # the thread ends after its work
         return job
 
@@ -196,12 +197,23 @@ class OAuth:
         return self._redirect_uri
 
 
-async def _result(job: Future[TokenData]) -> TokenData:
+async def _ended(work: Coroutine[Any, Any, TokenData]) -> Ended:
+    """The tokens, or the error.
+
+    A future with an error prints it unless somebody asks for it, and whoever waited may have been stopped.
+    """
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001 (raised by ``_result``)
+        return error
+
+
+async def _result(job: Future[Ended]) -> TokenData:
     """Wait for a job, which goes on if the caller is cancelled."""
-    waiter = asyncio.wrap_future(job)
-    # Nobody asks for the job's error then, and asyncio would print it.
-    waiter.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-    return await asyncio.shield(waiter)
+    ended = await asyncio.shield(asyncio.wrap_future(job))
+    if isinstance(ended, Exception):
+        raise ended
+    return ended
 
 
 def parse_redirect(code: str, state: str | None = None) -> str:
