@@ -423,6 +423,7 @@ CASES = [
     Case("--destination ‹kind› needs ‹…›; install", "sync --destination=postgres", hide_spec("psycopg2")),
     Case("; put it into .dlt/secrets.toml under", "status --destination=postgres"),
     Case("; put it into .dlt/secrets.toml under", "sync --destination=postgres"),
+    Case("; put it into .dlt/secrets.toml under", "sync --destination=postgresql://nobody@127.0.0.1:1/x", place="postgres: password missing"),
     Case("; put it into .dlt/secrets.toml under", "sync --destination=bigquery"),
     Case("; put it into .dlt/secrets.toml under", "sync --destination=filesystem", place="[destination.filesystem]"),
     Case("--destination ‹word› is unknown; use", "sync --destination=oracle"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...driver_errors import describe, holder_of, is_locked, message_of, remedy_of
 from ...errors import ConfigurationError, ExactError, HeldError
@@ -37,16 +37,26 @@ def reaching(pipeline: dlt.Pipeline) -> Iterator[None]:
     try:
         yield
     except ConfigurationException as error:
-        fields = getattr(error, "fields", None)
+        fields, section = missing_settings(error)
         what = f"{', '.join(fields)} missing" if fields else message_of(error)
-        # The address of files is no part of their credentials.
-        section = "" if fields and "bucket_url" in fields else ".credentials"
         raise ConfigurationError(
             f"--destination {name}: {what}; put it into .dlt/secrets.toml under "
             f"[destination.{name}{section}]"
         ) from None
     except database_errors() as error:
         raise explain(pipeline, error) from error
+
+
+def missing_settings(error: Exception) -> tuple[list[str], str]:
+    """The settings that dlt misses, and the part of their section behind the destination's name.
+
+    dlt names only ``credentials``; what is missing in them is one level below.
+    """
+    found: Mapping[str, Sequence[Any]] = getattr(error, "traces", {})
+    for name, traces in found.items():
+        for inner in (t for t in traces if hasattr(t, "traces")):
+            return list(inner.traces), f".{name}"
+    return list(found), "" if found else ".credentials"
 
 
 def explain(pipeline: dlt.Pipeline, error: BaseException) -> ExactError:
