@@ -13,6 +13,9 @@ from exact_source.catalogue.feeds import (
     plan_feeds,
     start_date_of,
 )
+from exact_source.engine.cursors import Scan
+from exact_source.engine.scanner import feed_of
+from exact_source.engine.shape import Shape
 from exact_source.errors import ConfigurationError
 from exact_source.sandbox.data.catalogue import Catalogue
 from tests.support.sandbox_kit import Caller, new_box
@@ -79,6 +82,15 @@ def test_only_filters_that_a_feed_takes_are_used() -> None:
                 assert "Modified" in feed.filterable
             if feed.mandatory_filter:
                 assert feed.cursor in feed.mandatory_filter or harmless_filter(feed)
+
+
+def test_only_changes_are_read_from_the_feed_for_changes() -> None:
+    shape = Shape.of(entity("receivables"), plan_feeds(entity("receivables")))
+    full, changes = Scan(since=None, started_at=0.0), Scan(since=0, started_at=0.0)
+    found = [feed_of(shape, scan) for scan in (None, full, changes)]
+
+    assert [feed.kind for feed, _ in found] == ["bulk", "bulk", "regular"]
+    assert [schema is shape.full for _, schema in found] == [True, True, False]
 
 
 def test_a_start_date_limits_what_tells_when_it_changed_and_nothing_else() -> None:

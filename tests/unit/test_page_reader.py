@@ -13,11 +13,14 @@ from exact_source.catalogue import load_catalogue
 from exact_source.catalogue.feeds import plan_feeds
 from exact_source.client.call import Call
 from exact_source.engine import page_reader
+from exact_source.engine.cursors import Cursor, Scan
 from exact_source.engine.dedupe import Total
 from exact_source.engine.page_reader import PageReader
+from exact_source.engine.scanner import FeedUrls, Scanner
 from exact_source.engine.shape import Shape
 from exact_source.errors import ContractError
 from exact_source.odata.query import build_path
+from exact_source.source import make_options
 
 DIVISION, SITE = 7, "https://start.exactonline.nl"
 ENTITY = load_catalogue().entities["transaction_lines"]
@@ -35,8 +38,11 @@ def body(number: int, *, is_last: bool = False, division: int = DIVISION) -> byt
     return json.dumps({"d": {"results": [row], **link}}, separators=(",", ":")).encode()
 
 
-def make_reader(bodies: list[bytes]) -> tuple[PageReader, list[int]]:
-    """A reader of these pages, and the numbers of those that it has requested."""
+CALL = Call(DIVISION, FEED.path, ENTITY.name)
+
+
+def make_run(bodies: list[bytes]) -> tuple[Any, list[int]]:
+    """A run that gets these pages, and the numbers of those that were requested."""
     asked: list[int] = []
 
     async def get(_call: Call, link: str, parse: Any) -> Any:
@@ -45,11 +51,18 @@ def make_reader(bodies: list[bytes]) -> tuple[PageReader, list[int]]:
 
     run: Any = SimpleNamespace(
         connection=SimpleNamespace(client=SimpleNamespace(get=get, base_url=SITE)),
-        rounds=SimpleNamespace(count_page=lambda: None, must_stop=lambda: False),
+        rounds=SimpleNamespace(count_page=lambda: None, must_stop=lambda: False, by_page=set()),
+        options=make_options(),
         unread_bytes=Total(),
         now=lambda: 5.0,
     )
-    return PageReader(run, Call(DIVISION, FEED.path, ENTITY.name), DIVISION, lambda: None), asked
+    return run, asked
+
+
+def make_reader(bodies: list[bytes]) -> tuple[PageReader, list[int]]:
+    """A reader of these pages, and the numbers of those that it has requested."""
+    run, asked = make_run(bodies)
+    return PageReader(run, CALL, DIVISION, lambda: None), asked
 
 
 def read(reader: PageReader, number: int = 0) -> list[str]:
@@ -63,6 +76,39 @@ def test_pages_are_requested_before_the_first_is_passed_on() -> None:
 
     assert read(reader) == ["0", "1", "2"]
     assert asked == [0, 1, 2]
+
+
+class OneByOne(FeedUrls):
+    """Links of a function, which depend on the page before."""
+
+    reads_ahead = False
+
+
+def first_requested(*, failures: int = 0, by_page: bool = False, urls: Any = FeedUrls) -> list[int]:
+    """Numbers of the pages that a scan requests before it returns the first."""
+    run, asked = make_run([body(0), body(1), body(2, is_last=True)])
+    run.rounds.by_page = {ENTITY.name} if by_page else set()
+    scanner = Scanner(
+        run, SHAPE, CALL, urls(SHAPE, DIVISION),
+        on_call=lambda: None, known_version=lambda: None, deleted=(),
+    )  # fmt: skip
+    scan = Scan(since=None, started_at=0.0, next=url(0), failures=failures)
+
+    async def read_first() -> list[str]:
+        pages = scanner.pages(Cursor(column=SHAPE.plan.column, scan=scan))
+        first = await anext(pages)
+        await pages.aclose()
+        return [str(key) for key in first.read.column("id").to_pylist()]
+
+    assert asyncio.run(read_first()) == ["0"]
+    return asked
+
+
+def test_pages_are_requested_one_at_a_time_where_they_must_be() -> None:
+    assert first_requested() == [0, 1, 2]
+    assert first_requested(by_page=True) == [0]
+    assert first_requested(failures=1) == [0]
+    assert first_requested(urls=OneByOne) == [0]
 
 
 LINK_OUTSIDE = body(1, is_last=True)[:-1] + b',"other":{"rows":[{}],"__next":"%s"}}' % (
