@@ -16,6 +16,7 @@ from exact_source.engine.cursors import OVERLAP_MAX, Cursor, Scan
 from exact_source.engine.empty_lists import CONFIRM_S
 from exact_source.sandbox.clock import wall_clock
 from tests.support.bench import Bench, HostClock, small_box
+from tests.support.world import billed
 
 DAY_S = 86_400
 HOUR_S = 3_600
@@ -206,6 +207,8 @@ def test_a_table_whose_rows_are_all_there_is_not_read_again(company: Company) ->
 
     assert not any("again" in note for result in results for note in result.notes)
     assert len(company.box.requests) - calls == 3 + len(names)
+    counted = sum(result.calls + result.shared_calls for result in results)
+    assert counted == len(billed(company.box.requests[calls:]))
 
 
 # -- empty answers (D4) ----------------------------------------------------------------------------

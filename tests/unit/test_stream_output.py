@@ -61,3 +61,22 @@ def test_stamps_differ_although_the_clock_stands_still() -> None:
     stamps = [rows.instant(output.next_stamp()) for _ in range(1000)]
 
     assert stamps == sorted(set(stamps))
+
+
+def test_of_a_table_that_lost_its_rows_nothing_is_expected_any_longer() -> None:
+    emitted: list[Cursor | None] = []
+
+    async def emit(_table: pa.Table | None, cursor: Cursor | None) -> None:
+        emitted.append(cursor)
+
+    run: Any = SimpleNamespace(log=RoundLog(), options=make_options())
+    result = StreamResult(7, "accounts", "sync", AT)
+    before = Cursor(column="Timestamp", stored_min=1, stored_max=9, stored_until=AT)
+    output = StreamOutput(run, Call(7, "crm/Accounts", "accounts"), result, before, emit)
+    output.hold(Cursor(column="Timestamp"))
+    output.count_from(0)
+    asyncio.run(output.move(None, output.cursor))
+
+    (last,) = emitted
+    assert last is not None
+    assert (last.stored_min, last.stored_max, last.stored_until) == (0, 0, 0.0)
