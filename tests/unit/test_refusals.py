@@ -1,12 +1,15 @@
-"""Exact's own words about a refused read are shown, and no value that may stand in them."""
+"""What is shown of refused reads: Exact's own words without values, and the first few entities."""
 
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from exact_source.client.refusal import mask_values, stated_reason
+from exact_source.engine.result import StreamResult, describe_excluded
+from exact_source.errors import UNAVAILABLE
 
 URL = "/api/v1/7/crm/Accounts?$select=ID,Code,FavouriteColour&$filter=Name%20eq%20'Jansen'"
 KEPT = [
@@ -54,3 +57,15 @@ def test_values_are_masked(text: str, shown: str) -> None:
 )
 def test_only_the_documented_form_holds_a_reason(body: str, text: str) -> None:
     assert stated_reason(body.encode()) == text
+
+
+def test_of_many_refused_entities_six_are_named_and_the_others_counted() -> None:
+    named, counted = [], []
+    for entities in (6, 7, 8, 20):
+        refused = [StreamResult(9, f"e{n}", "sync", 0.0, code=UNAVAILABLE) for n in range(entities)]
+        (line,) = describe_excluded(refused)
+        named.append(len(re.findall(r"\be\d+\b", line)))
+        counted.append(re.findall(r"(\d+) more", line))
+
+    assert named == [6, 7, 6, 6]
+    assert counted == [[], [], ["2"], ["14"]]

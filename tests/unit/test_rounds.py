@@ -60,6 +60,20 @@ def test_a_stop_is_requested_once_it_is() -> None:
     assert rounds.is_stopped()
 
 
+def test_what_stopped_a_run_is_a_request_or_its_deadline() -> None:
+    rounds, clock = make_rounds()
+    rounds.stop_by(clock.at + 60)
+    found = [rounds.stopped_by]
+    clock.at += 60
+    found.append(rounds.stopped_by)
+    rounds.request_stop("Ctrl-C")
+    found.append(rounds.stopped_by)
+
+    before, at_the_deadline, on_request = found
+    assert (before, on_request) == ("", "Ctrl-C")
+    assert at_the_deadline not in {before, on_request}
+
+
 def test_a_stream_that_ended_is_settled_whatever_webhooks_say() -> None:
     rounds, _ = make_rounds()
     rounds.settle("accounts", 7)
