@@ -14,11 +14,13 @@ import pytest
 from exact_source.catalogue import load_catalogue
 from exact_source.catalogue.feeds import plan_feeds
 from exact_source.engine import rows
+from exact_source.engine.cursors import Cursor
 from exact_source.engine.result import RoundLog, StreamResult
 from exact_source.engine.rounds import Rounds
 from exact_source.engine.shape import Shape
 from exact_source.errors import ConfigurationError
 from exact_source.loading import entity_reader, resources, state
+from exact_source.loading.batches import Item
 from exact_source.loading.entity_reader import EntityReader
 from exact_source.loading.entity_resource import EntityResource
 from exact_source.loading.entity_streams import EntityStreams
@@ -303,3 +305,64 @@ def test_rows_that_are_all_new_are_appended_and_counted(
     assert asyncio.run(reader.read()) == [batch]
     assert reader.appends is appends
     assert kept == ({"appended": 2} if appends else {})
+
+
+class Streams:
+    """Replaces the streams of an entity by one of three pages; notes what was requested."""
+
+    def __init__(self) -> None:
+        self.requested: list[str] = []
+        self.holds_rows: list[bool] = []
+
+    def __call__(self, *_: Any, holds_rows: bool, **__: Any) -> Streams:
+        self.holds_rows.append(holds_rows)
+        return self
+
+    async def read(self, queue: asyncio.Queue[Item | None]) -> None:
+        for key in "abc":
+            self.requested.append(key)
+            page = pa.table({"division": pa.array([7], pa.int32()), "id": [key]})
+            await queue.put(Item(7, rows.stamp(page, 0), Cursor(column=None)))
+            await queue.join()
+        await queue.put(None)
+
+
+class LimitedReader(Reader):
+    """Reads the pages of ``Streams`` up to a limit."""
+
+    def __init__(self, most: int, strategy: Strategy = SOFT, **options: Any) -> None:
+        super().__init__("hard", strategy, None, known=True)
+        self.session.run.options = make_options(**options)
+        self.session.run.rounds.read_by_page = lambda *_, **__: None  # type: ignore[method-assign]
+        self._limit = most
+        self._states.store = self._states.write = lambda *_: None
+
+    def _resource(self) -> Any:
+        return make_resource().add_limit(self._limit)
+
+    _loadable = EntityReader._items
+
+
+def test_no_page_is_requested_after_the_last_one_of_a_limit(
+    kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = Streams()
+    monkeypatch.setattr(entity_reader, "EntityStreams", streams)
+    tables = asyncio.run(LimitedReader(2).read())
+
+    assert [key for table in tables for key in table.column("id").to_pylist()] == ["a", "b"]
+    assert streams.requested == ["a", "b"]
+    assert kept == {}
+
+
+def test_rows_are_held_for_earlier_states_or_to_load_a_key_once(
+    kept: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = Streams()
+    monkeypatch.setattr(entity_reader, "EntityStreams", streams)
+    for strategy, history in ((Strategy(), ()), (Strategy(), ("accounts",)), (SOFT, ())):
+        asyncio.run(LimitedReader(3, strategy, history=history).read())
+        kept.clear()
+
+    assert streams.holds_rows == [False, True, True]
+    assert streams.requested == [*"abc"] * 3
