@@ -74,20 +74,26 @@ def test_failed_jobs_must_fail_a_load(monkeypatch: pytest.MonkeyPatch) -> None:
         ("duckdb", "duckdb", "/data/exact.duckdb", ".exact.duckdb.books.lock"),
         ("sqlalchemy", "sqlite", "/data/exact.db", ".exact.db.books.lock"),
         ("sqlalchemy", "mysql+pymysql", "/data/exact.db", None),
-        ("duckdb", "duckdb", "exact.duckdb", None),
-        ("duckdb", "duckdb", "", None),
-        ("duckdb", "duckdb", "/data/:memory:", None),
     ],
 )
 def test_a_database_in_a_file_is_locked_beside_it(
     kind: str, driver: str, database: str, name: str | None
 ) -> None:
-    config = SimpleNamespace(credentials=SimpleNamespace(drivername=driver, database=database))
-    client = SimpleNamespace(config=config)
-    pipeline: Any = SimpleNamespace(destination_client=lambda: client, dataset_name="books")
-    found = lock_file(pipeline, kind)
+    found = lock_file(pipeline_into(driver, database), kind)
 
     assert (found and found.name) == name
+
+
+def test_a_database_without_a_file_of_its_own_has_no_lock_beside_it() -> None:
+    names = ["exact.duckdb", "", ":memory:", "/data/:memory:"]
+
+    assert [lock_file(pipeline_into("duckdb", name), "duckdb") for name in names] == [None] * 4
+
+
+def pipeline_into(driver: str, database: str) -> Any:
+    config = SimpleNamespace(credentials=SimpleNamespace(drivername=driver, database=database))
+    client = SimpleNamespace(config=config)
+    return SimpleNamespace(destination_client=lambda: client, dataset_name="books")
 
 
 def test_a_lock_that_is_refused_is_an_error_of_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,3 +272,17 @@ def test_tombstones_are_read_from_where_the_entity_furthest_behind_stopped(
     monkeypatch.setattr(dlt.current, "resource_state", states.__getitem__)
 
     assert state.tombstone_starts({"1.1"}) == {(7, 0): 800, (8, 5): 900}
+
+
+def test_a_refresh_goes_on_only_if_the_load_that_began_it_has_arrived(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = {"load_id": "1.1", "refreshed_for": AT, "scan": {"since": None}}
+    failed = {**begun, "load_id": "1.2", "refreshed_for": AT + 60}
+    divisions = {"7": {**failed, "before": begun}, "8": failed}
+    states = {"accounts": {"divisions": divisions}, "items": {"divisions": {"8": failed}}}
+    monkeypatch.setattr(dlt.current, "resource_state", states.__getitem__)
+
+    assert state.refresh_under_way(["accounts", "items"], {"1.1"}) == AT
+    assert state.refresh_under_way(["items"], {"1.1"}) is None
+    assert state.refresh_under_way(["accounts", "items"], {"1.1", "1.2"}) == AT + 60

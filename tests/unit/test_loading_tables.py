@@ -61,6 +61,7 @@ class Pipeline:
     def __init__(self, folder: Path, kind: str = "duckdb") -> None:
         self.working_dir = str(folder)
         self.database = Database()
+        self.connections: list[str] = []
         self.destination = SimpleNamespace(destination_type=f"dlt.destinations.{kind}")
         self.default_schema = dlt.Schema("books")
         self.schemas = {"books": self.default_schema}
@@ -78,7 +79,9 @@ class Pipeline:
 
     @contextmanager
     def sql_client(self) -> Iterator[Database]:
+        self.connections.append("open")
         yield self.database
+        self.connections.append("close")
 
 
 def shape_of(name: str, guard: Guard | None = None) -> Shape:
@@ -138,6 +141,19 @@ def test_the_number_of_a_state_is_no_column_of_its_row(pipeline: Any) -> None:
 
     assert plain == list(stored.rows("accounts", 7, "id", ["b"]))
     assert [table.to_pylist() for table in plain] == [[{"division": 7, "id": "b"}]]
+
+
+def test_one_connection_is_open_from_the_first_query_until_the_tables_are_closed(
+    pipeline: Any,
+) -> None:
+    stored = Warehouse(pipeline)
+    opened = [*pipeline.connections]
+    for _ in range(2):
+        assert [stored.count("accounts"), stored.count("contacts")] == [3, 3]
+        stored.close()
+
+    assert opened == []
+    assert pipeline.connections == ["open", "close"] * 2
 
 
 # -- comments and indexes --------------------------------------------------------------------------
