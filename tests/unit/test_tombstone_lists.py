@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,14 +14,16 @@ from exact_source.catalogue import load_catalogue
 from exact_source.catalogue.feeds import plan_feeds
 from exact_source.engine import tombstones
 from exact_source.engine.call_accounting import Selection
-from exact_source.engine.cursors import Cursor
+from exact_source.engine.cursors import OVERLAP_MAX, Cursor
 from exact_source.engine.deletes import DeletedKeys, DeletedRows
+from exact_source.engine.records import replace
 from exact_source.engine.shape import Shape
-from exact_source.engine.tombstones import TombstoneLists, Tombstones, latest
+from exact_source.engine.tombstones import TombstoneLists, Tombstones, latest, with_applied
 from exact_source.source import make_options
 
 DIVISION, OTHER = 7, 8
 AT = datetime.fromisoformat("2026-03-10T12:00:00")
+DAY_S = 86_400.0
 
 
 class Connection:
@@ -116,14 +118,120 @@ def test_the_newest_tombstone_of_a_row_counts() -> None:
     assert {key: one.timestamp for key, one in latest(table).items()} == {"a": 9}
 
 
-@pytest.mark.parametrize(("all_read_anew", "kept"), [(False, ()), (True, (9_000,))])
-def test_a_pass_over_all_rows_notes_earlier_tombstones_as_applied(
-    all_read_anew: bool, kept: tuple[int, ...]
-) -> None:
-    entity = load_catalogue().entities["accounts"]
-    destination: Any = None
-    rows = DeletedRows(Shape.of(entity, plan_feeds(entity)), DIVISION, destination, make_options())
-    table = pa.table({"entity_type": [entity.deleted_code, 0], "timestamp": [9_000, 9_500]})
+def code_of(name: str) -> int:
+    code = load_catalogue().entities[name].deleted_code
+    assert code is not None
+    return code
+
+
+def rows_of(name: str, destination: Any = None) -> DeletedRows:
+    entity = load_catalogue().entities[name]
+    return DeletedRows(Shape.of(entity, plan_feeds(entity)), DIVISION, destination, make_options())
+
+
+def test_a_pass_over_all_rows_notes_earlier_tombstones_as_applied() -> None:
+    table = pa.table({"entity_type": [code_of("accounts"), 0], "timestamp": [9_000, 9_500]})
     found, cursor = Tombstones(table, 10_000, 5.0), Cursor(column="Timestamp")
-    after = rows.with_tombstones(cursor, found, DeletedKeys(()), all_read_anew=all_read_anew)
-    assert (after.tombstones, after.tombstones_at, after.applied_tombstones) == (10_000, 5.0, kept)
+    for all_read_anew, kept in ((True, (9_000,)), (False, ())):
+        after = rows_of("accounts").with_tombstones(
+            cursor, found, DeletedKeys(()), all_read_anew=all_read_anew
+        )
+        assert (after.tombstones, after.tombstones_at) == (10_000, 5.0)
+        assert after.applied_tombstones == kept
+
+
+class Stored:
+    """Stored rows without row versions, by key: when each was changed."""
+
+    def __init__(self, modified: Mapping[str, datetime]) -> None:
+        self._modified = modified
+
+    def has_column(self, _table: str, column: str) -> bool:
+        return column == "modified"
+
+    def versions(
+        self, _table: str, _division: int, _key: str, keys: Sequence[str], *_: Any, **__: Any
+    ) -> dict[str, datetime]:
+        return {key: self._modified[key] for key in keys}
+
+
+def judge(deleted_at: str, modified: str) -> str:
+    """What becomes of a row with these times of its deletion and its last change."""
+    stored = Stored({"a": datetime.fromisoformat(modified)})
+    table = pa.table(
+        {
+            "entity_type": [code_of("transaction_lines")],
+            "entity_key": ["a"],
+            "timestamp": pa.array([9_000], pa.int64()),
+            "deleted_date": [datetime.fromisoformat(deleted_at)],
+        }
+    )
+    found = rows_of("transaction_lines", stored).tombstoned(
+        Tombstones(table, 9_000, 5.0), Cursor(column="Modified")
+    )
+    assert not (found.keys and found.is_uncertain)
+    return "goes" if found.keys else "is compared" if found.is_uncertain else "stays"
+
+
+def test_a_row_that_is_newer_by_an_hour_is_compared_where_a_clock_may_repeat_it() -> None:
+    """A comparison of all keys takes calls, so other times are no reason for one."""
+    assert {
+        "the hour in Europe": judge("2026-10-25T02:10", "2026-10-25T02:50"),
+        "the hour in America": judge("2026-11-01T01:10", "2026-11-01T01:50"),
+        "an older row": judge("2026-10-25T02:50", "2026-10-25T02:10"),
+        "a row newer by more": judge("2026-10-25T02:10", "2026-10-25T03:50"),
+        "another hour": judge("2026-10-25T04:10", "2026-10-25T04:50"),
+        "another day": judge("2026-10-26T02:10", "2026-10-26T02:50"),
+        "a Sunday in June": judge("2026-06-07T02:10", "2026-06-07T02:50"),
+        "a Sunday in December": judge("2026-12-06T02:10", "2026-12-06T02:50"),
+    } == {
+        "the hour in Europe": "is compared",
+        "the hour in America": "is compared",
+        "an older row": "goes",
+        "a row newer by more": "stays",
+        "another hour": "stays",
+        "another day": "stays",
+        "a Sunday in June": "stays",
+        "a Sunday in December": "stays",
+    }
+
+
+def test_a_tombstone_that_may_have_been_applied_is_not_applied_again() -> None:
+    """Its row may have been created again since; a cursor remembers only so many as applied."""
+    versions = {"forgotten": 15_500, "far below": 15_000, "remembered": 16_000, "new": 19_000}
+    table = pa.table(
+        {
+            "entity_type": [code_of("transaction_lines")] * len(versions),
+            "entity_key": list(versions),
+            "timestamp": pa.array(list(versions.values()), pa.int64()),
+            "deleted_date": [AT] * len(versions),
+        }
+    )
+    applied = tuple(range(16_000, 16_000 + OVERLAP_MAX))
+    cursor = Cursor(column="Modified", tombstones=20_000, applied_tombstones=applied)
+    rows = rows_of("transaction_lines", Stored(dict.fromkeys(versions, AT)))
+    found = rows.tombstoned(Tombstones(table, 20_000, 5.0), cursor)
+
+    assert (found.keys, found.versions) == ([("new",)], [19_000])
+    assert found.is_uncertain
+
+
+def test_keys_are_compared_as_long_as_a_deletion_may_have_been_missed() -> None:
+    """The list was empty on the fifth day; on the hundredth it has the deletions of two months."""
+    code = code_of("accounts")
+    table = pa.table({"entity_type": [code], "timestamp": [9_000]})
+    found = Tombstones(table, 9_000, 100 * DAY_S)
+
+    def unlisted_day(compared: int, unlisted: int = 5) -> float:
+        cursor = Cursor(
+            column="Timestamp", unlisted_at=unlisted * DAY_S, reconciled_at=compared * DAY_S
+        )
+        return with_applied(cursor, found, code, has_versions=True).unlisted_at / DAY_S
+
+    assert unlisted_day(compared=0) == 5  # not yet
+    assert unlisted_day(compared=10) == 5  # too long ago
+    assert unlisted_day(compared=90) == 0
+    assert unlisted_day(compared=10, unlisted=90) == 0
+    empty = replace(found, table=table.slice(0, 0))
+    cursor = Cursor(column="Timestamp", reconciled_at=90 * DAY_S)
+    assert with_applied(cursor, empty, code, has_versions=True).unlisted_at == 100 * DAY_S
