@@ -364,6 +364,43 @@ def test_a_full_pass_from_a_date_keeps_what_is_older(make_world: MakeWorld, rout
     world.assert_equal("accounts", by=route)
 
 
+def test_a_pass_from_a_date_removes_an_older_row_that_is_dated_after_its_deletion(
+    make_world: MakeWorld,
+) -> None:
+    """As in the repeated hour of October. The versions are those of one database, so they tell."""
+    world: World = make_world(companies=1)
+    path = "crm/Accounts"
+    key, *others = world.keys(path)
+    world.box.update(path, world.division, key, {"Modified": digits("2026-03-10T13:50:00")})
+    world.sync("accounts")
+    world.box.delete(path, world.division, key)  # some minutes past one
+    world.clock.sandbox.advance(3 * DAY_S)
+    world.sync("accounts", start_date="2026-03-12", full_refresh=["accounts"])
+
+    assert {row["id"] for row in world.table("accounts")} == set(others)
+
+
+def test_rows_between_two_empty_answers_make_the_second_one_the_first(
+    make_world: MakeWorld,
+) -> None:
+    world: World = make_world(companies=1, page_size=60)
+    path = feed_path("units")
+    world.sync("units")
+    held = world.table("units")
+    world.box.fault(404, path="users/UserHasRights", times=100)
+    codes = []
+    for hides in (True, False, True):
+        if hides:
+            world.box.deny(world.division, path, "empty")
+        else:
+            world.box.allow(world.division)
+        codes.append(world.sync("units").exit_code)
+        world.clock.sandbox.advance(DAY_S)
+
+    assert codes == [3, 0, 3]
+    assert world.table("units") == held != []
+
+
 @pytest.mark.parametrize("entity", ["sales_invoice_lines", "accounts", "journals"])
 def test_an_empty_answer_without_rights_empties_no_table(world: World, entity: str) -> None:
     path = feed_path(entity)
@@ -457,6 +494,17 @@ def test_deletions_are_found_where_tombstones_may_not_be_read(world: World) -> N
         assert world.sync("accounts").exit_code == 0
 
     assert not calls.to("users/UserHasRights")
+    world.assert_equal("accounts")
+
+
+def test_deletions_are_found_where_tombstones_were_never_readable(make_world: MakeWorld) -> None:
+    world: World = make_world(companies=1)
+    world.box.deny(world.division, "sync/Deleted")
+    world.sync("accounts")
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    world.clock.sandbox.advance(7 * DAY_S)
+
+    assert world.sync("accounts").exit_code == 3
     world.assert_equal("accounts")
 
 
