@@ -27,6 +27,25 @@ def test_lists_are_read_once_a_run_however_many_rounds_it_has(make_world: MakeWo
     assert all(0 < r.started_at <= r.ended_at for r in outcome.results)
 
 
+def test_a_list_of_divisions_that_is_a_table_is_read_once_a_round(make_world: MakeWorld) -> None:
+    world = make_world(companies=1, page_size=60)
+    with world.watch() as calls:
+        assert world.sync("divisions", "units").exit_code == 0
+
+    assert len(calls.to(LIST)) == 1
+
+
+def test_calls_for_a_list_that_one_division_refuses_are_counted(make_world: MakeWorld) -> None:
+    world: World = make_world()
+    world.box.deny(world.division, LIST, "403")
+    with world.watch() as calls:
+        outcome = world.sync("divisions", divisions=world.box.divisions)
+
+    assert outcome.exit_code == 0
+    assert calls.statuses(LIST) == [403, 200]
+    assert [r.calls for r in outcome.results] == [2]
+
+
 def test_a_run_of_some_minutes_is_one_round(world: World) -> None:
     assert world.sync("accounts", round_s=300).rounds == 1
 
