@@ -8,6 +8,7 @@ import pytest
 
 from exact_source.engine.starts import DENIED_S, PROOF_S
 from exact_source.orchestration import advise
+from tests.support.fixtures import MakeWorld
 from tests.support.refusals import MODULES, PATHS, deny_modules, lack_modules, later
 from tests.support.world import World
 
@@ -61,6 +62,21 @@ def test_asking_on_demand_stays_below_the_error_limit(world: World) -> None:
 
     assert codes == [0] * 6
     assert len(calls.to(PATHS["journals"], world.division)) <= 3
+
+
+def test_only_the_refusals_of_the_last_hour_are_kept(make_world: MakeWorld) -> None:
+    """The state of a company without a module does not become longer with each year."""
+    world = make_world(companies=1)
+    world.box.deny(world.division, PATHS["projects"])
+    asked = []
+    for _ in range(2):
+        with world.watch() as calls:
+            world.sync("projects")
+        asked.append(len(calls.to(PATHS["projects"])))
+        later(world, DENIED_S)
+
+    assert asked == [1, 1]
+    assert len(world.ledger.cursors["projects", world.division].refused_at) == 1
 
 
 @pytest.mark.parametrize("way", ["403", "module", "NoDivisionAccess", "DivisionBlocked"])
