@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from exact_source.engine.divisions import Division
+from exact_source.engine.run import EarlierRuns
+from exact_source.engine.starts import refresh_begun_at
 from tests.support.fixtures import MakeWorld
 from tests.support.world import World
 
@@ -44,6 +46,30 @@ def test_a_refresh_that_a_run_has_ended_is_not_begun_again_by_the_next(
     assert outcome.exit_code == 0
     assert sum(r.rows for r in outcome.results) < len(world.keys(PATH))
     world.assert_equal("accounts")
+
+
+def test_the_latest_refresh_is_under_way_until_the_changes_since_then_are_read() -> None:
+    states: list[dict[str, Any]] = [
+        {"refreshed_for": 5.0, "scan": {"since": None}},
+        {"refreshed_for": 6.0, "behind": True},
+        {"refreshed_for": 7.0, "behind": False},
+        {"refreshed_for": 8.0},
+        {"behind": True},
+    ]
+    begun = [refresh_begun_at(states), refresh_begun_at(states[:1]), refresh_begun_at(states[2:])]
+    assert begun == [6.0, 5.0, None]
+
+
+def test_a_run_takes_over_the_refresh_that_is_under_way_when_it_begins(
+    make_world: MakeWorld,
+) -> None:
+    """Its own first round may end the refresh, and then no time is stored."""
+    run = make_world(companies=1).make_run()
+    for asked_at in (5.0, None):
+        run.begin_round()
+        earlier = EarlierRuns(selected=frozenset(), tombstones={}, refresh_asked_at=asked_at)
+        run.recall(earlier)
+        assert run.refresh_asked_at == 5.0
 
 
 def test_tombstones_that_may_not_be_read_will_not_be_readable_by_another_run(
