@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ Change = Callable[[], None]
 
 ACCOUNTS = "crm/Accounts"
 FAR = 6_000  # row versions; more than are read again
+HOUR_S = 3600.0
 WEEK_S = 7 * 86_400
 
 
@@ -324,6 +325,45 @@ def test_deletions_that_a_first_read_ignores_are_found_by_the_next_sync() -> Non
     company.box.clock.advance(60)
     company.sync()
     company.assert_equal()
+
+
+def test_a_first_read_that_ignores_deletions_leaves_none_to_find() -> None:
+    """No row was stored before it."""
+    company = Accounts(page_size=100)
+    company.bench.sync(["accounts"], deletes="ignore")
+    company.box.clock.advance(60)
+    (result,) = company.bench.sync(["accounts"])
+
+    assert (result.status, result.rows, result.notes) == ("complete", 0, [])
+    company.assert_equal()
+
+
+def test_a_change_during_a_long_read_is_found_where_the_clock_is_behind_utc() -> None:
+    """The clock of the site is six hours behind UTC, and the read takes nine."""
+    path = "financialtransaction/TransactionLines"
+    box = small_box({"transaction_lines": path}, companies=1, large_page_size=2)
+    (division,), bench = box.divisions, Bench(box)
+    keys = sorted(row["ID"] for row in box.rows(path, division))
+
+    def write(*changed: str) -> None:
+        at = datetime.fromtimestamp(box.clock.now() - 6 * HOUR_S, UTC)
+        box.touch(path, division, changed, modified=at.replace(tzinfo=None, microsecond=0))
+
+    def during() -> None:
+        if changes and any("TransactionLines" in r.path for r in box.requests):
+            changes.clear()
+            write(keys[0])
+            box.clock.advance(9 * HOUR_S)
+            write(keys[-1])
+
+    write(*keys)
+    changes = ["once"]
+    box.clock.advance(60)
+    for _ in range(2):
+        bench.sync(["transaction_lines"], during=during, zone_slack_s=6 * HOUR_S)
+        box.clock.advance(60)
+    assert not changes
+    bench.assert_equal("transaction_lines", "auto", [division])
 
 
 def test_a_lost_table_that_a_failed_load_began_again_is_read_again() -> None:
