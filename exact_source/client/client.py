@@ -244,12 +244,13 @@ class ExactClient:
         now = self.clock.now()
         if now - refused_since > LIMIT_PATIENCE_S:
             raise LimitError(
-                f"{call.where}: refused with 429 for an hour, because other programs use all calls; "
-                "run again later",
+                f"{call.where}: refused with 429 for an hour, because other programs use all calls or "
+                "made too many errors; run again later",
                 resumes_at=now,
             )
         if call.division is None:  # these calls have no known limit (API 2.1)
-            await self._pause(call, MINUTE_S, "Exact refuses calls for now")
+            why = "Exact refuses all calls, as it does for an hour after too many errors"
+            await self._pause(call, MINUTE_S, why)
 
     async def _report_rejected(
         self, call: Call, token: str, response: httpx.Response
