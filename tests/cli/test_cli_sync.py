@@ -184,9 +184,9 @@ def test_a_sync_that_ended_has_no_stream_that_is_being_read(cli: Cli) -> None:
         "sync", cli.destination, "--entities=divisions,journals", "--divisions=9", "--json"
     )
     assert result.code == 2
-    assert {s["status"] for s in result.json["streams"]} == {"incomplete"}
+    assert "running" not in {s["status"] for s in result.json["streams"]}
 
-    shown = cli("sync", cli.destination, "--entities=divisions,journals", "--divisions=9")
+    shown = cli("sync", cli.destination, "--entities=divisions", "--divisions=9")
     assert shown.out == ""  # no table that repeats the error
     assert len(shown.err.splitlines()) == 1
 
