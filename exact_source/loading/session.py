@@ -41,8 +41,8 @@ PATIENCE_S = 3600.0  # how long a window waits for other loads
 class Connected:
     """The time during which a resource uses the connection.
 
-    This is no async generator: if one resource fails, dlt closes all generators at once, and others would
-    still be reading.
+    It is not an async generator: if one resource fails, dlt closes all generators at once, while others
+    still read.
     """
 
     def __init__(self, session: Session, pipeline: Callable[[], dlt.Pipeline]) -> None:

@@ -48,9 +48,9 @@ def reaching(pipeline: dlt.Pipeline) -> Iterator[None]:
 
 
 def missing_settings(error: Exception) -> tuple[list[str], str]:
-    """The settings that dlt misses, and the part of their section behind the destination's name.
+    """The settings that are missing, and the part of their section after the destination's name.
 
-    dlt names only ``credentials``; what is missing in them is one level below.
+    The error of dlt names ``credentials`` only; the missing settings are one level below.
     """
     found: Mapping[str, Sequence[Any]] = getattr(error, "traces", {})
     for name, traces in found.items():
