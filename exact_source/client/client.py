@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from http import HTTPStatus
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import httpx
 
@@ -26,6 +26,7 @@ from ..odata.query import build_url
 from ..settings import SECTION, Settings
 from .call import Call, OnWait, PriorityLock
 from .limits import MINUTE_S, Limits
+from .ports import Admission, TokenSource
 from .refusal import hint, mask_values, stated_reason
 from .request import ExactRequest
 from .retry import ATTEMPTS, EXISTS, AgainError, is_rejected_token, says_exists, wait_s
@@ -41,26 +42,6 @@ ANSWER_S = 600.0  # limit for a whole reply; one that trickles in never exceeds 
 LIMIT_PATIENCE_S = 3600.0
 TOKEN_PATIENCE_S = 3600.0
 SLICE_S = 1.0  # longest sleep, so that a stop request takes effect within a second
-
-
-class TokenSource(Protocol):
-    """The part of ``OAuth`` that the client uses."""
-
-    async def access_token(self) -> str:
-        """A valid access token."""
-        ...
-
-    async def report_rejected(self, access_token: str, *, date: str | None = None) -> str:
-        """Report that a call with this token was rejected, with the reply's ``Date``; returns a new one."""
-        ...
-
-
-class Admission(Protocol):
-    """The part of the leases that the client uses."""
-
-    async def admit(self, division: int) -> None:
-        """Return if this worker may make calls for a division now, otherwise raise ``HeldError``."""
-        ...
 
 
 class ExactClient:

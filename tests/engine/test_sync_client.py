@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from exact_source.client.call import Call
-from exact_source.client.client import ANSWER_S, ExactClient, TokenSource
+from exact_source.client.client import ANSWER_S, ExactClient
+from exact_source.client.ports import TokenSource
 from exact_source.client.retry import ATTEMPTS
 from exact_source.client.transport import CONNECTIONS
 from exact_source.errors import AuthenticationError, LimitError, RefusedError, RemoteError
