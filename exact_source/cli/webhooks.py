@@ -214,10 +214,10 @@ def unsubscribe(topics: Topics = None, yes: Yes = False) -> Lines:
 
     Example: exact-source webhooks unsubscribe --divisions 123456 --topics Accounts
     """
-    from ..webhooks.subscriptions import read_subscriptions
+    from ..webhooks.subscriptions import check_topic, read_subscriptions
     from ..webhooks.subscriptions import unsubscribe as cancel
 
-    wanted = set(_split(topics))
+    wanted = {check_topic(topic) for topic in _split(topics)}
     if not yes:
         which = f"subscriptions to {', '.join(sorted(wanted))}" if wanted else "all subscriptions"
         ask_consent("webhooks unsubscribe", f"Delete {which} of the chosen companies?")

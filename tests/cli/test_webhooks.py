@@ -587,6 +587,18 @@ def test_subscriptions_are_deleted_only_with_consent(
     assert result.err.splitlines()[-1].startswith("error: ") is (code == 2)
 
 
+@pytest.mark.parametrize(
+    "command", ["subscribe --callback-url=https://x.example/", "unsubscribe --yes"]
+)
+def test_a_misspelt_topic_is_refused_before_the_first_call(cli: Cli, command: str) -> None:
+    with cli.world.watch() as calls:
+        result = cli("webhooks", *command.split(), "--topics=Acounts")
+
+    assert (result.code, len(calls)) == (2, 0)
+    assert "Accounts" in result.err
+    assert result.out == ""
+
+
 @pytest.mark.parametrize("setting", ["code", "pattern", "excluded"])
 def test_companies_and_entities_are_those_of_the_settings(
     cli: Cli, told: str, monkeypatch: pytest.MonkeyPatch, setting: str
