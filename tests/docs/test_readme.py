@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 import tomllib
@@ -131,23 +132,34 @@ def assert_the_query_answers() -> None:
 
 def assert_the_script_stays_in_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """The script runs in two folders, one after the other, and each has a database of its own."""
-    (script,) = blocks("python")
     first, second = Path.cwd(), Path.cwd().parent / "second"
     shutil.copytree(first / ".dlt", second / ".dlt", ignore=shutil.ignore_patterns("pipelines"))
     secrets = second / ".dlt" / "secrets.toml"
     secrets.write_text(secrets.read_text().replace(str(first), str(second)))
     for folder in (first, second):
-        monkeypatch.chdir(folder)
         monkeypatch.setenv("DLT_PROJECT_DIR", str(folder))
-        forget_settings()
-        with pytest.raises(SystemExit) as ended:
-            exec(compile(script, "README.md", "exec"), {})
-        assert ended.value.code == 0
+        ended = run_script(folder)
+        assert ended.returncode == 0, ended.stderr
         assert (folder / ".dlt" / "pipelines" / "exact_online").is_dir()
         with duckdb.connect(str(folder / "exact.duckdb"), read_only=True) as database:
             found = database.execute("SELECT count(*) FROM exact_online.accounts").fetchone()
         assert found is not None
         assert found[0] > 0
+
+
+def run_script(folder: Path) -> subprocess.CompletedProcess[str]:
+    (script,) = blocks("python")
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_script_names_a_missing_setting_in_one_line(person: Cli) -> None:
+    ended = run_script(person.world.folder)
+
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert "client_id" in ended.stderr
 
 
 def test_it_is_short_and_its_blocks_are_those_that_are_run() -> None:
