@@ -185,8 +185,8 @@ class EntityReader:
         )
         if self.name in options.history and "scd2" not in merge_strategies(pipeline):
             raise ConfigurationError(
-                f"{self.name}: history needs a destination that can merge by scd2; leave it out, or use "
-                "change_log=True, which keeps all states"
+                f"{self.name}: history needs a destination that can merge by scd2; leave it out, or set "
+                "sources.exact_online.change_log to true, which keeps all states"
             )
         if self.strategy.kind == "log":
             keys = ["division", *self.shape.keys]

@@ -97,18 +97,19 @@ def _of_files(
     if kind != "filesystem":  # even if dlt supports upsert there: vector databases delete nothing
         raise ConfigurationError(
             f"destination {pipeline.destination.destination_name}: dlt cannot merge rows there, so changed "
-            "and deleted rows would be stored twice; use another destination, or change_log=True for a log "
-            "of all changes"
+            "and deleted rows would be stored twice; use another destination, or for a log of all changes "
+            "set sources.exact_online.change_log to true in .dlt/config.toml or as an argument"
         )
     if table_format not in PACKAGES or "upsert" not in known:
         raise ConfigurationError(
             "filesystem: files are only appended to, so changed and deleted rows would be stored twice; "
-            'use table_format="delta" or "iceberg", or change_log=True for a log of all changes'
+            "set sources.exact_online.table_format to delta or iceberg, or for a log of all changes "
+            "sources.exact_online.change_log to true, in .dlt/config.toml or as an argument"
         )
     if table_format == ICEBERG and deletes == "hard":
         raise ConfigurationError(
-            f'{kind}: dlt deletes no rows of Iceberg tables; use deletes="soft", which marks them in '
-            "_deleted_at, or Delta"
+            f"{kind}: dlt deletes no rows of Iceberg tables; set deletes to soft, which marks them in "
+            "_deleted_at, or table_format to delta"
         )
     if find_spec(PACKAGES[table_format]) is None:
         raise ConfigurationError(

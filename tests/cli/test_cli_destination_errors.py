@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -175,6 +176,19 @@ def test_a_file_with_the_name_of_the_dataset_is_refused_before_it_is_made(
     for command in ("sync", "status", "check"):
         assert_one_line(cli(command, f"--destination=duckdb:{file}"), 2, "exact_online")
     assert not file.exists()
+
+
+def test_files_are_loaded_once_the_setting_that_the_error_names_is_set(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = f"--destination=filesystem:{tmp_path / 'lake'}"
+    refused = cli("sync", lake, SOME)
+    named = re.findall(r"sources\.exact_online\.(\w+)", refused.err)
+    monkeypatch.setenv(f"SOURCES__EXACT_ONLINE__{named[-1].upper()}", "true")
+
+    assert_one_line(refused, 2, "config.toml")
+    assert named == ["table_format", "change_log"]
+    assert cli("sync", lake, SOME).code == 0
 
 
 def test_a_server_that_does_not_answer_is_one_line_in_every_command(cli: Cli) -> None:
