@@ -163,7 +163,7 @@ class Divisions:
     async def _current(self) -> int:
         entity = load_catalogue().entities["me"]
         schema = PageSchema(entity, entity.feeds["regular"], ["UserID", "CurrentDivision"])
-        call = Call(None, "current/Me", "me", before_call=self._before_call)
+        call = Call(None, "current/Me", "user (current/Me)", before_call=self._before_call)
         table = await read_all(self._connection.client, call, schema)
         codes = table.column("division").to_pylist()
         if not codes or codes[0] is None:

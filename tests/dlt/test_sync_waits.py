@@ -60,3 +60,12 @@ def test_a_wait_for_a_list_is_reported_with_its_reason_and_its_end(cli: Cli, pat
     (line,) = [line for line in result.err.splitlines() if "waits until" in line]
     assert line.startswith(said)
     assert "HTTP 503, try 1" in line
+
+
+def test_the_wait_of_the_first_call_names_its_endpoint(cli: Cli) -> None:
+    cli.world.box.fault("503", path="current/Me", times=1)
+    result = cli("sync", cli.destination, "--entities=journals")
+
+    assert result.code == 0
+    (line,) = [line for line in result.err.splitlines() if "waits until" in line]
+    assert "current/Me" in line
