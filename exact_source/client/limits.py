@@ -173,7 +173,9 @@ class Limits:
 
     def _check_caps(self, at: float) -> None:
         if self.max_calls is not None and self.calls >= self.max_calls:
-            raise LimitError(f"the limit --max-calls {self.max_calls} is used up", resumes_at=at)
+            raise LimitError(
+                f"the limit --max-calls {self.max_calls} is used up", resumes_at=at - self._skew_s
+            )
         if self.contract is not None:
             self.contract.roll(at)
             if self.contract.remaining <= 0:

@@ -218,6 +218,16 @@ def test_max_calls_counts_every_division() -> None:
         limits.wait_s(3, START)
 
 
+@pytest.mark.parametrize("skew_s", [-600.0, 600.0])
+def test_max_calls_allows_the_next_run_immediately_by_the_clock_of_this_host(skew_s: float) -> None:
+    limits = Limits(max_calls=1)
+    limits.spend(1)
+    limits.observe(1, 200, {"Date": formatdate(int(START + skew_s), usegmt=True)}, START)
+    with pytest.raises(LimitError) as over:
+        limits.wait_s(1, START)
+    assert abs(over.value.resumes_at - START) < 1
+
+
 def test_divisions_have_limits_of_their_own() -> None:
     limits = Limits()
     for _ in range(60):
