@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import ConfigurationError, first_line
@@ -61,6 +62,13 @@ class Database:
             self._engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self.where = self._engine.url.render_as_string(hide_password=True)
         self._statements = [text.format(int(lock_wait_s)) for text in _SETTINGS[self.dialect]]
+
+    def exists(self) -> bool:
+        """Whether a SQLite file exists, which a connection would create; ``True`` for other databases."""
+        file = self._engine.url.database
+        return (
+            self.dialect != "sqlite" or not file or file.startswith("file:") or Path(file).exists()
+        )
 
     def create(self, table: Table) -> None:
         """Create a table if it does not exist."""

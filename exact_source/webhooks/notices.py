@@ -96,14 +96,19 @@ class Notices:
         from sqlalchemy import inspect, select
 
         table = self._table.c
+        if not self._database.exists():
+            raise self._missing()
         with self._errors(), self._database.begin(to_write=False) as connection:
             if not inspect(connection).has_table(TABLE):
-                raise ConfigurationError(
-                    f"{self.place} does not exist, so no receiver writes to it: set {SETTING} to the place "
-                    "where `exact-source webhooks serve` stores notices, or sync without --changed"
-                )
+                raise self._missing()
             found = connection.execute(select(table.entity, table.division, table.mark))
             return {(entity, division): mark for entity, division, mark in found}
+
+    def _missing(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self.place} does not exist, so no receiver writes to it: set {SETTING} to the place "
+            "where `exact-source webhooks serve` stores notices, or sync without --changed"
+        )
 
     def _write_mark(
         self, connection: Connection, division: int, entity: str, values: dict[str, str]

@@ -785,3 +785,13 @@ def test_the_served_receiver_takes_what_the_sandbox_sends(cli: Cli, told: str) -
     assert ("items", box.divisions[0]) in Notices(
         f"sqlite:///{cli.world.folder / 'notices.db'}"
     ).latest()
+
+
+def test_a_sync_of_changes_does_not_create_the_table_that_it_misses(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = cli.world.folder / "missing.db"
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__NOTICES_URL", f"sqlite:///{file}")
+
+    assert cli("sync", cli.destination, "--changed").code == 2
+    assert not file.exists()
