@@ -49,13 +49,17 @@ def observer_of(recorder: Recorder | None) -> Observer | None:
 def checked(recorder: Recorder | None) -> Iterator[None]:
     """Check at the end, even after an error, that all recorded values are masked.
 
+    A recording without replies is deleted.
+
     Raises:
         ConfigurationError: If a value is not masked.
     """
     try:
         yield
     finally:
-        if recorder is not None:
+        if recorder is not None and not recorder.count:
+            recorder.discard()
+        elif recorder is not None:
             recorder.check()
             notes.info(
                 "%d masked replies are in %s; look at them before you send them to anybody",

@@ -118,14 +118,14 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
         observe=watch.observe,
         adaptations=kept.load(settings.base_url),
     )
-    chosen = _choose(run, division)
-    if books:
-        verify_books(run, pipeline, chosen, as_json=as_json, yes=yes)
-        return
-    _agree(chosen, yes=yes)
-    if recorder is not None:
-        watch.listeners.append(recorder)  # the list of companies is not recorded
     with checked(recorder):
+        chosen = _choose(run, division)
+        if books:
+            verify_books(run, pipeline, chosen, as_json=as_json, yes=yes)
+            return
+        _agree(chosen, yes=yes)
+        if recorder is not None:
+            watch.listeners.append(recorder)  # the list of companies is not recorded
         found = asyncio.run(_verify(run, chosen, watch))
     kept.save(adaptations_of(found, run.connection.adaptations), settings.base_url)
     print_report(found, report, as_json=as_json)

@@ -122,6 +122,24 @@ def masked_value(masks: Any, column: Any, name: str, value: Any) -> Any:  # noqa
     return masks.number(value) if isinstance(value, int) and is_number else value
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["sync --destination=filesystem:{0}/lake", "verify --yes --division=1"],
+)
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_refused_command_leaves_no_recording(
+    cli: Cli, tmp_path: Path, command: str, is_there: bool
+) -> None:
+    folder = tmp_path / "kept"
+    if is_there:
+        folder.mkdir()
+    result = cli(*command.format(tmp_path).split(), f"--record={folder}")
+
+    assert result.code == 2
+    assert folder.exists() is is_there
+    assert not list(folder.glob("*"))
+
+
 def test_what_is_no_recording_is_refused(make_cli: Callable[..., Cli], tmp_path: Path) -> None:
     result = make_cli()("sandbox", f"--replay={tmp_path}")
 

@@ -208,6 +208,7 @@ def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(ConfigurationError, match="new folder"):
         Recorder(tmp_path, SITE)
+    assert not (tmp_path / "replies").exists()
 
 
 def test_what_is_not_masked_stops_the_recording(tmp_path: Path) -> None:

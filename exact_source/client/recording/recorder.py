@@ -52,9 +52,10 @@ class Recorder:
         self._documents = Documents(self.masks, origin)
         self._lock = threading.Lock()
         try:
-            (folder / REPLIES).mkdir(parents=True)
-            if [path.name for path in folder.iterdir()] != [REPLIES]:
+            self._is_new = not folder.exists()
+            if not self._is_new and any(folder.iterdir()):
                 raise FileExistsError(0, "it holds other files")
+            (folder / REPLIES).mkdir(parents=True)
             (folder / HEAD).write_text(json.dumps({"version": VERSION}) + "\n", "utf-8")
         except OSError as error:
             raise ConfigurationError(
@@ -78,6 +79,13 @@ class Recorder:
             }
             file = self.folder / REPLIES / f"{self.count:06}.json"
             file.write_text(json.dumps(document, ensure_ascii=False) + "\n", "utf-8")
+
+    def discard(self) -> None:
+        """Delete the files of a recording without replies, and the folder if it is new."""
+        (self.folder / HEAD).unlink()
+        (self.folder / REPLIES).rmdir()
+        if self._is_new:
+            self.folder.rmdir()
 
     def check(self) -> None:
         """Search all files for values that are not masked.
