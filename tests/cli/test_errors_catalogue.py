@@ -630,7 +630,7 @@ CASES = [
     Case("webhook_secret is not set", "webhooks serve"),
     Case("the receiver needs ‹name›", "webhooks serve", both(uninstall("uvicorn"), forget("exact_source.webhooks.server")), place="the receiver"),
     Case("‹place› does not exist, so no receiver writes", f"{SYNC} --changed", each(notices_url="sqlite:///{folder}/n.db")),
-    Case("‹place›: ‹…›", f"{SYNC} --changed", each(notices_url="sqlite:////none/n.db"), 1, "NoticesError", place="table exact_notices in sqlite:////none/n.db"),
+    Case("‹place›: ‹…›", f"{SYNC} --changed", each(notices_url="sqlite:////usr"), 1, "NoticesError", place="table exact_notices in sqlite:////usr"),
     Case("table exact_leases in ‹…›: ‹…›", SYNC,
          each(leases="true", token_url="sqlite:////none/l.db"), 3, place="sqlite:////none/l.db"),
     Case("‹place›: ‹…›", SYNC, sql_tokens(token_url="sqlite:////none/t.db", token_key=KEY), 1, "TokenStoreError", place="table exact_oauth in sqlite:////none/t.db"),
