@@ -190,7 +190,7 @@ def _check_answerable(division: int | None, *, yes: bool) -> None:
     ]
     if missing:
         raise ConfigurationError(
-            f"verify asks for a company and for consent; without a terminal, add {' and '.join(missing)}"
+            f"verify cannot ask without a terminal; add {' and '.join(missing)}"
         )
 
 

@@ -494,7 +494,7 @@ CASES = [
     Case("‹setting›: no company is called", f"{SYNC} --divisions=Nobody"),
     Case("exclude_divisions: no company has the code", f"{SYNC} --exclude-divisions=77"),
     Case("nothing was synced yet", "verify --books --yes --division=1000123 --destination=duckdb:{folder}/x.duckdb"),
-    Case("verify asks for a company and for consent", "verify", place="--division "),
+    Case("verify cannot ask without a terminal", "verify", place="--division "),
     Case("is not a company that can be read", "verify", ask_and_answer_nine, place="--division 9"),
     Case("--books takes neither --report nor --record", "verify --yes --division=1 --books --report={folder}/x.md"),
     Case("--topics: ‹topic› is unknown", "webhooks subscribe --callback-url=https://x.example/ --topics=acounts", place="--topics"),

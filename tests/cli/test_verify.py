@@ -77,6 +77,15 @@ def test_without_a_terminal_it_asks_for_options(cli: Cli) -> None:
     assert len(calls) == 0
 
 
+def test_without_a_terminal_it_names_only_the_missing_option(cli: Cli) -> None:
+    result = cli("verify", cli.destination, "--yes")
+
+    assert result.code == 2
+    (line,) = result.err.splitlines()
+    assert "--division" in line
+    assert "consent" not in line
+
+
 class Terminal(io.StringIO):
     """A person's answers."""
 
