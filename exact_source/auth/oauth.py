@@ -225,7 +225,7 @@ def parse_redirect(code: str, state: str | None = None) -> str:
 
     Raises:
         ConfigurationError: If the text contains no code.
-        AuthenticationError: If the URL reports an error, or has another state.
+        AuthenticationError: If the URL reports an error, or has no or another state.
     """
     text = code.strip()
     if "code=" not in text and "error=" not in text:
@@ -242,6 +242,10 @@ def parse_redirect(code: str, state: str | None = None) -> str:
             f"Exact Online returned no code: {clean_text(query['error'], 60)}"
         )
     given = query.get("state", "")
+    if state is not None and not given:
+        raise AuthenticationError(
+            "the address has no state=..., so it is not complete; start again, and paste the whole address"
+        )
     if state is not None and not hmac.compare_digest(given.encode(), state.encode()):
         raise AuthenticationError(
             "the address does not contain the state of this login: it belongs to another attempt; "

@@ -542,6 +542,8 @@ CASES = [
     Case("the state of a login of the last 15 minutes", "login --code=https://x.example/?code=a&state=b", code=1, place="the address"),
     Case("the address does not contain the state of this login", "login --no-browser --no-listen",
          lambda b: typed(b, "https://x.example/?code=a&state=b\n"), 1, place="the address"),
+    Case("the address has no state", "login --no-browser --no-listen",
+         lambda b: typed(b, "https://x.example/?code=a\n"), 1, place="the address"),
     Case("Exact Online refuses the code", "login --code=never", code=1),
     Case("the reply to the code exchange was lost", "login --code=never", token_fault("token-empty"), 1),
     Case("the code was not exchanged", "login --code=never", token_fault("token-429"), 1),

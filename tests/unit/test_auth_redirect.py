@@ -48,9 +48,13 @@ def test_what_holds_no_code_is_refused(pasted: str) -> None:
         parse_redirect(pasted)
 
 
-@pytest.mark.parametrize(
-    "query", ["code=abc", "code=abc&state=", "code=abc&state=other", "code=abc&state=\u00e9"]
-)
+@pytest.mark.parametrize("query", ["code=abc", "code=abc&state="])
+def test_an_address_without_a_state_is_called_incomplete(query: str) -> None:
+    with pytest.raises(AuthenticationError, match="not complete"):
+        parse_redirect(f"https://x/cb?{query}", "mine")
+
+
+@pytest.mark.parametrize("query", ["code=abc&state=other", "code=abc&state=\u00e9"])
 def test_another_state_is_refused(query: str) -> None:
     with pytest.raises(AuthenticationError, match="state"):
         parse_redirect(f"https://x/cb?{query}", "mine")
