@@ -17,9 +17,10 @@ def choose_entities(entities: str | Iterable[str] | None, catalogue: Catalogue) 
     """
     if entities is None or entities == "core":
         return list(catalogue.core)
-    names = (
-        [n.strip() for n in entities.split(",")] if isinstance(entities, str) else list(entities)
-    )
+    if isinstance(entities, str):
+        names = [n.strip() for n in entities.split(",") if n.strip()] or [entities]
+    else:
+        names = list(entities)
     if "all" in names:
         readable = (n for n, e in catalogue.entities.items() if reason_not_read(e) is None)
         return turn_order(readable, catalogue)

@@ -32,6 +32,7 @@ WRONG = [
     (["--divisions="], "divisions must be codes"),
     (["--divisions=999999999"], "999999999 cannot be seen"),
     (["--entities=acounts"], "did you mean accounts"),
+    (["--entities=,,"], "',,' is unknown"),
     (["--route=fast"], "route 'fast' is unknown"),
     (["--route=journals=sync"], "journals has no sync feed"),
     (["--deletes=maybe"], "hard, soft or ignore"),
@@ -62,6 +63,13 @@ def test_a_wrong_setting_gets_one_line_and_nothing_is_written(
     assert len(result.err.strip().splitlines()) == 1
     assert text in result.err
     assert not Path(cli.destination.partition("duckdb:")[2]).exists() or not tables(cli)
+
+
+def test_empty_names_of_entities_are_ignored(cli: Cli) -> None:
+    result = cli("sync", cli.destination, "--entities=journals,,", "--json")
+
+    assert result.code == 0
+    assert {stream["entity"] for stream in result.json["streams"]} == {"journals"}
 
 
 def test_a_first_and_a_second_sync_end_with_zero_and_say_what_they_did(cli: Cli) -> None:
