@@ -68,3 +68,4 @@ def test_a_wrong_option_is_refused(cli: Cli, option: str) -> None:
     result = cli("schema", option)
 
     assert (result.code, result.out) == (2, "")
+    assert "Value error" not in result.err

@@ -71,7 +71,8 @@ def report(error: BaseException) -> int:
         when = when_allowed(own.resumes_at) if isinstance(own, LimitError) else ""
         return log_error(one_line(own) + when, own.code, own.exit_code)
     if isinstance(error, TyperException):
-        text = one_line(error.format_message()).removesuffix(".")
+        # "Value error" is pydantic's word, by which typer checks values.
+        text = one_line(error.format_message()).removesuffix(".").replace("Value error, ", "")
         help_is = " See --help" if text.endswith("?") else "; see --help"
         return log_error(text + help_is, "usage", ExitCode.USAGE)
     if is_interrupt(error):
