@@ -37,7 +37,7 @@ def sandbox(  # noqa: PLR0913, PLR0917 (options of a command)
         list[str] | None,
         typer.Option(
             metavar="KIND:CHANCE",
-            help="A failure and its probability, such as 429:0.01; may be repeated.",
+            help="A failure and its probability (default 1), such as 429:0.01; may be repeated.",
         ),
     ] = None,
     latency: Annotated[
