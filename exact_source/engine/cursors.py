@@ -124,6 +124,8 @@ class Cursor:
         start_version: Rows up to this ``Timestamp`` were never requested; ``None``: all rows were.
         refreshed_for: When the user requested the last full pass, if every run since requested it too;
             seconds since the epoch, UTC.
+        refresh_wanted: When the user requested a full pass that has not begun; seconds since the epoch, UTC;
+            0 if there is no such request.
         stored_min: Lower bound for the stored rows after the loads so far; ``None`` if unknown.
         stored_max: Upper bound, likewise.
         stored_until: Highest ``_synced_at`` of the loaded rows, which the destination must contain;
@@ -165,6 +167,7 @@ class Cursor:
     start_ms: int | None = None
     start_version: int | None = None
     refreshed_for: float = 0.0
+    refresh_wanted: float = 0.0
     stored_min: int | None = None
     stored_max: int | None = None
     stored_until: float = 0.0

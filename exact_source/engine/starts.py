@@ -189,7 +189,7 @@ class Start:
         scan = cursor.scan if cursor.feed == fresh.feed else None
         kept = replace(
             cursor, feed=fresh.feed, moved=fresh.moved, history=fresh.history, scan=scan,
-            refreshed_for=fresh.refreshed_for,
+            refreshed_for=fresh.refreshed_for, refresh_wanted=0.0,
         )  # fmt: skip
         return kept, self._note_on_later_start(cursor)
 
@@ -234,10 +234,23 @@ class Start:
         is_other = is_older or is_another
         return is_other or not cursor.stored_min <= self.rows_stored <= cursor.stored_max
 
+    def with_request(self, cursor: Cursor) -> Cursor | None:
+        """The cursor with the user's request for a full refresh; ``None`` if there is none to note.
+
+        If this run must stop before the stream begins, the next one makes the refresh.
+        """
+        is_requested = self._entity in self.options.full_refresh and self._must_refresh(cursor)
+        has_begun = cursor.scan is not None and cursor.value is None
+        is_noted = cursor.refresh_wanted == self.refresh_asked_at
+        if not cursor.feed or not is_requested or has_begun or is_noted:
+            return None
+        return replace(cursor, refresh_wanted=self.refresh_asked_at)
+
     def _must_refresh(self, cursor: Cursor) -> bool:
-        """Whether the user requested a full refresh that has not begun yet."""
+        """Whether the user requested a full refresh, now or earlier, that has not begun yet."""
         is_answered = cursor.refreshed_for == self.refresh_asked_at
-        return self._entity in self.options.full_refresh and not is_answered
+        is_requested = self._entity in self.options.full_refresh or bool(cursor.refresh_wanted)
+        return is_requested and not is_answered
 
     def _missed_tombstones(self, cursor: Cursor) -> bool:
         return (
@@ -274,9 +287,11 @@ def refresh_begun_at(states: Iterable[Mapping[str, Any]]) -> float | None:
     Args:
         states: Cursors, as ``Cursor.to_state`` writes them.
     """
-    asked = (
-        state["refreshed_for"]
-        for state in states
-        if "refreshed_for" in state and ("scan" in state or state.get("behind"))
-    )
-    return max(asked, default=None)
+    return max(filter(None, map(_incomplete_refresh, states)), default=None)
+
+
+def _incomplete_refresh(state: Mapping[str, Any]) -> float | None:
+    if "refresh_wanted" in state:
+        return float(state["refresh_wanted"])
+    is_incomplete = "scan" in state or state.get("behind")
+    return state.get("refreshed_for") if is_incomplete else None

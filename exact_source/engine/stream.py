@@ -36,7 +36,8 @@ class Stream:
         shape: Shape of the entity's rows.
         division: The company.
         cursor: Cursor of the last completed load.
-        rank: Priority among the division's streams; the lowest goes first.
+        rank: Priority among streams of the division that were asked at the same time; the lowest goes
+            first.
         emit: Receives rows and the cursor that covers them.
     """
 
@@ -96,10 +97,13 @@ class Stream:
         self._end()
 
     async def _read(self) -> None:
+        if not self._may_start():
+            return
+        requested = self._start.with_request(self._output.cursor)
+        if requested is not None:
+            await self._output.move(None, requested)
         if self._run.rounds.is_stopped():
             self.result.end("incomplete", "stopped before it began")
-            return
-        if not self._may_start():
             return
         self.result.note(*self._start.notes_on_dates())
         self._resume()
