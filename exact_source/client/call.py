@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
+Rank = tuple[float, int]
+
 
 @dataclass
 class Call:
@@ -18,7 +20,8 @@ class Call:
         division: Code; ``None`` for ``current/Me``, which Exact does not count (API 2.1).
         path: Path of the endpoint, as in the catalogue.
         name: Name of the entity, for messages.
-        rank: Lower goes first when several streams of a division wait.
+        rank: Lower goes first when several streams of a division wait: when the stream was last asked, in
+            seconds since the epoch, then the place of its entity.
         calls: Calls sent so far, including retries.
         before_call: Called before each wait for a request, and right before it is sent; raises to cancel it.
         may_pause: Whether the end of a round may end a wait, so that the call is made in the next round.
@@ -28,7 +31,7 @@ class Call:
     division: int | None
     path: str
     name: str
-    rank: int = 0
+    rank: Rank = (0.0, 0)
     calls: int = 0
     before_call: Callable[[Call], None] = lambda _call: None
     may_pause: bool = False
@@ -65,14 +68,14 @@ class PriorityLock:
 
     def __init__(self) -> None:
         self._busy = False
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Rank, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
-    def hold(self, rank: int) -> Turn:
+    def hold(self, rank: Rank) -> Turn:
         """A context manager that waits for the lock, and holds it."""
         return Turn(self, rank)
 
-    async def take(self, rank: int) -> None:
+    async def take(self, rank: Rank) -> None:
         """Wait for the lock."""
         if self._busy:
             mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -98,7 +101,7 @@ class PriorityLock:
 class Turn(AbstractAsyncContextManager[None]):
     """Holds a ``PriorityLock``; a class, because a generator would take longer than the lock itself."""
 
-    def __init__(self, lock: PriorityLock, rank: int) -> None:
+    def __init__(self, lock: PriorityLock, rank: Rank) -> None:
         self._lock = lock
         self._rank = rank
 

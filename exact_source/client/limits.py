@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..errors import LimitError
 from ..http_dates import parse_date, parse_retry_after
@@ -60,6 +61,13 @@ class DivisionLimits:
     blind_refusals: int = 0
     calls: int = 0
     is_known: bool = False  # whether a reply has had the headers of the day
+
+
+class LeftInAll(NamedTuple):
+    """Calls left over all divisions, and when there are more again, in seconds since the epoch, UTC."""
+
+    calls: int
+    resumes_at: float
 
 
 class Limits:
@@ -181,7 +189,7 @@ class Limits:
             if self.contract.remaining <= 0:
                 raise LimitError(
                     f"today's limit of the contract (contract_cap {self.contract.limit}) is used up",
-                    resumes_at=self.contract.reset_at + CLOCK_MARGIN_S - self._skew_s,
+                    resumes_at=self._contract_resumes_at(self.contract),
                 )
 
     def _day_is_over(self, division: int, resumes_at: float) -> LimitError:
@@ -200,12 +208,25 @@ class Limits:
         """Calls that may still be made today; ``None`` if no limit is known."""
         of_day = self.day_remaining(division)
         left = [] if of_day is None else [of_day - self.reserve]
+        in_all = self.left_in_all(now)
+        if in_all is not None:
+            left.append(in_all.calls)
+        return max(0, min(left)) if left else None
+
+    def left_in_all(self, now: float) -> LeftInAll | None:
+        """What ``max_calls`` and the cap of the contract leave; ``None`` if neither is set."""
+        left = []
         if self.max_calls is not None:
-            left.append(self.max_calls - self.calls)
+            left.append(LeftInAll(self.max_calls - self.calls, now))
         if self.contract is not None:
             self.contract.roll(self.server_time(now))
-            left.append(self.contract.remaining)
-        return max(0, min(left)) if left else None
+            left.append(
+                LeftInAll(self.contract.remaining, self._contract_resumes_at(self.contract))
+            )
+        return min(left, default=None)
+
+    def _contract_resumes_at(self, contract: Window) -> float:
+        return contract.reset_at + CLOCK_MARGIN_S - self._skew_s
 
     def most_a_day(self, division: int) -> int:
         """Calls allowed per day if no other program makes calls."""

@@ -35,6 +35,8 @@ OVERLAP_MAX = 128
 REMEMBERED_MAX = 4 * OVERLAP_MAX
 # Stored in place of more fingerprints: the next read treats every row of the overlap as new.
 MANY = ("*",)
+# How long a stream is not called after Exact refused it because a module, right or scope is missing.
+DENIED_S = 7 * 86_400
 # Consecutive empty pages with a next link; more are taken for a loop.
 EMPTY_PAGES = 50
 
@@ -206,6 +208,16 @@ class Cursor:
 def _scan_of(state: Mapping[str, Any]) -> Scan:
     plain, unknown = split_known({"since": None, **state}, Scan)
     return Scan(**plain, unknown=unknown)
+
+
+def is_denied(cursor: Cursor, now: float) -> bool:
+    """Whether Exact refused the stream lately because a module, right or scope is missing."""
+    return bool(cursor.denied_at) and now - cursor.denied_at < DENIED_S
+
+
+def last_asked(cursor: Cursor) -> float:
+    """When the stream was last read to the end or refused; seconds since the epoch, UTC; 0 for never."""
+    return max(cursor.read_at, cursor.denied_at, *cursor.refused_at)
 
 
 def overlap(column: str) -> int:

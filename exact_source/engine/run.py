@@ -20,6 +20,7 @@ from .result import RoundLog
 from .rounds import Rounds
 from .start_versions import StartVersions
 from .tombstones import TombstoneLists
+from .turns import Cursors, Turns
 
 # Stamps of one run differ by at least a microsecond, the resolution of ``_synced_at``. A float of this size
 # is exact to a quarter of a microsecond, so a step of one microsecond could be rounded away.
@@ -38,6 +39,7 @@ class EarlierRuns:
         errors: Errors of the past hour, as ``Limits.errors`` returns them.
         withdrawn: Path -> fields of a list that Exact has withdrawn.
         refresh_asked_at: Start of a full refresh that is not complete; ``None`` if there is none.
+        cursors: Returns the cursors of all streams; called only if calls are scarce.
     """
 
     selected: frozenset[str]
@@ -46,6 +48,7 @@ class EarlierRuns:
     errors: Mapping[str, Sequence[float]] = field(default_factory=dict)
     withdrawn: Mapping[str, Sequence[str]] = field(default_factory=dict)
     refresh_asked_at: float | None = None
+    cursors: Callable[[], Cursors] = dict
 
 
 class Run:
@@ -66,6 +69,7 @@ class Run:
         divisions: The list of divisions.
         tombstones: The lists of deleted rows.
         start_versions: The first row version of a start date.
+        turns: Which streams may begin if calls are scarce.
         rejected: Rows without a key.
         started_at: Seconds since the epoch, UTC.
         refresh_asked_at: Time of the request for a full refresh: now, or earlier if it is not complete.
@@ -106,6 +110,7 @@ class Run:
             before_call=self.rounds.raise_if_round_over,
         )
         self.start_versions = StartVersions(self.connection)
+        self.turns = Turns(options, limits, clock, self.divisions)
         self.rejected = RejectedRows()
         self.held_rows = Total()
         self.unread_bytes = Total()
@@ -143,6 +148,7 @@ class Run:
         self.limits.recall_errors(earlier.errors)
         self.connection.recall_withdrawn(earlier.withdrawn, self.options.full_refresh)
         self.selection.choose(earlier.selected)
+        self.turns.recall(earlier.cursors)
         if self.rounds.number <= 1:
             self.refresh_asked_at = earlier.refresh_asked_at or self.started_at
 

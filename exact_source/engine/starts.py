@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import BLOCKED, UNAVAILABLE, RefusedError
 from ..options import Options
-from .cursors import Cursor
+from .cursors import Cursor, is_denied
 from .divisions import Division
 from .records import replace
 from .result import StreamResult
@@ -22,9 +22,7 @@ HOUR_S = 3600
 STAMP_SLACK_S = 0.001  # destinations store times with different precision
 # Refusals within an hour after which a stream is not called (API 2.3: the 11th blocks the key).
 REFUSALS_PER_HOUR = 3
-# How long a stream is not called after Exact refused it because a module, right or scope is missing.
-DENIED_S = 7 * 86_400
-# How long refusals of a stream that was read before must last until that rule applies to it.
+# How long refusals of a stream that was read before must last until Exact counts as not offering it.
 PROOF_S = 86_400
 
 
@@ -119,7 +117,7 @@ class Start:
 
     def _asks_again(self, cursor: Cursor) -> bool:
         """Whether a stream that Exact does not offer is tried again."""
-        is_due = self.options.retry_refused or self.now - cursor.denied_at >= DENIED_S
+        is_due = self.options.retry_refused or not is_denied(cursor, self.now)
         return is_due and len(recent_refusals(cursor, self.now)) < REFUSALS_PER_HOUR
 
     def denied(self, before: Cursor, cursor: Cursor, error: RefusedError) -> Cursor:

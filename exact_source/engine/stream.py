@@ -70,7 +70,7 @@ class Stream:
             division.code,
             "",
             self._entity.name,
-            rank,
+            (cursors.last_asked(cursor), rank),
             before_call=run.rounds.raise_if_stopped,
             may_pause=True,
         )
@@ -105,6 +105,7 @@ class Stream:
         if self._run.rounds.is_stopped():
             self.result.end("incomplete", "stopped before it began")
             return
+        self._run.turns.raise_if_later(self._entity.name, self._division.code)
         self.result.note(*self._start.notes_on_dates())
         self._resume()
         await self._deletions.settle_marks()

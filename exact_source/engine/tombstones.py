@@ -135,7 +135,7 @@ class TombstoneLists:
                 division,
                 "sync/Deleted",
                 "deleted",
-                rank=-1,
+                rank=(-1.0, 0),
                 before_call=self._before_call,
                 may_pause=True,
             )

@@ -154,7 +154,7 @@ class Session:
             note_loads(warehouse)
         refuse_newer_version()
         self.arrived = warehouse.completed_loads(load_ids(all_entries()))
-        self.run.recall(earlier_runs(self.arrived, self.run.options.full_refresh))
+        self.run.recall(earlier_runs(self.arrived, self.run.options))
 
     def first_load(self, entity: str, make: Callable[[], FirstLoad]) -> FirstLoad:
         """The first load of an entity, which continues over the rounds of a process like its cursors."""

@@ -16,6 +16,7 @@ from ..engine.run import EarlierRuns, Run
 from ..engine.starts import refresh_begun_at
 from ..engine.tombstones import reads_tombstones, starts_of
 from ..errors import ConfigurationError
+from ..options import Options
 from .entity_resource import table_names
 from .entries import Entries, codes_of, items_of
 
@@ -156,12 +157,12 @@ def selected_entities() -> frozenset[str]:
     return frozenset(table_names())
 
 
-def earlier_runs(arrived: set[str], full_refresh: Iterable[str]) -> EarlierRuns:
+def earlier_runs(arrived: set[str], options: Options) -> EarlierRuns:
     """The state of earlier runs.
 
     Args:
         arrived: Load packages that the destination lists as loaded.
-        full_refresh: Entities that the user wants to be read again.
+        options: The user's options.
     """
     selected, state = selected_entities(), dlt.current.source_state()
     return EarlierRuns(
@@ -170,8 +171,17 @@ def earlier_runs(arrived: set[str], full_refresh: Iterable[str]) -> EarlierRuns:
         divisions=known_divisions(),
         errors=state.get("errors", {}),
         withdrawn=state.get("withdrawn", {}),
-        refresh_asked_at=refresh_under_way(selected.intersection(full_refresh), arrived),
+        refresh_asked_at=refresh_under_way(selected.intersection(options.full_refresh), arrived),
+        cursors=lambda: {name: _cursors(name, arrived, options.window) for name in table_names()},
     )
+
+
+def _cursors(name: str, arrived: set[str], window: str) -> dict[int, Cursor]:
+    state = dlt.current.resource_state(name)
+    if window:
+        state = state.get("windows", {}).get(window, {})
+    entries = ((int(code), arrived_entry(entry, arrived)) for code, entry in items_of(state))
+    return {code: stored_cursor(entry) for code, entry in entries if entry is not None}
 
 
 def refresh_under_way(names: Iterable[str], arrived: set[str]) -> float | None:

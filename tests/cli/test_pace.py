@@ -111,7 +111,7 @@ async def read_company(client: ExactClient, division: int) -> None:
         query = {"$filter": "Timestamp gt 1L" if feed.kind == "sync" else harmless_filter(feed)}
         await read_all(
             client,
-            Call(division, feed.path, name, rank),
+            Call(division, feed.path, name, (0.0, rank)),
             PageSchema(entity, feed),
             {k: v for k, v in query.items() if v},
         )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exact_source import exact_online, run_to_end
-from exact_source.engine.starts import DENIED_S
+from exact_source.engine.cursors import DENIED_S
 from tests.support.cli_fixtures import Cli
 from tests.support.fixtures import MakeWorld
 from tests.support.refusals import MODULES, PATHS, deny_modules, lack_modules, later

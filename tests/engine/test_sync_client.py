@@ -100,7 +100,7 @@ def ask(
     async def everything() -> list[Any]:
         client = make_client(loop, server, tokens)
         gets = [
-            client.get(Call(DIVISION, name, name, rank), f"/{name}", parse)
+            client.get(Call(DIVISION, name, name, (0.0, rank)), f"/{name}", parse)
             for rank, name in enumerate(names or ("a",))
         ]
         try:

@@ -198,6 +198,10 @@ class EngineWorld(World):
             divisions=sorted({code for _, code in self.ledger.cursors if code}),
             errors=self.ledger.errors,
             withdrawn=self.ledger.withdrawn,
+            cursors=lambda: {
+                name: {code: c for (of, code), c in self.ledger.cursors.items() if of == name}
+                for name in shapes
+            },
         )
 
     def _refresh_under_way(self, run: Run, shapes: dict[str, Shape]) -> float | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...catalogue.feeds import plan_feeds, starts_by_version
 from ...catalogue.parameters import all_sources
-from ...engine.starts import DENIED_S
+from ...engine.cursors import is_denied
 from .._output.stored_syncs import recall
 from .row_counts import Counts, Question, count_rows
 
@@ -96,7 +96,7 @@ class Planner:
     def is_denied(self, division: int, entity: str) -> bool:
         """Whether the next sync will skip a stream, because Exact does not offer it."""
         cursor, now = self.memory.cursors.get((division, entity)), self.run.clock.now()
-        return cursor is not None and bool(cursor.denied_at) and now - cursor.denied_at < DENIED_S
+        return cursor is not None and is_denied(cursor, now)
 
     def questions(self) -> list[Question]:
         """Streams whose size only a count can show."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -195,3 +196,65 @@ def test_a_limit_that_exact_changes_is_followed(make_world: MakeWorld) -> None:
     assert any(
         c - a < 60 and int(a // 60) == int(c // 60) for (a, _), (_, c) in pairwise(pairwise(calls))
     )
+
+
+NAMES = ("accounts", "journals", "gl_accounts", "items")
+
+
+@pytest.mark.parametrize("limit", ["max_calls", "contract_cap"])
+@pytest.mark.parametrize("most", [5, 9])
+def test_runs_with_few_calls_read_the_streams_in_turn(
+    make_world: MakeWorld, limit: str, most: int
+) -> None:
+    """Else each run would spend its calls on the streams that are up to date already."""
+    world = make_world(companies=3, large_page_size=1000)
+    unread = {(name, code) for name in NAMES for code in world.box.divisions}
+    for _ in range(len(unread)):
+        before = len(unread)
+        outcome = world.sync(*NAMES, limits=Limits(**{limit: most}))
+        unread -= {(r.entity, r.division) for r in outcome.results if r.status == "complete"}
+        assert outcome.calls <= most
+        assert outcome.exit_code == 3
+        assert len(unread) < before
+        if not unread:
+            break
+
+    for name in NAMES:
+        world.assert_equal(name)
+
+
+def test_runs_with_few_calls_follow_changes_in_turn(make_world: MakeWorld) -> None:
+    world = make_world(companies=3, large_page_size=1000)
+    world.sync(*NAMES)
+    asked: Counter[tuple[str, int]] = Counter()
+    for _ in range(20):
+        with world.watch() as calls:
+            world.sync(*NAMES, limits=Limits(max_calls=5))
+        asked.update((c.path, c.division) for c in calls.all)
+
+    streams = [asked[feed_path(name), code] for name in NAMES for code in world.box.divisions]
+    assert min(streams) >= 1
+    assert max(streams) - min(streams) <= 2
+
+
+def test_streams_asked_longest_ago_go_first_at_the_end_of_a_day(make_world: MakeWorld) -> None:
+    world = make_world(companies=1, daily_limit=5, large_page_size=1000)
+    unread = set(NAMES)
+    for _ in NAMES:
+        outcome = world.sync(*NAMES)
+        unread -= {r.entity for r in outcome.results if r.status == "complete"}
+        world.clock.sandbox.advance(DAY_S)
+        world.login()
+
+    assert not unread
+
+
+def test_functions_with_few_calls_are_read_in_turn(make_world: MakeWorld) -> None:
+    world = make_world(companies=2, large_page_size=1000)
+    names = ("items", "stock_position", "journals")
+    for _ in range(20):
+        world.sync(*names, limits=Limits(max_calls=10))
+    found = [len(world.table("stock_position", code)) for code in world.box.divisions]
+    world.sync(*names)
+
+    assert found == [len(world.table("stock_position", code)) for code in world.box.divisions]

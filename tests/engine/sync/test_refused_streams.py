@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from exact_source.engine.starts import DENIED_S, PROOF_S
+from exact_source.engine.cursors import DENIED_S
+from exact_source.engine.starts import PROOF_S
 from exact_source.orchestration import advise
 from tests.support.fixtures import MakeWorld
 from tests.support.refusals import MODULES, PATHS, deny_modules, lack_modules, later
