@@ -16,6 +16,7 @@ from ..client.client import ExactClient
 from ..client.error_log import ErrorFile
 from ..client.limits import Limits
 from ..clock import Clock
+from ..errors import LimitError
 from .call_accounting import LISTS
 
 T = TypeVar("T")
@@ -57,9 +58,15 @@ class Connection:
 
     @property
     def client(self) -> ExactClient:
-        """The open client."""
+        """The open client.
+
+        Raises:
+            LimitError: If the connection is closed. If one stream ends the run, others may be about to send.
+        """
         if self._client is None:
-            raise RuntimeError("the run is not connected")
+            raise LimitError(
+                "no call was made, because the run ended", resumes_at=self._clock.now()
+            )
         return self._client
 
     def open(self, on_wait: OnWait) -> ExactClient:

@@ -157,6 +157,10 @@ def call_with_a_closed_client(coder: Coder) -> None:
     asyncio.run(ask())
 
 
+def call_after_the_run(coder: Coder) -> None:
+    _ = coder.world.make_run().connection.client
+
+
 def stop_a_call(coder: Coder) -> None:
     run = coder.world.make_run()
     run.rounds.request_stop()
@@ -407,6 +411,7 @@ CODE_CASES = [
     CodeCase("‹where›: stopped", stop_a_call),
     CodeCase("Exact Online does not issue new tokens before", ask_for_tokens_too_early, place="new tokens"),
     CodeCase("stopped, because the run ended", call_with_a_closed_client),
+    CodeCase("no call was made, because the run ended", call_after_the_run, place="the run"),
     CodeCase("refused the list of divisions; give", refuse_list_of_named_divisions, place="system/Divisions"),
     CodeCase("the connection that holds the lock", lose_the_session),
     CodeCase("the claim on dataset", lose_the_claim),

@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from exact_source.client.limits import Limits
 from exact_source.engine.connection import Connection
+from exact_source.errors import LimitError
 from tests.support.world import Clock, make_box
 
 
@@ -59,3 +62,14 @@ def test_a_withdrawn_field_is_noted_once_however_many_divisions_find_it() -> Non
     connection.note_withdrawn("sync/Deleted", ["DeletedBy", "ID"])
 
     assert connection.withdrawn == {"sync/Deleted": ("DeletedBy", "ID")}
+
+
+def test_a_stream_that_is_about_to_send_when_the_run_ends_has_not_failed() -> None:
+    client = Client()
+    arguments: Any = lambda: client, Clock(make_box().clock), Limits()
+    connection = Connection(*arguments)
+    connection.open(client.on_wait)
+    asyncio.run(connection.close())
+
+    with pytest.raises(LimitError):
+        _ = connection.client
