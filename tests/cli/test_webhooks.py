@@ -116,6 +116,9 @@ def test_an_idle_company_costs_no_call_and_a_change_only_its_own(
         assert paths == [*LISTS[1:], "sync/Deleted", "sync/CRM/Accounts"]
         assert {call.division for call in calls.all[2:]} == {world.division}
     world.assert_equal("accounts")
+    text, whole = " ".join(PAGE.read_text().split()), len(billed(full.all))
+    assert f"take {whole} calls without changes" in text
+    assert f"takes {len(billed(changed.all))} calls instead of {whole}" in text
 
 
 def test_only_named_divisions_are_read_and_a_notice_of_an_entry_covers_its_postings(
