@@ -180,7 +180,9 @@ def sync_divisions(
     settings = settings or load_settings()
     chosen = choose_entities(entities, load_catalogue())
     run = make_run(
-        make_options(divisions=divisions, round_rows=ROUND_ROWS, round_s=ROUND_S, **options),
+        make_options(
+            divisions=divisions, round_rows=ROUND_ROWS, round_s=ROUND_S, clock=clock, **options
+        ),
         settings,
         storage_from_settings(settings, pipeline),
         clock=clock,

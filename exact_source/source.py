@@ -78,9 +78,10 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
     parameters: Mapping[str, Any] | None = None,
     exclude_columns: Any = None,
     hash_columns: Any = None,
+    clock: Clock | None = None,
     **more: Any,
 ) -> Options:
-    """Checked options.
+    """Checked options. ``clock`` decides whether ``start_date`` is in the future.
 
     Raises:
         ConfigurationError: If an option is not valid; the message names it.
@@ -96,6 +97,11 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
     if reconcile_days is not None and reconcile_days < 0:
         raise ConfigurationError("reconcile_days must be 0 or more; leave it empty for never")
     start_ms, end_ms = parse_window(start_date, end_date)
+    # A day is more than the zones differ, and than a clock is wrong.
+    if start_ms is not None and start_ms > ((clock or SystemClock()).now() + DAY_S) * 1000:
+        raise ConfigurationError(
+            f"start_date {start_date} is in the future, so there are no rows to load; use an earlier date"
+        )
     if end_ms is not None:
         # Rows outside of a window are not read, so a window cannot find deleted rows.
         deletes, full_refresh, reconcile = "ignore", False, False
@@ -333,6 +339,7 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         strict=strict,
         exclude_columns=exclude_columns,
         hash_columns=hash_columns,
+        clock=clock,
     )
     selected = choose_entities(entities, load_catalogue())
     limits = Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls)

@@ -233,6 +233,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
             hash_columns=hash_columns,
             retry_refused=retry_refused,
             strict=strict,
+            clock=clock_of(context),
         )
         pipeline = make_pipeline(destination, dataset, pipeline_name)
         place = place_of(pipeline)

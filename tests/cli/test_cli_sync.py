@@ -37,6 +37,7 @@ WRONG = [
     (["--route=journals=sync"], "journals has no sync feed"),
     (["--deletes=maybe"], "hard, soft or ignore"),
     (["--start-date=soon"], "start_date must be a date"),
+    (["--start-date=2026-03-12"], "start_date 2026-03-12 is in the future"),
     (["--max-calls=x"], "--max-calls"),
     (["--max-calls=0"], "--max-calls"),
     (["--destination=oracle"], "--destination 'oracle'"),

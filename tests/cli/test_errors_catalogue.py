@@ -473,6 +473,7 @@ CASES = [
     Case("route names ‹name›", "sync --route=nope=bulk"),
     Case("‹name› has no ‹wanted› feed", "sync --entities=journals --route=journals=sync"),
     Case("‹setting› must be a date", "sync --start-date=soon"),
+    Case("start_date ‹start date› is in the future", "sync --start-date=2062-01-01"),
     Case("start_by is", "sync --start-by=date"),
     Case("--destination duckdb: the file and the dataset", "sync --destination=duckdb:{folder}/exact_online.duckdb"),
     Case("the DuckDB file and the dataset are both called", "sync --destination=duckdb --entities=accounts",

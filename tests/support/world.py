@@ -189,7 +189,7 @@ class World:
         """A run as a new process would make it, some time after the last one."""
         self.clock.sandbox.advance(BETWEEN_SYNCS_S)
         return make_run(
-            make_options(**options),
+            make_options(clock=self.clock, **options),
             self.settings,
             self.storage,
             clock=self.clock,

@@ -124,6 +124,7 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
         route=parse_route(route),
         start_date=start_date,
         start_by=start_by,
+        clock=clock_of(context),
     )
     pipeline = make_pipeline(destination, dataset, pipeline_name)
     settings, storage = make_connection(region, base_url, pipeline)

@@ -184,7 +184,7 @@ def test_an_earlier_start_date_brings_the_rows_before_it(world: World, route: st
 
 
 def test_an_entity_without_dates_is_loaded_whole_and_says_so(world: World) -> None:
-    for start in ("2030-01-01", "2029-01-01"):
+    for start in ("2026-03-10", "2026-03-09"):
         outcome = world.sync("sales_invoice_lines", start_date=start)
         notes = {note for r in outcome.results for note in r.notes}
         assert notes == {"start_date leaves out nothing: its rows have no Modified"}
