@@ -291,7 +291,10 @@ def _topics_of(entities: str | None) -> list[str]:
 
 
 def _split(names: str | None) -> list[str]:
-    return [name.strip() for name in (names or "").split(",") if name.strip()]
+    found = [name.strip() for name in (names or "").split(",") if name.strip()]
+    if names is not None and not found:  # an empty variable of a shell must not delete everything
+        raise ConfigurationError("--topics names no topic; leave it out for all topics")
+    return found
 
 
 async def until_refused(work: Awaitable[None]) -> ReceiverError | None:

@@ -627,6 +627,7 @@ CASES = [
     # -- webhooks and leases --------------------------------------------------------------------
     Case("--callback-url must be the https", "webhooks subscribe --callback-url=http://x.example/"),
     Case("--topics: ‹…› is not a topic", "webhooks subscribe --callback-url=https://x.example/ --topics=a-b"),
+    Case("--topics names no topic", "webhooks unsubscribe --topics= --yes"),
     Case("so it may have been done or not", "webhooks subscribe --callback-url=https://x.example/ --topics=Items",
          lambda b: b.cli.world.box.fault("503", path=SUBSCRIPTIONS, after=1), 3),
     Case("webhook_path must begin with", "webhooks serve", each(webhook_path="x", webhook_secret="some-secret")),
