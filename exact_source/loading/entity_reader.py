@@ -13,7 +13,7 @@ import pyarrow as pa
 from ..engine import rows
 from ..engine.result import StreamResult
 from ..engine.shape import Shape
-from ..errors import ConfigurationError, StreamError
+from ..errors import ConfigurationError, ExactError, StreamError
 from .batches import Batch, Item
 from .entity_resource import EntityResource, table_names
 from .entity_streams import EntityStreams
@@ -329,7 +329,9 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Report an error of dlt's event loop.
 
     If a step of a resource fails, dlt closes all asynchronous generators of its loop while tasks still use
-    them. asyncio would print an error for each of them before the real one.
+    them, and stops the loop, perhaps before it has fetched the same error of another resource. asyncio would
+    print an error for each of them beside the real one.
     """
-    if "asyncgen" not in context:
+    is_repeated = isinstance(context.get("exception"), ExactError)
+    if "asyncgen" not in context and not is_repeated:
         loop.default_exception_handler(context)

@@ -228,6 +228,22 @@ def test_lists_of_all_divisions_are_read_by_one_stream(name: str) -> None:
     stream.close()
 
 
+def test_an_error_of_another_resource_is_not_printed_beside_the_real_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def iterate() -> None:
+        run: Any = SimpleNamespace(preview=lambda: SimpleNamespace(options=make_options()))
+        tables = EntityReader(Session(run), shape_of("accounts"), 0).tables()
+        with pytest.raises(AttributeError):  # this run cannot connect
+            await anext(tables)
+        loop = asyncio.get_running_loop()
+        for error in (ConfigurationError("no company matches"), ValueError("a mistake")):
+            loop.call_exception_handler({"message": "never retrieved", "exception": error})
+
+    asyncio.run(iterate())
+    assert [type(r.exc_info[1]) for r in caplog.records if r.exc_info] == [ValueError]
+
+
 # -- what a resource yields ------------------------------------------------------------------------
 
 
