@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -46,18 +47,28 @@ TESTS = [
 @pytest.mark.proofs
 @pytest.mark.timeout(6 * 3600)
 def test_every_mutant_is_noticed_or_explained(tmp_path: Path) -> None:
-    out = tmp_path / "mutants.jsonl"
-    environment = os.environ | {
-        "EXACT_REACH": str(tmp_path / "reach"),
-        "EXACT_MUTANTS_OUT": str(out),
-    }
-    for plugin in ("tests.support.mutants_reach", "tests.support.mutants_run"):
-        command = [sys.executable, "-m", "pytest", *OPTIONS, plugin, *TESTS]
-        subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    environment = os.environ | {"EXACT_REACH": str(tmp_path / "reach")}
+    assert start("tests.support.mutants_reach", environment).wait() == 0
+    shards = os.cpu_count() or 1
+    outs = [tmp_path / f"mutants{n}.jsonl" for n in range(shards)]
+    running = [
+        start(
+            "tests.support.mutants_run",
+            environment | {"EXACT_MUTANTS_OUT": str(out), "EXACT_MUTANTS_SHARD": f"{n}/{shards}"},
+        )
+        for n, out in enumerate(outs)
+    ]
+    assert [process.wait() for process in running] == [0] * shards
 
-    tried = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    tried = [json.loads(line) for out in outs for line in out.read_text("utf-8").splitlines()]
     tried = [one for one in tried if one["outcome"] != "not tried"]
     explained = {one["name"] for one in tomllib.loads(FILE.read_text("utf-8")).get("survivor", [])}
     left = [one["name"] for one in tried if one["outcome"] != "killed"]
     assert len(tried) >= LEAST
     assert sorted(set(left) - explained) == []
+
+
+def start(plugin: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start the tests with a plugin."""
+    command = [sys.executable, "-m", "pytest", *OPTIONS, plugin, *TESTS]
+    return subprocess.Popen(command, cwd=ROOT, env=environment)
