@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import dlt
+import pyarrow as pa
 from dlt.common.pipeline import LoadInfo
 from dlt.destinations.exceptions import DatabaseException
 from dlt.extract.source import DltSource
@@ -309,6 +310,7 @@ def load_round(pipeline: dlt.Pipeline, source: Any, loading: Loading) -> None:
     pipeline._last_trace = None  # type: ignore[assignment]  # noqa: SLF001
     pipeline.extract(source)
     pipeline.normalize()
+    pa.default_memory_pool().release_unused()  # the destination needs memory of its own
     try:
         with loading():
             confirm_loaded(pipeline.load())
