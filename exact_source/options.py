@@ -84,8 +84,15 @@ class Companies:
             names: Division code -> company name, for all companies in the tables.
 
         Raises:
-            ConfigurationError: If a company is not in the tables.
+            ConfigurationError: If a company, or the names of all companies, are not in the tables.
         """
+        if (self.patterns or self.excluded_patterns) and all(
+            name in {"", str(code)} for code, name in names.items()
+        ):
+            raise ConfigurationError(
+                "divisions: the names of companies are not in the tables; sync the entity divisions as well, "
+                "or give codes"
+            )
         chosen = self.choose(names)
         if missing := [str(code) for code in chosen if code not in names]:
             raise ConfigurationError(

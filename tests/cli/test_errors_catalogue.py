@@ -482,6 +482,8 @@ CASES = [
          lambda b: b.cli("sync", f"--destination=duckdb:{b.cli.world.folder}/x.duckdb", "--entities=journals"), place="gl_accounts"),
     Case("the tables have no rows of", "report --destination=duckdb:{folder}/x.duckdb --divisions=77",
          lambda b: b.cli("sync", f"--destination=duckdb:{b.cli.world.folder}/x.duckdb", BY_REPORT)),
+    Case("the names of companies are not in", "report --destination=duckdb:{folder}/y.duckdb --divisions=Mol*",
+         lambda b: b.cli("sync", f"--destination=duckdb:{b.cli.world.folder}/y.duckdb", BY_REPORT.replace("divisions,", "")), place="the entity divisions"),
     Case("the tables have no rows of", "status --destination=duckdb:{folder}/x.duckdb --divisions=77"),
     Case("--fault: ‹error›", "sandbox --port=0 --fault=nope:0.1"),
     Case("--port ‹port›: ‹strerror›", "sandbox --port={port}", taken_port),

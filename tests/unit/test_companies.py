@@ -58,6 +58,12 @@ def test_a_company_that_is_not_in_the_tables_is_refused() -> None:
         parse_companies("3,7").choose_loaded(NAMES)
 
 
+def test_a_name_cannot_be_chosen_if_the_tables_have_none() -> None:
+    with pytest.raises(ConfigurationError, match="entity divisions"):
+        parse_companies("Smit*").choose_loaded({3: "", 4: "4"})
+    assert parse_companies("3").choose_loaded({3: ""}) == [3]
+
+
 def test_nothing_is_not_every_company() -> None:
     nothings: list[Any] = ["", " , ", []]
     for nothing in nothings:

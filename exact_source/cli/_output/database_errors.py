@@ -41,7 +41,8 @@ def reaching(pipeline: dlt.Pipeline) -> Iterator[None]:
         what = f"{', '.join(fields)} missing" if fields else message_of(error)
         raise ConfigurationError(
             f"--destination {name}: {what}; put it into .dlt/secrets.toml under "
-            f"[destination.{name}{section}]"
+            f"[destination.{name}{section}], or into the address if credentials are one, as in "
+            "postgresql://USER:PASSWORD@HOST/DATABASE"
         ) from None
     except database_errors() as error:
         raise explain(pipeline, error) from error
