@@ -238,7 +238,9 @@ class EntityReader:
         found = self.session.first_load(
             self.name, lambda: FirstLoad(keys, states.divisions, divisions_with_rows)
         )
-        if self.strategy.takes_keys_once:
+        # Of a list of all divisions, several workers may load the same rows first.
+        is_shared = self.shape.entity.division_from and self.session.run.leases is not None
+        if self.strategy.takes_keys_once or is_shared:
             found.end()
         return found
 

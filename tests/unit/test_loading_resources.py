@@ -244,6 +244,22 @@ def test_an_error_of_another_resource_is_not_printed_beside_the_real_one(
     assert [type(r.exc_info[1]) for r in caplog.records if r.exc_info] == [ValueError]
 
 
+@pytest.mark.parametrize(
+    ("name", "has_leases", "is_merged"),
+    [("divisions", True, True), ("divisions", False, False), ("accounts", True, False)],
+)
+def test_a_list_that_several_workers_load_is_never_appended(
+    name: str, has_leases: bool, is_merged: bool
+) -> None:
+    leases = object() if has_leases else None
+    run: Any = SimpleNamespace(options=make_options(), leases=leases)
+    states: Any = SimpleNamespace(divisions=())
+    warehouse: Any = SimpleNamespace(divisions=lambda _name, marked: set())
+    reader = EntityReader(Session(run), shape_of(name), 0)
+
+    assert reader._first_load(states, warehouse).is_over == is_merged
+
+
 # -- what a resource yields ------------------------------------------------------------------------
 
 
