@@ -126,8 +126,11 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
         start_by=start_by,
         clock=clock_of(context),
     )
-    pipeline = make_pipeline(destination, dataset, pipeline_name)
-    settings, storage = make_connection(region, base_url, pipeline)
+    pipeline = make_pipeline(destination, dataset, pipeline_name, read_only=True)
+    # Tokens may be in the destination, where they are replaced.
+    settings, storage = make_connection(
+        region, base_url, make_pipeline(destination, dataset, pipeline_name)
+    )
     clock = clock_of(context)
     limits = Limits(reserve=reserve_calls, contract_cap=contract_cap)
     run = make_read_only_run(
