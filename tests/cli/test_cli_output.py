@@ -23,6 +23,7 @@ from exact_source.cli.divisions import show
 from exact_source.cli.eta import TimeLeft
 from exact_source.engine.divisions import Division
 from exact_source.engine.result import StreamResult
+from exact_source.errors import StoppedError
 from exact_source.sync.outcome import Outcome
 from exact_source.webhooks.subscriptions import Subscription
 from tests.support.cli_fixtures import Cli
@@ -223,6 +224,18 @@ def test_after_a_stop_only_real_problems_are_listed(capsys: pytest.CaptureFixtur
     assert (outcome.exit_code, to_json(outcome, 0.0)["code"]) == (3, "remote")
     text = str(outcome).splitlines()
     assert [line.split()[0] for line in text[1:]] == ["e3", "e4", "stopped"]
+
+
+def test_a_stop_before_the_first_call_loads_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor is anything of it noted, so the whole command must be repeated."""
+    outcome = Outcome([], 1, 0, StoppedError("stopped", resumes_at=0.0), stopped_by="Ctrl-C")
+    with logging_to_stderr([]):
+        show_outcome(outcome, 75.0, "somewhere", {}, View())
+
+    closing = capsys.readouterr().err.splitlines()[-1]
+    assert closing.startswith("stopped by Ctrl-C")
+    assert "continue" not in closing
+    assert outcome.exit_code == 3
 
 
 def test_an_outcome_as_text_is_short_as_well() -> None:

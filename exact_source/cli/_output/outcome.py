@@ -316,6 +316,10 @@ def closing_line(outcome: Outcome, seconds: float) -> str:
     head = f"{', '.join(did)}, {span(seconds)}"
     if outcome.exit_code == 0:
         return f"complete: {head}"
+    if outcome.exit_code == ExitCode.INCOMPLETE and outcome.interruption and not outcome.calls:
+        return (
+            f"stopped by {outcome.interruption} before the first call: run the same command again"
+        )
     if outcome.exit_code == ExitCode.INCOMPLETE and outcome.interruption:
         head = f"stopped by {outcome.interruption}: {head}{when_allowed(outcome.resumes_at)}"
         return f"{head}; what was read is loaded: run again to continue"
