@@ -16,6 +16,11 @@ SETTINGS = ".dlt"
 GIVEN = "DLT_PROJECT_DIR"  # dlt's own variable for the folder of the project
 FILES = ("config.toml", "secrets.toml")
 BARE_VALUE = re.compile(r"""\s*[\w.-]+\s*=\s*[^\s"'\[{=]""")  # a text without quotes
+# Words of ``tomllib`` -> what to do.
+REMEDIES = {
+    "Cannot declare": "this section is in the file already: put all of its settings under one heading",
+    "Cannot overwrite": "this setting is in the file already: keep one of the two",
+}
 
 
 def check_settings_files() -> None:
@@ -51,8 +56,13 @@ def parse_toml(path: Path, text: str) -> dict[str, Any]:
         lines = text.splitlines()
         line = int(found[1]) if found else len(lines)
         is_bare = line <= len(lines) and BARE_VALUE.match(lines[line - 1])
-        remedy = "put the value between double quotes" if is_bare else "correct it"
+        remedy = "put the value between double quotes" if is_bare else _remedy(str(error))
         raise ConfigurationError(f"{path}, line {line}: not valid TOML; {remedy}") from None
+
+
+def _remedy(problem: str) -> str:
+    """What to do about a problem, in the words of ``tomllib``, which may quote the text."""
+    return next((remedy for words, remedy in REMEDIES.items() if words in problem), "correct it")
 
 
 def settings_files() -> Iterator[Path]:

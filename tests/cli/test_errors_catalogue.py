@@ -459,6 +459,7 @@ CASES = [
     Case("is not a JSON key of a service account", INIT + " --destination=bigquery --bigquery-key={folder}/tokens.json"),
     Case("‹path› cannot be read: ‹strerror›", INIT, unreadable_toml),
     Case("‹path›, line ‹line›: not valid TOML", INIT, settings_file("config.toml", "= =")),
+    Case("‹path›, line ‹line›: not valid TOML", "plan", settings_file("config.toml", "[a]\nb = 1\n[a]\nc = 2")),
     Case("is not UTF-8 text", INIT, not_utf8),
     Case("there is no folder .dlt in", SYNC, lambda b: b.unset("client_id")),
     Case("division ‹division›, topic ‹topic›: Exact Online refused the address", "webhooks subscribe --callback-url=https://x.example/",

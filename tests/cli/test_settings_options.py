@@ -158,6 +158,25 @@ def test_a_misspelt_variable_ends_a_command(cli: Cli, monkeypatch: pytest.Monkey
     assert "SOURCES__EXACT_ONLINE__DELETES" in result.err
 
 
+@pytest.mark.parametrize(
+    ("lines", "remedy"),
+    [
+        ("[a]\nb = 1\n[a]\nc = 2", "section"),
+        ("b = 1\nb = 2", "setting"),
+        ("b = secret", "quotes"),
+    ],
+)
+def test_a_remedy_for_a_broken_file_does_not_quote_it(
+    cli: Cli, project: Path, lines: str, remedy: str
+) -> None:
+    write(project, lines)
+    result = cli("plan")
+
+    assert result.code == 2
+    assert remedy in result.err
+    assert "secret" not in result.err
+
+
 def test_a_value_of_an_unknown_setting_is_not_shown(cli: Cli, project: Path) -> None:
     write(project, 'client_secrets = "do-not-show"')
 
