@@ -169,7 +169,8 @@ def test_a_misspelt_variable_ends_a_command(cli: Cli, monkeypatch: pytest.Monkey
 def test_a_remedy_for_a_broken_file_does_not_quote_it(
     cli: Cli, project: Path, lines: str, remedy: str
 ) -> None:
-    write(project, lines)
+    (project / ".dlt").mkdir(exist_ok=True)
+    (project / ".dlt" / "config.toml").write_text(lines, "utf-8")
     result = cli("plan")
 
     assert result.code == 2
