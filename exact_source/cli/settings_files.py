@@ -55,14 +55,10 @@ def parse_toml(path: Path, text: str) -> dict[str, Any]:
         found = re.search(r"at line (\d+)", str(error))
         lines = text.splitlines()
         line = int(found[1]) if found else len(lines)
+        named = (remedy for words, remedy in REMEDIES.items() if words in str(error))
         is_bare = line <= len(lines) and BARE_VALUE.match(lines[line - 1])
-        remedy = "put the value between double quotes" if is_bare else _remedy(str(error))
+        remedy = next(named, "put the value between double quotes" if is_bare else "correct it")
         raise ConfigurationError(f"{path}, line {line}: not valid TOML; {remedy}") from None
-
-
-def _remedy(problem: str) -> str:
-    """What to do about a problem, in the words of ``tomllib``, which may quote the text."""
-    return next((remedy for words, remedy in REMEDIES.items() if words in problem), "correct it")
 
 
 def settings_files() -> Iterator[Path]:
