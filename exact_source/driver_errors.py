@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .duckdb_extensions import extension_command
 from .errors import LONGEST_MESSAGE, causes, describe_fault, one_line
 
 LOCKED = r"could not set lock"
@@ -34,9 +35,6 @@ REMEDIES = {
         r"pg_hba\.conf",
         "reauthenticat",
         "could not automatically determine credentials",
-    ),
-    "let DuckDB download it once, into the home folder of this user": (
-        "install the required extension",
     ),
     "create the database, or correct its name": ("database .* does not exist",),
     "grant the user the right to create schemas and tables in the database": (
@@ -67,6 +65,7 @@ SHOWN_CLASSES = frozenset(
 )  # fmt: skip
 SHOWN_STATES = ("08", "28", "3D", "3F", "42P01", "42703", "42S02", "42S22", "53", "57", "58")
 _STATE = re.compile(r"[0-9A-Z]{5}")
+_EXTENSION = re.compile(r"install the required extension '(\w+)'")
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 
 
@@ -173,7 +172,7 @@ def message_of(error: BaseException) -> str:
     numbered = len(error.args) == 2 and isinstance(error.args[1], str)  # noqa: PLR2004 (code, text)
     text = error.args[1] if numbered else str(error)
     lines = str(text).strip().splitlines() or [type(error).__name__]
-    return one_line(lines[0], LONGEST_MESSAGE)
+    return one_line(lines[0].rstrip(":"), LONGEST_MESSAGE)
 
 
 def _may_show(error: BaseException, text: str) -> bool:
@@ -197,6 +196,8 @@ def _is_of_dlt(error: BaseException) -> bool:
 
 
 def _remedy_for(text: str) -> str:
+    if extension := _EXTENSION.search(text):
+        return f"run once with internet access: {extension_command(extension[1])}"
     for remedy, patterns in REMEDIES.items():
         if any(_said(pattern, text) for pattern in patterns):
             return remedy

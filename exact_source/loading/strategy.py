@@ -19,6 +19,7 @@ import pyarrow as pa
 from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.schema.typing import TUpsertStrategyDict
 
+from ..duckdb_extensions import extension_command, missing_extension
 from ..engine import rows
 from ..errors import ConfigurationError
 from .entity_resource import EntityResource
@@ -27,6 +28,7 @@ from .history import KEY, VERSION, last_states
 UPSERT: TUpsertStrategyDict = {"disposition": "merge", "strategy": "upsert"}
 DELTA, ICEBERG = "delta", "iceberg"
 PACKAGES = {DELTA: "deltalake", ICEBERG: "pyiceberg"}  # the names of dlt's extras too
+EXTENSIONS = {DELTA: ("delta",), ICEBERG: ("avro", "iceberg")}  # of DuckDB, which reads the files
 _CAPABILITIES: WeakKeyDictionary[Any, DestinationCapabilitiesContext] = WeakKeyDictionary()
 Kind = Literal["delete-insert", "upsert", "log"]
 
@@ -111,13 +113,27 @@ def _of_files(
             f"{kind}: dlt deletes no rows of Iceberg tables; set deletes to soft, which marks them in "
             "_deleted_at, or table_format to delta"
         )
+    need_table_format(table_format)
+    resource.apply_hints(write_disposition=UPSERT)
+    return Strategy("upsert", deletes_marked=deletes == "hard")
+
+
+def need_table_format(table_format: str) -> None:
+    """Require what writes and reads the files of a table format.
+
+    Raises:
+        ConfigurationError: If a package is missing, or an extension of DuckDB that cannot be downloaded.
+    """
     if find_spec(PACKAGES[table_format]) is None:
         raise ConfigurationError(
             f"table_format is {table_format}, which needs the package {PACKAGES[table_format]}; "
             f'install it with: pip install "dlt[{PACKAGES[table_format]}]"'
         )
-    resource.apply_hints(write_disposition=UPSERT)
-    return Strategy("upsert", deletes_marked=deletes == "hard")
+    if name := missing_extension(EXTENSIONS[table_format]):
+        raise ConfigurationError(
+            f"table_format is {table_format}, which needs DuckDB's extension {name}, and it could not be "
+            f"downloaded; run once with internet access: {extension_command(name)}"
+        )
 
 
 def merge_strategies(pipeline: dlt.Pipeline, table_format: str | None = None) -> Sequence[str]:

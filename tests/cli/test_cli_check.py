@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.cli_fixtures import Cli, Result
+from tests.support.lakes import without_extensions
 
 SOME = "--entities=accounts,journals"
 
@@ -410,3 +411,13 @@ def test_rights_name_the_company(cli: Cli) -> None:
 
     assert f"{world.division} {name}" in found(result, "rights", "warning")["found"]
     assert f"{world.division} {name}" in found(result, "rights", "ok")["found"]
+
+
+def test_a_missing_extension_of_duckdb_is_found(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__TABLE_FORMAT", "delta")
+    without_extensions(monkeypatch, cli.world.folder)
+
+    result = cli("check", f"--destination=filesystem:{cli.world.folder / 'lake'}", SOME, "--json")
+
+    assert result.code == 2
+    assert "INSTALL delta" in found(result, "destination", "failed")["remedy"]

@@ -47,6 +47,7 @@ from exact_source.webhooks.subscriptions import PATH
 from tests.cli.test_errors_catalogue import CASES, about, pattern, spelled
 from tests.dlt.test_groups import sync_in_groups
 from tests.support.auth_kit import Memory, Reply, Wire
+from tests.support.lakes import without_extensions
 from tests.support.world import World, export_settings, feed_path
 
 KEY = Fernet.generate_key().decode()
@@ -294,6 +295,11 @@ def sink(_coder: Coder) -> Any:
     return dlt.destinations.destination(lambda items, table: None, "sink")
 
 
+def load_without_extension(coder: Coder) -> object:
+    without_extensions(coder.patch, coder.world.folder)
+    return load_into(lake, table_format="delta")(coder)
+
+
 def lake(coder: Coder) -> Any:
     return dlt.destinations.filesystem(str(coder.world.folder / "lake"))
 
@@ -434,6 +440,7 @@ CODE_CASES = [
     CodeCase("‹where›: ‹status›: ‹error›", within_dlt(iterate_what_is_refused)),
     CodeCase("dlt cannot merge rows there", load_into(sink), place="destination sink"),
     CodeCase("dlt deletes no rows of Iceberg tables", load_into(lake, table_format="iceberg"), place="filesystem"),
+    CodeCase("which needs DuckDB's extension", load_without_extension, place="delta"),
     CodeCase("history needs a destination", load_into(sink, history="accounts", change_log=True)),
     CodeCase("‹pipeline name›: the sync failed: ‹…›", load_a_group_into_a_view, place="exact_online_0_of_1: "),
     CodeCase("a webhook came without the hash", lambda c: read_notice(b"{}", "secret"), place="a webhook"),

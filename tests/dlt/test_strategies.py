@@ -6,10 +6,8 @@ import json
 import os
 import re
 import sys
-from importlib.machinery import ModuleSpec
 from importlib.metadata import metadata
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 import dlt
@@ -23,6 +21,7 @@ from exact_source.loading.session import Session
 from exact_source.loading.strategy import choose_strategy
 from exact_source.loading.tables import DELETE_INSERT
 from exact_source.source import run_source
+from tests.support.lakes import with_packages, without_extensions
 from tests.support.world import World
 
 ACCOUNTS = "sync/CRM/Accounts"
@@ -42,8 +41,8 @@ def states(world: World) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "change_log=True"),
-        ({"table_format": "iceberg"}, 'deletes="soft"'),
+        ({}, "change_log to true"),
+        ({"table_format": "iceberg"}, "deletes to soft"),
         ({"change_log": True, "history": "accounts"}, "scd2"),
     ],
 )
@@ -100,7 +99,7 @@ def test_plain_files_are_refused_in_every_format(
     with world.watch() as calls:
         outcome = world.sync("accounts")
     assert outcome.exit_code == 2
-    assert "change_log=True" in str(outcome)
+    assert "change_log to true" in str(outcome)
     assert not len(calls)
 
 
@@ -129,6 +128,19 @@ def test_a_missing_package_of_a_table_format_is_named_before_any_call(
     assert not len(calls)
 
 
+@pytest.mark.parametrize(("table_format", "extension"), [("delta", "delta"), ("iceberg", "avro")])
+def test_a_missing_extension_of_duckdb_is_named_before_any_call(
+    world: World, monkeypatch: pytest.MonkeyPatch, table_format: str, extension: str
+) -> None:
+    without_extensions(monkeypatch, world.folder)
+    on_files(world)
+    with world.watch() as calls:
+        outcome = world.sync("accounts", table_format=table_format, deletes="soft")
+    assert outcome.exit_code == 2
+    assert f"duckdb.sql('INSTALL {extension}')" in str(outcome)
+    assert not len(calls)
+
+
 def method(name: str, table_format: str) -> str:
     """How rows reach a destination, as the page says it; no server and no driver is needed."""
     kind: Any = getattr(dlt.destinations, name)
@@ -144,16 +156,14 @@ def method(name: str, table_format: str) -> str:
             refusal = str(error)
             continue
         return chosen.kind if deletes == "hard" else f'{chosen.kind}, with `deletes="soft"`'
-    return "refused" if "change_log=True" in refusal else refusal
+    return "refused" if "change_log" in refusal else refusal
 
 
 def test_each_destination_of_dlt_gets_a_method_that_it_supports_or_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for package in ("deltalake", "pyiceberg"):
-        stand_in = ModuleType(package)
-        stand_in.__spec__ = ModuleSpec(package, None)
-        monkeypatch.setitem(sys.modules, package, stand_in)
+    with_packages(monkeypatch)
+    monkeypatch.setattr("exact_source.loading.strategy.missing_extension", lambda _names: "")
     found: dict[str, str] = {}
     for name in known_destinations():
         plain = found[name] = method(name, "")

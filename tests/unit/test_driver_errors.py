@@ -110,6 +110,12 @@ def test_what_concerns_the_connection_is_shown(error: Exception, word: str) -> N
     assert remedy_of(error)
 
 
+def test_the_command_for_a_missing_extension_is_named() -> None:
+    error = duckdb.Error(f"{NO_EXTENSION} 'delta':\nFailed to download")
+    assert "INSTALL delta" in remedy_of(error)
+    assert not describe(error).endswith(":")
+
+
 def test_a_missing_table_is_named() -> None:
     assert "accounts" in describe(duckdb_error("SELECT * FROM accounts"))
 

@@ -122,8 +122,9 @@ def test_files_are_upserted_and_iceberg_deletes_nothing(
     strategy: Strategy | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # The packages of these formats are not needed to choose, and not installed everywhere.
+    # The packages and extensions of these formats are not needed to choose, and not installed everywhere.
     monkeypatch.setattr("exact_source.loading.strategy.find_spec", lambda _name: object())
+    monkeypatch.setattr("exact_source.loading.strategy.missing_extension", lambda _names: "")
     resource = make_resource(table_format=table_format)
     files = dlt.destinations.filesystem("lake")
     if strategy is None:

@@ -10,7 +10,9 @@ import duckdb
 
 from ...errors import ExactError
 from ...loading.failed_jobs import refuse_silent_failures
+from ...loading.strategy import need_table_format
 from ...loading.warehouse import Warehouse
+from ...source import make_options
 from .._output.database_errors import DestinationError, reaching
 from .._output.stored_syncs import database_file
 
@@ -27,6 +29,9 @@ def check_destination(findings: Findings, pipeline: dlt.Pipeline) -> None:
     name = pipeline.destination.destination_name
     try:
         refuse_silent_failures(pipeline)
+        table_format = make_options().table_format
+        if table_format and pipeline.destination.destination_type.endswith(".filesystem"):
+            need_table_format(table_format)
         file = database_file(pipeline)
         with reaching(pipeline):
             if file is None:
