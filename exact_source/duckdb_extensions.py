@@ -6,11 +6,11 @@ import shlex
 import sys
 from collections.abc import Iterable
 
-import duckdb
-
 
 def missing_extension(names: Iterable[str]) -> str:
     """The first extension that is not installed and cannot be downloaded; empty if there is none."""
+    import duckdb  # takes long, and no help text needs it
+
     with duckdb.connect(":memory:") as database:
         found = database.sql("SELECT extension_name FROM duckdb_extensions() WHERE installed")
         installed = {name for (name,) in found.fetchall()}
