@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import AuthenticationError, ConfigurationError
+from ..errors import AuthenticationError, ConfigurationError, ExactError
 from ..settings import without_quotes
 from ._output.command_line import own_command
 from ._output.logs import ask_for
@@ -17,6 +17,7 @@ from .consent import Yes, ask_consent
 
 if TYPE_CHECKING:
     from ..auth import OAuth, TokenData
+    from ..auth.storage.from_settings import BuiltInStorage
     from ..settings import Settings
 
 LISTEN_S = 300.0
@@ -99,11 +100,22 @@ def logout(
     _, storage = make_connection(region, base_url)
     if not yes:
         ask_consent("logout", f"Delete the tokens in {storage.describe()}?")
+    had_tokens = has_tokens(storage)
     storage.delete_tokens()
     if as_json:
-        print_json({"store": storage.describe(), "deleted": True})
-    else:
+        print_json({"store": storage.describe(), "deleted": had_tokens})
+    elif had_tokens:
         print_line(f"deleted the tokens in {storage.describe()}")
+    else:
+        print_line(f"no tokens are stored in {storage.describe()}")
+
+
+def has_tokens(storage: BuiltInStorage) -> bool:
+    """Whether there are tokens, readable or not."""
+    try:
+        return storage.get_tokens() is not None
+    except ExactError:
+        return True
 
 
 def tokens(

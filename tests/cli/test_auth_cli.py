@@ -229,7 +229,17 @@ def test_logout_asks_and_deletes(run: Run, file: FileTokenStorage) -> None:
 
     assert run("logout", answer="y\n").exit_code == 0
     assert file.get_tokens() is None
+
+
+def test_logout_without_tokens_does_not_claim_to_delete_any(
+    run: Run, file: FileTokenStorage
+) -> None:
+    file.save_tokens(tokens())
     assert json.loads(run("logout", "--yes", "--json").stdout)["deleted"] is True
+
+    again = run("logout", "--yes", "--json")
+    assert (again.exit_code, json.loads(again.stdout)["deleted"]) == (0, False)
+    assert "deleted" not in run("logout", "--yes").stdout
 
 
 @pytest.mark.parametrize("as_json", [False, True])
