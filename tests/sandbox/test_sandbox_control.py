@@ -125,7 +125,15 @@ def test_a_body_that_is_no_json_gets_a_400(box: Sandbox, body: bytes) -> None:
         async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client:
             return await client.post("/_sandbox/clock", content=body)
 
-    assert asyncio.run(go()).status_code == 400
+    answer = asyncio.run(go())
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(("clock takes a JSON object", "advance is a number"))
+
+
+def test_rows_of_an_unknown_division_get_a_400_that_names_it(box: Sandbox) -> None:
+    answer = send(box, "GET", "rows/1/crm/Accounts")
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("division 1 is none of")
 
 
 def test_a_login_of_another_user_can_be_ordered(box: Sandbox) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from math import isfinite
 from typing import Any, NamedTuple
@@ -69,6 +70,18 @@ SHAPES: dict[str, tuple[dict[str, Kind], dict[str, Kind]]] = {
 }
 
 
+def parse_arguments(action: str, body: bytes) -> Any:
+    """The arguments in the body of a call; none if it is empty.
+
+    Raises:
+        ValueError: If it is not JSON.
+    """
+    try:
+        return json.loads(body or b"{}")
+    except ValueError:
+        raise ValueError(f"{action} takes a JSON object; the body is not JSON") from None
+
+
 def check_arguments(action: str, arguments: Any, divisions: Collection[int]) -> None:
     """Refuse arguments that the action does not accept.
 
@@ -89,5 +102,15 @@ def check_arguments(action: str, arguments: Any, divisions: Collection[int]) -> 
         if not known[name].fits(value):
             raise ValueError(f"{name} is {known[name].words}, not {value!r}")
     division = arguments.get("division")
-    if division is not None and division not in divisions:
+    if division is not None:
+        check_division(division, divisions)
+
+
+def check_division(division: Any, divisions: Collection[int]) -> None:
+    """Refuse an unknown division.
+
+    Raises:
+        ValueError: The message lists the divisions.
+    """
+    if division not in divisions:
         raise ValueError(f"division {division!r} is none of {', '.join(map(str, divisions))}")

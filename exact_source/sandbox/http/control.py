@@ -5,7 +5,6 @@ The body of each ``POST`` is a JSON object with the arguments of the method of t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from ..data.catalogue import Row
-from .arguments import WHOLE, Arguments, check_arguments
+from .arguments import WHOLE, Arguments, check_arguments, check_division, parse_arguments
 from .control_page import control_page
 
 if TYPE_CHECKING:
@@ -78,6 +77,7 @@ class Control:
     async def _rows(self, request: HttpRequest) -> Response:
         division, path = request.path_params["division"], request.path_params["path"]
         try:
+            check_division(division, self._box.divisions)
             rows = self._box.rows(path, division)
         except ValueError as error:
             return JSONResponse({"error": str(error)}, BAD_REQUEST)
@@ -89,7 +89,7 @@ class Control:
         if action is None:
             return JSONResponse({"error": f"the actions are {', '.join(self._actions)}"}, 404)
         try:
-            arguments = json.loads(await request.body() or b"{}")
+            arguments = parse_arguments(name, await request.body())
             check_arguments(name, arguments, self._box.divisions)
             result = action(arguments)
         except KeyError as error:
