@@ -26,16 +26,17 @@ def with_settings(context: typer.Context, arguments: Mapping[str, Any]) -> dict[
 
     found = dict(arguments)
     for name, parse in OPTIONS.items():
-        if name in found and _is_default(context, name):
+        if name in found and not is_given(context, name):
             value: Any = config.get(f"{SECTION}.{name}")
             if value is not None:
                 found[name] = _parsed(name, parse, value)
     return found
 
 
-def _is_default(context: typer.Context, name: str) -> bool:
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether an option was given, so that no setting replaces it."""
     source = context.get_parameter_source(name)
-    return source is None or source.name == "DEFAULT"
+    return source is not None and source.name != "DEFAULT"
 
 
 def _parsed(name: str, parse: Callable[[Any], Any], value: Any) -> Any:

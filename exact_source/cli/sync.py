@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from ..driver_errors import describe_load
-from ..errors import ExactError, LoadError, is_interrupt, own_error
+from ..errors import ConfigurationError, ExactError, LoadError, is_interrupt, own_error
 from ._output.options import (
     DATASET,
     LIMITS,
@@ -41,6 +41,7 @@ from ._output.options import (
 from ._output.view import View
 from .gc_tuning import infrequent_gc
 from .recording import Record, checked, observer_of, start_recording
+from .settings_options import is_given
 from .stopping import stop_on_interrupt
 
 if TYPE_CHECKING:
@@ -235,10 +236,10 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
             strict=strict,
             clock=clock_of(context),
         )
+        check_history(history if is_given(context, "history") else None, chosen)
         pipeline = make_pipeline(destination, dataset, pipeline_name)
         place = place_of(pipeline)
         settings, storage = make_connection(region, base_url, pipeline)
-        limits = Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls)
         leases = leases_from_settings(settings)
         clock = clock_of(context)
         recorder = start_recording(record, settings.base_url)
@@ -247,7 +248,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
             settings,
             storage,
             clock=clock,
-            limits=limits,
+            limits=Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls),
             leases=leases,
             observe=observer_of(recorder),
         )
@@ -263,6 +264,19 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         outcome = loaded(pipeline, run, chosen, on_round)
     names = {d.code: d.name for d in run.divisions.chosen_so_far}
     finish(pipeline_name, outcome, time.monotonic() - started, place, names, view=view)
+
+
+def check_history(history: str | None, chosen: Sequence[str]) -> None:
+    """Refuse a history of an entity that this sync does not read.
+
+    Raises:
+        ConfigurationError: The message names the entity.
+    """
+    for name in (n.strip() for n in (history or "").split(",")):
+        if name not in {"", "all", *chosen}:
+            raise ConfigurationError(
+                f"--history: {name} is not read by this sync; add it to --entities"
+            )
 
 
 @contextmanager

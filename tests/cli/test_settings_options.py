@@ -228,3 +228,18 @@ def test_the_apps_of_other_sources_and_of_pipelines_are_accepted() -> None:
     check_section("secrets.toml", {"sources": {"hubspot": app}})
     check_section("secrets.toml", {"exact_online": {"sources": {"exact_online": app}}})
     check_section("secrets.toml", {"sources": {"exact": app, "exact_online": app}})
+
+
+def test_a_history_of_the_settings_may_name_entities_of_other_syncs(
+    cli: Cli, project: Path
+) -> None:
+    write(project, 'history = ["accounts", "journals"]')
+    assert cli("sync", cli.destination, "--entities=journals").code == 0
+    assert "accounts_history" not in tables(cli)
+
+
+def test_a_history_of_an_entity_that_is_not_read_is_refused_before_any_call(cli: Cli) -> None:
+    with cli.world.watch() as calls:
+        result = cli("sync", cli.destination, "--entities=journals", "--history=accounts")
+    assert (result.code, len(calls)) == (2, 0)
+    assert "accounts" in result.err
