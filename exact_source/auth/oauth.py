@@ -239,7 +239,8 @@ def parse_redirect(code: str, state: str | None = None) -> str:
     if "error" in query:
         # Exact's error codes are short, such as access_denied.
         raise AuthenticationError(
-            f"Exact Online returned no code: {clean_text(query['error'], 60)}"
+            f"Exact Online returned no code: {clean_text(query['error'], 60)}; start again with "
+            "`exact-source login`, and give consent"
         )
     given = query.get("state", "")
     if state is not None and not given:
