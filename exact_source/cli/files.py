@@ -8,7 +8,21 @@ from .. import atomic_file
 from ..atomic_file import PRIVATE, PUBLIC
 from ..errors import ConfigurationError
 
-__all__ = ["PRIVATE", "PUBLIC", "replace_file"]
+__all__ = ["PRIVATE", "PUBLIC", "check_target", "replace_file"]
+
+
+def check_target(path: Path, option: str) -> None:
+    """Refuse a file that cannot be created or replaced, before the work whose result it gets.
+
+    Raises:
+        ConfigurationError: If its folder does not exist, or if it is a folder itself.
+    """
+    if not path.absolute().parent.is_dir():
+        raise ConfigurationError(
+            f"{option}: there is no folder {path.absolute().parent}; create it first"
+        )
+    if path.is_dir():
+        raise ConfigurationError(f"{option}: {path} is a folder; name a file in it")
 
 
 def replace_file(path: Path, text: str, what: str, *, mode: int = PUBLIC) -> None:

@@ -39,13 +39,13 @@ def refresh(
     from ..odata.drift import compare, make_overlay, services_of
     from ._output.display import asking
     from ._output.tables import iso_instant, print_json
-    from .files import replace_file
+    from .files import check_target, replace_file
 
     # The overlay is based on the shipped catalogue, so it replaces an earlier overlay.
     catalogue = read_catalogue()
     names = choose_entities(entities, catalogue)
-    if write is not None and not write.absolute().parent.is_dir():
-        raise ConfigurationError(f"--write: there is no folder {write.absolute().parent}")
+    if write is not None:
+        check_target(write, "--write")
     run = make_run(context, division, region, base_url)
     wanted = services_of(catalogue.entities[name] for name in names)
     with asking(run):

@@ -26,7 +26,7 @@ from ._output.options import (
 )
 from ._output.tables import Column, print_json
 from .divisions import parse_code
-from .files import replace_file
+from .files import check_target, replace_file
 from .recording import Record, checked, start_recording
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
         raise ConfigurationError(
             "--books takes neither --report nor --record; run verify without it"
         )
-    if report is not None and not report.parent.is_dir():
-        raise ConfigurationError(f"--report: there is no folder {report.parent}; create it first")
+    if report is not None:
+        check_target(report, "--report")
     pipeline = make_pipeline(destination, dataset, pipeline_name)
     settings, storage = make_connection(region, base_url, pipeline)
     recorder, watch = start_recording(record, settings.base_url), Watch()

@@ -141,11 +141,12 @@ def test_a_company_that_is_blocked_is_refused(cli: Cli) -> None:
     assert {c.path for c in calls.all} == {"current/Me", "system/Divisions"}
 
 
+@pytest.mark.parametrize("file", ["none/x.md", "."])
 def test_a_report_that_cannot_be_written_is_refused_before_the_calls(
-    cli: Cli, tmp_path: Path
+    cli: Cli, tmp_path: Path, file: str
 ) -> None:
     with cli.world.watch() as calls:
-        result = cli("verify", cli.destination, *ALONE, f"--report={tmp_path / 'none' / 'x.md'}")
+        result = cli("verify", cli.destination, *ALONE, f"--report={tmp_path / file}")
 
     assert (result.code, len(calls)) == (2, 0)
     assert "Errno" not in result.err
