@@ -7,22 +7,23 @@ import sys
 from collections.abc import Iterable
 
 
-def missing_extension(names: Iterable[str]) -> str:
-    """The first extension that is not installed and cannot be downloaded; empty if there is none."""
+def missing_extensions(names: Iterable[str]) -> list[str]:
+    """The extensions that are not installed and cannot be downloaded."""
     import duckdb  # takes long, and no help text needs it
 
+    missing: list[str] = []
     with duckdb.connect(":memory:") as database:
         found = database.sql("SELECT extension_name FROM duckdb_extensions() WHERE installed")
         installed = {name for (name,) in found.fetchall()}
-        for name in names:
+        for name in (name for name in names if name not in installed):
             try:
-                if name not in installed:
-                    database.install_extension(name)
+                database.install_extension(name)
             except duckdb.Error:
-                return name
-    return ""
+                missing.append(name)
+    return missing
 
 
-def extension_command(name: str) -> str:
-    """The command that downloads an extension for the interpreter that runs this program."""
-    return f"{shlex.quote(sys.executable)} -c \"import duckdb; duckdb.sql('INSTALL {name}')\""
+def extension_command(*names: str) -> str:
+    """The command that downloads extensions for the interpreter that runs this program."""
+    statements = "; ".join(f"INSTALL {name}" for name in names)
+    return f"{shlex.quote(sys.executable)} -c \"import duckdb; duckdb.sql('{statements}')\""

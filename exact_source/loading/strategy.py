@@ -19,7 +19,7 @@ import pyarrow as pa
 from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.schema.typing import TUpsertStrategyDict
 
-from ..duckdb_extensions import extension_command, missing_extension
+from ..duckdb_extensions import extension_command, missing_extensions
 from ..engine import rows
 from ..errors import ConfigurationError
 from .entity_resource import EntityResource
@@ -129,10 +129,10 @@ def need_table_format(table_format: str) -> None:
             f"table_format is {table_format}, which needs the package {PACKAGES[table_format]}; "
             f'install it with: pip install "dlt[{PACKAGES[table_format]}]"'
         )
-    if name := missing_extension(EXTENSIONS[table_format]):
+    if missing := missing_extensions(EXTENSIONS[table_format]):
         raise ConfigurationError(
-            f"table_format is {table_format}, which needs DuckDB's extension {name}, and it could not be "
-            f"downloaded; run once with internet access: {extension_command(name)}"
+            f"table_format is {table_format}, which needs extensions of DuckDB that cannot be downloaded: "
+            f"{', '.join(missing)}; run once with internet access: {extension_command(*missing)}"
         )
 
 

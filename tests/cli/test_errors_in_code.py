@@ -440,7 +440,7 @@ CODE_CASES = [
     CodeCase("‹where›: ‹status›: ‹error›", within_dlt(iterate_what_is_refused)),
     CodeCase("dlt cannot merge rows there", load_into(sink), place="destination sink"),
     CodeCase("dlt deletes no rows of Iceberg tables", load_into(lake, table_format="iceberg"), place="filesystem"),
-    CodeCase("which needs DuckDB's extension", load_without_extension, place="delta"),
+    CodeCase("which needs extensions of DuckDB", load_without_extension, place="delta"),
     CodeCase("history needs a destination", load_into(sink, history="accounts", change_log=True)),
     CodeCase("‹pipeline name›: the sync failed: ‹…›", load_a_group_into_a_view, place="exact_online_0_of_1: "),
     CodeCase("a webhook came without the hash", lambda c: read_notice(b"{}", "secret"), place="a webhook"),

@@ -128,7 +128,9 @@ def test_a_missing_package_of_a_table_format_is_named_before_any_call(
     assert not len(calls)
 
 
-@pytest.mark.parametrize(("table_format", "extension"), [("delta", "delta"), ("iceberg", "avro")])
+@pytest.mark.parametrize(
+    ("table_format", "extension"), [("delta", "delta"), ("iceberg", "avro; INSTALL iceberg")]
+)
 def test_a_missing_extension_of_duckdb_is_named_before_any_call(
     world: World, monkeypatch: pytest.MonkeyPatch, table_format: str, extension: str
 ) -> None:
@@ -163,7 +165,7 @@ def test_each_destination_of_dlt_gets_a_method_that_it_supports_or_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with_packages(monkeypatch)
-    monkeypatch.setattr("exact_source.loading.strategy.missing_extension", lambda _names: "")
+    monkeypatch.setattr("exact_source.loading.strategy.missing_extensions", lambda _names: [])
     found: dict[str, str] = {}
     for name in known_destinations():
         plain = found[name] = method(name, "")

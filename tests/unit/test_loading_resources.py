@@ -124,7 +124,7 @@ def test_files_are_upserted_and_iceberg_deletes_nothing(
 ) -> None:
     # The packages and extensions of these formats are not needed to choose, and not installed everywhere.
     monkeypatch.setattr("exact_source.loading.strategy.find_spec", lambda _name: object())
-    monkeypatch.setattr("exact_source.loading.strategy.missing_extension", lambda _names: "")
+    monkeypatch.setattr("exact_source.loading.strategy.missing_extensions", lambda _names: [])
     resource = make_resource(table_format=table_format)
     files = dlt.destinations.filesystem("lake")
     if strategy is None:
