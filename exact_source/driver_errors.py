@@ -28,7 +28,7 @@ REMEDIES = {
         "cannot open file",
     ),
     "name another file with --destination duckdb:PATH": ("not a valid duckdb database",),
-    "correct the credentials in .dlt/secrets.toml": (
+    "correct the credentials in --destination or .dlt/secrets.toml": (
         "password authentication failed",
         "no password supplied",
         "role .* does not exist",
