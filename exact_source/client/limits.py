@@ -193,8 +193,14 @@ class Limits:
                 )
 
     def _day_is_over(self, division: int, resumes_at: float) -> LimitError:
-        kept = f", {self.reserve} of them kept for others" if self.reserve else ""
         limit = self.divisions[division].day.limit
+        if self.reserve >= limit:
+            return LimitError(
+                f"division {division}: reserve_calls {self.reserve} keeps all {limit} calls of a day for "
+                "others; lower it",
+                resumes_at=resumes_at,
+            )
+        kept = f", {self.reserve} of them kept for others" if self.reserve else ""
         return LimitError(
             f"division {division}: today's {limit} calls are used up{kept}", resumes_at=resumes_at
         )

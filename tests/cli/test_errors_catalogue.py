@@ -648,6 +648,7 @@ CASES = [
     Case("the limit --max-calls ‹max calls›", f"{SYNC} --max-calls=1", code=3),
     Case("of division ‹division›: left to the next sync", f"{SYNC} --max-calls=3", code=3),
     Case("--reserve-calls, --contract-cap: ", "plan --entities=accounts --reserve-calls=6000"),
+    Case("division ‹division›: reserve_calls", f"{SYNC} --reserve-calls=5000", code=3),
     Case("(contract_cap ‹…›) is used up", f"{SYNC} --contract-cap=1", code=3),
     Case("division ‹division›: today's", SYNC, lambda b: [b.cli.world.box.consume(d, 5000) for d in b.cli.world.box.divisions], 3),
     Case("stopped while waiting", f"{SYNC} --max-minutes=1", lambda b: b.fault("503", times=99), 3),
