@@ -81,6 +81,8 @@ def advise(outcome: Outcome, now: float, *, repeats: int = 0) -> Advice:
             outcome.error, now, resumes_at=outcome.resumes_at, loaded=outcome.rounds
         )
     lacking = [r for r in outcome.results if r.status not in {"complete", "skipped"}]
+    if not lacking:  # but companies may be blocked
+        return Advice("done", "; ".join(describe_excluded(outcome.results)))
     reasons = [r.error for r in lacking if r.error and not r.is_excluded]
     reason = "; ".join(dict.fromkeys([*reasons, *describe_excluded(lacking)]))
     passing = [r for r in lacking if not r.permanent]

@@ -100,9 +100,9 @@ class Start:
     def may_read(self, cursor: Cursor, result: StreamResult) -> bool:
         """Whether the stream may make calls; if not, the reason is added to its result."""
         if self.division.blocked:
-            why = f"the division is blocked (BlockingStatus {self.division.blocked})"
-            # If the user named this division, leaving it out is not a success.
-            result.end("skipped", why, BLOCKED, permanent=bool(self.options.divisions))
+            status = self.division.blocked
+            why = f"{result.where}: the company is blocked (BlockingStatus {status})"
+            result.end("skipped", why, BLOCKED, permanent=True)
             return False
         if cursor.denied_at and not self._asks_again(cursor):
             day = datetime.fromtimestamp(cursor.denied_at, UTC).date()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..engine.result import StreamResult, describe_excluded
 from ..engine.run import Run
-from ..errors import ExactError, ExitCode, LimitError, StoppedError
+from ..errors import BLOCKED, ExactError, ExitCode, LimitError, StoppedError
 from ..wording import plural
 
 CLOCK_TOLERANCE_S = 60.0
@@ -66,10 +66,10 @@ class Outcome:
             return self.error.exit_code
         counted = [r for r in self.results if self.counts(r)]
         statuses = {r.status for r in counted}
-        left_out = any(r.status == "skipped" and r.permanent for r in counted)
-        if self.error is None and statuses <= {"complete", "skipped"} and not left_out:
+        blocked = [r for r in counted if r.code == BLOCKED]
+        if self.error is None and statuses <= {"complete", "skipped"} and not blocked:
             return ExitCode.COMPLETE
-        if counted and all(r.has_failed for r in counted):
+        if counted and all(r.has_failed or r.code == BLOCKED for r in counted):
             return ExitCode.FAILED  # nothing at all was loaded
         return ExitCode.INCOMPLETE
 

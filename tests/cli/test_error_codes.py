@@ -75,6 +75,19 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("divisions", ["all", "*"])
+def test_a_blocked_company_is_an_error_if_strict(cli: Cli, divisions: str) -> None:
+    cli.world.box.block_division(cli.world.other)
+
+    arguments = ("--entities=accounts,journals", f"--divisions={divisions}", "--strict")
+    result = cli("sync", cli.destination, *arguments, "--json", "--log-format=json")
+
+    assert (result.code, result.json["exit_code"], result.json["code"]) == (3, 3, "blocked")
+    lines = [json.loads(line) for line in result.err.splitlines()]
+    errors = {(e["entity"], e["division"]) for e in lines if e["level"] == "error"}
+    assert errors == {(entity, cli.world.other) for entity in ("accounts", "journals")}
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_stream_says_what_kind_its_error_is(cli: Cli, case: Case) -> None:
     world = cli.world

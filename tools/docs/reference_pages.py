@@ -71,6 +71,8 @@ Every command, and every script that ends with `run_script`, exits with one of t
 
 Streams that a company's package or a user's rights exclude are listed once and do not change the exit code
 of a sync, unless their rows were loaded before: then these rows grow old, and the sync ends with 3 for a day.
+Blocked companies do not change it either, unless all are blocked: then nothing is loaded, and the sync ends
+with 1. With `--strict` both always change it.
 
 ## Which error ends with which code
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ...engine.result import PROBLEMS, StreamResult, describe_excluded
-from ...errors import ExitCode, StoppedError
+from ...errors import BLOCKED, ExitCode, StoppedError
 from ...wording import plural
 from .logs import is_for_people, notes, terminal_width
 from .streams import (
@@ -192,7 +192,7 @@ def ended(outcome: Outcome) -> list[StreamResult]:
 
 def has_problem(result: StreamResult, outcome: Outcome) -> bool:
     """Whether the result of a stream needs attention."""
-    is_left_out = result.status == "skipped" and not result.permanent
+    is_left_out = result.status == "skipped" and result.code != BLOCKED
     is_ended = result.status != "complete" and not outcome.is_interrupted(result)
     return is_ended and not is_left_out and outcome.counts(result)
 
@@ -238,7 +238,7 @@ def is_lasting(result: StreamResult) -> bool:
 
 def is_failure(result: StreamResult, outcome: Outcome) -> bool:
     """Whether a stream ended with an error that is not the error of the whole sync."""
-    is_error = result.has_failed or is_lasting(result)
+    is_error = result.has_failed or is_lasting(result) or result.code == BLOCKED
     is_told = is_error_of_sync(result, outcome)
     return is_error and has_problem(result, outcome) and not is_told
 
@@ -335,7 +335,7 @@ def closing_code(outcome: Outcome) -> str | None:
     if outcome.error is not None:
         return outcome.error.code
     if outcome.exit_code == 0:
-        return None  # only blocked companies that the user did not name are missing
+        return None  # streams that do not count have codes too
     found = [(PROBLEMS.index(r.status), r.code) for r in outcome.results if r.code]
     return min(found)[1] if found else None
 

@@ -156,7 +156,17 @@ def test_a_blocked_company_is_no_failure(world: World, named: bool) -> None:
     assert outcome.exit_code == 0
     (line,) = [text for text in str(outcome).splitlines() if "blocked" in text]
     assert str(world.other) in line
-    assert world.sync("accounts", strict=True, **options).exit_code == (3 if named else 0)
+    assert world.sync("accounts", strict=True, **options).exit_code == 3
+
+
+def test_if_all_companies_are_blocked_the_sync_failed(world: World) -> None:
+    world.box.block_division(world.other)
+
+    outcome = world.sync("accounts", divisions=[world.other])
+
+    assert outcome.exit_code == 1
+    advice = advise(outcome, world.clock.now())
+    assert (advice.action, str(world.other) in advice.reason) == ("done", True)
 
 
 def test_orchestrators_finish_and_get_one_report(world: World) -> None:
