@@ -22,6 +22,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from glob import escape
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -238,6 +239,22 @@ def lock_file(pipeline: dlt.Pipeline, kind: str) -> Path | None:
         return None
     file = Path(database).resolve()
     return file.with_name(f".{file.name}.{pipeline.dataset_name}.lock")
+
+
+def writers_into(pipeline: dlt.Pipeline) -> list[Writer]:
+    """The holders of locks on datasets in the pipeline's DuckDB file, according to their notes.
+
+    A killed process leaves its note behind.
+    """
+    own = lock_file(pipeline, "duckdb")
+    if own is None:
+        return []
+    prefix = own.name.removesuffix(f"{pipeline.dataset_name}.lock")
+    found = []
+    for path in own.parent.glob(f"{escape(prefix)}*.lock"):
+        with suppress(OSError):
+            found.append(read_note(path.read_text("utf-8", "replace")))
+    return [writer for writer in found if writer is not None]
 
 
 def _machine_wide(pipeline: dlt.Pipeline) -> Path:

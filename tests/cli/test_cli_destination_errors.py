@@ -38,12 +38,13 @@ def assert_one_line(result: Result, code: int, *words: str) -> None:
         assert word in line
 
 
-@pytest.fixture
-def in_use(cli: Cli) -> Iterator[int]:
-    """A DuckDB file that another process has open."""
-    assert cli("sync", cli.destination, SOME).code == 0
-    file = cli.destination.partition("duckdb:")[2]
-    program = f"import duckdb, sys; c = duckdb.connect({file!r}); print('open', flush=True); sys.stdin.read()"
+@contextmanager
+def opened_elsewhere(file: str, before: str = "") -> Iterator[int]:
+    """Let another process run a program, and then keep a DuckDB file open."""
+    program = (
+        f"import duckdb, sys\n{before}\n"
+        f"c = duckdb.connect({file!r}); print('open', flush=True); sys.stdin.read()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -51,6 +52,14 @@ def in_use(cli: Cli) -> Iterator[int]:
         assert process.stdout.readline() == "open\n"
         yield process.pid
         process.kill()
+
+
+@pytest.fixture
+def in_use(cli: Cli) -> Iterator[int]:
+    """A DuckDB file that another process has open."""
+    assert cli("sync", cli.destination, SOME).code == 0
+    with opened_elsewhere(cli.destination.partition("duckdb:")[2]) as pid:
+        yield pid
 
 
 def test_a_duckdb_file_in_use_names_the_process_that_has_it(cli: Cli, in_use: int) -> None:
@@ -65,6 +74,24 @@ def test_a_duckdb_file_in_use_names_the_process_that_has_it(cli: Cli, in_use: in
     found = cli("check", cli.destination, SOME)
     assert_one_line(found, 3, "duckdb", str(in_use))
     assert max(map(len, found.out.splitlines())) < 300
+
+
+def test_a_sync_under_way_is_not_to_be_ended_by_other_commands(cli: Cli) -> None:
+    assert cli("sync", cli.destination, SOME).code == 0
+    file = cli.destination.partition("duckdb:")[2]
+    taking = (
+        "from pathlib import Path\n"
+        "from exact_source.loading.writer import Writer\n"
+        "from exact_source.loading.writer_lock import file_lock\n"
+        f"path = Path({file!r}).resolve()\n"
+        "lock = file_lock(path.with_name(f'.{path.name}.exact_online.lock'), Writer.of('books', 0.0))\n"
+        "lock.__enter__()"
+    )
+    with opened_elsewhere(file, taking) as pid:
+        for command in ("status", "report", "plan", "check"):
+            found = cli(command, cli.destination)
+            assert_one_line(found, 3, "pipeline books", f"process {pid}", "run again later")
+            assert "close it" not in found.err
 
 
 # Root without privileges: like any other user it needs the rights that a file grants.

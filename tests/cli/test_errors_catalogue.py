@@ -336,15 +336,24 @@ def hold_lease(bench: Bench) -> None:
     bench.stack.enter_context(leases.held("pipeline exact_online"))
 
 
-def open_elsewhere(bench: Bench) -> None:
+def open_elsewhere(bench: Bench, before_opening: str = "") -> None:
     """Let another process have the file open."""
-    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); input()"
+    code = f"import duckdb, sys; {before_opening}\nc = duckdb.connect(sys.argv[1]); print('open', flush=True); input()"
     command = [sys.executable, "-c", code, str(bench.cli.world.folder / "x.duckdb")]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     bench.stack.callback(process.communicate)
     bench.stack.callback(process.kill)
     assert process.stdout is not None
     assert process.stdout.readline() == "open\n"
+
+
+def sync_elsewhere(bench: Bench) -> None:
+    """Let another process have the file open and the lock of its dataset."""
+    open_elsewhere(bench, before_opening=(
+        "from pathlib import Path; from exact_source.loading.writer import Writer; "
+        "from exact_source.loading.writer_lock import file_lock; p = Path(sys.argv[1]).resolve(); "
+        "l = file_lock(p.with_name('.x.duckdb.exact_online.lock'), Writer.of('books', 0.0)); l.__enter__()"
+    ))  # fmt: skip
 
 
 def load_elsewhere(bench: Bench) -> None:
@@ -656,7 +665,8 @@ CASES = [
     Case("is being loaded by", SYNC, load_elsewhere, 3),
     Case("dataset ‹dataset name› cannot be locked", SYNC, lambda b: (b.cli.world.folder / ".x.duckdb.exact_online.lock").mkdir(), 1),
     # -- destinations -------------------------------------------------------------------------
-    Case("destination ‹name›: ‹…› has the DuckDB file open", "status --destination=duckdb:{folder}/x.duckdb", open_elsewhere, 3),
+    Case("destination ‹name›: ‹holder› has the DuckDB file open", "status --destination=duckdb:{folder}/x.duckdb", open_elsewhere, 3),
+    Case("destination ‹name›: a sync of the ‹…›", "status --destination=duckdb:{folder}/x.duckdb", sync_elsewhere, 3),
     Case("destination ‹name›: ‹said›‹…›", "status --destination=duckdb:{folder}/x.duckdb",
          lambda b: b.file("x.duckdb", "no database"), 1),
     Case("‹…› has the DuckDB file open, which takes one", SYNC, open_elsewhere, 3, place="destination duckdb: "),

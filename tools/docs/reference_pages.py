@@ -91,7 +91,8 @@ MEANINGS = {
     ExitCode.INCOMPLETE: (
         (
             "The sync stopped safely before the end: calls are used up, a stream could not be read, or "
-            "Ctrl-C, SIGTERM or `--max-minutes` stopped it."
+            "Ctrl-C, SIGTERM or `--max-minutes` stopped it. Or another command found calls used up or the "
+            "DuckDB file in use."
         ),
         "Run it again; it continues, unless its last line says that this will not help.",
     ),

@@ -64,12 +64,26 @@ def explain(pipeline: dlt.Pipeline, error: BaseException) -> ExactError:
     """The error for the user: what happened and a remedy, without values of rows."""
     name, said = pipeline.destination.destination_name, describe(error)
     if is_locked(error):
-        return HeldError(
-            f"destination {name}: {holder_of(error)} has the DuckDB file open; close it there, and run again",
-            resumes_at=time.time(),
-        )
+        return in_use(pipeline, holder_of(error))
     remedy = remedy_of(error)
     return DestinationError(f"destination {name}: {said}" + (f"; {remedy}" if remedy else ""))
+
+
+def in_use(pipeline: dlt.Pipeline, holder: str) -> HeldError:
+    """The error if another process has the DuckDB file open; a sync must not be ended for that."""
+    from ...loading.writer_lock import writers_into
+
+    name, now = pipeline.destination.destination_name, time.time()
+    writers = [w for w in writers_into(pipeline) if holder == f"process {w.pid}"]
+    if writers:
+        return HeldError(
+            f"destination {name}: a sync of the {writers[0]} is under way; nothing was done, run again later",
+            resumes_at=now,
+        )
+    return HeldError(
+        f"destination {name}: {holder} has the DuckDB file open; close it there, and run again",
+        resumes_at=now,
+    )
 
 
 def is_known(error: BaseException) -> bool:

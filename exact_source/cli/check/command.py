@@ -51,7 +51,8 @@ def check(  # noqa: PLR0913, PLR0917 (options of a command)
     Checks settings, tokens, connection, divisions, rights and destination. No endpoint is tried:
     refusals would count toward Exact's error limit. An entity that may not be read is a warning,
     because a sync skips it. The exit code is 0 if a sync can run, 1 if something failed, 2 if a
-    setting is missing or wrong, 3 if only the day's calls are used up.
+    setting is missing or wrong, and 3 if nothing is wrong, but the day's calls are used up or
+    another process has the DuckDB file open.
 
     Example: exact-source check --destination postgres --entities accounts,transaction_lines
     """

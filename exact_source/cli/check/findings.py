@@ -62,7 +62,7 @@ class Findings:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 if nothing failed, 2 if a setting is wrong, 3 if only calls are used up, otherwise 1."""
+        """0 if nothing failed, 2 if a setting is wrong, 3 if waiting is enough, otherwise 1."""
         if any(f.configuration for f in self.failed):
             return ExitCode.USAGE
         if self.failed and all(f.resumes_at is not None for f in self.failed):
