@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .addresses import check_address
+from .driver_errors import remedy_of
 from .errors import ConfigurationError, first_line
 from .extras import install_command
 from .settings import SECTION
@@ -102,9 +104,12 @@ def commit(connection: Connection) -> None:
 
 
 def db_message(error: Exception) -> str:
-    """The message of a database error, on one line, without the statement that SQLAlchemy adds."""
+    """The message of a database error with its remedy, without the statement that SQLAlchemy adds."""
     cause: BaseException | None = getattr(error, "orig", None)
-    return first_line(cause) if cause is not None else type(error).__name__
+    if cause is None:
+        return type(error).__name__
+    remedy = remedy_of(cause)
+    return first_line(cause) + (f"; {remedy}" if remedy else "")
 
 
 def _rollback(connection: Connection) -> None:
@@ -126,12 +131,19 @@ def _engine(url_or_engine: str | Engine, user: str, setting: str) -> Engine:
 
     if isinstance(url_or_engine, str):
         try:
+            if not url_or_engine.startswith("sqlite"):
+                check_address(url_or_engine, f"{SECTION}.{setting}")
             url = make_url(url_or_engine)
             if url.drivername in {"postgresql", "postgres"}:
                 url = url.set(drivername=f"postgresql+{_postgres_driver()}")
             # No pool: a refresh every ten minutes does not need one, and connections do not survive a fork.
             return create_engine(url, poolclass=NullPool, hide_parameters=True)
-        except (ArgumentError, ImportError) as error:
+        except ImportError as error:
+            raise ConfigurationError(
+                f"{SECTION}.{setting} needs the Python package {error.name}; install it, or name another "
+                "driver of SQLAlchemy, as in mysql+pymysql://USER@HOST/DATABASE"
+            ) from None
+        except ArgumentError as error:
             raise ConfigurationError(
                 f"{SECTION}.{setting} is not a valid SQLAlchemy URL ({type(error).__name__})"
             ) from None

@@ -19,6 +19,9 @@ from .errors import LONGEST_MESSAGE, causes, describe_fault, one_line
 
 LOCKED = r"could not set lock"
 FULL = "no space left"
+CREDENTIALS = "correct the credentials in the address or in the settings"
+NO_DATABASE = "create the database, or correct its name"
+NO_FILE = "create its folder, or correct the path"
 # Remedy -> words in the driver's message; the first match counts.
 REMEDIES = {
     "the disk is full: make room": (FULL, "disk ?full", "disk is full", "could not extend file"),
@@ -28,7 +31,7 @@ REMEDIES = {
         "cannot open file",
     ),
     "name another file with --destination duckdb:PATH": ("not a valid duckdb database",),
-    "correct the credentials in --destination or .dlt/secrets.toml": (
+    CREDENTIALS: (
         "password authentication failed",
         "no password supplied",
         "role .* does not exist",
@@ -36,7 +39,8 @@ REMEDIES = {
         "reauthenticat",
         "could not automatically determine credentials",
     ),
-    "create the database, or correct its name": ("database .* does not exist",),
+    NO_DATABASE: ("database .* does not exist",),
+    NO_FILE: ("unable to open database file",),
     "grant the user the right to create schemas and tables in the database": (
         "permission denied",
         "must be owner",
@@ -144,6 +148,11 @@ def remedy_of(error: BaseException) -> str:
     if _is_about_rows(found):
         return REMEDY_OF_CODE.get(code_of(found), "")
     return _remedy_for(message_of(found)) or REMEDY_OF_CODE.get(code_of(found), "")
+
+
+def is_misnamed(error: BaseException) -> bool:
+    """Whether the address or the credentials of a database are wrong, so that it does not help to wait."""
+    return remedy_of(error) in {CREDENTIALS, NO_DATABASE, NO_FILE}
 
 
 def holder_of(error: BaseException) -> str:

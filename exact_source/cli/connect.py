@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..addresses import check_address
 from ..clock import Clock, SystemClock
-from ..destinations import check_address, make_destination, split_destination
+from ..destinations import make_destination, split_destination
 from ..errors import ConfigurationError
 from ..extras import driver_command, install_command
 from ..settings import SECTION

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..database import Database, db_message
-from ..errors import LeaseStoreError
+from ..driver_errors import is_misnamed
+from ..errors import ConfigurationError, LeaseStoreError
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Engine, Table
@@ -52,6 +53,7 @@ class LeaseTable:
         """A transaction to read and change rows; ``database.commit`` ends it.
 
         Raises:
+            ConfigurationError: If its address or credentials are wrong.
             LeaseStoreError: If the database fails.
         """
         from sqlalchemy.exc import SQLAlchemyError
@@ -63,6 +65,10 @@ class LeaseTable:
             with self._database.begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
+            if not self._is_ready and is_misnamed(error):
+                raise ConfigurationError(
+                    f"leases cannot be stored in {self._database.where}: {db_message(error)}"
+                ) from error
             raise LeaseStoreError(
                 f"table {TABLE} in {self._database.where}: {db_message(error)}",
                 resumes_at=self._wall(),

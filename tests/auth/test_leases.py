@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -424,12 +425,30 @@ def test_a_package_that_was_left_over_is_read_again_not_loaded(
 
 
 def test_without_the_database_no_call_is_made(world: World, tmp_path: Path) -> None:
-    leases = SqlLeases(f"sqlite:///{tmp_path / 'nowhere' / 'leases.db'}")
+    leases = SqlLeases("postgresql://nobody@127.0.0.1:1/books")
     with world.watch() as calls:
         outcome = sync(world, leases)
     assert (outcome.exit_code, len(calls)) == (3, 0)
     assert isinstance(outcome.error, LeaseStoreError)
-    assert "unable to open database file" in str(outcome.error)
+
+
+def test_a_wrong_address_of_the_database_is_a_setting_to_correct(
+    world: World, tmp_path: Path
+) -> None:
+    """Schedulers take exit code 3 for a sync that the next one continues."""
+    leases = SqlLeases(f"sqlite:///{tmp_path / 'nowhere' / 'leases.db'}")
+    with world.watch() as calls, pytest.raises(ConfigurationError) as refused:
+        sync(world, leases)
+    assert len(calls) == 0
+    assert "unable to open database file" in str(refused.value)
+
+
+@pytest.mark.parametrize("password", ["p@ss/w:rd", "gehe@im", "a#b"])
+def test_a_password_that_is_not_escaped_is_not_shown(password: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        SqlLeases(f"postgresql://syncer:{password}@127.0.0.1:1/books")
+    assert not [part for part in re.split("[@/:#]", password) if f"{part}@" in str(refused.value)]
+    assert password not in str(refused.value)
 
 
 @pytest.fixture

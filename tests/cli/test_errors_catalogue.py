@@ -649,8 +649,11 @@ CASES = [
     Case("the receiver needs ‹name›", "webhooks serve", both(uninstall("uvicorn"), forget("exact_source.webhooks.server")), place="the receiver"),
     Case("‹place› does not exist, so no receiver writes", f"{SYNC} --changed", each(notices_url="sqlite:///{folder}/n.db")),
     Case("‹place›: ‹…›", f"{SYNC} --changed", each(notices_url="sqlite:////usr"), 1, "NoticesError", place="table exact_notices in sqlite:////usr"),
+    Case("leases cannot be stored in", SYNC,
+         each(leases="true", token_url="sqlite:////none/l.db"), place="sqlite:////none/l.db"),
     Case("table exact_leases in ‹…›: ‹…›", SYNC,
-         each(leases="true", token_url="sqlite:////none/l.db"), 3, place="sqlite:////none/l.db"),
+         each(leases="true", token_url="postgresql://nobody@127.0.0.1:1/l"), 3, place="127.0.0.1:1/l"),
+    Case("needs the Python package ‹name›", SYNC, sql_tokens(token_url="mysql://u@h/d", token_key=KEY)),
     Case("‹place›: ‹…›", SYNC, sql_tokens(token_url="sqlite:////none/t.db", token_key=KEY), 1, "TokenStoreError", place="table exact_oauth in sqlite:////none/t.db"),
     Case("‹item› ‹who›; run again later", SYNC, both(LEASES, hold_lease), 3),
     # -- limits -------------------------------------------------------------------------------
