@@ -192,6 +192,14 @@ class Limits:
                     resumes_at=self._contract_resumes_at(self.contract),
                 )
 
+    def too_small_for(self, calls: int) -> str:
+        """The option that allows no more calls than these in any run; empty if there is none."""
+        if self.max_calls is not None and calls >= self.max_calls:
+            return f"--max-calls {self.max_calls}"
+        if self.contract is not None and calls >= self.contract.limit:
+            return f"--contract-cap {self.contract.limit}"
+        return ""
+
     def _day_is_over(self, division: int, resumes_at: float) -> LimitError:
         limit = self.divisions[division].day.limit
         if self.reserve >= limit:

@@ -105,6 +105,10 @@ class Connection:
             self._threads = ThreadPoolExecutor(THREADS, "exact-parse")
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
+    def too_small_for(self, calls: int) -> str:
+        """See ``Limits``."""
+        return self._limits.too_small_for(calls)
+
     # -- replies that are fetched once -----------------------------------------------------------
 
     def lock(self, key: object) -> asyncio.Lock:

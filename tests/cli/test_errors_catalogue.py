@@ -347,6 +347,11 @@ def open_elsewhere(bench: Bench, before_opening: str = "") -> None:
     assert process.stdout.readline() == "open\n"
 
 
+def many_pages(bench: Bench) -> None:
+    """Let each page have one row."""
+    bench.cli.world.box.state.page_size = 1
+
+
 def sync_elsewhere(bench: Bench) -> None:
     """Let another process have the file open and the lock of its dataset."""
     open_elsewhere(bench, before_opening=(
@@ -658,6 +663,7 @@ CASES = [
     Case("‹item› ‹who›; run again later", SYNC, both(LEASES, hold_lease), 3),
     # -- limits -------------------------------------------------------------------------------
     Case("the limit --max-calls ‹max calls›", f"{SYNC} --max-calls=1", code=3),
+    Case("‹option› is too small: the list of companies", f"{SYNC} --max-calls=2", many_pages, 3),
     Case("of division ‹division›: left to the next sync", f"{SYNC} --max-calls=3", code=3),
     Case("--reserve-calls, --contract-cap: ", "plan --entities=accounts --reserve-calls=6000"),
     Case("division ‹division›: reserve_calls", f"{SYNC} --reserve-calls=5000", code=3),

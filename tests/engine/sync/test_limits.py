@@ -110,6 +110,22 @@ def test_max_calls_is_a_limit_to_the_call(make_world: MakeWorld) -> None:
     world.assert_equal("transaction_lines")
 
 
+@pytest.mark.parametrize("limit", ["max_calls", "contract_cap"])
+def test_a_limit_below_the_list_of_companies_is_said_to_be_too_small(
+    make_world: MakeWorld, limit: str
+) -> None:
+    world = make_world(companies=5, page_size=1)
+    for most in (1, 4):
+        outcome = world.sync("accounts", limits=Limits(**{limit: most}))
+        assert (outcome.calls, outcome.exit_code) == (most, 3)
+        assert f"--{limit.replace('_', '-')} {most} is too small" in str(outcome.error)
+        world.clock.sandbox.advance(DAY_S)
+        world.login()
+
+    enough = world.sync("accounts", limits=Limits(**{limit: 100}))
+    assert enough.exit_code == 0
+
+
 def test_a_reserve_of_the_day_is_left_to_others(make_world: MakeWorld) -> None:
     world = make_world(daily_limit=10, companies=1)
     outcome = world.sync("transaction_lines", limits=Limits(reserve=6))
