@@ -149,7 +149,7 @@ def open_divisions(clock: Clock | None = None, settings: Settings | None = None)
 
     with leases or nullcontext():
         if leases is not None:
-            run.divisions.recall(leases.free_divisions())
+            run.divisions.recall(leases.free_divisions)
         return asyncio.run(ask())
 
 

@@ -13,6 +13,7 @@ from ..auth.masking import MASK
 from ..catalogue import load_catalogue
 from ..errors import WHOLE_ACCOUNT
 
+LIST_OF_DIVISIONS = "system/Divisions"
 TYPE_PREFIX = "Exact.Web.Api.Models."
 # An apostrophe within a word does not open a literal, but one after guid or datetime does.
 _LITERAL = re.compile(
@@ -86,6 +87,11 @@ def hint(status: int, reason: str, path: str) -> str:
     if reason in WHOLE_ACCOUNT:
         return "the user or the contract is blocked at Exact Online"
     if reason in {"DivisionBlocked", "NoDivisionAccess"}:
+        if path == LIST_OF_DIVISIONS:
+            return (
+                "the division is blocked or outside the app's scope; open another company in Exact "
+                "Online, or name one with --divisions CODE (`exact-source divisions`: --via CODE)"
+            )
         return "the division is blocked or outside the app's scope; see `exact-source divisions`"
     if status == HTTPStatus.FORBIDDEN:
         return (

@@ -54,9 +54,6 @@ class Divisions:
         connection: Sends the calls.
         before_call: Called before each request; raises to cancel it.
         leases: Leases of the divisions, if several workers share them.
-
-    Attributes:
-        known: Codes from earlier runs, for reading the list if the current division is blocked.
     """
 
     def __init__(
@@ -68,7 +65,7 @@ class Divisions:
         before_call: Callable[[Call], None],
         leases: SqlLeases | None,
     ) -> None:
-        self.known: Sequence[int] = ()
+        self._known: Callable[[], Iterable[int]] = tuple
         self._options = options
         self._selection = selection
         self._connection = connection
@@ -78,9 +75,9 @@ class Divisions:
         self._is_whole = False
         self._chosen: dict[int, Division] | None = None  # until the list was read
 
-    def recall(self, codes: Sequence[int]) -> None:
-        """Set the codes of earlier runs."""
-        self.known = codes
+    def recall(self, known: Callable[[], Iterable[int]]) -> None:
+        """Set a function that returns codes of earlier runs; called if the current division is blocked."""
+        self._known = known
 
     async def chosen(self) -> list[Division]:
         """The divisions to read, open or not."""
@@ -162,9 +159,10 @@ class Divisions:
         for start in named[: DIVISION_TRIES - 1]:
             yield start
         current = await self._current()
-        others = () if named else self.known
-        for start in dict.fromkeys((current, *others)):
-            if start not in named[: DIVISION_TRIES - 1]:
+        if current not in named[: DIVISION_TRIES - 1]:
+            yield current
+        for start in () if named else self._known():
+            if start != current:
                 yield start
 
     async def _current(self) -> int:

@@ -144,7 +144,7 @@ class Run:
     def recall(self, earlier: EarlierRuns) -> None:
         """Take over the state of earlier runs; called once per round, before the first stream."""
         self.tombstones.recall(earlier.tombstones)
-        self.divisions.recall(earlier.divisions)
+        self.divisions.recall(lambda: earlier.divisions)
         self.limits.recall_errors(earlier.errors)
         self.connection.recall_withdrawn(earlier.withdrawn, self.options.full_refresh)
         self.selection.choose(earlier.selected)

@@ -247,6 +247,18 @@ def test_many_blocked_companies_are_one_line_for_each_reason(make_cli: Callable[
     assert str(first) in found(result, "divisions", "ok")["found"]
 
 
+def test_the_list_is_read_through_an_earlier_company_if_the_current_one_is_blocked(
+    cli: Cli,
+) -> None:
+    world = cli.world
+    assert cli("sync", cli.destination, "--entities=accounts").code == 0
+    world.box.block_division(world.division)
+
+    result = cli("check", cli.destination, SOME, "--json")
+
+    assert (result.code, states(result)["divisions"]) == (0, ["warning", "ok"])
+
+
 def test_a_company_out_of_sight_is_a_wrong_setting(cli: Cli) -> None:
     result = cli("check", cli.destination, SOME, "--divisions=42", "--json")
 

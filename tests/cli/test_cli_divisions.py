@@ -55,6 +55,15 @@ def test_another_company_can_be_asked_where_the_current_one_is_out_of_scope(cli:
     assert [row["code"] for row in result.json["divisions"]] == cli.world.box.divisions
 
 
+def test_a_blocked_current_company_names_the_option_that_helps(cli: Cli) -> None:
+    cli.world.box.block_division(cli.world.division)
+
+    for command, option in (("divisions", "--via"), ("webhooks list", "--divisions")):
+        failed = cli(*command.split())
+        assert (failed.code, failed.err.count("\n"), option in failed.err) == (1, 1, True)
+        assert cli(*command.split(), option, str(cli.world.other)).code == 0
+
+
 def test_a_refused_list_is_one_line_on_stderr(cli: Cli) -> None:
     for division in cli.world.box.divisions:
         cli.world.box.deny(division, "system/Divisions")

@@ -256,6 +256,19 @@ def test_when_the_day_is_used_up_it_tells_what_it_knows_and_ends_with_3(
     assert first == ["unknown", "count", "count", "count"]
 
 
+def test_the_list_is_read_through_an_earlier_company_if_the_current_one_is_blocked(
+    cli: Cli,
+) -> None:
+    world = cli.world
+    assert cli("sync", cli.destination, "--entities=accounts").code == 0
+    world.box.block_division(world.division)
+
+    result = cli("plan", cli.destination, SOME, "--json")
+
+    assert result.code == 0
+    assert {s["division"] for s in result.json["order"]} == {None, world.other}
+
+
 def test_a_refused_entity_and_a_blocked_company_are_reported_and_not_counted_twice(
     cli: Cli,
 ) -> None:

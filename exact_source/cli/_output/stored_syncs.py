@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...errors import ExactError
 from ...loading.sync_columns import SYNCS_TABLE
 from ..row_memory import Counted, recall_counted
 from .database_errors import reaching
@@ -218,6 +220,18 @@ def stored_state(pipeline: dlt.Pipeline) -> dict[str, Any]:
     sources: dict[str, Any] = dict((state or {}).get("sources", {}))
     resources: dict[str, Any] = sources.get("exact_online", {}).get("resources", {})
     return resources
+
+
+def stored_divisions(pipeline: dlt.Pipeline) -> list[int]:
+    """Codes of the divisions of earlier syncs; empty if the destination cannot be read."""
+    from ...loading.entries import codes_of
+
+    with suppress(ExactError), reaching(pipeline):
+        file = database_file(pipeline)
+        if file is None or file.exists():
+            states = stored_state(pipeline).values()
+            return sorted({int(code) for state in states for code in codes_of(state)})
+    return []
 
 
 def _read_names(client: SqlClientBase[Any], memory: Memory) -> None:

@@ -15,6 +15,7 @@ from ...errors import AuthenticationError, ConfigurationError, ExactError
 from ...loading.session import adaptation_file
 from ...settings import SECTION, load_settings
 from ...source import make_options
+from .._output.stored_syncs import stored_divisions
 from .._output.tables import span
 from ..connect import make_pipeline, with_folder
 
@@ -68,6 +69,7 @@ def check_connection(
     run = make_read_only_run(make_options(), settings, storage, clock, attempts=FEW_ATTEMPTS)
     if pipeline is not None:
         run.connection.adapt(adaptation_file(pipeline).load(settings.base_url))
+        run.divisions.recall(lambda: stored_divisions(pipeline))
     return run
 
 

@@ -37,6 +37,7 @@ from .._output.view import View
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import dlt
     from rich.console import Console
 
     from .._output.streams import Problem
@@ -143,7 +144,7 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
         adaptations=adaptation_file(pipeline).load(settings.base_url),
     )
     planner = Planner(run, catalogue, chosen, recall_for(chosen, pipeline, clock.now()))
-    look(planner, count=not no_count)
+    look(planner, pipeline, count=not no_count)
     keep_counted(pipeline, Counted(options.start_ms, planner.counts.rows))
     report = make_report(planner, reserve_calls, contract_cap)
     if as_json:
@@ -154,12 +155,14 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
-def look(planner: Planner, *, count: bool) -> None:
+def look(planner: Planner, pipeline: dlt.Pipeline, *, count: bool) -> None:
     """Ask Exact Online, and show the progress on stderr."""
     import asyncio
 
     from .._output.display import asking
+    from .._output.stored_syncs import stored_divisions
 
+    planner.run.divisions.recall(lambda: stored_divisions(pipeline))
     with asking(planner.run) as line:
 
         def note(counted: int, total: int) -> None:
