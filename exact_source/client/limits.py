@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..errors import LimitError
+from ..errors import ConfigurationError, LimitError
 from ..http_dates import parse_date, parse_retry_after
 
 MINUTE_S = 60
@@ -77,11 +77,17 @@ class Limits:
         reserve: Daily calls of each division that are left to other programs.
         contract_cap: Daily calls over all divisions (API 2.1: fair use 20,000); ``None`` for no cap.
         max_calls: Total calls that this object admits; ``None`` for no cap.
+
+    Raises:
+        ConfigurationError: If one is too small or is not a whole number.
     """
 
     def __init__(
         self, *, reserve: int = 0, contract_cap: int | None = None, max_calls: int | None = None
     ) -> None:
+        _check_count("reserve_calls", reserve, 0)
+        _check_count("contract_cap", contract_cap, 1)
+        _check_count("max_calls", max_calls, 1)
         self.divisions: dict[int, DivisionLimits] = defaultdict(DivisionLimits)
         self.reserve = reserve
         self.max_calls = max_calls
@@ -287,3 +293,8 @@ def _numbers(headers: Mapping[str, str], prefix: str) -> tuple[int | None, int |
         return int(text) if text.lstrip("-").isdigit() else None
 
     return number("limit"), number("remaining"), number("reset")
+
+
+def _check_count(name: str, count: Any, least: int) -> None:
+    if count is not None and (type(count) is not int or count < least):
+        raise ConfigurationError(f"{name} is {count!r}; use a whole number, {least} or more")

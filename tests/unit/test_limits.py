@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exact_source.client.limits import Limits
-from exact_source.errors import LimitError
+from exact_source.errors import ConfigurationError, LimitError
 from tests.support.tiers import examples
 
 DIVISION = 7
@@ -337,3 +338,13 @@ def test_the_calls_that_are_left_heed_reserve_run_and_contract() -> None:
     assert limits.calls_left(DIVISION, START) == 3_999
     assert limits.calls_left(8, START) == 4_499
     assert Limits().calls_left(8, START) is None
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [{"max_calls": 0}, {"max_calls": -1}, {"contract_cap": 0}, {"reserve": -5}, {"max_calls": "3"}],
+    ids=str,
+)
+def test_a_limit_that_allows_nothing_is_refused(limit: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        Limits(**limit)
