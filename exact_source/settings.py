@@ -138,6 +138,35 @@ def configured(name: str) -> str:
     return "" if value is None else without_quotes(str(value))
 
 
+def place_of(name: str) -> str:
+    """The file or variable from which dlt reads a setting of the source."""
+    import dlt
+
+    for provider in dlt.config.config_providers:
+        value, variable = provider.get_value(name, Any, "", *SECTION.split("."))
+        if value is not None:
+            return f".dlt/{provider.name}" if provider.name.endswith(".toml") else variable
+    return ".dlt/config.toml"
+
+
+def wrong_setting(name: str, value: Any, expected: str) -> ConfigurationError:
+    """The error for a setting whose value is not of the expected form."""
+    return ConfigurationError(
+        f"{SECTION}.{name} is {value!r}, but must be {expected}; correct it in {place_of(name)}"
+    )
+
+
+def parse_flag(name: str, value: Any) -> bool:
+    """The value of a setting that is true or false.
+
+    Raises:
+        ConfigurationError: If it is neither; the message names the setting and its place.
+    """
+    if (word := str(value).lower()) in {"true", "false"}:
+        return word == "true"
+    raise wrong_setting(name, value, "true or false")
+
+
 def load_settings(**overrides: str | None) -> Settings:
     """Settings from the given arguments, otherwise from dlt's providers.
 
@@ -177,7 +206,7 @@ def load_settings(**overrides: str | None) -> Settings:
         token_url=read("token_url"),
         token_destination=read("token_destination"),
         token_dataset=read("token_dataset", Settings.token_dataset) or Settings.token_dataset,
-        leases=_parse_flag("leases", read("leases", "false")),
+        leases=parse_flag("leases", read("leases", "false")),
         lease_s=number("lease_s", "seconds"),
         max_response_mb=number("max_response_mb", "megabytes"),
         hash_key=read("hash_key"),
@@ -200,9 +229,3 @@ def _parse_number(name: str, text: str | None, unit: str) -> float:
     if not 1 <= number < float("inf"):
         raise ConfigurationError(f"{SECTION}.{name} is {text!r}; use {unit}, 1 or more")
     return number
-
-
-def _parse_flag(name: str, text: str | None) -> bool:
-    if (word := (text or "").lower()) in {"true", "false"}:
-        return word == "true"
-    raise ConfigurationError(f"{SECTION}.{name} is {text!r}; use true or false")

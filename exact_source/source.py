@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import dlt
@@ -38,7 +39,7 @@ from .options import (
     parse_window,
 )
 from .personal_data import parse_personal_data
-from .settings import Settings, load_settings
+from .settings import Settings, load_settings, parse_flag
 from .workers.leases import SqlLeases
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ START_BY = "sources.exact_online.start_by"
 EXCLUDE_COLUMNS = "sources.exact_online.exclude_columns"
 HASH_COLUMNS = "sources.exact_online.hash_columns"
 TABLE_FORMAT = "sources.exact_online.table_format"
-CHANGE_LOG_SETTING = "sources.exact_online.change_log"
+CHANGE_LOG = "sources.exact_online.change_log"
+FLAGS = {"raw_codes", "retry_refused", "strict", "utc_instants"}
 
 
 def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
@@ -94,8 +96,6 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
         start_by = dlt.config.get(START_BY, str) or "modified"
     if start_by not in {"modified", "timestamp"}:
         raise ConfigurationError(f"start_by is {start_by!r}; use modified or timestamp")
-    if reconcile_days is not None and reconcile_days < 0:
-        raise ConfigurationError("reconcile_days must be 0 or more; leave it empty for never")
     start_ms, end_ms = parse_window(start_date, end_date)
     # A day is more than the zones differ, and than a clock is wrong.
     if start_ms is not None and start_ms > ((clock or SystemClock()).now() + DAY_S) * 1000:
@@ -106,6 +106,8 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
         # Rows outside of a window are not read, so a window cannot find deleted rows.
         deletes, full_refresh, reconcile = "ignore", False, False
     companies = parse_companies(divisions, exclude_divisions)
+    for name in FLAGS & more.keys():
+        _flag(name, more[name])
     return Options(
         divisions=() if companies.needs_names else companies.codes,
         companies=companies,
@@ -119,10 +121,8 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
         trust_empty=_names("trust_empty", trust_empty, catalogue),
         history=_names("history", history, catalogue),
         table_format=_table_format(table_format),
-        change_log=bool(
-            dlt.config.get(CHANGE_LOG_SETTING, bool) if change_log is None else change_log
-        ),
-        reconcile_s=None if reconcile_days is None else reconcile_days * DAY_S,
+        change_log=_change_log(change_log),
+        reconcile_s=_reconcile_s(reconcile_days),
         parameters=check_parameters(
             dlt.config.get(PARAMETERS, dict) if parameters is None else parameters
         ),
@@ -147,6 +147,28 @@ def _names(
     for name in names.difference(catalogue.entities):
         raise ConfigurationError(f"{setting}: {name!r} is unknown; {suggest(name, catalogue)}")
     return frozenset(names)
+
+
+def _change_log(chosen: bool | None) -> bool:
+    if chosen is not None:
+        return _flag("change_log", chosen)
+    value: Any = dlt.config.get(CHANGE_LOG)
+    return False if value is None else parse_flag("change_log", value)
+
+
+def _flag(name: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ConfigurationError(f"{name} is {value!r}; use True or False")
+
+
+def _reconcile_s(days: Any) -> float | None:
+    """Seconds between comparisons of keys; ``None`` for never."""
+    if days is None or days == inf:
+        return None
+    if isinstance(days, int | float) and days >= 0:
+        return days * DAY_S
+    raise ConfigurationError(f"reconcile_days is {days!r}; use 0 or more, or inf for never")
 
 
 def _table_format(chosen: str | None) -> TableFormat | None:
@@ -268,11 +290,11 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         full_refresh: Read everything from the start, without the stored cursors.
         reconcile: Compare all keys with Exact now, and remove deleted rows.
         reconcile_days: Days between automatic comparisons of keys, for entities whose deletions Exact does
-            not list; see docs/deletes.md.
+            not list; ``inf`` for never. See docs/deletes.md.
         trust_empty: Entities whose empty answer deletes their stored rows without a check of the
             user's rights; see docs/how-it-works.md.
         history: Entities whose earlier states are kept, in tables such as ``accounts_history``; see
-            docs/history.md.
+            docs/history.md. A sync ignores those that it does not read.
         table_format: "delta" or "iceberg", for files; see docs/destinations.md.
         change_log: Append rows and deletions instead of merging them, so that tables contain all states;
             see docs/destinations.md.

@@ -6,14 +6,17 @@ Options for one run only (``full_refresh``, ``reconcile``, ``retry_refused``) ar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from math import inf
 from typing import Any
 
 import typer
 
-from ..errors import ConfigurationError
-from ..settings import SECTION
+from ..settings import SECTION, parse_flag, wrong_setting
 
 COMMANDS = {"sync", "plan", "check", "subscribe", "list_", "unsubscribe"}
+LEAST_MINUTES = 0.01  # of a round
 
 
 def with_settings(context: typer.Context, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,7 +32,7 @@ def with_settings(context: typer.Context, arguments: Mapping[str, Any]) -> dict[
         if name in found and not is_given(context, name):
             value: Any = config.get(f"{SECTION}.{name}")
             if value is not None:
-                found[name] = _parsed(name, parse, value)
+                found[name] = parse(name, value)
     return found
 
 
@@ -39,70 +42,63 @@ def is_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name != "DEFAULT"
 
 
-def _parsed(name: str, parse: Callable[[Any], Any], value: Any) -> Any:
-    try:
-        return parse(value)
-    except ValueError:
-        raise ConfigurationError(
-            f"{SECTION}.{name} is {value!r}, which is not {EXPECTED[parse]}; correct it in .dlt/config.toml"
-        ) from None
+def _text(_name: str, value: Any) -> str:
+    return str(value)
 
 
-def _names(value: Any) -> str:
+def _names(_name: str, value: Any) -> str:
     """``["a", "b"]`` -> ``a,b``; ``True`` names all."""
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return {"true": "all", "false": ""}.get(str(value).lower(), str(value))
 
 
-def _routes(value: Any) -> list[str]:
+def _routes(_name: str, value: Any) -> list[str]:
     """A route, or a route for each entity, in the form of ``--route``."""
     if isinstance(value, Mapping):
         return [f"{entity}={route}" for entity, route in value.items()]
     return [str(value)]
 
 
-def _flag(value: Any) -> bool:
-    text = str(value).lower()
-    if text not in {"true", "false"}:
-        raise ValueError
-    return text == "true"
+def _flag(name: str, value: Any) -> bool:
+    return parse_flag(name, value)
 
 
-def _count(value: Any) -> int:
-    return int(_positive(int(str(value))))
+def _count(name: str, value: Any, least: int = 1) -> int:
+    with suppress(ValueError):
+        if (count := int(str(value))) >= least:
+            return count
+    raise wrong_setting(name, value, f"a whole number, {least} or more")
 
 
-def _number(value: Any) -> float:
-    return _positive(float(str(value)))
+def _minutes(name: str, value: Any) -> float:
+    with suppress(ValueError):
+        if LEAST_MINUTES <= (minutes := float(str(value))) < inf:
+            return minutes
+    raise wrong_setting(name, value, f"a number of minutes, {LEAST_MINUTES} or more")
 
 
-def _positive(number: float) -> float:
-    if not 0 <= number < float("inf"):
-        raise ValueError
-    return number
+def _days(name: str, value: Any) -> float:
+    with suppress(ValueError):
+        if (days := float(str(value))) >= 0:
+            return days
+    raise wrong_setting(name, value, "a number of days, 0 or more, or inf for never")
 
 
-# Parser -> required form, for messages; names and routes are checked later, as for options.
-EXPECTED: Mapping[Callable[[Any], Any], str] = {
-    _flag: "true or false",
-    _count: "a whole number",
-    _number: "a number",
-}
-# Option -> how its setting is read.
-OPTIONS: Mapping[str, Callable[[Any], Any]] = {
+# Option -> how its setting is read; names and routes are checked later, as for options.
+OPTIONS: Mapping[str, Callable[[str, Any], Any]] = {
     "divisions": _names,
     "exclude_divisions": _names,
     "entities": _names,
     "trust_empty": _names,
     "history": _names,
     "route": _routes,
-    "deletes": str,
-    "start_date": str,
-    "reconcile_days": _number,
-    "round_minutes": _number,
+    "deletes": _text,
+    "start_date": _text,
+    "reconcile_days": _days,
+    "round_minutes": _minutes,
     "max_calls": _count,
-    "reserve_calls": _count,
+    "reserve_calls": partial(_count, least=0),
     "contract_cap": _count,
     "strict": _flag,
     "utc_instants": _flag,

@@ -41,7 +41,7 @@ from ._output.options import (
 from ._output.view import View
 from .gc_tuning import infrequent_gc
 from .recording import Record, checked, observer_of, start_recording
-from .settings_options import is_given
+from .settings_options import LEAST_MINUTES, is_given
 from .stopping import stop_on_interrupt
 
 if TYPE_CHECKING:
@@ -88,7 +88,10 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
         typer.Option(
             min=0,
             metavar="DAYS",
-            help="Days between comparisons of keys, for entities whose deletions Exact does not list.",
+            help=(
+                "Days between comparisons of keys, for entities whose deletions Exact does not list; "
+                "inf for never."
+            ),
             rich_help_panel=ROWS,
         ),
     ] = 7.0,
@@ -163,7 +166,7 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     round_minutes: Annotated[
         float,
         typer.Option(
-            min=0.01,
+            min=LEAST_MINUTES,
             metavar="MINUTES",
             help="Load and commit at least this often.",
             rich_help_panel=LIMITS,

@@ -553,9 +553,8 @@ CASES = [
     Case("is not an overlay of version", "entities", overlay('{"version": 99}')),
     Case("the overlay is malformed", "entities", overlay('{"version": 1, "entities": 7}')),
     Case("leases need the database", "sync", each(leases="true")),
-    Case("use true or false", "sync", each(leases="perhaps")),
     Case("‹name› is not a setting", SYNC, settings_file("config.toml", '[sources.exact_online]\ndelets = "soft"\n')),
-    Case("which is not ‹…›; correct it in", SYNC, each(max_calls="many")),
+    Case("but must be ‹expected›; correct it in", SYNC, each(max_calls="many")),
     Case("use ‹unit›, 1 or more", "sync", each(lease_s="0")),
     # -- login and tokens ---------------------------------------------------------------------
     Case("Exact Online returned no code: ‹…›", "login --code=https://x.example/?error=access_denied", code=1),

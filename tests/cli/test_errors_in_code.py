@@ -30,6 +30,7 @@ from exact_source.cli.divisions import read_list
 from exact_source.cli.init.settings import check_filled
 from exact_source.client.call import Call
 from exact_source.client.client import ExactClient
+from exact_source.client.limits import Limits
 from exact_source.database import Database
 from exact_source.errors import ExactError, own_error
 from exact_source.loading.disk_space import full_disk_error, refuse_full_disk
@@ -398,7 +399,9 @@ CODE_CASES = [
     CodeCase("dlt.sources.incremental is not needed", adapt(incremental=dlt.sources.incremental("modified"))),
     CodeCase("which would insert deletions", adapt(write_disposition={"disposition": "merge", "strategy": "upsert"})),
     CodeCase("the query is ‹…› characters long", lambda c: build_url("x", 1, {"$select": "A" * MAX_URL}), place="x of division 1"),
-    CodeCase("reconcile_days must be 0 or more", lambda c: make_options(reconcile_days=-1), place="reconcile_days"),
+    CodeCase("reconcile_days is ‹days›", lambda c: make_options(reconcile_days=-1), place="reconcile_days"),
+    CodeCase("‹name› is ‹value›; use True or False", lambda c: make_options(change_log=cast("Any", "maybe")), place="change_log"),
+    CodeCase("‹name› is ‹count›; use a whole number", lambda c: Limits(max_calls=0), place="max_calls"),
     CodeCase("sources.exact_online.‹name› is empty", lambda c: c.oauth(c.world.storage, ""), place="sources.exact_online.client_id"),
     CodeCase("token_storage has no method", lambda c: c.oauth(object()), place="token_storage"),
     CodeCase("it must return TokenData or None", lambda c: asyncio.run(c.oauth(Wrong()).access_token()), place="Wrong.get_tokens()"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ def project() -> Path:
     return Path.cwd()
 
 
-def write(project: Path, lines: str) -> None:
+def write(project: Path, lines: str, file: str = "config.toml") -> None:
     text = f"[sources.exact_online]\n{lines}\n"
     (project / ".dlt").mkdir(exist_ok=True)
-    (project / ".dlt" / "config.toml").write_text(text, "utf-8")
+    (project / ".dlt" / file).write_text(text, "utf-8")
     forget_settings()
 
 
@@ -94,7 +95,9 @@ def test_calls_are_kept_for_others_as_the_settings_say(cli: Cli, project: Path) 
     [
         ("max_calls", '"many"'), ("reserve_calls", "-1"), ("raw_codes", '"perhaps"'),
         ("reconcile_days", '"often"'), ("deletes", '"none"'), ("entities", '["acounts"]'),
-        ("route", '"fastest"'), ("start_date", '"soon"'),
+        ("route", '"fastest"'), ("start_date", '"soon"'), ("change_log", '"maybe"'),
+        ("change_log", "3"), ("change_log", '"yes"'), ("max_calls", "0"), ("contract_cap", "0"),
+        ("reconcile_days", "-1"), ("reconcile_days", "nan"), ("round_minutes", "0"),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_named_before_the_first_call(
@@ -110,6 +113,60 @@ def test_a_wrong_setting_is_named_before_the_first_call(
         True
     ]
     assert not (cli.world.folder / "exact.duckdb").exists()
+
+
+@pytest.mark.parametrize("command", ["sync", "plan", "check"])
+@pytest.mark.parametrize("where", ["config.toml", "secrets.toml", "environment"])
+def test_a_wrong_setting_is_named_with_its_place(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch, command: str, where: str
+) -> None:
+    variable = "SOURCES__EXACT_ONLINE__CHANGE_LOG"
+    if where == "environment":
+        monkeypatch.setenv(variable, "maybe")
+    else:
+        write(project, 'change_log = "maybe"', where)
+
+    result = cli(command, cli.destination)
+
+    assert (result.code, cli.world.box.requests) == (2, [])
+    line = result.err.splitlines()[-1]
+    assert "sources.exact_online.change_log" in line
+    places = {"config.toml", "secrets.toml", variable}
+    assert {p for p in places if p in line} == {variable if where == "environment" else where}
+
+
+def test_a_count_of_the_environment_is_corrected_there(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCES__EXACT_ONLINE__RESERVE_CALLS", "abc")
+
+    result = cli("sync", cli.destination)
+
+    assert result.code == 2
+    assert "SOURCES__EXACT_ONLINE__RESERVE_CALLS" in result.err
+    assert "config.toml" not in result.err
+
+
+@pytest.mark.parametrize("where", ["file", "environment", "option", "nowhere"])
+def test_inf_days_switch_off_comparisons_of_keys(
+    make_cli: Callable[..., Cli], project: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    cli = make_cli(companies=1, page_size=1)
+    path = feed_path("journals")
+    sync = ["sync", cli.destination, "--entities=journals"]
+    assert cli(*sync).code == 0
+    rows = tables(cli)["journals"]
+    cli.world.box.delete(path, cli.world.division, cli.world.keys(path)[0])
+    cli.world.clock.sandbox.advance(8 * 86_400)
+    cli.world.login()
+    if where == "file":
+        write(project, "reconcile_days = inf")
+    if where == "environment":
+        monkeypatch.setenv("SOURCES__EXACT_ONLINE__RECONCILE_DAYS", "inf")
+
+    assert cli(*sync, *(["--reconcile-days=inf"] if where == "option" else [])).code == 0
+
+    assert tables(cli)["journals"] == rows - (where == "nowhere")
 
 
 def test_a_plan_counts_what_the_settings_choose(cli: Cli, project: Path) -> None:

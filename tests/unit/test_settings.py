@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dlt.common.configuration.container import Container
@@ -106,3 +108,23 @@ def test_a_site_west_of_utc_gets_its_slack_however_it_was_chosen(
     run = make_run(make_options(), chosen, FileTokenStorage(tmp_path / "tokens.json"))
 
     assert run.options.zone_slack_s == slack_s
+
+
+@pytest.mark.parametrize(
+    "name", ["change_log", "raw_codes", "retry_refused", "strict", "utc_instants"]
+)
+@pytest.mark.parametrize("value", ["maybe", "true", 3])
+def test_an_argument_that_is_true_or_false_takes_nothing_else(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        make_options(**{name: value})
+
+
+@pytest.mark.parametrize("days", [None, math.inf])
+def test_keys_are_never_compared(days: float | None) -> None:
+    assert make_options(reconcile_days=days).reconcile_s is None
+
+
+@pytest.mark.parametrize("days", [-1, math.nan, "often"])
+def test_days_that_are_no_interval_are_refused(days: Any) -> None:
+    with pytest.raises(ConfigurationError, match="reconcile_days"):
+        make_options(reconcile_days=days)
