@@ -107,6 +107,8 @@ def _matching(pattern: str, names: Mapping[int, str], setting: str) -> list[int]
     if found:
         return found
     near = get_close_matches(pattern, list(names.values()), n=1)
+    if not near and any(name.casefold().startswith(pattern.casefold()) for name in names.values()):
+        near = [f"{pattern}*"]
     hint = f"did you mean {near[0]!r}?" if near else "see `exact-source divisions`"
     raise ConfigurationError(f"{setting}: no company is called {pattern!r}; {hint}")
 

@@ -41,6 +41,8 @@ def test_codes_and_names_choose_companies(
     [
         ("Smith*", "", "Smith"),
         ("De Vris", "", "De Vries"),
+        ("smit", "", r"'smit\*'"),
+        ("Sm?t", "", "exact-source divisions"),
         ("all", "x*", "x"),
         ("3", "3", "excluded"),
         ("all", [1, 9], "^exclude_divisions: .* 9"),
