@@ -156,7 +156,10 @@ class Rounds:
         if self.is_stop_requested:
             raise StoppedError(f"{call.where}: stopped", resumes_at=until)
         if self.is_stopped():  # the reason of the wait may be why the time was too short
-            raise LimitError(f"{call.where}: stopped while waiting: {why}", resumes_at=until)
+            raise LimitError(
+                f"{call.where}: stopped by the time limit while waiting: {why}; run again to continue",
+                resumes_at=until,
+            )
         self._pause_if_over(call)
         self.on_wait(call, until, why)
 

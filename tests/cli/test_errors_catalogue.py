@@ -668,7 +668,7 @@ CASES = [
     Case("division ‹division›: reserve_calls", f"{SYNC} --reserve-calls=5000", code=3),
     Case("(contract_cap ‹…›) is used up", f"{SYNC} --contract-cap=1", code=3),
     Case("division ‹division›: today's", SYNC, lambda b: [b.cli.world.box.consume(d, 5000) for d in b.cli.world.box.divisions], 3),
-    Case("stopped while waiting", f"{SYNC} --max-minutes=1", lambda b: b.fault("503", times=99), 3),
+    Case("stopped by the time limit while waiting", f"{SYNC} --max-minutes=1", lambda b: b.fault("503", times=99), 3),
     Case("another sync of the pipeline", SYNC, lambda b: b.stack.enter_context(named_lock("exact_online", 0.0, Path(pipelines_folder("exact_online")))), 3),
     Case("is being loaded by", SYNC, load_elsewhere, 3),
     Case("dataset ‹dataset name› cannot be locked", SYNC, lambda b: (b.cli.world.folder / ".x.duckdb.exact_online.lock").mkdir(), 1),
