@@ -313,7 +313,8 @@ def exact_online(  # noqa: PLR0913, PLR0917 (settings, all by name, all with a d
         token_storage: Storage of the tokens: an object, or ``file``, ``sql`` or ``dlt``; default is the
             setting of this name.
         reserve_calls: Daily calls of each division that are reserved for other programs.
-        contract_cap: Most calls per day over all divisions.
+        contract_cap: Most calls per day over all divisions; counts the calls of syncs into the dataset, not
+            those of other commands.
         max_calls: Most calls of this run.
         round_minutes: Minutes after which this run stops if it has read anything. The next run continues
             there; ``run_to_end`` repeats runs until everything is read.

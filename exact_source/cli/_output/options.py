@@ -189,7 +189,8 @@ ContractCap = Annotated[
         "--contract-cap",
         min=1,
         metavar="N",
-        help="Most calls a day, over all companies together.",
+        help="Most calls a day, over all companies together. Counts the calls of earlier syncs into the "
+        "dataset and of the command itself, not those of other commands.",
         rich_help_panel=LIMITS,
     ),
 ]
