@@ -110,6 +110,7 @@ class Cursor:
         applied_tombstones: ``Timestamp`` of applied tombstones that will be read again, the highest
             ``OVERLAP_MAX``; kept only if the rows come from a feed without ``Timestamp``.
         refused_at: Times of recent refusals of this stream; seconds since the epoch, UTC.
+        refused_why: The error of the last of them; empty if there is none.
         digest: Hash of the whole content, for lists that are read in full; empty if unknown.
         ceiling: Highest version ever seen; it exists when the next scan begins.
         dropped: Fields that Exact has withdrawn; they are no longer selected.
@@ -156,6 +157,7 @@ class Cursor:
     unlisted_at: float = 0.0
     applied_tombstones: tuple[int, ...] = field(default=(), metadata=stored_as("buried"))
     refused_at: tuple[float, ...] = ()
+    refused_why: str = ""
     digest: str = ""
     ceiling: int | None = None
     dropped: tuple[str, ...] = ()

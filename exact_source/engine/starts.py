@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from ..errors import BLOCKED, UNAVAILABLE, RefusedError
@@ -19,6 +20,7 @@ from .shape import Shape
 from .tombstones import MOVE_SLACK_MS, RETENTION_S
 
 HOUR_S = 3600
+MINUTE_S = 60
 STAMP_SLACK_S = 0.001  # destinations store times with different precision
 # Refusals within an hour after which a stream is not called (API 2.3: the 11th blocks the key).
 REFUSALS_PER_HOUR = 3
@@ -104,21 +106,25 @@ class Start:
             why = f"{result.where}: the company is blocked (BlockingStatus {status})"
             result.end("skipped", why, BLOCKED, permanent=True)
             return False
-        if cursor.denied_at and not self._asks_again(cursor):
+        refusals = recent_refusals(cursor, self.now)
+        is_spent = len(refusals) >= REFUSALS_PER_HOUR
+        if is_denied(cursor, self.now) and not self.options.retry_refused:
             day = datetime.fromtimestamp(cursor.denied_at, UTC).date()
             why = f"{result.where}: refused on {day} (no module, right or scope), so not asked for"
             result.end("refused", why, UNAVAILABLE, permanent=True)
             return False
-        if (refusals := len(recent_refusals(cursor, self.now))) >= REFUSALS_PER_HOUR:
-            why = f"refused {refusals} times within the hour; asked again later"
-            result.end("refused", why, RefusedError.code, permanent=True)
-            return False
-        return True
-
-    def _asks_again(self, cursor: Cursor) -> bool:
-        """Whether a stream that Exact does not offer is tried again."""
-        is_due = self.options.retry_refused or not is_denied(cursor, self.now)
-        return is_due and len(recent_refusals(cursor, self.now)) < REFUSALS_PER_HOUR
+        if is_spent:
+            resumes_at = ceil((refusals[-REFUSALS_PER_HOUR] + HOUR_S) / MINUTE_S) * MINUTE_S
+            why = (
+                f"{result.where}: refused {len(refusals)} times within the hour, so not asked for before "
+                f"{datetime.fromtimestamp(resumes_at, UTC):%Y-%m-%d %H:%M} UTC"
+            )
+            why += f"; {cursor.refused_why}" if cursor.refused_why else ""
+            if cursor.denied_at:
+                result.end("refused", why, UNAVAILABLE, permanent=True)
+            else:
+                result.end("refused", why, RefusedError.code, resumes_at=resumes_at)
+        return not is_spent
 
     def denied(self, before: Cursor, cursor: Cursor, error: RefusedError) -> Cursor:
         """The cursor after a refusal, with the note that Exact does not offer the stream, if that is so.
@@ -134,7 +140,8 @@ class Start:
         """
         has_pages = any(c.scan is not None and c.scan.pages for c in (before, cursor))
         was_read = bool(self.rows_stored or before.read_at or has_pages)
-        cursor = replace(cursor, refused_at=(*cursor.refused_at, self.now))
+        why = str(error).removeprefix(f"{self._entity} of division {self.division.code}: ")
+        cursor = replace(cursor, refused_at=(*cursor.refused_at, self.now), refused_why=why)
         if not (error.lacks_access or (error.status == HTTPStatus.NOT_FOUND and not was_read)):
             return cursor
         since = before.denied_since or self.now
@@ -152,6 +159,7 @@ class Start:
             moved=moved,
             moved_by=max(before.moved_by, int(self.now * 1000) if moved is None else 0),
             refused_at=before.refused_at,
+            refused_why=before.refused_why,
             history=self._entity in self.options.history,
             start_ms=self.options.start_ms if self.has_dates else None,
             refreshed_for=self.refresh_asked_at if is_refresh else 0.0,

@@ -155,8 +155,10 @@ class Stream:
     # -- before the first page -----------------------------------------------------------------
 
     def _may_start(self) -> bool:
-        refused_at = recent_refusals(self._output.cursor, self._run.now())
-        self._output.hold(replace(self._output.cursor, refused_at=refused_at))
+        cursor = self._output.cursor
+        refused_at = recent_refusals(cursor, self._run.now())
+        why = cursor.refused_why if refused_at else ""
+        self._output.hold(replace(cursor, refused_at=refused_at, refused_why=why))
         if not self._start.may_read(self._output.cursor, self.result):
             return False
         self._output.hold(replace(self._output.cursor, denied_since=0.0, denied_at=0.0))

@@ -298,6 +298,7 @@ cursor_values = st.builds(
     tombstones=st.none() | st.integers(0, 10**12),
     tombstones_at=st.floats(0, 2e9),
     refused_at=st.lists(st.floats(0, 2e9)).map(tuple),
+    refused_why=st.text(),
     digest=st.text(),
     ceiling=st.none() | st.integers(0, 10**12),
 )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exact_source.engine.cursors import DENIED_S
-from exact_source.engine.starts import PROOF_S
+from exact_source.engine.starts import PROOF_S, REFUSALS_PER_HOUR
 from exact_source.orchestration import advise
 from tests.support.fixtures import MakeWorld
 from tests.support.refusals import MODULES, PATHS, deny_modules, lack_modules, later
@@ -63,6 +63,27 @@ def test_asking_on_demand_stays_below_the_error_limit(world: World) -> None:
 
     assert codes == [0] * 6
     assert len(calls.to(PATHS["journals"], world.division)) <= 3
+
+
+def test_a_stream_refused_three_times_says_why_and_when_it_is_asked_again(world: World) -> None:
+    world.box.deny(world.division, PATHS["journals"], "LicenseExpired")
+    for _ in range(REFUSALS_PER_HOUR):
+        world.sync("accounts", "journals")
+        later(world, 60)
+    with world.watch() as calls:
+        outcomes = [world.sync("accounts", "journals", retry_refused=r) for r in (False, True)]
+
+    assert not calls.to(PATHS["journals"], world.division)
+    for outcome in outcomes:
+        (mine,) = [r for r in outcome.results if r.status != "complete"]
+        assert (outcome.exit_code, mine.status, mine.permanent) == (3, "refused", False)
+        assert outcome.resumes_at == mine.resumes_at
+        assert mine.error.startswith(f"{mine.where}: ")
+        assert "LicenseExpired" in mine.error
+    assert mine.resumes_at is not None
+    later(world, mine.resumes_at - world.clock.now() + 1)
+    world.box.allow(world.division)
+    assert world.sync("accounts", "journals").exit_code == 0
 
 
 def test_only_the_refusals_of_the_last_hour_are_kept(make_world: MakeWorld) -> None:
