@@ -42,7 +42,7 @@ class Replay:
         divisions: Codes of the companies in it.
 
     Raises:
-        ValueError: If it is not a recording.
+        ValueError: If there is no such folder, or if it is not a recording.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -74,6 +74,8 @@ class Replay:
 
 
 def _read(folder: Path) -> list[Recorded]:
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}")
     try:
         head = json.loads((folder / "recording.json").read_text("utf-8"))
         files = sorted((folder / "replies").glob("*.json"))

@@ -147,6 +147,15 @@ def test_what_is_no_recording_is_refused(make_cli: Callable[..., Cli], tmp_path:
     assert "--replay" in result.err
 
 
+def test_a_missing_folder_is_not_called_a_recording(
+    make_cli: Callable[..., Cli], tmp_path: Path
+) -> None:
+    result = make_cli()("sandbox", f"--replay={tmp_path / 'none'}")
+
+    assert result.code == 2
+    assert f"no folder {tmp_path / 'none'}" in result.err
+
+
 @pytest.mark.parametrize("text", ["", "{}", json.dumps({"version": 2})])
 def test_a_recording_of_another_version_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "replies").mkdir()
