@@ -78,6 +78,26 @@ def test_flags_write_settings_that_every_command_finds(
     assert "me:pw" not in printed
 
 
+@pytest.mark.parametrize("where", ["nowhere", "file", "variable"])
+def test_missing_credentials_of_the_destination_come_next(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    where: str,
+) -> None:
+    if where == "file":
+        folder.mkdir(exist_ok=True)
+        (folder / "secrets.toml").write_text('[destination.postgres.credentials]\nhost = "x"\n')
+    if where == "variable":
+        monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", "postgresql://a/b")
+
+    assert init("--destination", "postgres") == 0
+
+    printed = capsys.readouterr().err
+    assert ("[destination.postgres.credentials]" in printed) == (where == "nowhere")
+    assert f"{own_command()} login" in printed
+
+
 def test_the_secrets_are_private_and_ignored_by_git(folder: Path) -> None:
     subprocess.run(["git", "init", "-q", str(folder.parent)], check=True)
 

@@ -101,9 +101,17 @@ def init(  # noqa: PLR0913, PLR0917 (options of a command)
         written = {"folder": str(folder), "written": changed, "destination": destination}
         print_json(written | steps.results)
     elif not logged_in and not checked:
-        command = own_command()
-        notes.info("next: %s login, then %s check and %s sync", command, command, command)
+        _say_next(destination)
     raise typer.Exit(steps.code)
+
+
+def _say_next(destination: str) -> None:
+    from .destination import needs_credentials
+
+    command = own_command()
+    credentials = f"put [destination.{destination}.credentials] into .dlt/secrets.toml, then "
+    first = credentials if needs_credentials(destination) else ""
+    notes.info("next: %s%s login, then %s check and %s sync", first, command, command, command)
 
 
 def note_project_above(folder: Path) -> None:

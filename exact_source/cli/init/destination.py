@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from .toml_files import Entries, found
 
 NOTED = (*SECTION.split("."), "destination")
 BIGQUERY = ("destination", "bigquery", "credentials")
+WITHOUT_CREDENTIALS = {"bigquery", "duckdb", "dummy", "filesystem"}  # or with those of the machine
 KEY_PARTS = ("project_id", "private_key", "client_email")
 
 
@@ -46,6 +48,16 @@ def check_destination(text: str) -> tuple[str, str]:
     kind, place = parse_destination(text)
     need_extra(kind)
     return kind, place
+
+
+def needs_credentials(destination: str) -> bool:
+    """Whether the files and variables lack the credentials of a destination that cannot work without."""
+    import dlt
+
+    kind, place = parse_destination(destination)
+    if place or kind in WITHOUT_CREDENTIALS or dlt.secrets.get(f"destination.{kind}.credentials"):
+        return False
+    return not any(name.startswith(f"DESTINATION__{kind.upper()}__") for name in os.environ)
 
 
 def ask_for_key() -> Path | None:
