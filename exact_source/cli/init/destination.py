@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tomlkit import TOMLDocument
 
@@ -55,7 +56,8 @@ def needs_credentials(destination: str) -> bool:
     import dlt
 
     kind, place = parse_destination(destination)
-    if place or kind in WITHOUT_CREDENTIALS or dlt.secrets.get(f"destination.{kind}.credentials"):
+    noted: Any = dlt.secrets.get(f"destination.{kind}.credentials")
+    if place or kind in WITHOUT_CREDENTIALS or noted:
         return False
     return not any(name.startswith(f"DESTINATION__{kind.upper()}__") for name in os.environ)
 
