@@ -349,7 +349,7 @@ def open_elsewhere(bench: Bench, before_opening: str = "") -> None:
 
 def many_pages(bench: Bench) -> None:
     """Let each page have one row."""
-    bench.cli.world.box.state.page_size = 1
+    bench.cli.world.box.settings.page_size = 1
 
 
 def sync_elsewhere(bench: Bench) -> None:
