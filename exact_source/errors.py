@@ -226,9 +226,15 @@ class RefusedError(StreamError):
     def lacks_access(self) -> bool:
         """Whether the company lacks the module, the user the right or the app the scope.
 
-        ``False`` for a blocked user or contract, which concerns every stream.
+        ``False`` for a blocked user, contract or company, which concerns every stream.
         """
-        return self.status == HTTPStatus.FORBIDDEN and self.reason not in WHOLE_ACCOUNT
+        is_blocked = self.is_of_blocked_company or self.reason in WHOLE_ACCOUNT
+        return self.status == HTTPStatus.FORBIDDEN and not is_blocked
+
+    @property
+    def is_of_blocked_company(self) -> bool:
+        """Whether the company is blocked, usually for a while, such as during a backup."""
+        return self.reason == "DivisionBlocked"
 
 
 class ContractError(StreamError):

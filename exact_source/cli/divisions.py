@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # ``BlockingStatus`` (API 5).
 BLOCKING = {
+    -1: "for an unknown reason",  # engine.divisions.STATUS_UNKNOWN, whose import would slow down --help
     0: "",
     1: "backup",
     2: "conversion busy",

@@ -23,6 +23,8 @@ from .connection import Connection
 
 # Fields of the list of divisions that every run needs, even if the list is not loaded.
 DIVISION_FIELDS = ("Code", "Description", "BlockingStatus", "DivisionMoveDate")
+# ``Division.blocked`` if Exact refuses calls because the division is blocked, but the list cannot be read.
+STATUS_UNKNOWN = -1
 # Divisions through which the list is requested before the run gives up.
 DIVISION_TRIES = 3
 
@@ -34,7 +36,7 @@ class Division:
     Attributes:
         code: Division code, as in URLs.
         name: Description.
-        blocked: ``BlockingStatus``; 0 is open (API 5).
+        blocked: ``BlockingStatus``; 0 is open (API 5), or ``STATUS_UNKNOWN``.
         moved: ``DivisionMoveDate`` in wall-clock milliseconds; 0 if it never moved, ``None`` if the
             list of divisions was refused.
     """
@@ -73,6 +75,7 @@ class Divisions:
         self._leases = leases
         self._listed: tuple[pa.Table | None, int] = (None, 0)
         self._is_whole = False
+        self._refused_as_blocked: set[int] = set()
         self._chosen: dict[int, Division] | None = None  # until the list was read
 
     def recall(self, known: Callable[[], Iterable[int]]) -> None:
@@ -137,6 +140,8 @@ class Divisions:
                 return table, calls + call.calls
             except (RefusedError, LimitError) as error:
                 failures.append(error)
+                if isinstance(error, RefusedError) and error.is_of_blocked_company:
+                    self._refused_as_blocked.add(start)
             finally:
                 self._selection.note_overhead("divisions", start, call.calls)
             calls += call.calls
@@ -195,7 +200,11 @@ class Divisions:
                 f"divisions: {', '.join(map(str, missing))} cannot be seen by this app and user; "
                 "see `exact-source divisions`"
             )
-        return [seen.get(code, Division(code, moved=None)) for code in wanted]
+        return [seen.get(code) or self._unlisted(code) for code in wanted]
+
+    def _unlisted(self, code: int) -> Division:
+        blocked = STATUS_UNKNOWN if code in self._refused_as_blocked else 0
+        return Division(code, blocked=blocked, moved=None)
 
     async def _leased(self, codes: Sequence[int]) -> Sequence[int]:
         """The divisions, first those that this worker has leased; all leases are requested at once."""

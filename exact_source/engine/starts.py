@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import BLOCKED, UNAVAILABLE, RefusedError
 from ..options import Options
 from .cursors import Cursor, is_denied
-from .divisions import Division
+from .divisions import STATUS_UNKNOWN, Division
 from .records import replace
 from .result import StreamResult
 from .run import Run
@@ -103,7 +103,8 @@ class Start:
         """Whether the stream may make calls; if not, the reason is added to its result."""
         if self.division.blocked:
             status = self.division.blocked
-            why = f"{result.where}: the company is blocked (BlockingStatus {status})"
+            known = "" if status == STATUS_UNKNOWN else f" (BlockingStatus {status})"
+            why = f"{result.where}: the company is blocked{known}"
             result.end("skipped", why, BLOCKED, permanent=True)
             return False
         refusals = recent_refusals(cursor, self.now)

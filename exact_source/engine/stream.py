@@ -8,7 +8,7 @@ from http import HTTPStatus
 import pyarrow as pa
 
 from ..client.call import Call
-from ..errors import EMPTY, KEYLESS, UNAVAILABLE, ContractError, RefusedError
+from ..errors import BLOCKED, EMPTY, KEYLESS, UNAVAILABLE, ContractError, RefusedError
 from . import cursors, rows
 from .cursors import Cursor
 from .dedupe import with_withdrawn
@@ -88,9 +88,12 @@ class Stream:
                 await self._read()
             except RefusedError as error:
                 await self._note_refusal(error)
-                if not self._output.cursor.denied_at:
+                if error.is_of_blocked_company:
+                    self.result.end("skipped", str(error), BLOCKED, permanent=True)
+                elif not self._output.cursor.denied_at:
                     raise
-                self.result.end("refused", str(error), UNAVAILABLE, permanent=True)
+                else:
+                    self.result.end("refused", str(error), UNAVAILABLE, permanent=True)
             except ContractError:
                 await self._output.move(None, cursors.failed(self._output.cursor))
                 raise

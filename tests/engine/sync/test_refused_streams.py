@@ -101,7 +101,7 @@ def test_only_the_refusals_of_the_last_hour_are_kept(make_world: MakeWorld) -> N
     assert len(world.ledger.cursors["projects", world.division].refused_at) == 1
 
 
-@pytest.mark.parametrize("way", ["403", "module", "NoDivisionAccess", "DivisionBlocked"])
+@pytest.mark.parametrize("way", ["403", "module", "NoDivisionAccess"])
 def test_each_way_in_which_access_lacks_is_recognised(world: World, way: str) -> None:
     world.box.deny(world.division, PATHS["journals"], way)
 
@@ -178,6 +178,32 @@ def test_a_blocked_company_is_no_failure(world: World, named: bool) -> None:
     (line,) = [text for text in str(outcome).splitlines() if "blocked" in text]
     assert str(world.other) in line
     assert world.sync("accounts", strict=True, **options).exit_code == 3
+
+
+def test_a_company_that_is_blocked_during_a_sync_is_read_once_it_is_open(world: World) -> None:
+    world.box.deny(world.division, PATHS["journals"], "DivisionBlocked")
+    outcome = world.sync("accounts", "journals")
+
+    (mine,) = [r for r in outcome.results if r.status != "complete"]
+    assert (outcome.exit_code, mine.status, mine.code) == (0, "skipped", "blocked")
+    world.box.allow(world.division)
+    assert world.sync("accounts", "journals").exit_code == 0
+    world.assert_equal("journals")
+
+
+def test_the_only_company_is_skipped_without_a_call_and_read_once_it_is_open(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(companies=1)
+    world.box.block_division(world.division)
+    with world.watch() as calls:
+        outcome = world.sync("accounts", "journals", divisions=[world.division])
+
+    assert (outcome.exit_code, {r.code for r in outcome.results}) == (1, {"blocked"})
+    assert {c.path for c in calls.all} == {"current/Me", "system/Divisions"}
+    world.box.block_division(world.division, 0)
+    assert world.sync("accounts", "journals", divisions=[world.division]).exit_code == 0
+    world.assert_equal("journals")
 
 
 def test_if_all_companies_are_blocked_the_sync_failed(world: World) -> None:
