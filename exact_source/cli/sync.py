@@ -47,6 +47,7 @@ from .stopping import stop_on_interrupt
 if TYPE_CHECKING:
     import dlt
 
+    from ..client.limits import Limits
     from ..engine.run import Run
     from ..sync.outcome import Outcome
 
@@ -251,7 +252,11 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
             settings,
             storage,
             clock=clock,
-            limits=Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls),
+            limits=after_plans(
+                pipeline,
+                Limits(reserve=reserve_calls, contract_cap=contract_cap, max_calls=max_calls),
+                clock.now(),
+            ),
             leases=leases,
             observe=observer_of(recorder),
         )
@@ -314,6 +319,14 @@ def finish(
     alert(pipeline, outcome)
     show_outcome(outcome, seconds, place, names or {}, view)
     raise typer.Exit(outcome.exit_code)
+
+
+def after_plans(pipeline: dlt.Pipeline, limits: Limits, now: float) -> Limits:
+    """The limits, with the calls of today's plans counted toward the contract; those of syncs are later."""
+    from .row_memory import day_of, recall_counted
+
+    limits.note_earlier_calls(recall_counted(pipeline).calls_on(day_of(now)), now)
+    return limits
 
 
 def loaded(

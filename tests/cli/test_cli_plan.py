@@ -188,8 +188,8 @@ def test_limits_come_from_the_headers(make_cli: Callable[..., Cli]) -> None:
 
 
 def test_a_reserve_and_a_contract_cap_make_it_longer(cli: Cli) -> None:
-    free = cli("plan", cli.destination, SOME, "--json").json["total"]
     capped = cli("plan", cli.destination, SOME, "--contract-cap=3", "--json").json["total"]
+    free = cli("plan", cli.destination, SOME, "--json").json["total"]
 
     # Today's three were spent on counting.
     assert (free["days"], capped["days"]) == (1, 1 + -(-capped["calls"] // 3))
@@ -237,6 +237,19 @@ def test_what_syncs_took_of_the_contract_today_counts(cli: Cli) -> None:
 
     assert result.code == 3
     assert result.json["spent_calls"] == 1
+
+
+def test_plans_and_syncs_share_the_cap_of_a_day(cli: Cli) -> None:
+    world, cap = cli.world, "--contract-cap=4"
+    world.login()
+    for command in ("plan", "plan", "sync"):
+        assert cli(command, cli.destination, SOME, cap).code == 3
+        assert len(billed(world.box.requests)) == 4
+
+    world.clock.sandbox.advance(86_400)
+    world.login()
+    assert cli("plan", cli.destination, SOME, cap).code == 3
+    assert len(billed(world.box.requests)) == 8
 
 
 def test_when_the_day_is_used_up_it_tells_what_it_knows_and_ends_with_3(

@@ -190,7 +190,7 @@ ContractCap = Annotated[
         min=1,
         metavar="N",
         help="Most calls a day, over all companies together. Counts the calls of earlier syncs into the "
-        "dataset and of the command itself, not those of other commands.",
+        "dataset and of plans on this machine, not those of other commands.",
         rich_help_panel=LIMITS,
     ),
 ]

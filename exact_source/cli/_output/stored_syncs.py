@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ExactError
 from ...loading.sync_columns import SYNCS_TABLE
-from ..row_memory import Counted, recall_counted
+from ..row_memory import Counted, day_of, recall_counted
 from .database_errors import reaching
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Memory:
         rows: Stored rows, by stream.
         names: Company names by division, from the table ``divisions`` or the latest syncs.
         counted: Row counts of earlier plans, from a file on this machine.
+        plan_calls_today: Calls that plans made since 00:00 UTC, from the same file.
     """
 
     cursors: dict[Stream, Cursor] = field(default_factory=dict)
@@ -70,11 +71,12 @@ class Memory:
     rows: dict[Stream, int] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     counted: Counted = field(default_factory=Counted)
+    plan_calls_today: int = 0
 
     @property
     def all_calls_today(self) -> int:
-        """Calls since 00:00 UTC, over all divisions."""
-        return sum(self.calls_today.values())
+        """Calls of syncs and plans since 00:00 UTC, over all divisions."""
+        return sum(self.calls_today.values()) + self.plan_calls_today
 
     @property
     def streams(self) -> list[Stream]:
@@ -138,7 +140,8 @@ def recall(
         ConfigurationError: If credentials are missing.
         DestinationError: If the destination cannot be reached.
     """
-    file, memory = database_file(pipeline), Memory(counted=recall_counted(pipeline))
+    file, counted = database_file(pipeline), recall_counted(pipeline)
+    memory = Memory(counted=counted, plan_calls_today=counted.calls_on(day_of(now)))
     if file is not None and not file.exists():
         return memory
     with reaching(pipeline), pipeline.sql_client() as client:

@@ -113,7 +113,6 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     from ...source import make_options
     from .._output.tables import print_json
     from ..connect import clock_of, make_connection, make_pipeline
-    from ..row_memory import Counted, keep_counted
     from .planner import Planner, recall_for
     from .report import make_report
 
@@ -145,7 +144,6 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
     )
     planner = Planner(run, catalogue, chosen, recall_for(chosen, pipeline, clock.now()))
     look(planner, pipeline, count=not no_count)
-    keep_counted(pipeline, Counted(options.start_ms, planner.counts.rows))
     report = make_report(planner, reserve_calls, contract_cap)
     if as_json:
         print_json(report)
@@ -170,7 +168,19 @@ def look(planner: Planner, pipeline: dlt.Pipeline, *, count: bool) -> None:
                 announce(planner, total)
             line.show_idle(f"counted {counted:,} of {total:,} streams")
 
-        asyncio.run(planner.look(count=count, on_answer=note))
+        try:
+            asyncio.run(planner.look(count=count, on_answer=note))
+        finally:
+            remember(planner, pipeline)
+
+
+def remember(planner: Planner, pipeline: dlt.Pipeline) -> None:
+    """Store the counts, and the number of calls that they took."""
+    from ..row_memory import Counted, day_of, keep_counted
+
+    run, rows = planner.run, planner.counts.rows
+    day = day_of(run.clock.now())
+    keep_counted(pipeline, Counted(run.options.start_ms, rows, day, run.limits.calls))
 
 
 def announce(planner: Planner, total: int) -> None:
