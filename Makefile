@@ -9,18 +9,18 @@ export RUNTIME__DLTHUB_TELEMETRY ?= false
 # Tests start hundreds of processes. Each would compile dlt again, which takes a second or two.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: sources demo test default-tests lint types coverage bench docs proofs proofs-tokens nightly browser clean
+.PHONY: sources demo test default-tests lint types coverage bench docs proofs proofs-tokens nightly packages clean
 
 demo: $(VENV)/.demo
 	$(BIN)/exact-source demo
 
-test: lint browser
+test: lint packages
 	@$(MAKE) --no-print-directory -j2 types default-tests
 
 default-tests: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup
 
-coverage: $(VENV)/.dev browser
+coverage: $(VENV)/.dev packages
 	$(BIN)/coverage run -m pytest -q
 	$(BIN)/coverage combine -q && $(BIN)/coverage report
 
@@ -51,13 +51,17 @@ proofs-tokens: $(VENV)/.dev
 	EXACT_TEST_ROTATIONS=200 $(BIN)/python -m pytest -q -m "" --timeout=7200 tests/auth/test_auth_rotations.py tests/auth/test_auth_hosts.py
 	$(BIN)/python -m benchmarks.rotation_window
 
-# The tests of the report look at it in a browser: Debian's, where root can install it. Elsewhere they skip.
-browser:
-	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+# A browser for the tests of the report, and the library of ODBC, which the driver of SQL Server loads: Debian's,
+# where root can install them. Elsewhere the tests that need them skip.
+packages:
+	@found=; wanted=; for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && found=1; done; \
+	[ "$$found" ] || wanted="chromium fonts-liberation"; \
+	/sbin/ldconfig -p 2>/dev/null | grep -q libodbc.so.2 || wanted="$$wanted libodbc2"; \
+	[ "$$wanted" ] || exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
-			--no-install-recommends chromium fonts-liberation >/dev/null && exit 0; \
-	fi; echo "no browser: the tests that look at the report in one are skipped"
+			--no-install-recommends $$wanted >/dev/null && exit 0; \
+	fi; echo "not installed: $$wanted; the tests that need them are skipped"
 
 # At most an hour: Airflow, Dagster, other clients, the emulator of BigQuery, kills, each token store, all
 # examples of the properties, and twenty thousand histories, other ones each night. EXACT_CONVERGENCE_SEED
@@ -67,7 +71,7 @@ nightly: export EXACT_CONVERGENCE_SEQUENCES ?= 20000
 nightly: export EXACT_TEST_EXAMPLES ?= all
 nightly: export EXACT_TEST_REQUIRED ?= 1
 nightly: export EXACT_CONVERGENCE_SEED ?= $(shell date +%Y%m%d)000
-nightly: $(VENV)/.dev browser
+nightly: $(VENV)/.dev packages
 	$(BIN)/python -m pytest -q -m "nightly or histories or hypothesis" -n $(JOBS) --dist loadgroup --durations=40
 
 lint: $(VENV)/.dev

@@ -191,7 +191,7 @@ def test_failures_before_the_first_call_are_reported_too(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cli.known.add("secret-hook")
-    notices = f"sqlite:///{cli.world.folder / 'nowhere' / 'notices.db'}"
+    notices = "postgresql://nobody@127.0.0.1:1/notices"
     monkeypatch.setenv("SOURCES__EXACT_ONLINE__NOTICES_URL", notices)
     with slack() as (hook, heard):
         monkeypatch.setenv("RUNTIME__SLACK_INCOMING_HOOK", hook)
@@ -202,7 +202,7 @@ def test_failures_before_the_first_call_are_reported_too(
 
     found = [(r.code, r.json["status"], r.json["exit_code"]) for r in (unreachable, unset)]
     assert found == [(1, "failed", 1), (2, "configuration", 2)]
-    assert "unable to open database file" in unreachable.json["error"]
+    assert "exact_notices" in unreachable.json["error"]
     assert "client_secret is not set" in unset.json["error"]
     assert (for_people.code, for_people.out) == (2, "")
     assert for_people.err.count("\n") == 1
