@@ -97,7 +97,7 @@ def make_options(  # noqa: PLR0913 (settings, all by name, all with a default)
     if start_by not in {"modified", "timestamp"}:
         raise ConfigurationError(f"start_by is {start_by!r}; use modified or timestamp")
     start_ms, end_ms = parse_window(start_date, end_date)
-    # A day is more than the zones differ, and than a clock is wrong.
+    # The extra day allows for time zones and for a wrong clock.
     if start_ms is not None and start_ms > ((clock or SystemClock()).now() + DAY_S) * 1000:
         raise ConfigurationError(
             f"start_date {start_date} is in the future, so there are no rows to load; use an earlier date"

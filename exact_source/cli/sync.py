@@ -322,7 +322,7 @@ def finish(
 
 
 def after_plans(pipeline: dlt.Pipeline, limits: Limits, now: float) -> Limits:
-    """The limits, with the calls of today's plans counted toward the contract; those of syncs are later."""
+    """The limits, with the calls of today's plans counted; the session adds those of earlier syncs."""
     from .row_memory import day_of, recall_counted
 
     limits.note_earlier_calls(recall_counted(pipeline).calls_on(day_of(now)), now)

@@ -25,7 +25,7 @@ from .topics import FINANCIAL, TOPICS
 ENTITY = "webhook_subscriptions"
 PATH = "webhooks/WebhookSubscriptions"
 LONGEST_TOPIC = 100
-NEAR = 0.9  # likeness of a typing error; SalesOrderLines (0.85) is not meant as SalesOrders
+NEAR = 0.9  # likeness of a typing error; SalesOrderLines (0.85) is not a misspelt SalesOrders
 
 
 @dataclass(frozen=True)

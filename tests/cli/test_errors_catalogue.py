@@ -663,7 +663,7 @@ CASES = [
     # -- limits -------------------------------------------------------------------------------
     Case("the limit --max-calls ‹max calls›", f"{SYNC} --max-calls=1", code=3),
     Case("‹option› is too small: the list of companies", f"{SYNC} --max-calls=2", many_pages, 3),
-    Case("of division ‹division›: left to the next sync", f"{SYNC} --max-calls=3", code=3),
+    Case("of division ‹division›: left for the next sync", f"{SYNC} --max-calls=3", code=3),
     Case("--reserve-calls, --contract-cap: ", "plan --entities=accounts --reserve-calls=6000"),
     Case("division ‹division›: reserve_calls", f"{SYNC} --reserve-calls=5000", code=3),
     Case("(contract_cap ‹…›) is used up", f"{SYNC} --contract-cap=1", code=3),
