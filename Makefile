@@ -51,12 +51,13 @@ proofs-tokens: $(VENV)/.dev
 	EXACT_TEST_ROTATIONS=200 $(BIN)/python -m pytest -q -m "" --timeout=7200 tests/auth/test_auth_rotations.py tests/auth/test_auth_hosts.py
 	$(BIN)/python -m benchmarks.rotation_window
 
-# A browser for the tests of the report, and the library of ODBC, which the driver of SQL Server loads: Debian's,
-# where root can install them. Elsewhere the tests that need them skip.
+# A browser for the tests of the report, and the library of ODBC, which the driver of SQL Server loads, and for
+# the night MariaDB: Debian's, where root can install them. Elsewhere the tests that need them skip.
 packages:
 	@found=; wanted=; for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && found=1; done; \
 	[ "$$found" ] || wanted="chromium fonts-liberation"; \
 	/sbin/ldconfig -p 2>/dev/null | grep -q libodbc.so.2 || wanted="$$wanted libodbc2"; \
+	[ -z "$(NIGHT)" ] || PATH="$$PATH:/usr/sbin" command -v mariadbd >/dev/null || wanted="$$wanted mariadb-server"; \
 	[ "$$wanted" ] || exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
@@ -71,6 +72,7 @@ nightly: export EXACT_CONVERGENCE_SEQUENCES ?= 20000
 nightly: export EXACT_TEST_EXAMPLES ?= all
 nightly: export EXACT_TEST_REQUIRED ?= 1
 nightly: export EXACT_CONVERGENCE_SEED ?= $(shell date +%Y%m%d)000
+nightly: NIGHT := 1
 nightly: $(VENV)/.dev packages
 	$(BIN)/python -m pytest -q -m "nightly or histories or hypothesis" -n $(JOBS) --dist loadgroup --durations=40
 

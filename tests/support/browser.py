@@ -139,7 +139,7 @@ def unfilter(kind: int, line: bytearray, above: bytearray, size: int) -> bytearr
 def browser(tmp_path: Path) -> Browser:
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
-        missing("there is no chromium: `make browser` installs it where root and apt-get are")
+        missing("there is no chromium: `make packages` installs it where root and apt-get are")
     folder = tmp_path / "browser"
     folder.mkdir()
     return Browser(program, folder)
