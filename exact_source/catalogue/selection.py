@@ -8,6 +8,8 @@ from ..errors import ConfigurationError
 from .catalogue import Catalogue
 from .parameters import reason_not_read
 
+ABOUT_AS_CLOSE = 0.1  # of a name offered beside the nearest one; 1 is equal
+
 
 def choose_entities(entities: str | Iterable[str] | None, catalogue: Catalogue) -> list[str]:
     """Names of the entities to select: the core set by default, ``all`` for every one that is read.
@@ -50,7 +52,10 @@ def turn_order(names: Iterable[str], catalogue: Catalogue) -> list[str]:
 
 def suggest(name: str, catalogue: Catalogue) -> str:
     """What to use instead of an unknown name, for messages."""
-    from difflib import get_close_matches
+    from difflib import SequenceMatcher, get_close_matches
 
-    near = get_close_matches(name, list(catalogue.entities), n=3)
+    near = get_close_matches(name, catalogue.entities, n=1)
+    if near:
+        best = SequenceMatcher(None, near[0], name).ratio()
+        near = get_close_matches(name, catalogue.entities, n=3, cutoff=best - ABOUT_AS_CLOSE)
     return f"did you mean {' or '.join(near)}?" if near else "see `exact-source entities`"

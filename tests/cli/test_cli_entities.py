@@ -76,7 +76,7 @@ def test_a_misspelt_entity_gets_the_nearest_names(cli: Cli) -> None:
     result = cli("entities", "acounts")
 
     assert (result.code, result.out) == (2, "")
-    assert "did you mean accounts" in result.err
+    assert "did you mean accounts?" in result.err  # and not costunits
 
 
 def test_what_is_not_read_has_a_reason(cli: Cli) -> None:
