@@ -18,6 +18,18 @@ from .logs import PACKAGE, logging_to_stderr, notes
 from .start import SIGN
 from .tables import when_allowed
 
+# Words of pydantic, by which typer checks values, and ours.
+WORDS = (
+    ("Value error, ", ""),
+    (
+        "Input should be a valid integer, unable to parse string as an integer",
+        "it must be a whole number",
+    ),
+    ("Input should be a valid number, unable to parse string as a number", "it must be a number"),
+    ("Input should be greater than or equal to", "the least is"),
+    ("Input should be less than or equal to", "the most is"),
+)
+
 
 def run_script(load: Callable[[], int]) -> NoReturn:
     """Run a script's function and exit with its code; an error of this package is one line on stderr.
@@ -71,8 +83,9 @@ def report(error: BaseException) -> int:
         when = when_allowed(own.resumes_at) if isinstance(own, LimitError) else ""
         return log_error(one_line(own) + when, own.code, own.exit_code)
     if isinstance(error, TyperException):
-        # "Value error" is pydantic's word, by which typer checks values.
-        text = one_line(error.format_message()).removesuffix(".").replace("Value error, ", "")
+        text = one_line(error.format_message()).removesuffix(".")
+        for theirs, ours in WORDS:
+            text = text.replace(theirs, ours)
         help_is = " See --help" if text.endswith("?") else "; see --help"
         return log_error(text + help_is, "usage", ExitCode.USAGE)
     if is_interrupt(error):
