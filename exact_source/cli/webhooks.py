@@ -135,7 +135,7 @@ def each_company(  # noqa: PLR0913 (options of a command)
     with asking(run):
         refused = asyncio.run(until_refused(read()))
     conclude(
-        [line for lines in found.values() for line in lines],
+        [line for lines in found.values() for line in sorted(lines, key=lambda one: one.topic)],
         names,
         refused,
         View(every, as_json=as_json),
