@@ -42,7 +42,7 @@ docs: $(BIN)/uv
 proofs: export EXACT_TEST_EXAMPLES ?= all
 proofs: export EXACT_TEST_REQUIRED ?= 1
 proofs: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m proofs --timeout=3600
+	$(BIN)/python -m pytest -q -m proofs -n $(JOBS) --dist loadgroup --timeout=3600 --durations=40
 	$(MAKE) proofs-tokens
 
 # kill -9 at every line of a rotation, 8 processes x 200 rotations on each store, the window measured.

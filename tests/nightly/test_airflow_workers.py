@@ -23,6 +23,7 @@ from tests.support.world import World, assert_same_rows, expected_rows, make_box
 
 pytestmark = [
     pytest.mark.proofs,
+    pytest.mark.xdist_group("workers of Airflow"),
     pytest.mark.timeout(3600),
 ]
 

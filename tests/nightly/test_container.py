@@ -21,6 +21,7 @@ CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 pytestmark = [
     pytest.mark.proofs,
+    pytest.mark.xdist_group("container"),  # one image for all
     pytest.mark.skipif(
         os.geteuid() != 0 or not all(map(shutil.which, TOOLS)),
         reason=f"needs root and {', '.join(TOOLS)}, which are packages of Debian",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tomllib
@@ -11,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.mutants import FAILED, PASSED, ROOT, Mutant, copy_tree, run_tests
+from tests.support.mutants import (
+    FAILED,
+    PASSED,
+    ROOT,
+    Mutant,
+    copy_tree,
+    outer_environment,
+    run_tests,
+)
 
 FILE = Path(__file__).parent / "guards.toml"
 GUARDS = tomllib.loads(FILE.read_text("utf-8"))["guard"]
@@ -49,7 +56,7 @@ def test_without_a_guard_its_test_fails(tmp_path: Path) -> None:
         "tests.support.mutants_run",
         *files,
     ]
-    environment = os.environ | {"EXACT_GUARDS": str(FILE), "EXACT_MUTANTS_OUT": str(out)}
+    environment = outer_environment() | {"EXACT_GUARDS": str(FILE), "EXACT_MUTANTS_OUT": str(out)}
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
 
     tried = [json.loads(line) for line in out.read_text("utf-8").splitlines()]

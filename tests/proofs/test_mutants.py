@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.mutants import ROOT
+from tests.support.mutants import ROOT, outer_environment
 
 FILE = Path(__file__).parent / "survivors.toml"
 LEAST = 300
@@ -47,7 +47,7 @@ TESTS = [
 @pytest.mark.proofs
 @pytest.mark.timeout(6 * 3600)
 def test_every_mutant_is_noticed_or_explained(tmp_path: Path) -> None:
-    environment = os.environ | {"EXACT_REACH": str(tmp_path / "reach")}
+    environment = outer_environment() | {"EXACT_REACH": str(tmp_path / "reach")}
     assert start("tests.support.mutants_reach", environment).wait() == 0
     shards = os.cpu_count() or 1
     outs = [tmp_path / f"mutants{n}.jsonl" for n in range(shards)]

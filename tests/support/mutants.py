@@ -67,6 +67,11 @@ def copy_tree(folder: Path) -> Path:
     return folder
 
 
+def outer_environment() -> dict[str, str]:
+    """The environment without what pytest and its plugins put there for the tests that now run."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
+
+
 def run_tests(
     root: Path, tests: Sequence[str], *options: str, timeout_s: float = 900
 ) -> tuple[int, str]:
@@ -86,9 +91,7 @@ def run_tests(
         *options, *tests,
     ]  # fmt: skip
     # Commands that tests start must import from the copy as well.
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    for name in [n for n in environment if n.startswith("PYTEST_")]:
-        del environment[name]
+    environment = outer_environment() | {"PYTHONPATH": str(root)}
     try:
         ended = subprocess.run(
             command, cwd=root, env=environment, capture_output=True, text=True, check=False,
