@@ -122,16 +122,21 @@ def prepare(folder: Path) -> None:
     """An empty folder; only a folder of an earlier demo is emptied.
 
     Raises:
-        ConfigurationError: If the folder contains anything else.
+        ConfigurationError: If the folder contains anything else, or cannot be written.
     """
-    if folder.exists() and any(folder.iterdir()):
-        if not (folder / MARK).exists():
-            raise ConfigurationError(
-                f"--folder {folder} is not empty and not from a demo; name another"
-            )
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).touch()
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            if not (folder / MARK).exists():
+                raise ConfigurationError(
+                    f"--folder {folder} is not empty and not from a demo; name another"
+                )
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).touch()
+    except OSError as error:
+        raise ConfigurationError(
+            f"--folder {folder} cannot be used: {error.strerror}; name another"
+        ) from None
 
 
 def log_in(box: Sandbox, base_url: str, folder: Path) -> Settings:

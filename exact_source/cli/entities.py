@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import ConfigurationError
 from ._output.options import OUTPUT, AsJson, BaseUrl, Entities, Region
 from ._output.tables import Column
+from .divisions import parse_code
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue, Entity, Feed
@@ -78,6 +80,7 @@ def entities(  # noqa: PLR0913, PLR0917 (options of a command)
         int | None,
         typer.Option(
             metavar="CODE",
+            parser=parse_code,
             help="Company to ask. Default: the first that is open.",
             rich_help_panel=WITH_REFRESH,
         ),
@@ -104,7 +107,13 @@ def entities(  # noqa: PLR0913, PLR0917 (options of a command)
         from .refresh import refresh
 
         refresh(context, division, chosen, write, region, base_url, as_json)
-    elif name is not None:
+        return
+    if write is not None or division is not None:
+        option = "--division" if write is None else "--write"
+        raise ConfigurationError(
+            f"{option} belongs to `exact-source entities {REFRESH}`; leave it out, or write {REFRESH}"
+        )
+    if name is not None:
         show_one(name, as_json=as_json)
     elif unread:
         show_unread(as_json=as_json)

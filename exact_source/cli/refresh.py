@@ -86,15 +86,11 @@ async def _read(
     from ..client.metadata import read_services
 
     async with run.connected() as client:
-        if division is None:
-            open_ones = [d.code for d in await run.divisions.chosen() if not d.blocked]
-            if not open_ones:
-                raise ConfigurationError(
-                    "divisions: every company that the app may see is blocked; see "
-                    "`exact-source divisions`"
-                )
-            division = open_ones[0]
-        return division, await read_services(client, division, names)
+        open_ones = [d.code for d in await run.divisions.chosen() if not d.blocked]
+        if not open_ones:
+            which = "every company that the app may see" if division is None else str(division)
+            raise ConfigurationError(f"divisions: {which} is blocked; see `exact-source divisions`")
+        return open_ones[0], await read_services(client, open_ones[0], names)
 
 
 def describe(drift: Drift, services: Services) -> dict[str, Any]:

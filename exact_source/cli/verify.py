@@ -97,7 +97,6 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     from .books import verify_books
     from .connect import clock_of, make_connection, make_pipeline
 
-    _check_answerable(division, yes=yes)
     if books and (report is not None or record is not None):
         raise ConfigurationError(
             "--books takes neither --report nor --record; run verify without it"
@@ -106,6 +105,7 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
         check_target(report, "--report")
     pipeline = make_pipeline(destination, dataset, pipeline_name)
     settings, storage = make_connection(region, base_url, pipeline)
+    _check_answerable(division, yes=yes)
     recorder, watch = start_recording(record, settings.base_url), Watch()
     kept = adaptation_file(pipeline)
     run = make_read_only_run(

@@ -287,7 +287,12 @@ def _topics_of(entities: str | None) -> list[str]:
     from ..catalogue import choose_entities, load_catalogue
     from ..webhooks import topics_for
 
-    return topics_for(choose_entities(entities, load_catalogue()))
+    topics = topics_for(choose_entities(entities, load_catalogue()))
+    if not topics:
+        raise ConfigurationError(
+            f"--entities: Exact Online has no webhooks for {entities}; docs/webhooks.md lists its topics"
+        )
+    return topics
 
 
 def _split(names: str | None) -> list[str]:

@@ -241,6 +241,22 @@ def test_a_folder_that_does_not_exist_costs_no_call(cli: Cli, tmp_path: Path) ->
     assert "--write" in result.err
 
 
+def test_a_company_that_cannot_be_seen_is_not_asked_for_metadata(cli: Cli) -> None:
+    with cli.world.watch() as calls:
+        result = cli("entities", "refresh", SOME, "--division=999")
+
+    assert (result.code, result.out, len(result.err.splitlines())) == (2, "", 1)
+    assert [r.path for r in calls.all if "$metadata" in r.path] == []
+
+
+@pytest.mark.parametrize("option", ["--write=overlay.json", "--division=123456"])
+def test_an_option_of_refresh_without_refresh_is_refused(cli: Cli, option: str) -> None:
+    result = cli("entities", "accounts", option)
+
+    assert (result.code, result.out) == (2, "")
+    assert option.partition("=")[0] in result.err
+
+
 def test_an_overlay_that_is_none_is_refused_by_name(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -743,6 +743,7 @@ WRONG = [
     (["webhooks", "subscribe", "--callback-url=http://books.example/x"], "https address"),
     (["webhooks", "subscribe", "--callback-url=https://x/", "--topics=a/b"], "'a/b'"),
     (["webhooks", "subscribe", "--callback-url=https://x/", "--entities=acounts"], "did you mean"),
+    (["webhooks", "subscribe", "--callback-url=https://x/", "--entities=journals"], "journals"),
     (["webhooks", "serve"], "webhook_secret is not set"),
     (["sync", "--changed"], "notices_url"),
 ]
