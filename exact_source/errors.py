@@ -10,6 +10,7 @@
     + RemoteError          -- timeouts, 5xx, broken bodies, after all retries
   + LoadError              -- the destination, or dlt, failed; loaded rows are kept: exit 1
   + LimitError             -- the daily calls are used up; progress is kept: exit 3
+    + TooFewCallsError     -- an option allows too few calls to get any further: exit 3
     + HeldError            -- another process uses this division, pipeline, dataset or file: exit 3
     + LeaseStoreError      -- the database of the leases failed, so no calls are made: exit 3
 
@@ -288,6 +289,13 @@ class StoppedError(LimitError):
 
     code = "stopped"
     remedy = "Nothing was lost: run again to continue."
+
+
+class TooFewCallsError(LimitError):
+    """An option allows fewer calls than the first table needs, so another run would end in the same way."""
+
+    code = "too-few-calls"
+    remedy = "Raise the option that the message names; running again does not help."
 
 
 class HeldError(LimitError):

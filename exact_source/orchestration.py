@@ -27,6 +27,7 @@ from .errors import (
     LoadError,
     RemoteError,
     TokenStoreError,
+    TooFewCallsError,
     is_interrupt,
 )
 from .loading.warehouse import Warehouse
@@ -100,7 +101,7 @@ def advise_error(
 ) -> Advice:
     """What to do after an error that ended the sync; ``loaded`` is the number of loaded rounds."""
     passes = isinstance(error, RemoteError | TokenStoreError | LeaseStoreError | LoadError)
-    if isinstance(error, LimitError) and not passes:
+    if isinstance(error, LimitError) and not passes and not isinstance(error, TooFewCallsError):
         at = error.resumes_at if resumes_at is None else resumes_at
         return Advice("again", str(error), max(at, now + (PAUSE_S if loaded else HELD_PAUSE_S)))
     return Advice("retry" if passes else "fail", str(error))

@@ -312,6 +312,6 @@ def closing_lines(report: Mapping[str, Any]) -> list[str]:
         each = "" if len(divisions) == 1 else " for each company"
         lines += [
             f"{plural(report['calls_today'], 'call')} today by syncs that were loaded",
-            f"left today{each}: {left} of the usual {divisions[0]['calls_a_day_assumed']:,} calls",
+            f"left today{each}: at most {left} of the usual {divisions[0]['calls_a_day_assumed']:,} calls",
         ]
     return lines

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..errors import ConfigurationError, LimitError
+from ..errors import ConfigurationError, LimitError, TooFewCallsError
 from ..http_dates import parse_date, parse_retry_after
 
 MINUTE_S = 60
@@ -64,10 +64,17 @@ class DivisionLimits:
 
 
 class LeftInAll(NamedTuple):
-    """Calls left over all divisions, and when there are more again, in seconds since the epoch, UTC."""
+    """Calls left over all divisions.
+
+    Attributes:
+        calls: Their number.
+        resumes_at: When there are more again; seconds since the epoch, UTC.
+        option: The option that allows no more.
+    """
 
     calls: int
     resumes_at: float
+    option: str
 
 
 class Limits:
@@ -198,18 +205,23 @@ class Limits:
                     resumes_at=self._contract_resumes_at(self.contract),
                 )
 
-    def too_small_for(self, calls: int) -> str:
-        """The option that allows no more calls than these in any run; empty if there is none."""
+    def too_few_calls(self, calls: int, resumes_at: float) -> TooFewCallsError | None:
+        """The error of a run whose calls read no table, if an option allows no more than these in any run."""
         if self.max_calls is not None and calls >= self.max_calls:
-            return f"--max-calls {self.max_calls}"
-        if self.contract is not None and calls >= self.contract.limit:
-            return f"--contract-cap {self.contract.limit}"
-        return ""
+            option = f"--max-calls {self.max_calls}"
+        elif self.contract is not None and calls >= self.contract.limit:
+            option = f"--contract-cap {self.contract.limit}"
+        else:
+            return None
+        return TooFewCallsError(
+            f"{option} is too small: the lists of companies and deletions use it up in each run; raise it",
+            resumes_at=resumes_at,
+        )
 
     def _day_is_over(self, division: int, resumes_at: float) -> LimitError:
         limit = self.divisions[division].day.limit
         if self.reserve >= limit:
-            return LimitError(
+            return TooFewCallsError(
                 f"division {division}: reserve_calls {self.reserve} keeps all {limit} calls of a day for "
                 "others; lower it",
                 resumes_at=resumes_at,
@@ -237,12 +249,13 @@ class Limits:
         """What ``max_calls`` and the cap of the contract leave; ``None`` if neither is set."""
         left = []
         if self.max_calls is not None:
-            left.append(LeftInAll(self.max_calls - self.calls, now))
+            option = f"--max-calls {self.max_calls}"
+            left.append(LeftInAll(self.max_calls - self.calls, now, option))
         if self.contract is not None:
             self.contract.roll(self.server_time(now))
-            left.append(
-                LeftInAll(self.contract.remaining, self._contract_resumes_at(self.contract))
-            )
+            resumes_at = self._contract_resumes_at(self.contract)
+            option = f"--contract-cap {self.contract.limit}"
+            left.append(LeftInAll(self.contract.remaining, resumes_at, option))
         return min(left, default=None)
 
     def _contract_resumes_at(self, contract: Window) -> float:

@@ -16,7 +16,7 @@ from ..client.client import ExactClient
 from ..client.error_log import ErrorFile
 from ..client.limits import Limits
 from ..clock import Clock
-from ..errors import LimitError
+from ..errors import LimitError, TooFewCallsError
 from .call_accounting import LISTS
 
 T = TypeVar("T")
@@ -105,9 +105,9 @@ class Connection:
             self._threads = ThreadPoolExecutor(THREADS, "exact-parse")
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def too_small_for(self, calls: int) -> str:
+    def too_few_calls(self, calls: int, resumes_at: float) -> TooFewCallsError | None:
         """See ``Limits``."""
-        return self._limits.too_small_for(calls)
+        return self._limits.too_few_calls(calls, resumes_at)
 
     # -- replies that are fetched once -----------------------------------------------------------
 

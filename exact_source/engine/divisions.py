@@ -150,13 +150,10 @@ class Divisions:
         if named and isinstance(failures[0], RefusedError):
             return None, calls  # the codes are known, and only DivisionMoveDate is missing
         first = failures[0]
-        if isinstance(first, LimitError) and (option := self._connection.too_small_for(calls)):
-            raise LimitError(
-                f"{option} is too small: the list of companies alone uses it up in each run; raise it, "
-                "because running again will not help",
-                resumes_at=first.resumes_at,
-            )
-        raise first
+        too_few = None
+        if isinstance(first, LimitError):
+            too_few = self._connection.too_few_calls(calls, first.resumes_at)
+        raise too_few or first
 
     async def _starts(self) -> AsyncIterator[int]:
         """Divisions through which to try to read the list; a mistyped code does not work (API 5)."""

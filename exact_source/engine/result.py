@@ -19,6 +19,7 @@ from ..errors import (
     LimitError,
     RefusedError,
     StreamError,
+    TooFewCallsError,
     describe_fault,
 )
 
@@ -249,7 +250,14 @@ def recording(
     except PausedError:
         result.end("incomplete", NEXT_ROUND)
     except LimitError as error:
-        result.end("waiting", str(error), error.code, resumes_at=error.resumes_at)
+        is_stuck = isinstance(error, TooFewCallsError)
+        result.end(
+            "waiting",
+            str(error),
+            error.code,
+            permanent=is_stuck or None,
+            resumes_at=error.resumes_at,
+        )
     except StreamError as error:
         status: Status = "refused" if isinstance(error, RefusedError) else "failed"
         result.end(status, str(error), error.code, permanent=error.is_permanent)

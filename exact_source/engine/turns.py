@@ -64,7 +64,7 @@ class Turns:
             self._later[is_function] = frozenset(_beyond(left.calls, streams))
         if (entity, division) in self._later[is_function]:
             raise LimitError(
-                f"{entity} of division {division}: left for the next sync, because max_calls or contract_cap "
+                f"{entity} of division {division}: left for the next sync, because {left.option} "
                 "allows fewer calls than there are tables to read",
                 resumes_at=left.resumes_at,
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..engine.result import StreamResult, describe_excluded
 from ..engine.run import Run
-from ..errors import BLOCKED, ExactError, ExitCode, LimitError, StoppedError
+from ..errors import BLOCKED, ExactError, ExitCode, LimitError, StoppedError, TooFewCallsError
 from ..wording import plural
 
 CLOCK_TOLERANCE_S = 60.0
@@ -42,9 +42,12 @@ class Outcome:
     def counts(self, result: StreamResult) -> bool:
         """Whether a stream affects the exit code; streams that Exact does not offer do not.
 
-        If Exact offers none of the streams, all of them count, because the sync loaded nothing.
+        If Exact offers no stream of any company, all of them count, because the sync loaded nothing but the
+        list of companies.
         """
-        return self.strict or not result.is_excluded or all(r.is_excluded for r in self.results)
+        if self.strict or not result.is_excluded:
+            return True
+        return all(r.is_excluded for r in self.results if r.division)
 
     def is_interrupted(self, result: StreamResult) -> bool:
         """Whether a stream has no problem except that the run was stopped before it ended."""
@@ -69,7 +72,9 @@ class Outcome:
         blocked = [r for r in counted if r.code == BLOCKED]
         if self.error is None and statuses <= {"complete", "skipped"} and not blocked:
             return ExitCode.COMPLETE
-        if counted and all(r.has_failed or r.code == BLOCKED for r in counted):
+        # The list of companies can be read even if each of them is blocked.
+        tried = [r for r in counted if r.division] if blocked else counted
+        if tried and all(r.has_failed or r.code == BLOCKED for r in tried):
             return ExitCode.FAILED  # nothing at all was loaded
         return ExitCode.INCOMPLETE
 
@@ -117,6 +122,7 @@ def outcome_of(run: Run, error: ExactError | None, notes: Iterable[str]) -> Outc
         notes: Notes that do not concern a single stream.
     """
     latest = final_results(run.log.results)
+    error = error or too_few_calls(run, latest.values())
     resumes = [r.resumes_at for r in latest.values() if r.resumes_at is not None]
     if isinstance(error, LimitError):
         resumes.append(error.resumes_at)
@@ -130,6 +136,15 @@ def outcome_of(run: Run, error: ExactError | None, notes: Iterable[str]) -> Outc
         run.options.strict,
         run.rounds.stopped_by,
     )
+
+
+def too_few_calls(run: Run, results: Iterable[StreamResult]) -> TooFewCallsError | None:
+    """The error if streams wait for calls and no stream of a company has made one."""
+    of_companies = [r for r in results if r.division]
+    waiting = [r for r in of_companies if r.status == "waiting" and r.resumes_at is not None]
+    if not waiting or any(r.calls for r in of_companies):
+        return None
+    return run.limits.too_few_calls(run.limits.calls, min(r.resumes_at or 0.0 for r in waiting))
 
 
 def final_results(results: Iterable[StreamResult]) -> dict[tuple[str, int], StreamResult]:

@@ -28,7 +28,7 @@ from exact_source.errors import ExactError
 from exact_source.loading.tables import as_loaded, column_hint
 from exact_source.loading.warehouse import loaded_type
 from exact_source.source import make_options
-from exact_source.sync.outcome import Outcome, clock_notes, final_results
+from exact_source.sync.outcome import Outcome, clock_notes, outcome_of
 from tests.support.bench import (
     BASE_URL,
     Ledger,
@@ -120,16 +120,7 @@ class EngineWorld(World):
             error = run.rounds.fatal
         except ExactError as reason:
             error = reason
-        latest = list(final_results(run.log.results).values())
-        return Outcome(
-            latest,
-            run.rounds.number,
-            run.limits.calls,
-            error,
-            min((r.resumes_at for r in latest if r.resumes_at is not None), default=None),
-            tuple(clock_notes(run.limits.skew_s)),
-            run.options.strict,
-        )
+        return outcome_of(run, error, clock_notes(run.limits.skew_s))
 
     def one_round(self, *entities: str, **options: Any) -> list[StreamResult]:
         """Run one round, which may stop before the end."""

@@ -21,6 +21,7 @@ from exact_source.errors import (
     RefusedError,
     RemoteError,
     TokenStoreError,
+    TooFewCallsError,
 )
 from exact_source.orchestration import HELD_PAUSE_S, PAUSE_S, advise, advise_error, division_groups
 from exact_source.sync.outcome import Outcome
@@ -76,6 +77,7 @@ def test_advice_on_streams(results: list[StreamResult], action: str, at: float |
         (ContractError("x"), "fail"),
         (RefusedError("x", status=403), "fail"),
         (LimitError("x", resumes_at=NOW + 7200), "again"),
+        (TooFewCallsError("x", resumes_at=NOW + 7200), "fail"),
     ],
 )
 def test_advice_on_an_error_that_ended_all(error: ExactError, action: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ...engine.result import PROBLEMS, StreamResult, describe_excluded
-from ...errors import BLOCKED, ExitCode, StoppedError
+from ...errors import BLOCKED, ExitCode, StoppedError, TooFewCallsError
 from ...wording import plural
 from .logs import is_for_people, notes, terminal_width
 from .streams import (
@@ -325,7 +325,8 @@ def closing_line(outcome: Outcome, seconds: float) -> str:
         return f"{head}; what was read is loaded: run again to continue"
     word = "incomplete, but safe" if outcome.exit_code == ExitCode.INCOMPLETE else "failed"
     left = [r for r in outcome.results if has_problem(r, outcome)]
-    helps = any(not r.permanent for r in left)
+    is_stuck = isinstance(outcome.error, TooFewCallsError)
+    helps = any(not r.permanent for r in left) and not is_stuck
     advice = "run again to continue" if helps else "running again will not help: see the errors"
     return f"{word}: {head}{when_allowed(outcome.resumes_at)}; {advice}"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exact_source.client.limits import Limits
-from exact_source.errors import LimitError
+from exact_source.errors import LimitError, TooFewCallsError
 from tests.support.fixtures import MakeWorld
 from tests.support.world import MIDDAY, World, billed, feed_path
 
@@ -124,6 +124,23 @@ def test_a_limit_below_the_list_of_companies_is_said_to_be_too_small(
 
     enough = world.sync("accounts", limits=Limits(**{limit: 100}))
     assert enough.exit_code == 0
+
+
+@pytest.mark.parametrize("limit", ["max_calls", "contract_cap"])
+def test_a_limit_that_leaves_no_call_for_a_table_is_said_to_be_too_small(
+    make_world: MakeWorld, limit: str
+) -> None:
+    world = make_world(companies=1)
+    for most in (1, 2):  # the list of companies, and that of deletions
+        outcome = world.sync("divisions", "accounts", limits=Limits(**{limit: most}))
+        assert (outcome.calls, outcome.exit_code) == (most, 3)
+        assert isinstance(outcome.error, TooFewCallsError)
+        world.clock.sandbox.advance(DAY_S)
+        world.login()
+
+    enough = world.sync("divisions", "accounts", limits=Limits(**{limit: 3}))
+    assert (enough.error, enough.exit_code) == (None, 3)
+    assert sum(r.rows for r in enough.results if r.entity == "accounts") > 0
 
 
 def test_a_reserve_of_the_day_is_left_to_others(make_world: MakeWorld) -> None:

@@ -206,10 +206,11 @@ def test_the_only_company_is_skipped_without_a_call_and_read_once_it_is_open(
     world.assert_equal("journals")
 
 
-def test_if_all_companies_are_blocked_the_sync_failed(world: World) -> None:
+@pytest.mark.parametrize("names", [["accounts"], ["divisions", "accounts"]])
+def test_if_all_companies_are_blocked_the_sync_failed(world: World, names: list[str]) -> None:
     world.box.block_division(world.other)
 
-    outcome = world.sync("accounts", divisions=[world.other])
+    outcome = world.sync(*names, divisions=[world.other])
 
     assert outcome.exit_code == 1
     advice = advise(outcome, world.clock.now())
