@@ -52,6 +52,8 @@ def make_destination(kind: str, place: str, setting: str) -> Any:
         path = Path(place).expanduser().absolute()
         if not path.parent.is_dir():
             raise ConfigurationError(f"{setting} duckdb: there is no folder {path.parent}")
+        if path.is_dir():
+            raise ConfigurationError(f"{setting} duckdb: {path} is a folder; name a file in it")
         return dlt.destinations.duckdb(str(path))
     if kind == "filesystem":
         return dlt.destinations.filesystem(bucket_url=place)

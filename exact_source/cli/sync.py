@@ -159,7 +159,10 @@ def sync(  # noqa: PLR0913, PLR0917 (options of a command)
     max_minutes: Annotated[
         float | None,
         typer.Option(
-            min=0, metavar="MINUTES", help="Stop after this time.", rich_help_panel=LIMITS
+            min=LEAST_MINUTES,
+            metavar="MINUTES",
+            help="Stop after this time.",
+            rich_help_panel=LIMITS,
         ),
     ] = None,
     reserve_calls: ReserveCalls = 0,

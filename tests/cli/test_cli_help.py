@@ -183,7 +183,7 @@ def test_v_tells_of_each_stream_and_vv_of_each_call(cli: Cli) -> None:
         (["sync", "--entities=accounts,journals"], None, 0),
         (["sync", "--entities=acounts"], "configuration", 2),
         (["sync", "--nope"], "usage", 2),
-        (["sync", "--max-calls=1", "--entities=accounts"], "limit", 3),
+        (["sync", "--max-calls=3", "--entities=accounts"], "limit", 3),
     ],
     ids=["complete", "configuration", "usage", "limit"],
 )

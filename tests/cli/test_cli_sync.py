@@ -40,6 +40,7 @@ WRONG = [
     (["--start-date=2026-03-12"], "start_date 2026-03-12 is in the future"),
     (["--max-calls=x"], "'--max-calls': it must be a whole number"),
     (["--max-calls=0"], "'--max-calls': the least is 1"),
+    (["--max-minutes=0"], "'--max-minutes': the least is 0.01"),
     (["--round-minutes=x"], "'--round-minutes': it must be a number"),
     (["--destination=oracle"], "--destination 'oracle'"),
     (["--region=mars"], "sources.exact_online.region is 'mars'; use one of nl be"),

@@ -444,6 +444,7 @@ CASES = [
     Case("--destination ‹word› is unknown; did you mean", "sync --destination=mysql", place="sqlalchemy"),
     Case("run a sync first", "report --destination=duckdb:{folder}/none.duckdb"),
     Case("duckdb: there is no folder", "sync --destination=duckdb:{folder}/none/x.duckdb"),
+    Case("duckdb: ‹path› is a folder", "sync --destination=duckdb:{folder}"),
     Case("is not a valid address", "sync --destination=postgresql://db.example:port/books"),
     Case("does not name a database; use", "sync --destination=postgresql://db.example"),
     Case("is not empty and not from a demo", "demo --folder={folder}"),
