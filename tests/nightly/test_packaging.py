@@ -21,6 +21,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.support.airflow_kit import tell_real_time
+from tests.support.mutants import outer_environment
 from tests.support.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +117,7 @@ KEPT_OUT = re.compile(
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
     # Every test has a home of its own; what was downloaded once serves them all.
-    environment = {**os.environ, "UV_CACHE_DIR": str(ROOT / ".environments" / "uv")}
+    environment = {**outer_environment(), "UV_CACHE_DIR": str(ROOT / ".environments" / "uv")}
     done = subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
