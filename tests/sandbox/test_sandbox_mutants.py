@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.mutants import outer_environment
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.proofs, pytest.mark.timeout(900)]
@@ -177,7 +178,7 @@ def test_a_guard_that_is_missing_is_noticed(
     assert whole.count(old) == 1, f"{file} has {old!r} {whole.count(old)} times"
     tests = [f"tests/sandbox/test_sandbox_{name}.py" for name in names.split()]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    environ = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    environ = outer_environment() | {"PYTHONDONTWRITEBYTECODE": "1"}
     try:
         path.write_text(whole.replace(old, new), "utf-8")
         done = subprocess.run(
