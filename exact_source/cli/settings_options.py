@@ -5,18 +5,24 @@ Options for one run only (``full_refresh``, ``reconcile``, ``retry_refused``) ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ..settings import SECTION, parse_flag, wrong_setting
 
+if TYPE_CHECKING:
+    from ..clock import Clock
+    from ..settings import Settings
+
 COMMANDS = {"sync", "plan", "check", "subscribe", "list_", "unsubscribe"}
 LEAST_MINUTES = 0.01  # of a round
+# Options that are no option of the source.
+OF_A_RUN = frozenset({"entities", "round_minutes", "max_calls", "reserve_calls", "contract_cap"})
 
 
 def with_settings(context: typer.Context, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,15 +31,40 @@ def with_settings(context: typer.Context, arguments: Mapping[str, Any]) -> dict[
     Raises:
         ConfigurationError: If the value of a setting is not valid for the option.
     """
+    wanted = [name for name in arguments if name in OPTIONS and not is_given(context, name)]
+    return {**arguments, **stored_options(wanted)}
+
+
+def stored_options(names: Iterable[str]) -> dict[str, Any]:
+    """The values of those options that have a setting.
+
+    Raises:
+        ConfigurationError: If the value of a setting is not valid for the option.
+    """
     from dlt import config
 
-    found = dict(arguments)
-    for name, parse in OPTIONS.items():
-        if name in found and not is_given(context, name):
-            value: Any = config.get(f"{SECTION}.{name}")
-            if value is not None:
-                found[name] = parse(name, value)
-    return found
+    values: dict[str, Any] = {name: config.get(f"{SECTION}.{name}") for name in names}
+    return {name: OPTIONS[name](name, v) for name, v in values.items() if v is not None}
+
+
+def refuse_wrong_options(settings: Settings, clock: Clock) -> None:
+    """Check all settings that ``sync`` reads as options, for commands that say what a sync would do.
+
+    Raises:
+        ConfigurationError: If ``sync`` would refuse one.
+    """
+    from ..source import make_options
+    from ..workers.leases import leases_from_settings
+    from ._output.options import parse_route
+
+    stored = {"history": "", **stored_options(OPTIONS)}
+    stored["history"] = stored["history"] or False
+    route = parse_route(stored.pop("route", None))
+    for name in OF_A_RUN & stored.keys():
+        del stored[name]
+    options = make_options(**stored, route=route, clock=clock)
+    options.personal_data.with_key(settings.hash_key or "")
+    leases_from_settings(settings)
 
 
 def is_given(context: typer.Context, name: str) -> bool:

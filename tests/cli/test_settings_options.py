@@ -300,3 +300,24 @@ def test_a_history_of_an_entity_that_is_not_read_is_refused_before_any_call(cli:
         result = cli("sync", cli.destination, "--entities=journals", "--history=accounts")
     assert (result.code, len(calls)) == (2, 0)
     assert "accounts" in result.err
+
+
+WRONG_FOR_A_SYNC = [
+    'hash_columns = ["accounts.email"]', 'start_date = "foo"', 'deletes = "hrd"', 'history = ["acounts"]',
+    'strict = "maybe"', "leases = true", 'max_calls = "abc"', 'reserve_calls = "many"',
+    'contract_cap = "x"', 'route = "blk"', 'round_minutes = "five"', 'reconcile_days = "week"',
+    'utc_instants = "perhaps"', 'trust_empty = ["foo"]', 'exclude_columns = ["accounts.nme"]',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", WRONG_FOR_A_SYNC)
+def test_what_a_sync_would_refuse_is_refused_by_check_and_plan(
+    cli: Cli, project: Path, line: str
+) -> None:
+    write(project, line)
+
+    for command in ("check", "plan", "sync"):
+        result = cli(command, cli.destination, "--entities=accounts")
+        assert (result.code, line.partition(" ")[0] in result.err) == (2, True), command
+        assert len(result.err.splitlines()) == 1
+    assert cli.world.box.requests == []

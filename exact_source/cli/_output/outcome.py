@@ -327,8 +327,9 @@ def closing_line(outcome: Outcome, seconds: float) -> str:
     left = [r for r in outcome.results if has_problem(r, outcome)]
     is_stuck = isinstance(outcome.error, TooFewCallsError)
     helps = any(not r.permanent for r in left) and not is_stuck
-    advice = "run again to continue" if helps else "running again will not help: see the errors"
-    return f"{word}: {head}{when_allowed(outcome.resumes_at)}; {advice}"
+    if not helps:
+        return f"{word}: {head}; running again will not help: see the errors"
+    return f"{word}: {head}{when_allowed(outcome.resumes_at)}; run again to continue"
 
 
 def closing_code(outcome: Outcome) -> str | None:

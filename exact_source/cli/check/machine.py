@@ -18,6 +18,7 @@ from ...source import make_options
 from .._output.stored_syncs import stored_divisions
 from .._output.tables import span
 from ..connect import make_pipeline, with_folder
+from ..settings_options import refuse_wrong_options
 
 if TYPE_CHECKING:
     import dlt
@@ -53,7 +54,7 @@ def check_connection(
     clock: Clock,
 ) -> ReadOnlyRun | None:
     """A run for calls to Exact Online; ``None`` if settings or tokens do not allow it."""
-    settings = check_settings(findings, region, base_url)
+    settings = check_settings(findings, region, base_url, clock)
     if settings is None:
         findings.add("tokens", "skipped", "not looked at before the settings are complete")
         return None
@@ -73,7 +74,9 @@ def check_connection(
     return run
 
 
-def check_settings(findings: Findings, region: str | None, base_url: str | None) -> Settings | None:
+def check_settings(
+    findings: Findings, region: str | None, base_url: str | None, clock: Clock
+) -> Settings | None:
     """The settings; ``None`` if one is missing or wrong, which is added to the findings."""
     errors = list(_setting_errors(region, base_url))
     for error in errors:
@@ -81,6 +84,11 @@ def check_settings(findings: Findings, region: str | None, base_url: str | None)
     if errors:
         return None
     settings = load_settings(region=region, base_url=base_url)
+    try:
+        refuse_wrong_options(settings, clock)
+    except ConfigurationError as error:
+        findings.fail("settings", error)
+        return None
     findings.add("settings", "ok", f"client id and secret for {settings.base_url}")
     if not settings.redirect_uri:
         findings.add(

@@ -33,6 +33,7 @@ from .._output.options import (
 )
 from .._output.tables import Column
 from .._output.view import View
+from ..settings_options import refuse_wrong_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,6 +133,7 @@ def plan(  # noqa: PLR0913, PLR0917 (options of a command)
         region, base_url, make_pipeline(destination, dataset, pipeline_name)
     )
     clock = clock_of(context)
+    refuse_wrong_options(settings, clock)
     limits = Limits(reserve=reserve_calls, contract_cap=contract_cap)
     run = make_read_only_run(
         options,
