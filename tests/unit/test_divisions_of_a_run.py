@@ -85,6 +85,28 @@ def test_workers_lease_named_divisions_and_ask_through_their_own_first(
     assert [(d.code, d.moved) for d in found.chosen_so_far] == [(7, None), (8, None)]
 
 
+def test_the_list_is_read_through_a_division_of_an_earlier_run_if_the_current_one_is_blocked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    async def current(*_: Any) -> pa.Table:
+        return pa.table({"division": [7]})
+
+    async def refuse(_connection: Any, call: Any, *_: Any) -> list[pa.Table]:
+        asked.append(call.division)
+        raise RefusedError("no", status=403, reason="DivisionBlocked")
+
+    monkeypatch.setattr(divisions, "read_all", current)
+    monkeypatch.setattr(divisions, "read_list", refuse)
+    found = make_divisions(None)
+    found.recall(lambda: [7, 8])
+    with pytest.raises(RefusedError):
+        asyncio.run(found.listed())
+
+    assert asked == [7, 8]
+
+
 def test_stamps_of_a_stream_rise_while_the_clock_is_set_back() -> None:
     class Run:
         at = 1_773_144_000.0
