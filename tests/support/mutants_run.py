@@ -87,7 +87,6 @@ class Reach:
         One case of each test comes before the others, tests of single modules before those of whole syncs,
         and fast ones before slow ones.
 
-
         A statement that runs at import has no test of its own; then all tests of the module are used.
         """
         found = self.lines.get(made.file, {})
