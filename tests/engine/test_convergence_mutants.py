@@ -24,7 +24,7 @@ from exact_source.engine.starts import Start
 from exact_source.engine.stream import Stream
 from tests.engine.test_convergence import run_sequences
 
-SEQUENCES = 500
+SEQUENCES = 3000  # of which most are not tried, because the first that fails ends them
 pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.proofs,
