@@ -39,11 +39,11 @@ def assert_one_line(result: Result, code: int, *words: str) -> None:
 
 
 @contextmanager
-def opened_elsewhere(file: str, before: str = "") -> Iterator[int]:
+def opened_elsewhere(file: str, before: str = "", *, read_only: bool = False) -> Iterator[int]:
     """Let another process run a program, and then keep a DuckDB file open."""
     program = (
         f"import duckdb, sys\n{before}\n"
-        f"c = duckdb.connect({file!r}); print('open', flush=True); sys.stdin.read()"
+        f"c = duckdb.connect({file!r}, read_only={read_only}); print('open', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -184,6 +184,17 @@ def test_a_disk_that_fills_up_during_a_sync_is_one_line_and_loses_nothing(
         (division, str(key)) for division in world.box.divisions
         for key in world.keys("crm/Accounts", division)
     )  # fmt: skip
+
+
+def test_a_reader_elsewhere_disturbs_a_sync_and_check_says_so(cli: Cli) -> None:
+    assert cli("sync", cli.destination, SOME).code == 0
+    file = cli.destination.partition("duckdb:")[2]
+    with opened_elsewhere(file, read_only=True) as pid:
+        for command in ("check", "sync"):
+            assert_one_line(cli(command, cli.destination, SOME), 3, str(pid))
+        assert cli("status", cli.destination).code == 0
+
+    assert cli("check", cli.destination, SOME).code == 0
 
 
 def test_status_leaves_the_file_as_it_is(cli: Cli) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +47,7 @@ def check_destination(findings: Findings, pipeline: dlt.Pipeline) -> None:
 
 
 def check_file(file: Path) -> None:
-    """Open a DuckDB file for reading, and check whether it can be written.
+    """Open a DuckDB file for reading, and check whether a sync could write it.
 
     Raises:
         DestinationError: If the file or its folder cannot be written.
@@ -58,7 +59,18 @@ def check_file(file: Path) -> None:
                 "right to write the file and its folder"
             )
     if file.exists():
-        duckdb.connect(str(file), read_only=True).close()
+        # A reader in another process refuses a sync, but no second reader; DuckDB's error names the process.
+        duckdb.connect(str(file), read_only=not is_locked(file)).close()
+
+
+def is_locked(file: Path) -> bool:
+    """Whether another process has the DuckDB file open; DuckDB locks it by ``fcntl``."""
+    with file.open("rb+") as opened:
+        try:
+            fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def write_probe(pipeline: dlt.Pipeline) -> None:
