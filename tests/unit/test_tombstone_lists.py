@@ -12,6 +12,7 @@ import pytest
 
 from exact_source.catalogue import load_catalogue
 from exact_source.catalogue.feeds import plan_feeds
+from exact_source.client.call import Call
 from exact_source.engine import tombstones
 from exact_source.engine.call_accounting import Selection
 from exact_source.engine.cursors import OVERLAP_MAX, Cursor
@@ -105,6 +106,20 @@ def test_after_a_move_all_tombstones_of_the_division_are_read_again(
     lists.forget_versions(DIVISION)  # nothing is known of it by now
     read(lists, DIVISION)
     assert len(asked) == 3
+
+
+def test_an_empty_list_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 0 is how a cursor says that no tombstone was ever applied."""
+
+    async def read_nothing(*_: Any, **__: Any) -> list[pa.Table]:
+        return []
+
+    monkeypatch.setattr(tombstones, "read_list", read_nothing)
+    asker: Any = None
+    call = Call(DIVISION, "sync/Deleted", "deleted")
+    found = asyncio.run(tombstones.read_tombstones(asker, 5.0, call, None, whole=False))
+
+    assert (found.top, found.error, found.table.num_rows) == (0, None, 0)
 
 
 def test_the_newest_tombstone_of_a_row_counts() -> None:
