@@ -62,20 +62,24 @@ def test_a_user_without_a_division_is_asked_to_name_one(
         asyncio.run(make_divisions(None).listed())
 
 
-def test_workers_lease_named_divisions_and_ask_through_their_own_first(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[int] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Divisions through which the list was requested; each is blocked, and 7 is the current one."""
+    found: list[int] = []
 
     async def current(*_: Any) -> pa.Table:
         return pa.table({"division": [7]})
 
     async def refuse(_connection: Any, call: Any, *_: Any) -> list[pa.Table]:
-        asked.append(call.division)
-        raise RefusedError("no", status=403)
+        found.append(call.division)
+        raise RefusedError("no", status=403, reason="DivisionBlocked")
 
     monkeypatch.setattr(divisions, "read_all", current)
     monkeypatch.setattr(divisions, "read_list", refuse)
+    return found
+
+
+def test_workers_lease_named_divisions_and_ask_through_their_own_first(asked: list[int]) -> None:
     leases = Leases(8)
     found = make_divisions(leases, 7, 8)
     asyncio.run(found.listed())
@@ -86,19 +90,8 @@ def test_workers_lease_named_divisions_and_ask_through_their_own_first(
 
 
 def test_the_list_is_read_through_a_division_of_an_earlier_run_if_the_current_one_is_blocked(
-    monkeypatch: pytest.MonkeyPatch,
+    asked: list[int],
 ) -> None:
-    asked: list[int] = []
-
-    async def current(*_: Any) -> pa.Table:
-        return pa.table({"division": [7]})
-
-    async def refuse(_connection: Any, call: Any, *_: Any) -> list[pa.Table]:
-        asked.append(call.division)
-        raise RefusedError("no", status=403, reason="DivisionBlocked")
-
-    monkeypatch.setattr(divisions, "read_all", current)
-    monkeypatch.setattr(divisions, "read_list", refuse)
     found = make_divisions(None)
     found.recall(lambda: [7, 8])
     with pytest.raises(RefusedError):
