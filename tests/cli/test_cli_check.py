@@ -325,8 +325,8 @@ def test_a_malformed_address_is_refused_and_nothing_of_it_is_said(
     assert [part for part in ("hush", "5ecr", "first-part", "db.example") if part in said] == []
 
 
-def test_a_file_that_is_no_database_is_reported(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "taken.duckdb").write_bytes(b"no database")
+def test_a_file_that_is_not_a_database_is_reported(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "taken.duckdb").write_bytes(b"not a database")
 
     result = cli("check", f"--destination=duckdb:{tmp_path / 'taken.duckdb'}", SOME, "--json")
 
