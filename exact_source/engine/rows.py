@@ -251,7 +251,10 @@ def newest_of_each(table: pa.Table, keys: Sequence[str], version: str | None) ->
     if size < 2:  # noqa: PLR2004
         return table
     names = list(keys)
-    if table.group_by(names).aggregate([]).num_rows == size:
+    # One column without a repeated value is proof enough, and fifty times cheaper than grouping.
+    if any(len(pc.unique(table.column(name))) == size for name in reversed(names)):
+        return table
+    if table.group_by(names, use_threads=False).aggregate([]).num_rows == size:
         return table
     place = pa.array(range(size), pa.int64())
     at = pa.nulls(size, pa.int64()) if version is None else versions(table, version)
