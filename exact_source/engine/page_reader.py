@@ -20,7 +20,7 @@ from ..odata.query import check_next
 from .run import Run
 
 # Most pages, and most bytes, that are parsed together; a body of ALONE_BYTES is parsed alone.
-TOGETHER_PAGES, TOGETHER_BYTES, ALONE_BYTES = 16, 1 << 20, 1 << 19
+TOGETHER_PAGES, TOGETHER_BYTES, ALONE_BYTES = 16, 1 << 21, 1 << 19
 # Most pages of one stream that are requested before the first of them is passed on, their bytes, and the
 # bytes of the bodies of all streams.
 AHEAD_PAGES, AHEAD_BYTES, BYTES_OF_ALL = 32, 10 << 20, 1 << 25
