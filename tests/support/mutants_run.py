@@ -85,7 +85,7 @@ class Reach:
     def tests_of(self, made: Made) -> list[str]:
         """The tests that run the changed statement.
 
-        One case of each test comes before the others, tests of single modules before those of whole syncs,
+        Tests of single modules come before those of whole syncs, one case of each test before its others,
         and fast ones before slow ones.
 
         A statement that runs at import has no test of its own; then all tests of the module are used.
@@ -100,7 +100,7 @@ class Reach:
         for seconds, test in timed:
             function = test.partition("[")[0]
             is_wide = not test.startswith("tests/unit/")
-            ordered.append((turns[function], is_wide, seconds, test))
+            ordered.append((is_wide, turns[function], seconds, test))
             turns[function] += 1
         total = 0.0
         chosen: list[str] = []
