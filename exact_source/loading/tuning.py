@@ -16,9 +16,9 @@ CAPABILITIES: dict[str, dict[str, Any]] = {
     # dlt copies with ADBC, which holds all rows of a file in memory. Files are therefore small, and fewer
     # than dlt's default of twenty are copied at once.
     "postgres": {"recommended_file_size": 8 << 20, "max_parallel_load_jobs": 4},
-    # A file is read once, shortly after it is written, so compression costs more than it saves. A round of a
-    # large table becomes two files, which two cores load in parallel. With small files DuckDB would have to
-    # join their row groups (of 122,880 rows) at the end, which costs more than it saves.
+    # A file is read once, shortly after it is written, so compression costs more than it saves. The rows of
+    # a large round go into several files, which are loaded in parallel. Smaller files would fill DuckDB's row
+    # groups (122,880 rows) only partly, and DuckDB would join them when it closes; that takes longer.
     "duckdb": {
         "parquet_format": ParquetFormatConfiguration(compression="none"),
         "recommended_file_size": 128 << 20,
