@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from ..errors import ConfigurationError
 
@@ -108,7 +108,11 @@ class Models:
     @cached_property
     def _environment(self) -> Environment:
         # SQL, not HTML: nothing must be escaped.
-        environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701
+        environment = Environment(
+            loader=FunctionLoader(lambda name: self._files[name].read_text("utf-8")),
+            undefined=StrictUndefined,
+            autoescape=False,  # noqa: S701
+        )
         environment.globals |= {
             "adapter": self,
             "exact_is_loaded": self._is_loaded,
@@ -128,7 +132,6 @@ class Models:
         if self._built is not None:
             return self._built(name)
         if name not in self._needed:
-            template = self._environment.from_string(self._files[name].read_text("utf-8"))
-            sql = template.render(**self._macros).strip()
+            sql = self._environment.get_template(name).render(**self._macros).strip()
             self._needed[name] = sql  # after the models that it refers to
         return name

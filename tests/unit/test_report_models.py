@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -26,6 +27,12 @@ LEAVES = [path.stem for path in FILES if path.stem not in READ]
 DIALECTS = ("duckdb", "postgres", "bigquery")
 
 
+@cache
+def models_of(dialect: str) -> Models:
+    """The models with all defaults, whose templates are compiled once."""
+    return make(dialect)
+
+
 def make(dialect: str, **settings: object) -> Models:
     return Models(FOLDER, dialect, "exact_online.{}".format, **settings)  # type: ignore[arg-type]
 
@@ -33,7 +40,7 @@ def make(dialect: str, **settings: object) -> Models:
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("name", LEAVES)
 def test_is_sql_of_each_database(name: str, dialect: str) -> None:
-    sql = make(dialect).render(f"select * from {{{{ ref('{name}') }}}}")
+    sql = models_of(dialect).render(f"select * from {{{{ ref('{name}') }}}}")
     (statement,) = sqlglot.parse(sql, read=dialect)
     assert statement is not None
     assert statement.key == "select"
