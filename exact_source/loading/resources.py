@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from inspect import Parameter, Signature
 from typing import Any, cast
 
 import dlt
@@ -26,6 +27,10 @@ from .sync_columns import SYNCS_TABLE
 from .sync_log import log_entries, rejected_item, unknown_tombstones_item
 from .tables import ALL_ROWS, DELETE_INSERT, append_only, declare_column, declare_table, log_only
 
+# dlt asks six times for the signatures of each of some 340 resources, and Python works them out each time.
+NO_ARGUMENTS = Signature()
+ONE_ITEM = Signature([Parameter("item", Parameter.POSITIONAL_OR_KEYWORD)])
+
 
 def make_resource(session: Session, entity: Entity, *, rank: int, selected: bool) -> DltResource:
     """The dlt resource of one entity over all divisions.
@@ -46,6 +51,7 @@ def make_resource(session: Session, entity: Entity, *, rank: int, selected: bool
     def generator() -> AsyncIterator[pa.Table]:
         return reader.tables()
 
+    generator.__signature__ = NO_ARGUMENTS  # type: ignore[attr-defined]
     resource: DltResource = dlt.resource(
         generator,
         name=entity.name,
@@ -132,6 +138,8 @@ class Declaration:
 
     A pipe step rather than part of the generator, because steps run in the thread that changes the schema.
     """
+
+    __signature__ = ONE_ITEM  # of a call
 
     def __init__(self, reader: EntityReader) -> None:
         self.reader = reader
