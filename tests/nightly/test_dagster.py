@@ -1,4 +1,4 @@
-"""The definitions of ``exact_source.dagster`` run by Dagster itself; docs/dagster.md as it is."""
+"""docs/dagster.md as it is, in an environment of Dagster's own; tests/dlt/test_dagster.py tests the rest."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,6 @@ pytestmark = [pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "dagster.md").read_text()
-ENTITIES = ["accounts", "deleted", "divisions", "journals"]
 
 # A project of components, as `create-dagster` lays it out, with the defs.yaml of the page.
 COMPONENT, LIMITS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
@@ -62,14 +59,6 @@ for spec in defs.resolve_all_asset_specs():
     }
 print()
 print(json.dumps({"assets": said, "run": run}))
-"""
-DURATIONS = """
-import json, sys
-from exact_source.dagster import ExactOnlineComponent
-def found(text):
-    made = ExactOnlineComponent.resolve_from_yaml(f"destination: duckdb\\n{text}")
-    return [made.stale_after.total_seconds(), made.retry_after.total_seconds(), made.pool]
-print(json.dumps([found(text) for text in sys.argv[1:]]))
 """
 LINEAGE = """
 import json, sys
@@ -136,31 +125,6 @@ class Dagster:
             **{f"SOURCES__EXACT_ONLINE__{k.upper()}": v for k, v in settings.items()},
         }
 
-    @contextmanager
-    def driver(self) -> Iterator[Any]:
-        """Takes orders such as ``("run", partition="1000123")``, all in one process."""
-        command = [
-            str(self.python),
-            str(ROOT / "tests" / "support" / "dagster_driver.py"),
-        ]
-        log = self.home / "driver.log"
-        with log.open("w") as stderr, subprocess.Popen(
-            [*command, json.dumps({"entities": ENTITIES})], cwd=self.home, env=self.environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True,
-        ) as process:  # fmt: skip
-            assert process.stdin is not None
-            assert process.stdout is not None
-
-            def order(do: str, **arguments: Any) -> Any:
-                process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")  # type: ignore[union-attr]
-                process.stdin.flush()  # type: ignore[union-attr]
-                line = process.stdout.readline()  # type: ignore[union-attr]
-                assert line, log.read_text()[-3000:]
-                return json.loads(line)
-
-            yield order
-            process.stdin.close()
-
     def script(self, code: str, *arguments: str) -> Any:
         """What a script prints last, as JSON; it runs in Dagster's folder."""
         done = subprocess.run(
@@ -169,10 +133,6 @@ class Dagster:
         )  # fmt: skip
         assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
         return json.loads(done.stdout.splitlines()[-1])
-
-    @property
-    def log(self) -> str:
-        return (self.home / "driver.log").read_text()
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self.home / "exact.duckdb")) as database:
@@ -207,97 +167,6 @@ def narrow(dagster: Dagster, *replacements: tuple[str, str]) -> None:
 
 def truth(world: World, path: str) -> dict[int, int]:
     return {division: len(world.box.rows(path, division)) for division in world.box.divisions}
-
-
-def test_a_tick_its_runs_and_the_checks(dagster: Dagster) -> None:
-    world, (first, second) = dagster.world, map(str, dagster.world.box.divisions)
-    with dagster.driver() as order:
-        assert order("tick") == [first, second]
-        runs = [order("run", partition=partition) for partition in (first, second)]
-        good = order("checks")
-        world.box.update("crm/Accounts", int(first), world.keys("crm/Accounts")[0], {"Name": "New"})
-        again = order("run", partition=first, selection=["accounts"])
-        order("under_way", partition=first)
-        assert order("tick") == [second]
-        stale = order("checks", stale_hours=0)
-    rows = dict(dagster.sql("SELECT division, count(*) FROM exact_online.accounts GROUP BY 1"))
-
-    assert [(r["success"], r["partitions"]) for r in runs] == [(True, [first]), (True, [second])]
-    assert all(sorted(r["assets"]) == ENTITIES for r in runs)
-    accounts = [r["assets"]["accounts"] for r in runs]
-    assert rows == truth(world, "crm/Accounts")
-    assert [(a["rows"], a["calls"], a["feed"]) for a in accounts] == [
-        (n, 1, "sync") for n in rows.values()
-    ]
-    assert (again["assets"].keys(), again["assets"]["accounts"]["rows"]) == ({"accounts"}, 1)
-    assert int(again["assets"]["accounts"]["cursor"]) > int(accounts[0]["cursor"])
-    assert all(check["passed"] for check in good.values())
-    assert sorted(good) == sorted(f"{e}.{c}" for e in ENTITIES for c in ("fresh", "counted"))
-    assert good["accounts.counted"]["rows"] == sum(rows.values())
-    assert not stale["accounts.fresh"]["passed"]
-    assert stale["accounts.fresh"]["stale_divisions"] == f"{first}, {second}"
-    assert [r.status for r in world.box.token_requests if r.grant_type == "refresh_token"] in (
-        [],
-        [200],
-    )
-
-
-def test_the_checks_know_which_divisions_are_open(dagster: Dagster) -> None:
-    world, (first, second) = dagster.world, map(str, dagster.world.box.divisions)
-    with dagster.driver() as order:
-        before = order("checks")
-        world.box.block_division(int(second))
-        assert order("tick") == [first]
-        order("run", partition=first)
-        good = order("checks")
-        world.box.block_division(int(second), 0)
-        order("tick")
-        new = order("checks")
-
-    assert not any(before[f"{e}.fresh"]["passed"] for e in ENTITIES)  # there is no table yet
-    assert all(before[f"{e}.counted"]["passed"] for e in ENTITIES)
-    assert (good["accounts.fresh"]["passed"], good["accounts.fresh"]["divisions"]) == (True, 1)
-    assert (new["accounts.fresh"]["passed"], new["divisions.fresh"]["passed"]) == (False, True)
-    assert new["accounts.fresh"]["stale_divisions"] == second  # not yet synced
-
-
-def test_what_goes_wrong_is_left_out_retried_or_fails(dagster: Dagster) -> None:
-    world, first = dagster.world, str(dagster.world.division)
-    with dagster.driver() as order:
-        assert first in order("tick")
-        world.box.deny(int(first), "financial/Journals", "403")
-        refused = order("run", partition=first)
-        world.box.block_division(world.other)
-        order("tick")
-        in_licence = order("checks")
-        dagster.sql(
-            "INSERT INTO exact_online._exact_syncs SELECT * REPLACE ('complete' AS status, "
-            "ended_at - INTERVAL 1 HOUR AS ended_at) FROM exact_online._exact_syncs "
-            "WHERE entity = 'journals'"
-        )
-        taken_away = order("checks", stale_hours=0)
-        dagster.sql("INSERT INTO exact_online.accounts SELECT * FROM exact_online.accounts LIMIT 1")
-        checks = order("checks")
-        (world.folder / "tokens.json").unlink()
-        (world.folder / "tokens.json").mkdir()  # cannot be read
-        retried = order("run", partition=first)
-        (world.folder / "tokens.json").rmdir()
-        failed = order("run", partition=first)
-
-    assert refused["success"]
-    assert sorted(refused["assets"]) == [e for e in ENTITIES if e != "journals"]
-    assert f"journals of division {first}" in dagster.log
-    assert (checks["accounts.counted"]["passed"], checks["accounts.counted"]["duplicates"]) == (
-        False,
-        1,
-    )
-    assert in_licence["journals.fresh"]["passed"]
-    assert in_licence["journals.fresh"]["refused_divisions"] == first
-    assert taken_away["journals.fresh"]["stale_divisions"] == first
-    assert (retried["success"], retried["retries"]) == (False, 3)
-    assert (failed["success"], failed["retries"]) == (False, 0)
-    assert "exact-source login" in failed["error"]
-    assert world.box.client_secret not in dagster.log + failed["error"]
 
 
 def test_the_commands_of_the_page(dagster: Dagster) -> None:
@@ -352,17 +221,6 @@ def test_assets_say_what_is_in_their_tables(dagster: Dagster) -> None:
     assert said["run"]
     (rows,) = dagster.sql("SELECT count(*) FROM exact_online.accounts")
     assert rows == (truth(dagster.world, "crm/Accounts")[division],)
-
-
-def test_a_component_takes_durations_as_dagster_writes_them(dagster: Dagster) -> None:
-    found = dagster.script(
-        DURATIONS,
-        'stale_after: PT12H\nretry_after: "00:01:00"\npool: books',
-        'stale_after: "{{ datetime.timedelta(hours=12) }}"',
-        "cron: 15 * * * *",
-    )
-    own = [300, "exact_online"]
-    assert found == [[12 * 3600, 60, "books"], [12 * 3600, *own], [26 * 3600, *own]]
 
 
 def test_models_of_the_dbt_package_follow_the_assets(dagster: Dagster) -> None:
