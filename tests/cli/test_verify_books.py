@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -95,6 +96,23 @@ def test_a_line_that_is_missing_in_the_table_is_found(make_cli: Callable[..., Cl
         ("entries", "transaction_lines"),
         ("documents", "sales_invoice_lines"),
     } <= found
+
+
+def test_the_largest_differences_are_shown_first(make_cli: Callable[..., Cli]) -> None:
+    cli = make_cli(page_size=60, large_page_size=1000, invoices=6)
+    division = cli.world.division
+    synced(cli, division)
+    cli.world.sql("UPDATE exact_online.transaction_lines SET amount_dc = amount_dc + 1000")
+
+    result = cli("verify", cli.destination, "--books", f"--division={division}", "--yes")
+
+    differences = verify(cli, division).json["differences"]
+    shown = re.findall(r"(-?[0-9,]+\.[0-9]{2})  [a-z]", result.out)  # before the likely cause
+    sizes = [abs(Decimal(number.replace(",", ""))) for number in shown]
+    largest = sorted((abs(Decimal(d["difference"])) for d in differences), reverse=True)
+    assert result.code == 1
+    assert sizes == largest[: len(sizes)]
+    assert 1 < len(sizes) < len(largest)
 
 
 @pytest.mark.nightly
