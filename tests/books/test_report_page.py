@@ -189,6 +189,7 @@ def test_built_tables_give_the_same_page(books: Books, kind: str, make_report: R
     assert FOOTER.sub("", shown.read_text("utf-8")) == FOOTER.sub("", computed.read_text("utf-8"))
 
 
+@pytest.mark.nightly
 def test_built_tables_of_another_load_or_day_are_not_read(books: Books, tmp_path: Path) -> None:
     built_books("duckdb")
     copy = books.copy(tmp_path)
@@ -220,6 +221,7 @@ def test_built_tables_that_show_something_else_are_not_read(
     assert not figures_of(copy, marts=MARTS).built
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("day", [date(2025, 6, 17), date(2025, 11, 13)])
 def test_a_day_within_a_month_ends_with_that_day(books: Books, day: date) -> None:
     """Revenue, result and balance know nothing of entries that came later in the month."""
@@ -288,6 +290,7 @@ def change(books: Books, *statements: str) -> None:
             database.execute(statement)
 
 
+@pytest.mark.nightly
 def test_currencies_are_never_added_up(books: Books, tmp_path: Path, make_report: Report) -> None:
     copy = books.copy(tmp_path)
     second = books.box.divisions[1]

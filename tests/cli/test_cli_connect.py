@@ -48,6 +48,7 @@ def test_each_folder_has_its_own_file(
         assert ids(folder / "exact.duckdb") == truth(cli)
 
 
+@pytest.mark.nightly
 def test_what_was_left_over_for_one_database_does_not_go_into_another(
     cli: Cli, tmp_path: Path
 ) -> None:

@@ -75,6 +75,7 @@ def same(line: str) -> str:
     return " ".join(re.sub(r"\d[\d,.:-]*", "0", line).split())
 
 
+@pytest.mark.nightly
 def test_the_demo_in_json_is_one_document_with_what_both_syncs_did(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -220,6 +220,7 @@ def test_without_a_command_the_help_is_shown(cli: Cli, group: list[str]) -> None
     assert len(result.err.splitlines()) > 8
 
 
+@pytest.mark.nightly
 def test_what_other_libraries_say_is_said_in_the_form_asked_for_and_once(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

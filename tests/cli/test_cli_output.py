@@ -393,6 +393,7 @@ def test_a_long_list_of_companies_begins_with_the_blocked_ones(
     assert "blocked" not in capsys.readouterr().out
 
 
+@pytest.mark.nightly
 def test_each_command_has_a_summary_and_all_of_it(make_cli: Callable[..., Cli]) -> None:
     """One line for each entity; with ``--all`` one for each of each company, named."""
     cli = make_cli()

@@ -132,6 +132,7 @@ def test_a_stop_of_300_companies_ends_all_calls_and_prints_a_few_lines(
     assert len(requests) - answered <= CONNECTIONS
 
 
+@pytest.mark.nightly
 def test_twice_stops_in_the_middle_of_a_call(timed: Cli) -> None:
     slow = timed.world.box.fault("slow", path=PATH, after=3, seconds=600)
 

@@ -104,6 +104,7 @@ def test_a_note_is_wrapped_between_words(monkeypatch: pytest.MonkeyPatch, width:
     assert whole.strip() == address
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("command", variants(["sync", "plan"], "plan"))
 def test_no_colour_is_sent_to_a_terminal_that_wants_none(timed: Cli, command: str) -> None:
     code, shown = watch(command, timed.destination, "--entities=journals", NO_COLOR="1")

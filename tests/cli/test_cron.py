@@ -262,6 +262,7 @@ def unit(text: str) -> ConfigParser:
     return parsed
 
 
+@pytest.mark.nightly
 def test_the_crontab_line_and_the_units_command_do_their_work(cli: Cli, books: Path) -> None:
     """The day's calls end amid the first run, which is no failure and no mail; the second goes on."""
     (line,) = (text for _, text in BLOCKS if re.match(r"[\d*/]+( [\d*/]+){4}  ", text))

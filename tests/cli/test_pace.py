@@ -211,6 +211,7 @@ def syncs(jumps: Jumps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sync
     return Syncs(jumps, tmp_path)
 
 
+@pytest.mark.nightly
 def test_twenty_companies_with_ten_entities_come_within_a_tenth_of_what_the_rules_allow(
     jumps: Jumps, syncs: Syncs
 ) -> None:

@@ -109,6 +109,7 @@ def test_lists_that_are_read_whole_have_states_too(world: World, entity: str) ->
     assert len(states(world, entity)) == len(world.table(entity)) + 1
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("entity", variants(["accounts", "sales_invoice_lines"], "accounts"))
 def test_states_begin_with_all_rows_whenever_they_are_asked_for(world: World, entity: str) -> None:
     world.sync(entity)
@@ -164,6 +165,7 @@ def test_a_round_ends_before_too_many_rows_wait_for_its_end(
     world.assert_equal("accounts")
 
 
+@pytest.mark.nightly
 def test_a_limit_on_pages_loses_no_state(make_world: MakeWorld) -> None:
     world: World = make_world(companies=1)
     pages = 0
@@ -214,6 +216,7 @@ def test_a_column_that_exact_withdraws_makes_no_state(
     assert states(world, entity) == held
 
 
+@pytest.mark.nightly
 def test_a_move_to_another_database_makes_no_state(make_world: MakeWorld) -> None:
     world: World = make_world(companies=1)
     world.sync("accounts", history="accounts")

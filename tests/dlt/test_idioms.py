@@ -760,6 +760,7 @@ def test_one_entity_in_two_sources_of_one_run(world: World, make: Make, shows: S
     shows("two sources with the same entity in one run", f"refused: `{last_of(refusal)}`")
 
 
+@pytest.mark.nightly
 def test_one_entity_in_two_clones_of_one_run(world: World, make: Make, shows: Shows) -> None:
     def clone(**options: Any) -> Any:
         made = exact_online.clone(name="exact_be", section="exact_online")
@@ -865,6 +866,7 @@ def test_relations_of_the_dataset(world: World, make: Make, shows: Shows) -> Non
     shows("`pipeline.dataset()`", "works: `select`, `where`, `arrow`")
 
 
+@pytest.mark.nightly
 def test_a_table_that_was_dropped_with_dlt_is_loaded_again(
     world: World, make: Make, shows: Shows
 ) -> None:
@@ -878,6 +880,7 @@ def test_a_table_that_was_dropped_with_dlt_is_loaded_again(
     shows("`dlt pipeline ... drop`", "works; the table is read again")
 
 
+@pytest.mark.nightly
 def test_the_command_of_dlt_tells_of_the_pipeline_and_restores_it(
     world: World, make: Make, shows: Shows
 ) -> None:

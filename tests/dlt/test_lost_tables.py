@@ -59,6 +59,7 @@ def restored(world: World) -> Iterator[None]:
     world.sql("DROP TABLE exact_online.backup")
 
 
+@pytest.mark.nightly
 def test_a_table_that_was_dropped_after_a_merge_is_created_again(loaded: World) -> None:
     """The schema is that of the last merge, and dlt creates tables only if the schema has changed."""
     key = loaded.keys(feed_path("accounts"))[0]

@@ -127,6 +127,7 @@ def test_a_row_without_a_key_is_kept_without_personal_data(world: World) -> None
     assert "Janneke" not in everything(world)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("setting", variants(["exclude_columns", "hash_columns"], "hash_columns"))
 def test_rows_that_are_stored_are_read_again_when_it_is_set(world: World, setting: str) -> None:
     options: dict[str, Any] = {setting: "accounts.email"}

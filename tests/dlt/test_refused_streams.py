@@ -24,6 +24,7 @@ def test_an_accountant_whose_300_companies_lack_five_modules(make_world: MakeWor
     lack_modules(make_world(companies=300, invoices=1))
 
 
+@pytest.mark.nightly
 def test_the_source_remembers_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a dlt user runs it, without our command."""
     deny_modules(world)

@@ -33,6 +33,7 @@ def take_over(world: World, folder: str) -> dlt.Pipeline:
     return before
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("change", variants(["update", "delete"], "update"))
 def test_rows_that_waited_while_another_host_went_on_are_not_loaded(
     world: World, change: str

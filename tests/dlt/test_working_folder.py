@@ -73,6 +73,7 @@ def test_a_run_of_dlt_makes_the_folder_private_too(world: World) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.nightly
 def test_the_commands_of_dlt_still_work(world: World) -> None:
     world.sync("accounts")
     world.sync("accounts")
