@@ -46,9 +46,11 @@ proofs: $(VENV)/.dev
 	$(MAKE) proofs-tokens
 
 # kill -9 at every line of a rotation, 8 processes x 200 rotations on each store, the window measured.
+proofs-tokens: export EXACT_TEST_KILLS ?= 0
+proofs-tokens: export EXACT_TEST_ROTATIONS ?= 200
 proofs-tokens: $(VENV)/.dev
-	EXACT_TEST_KILLS=0 $(BIN)/python -m pytest -q -m "" -n $(JOBS) --timeout=10800 tests/auth/test_auth_kill.py
-	EXACT_TEST_ROTATIONS=200 $(BIN)/python -m pytest -q -m "" --timeout=7200 tests/auth/test_auth_rotations.py tests/auth/test_auth_hosts.py
+	$(BIN)/python -m pytest -q -m "" -n $(JOBS) --dist loadgroup --timeout=7200 --durations=20 \
+		tests/auth/test_auth_kill.py tests/auth/test_auth_rotations.py tests/auth/test_auth_hosts.py
 	$(BIN)/python -m benchmarks.rotation_window
 
 # A browser for the tests of the report, and the library of ODBC, which the driver of SQL Server loads, and for
