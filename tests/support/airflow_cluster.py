@@ -166,6 +166,8 @@ def cluster(world: World, executor: str) -> Iterator[Cluster]:
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "3",
             # A single worker needs longer for all tasks than the default limit for queued tasks.
             "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "3600",
+            # By default a task fails if five calls of the API server take five seconds each.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         }
         if executor == "CeleryExecutor":
