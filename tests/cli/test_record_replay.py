@@ -60,7 +60,6 @@ def test_a_recorded_verification_can_be_replayed(
     assert len(Replay(folder).divisions) == 1
 
 
-@pytest.mark.nightly
 def test_a_recorded_sync_replayed_gives_the_same_tables_up_to_the_masks(
     make_world: MakeWorld, tmp_path: Path
 ) -> None:
