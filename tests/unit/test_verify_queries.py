@@ -46,11 +46,11 @@ def test_top_of_a_sync_feed_may_be_refused_or_limit_only_the_page() -> None:
 
 
 def test_a_page_of_one_row_tells_nothing_about_top_and_none_nothing_about_select() -> None:
-    one, none = (200, {"results": [ROW]}), (200, {"results": []})
+    one = (200, {"results": [ROW]})
     with pytest.raises(UnmeasuredError):
         queries.top(answers(count=one, page=one))
     with pytest.raises(UnmeasuredError):
-        queries.select(answers(page=none))
+        queries.select(answers(page=(200, {"results": []})))
 
 
 def test_a_count_that_is_no_number_differs() -> None:
