@@ -27,7 +27,6 @@ from exact_source.cli._output.stored_syncs import Memory
 from exact_source.cli.eta import TimeLeft, in_words
 from exact_source.sync.runner import sync
 from tests.support.cli_fixtures import Cli
-from tests.support.tiers import variants
 from tests.support.world import BETWEEN_SYNCS_S, MIDDAY, World
 
 # What a spinner writes: colours, and moves of the cursor.
@@ -105,7 +104,7 @@ def test_a_note_is_wrapped_between_words(monkeypatch: pytest.MonkeyPatch, width:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("command", variants(["sync", "plan"], "plan"))
+@pytest.mark.parametrize("command", ["sync", "plan"])
 def test_no_colour_is_sent_to_a_terminal_that_wants_none(timed: Cli, command: str) -> None:
     code, shown = watch(command, timed.destination, "--entities=journals", NO_COLOR="1")
 

@@ -19,7 +19,6 @@ from exact_source.odata.guard import Guard
 from exact_source.odata.page import EXTRA, PageSchema, parse_page
 from exact_source.personal_data import parse_personal_data
 from tests.support.cli_fixtures import Cli
-from tests.support.tiers import variants
 from tests.support.world import DATASET, World, feed_path
 
 ROOT = Path(__file__).parents[2]
@@ -128,7 +127,7 @@ def test_a_row_without_a_key_is_kept_without_personal_data(world: World) -> None
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("setting", variants(["exclude_columns", "hash_columns"], "hash_columns"))
+@pytest.mark.parametrize("setting", ["exclude_columns", "hash_columns"])
 def test_rows_that_are_stored_are_read_again_when_it_is_set(world: World, setting: str) -> None:
     options: dict[str, Any] = {setting: "accounts.email"}
     world.sync("accounts", "journals")
