@@ -139,7 +139,7 @@ class Declaration:
     A pipe step rather than part of the generator, because steps run in the thread that changes the schema.
     """
 
-    __signature__ = ONE_ITEM  # of a call
+    __signature__ = ONE_ITEM  # of __call__
 
     def __init__(self, reader: EntityReader) -> None:
         self.reader = reader

@@ -1,7 +1,7 @@
 """kill -9 at every line of a rotation: after a restart the old pair or the new one works.
 
 A few lines of each store are tried by default; ``EXACT_TEST_KILLS=0`` tries every one, as
-``make proofs-tokens`` does, and every fifth one of BigQuery, whose emulator takes a second for each.
+``make proofs-tokens`` does. On the emulator of BigQuery, where each takes a second, it is every fifth.
 """
 
 from __future__ import annotations

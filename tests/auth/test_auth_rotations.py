@@ -1,7 +1,7 @@
 """Eight processes share one connection: nothing is refused and nothing is lost.
 
-Each process rotates EXACT_TEST_ROTATIONS times (default 10). ``make proofs-tokens`` takes 200, and a
-tenth of them on the emulator of BigQuery, which takes a second for each.
+Each process rotates EXACT_TEST_ROTATIONS times (default 10). ``make proofs-tokens`` sets 200. On
+the emulator of BigQuery, where each takes a second, a tenth of them are made.
 """
 
 from __future__ import annotations

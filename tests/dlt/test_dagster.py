@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ TICK = datetime(2026, 3, 10, 12, 15, tzinfo=UTC)
 
 @dataclass
 class Made:
-    """What a run has done."""
+    """The result of a run."""
 
     success: bool
     partitions: set[str | None]
@@ -45,20 +45,18 @@ class Dagster:
     world: World
     instance: dg.DagsterInstance
     database: Path
-    options: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def definitions(self) -> dg.Definitions:
+    def definitions(self, **options: Any) -> dg.Definitions:
         return Books(
             destination=dlt.destinations.duckdb(str(self.database)),
             entities=ENTITIES,
             retry_after=timedelta(0),
-            **self.options,
+            **options,
         ).definitions()
 
     def tick(self) -> list[str | None] | str:
-        """The partitions of which the daemon would start runs, or why it would start none."""
-        defs = self.definitions
+        """The partitions whose runs the daemon would start, or its reason to start none."""
+        defs = self.definitions()
         context = dg.build_schedule_context(
             instance=self.instance,
             repository_def=defs.get_repository_def(),
@@ -70,11 +68,15 @@ class Dagster:
 
     def run(self, partition: str, *entities: str) -> Made:
         """Sync one division."""
-        done = self.definitions.resolve_job_def("exact_online_sync").execute_in_process(
-            partition_key=partition,
-            instance=self.instance,
-            raise_on_error=False,
-            asset_selection=[key_of(name) for name in entities] or None,
+        done = (
+            self.definitions()
+            .resolve_job_def("exact_online_sync")
+            .execute_in_process(
+                partition_key=partition,
+                instance=self.instance,
+                raise_on_error=False,
+                asset_selection=[key_of(name) for name in entities] or None,
+            )
         )
         made = [event.materialization for event in done.get_asset_materialization_events()]
         failures: list[Any] = [e.event_specific_data for e in done.all_events if e.is_step_failure]
@@ -91,10 +93,8 @@ class Dagster:
 
     def checks(self, **options: Any) -> dict[str, dict[str, Any]]:
         """The result and facts of each check."""
-        self.options = options
-        job = self.definitions.resolve_job_def("exact_online_checks")
+        job = self.definitions(**options).resolve_job_def("exact_online_checks")
         done = job.execute_in_process(instance=self.instance, raise_on_error=False)
-        self.options = {}
         return {
             f"{e.asset_key.path[-1]}.{e.check_name}": {
                 "passed": e.passed,

@@ -1,4 +1,4 @@
-"""docs/dagster.md as it is, in an environment of Dagster's own; tests/dlt/test_dagster.py tests the rest."""
+"""The files and commands of docs/dagster.md, in a separate environment with Dagster and dbt."""
 
 from __future__ import annotations
 

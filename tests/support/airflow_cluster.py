@@ -166,7 +166,7 @@ def cluster(world: World, executor: str) -> Iterator[Cluster]:
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "3",
             # A single worker needs longer for all tasks than the default limit for queued tasks.
             "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "3600",
-            # By default a task fails if five calls of the API server take five seconds each.
+            # By default a task fails if five calls to the API server each take more than five seconds.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         }

@@ -1,4 +1,4 @@
-"""What ``verify`` says about answers to query options that the sandbox never gives."""
+"""Verdicts of ``verify`` on replies to query options that the sandbox never sends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Judge = Callable[[Answers], Seen]
 
 
 def answers(**found: Any) -> Answers:
-    """Answers by the names of their questions: a status with the content of ``d``, or with plain text."""
+    """Answers by question name (``_`` for a space): a status, and the value of ``d`` or the whole body."""
     made = Answers("https://start.exactonline.nl", 1)
     for name, (status, content) in found.items():
         text = content if isinstance(content, str) else json.dumps({"d": content})
@@ -35,8 +35,8 @@ def test_top_of_a_sync_feed_may_be_refused_or_limit_only_the_page() -> None:
     page = {"results": [ROW], "__next": "https://start.exactonline.nl/2"}
 
     def judged(status: int, content: Any) -> str:
-        found = answers(sync_top=(status, content), sync_x=(200, many))
-        found.got["sync_accounts"] = found.got.pop("sync x")
+        found = answers(sync_top=(status, content), page=(200, many))
+        found.got["sync_accounts"] = found.got["page"]
         return queries.sync_top(found).verdict
 
     assert judged(200, {"results": [ROW]}) == "holds"
@@ -45,7 +45,7 @@ def test_top_of_a_sync_feed_may_be_refused_or_limit_only_the_page() -> None:
     assert judged(400, {}) == "differs"
 
 
-def test_a_page_of_one_row_tells_nothing_about_top_and_none_nothing_about_select() -> None:
+def test_too_few_rows_decide_neither_top_nor_select() -> None:
     one = (200, {"results": [ROW]})
     with pytest.raises(UnmeasuredError):
         queries.top(answers(count=one, page=one))
@@ -53,13 +53,13 @@ def test_a_page_of_one_row_tells_nothing_about_top_and_none_nothing_about_select
         queries.select(answers(page=(200, {"results": []})))
 
 
-def test_a_count_that_is_no_number_differs() -> None:
+def test_a_count_that_is_not_a_number_differs() -> None:
     assert queries.count_path(answers(count_path=(200, "many"))).verdict == "differs"
     assert queries.count_path(answers(count_path=(404, ""))).verdict == "differs"
     assert queries.count_path(answers(count_path=(200, "\ufeff7"))).verdict == "holds"
 
 
-def test_a_refusal_for_another_reason_tells_nothing_about_an_option() -> None:
+def test_a_refusal_for_another_reason_decides_nothing() -> None:
     assert queries.select_needless(answers(no_select=(400, {}))).verdict == "differs"
     with pytest.raises(UnmeasuredError):
         queries.select_needless(answers(no_select=(403, {})))
