@@ -10,7 +10,7 @@ import copy
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,6 +45,8 @@ def make_dlt_quicker() -> None:
     _copy_schemas_quickly()
     _remember_capabilities()
     _hash_once()
+    _remember_names()
+    _spare_duckdb()
 
 
 def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -160,6 +162,59 @@ def _hash_once() -> None:
 
     replacement: Any = outputs
     Load._compute_outputs = replacement  # type: ignore[method-assign]
+
+
+def _remember_names() -> None:
+    """Work out once what a dictionary may hold and how environment variables are called."""
+    from dlt.common import validation
+    from dlt.common.configuration.providers.environ import EnvironProvider
+
+    compute: Any = vars(validation)["get_type_hints"]
+    hints: dict[type, dict[str, Any]] = {}
+
+    def get_type_hints(spec: type, **options: Any) -> dict[str, Any]:
+        if spec not in hints:
+            hints[spec] = compute(spec, **options)
+        return hints[spec]
+
+    vars(validation)["get_type_hints"] = get_type_hints
+    EnvironProvider.get_key_name = staticmethod(cache(EnvironProvider.get_key_name))  # type: ignore[method-assign]
+
+
+def _spare_duckdb() -> None:
+    """Keep each file of DuckDB open until a load ends, and its blocks small.
+
+    Opening one takes ten milliseconds, and dlt does so nine times in a load. A block, which DuckDB fills
+    with zeros, has 256 KiB, and each column of a table has blocks of its own.
+    """
+    import duckdb
+    from dlt import Pipeline
+
+    connect: Any = duckdb.connect
+    run: Any = Pipeline.run
+    loads: list[dict[str, Any]] = []
+
+    @wraps(connect)
+    def spare_connect(
+        database: Any = ":memory:", read_only: bool = False, config: Any = None
+    ) -> Any:
+        how = database, read_only, {"default_block_size": "16384"} | (config or {})
+        connection = connect(*how)
+        if loads and not read_only and ":memory:" not in str(database):
+            loads[-1].setdefault(str(database), connect(*how))
+        return connection
+
+    @wraps(run)
+    def spare_run(*arguments: Any, **options: Any) -> Any:
+        loads.append({})
+        try:
+            return run(*arguments, **options)
+        finally:
+            for connection in loads.pop().values():
+                connection.close()
+
+    duckdb.connect = spare_connect
+    Pipeline.run = spare_run  # type: ignore[method-assign]
 
 
 def _file_of(storage: Any, name: str) -> tuple[int, int, int] | None:
