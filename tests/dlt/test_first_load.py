@@ -128,7 +128,8 @@ def test_a_process_that_dies_between_the_commit_and_the_note_of_it_doubles_nothi
 
 def test_a_package_that_dlt_gave_up_is_no_success(make_world: MakeWorld) -> None:
     world = make_world(clock=SandboxClock(), minute_limit=100_000)
-    die_in_the_load(world)  # unseen by this process, whose pipeline is older
+    world.pipeline  # noqa: B018 (older than the load that dies, so this process does not see it)
+    die_in_the_load(world)
     outcome = world.sync("accounts", "transaction_lines")
     assert outcome.exit_code == 1
     assert "was not loaded" in str(outcome.error)

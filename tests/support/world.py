@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -92,7 +93,6 @@ class World:
     dataset: str = DATASET
     clock: Clock = field(init=False)
     storage: FileTokenStorage = field(init=False)
-    pipeline: dlt.Pipeline = field(init=False)
 
     def __post_init__(self) -> None:
         self.clock = Clock(self.box.clock)
@@ -104,7 +104,11 @@ class World:
             redirect_uri=self.box.redirect_uri,
         )
         self.login()
-        self.pipeline = self.new_pipeline()
+
+    @cached_property
+    def pipeline(self) -> dlt.Pipeline:
+        """A pipeline for the company; made by the first use, because many tests need none."""
+        return self.new_pipeline()
 
     def new_source(self) -> Any:
         """The source as a script makes it."""
