@@ -108,6 +108,15 @@ class Dagster:
             return database.execute(statement).fetchall()
 
 
+# Two processes for each step would keep what it prints.
+NO_OUTPUT_KEPT = {
+    "compute_logs": {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+}
+
+
 @pytest.fixture
 def dagster(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dagster]:
     export_settings(world, monkeypatch)
@@ -116,7 +125,7 @@ def dagster(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     world.box.clock.set(time.time())  # Dagster runs by the computer's own clock
     world.box.clock.run()
     world.login()
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=NO_OUTPUT_KEPT) as instance:
         yield Dagster(world, instance, tmp_path / "exact.duckdb")
 
 
