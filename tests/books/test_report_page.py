@@ -401,7 +401,9 @@ def test_wrong_options_are_named(books: Books, tmp_path: Path, make_report: Repo
 # -- how it looks ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("width", [320, 412, 768, 1280])
+@pytest.mark.parametrize(
+    "width", [320, 1280, *(pytest.param(w, marks=pytest.mark.nightly) for w in (412, 768))]
+)
 def test_fits_the_screen(books: Books, make_report: Report, browser: Browser, width: int) -> None:
     assert_fits(browser, make_report(books.place("duckdb")), width)
 

@@ -74,7 +74,14 @@ def test_a_table_that_was_dropped_after_a_merge_is_created_again(loaded: World) 
     assert {r.rows for r in loaded.sync("accounts", "journals").results} == {0}
 
 
-@pytest.mark.parametrize("lose", [drop, truncate, restore, restore_as_many])
+@pytest.mark.parametrize(
+    "lose",
+    [
+        drop,
+        restore_as_many,
+        *(pytest.param(f, marks=pytest.mark.nightly) for f in (truncate, restore)),
+    ],
+)
 def test_a_table_that_lost_rows_is_read_again(loaded: World, lose: Callable[[World], None]) -> None:
     lose(loaded)
     outcome = loaded.sync("accounts", "journals")

@@ -103,8 +103,15 @@ def test_a_lost_destination_is_filled_again(world: World) -> None:
     world.assert_equal("sales_invoice_lines")
 
 
-@pytest.mark.parametrize("entity", ["accounts", "sales_invoice_lines"])
-@pytest.mark.parametrize("same_process", [True, False])
+@pytest.mark.parametrize(
+    ("entity", "same_process"),
+    [
+        ("accounts", False),
+        ("sales_invoice_lines", True),
+        pytest.param("accounts", True, marks=pytest.mark.nightly),
+        pytest.param("sales_invoice_lines", False, marks=pytest.mark.nightly),
+    ],
+)
 def test_a_load_that_fails_is_read_again(world: World, entity: str, same_process: bool) -> None:
     path = feed_path(entity)
     world.sync(entity)
