@@ -18,6 +18,7 @@ from exact_source.auth import DltStateTokenStorage, OAuth, TokenData
 from exact_source.errors import ConfigurationError, TokenStoreError
 from tests.support.auth_kit import KEY, Exact, exact_online, tokens
 from tests.support.postgres import fresh_database
+from tests.support.tiers import variants
 
 MakePipeline = Callable[[str], dlt.Pipeline]
 
@@ -72,7 +73,7 @@ def rotate_in(exact: Exact, oauth: OAuth, how: str, *, fail: bool) -> Any:
     return dlt.resource(function, name="rows", parallelized=how == "parallelized")
 
 
-@pytest.mark.parametrize("how", ["plain", "parallelized", "async"])
+@pytest.mark.parametrize("how", variants(["plain", "parallelized", "async"], "plain", "async"))
 @pytest.mark.parametrize("fail", [False, True], ids=["succeeds", "fails"])
 def test_a_pair_rotated_during_a_load_is_there_on_an_empty_machine(
     how: str, fail: bool, make_pipeline: MakePipeline, exact: Exact

@@ -38,8 +38,19 @@ def other(world: World) -> Iterator[OtherHost]:
         yield host
 
 
-@pytest.mark.parametrize("kind", ["foreign-next", "foreign-redirect"])
-@pytest.mark.parametrize("path", [ACCOUNTS, "sync/Deleted", "system/Divisions", "current/Me"])
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        (ACCOUNTS, "foreign-next"),
+        ("sync/Deleted", "foreign-redirect"),
+        ("system/Divisions", "foreign-next"),
+        ("current/Me", "foreign-redirect"),
+        pytest.param(ACCOUNTS, "foreign-redirect", marks=pytest.mark.nightly),
+        pytest.param("sync/Deleted", "foreign-next", marks=pytest.mark.nightly),
+        pytest.param("system/Divisions", "foreign-redirect", marks=pytest.mark.nightly),
+        pytest.param("current/Me", "foreign-next", marks=pytest.mark.nightly),
+    ],
+)
 def test_no_call_goes_where_an_answer_sends_it(
     world: World, other: OtherHost, path: str, kind: str
 ) -> None:

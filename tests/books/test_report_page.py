@@ -434,6 +434,7 @@ def assert_fits(browser: Browser, path: Path, width: int) -> None:
     assert found["font"] >= 9  # pixels: still to be read on a phone
 
 
+@pytest.mark.nightly
 def test_is_drawn(books: Books, make_report: Report, browser: Browser) -> None:
     path = make_report(books.place("duckdb"))
     phone, desktop = browser.picture(path, 412, 915), browser.picture(path, 1280, 900)

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 VENV = Path(sys.prefix)
 
 
+@pytest.mark.nightly
 def test_the_demo_shows_what_the_picture_does_and_ends_with_tables_for_plain_sql(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

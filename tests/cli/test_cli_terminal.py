@@ -71,7 +71,11 @@ def test_a_sync_shows_calls_rows_the_stream_and_that_it_loads(timed: Cli) -> Non
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (("check", "--all-divisions"), r"\d+ calls · asking Exact Online"),
+        pytest.param(
+            ("check", "--all-divisions"),
+            r"\d+ calls · asking Exact Online",
+            marks=pytest.mark.nightly,
+        ),
         (("plan",), r"\d+ calls · (asking Exact Online|counted \d+ of 4 streams)"),
     ],
     ids=["check", "plan"],

@@ -767,6 +767,7 @@ def test_the_page_is_the_one_that_the_source_makes() -> None:
     assert PAGE.read_text("utf-8") == render(), "run python -m tools.docs.errors_page"
 
 
+@pytest.mark.nightly
 def test_the_page_is_the_same_in_whatever_order_modules_are_imported() -> None:
     code = (
         "import exact_source.webhooks.notices, exact_source.webhooks.signed\n"

@@ -11,6 +11,7 @@ import pytest
 from exact_source.catalogue import load_catalogue
 from exact_source.client.adaptations import AdaptationFile, Adaptations
 from tests.support.cli_fixtures import Cli
+from tests.support.tiers import variants
 
 LINES = "crm/QuotationLines"  # its only harmless filter is one by key
 RIGHTS = "users/UserHasRights"
@@ -110,7 +111,7 @@ def test_a_plan_divides_by_the_size_of_the_pages_that_was_measured(
     assert len(made) > stream["rows"] // 60 + 1
 
 
-@pytest.mark.parametrize("route", ["sync", "regular"])
+@pytest.mark.parametrize("route", variants(["sync", "regular"], "sync"))
 def test_page_order_and_filters_that_are_required_need_no_finding(
     make_cli: Callable[..., Cli], route: Literal["sync", "regular"]
 ) -> None:

@@ -23,7 +23,7 @@ ACCOUNTS = feed_path("accounts")
 @pytest.mark.parametrize(
     "contract",
     [
-        *variants(["discard_row", "discard_value", "freeze"], "discard_row"),
+        *variants(["discard_row", "discard_value", "freeze"]),
         {"tables": "discard_row", "columns": "freeze"},
     ],
     ids=str,

@@ -95,7 +95,9 @@ def test_a_row_that_goes_and_comes_back_leaves_its_states(anywhere: World, delet
     assert gone == [False, True, False]
 
 
-@pytest.mark.parametrize("entity", ["sales_invoice_lines", "journals", "divisions"])
+@pytest.mark.parametrize(
+    "entity", variants(["sales_invoice_lines", "journals", "divisions"], "sales_invoice_lines")
+)
 def test_lists_that_are_read_whole_have_states_too(world: World, entity: str) -> None:
     path = feed_path(entity)
     column = "Description"

@@ -55,6 +55,7 @@ def test_they_are_asked_for_again_after_the_seven_days_of_the_documentation() ->
     assert "after seven days" in (DOCS / "cron.md").read_text("utf-8")
 
 
+@pytest.mark.nightly
 def test_commands_list_them_once(make_cli: Callable[..., Cli]) -> None:
     cli = make_cli()
     deny_modules(cli.world)

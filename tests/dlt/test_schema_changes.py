@@ -151,7 +151,6 @@ def retype(monkeypatch: pytest.MonkeyPatch, entity: str, field: str, type_code: 
     variants(
         ["contacts", "transaction_lines", "journals", "stock_position"],
         "contacts",
-        "transaction_lines",
     ),
 )
 def test_a_withdrawn_endpoint_stops_no_other_and_empties_no_table(

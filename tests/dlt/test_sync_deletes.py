@@ -22,6 +22,7 @@ STRANGE = "tombstones of unknown entity types: 98, 99"
 STRANGER = "aaaaaaaa-0000-4000-8000-000000000000"
 
 
+@pytest.mark.nightly
 def test_unknown_tombstones_are_kept_and_reported_without_a_request_for_the_list(
     world: World,
 ) -> None:

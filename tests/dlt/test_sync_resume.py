@@ -17,6 +17,7 @@ from exact_source.source import run_source
 from exact_source.sync.runner import sync
 from tests.support.fixtures import MakeWorld
 from tests.support.syncs import pages
+from tests.support.tiers import variants
 from tests.support.world import World, feed_path
 
 FEEDS = ["accounts", "transaction_lines", "journals", "sales_invoice_lines"]
@@ -39,7 +40,7 @@ def test_each_run_of_a_users_own_pipeline_goes_on_where_the_last_one_stopped(wor
         assert max(pages(calls, LINES, division).values()) == 1
 
 
-@pytest.mark.parametrize("where", ["between", "within"])
+@pytest.mark.parametrize("where", variants(["between", "within"], "within"))
 def test_an_error_between_or_within_rounds_loses_a_round_at_most(world: World, where: str) -> None:
     run = world.make_run(max_pages=2)
     seen: list[StreamResult] = []
@@ -132,6 +133,7 @@ def test_a_load_that_fails_is_read_again(world: World, entity: str, same_process
     world.assert_equal(entity)
 
 
+@pytest.mark.nightly
 def test_two_failed_loads_in_a_row_lose_nothing(world: World) -> None:
     world.sync("accounts", max_pages=1)
     for name in ("one", "two"):

@@ -248,6 +248,7 @@ def start(
     )  # fmt: skip
 
 
+@pytest.mark.nightly
 def test_an_error_that_a_killed_process_met_counts_against_the_hour_of_the_next(
     make_world: MakeWorld,
 ) -> None:

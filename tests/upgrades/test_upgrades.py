@@ -120,7 +120,11 @@ def restore(box: Sandbox, company: dict[str, Any], storage: FileTokenStorage) ->
     oauth._last_token_at[connection.user] = connection.issued_at
 
 
-@pytest.mark.parametrize("lost", [False, True], ids=["same host", "another host"])
+@pytest.mark.parametrize(
+    "lost",
+    [False, pytest.param(True, marks=pytest.mark.nightly)],
+    ids=["same host", "another host"],
+)
 def test_the_next_sync_reads_only_what_changed(earlier: Earlier, *, lost: bool) -> None:
     """It goes on in the middle of an entity, and refreshes the tokens of the file."""
     world, began = earlier.world, earlier.world.box.clock.now()
