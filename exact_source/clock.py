@@ -36,6 +36,21 @@ def dutch_day(at: float) -> date:
     return pendulum.from_timestamp(at, DUTCH).date()
 
 
+def latest_digits(at: float) -> int:
+    """The latest time that Exact's wall clock has shown by a moment; it repeats an hour in October (API 3.5).
+
+    Args:
+        at: Seconds since the epoch, UTC.
+
+    Returns:
+        Digits in milliseconds, as in ``/Date(ms)/``.
+    """
+    import pendulum
+
+    offsets = (pendulum.from_timestamp(moment, DUTCH).offset or 0 for moment in (at - 3600, at))
+    return int((at + max(offsets)) * 1000)
+
+
 def local_time(at: float) -> pendulum.DateTime:
     """A moment in the time zone of this computer; pendulum's own ``local`` is UTC once dlt is imported.
 

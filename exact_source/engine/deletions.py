@@ -16,7 +16,7 @@ from .records import replace
 from .run import Run
 from .shape import Shape
 from .starts import Start
-from .tombstones import Tombstones, describe_unknown, latest_move
+from .tombstones import Tombstones, describe_unknown, latest_move, latest_pass
 
 
 class Deletions:
@@ -60,16 +60,9 @@ class Deletions:
         """Delete rows that are not newer than their tombstone."""
         if not self._rows.by_tombstones:
             return
-        found = await self._run.tombstones.of(self._division)
-        if found.error is not None:
-            self.error = f"deletes are unknown: {found.error}"
-            self.code = found.error.code
-            self._output.result.expect(permanent=found.error.is_permanent)
-            return
-        self._run.tombstones.note_version(self._division, found.top)
-        self._note_unknown(found)
-        if self._output.cursor.tombstones_at == found.read_at:
-            return  # applied in an earlier round
+        found = await self._listed()
+        if found is None or self._output.cursor.tombstones_at == found.read_at:
+            return  # unknown, or applied in an earlier round
         self._start_over_if_never_applied(start, found)
         # A full pass finds deleted rows by itself, and after a move to another database the versions of
         # older tombstones cannot be compared with those of rows. The tombstones are noted as applied.
@@ -92,6 +85,21 @@ class Deletions:
             cursor = without_fingerprints(cursor)
         await self._delete(deleted, cursor)
 
+    async def _listed(self) -> Tombstones | None:
+        """The tombstones that this stream has not applied; ``None`` if they could not be read."""
+        run = self._run
+        if self._output.cursor.tombstones == 0:
+            run.tombstones.read_from_start(self._division)
+        found = await run.tombstones.of(self._division)
+        if found.error is not None:
+            self.error = f"deletes are unknown: {found.error}"
+            self.code = found.error.code
+            self._output.result.expect(permanent=found.error.is_permanent)
+            return None
+        run.tombstones.note_version(self._division, found.top)
+        self._note_unknown(found)
+        return found
+
     def after_pass(self, cursor: Cursor) -> Cursor:
         """The cursor after a full pass, which has deleted missing rows unless deletions are ignored."""
         if not cursor.left_to_pass:
@@ -101,14 +109,14 @@ class Deletions:
         return replace(cursor, tombstones=None, applied_tombstones=()) if is_ignored else cursor
 
     def _start_over_if_never_applied(self, start: Start, found: Tombstones) -> None:
-        """Start a full pass if tombstones from before a move may have been missed.
+        """Start a full pass if tombstones from before a move, or before all rows were read, were missed.
 
-        A list that was empty at the move may have been hidden (API 4.5), and only a full pass finds rows
-        that were deleted and created again before the move.
+        A list that was empty then may have been hidden (API 4.5), and only a full pass finds rows that were
+        deleted and created again before. A move before the first pass may have left no sign.
         """
         cursor = self._output.cursor
         were_hidden = cursor.tombstones == 0 and self._rows.has_any_until(
-            found, latest_move(cursor)
+            found, max(latest_move(cursor), latest_pass(cursor))
         )
         moved = found.are_below(cursor.tombstones)
         was_read = cursor.tombstones is not None and not were_hidden and not moved

@@ -183,11 +183,13 @@ class Start:
         if self._missed_tombstones(cursor):
             return fresh, "tombstones older than two months are no longer listed: read again"
         if (why := self._why_again(cursor)) is not None:
+            # The table may be a backup, in which the deleted rows are there again.
+            is_lost = cursor.tombstones is not None and self._has_lost_rows(cursor)
             kept = replace(
                 fresh,
-                tombstones=cursor.tombstones,
+                tombstones=0 if is_lost else cursor.tombstones,
                 tombstones_at=cursor.tombstones_at,
-                applied_tombstones=cursor.applied_tombstones,
+                applied_tombstones=() if is_lost else cursor.applied_tombstones,
                 unlisted_at=cursor.unlisted_at,
                 left_to_pass=cursor.left_to_pass,
             )

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from ..catalogue import load_catalogue
 from ..client.call import Call
 from ..client.withdrawn_columns import Asker, read_list
+from ..clock import latest_digits
 from ..errors import StreamError
 from ..odata.page import PageSchema
 from ..odata.query import build_filter
@@ -179,6 +180,10 @@ class TombstoneLists:
     def forget_versions(self, division: int) -> None:
         """Read all tombstones of a division again: it was moved to another database."""
         self._versions.pop(division, None)
+        self.read_from_start(division)
+
+    def read_from_start(self, division: int) -> None:
+        """Read all tombstones of a division, also those that all entities had applied."""
         since = {at: top for at, top in self._since.items() if at[0] == division and top}
         if since:
             self._since.update(dict.fromkeys(since, 0))
@@ -309,6 +314,13 @@ def latest_move(cursor: Cursor) -> int:
     """When the division had certainly moved: digits in milliseconds, up to a day late; 0 if it never did."""
     at = max(cursor.moved or 0, cursor.moved_by)
     return at + MOVE_SLACK_MS if at else 0
+
+
+def latest_pass(cursor: Cursor) -> int:
+    """When a full pass began: digits in milliseconds; 0 without one."""
+    unfinished = cursor.scan.started_at if cursor.scan and cursor.value is None else 0.0
+    at = max(cursor.reconciled_at, unfinished)
+    return latest_digits(at) if at else 0
 
 
 class Tombstone(NamedTuple):

@@ -136,6 +136,55 @@ def test_tombstones_hidden_in_the_first_read_after_an_unknown_move_delete_no_row
     company.assert_equal()
 
 
+def test_tombstones_hidden_in_the_first_read_after_a_move_without_a_date_delete_no_row() -> None:
+    """Nothing shows the second pipeline that the division has moved."""
+    company = Accounts()
+    company.sync()
+    company.replace_all()
+    company.sync(deletes="ignore")
+    company.box.state.store.move(company.division)
+    company.hide()
+    company.bench = company.bench.writer(0.0)
+    company.sync()
+    company.show()
+    company.sync()
+    company.assert_equal()
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_deleted_rows_of_a_restored_table_go_after_a_sync_that_keeps_them(moves: bool) -> None:
+    """Their tombstones were applied to the table from before."""
+    company = Accounts()
+    company.sync()
+    company.bench.back_up("accounts")
+    company.delete(0)
+    if moves:
+        company.box.move_division(company.division)
+    company.sync()
+    company.others_write(FAR)
+    company.delete(1)
+    company.sync()
+    company.bench.restore("accounts")
+    company.sync(deletes="ignore")
+    company.sync()
+    company.assert_equal()
+
+
+def test_deleted_rows_of_a_restored_table_go_though_they_are_older_than_the_start() -> None:
+    """The pass that replaces the lost rows does not return them."""
+    company = Accounts()
+    company.sync()
+    company.bench.back_up("accounts")
+    company.delete(0)
+    company.sync()
+    company.others_write(FAR)
+    company.delete(1)
+    company.sync()
+    company.bench.restore("accounts")
+    company.sync(start_date="2026-03-09")
+    company.assert_equal()
+
+
 def test_a_refresh_keeps_in_mind_that_tombstones_were_hidden_in_a_move() -> None:
     company = Accounts()
     company.sync()
