@@ -25,8 +25,10 @@ BEFORE_THE_REPEATED_HOUR = datetime(2026, 10, 25, 0, 50, tzinfo=UTC)
 class Accounts:
     """The accounts of a company, six at first, that are loaded by row version."""
 
-    def __init__(self) -> None:
-        self.box: Sandbox = small_box({"accounts": ACCOUNTS}, companies=1)
+    def __init__(self, page_size: int = 1000) -> None:
+        self.box: Sandbox = small_box(
+            {"accounts": ACCOUNTS}, companies=1, sync_order="key", large_page_size=page_size
+        )
         self.bench = Bench(self.box)
         (self.division,) = self.box.divisions
         self.rows = self.box.rows(ACCOUNTS, self.division)
@@ -146,6 +148,20 @@ def test_tombstones_hidden_in_the_first_read_after_a_move_without_a_date_delete_
     company.hide()
     company.bench = company.bench.writer(0.0)
     company.sync()
+    company.show()
+    company.sync()
+    company.assert_equal()
+
+
+def test_tombstones_hidden_in_a_part_of_the_first_read_delete_no_row() -> None:
+    company = Accounts(page_size=4)
+    company.replace_all()
+    company.box.state.store.move(company.division)
+    company.others_write(FAR)
+    company.rename(0, "so far above the rest that the next scan begins above it")
+    company.hide()
+    company.bench.sync(["accounts"], rounds=1, max_pages=1)
+    company.wait(60)
     company.show()
     company.sync()
     company.assert_equal()
