@@ -108,7 +108,7 @@ class Dagster:
             return database.execute(statement).fetchall()
 
 
-# Two processes for each step would keep what it prints.
+# By default Dagster starts two processes for each step, which store its output.
 NO_OUTPUT_KEPT = {
     "compute_logs": {
         "module": "dagster._core.storage.noop_compute_log_manager",

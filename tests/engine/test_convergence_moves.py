@@ -167,9 +167,8 @@ def test_tombstones_hidden_in_a_part_of_the_first_read_delete_no_row() -> None:
     company.assert_equal()
 
 
-@pytest.mark.parametrize("moves", [True, False])
-def test_deleted_rows_of_a_restored_table_go_after_a_sync_that_keeps_them(moves: bool) -> None:
-    """Their tombstones were applied to the table from before."""
+def with_restored_table(*, moves: bool = False) -> Accounts:
+    """Two deletions were applied, then the table was replaced by a backup from before them."""
     company = Accounts()
     company.sync()
     company.bench.back_up("accounts")
@@ -181,6 +180,13 @@ def test_deleted_rows_of_a_restored_table_go_after_a_sync_that_keeps_them(moves:
     company.delete(1)
     company.sync()
     company.bench.restore("accounts")
+    return company
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_deleted_rows_of_a_restored_table_go_after_a_sync_that_keeps_them(moves: bool) -> None:
+    """Their tombstones were applied to the table from before."""
+    company = with_restored_table(moves=moves)
     company.sync(deletes="ignore")
     company.sync()
     company.assert_equal()
@@ -188,15 +194,7 @@ def test_deleted_rows_of_a_restored_table_go_after_a_sync_that_keeps_them(moves:
 
 def test_deleted_rows_of_a_restored_table_go_though_they_are_older_than_the_start() -> None:
     """The pass that replaces the lost rows does not return them."""
-    company = Accounts()
-    company.sync()
-    company.bench.back_up("accounts")
-    company.delete(0)
-    company.sync()
-    company.others_write(FAR)
-    company.delete(1)
-    company.sync()
-    company.bench.restore("accounts")
+    company = with_restored_table()
     company.sync(start_date="2026-03-09")
     company.assert_equal()
 

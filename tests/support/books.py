@@ -301,7 +301,7 @@ class Dbt:
             str(self.of(kind).with_name("dbt")), "--no-version-check", "--no-use-colors", *arguments,
             "--project-dir", str(PACKAGE), "--profiles-dir", str(PACKAGE), "--target", kind,
             "--target-path", str(target), "--log-path", str(target), "--log-level", "warn",
-            "--log-level-file", "warn", "--threads", "1",  # both save time: other tests use the cores
+            "--log-level-file", "warn", "--threads", "1",  # to save time; other tests use the cores
             "--vars", json.dumps({"exact_as_of": TODAY.isoformat(), **variables}),
         ]  # fmt: skip
         done = subprocess.run(

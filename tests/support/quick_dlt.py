@@ -46,7 +46,7 @@ def make_dlt_quicker() -> None:
     _remember_capabilities()
     _hash_once()
     _remember_names()
-    _spare_duckdb()
+    _keep_duckdb_open()
 
 
 def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -165,7 +165,7 @@ def _hash_once() -> None:
 
 
 def _remember_names() -> None:
-    """Work out once what a dictionary may hold and how environment variables are called."""
+    """Compute the allowed fields of dictionaries and the names of environment variables once."""
     from dlt.common import validation
     from dlt.common.configuration.providers.environ import EnvironProvider
 
@@ -181,11 +181,11 @@ def _remember_names() -> None:
     EnvironProvider.get_key_name = staticmethod(cache(EnvironProvider.get_key_name))  # type: ignore[method-assign]
 
 
-def _spare_duckdb() -> None:
-    """Keep each file of DuckDB open until a load ends, and its blocks small.
+def _keep_duckdb_open() -> None:
+    """Keep each DuckDB file open until its load ends, and use small blocks.
 
-    Opening one takes ten milliseconds, and dlt does so nine times in a load. A block, which DuckDB fills
-    with zeros, has 256 KiB, and each column of a table has blocks of its own.
+    Opening a file takes ten milliseconds, and dlt opens it several times in a load. DuckDB gives each column
+    of a table blocks of its own and fills them with zeros; by default a block has 256 KiB.
     """
     import duckdb
     from dlt import Pipeline
@@ -195,7 +195,7 @@ def _spare_duckdb() -> None:
     loads: list[dict[str, Any]] = []
 
     @wraps(connect)
-    def spare_connect(
+    def connect_and_keep(
         database: Any = ":memory:", read_only: bool = False, config: Any = None
     ) -> Any:
         how = database, read_only, {"default_block_size": "16384"} | (config or {})
@@ -205,7 +205,7 @@ def _spare_duckdb() -> None:
         return connection
 
     @wraps(run)
-    def spare_run(*arguments: Any, **options: Any) -> Any:
+    def run_and_close(*arguments: Any, **options: Any) -> Any:
         loads.append({})
         try:
             return run(*arguments, **options)
@@ -213,8 +213,8 @@ def _spare_duckdb() -> None:
             for connection in loads.pop().values():
                 connection.close()
 
-    duckdb.connect = spare_connect
-    Pipeline.run = spare_run  # type: ignore[method-assign]
+    duckdb.connect = connect_and_keep
+    Pipeline.run = run_and_close  # type: ignore[method-assign]
 
 
 def _file_of(storage: Any, name: str) -> tuple[int, int, int] | None:
