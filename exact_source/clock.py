@@ -37,7 +37,7 @@ def dutch_day(at: float) -> date:
 
 
 def latest_digits(at: float) -> int:
-    """The latest time that Exact's wall clock has shown by a moment; it repeats an hour in October (API 3.5).
+    """The latest time that Exact's wall clock showed until a moment; it repeats an hour in October (API 3.5).
 
     Args:
         at: Seconds since the epoch, UTC.

@@ -109,10 +109,10 @@ class Deletions:
         return replace(cursor, tombstones=None, applied_tombstones=()) if is_ignored else cursor
 
     def _start_over_if_never_applied(self, start: Start, found: Tombstones) -> None:
-        """Start a full pass if tombstones from before a move, or before all rows were read, were missed.
+        """Start a full pass if a list that was empty at a move, or at the last pass, has older tombstones.
 
-        A list that was empty then may have been hidden (API 4.5), and only a full pass finds rows that were
-        deleted and created again before. A move before the first pass may have left no sign.
+        Such a list may have been hidden (API 4.5). Only a full pass finds rows that were deleted and created
+        again before that time, because a move may have changed the versions without leaving a sign.
         """
         cursor = self._output.cursor
         were_hidden = cursor.tombstones == 0 and self._rows.has_any_until(

@@ -183,7 +183,7 @@ class Start:
         if self._missed_tombstones(cursor):
             return fresh, "tombstones older than two months are no longer listed: read again"
         if (why := self._why_again(cursor)) is not None:
-            # The table may be a backup, in which the deleted rows are there again.
+            # A restored backup contains the deleted rows again.
             is_lost = cursor.tombstones is not None and self._has_lost_rows(cursor)
             kept = replace(
                 fresh,

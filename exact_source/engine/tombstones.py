@@ -183,7 +183,7 @@ class TombstoneLists:
         self.read_from_start(division)
 
     def read_from_start(self, division: int) -> None:
-        """Read all tombstones of a division, also those that all entities had applied."""
+        """Read a division's list from its start, including tombstones that all entities have applied."""
         since = {at: top for at, top in self._since.items() if at[0] == division and top}
         if since:
             self._since.update(dict.fromkeys(since, 0))
@@ -317,7 +317,7 @@ def latest_move(cursor: Cursor) -> int:
 
 
 def latest_pass(cursor: Cursor) -> int:
-    """When a full pass began: digits in milliseconds; 0 without one."""
+    """When the last full pass or comparison of keys began: digits in milliseconds; 0 without one."""
     unfinished = cursor.scan.started_at if cursor.scan and cursor.value is None else 0.0
     at = max(cursor.reconciled_at, unfinished)
     return latest_digits(at) if at else 0
