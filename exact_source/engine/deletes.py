@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..clock import latest_digits
 from ..options import Options
 from . import rows
 from .cursors import Cursor
@@ -81,6 +82,11 @@ class DeletedRows:
         )
 
     @property
+    def _compares_keys(self) -> bool:
+        options = self._options
+        return options.reconcile_s is not None or self._table in options.reconcile
+
+    @property
     def are_silent(self) -> bool:
         """Whether the feed for changes does not show deletions."""
         return (
@@ -145,9 +151,11 @@ class DeletedRows:
     def _by_modified(
         self, newest: Mapping[str, Tombstone], keys: list[str]
     ) -> tuple[dict[str, int], bool]:
-        """Rows that are not newer than their tombstone, and whether others are by an hour at most.
+        """Rows that are not newer than their tombstone, and whether others may be deleted, too.
 
-        These may have been changed before their deletion, in the hour that is repeated in October.
+        These are newer by an hour at most and may have been changed before their deletion, in the hour that
+        is repeated in October; or they were read after their deletion, so they were created again or the
+        date of the deletion is not exact.
         """
         if not keys or not self._destination.has_column(self._table, "modified"):
             return {}, False
@@ -158,11 +166,27 @@ class DeletedRows:
             if isinstance(at, datetime)
         }
         older = {k: newest[k].timestamp for k, by in newer_by.items() if by <= timedelta(0)}
+        read_later = self._read_after_deletion(newest, list(older))
         is_close = any(
             timedelta(0) < by <= REPEATED and _may_repeat(newest[k].deleted_date)
             for k, by in newer_by.items()
         )
-        return older, is_close
+        deleted = {k: at for k, at in older.items() if k not in read_later}
+        return deleted, is_close or bool(read_later)
+
+    def _read_after_deletion(self, newest: Mapping[str, Tombstone], keys: list[str]) -> set[str]:
+        """The keys of rows that were stored after their deletion; none if keys are never compared.
+
+        ``Modified`` may go back, so a row that was created again may have a time before its deletion.
+        """
+        if not keys or not self._compares_keys:
+            return set()
+        synced = self._versions(keys, rows.SYNCED_AT.name)
+        return {
+            k
+            for k, at in synced.items()
+            if latest_digits(_seconds(at)) >= _seconds(newest[k].deleted_date) * 1000
+        }
 
     def _versions(self, keys: list[str], column: str) -> dict[str, Any]:
         return self._destination.versions(
@@ -244,6 +268,11 @@ class DeletedRows:
         if deleted.versions and "timestamp" in self._shape.arrow.names:
             columns["timestamp"] = deleted.versions
         yield rows.deletions(self._shape.arrow, columns, at=at)
+
+
+def _seconds(at: datetime) -> float:
+    """Seconds from the epoch to a time; without a zone it is UTC, or digits of Exact's wall clock."""
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def _may_repeat(at: datetime) -> bool:

@@ -147,12 +147,12 @@ def no_overlap_of_timestamp(patch: pytest.MonkeyPatch) -> None:
 
 
 def only_by_timestamp(patch: pytest.MonkeyPatch) -> None:
-    """Rows without ``Timestamp`` are deleted by their tombstone, however new they are."""
+    """Rows without ``Timestamp`` are deleted by their tombstone, however new they are or were read."""
     held = DeletedRows._versions
 
     def versions(self: DeletedRows, keys: list[str], column: str) -> dict[str, Any]:
         found = held(self, keys, column)
-        return found if column == "timestamp" else dict.fromkeys(found, datetime.min)  # noqa: DTZ901
+        return found if column == "timestamp" else dict.fromkeys(found, datetime(1970, 1, 1))  # noqa: DTZ001
 
     patch.setattr(DeletedRows, "_versions", versions)
 

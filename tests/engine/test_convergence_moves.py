@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from exact_source.engine.cursors import OVERLAP_MAX
 from exact_source.sandbox import Sandbox
+from exact_source.sandbox.clock import wall_clock
 from tests.support.bench import Bench, small_box
 
 ACCOUNTS = "crm/Accounts"
@@ -413,6 +414,31 @@ def test_a_row_that_was_changed_and_deleted_in_the_repeated_hour_is_deleted() ->
     company.box.clock.advance(19 * 60)
     company.delete(key)
     company.sync(["transaction_lines"])
+    company.assert_equal()
+
+
+@pytest.mark.parametrize("begins", [None, BEFORE_THE_REPEATED_HOUR], ids=["spring", "autumn"])
+def test_a_row_that_was_read_after_its_deletion_stays_although_its_time_is_earlier(
+    begins: datetime | None,
+) -> None:
+    """It was created again with a time before its deletion, while the list of deletions was hidden."""
+    company, names = Lines(), ["transaction_lines"]
+    if begins is not None:
+        company.box.clock.set(begins)
+    company.sync(names)
+    key = company.rows[0]["ID"]
+    deleted_at = wall_clock(company.box.clock.now())
+    company.box.deny(company.division, TOMBSTONES, "empty")
+    company.delete(key)
+    company.box.clock.advance(15 * 60)
+    company.insert(key)
+    company.box.touch(LINES, company.division, modified=deleted_at - timedelta(minutes=1))
+    company.sync(names)
+    company.box.clock.advance(DAY_S)
+    company.box.update(LINES, company.division, company.rows[1]["ID"], {"Notes": "changed"})
+    company.sync(names)  # from here on, rows of the last two hours are read again, without this one
+    company.box.allow(company.division, TOMBSTONES)
+    company.sync(names)
     company.assert_equal()
 
 

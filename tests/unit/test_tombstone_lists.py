@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ from exact_source.engine.deletes import DeletedKeys, DeletedRows
 from exact_source.engine.records import replace
 from exact_source.engine.shape import Shape
 from exact_source.engine.tombstones import TombstoneLists, Tombstones, latest, with_applied
+from exact_source.options import Options
 from exact_source.source import make_options
 
 DIVISION, OTHER = 7, 8
@@ -139,9 +140,10 @@ def code_of(name: str) -> int:
     return code
 
 
-def rows_of(name: str, destination: Any = None) -> DeletedRows:
+def rows_of(name: str, destination: Any = None, options: Options | None = None) -> DeletedRows:
     entity = load_catalogue().entities[name]
-    return DeletedRows(Shape.of(entity, plan_feeds(entity)), DIVISION, destination, make_options())
+    shape = Shape.of(entity, plan_feeds(entity))
+    return DeletedRows(shape, DIVISION, destination, options or make_options())
 
 
 def test_a_pass_over_all_rows_notes_earlier_tombstones_as_applied() -> None:
@@ -156,23 +158,34 @@ def test_a_pass_over_all_rows_notes_earlier_tombstones_as_applied() -> None:
 
 
 class Stored:
-    """Stored rows without row versions, by key: when each was changed."""
+    """Stored rows without row versions, by key: when each was changed; all were read at one time."""
 
-    def __init__(self, modified: Mapping[str, datetime]) -> None:
+    def __init__(
+        self, modified: Mapping[str, datetime], read_at: datetime = AT - timedelta(days=1)
+    ) -> None:
         self._modified = modified
+        self._read_at = read_at
 
     def has_column(self, _table: str, column: str) -> bool:
         return column == "modified"
 
     def versions(
-        self, _table: str, _division: int, _key: str, keys: Sequence[str], *_: Any, **__: Any
+        self,
+        _table: str,
+        _division: int,
+        _key: str,
+        keys: Sequence[str],
+        version: str,
+        **_: Any,
     ) -> dict[str, datetime]:
-        return {key: self._modified[key] for key in keys}
+        return {
+            key: self._modified[key] if version == "modified" else self._read_at for key in keys
+        }
 
 
-def judge(deleted_at: str, modified: str) -> str:
+def judge(deleted_at: str, modified: str, *read_at: datetime, **options: Any) -> str:
     """What becomes of a row with these times of its deletion and its last change."""
-    stored = Stored({"a": datetime.fromisoformat(modified)})
+    stored = Stored({"a": datetime.fromisoformat(modified)}, *read_at)
     table = pa.table(
         {
             "entity_type": [code_of("transaction_lines")],
@@ -181,7 +194,7 @@ def judge(deleted_at: str, modified: str) -> str:
             "deleted_date": [datetime.fromisoformat(deleted_at)],
         }
     )
-    found = rows_of("transaction_lines", stored).tombstoned(
+    found = rows_of("transaction_lines", stored, make_options(**options)).tombstoned(
         Tombstones(table, 9_000, 5.0), Cursor(column="Modified")
     )
     assert not (found.keys and found.is_uncertain)
@@ -209,6 +222,19 @@ def test_a_row_that_is_newer_by_an_hour_is_compared_where_a_clock_may_repeat_it(
         "a Sunday in June": "stays",
         "a Sunday in December": "stays",
     }
+
+
+def test_an_older_row_that_was_read_after_its_deletion_is_compared() -> None:
+    """Without a comparison of keys, only the dates of Exact count."""
+    times = ("2026-03-10T12:00", "2026-03-10T11:59")
+    before, after = (datetime(2026, 3, 10, hour, 30, tzinfo=UTC) for hour in (10, 11))
+
+    assert judge(*times, before) == "goes"
+    assert judge(*times, after) == "is compared"
+    assert judge(*times, after, reconcile_days=None) == "goes"
+    assert (
+        judge(*times, after, reconcile_days=None, reconcile=["transaction_lines"]) == "is compared"
+    )
 
 
 def test_a_tombstone_that_may_have_been_applied_is_not_applied_again() -> None:
