@@ -236,7 +236,7 @@ BROKEN_OFF = {
 
 @pytest.mark.parametrize("how", BROKEN_OFF)
 def test_a_row_that_was_loaded_again_before_its_deletion_is_applied_comes_back(how: str) -> None:
-    """Its time of change is from before its deletion, as in the repeated hour of October; keys are never compared."""
+    """Its time of change is before its deletion, as in a repeated hour; keys are never compared."""
     path, ending, begins_before = "financialtransaction/TransactionLines", *BROKEN_OFF[how]
     box = small_box({"transaction_lines": path}, companies=1, large_page_size=1)
     (division,), bench = box.divisions, Bench(box)

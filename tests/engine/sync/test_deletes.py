@@ -456,6 +456,20 @@ def test_a_full_refresh_loads_nothing_if_nothing_changed(world: World) -> None:
     assert {r.rows for r in outcome.results} == {0}
 
 
+def test_a_full_refresh_reads_no_more_tombstones_than_a_sync(world: World) -> None:
+    world.sync("accounts")
+    world.box.delete("crm/Accounts", world.division, world.keys("crm/Accounts")[0])
+    world.sync("accounts")
+    asked = []
+    for refreshed in ((), ("accounts",)):
+        with world.watch() as calls:
+            world.sync("accounts", full_refresh=refreshed)
+        asked.append([c.query for c in calls.to("sync/Deleted", world.division)])
+
+    assert asked[0] == asked[1]
+    world.assert_equal("accounts")
+
+
 def test_the_last_row_of_an_entity_with_tombstones_goes_too(world: World) -> None:
     world.sync("accounts")
     for key in world.keys("crm/Accounts"):
