@@ -181,11 +181,11 @@ class DeletedRows:
         """
         if not keys or not self._compares_keys:
             return set()
-        synced = self._versions(keys, rows.SYNCED_AT.name)
+        synced, slack_s = self._versions(keys, rows.SYNCED_AT.name), self._options.zone_slack_s
         return {
             k
             for k, at in synced.items()
-            if latest_digits(_seconds(at)) >= _seconds(newest[k].deleted_date) * 1000
+            if latest_digits(_seconds(at) - slack_s) >= _seconds(newest[k].deleted_date) * 1000
         }
 
     def _versions(self, keys: list[str], column: str) -> dict[str, Any]:

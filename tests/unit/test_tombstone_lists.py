@@ -225,13 +225,14 @@ def test_a_row_that_is_newer_by_an_hour_is_compared_where_a_clock_may_repeat_it(
 
 
 def test_an_older_row_that_was_read_after_its_deletion_is_compared() -> None:
-    """Without a comparison of keys, only the dates of Exact count."""
+    """Only Exact's dates count if keys are never compared, or if its clock may be hours behind."""
     times = ("2026-03-10T12:00", "2026-03-10T11:59")
     before, after = (datetime(2026, 3, 10, hour, 30, tzinfo=UTC) for hour in (10, 11))
 
     assert judge(*times, before) == "goes"
     assert judge(*times, after) == "is compared"
     assert judge(*times, after, reconcile_days=None) == "goes"
+    assert judge(*times, after, zone_slack_s=3600) == "goes"
     assert (
         judge(*times, after, reconcile_days=None, reconcile=["transaction_lines"]) == "is compared"
     )
