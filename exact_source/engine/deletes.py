@@ -40,7 +40,7 @@ class DeletedKeys:
         keys: Key columns, in the order of ``Shape.keys``.
         versions: The tombstones' ``Timestamp``, in the same order; empty without tombstones.
         is_uncertain: Whether another row may be deleted: it is older than a tombstone that was probably
-            applied, or newer than one that was not by an hour at most.
+            applied, newer than one that was not by an hour at most, or it was read after its deletion.
     """
 
     keys: Sequence[Key]
@@ -151,11 +151,11 @@ class DeletedRows:
     def _by_modified(
         self, newest: Mapping[str, Tombstone], keys: list[str]
     ) -> tuple[dict[str, int], bool]:
-        """Rows that are not newer than their tombstone, and whether others may be deleted, too.
+        """Rows that are certainly deleted, and whether other rows may be deleted, too.
 
-        These are newer by an hour at most and may have been changed before their deletion, in the hour that
-        is repeated in October; or they were read after their deletion, so they were created again or the
-        date of the deletion is not exact.
+        A row is uncertain if it is newer by an hour at most: it may have been changed before its deletion,
+        in the hour that is repeated in October. A row that was read after its deletion is uncertain as well:
+        it was created again, or the date of the deletion is not exact.
         """
         if not keys or not self._destination.has_column(self._table, "modified"):
             return {}, False
@@ -175,7 +175,7 @@ class DeletedRows:
         return deleted, is_close or bool(read_later)
 
     def _read_after_deletion(self, newest: Mapping[str, Tombstone], keys: list[str]) -> set[str]:
-        """The keys of rows that were stored after their deletion; none if keys are never compared.
+        """The keys of rows that were read after their deletion; none if keys are never compared.
 
         ``Modified`` may go back, so a row that was created again may have a time before its deletion.
         """

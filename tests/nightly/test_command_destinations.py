@@ -63,7 +63,7 @@ def test_a_sync_by_the_command(kind: str, cli: Cli, monkeypatch: pytest.MonkeyPa
 
     assert sync() == wanted()
     keys = world.keys(ACCOUNTS)
-    world.clock.sandbox.advance(700)  # a deletion while all rows are read makes another read
+    world.clock.sandbox.advance(700)  # a deletion during the first read causes another
     world.box.update(ACCOUNTS, world.division, keys[0], {"Name": "Renamed"})
     world.box.delete(ACCOUNTS, world.division, keys[1])
     with world.watch() as calls:

@@ -177,7 +177,7 @@ def test_a_guard_that_is_missing_is_noticed(
     whole = path.read_text("utf-8")
     assert whole.count(old) == 1, f"{file} has {old!r} {whole.count(old)} times"
     tests = [f"tests/sandbox/test_sandbox_{name}.py" for name in names.split()]
-    # A folder of its own: others remove what they find in the common one, which may fail for both.
+    # In its own folder, because runs of pytest that clean the common one at the same time fail.
     options = ["-q", "-x", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'inner'}"]
     command = [sys.executable, "-m", "pytest", *options, *tests]
     environ = outer_environment() | {"PYTHONDONTWRITEBYTECODE": "1"}
