@@ -57,13 +57,15 @@ class Dagster:
     def tick(self) -> list[str | None] | str:
         """The partitions whose runs the daemon would start, or its reason to start none."""
         defs = self.definitions()
-        context = dg.build_schedule_context(
+        schedule = defs.resolve_schedule_def("exact_online_schedule")
+        # A context left open ends when it is collected, perhaps in a later test, which then gets the
+        # storage of this one.
+        with dg.build_schedule_context(
             instance=self.instance,
             repository_def=defs.get_repository_def(),
             scheduled_execution_time=TICK,
-        )
-        schedule = defs.resolve_schedule_def("exact_online_schedule")
-        data = schedule.evaluate_tick(context)
+        ) as context:
+            data = schedule.evaluate_tick(context)
         return data.skip_message or [request.partition_key for request in data.run_requests or ()]
 
     def run(self, partition: str, *entities: str) -> Made:
