@@ -95,8 +95,9 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/uv
 	$(UV) --editable '.[report,sandbox]'
 	touch $@
 
+# Compiled here, once and on all cores: otherwise each of the first test processes compiles dlt.
 $(VENV)/.dev: pyproject.toml | $(BIN)/uv
-	$(UV) --editable '.[report,sandbox,postgres,bigquery]' --group dev
+	$(UV) --compile-bytecode --editable '.[report,sandbox,postgres,bigquery]' --group dev
 	touch $@ $(VENV)/.demo
 
 # For `dlt init exact_online duckdb --location .`, which copies from this folder.
