@@ -22,6 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks import idle
 from benchmarks.run import measure
 from exact_source.catalogue import load_catalogue
 from exact_source.catalogue.feeds import plan_feeds
@@ -174,12 +175,15 @@ def rows_of_calls(pages: Sequence[Pages]) -> Iterator[int]:
 
 
 def calibrate() -> Cost:
-    """The costs of this project on this machine, end to end into DuckDB."""
-    large = measure("ours", 100_000, 1000, "duckdb")
-    small = measure("ours", 12_000, 60, "duckdb")
-    tiny = measure("ours", 1_000, 1000, "duckdb")
+    """The costs of this project on this machine, end to end into DuckDB.
+
+    A row is what a large load takes more than a small one, and a call what an idle sync of many companies takes
+    more than one of few.
+    """
+    large, tiny = (measure("ours", rows, 1000, "duckdb") for rows in (200_000, 1_000))
     row = (large["cpu_s"] - tiny["cpu_s"]) / (large["rows"] - tiny["rows"])
-    call = max(0.0, (small["cpu_s"] - tiny["cpu_s"] - small["rows"] * row) / (small["rows"] / 60))
+    many, few = (idle.measure(companies, idle.ENTITIES) for companies in (500, 50))
+    call = (many["cpu_s"] - few["cpu_s"]) / (many["calls"] - few["calls"])
     return Cost(row, call, tiny["wall_s"])
 
 
