@@ -88,8 +88,8 @@ def make_log_resource(session: Session) -> DltResource:
         if rejected := run.rejected.take():
             yield rejected_item(rejected, run.now(), disposition)
         _end_limited(run)
-        if results := session.take_results():
-            names = {d.code: d.name for d in run.divisions.chosen_so_far}
+        names = {d.code: d.name for d in run.divisions.chosen_so_far}
+        for results in session.take_results():
             yield log_entries(results, session.run_id, names)
 
     resource: DltResource = dlt.resource(

@@ -36,6 +36,9 @@ from .working_folder import make_folder_private
 from .writer_lock import lock_until_loaded
 
 PATIENCE_S = 3600.0  # how long a window waits for other loads
+# Rows of the sync log that are written together: as Python objects, those of all companies take more memory
+# than anything else.
+LOG_ROWS = 4096
 
 
 class Connected:
@@ -182,11 +185,13 @@ class Session:
         taken, self._histories = self._histories, {}
         return filter(None, (history.item(column_hint) for history in taken.values()))
 
-    def take_results(self) -> list[StreamResult]:
-        """The results that are not in the sync log yet; the caller loads them."""
-        taken = self.run.log.results[self._logged :]
-        self._logged = len(self.run.log.results)
-        return taken
+    def take_results(self) -> Iterator[list[StreamResult]]:
+        """The results that are not in the sync log yet, in groups; the caller loads them."""
+        results = self.run.log.results
+        while self._logged < len(results):
+            taken = results[self._logged : self._logged + LOG_ROWS]
+            self._logged += len(taken)
+            yield taken
 
 
 def error_file(pipeline: dlt.Pipeline) -> ErrorFile:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import pytest
+
 from exact_source import __version__
+from exact_source.loading import session
 from tests.support.world import World
 
 
@@ -25,6 +28,17 @@ def test_the_rounds_of_a_sync_are_one_run_of_several_loads(world: World) -> None
     assert world.sync("accounts").exit_code == 0
     assert len(loads(world)) == 2
     assert {row["version"] for row in world.outcomes()} == {__version__}
+
+
+def test_a_long_log_holds_each_stream_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "LOG_ROWS", 2)
+    entities = ("accounts", "items", "journals")
+
+    assert world.sync(*entities).exit_code == 0
+
+    logged = [(row["entity"], row["division"]) for row in world.outcomes()]
+    assert sorted(logged) == sorted((e, d) for e in entities for d in world.box.divisions)
+    assert len(loads(world)) == 1
 
 
 def test_each_run_of_a_source_by_dlt_is_a_run(world: World) -> None:
