@@ -21,6 +21,7 @@ CAPABILITIES: dict[str, dict[str, Any]] = {
     # groups (122,880 rows) only partly, and DuckDB would join them when it closes; that takes longer.
     "duckdb": {
         "parquet_format": ParquetFormatConfiguration(compression="none"),
+        "preferred_loader_file_format": "parquet",
         "recommended_file_size": 128 << 20,
     },
 }
