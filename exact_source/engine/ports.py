@@ -106,6 +106,10 @@ class Destination(Protocol):
         """Whole rows of a division by their keys, in chunks."""
         ...
 
+    def all_rows(self, table: str) -> pa.Table | None:
+        """Whole rows of all divisions, deleted ones included; ``None`` if the table does not exist."""
+        ...
+
     def kept_columns(self, table: str, fields: Iterable[str], live: Collection[str]) -> pa.Schema:
         """Loaded columns of withdrawn ``fields``, except those among ``live``, in their loaded types."""
         ...

@@ -171,6 +171,30 @@ def _digest_of(table: pa.Table) -> str:
     return blake2b(sink.getvalue(), digest_size=12).hexdigest()
 
 
+def are_stored(table: pa.Table, stored: pa.Table | None, key: str) -> bool:
+    """Whether a destination has exactly these stamped rows, except for their stamps.
+
+    Args:
+        table: The stamped rows.
+        stored: All rows of the destination, of which deleted ones do not count; ``None`` without a table.
+        key: A column with a different value in each row.
+    """
+    names = [name for name in table.column_names if name != SYNCED_AT.name]
+    if stored is None or not set(names) <= set(stored.column_names):
+        return False
+    stored = stored.filter(pc.is_null(stored.column(DELETED_AT.name)))
+    others = [name for name in stored.column_names if name not in table.column_names]
+    others = [name for name in others if not name.startswith("_dlt_")]
+    if any(stored.column(name).null_count < stored.num_rows for name in others):
+        return False
+    wanted = table.select(names)
+    try:
+        found = stored.select(names).cast(wanted.schema)
+    except pa.ArrowException:  # a type of the destination that has no such values
+        return False
+    return bool(found.sort_by(key).equals(wanted.sort_by(key)))
+
+
 def deletions(schema: pa.Schema, columns: Mapping[str, Sequence[Any]], *, at: float) -> pa.Table:
     """Rows that tell the destination to delete rows; all columns but the given ones are empty.
 

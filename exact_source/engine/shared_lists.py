@@ -110,19 +110,32 @@ class SharedList:
             keys = ["division", *shape.keys]
             table, rejected = rows.with_key(table, keys)
             run.rejected.keep(result, rejected, keys)
-            result.count(rows=table.num_rows)
             codes = pc.unique(table.column("division")).to_pylist()
             live = shape.without(withdrawn).full.arrow.names
             table = with_withdrawn(shape, codes, run.destination, table, withdrawn, live=live)
             table = table if table.num_rows else None
-        stamped = None if table is None else rows.stamp(table, run.next_stamp())
-        if stamped is not None or found.cursor is not None:
-            await self._emit(result.division, stamped, found.cursor)
-        if stamped is not None and shape.entity.division_from:
-            result.count(deleted=await self._delete_unlisted(stamped))
+        listed = None if table is None else rows.stamp(table, run.next_stamp())
+        news = None if listed is None or self._is_stored(listed) else listed
+        if news is not None or found.cursor is not None:
+            await self._emit(result.division, news, found.cursor)
+            result.count(rows=0 if news is None else news.num_rows)
+        if listed is not None and shape.entity.division_from:
+            result.count(deleted=await self._delete_unlisted(listed))
         error = run.rejected.describe(result)
         result.end("incomplete" if error else "complete", error, KEYLESS if error else "")
         run.rounds.settle(result.entity, result.division)
+
+    def _is_stored(self, listed: pa.Table) -> bool:
+        """Whether the destination has these rows already, so that they need not be loaded.
+
+        The rows themselves are compared, because another pipeline may have loaded others since.
+        """
+        options = self._run.options
+        if self._name in {*options.full_refresh, *options.history}:
+            return False
+        if not self._shape.entity.division_from:
+            return False
+        return rows.are_stored(listed, self._run.destination.all_rows(self._name), "division")
 
     async def _delete_unlisted(self, listed: pa.Table) -> int:
         """Delete stored rows that are no longer in the list."""

@@ -207,6 +207,10 @@ class Warehouse:
             if found is not None:
                 yield found
 
+    def all_rows(self, table: str) -> pa.Table | None:
+        """Whole rows of all divisions, deleted ones included; ``None`` if the table does not exist."""
+        return self._tables.arrow(table, "SELECT * FROM {table}", [])
+
     def columns(self, table: str) -> Mapping[str, TColumnSchema]:
         """Columns of a table as earlier loads declared them; empty if there were none."""
         return self._tables.columns(table)

@@ -334,6 +334,12 @@ class Ledger:
         rows = [r for r in self._of(table, division) if r[key] in wanted]
         yield pa.Table.from_pylist(rows, schema=self.schemas[table])
 
+    def all_rows(self, table: str) -> pa.Table | None:
+        if table not in self.schemas:
+            return None
+        rows = list(self.rows_of[table].values())
+        return pa.Table.from_pylist(rows, schema=self.schemas[table])
+
     def columns(self, table: str) -> Mapping[str, TColumnSchema]:
         return {f.name: column_hint(f) for f in self.schemas.get(table, ())}
 

@@ -292,8 +292,10 @@ class Reader(EntityReader):
         if self._batch is not None:
             yield self._batch
 
-    async def read(self) -> list[pa.Table]:
-        warehouse: Any = SimpleNamespace(divisions=lambda *_, **__: set())
+    async def read(self, stored: int = 0) -> list[pa.Table]:
+        warehouse: Any = SimpleNamespace(
+            divisions=lambda *_, **__: set(), count=lambda _table: stored
+        )
         return [table async for table in self._tables(warehouse)]
 
 
@@ -307,18 +309,24 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("deletes", "strategy", "known", "deletions"),
+    ("deletes", "strategy", "known", "stored", "deletions"),
     [
-        ("hard", Strategy(), False, 1),
-        ("hard", Strategy(), True, 0),
-        ("soft", Strategy(), False, 0),
-        ("hard", Strategy("log", deletes_marked=False), False, 0),
+        ("hard", Strategy(), False, 0, 1),
+        ("hard", Strategy(), False, 2, 0),
+        ("hard", Strategy(), True, 0, 0),
+        ("soft", Strategy(), False, 0, 0),
+        ("hard", Strategy("log", deletes_marked=False), False, 0, 0),
     ],
 )
 def test_the_first_read_without_rows_makes_the_table(
-    kept: dict[str, Any], deletes: str, strategy: Strategy, known: bool, deletions: int
+    kept: dict[str, Any],
+    deletes: str,
+    strategy: Strategy,
+    known: bool,
+    stored: int,
+    deletions: int,
 ) -> None:
-    tables = asyncio.run(Reader(deletes, strategy, None, known).read())
+    tables = asyncio.run(Reader(deletes, strategy, None, known).read(stored))
 
     assert [row["id"] for table in tables for row in table.to_pylist()] == [""] * deletions
     assert all(table.column("_deleted_at").null_count == 0 for table in tables)
