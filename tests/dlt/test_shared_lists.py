@@ -69,9 +69,10 @@ def test_a_list_with_news_is_loaded(world: World) -> None:
     assert (world.division, "A new name") in stored(world, "description")
 
 
-def test_a_full_refresh_loads_the_list_again(world: World) -> None:
+@pytest.mark.parametrize("option", ["full_refresh", "history"])
+def test_a_list_that_must_be_read_whole_is_loaded_again(world: World, option: str) -> None:
     rows_of_the_list(world)
-    assert rows_of_the_list(world, full_refresh=["divisions"]) == len(world.box.divisions)
+    assert rows_of_the_list(world, **{option: ["divisions"]}) == len(world.box.divisions)
 
 
 def test_a_company_marked_as_deleted_does_not_count_as_listed(world: World) -> None:

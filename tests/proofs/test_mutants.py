@@ -37,7 +37,7 @@ TESTS = [
     "tests/engine/test_convergence_independent.py",
     *(f"tests/dlt/test_{name}.py" for name in (
         "comments", "duplicates", "failed_jobs", "first_load", "history", "idioms", "indexes",
-        "lost_tables", "schema_changes", "strategies", "sync_first_and_second", "two_hosts",
+        "lost_tables", "schema_changes", "shared_lists", "strategies", "sync_first_and_second", "two_hosts",
         "working_folder", "writer_claims", "writer_lock",
     )),
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -165,3 +166,47 @@ def test_key_columns_are_declared_and_have_an_emptiest_value() -> None:
     kinds = [pa.string(), pa.bool_(), pa.int32(), pa.timestamp("us")]
     empty = ["", False, 0, datetime.fromisoformat("1970-01-01")]
     assert [rows.zero(kind) for kind in kinds] == empty
+
+
+LISTED = page(
+    [
+        {"division": code, "id": f"c{code}", "modified": None, "notes": notes}
+        for code, notes in ((1, "a"), (2, None))
+    ]
+)
+
+
+def stored(table: pa.Table = LISTED, **columns: pa.Array) -> pa.Table:
+    """Rows as a destination returns them: stamped at another time, in another order, with dlt's columns."""
+    table = rows.stamp(table, AT - 9).sort_by([("division", "descending")])
+    return pa.table({**{name: table.column(name) for name in table.column_names}, **columns})
+
+
+DELETED = pa.array([rows.instant(AT), None], rows.INSTANT)
+
+
+@pytest.mark.parametrize(
+    ("found", "are_stored"),
+    [
+        (stored(), True),
+        (stored(_dlt_load_id=pa.array(["1", "1"]), withdrawn=pa.nulls(2, pa.string())), True),
+        (stored(division=pa.array([2, 1], pa.int64())), True),
+        (stored(LISTED.slice(0, 1)), False),
+        (stored(pa.concat_tables([LISTED, LISTED.slice(0, 1)])), False),
+        (stored(notes=pa.array(["b", "a"])), False),
+        (stored(withdrawn=pa.array(["x", None])), False),
+        (stored(_deleted_at=DELETED), False),
+        (stored(division=pa.array(["two", "one"])), False),
+        (stored().drop_columns(["notes"]), False),
+        (None, False),
+    ],
+)
+def test_only_a_destination_with_the_same_rows_has_them(
+    found: pa.Table | None, are_stored: bool
+) -> None:
+    assert rows.are_stored(rows.stamp(LISTED, AT), found, "division") == are_stored
+
+
+def test_rows_that_a_destination_marks_as_deleted_do_not_count() -> None:
+    found = stored(_deleted_at=DELETED)
+    assert rows.are_stored(rows.stamp(LISTED.slice(0, 1), AT), found, "division")
