@@ -114,7 +114,10 @@ class Stream:
         await self._deletions.settle_marks()
         await self._deletions.apply_tombstones(self._start)
         self._count_shared_calls()
-        if self._output.cursor.scan is None or self._output.cursor.scan.pages == 0:
+        cursor = self._output.cursor
+        if self._has_no_row(cursor):
+            await self._begin_again(cursor)
+        elif cursor.scan is None or cursor.scan.pages == 0:
             await self._begin()
         self._leave_out_dropped()
         self._is_old = self._began_earlier()
@@ -212,6 +215,7 @@ class Stream:
                 return False
             if not self._is_suspiciously_empty(last):
                 break
+            self.result.note("nothing above the cursor, not even its own row: read again")
             await self._begin_again(last.before)
         return True
 
@@ -348,9 +352,21 @@ class Stream:
             and not self._output.deleted
         )
 
+    def _has_no_row(self, cursor: Cursor) -> bool:
+        """Whether no stored row can show that the division is in another database now (API 4.2).
+
+        Then the scan begins without a version: an empty table costs one call either way.
+        """
+        return (
+            self._shape.version == "timestamp"
+            and cursor.scan is None
+            and cursor.value is not None
+            and not cursor.overlap_marks
+            and not self._destination.has_rows(self._entity.name, self._division.code)
+        )
+
     async def _begin_again(self, before: Cursor) -> None:
-        """Start a full pass, because the division is in another database, with lower versions."""
-        self.result.note("nothing above the cursor, not even its own row: read again")
+        """Start a full pass, because the division may be in another database, with lower versions."""
         # The highest version seen belongs to the old database, and so do the known tombstones.
         self._run.tombstones.forget_versions(self._division.code)
         fresh = replace(

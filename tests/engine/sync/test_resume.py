@@ -171,6 +171,32 @@ def test_a_cursor_above_the_servers_maximum_is_noticed_without_a_move_date(
     world.assert_equal("accounts")
 
 
+@pytest.mark.parametrize("syncs", [0, 1])
+def test_a_table_that_became_empty_notices_rows_of_another_database(
+    make_world: MakeWorld, syncs: int
+) -> None:
+    world: World = make_world(companies=1)
+    path, store = "crm/Accounts", world.box.state.store
+    world.sync("accounts")
+    for key in world.keys(path):
+        world.box.delete(path, world.division, key)
+    for _ in range(5):  # until no list of Exact has anything of the old database
+        world.sync("accounts")
+        world.clock.sandbox.advance(20 * 86_400)
+        store.forget_old_tombstones(world.division)
+    store.move(world.division)  # lower versions, and no DivisionMoveDate
+    for _ in range(syncs):
+        world.sync("accounts")
+    row = world.box.insert(path, world.division, {"Name": "of the other database"})
+
+    assert world.sync("accounts").exit_code == 0
+
+    assert [row["id"] for row in world.table("accounts")] == [row["ID"]]
+    world.box.delete(path, world.division, row["ID"])
+    assert world.sync("accounts").exit_code == 0
+    assert world.table("accounts") == []
+
+
 def test_a_row_committed_late_with_a_lower_version_is_caught(world: World) -> None:
     template = max(r["Timestamp"] for r in world.box.rows("sync/CRM/Accounts", world.division))
     world.sync("accounts")
