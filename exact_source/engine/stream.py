@@ -114,11 +114,7 @@ class Stream:
         await self._deletions.settle_marks()
         await self._deletions.apply_tombstones(self._start)
         self._count_shared_calls()
-        cursor = self._output.cursor
-        if self._has_no_row(cursor):
-            await self._begin_again(cursor)
-        elif cursor.scan is None or cursor.scan.pages == 0:
-            await self._begin()
+        await self._begin_unless_begun()
         self._leave_out_dropped()
         self._is_old = self._began_earlier()
         if not await self._scan():
@@ -181,6 +177,13 @@ class Stream:
         if note:
             self.result.note(note)
         self._output.count_from(None if self._run.options.window else self.result.rows_stored)
+
+    async def _begin_unless_begun(self) -> None:
+        cursor = self._output.cursor
+        if self._has_no_row(cursor):
+            await self._begin_again(cursor)
+        elif cursor.scan is None or cursor.scan.pages == 0:
+            await self._begin()
 
     async def _begin(self) -> None:
         scan = ScanStart(
