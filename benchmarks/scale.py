@@ -177,8 +177,8 @@ def rows_of_calls(pages: Sequence[Pages]) -> Iterator[int]:
 def calibrate() -> Cost:
     """The costs of this project on this machine, end to end into DuckDB.
 
-    A row is what a large load takes more than a small one, and a call what an idle sync of many companies takes
-    more than one of few.
+    A row costs the difference between a large and a small load. A call costs the difference between idle syncs
+    of many and of few companies.
     """
     large, tiny = (measure("ours", rows, 1000, "duckdb") for rows in (200_000, 1_000))
     row = (large["cpu_s"] - tiny["cpu_s"]) / (large["rows"] - tiny["rows"])

@@ -115,10 +115,10 @@ class SharedList:
             table = with_withdrawn(shape, codes, run.destination, table, withdrawn, live=live)
             table = table if table.num_rows else None
         listed = None if table is None else rows.stamp(table, run.next_stamp())
-        news = None if listed is None or self._is_stored(listed) else listed
-        if news is not None or found.cursor is not None:
-            await self._emit(result.division, news, found.cursor)
-            result.count(rows=0 if news is None else news.num_rows)
+        changed = None if listed is None or self._is_stored(listed) else listed
+        if changed is not None or found.cursor is not None:
+            await self._emit(result.division, changed, found.cursor)
+            result.count(rows=0 if changed is None else changed.num_rows)
         if listed is not None and shape.entity.division_from:
             result.count(deleted=await self._delete_unlisted(listed))
         error = run.rejected.describe(result)
@@ -126,9 +126,9 @@ class SharedList:
         run.rounds.settle(result.entity, result.division)
 
     def _is_stored(self, listed: pa.Table) -> bool:
-        """Whether the destination has these rows already, so that they need not be loaded.
+        """Whether the destination already has these rows, so that they need not be loaded.
 
-        The rows themselves are compared, because another pipeline may have loaded others since.
+        The rows themselves are compared, because another pipeline may have changed them.
         """
         options = self._run.options
         if self._name in {*options.full_refresh, *options.history}:

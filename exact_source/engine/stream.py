@@ -356,9 +356,9 @@ class Stream:
         )
 
     def _has_no_row(self, cursor: Cursor) -> bool:
-        """Whether no stored row can show that the division is in another database now (API 4.2).
+        """Whether the table has no row that would show a move to another database (API 4.2).
 
-        Then the scan begins without a version: an empty table costs one call either way.
+        The scan then begins without a version, because reading an empty list takes one call in either case.
         """
         return (
             self._shape.version == "timestamp"

@@ -112,13 +112,13 @@ class EntityReader:
         if yielded:
             self._settle(first_load)
         # Only if deletions are loaded as rows; ADBC on Postgres refuses an empty file.
-        elif self._lacks_table(states, warehouse):
+        elif self._must_create_table(states, warehouse):
             yield rows.with_required(self._impossible_deletion(), self._keys)
         remember(run)
         self._warn([r for r in run.log.results[before:] if r.entity == self.name])
 
-    def _lacks_table(self, states: DivisionStates, warehouse: Warehouse) -> bool:
-        """Whether SQL may not find the table after this load, and a deleted row would create it."""
+    def _must_create_table(self, states: DivisionStates, warehouse: Warehouse) -> bool:
+        """Whether the table may still be missing after this load, so that a query on it would fail."""
         is_marked = self.strategy.deletes_marked and self.session.run.options.deletes == "hard"
         return is_marked and not states.known and not warehouse.count(self.name)
 

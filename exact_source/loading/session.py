@@ -36,8 +36,8 @@ from .working_folder import make_folder_private
 from .writer_lock import lock_until_loaded
 
 PATIENCE_S = 3600.0  # how long a window waits for other loads
-# Rows of the sync log that are written together: as Python objects, those of all companies take more memory
-# than anything else.
+# Rows of the sync log that are written together. As Python objects, the rows of thousands of companies would
+# take more memory than anything else.
 LOG_ROWS = 4096
 
 
