@@ -137,10 +137,6 @@ def test_not_even_the_state_goes_into_duckdb_as_inserts(world: World) -> None:
     for _ in range(2):
         assert world.sync("accounts").exit_code == 0
 
-    trace = world.pipeline.last_trace
-    assert trace is not None
-    assert trace.last_load_info is not None
-    (package,) = trace.last_load_info.load_packages
-    jobs = [job.job_file_info for job in package.jobs["completed_jobs"]]
+    jobs = world.last_jobs()
     assert "_dlt_pipeline_state" in {job.table_name for job in jobs}
     assert not [job.table_name for job in jobs if job.file_format == "insert_values"]

@@ -32,11 +32,7 @@ JOBS = ["_dlt_pipeline_state", "_exact_syncs", "accounts", "accounts"]
 
 def jobs_of(world: World) -> list[str]:
     """The tables of the jobs of the last load, a name for each job."""
-    assert world.pipeline.last_trace is not None
-    info = world.pipeline.last_trace.last_load_info
-    assert info is not None
-    (package,) = info.load_packages
-    return sorted(job.job_file_info.table_name for job in package.jobs["completed_jobs"])
+    return sorted(job.table_name for job in world.last_jobs())
 
 
 @pytest.mark.parametrize("companies", [1, 24, pytest.param(500, marks=MINUTES)])

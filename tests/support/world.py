@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import dlt
+from dlt.common.storages.load_package import ParsedLoadJobFileName
 
 from exact_source import exact_online
 from exact_source.auth import FileTokenStorage, OAuth
@@ -228,6 +229,14 @@ class World:
         calls, before = Calls([]), len(self.box.requests)
         yield calls
         calls.all.extend(self.box.requests[before:])
+
+    def last_jobs(self) -> list[ParsedLoadJobFileName]:
+        """The completed jobs of the last load, which was one package."""
+        trace = self.pipeline.last_trace
+        assert trace is not None
+        assert trace.last_load_info is not None
+        (package,) = trace.last_load_info.load_packages
+        return [job.job_file_info for job in package.jobs["completed_jobs"]]
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         with sql_client(self.pipeline) as client:
