@@ -356,16 +356,16 @@ class Stream:
         )
 
     def _has_no_row(self, cursor: Cursor) -> bool:
-        """Whether the table has no row that would show a move to another database (API 4.2).
+        """Whether no row, except deleted ones, would show a move to another database (API 4.2).
 
         The scan then begins without a version, because reading an empty list takes one call in either case.
         """
         return (
             self._shape.version == "timestamp"
-            and cursor.scan is None
             and cursor.value is not None
             and not cursor.overlap_marks
-            and not self._destination.has_rows(self._entity.name, self._division.code)
+            and self._destination.highest(self._entity.name, self._division.code, "timestamp")
+            is None
         )
 
     async def _begin_again(self, before: Cursor) -> None:

@@ -171,30 +171,61 @@ def test_a_cursor_above_the_servers_maximum_is_noticed_without_a_move_date(
     world.assert_equal("accounts")
 
 
-@pytest.mark.parametrize("syncs", [0, 1])
+@pytest.mark.parametrize("deletes", ["hard", "soft"])
+@pytest.mark.parametrize("between", ["nothing", "sync", "failure"])
 def test_a_table_that_became_empty_notices_rows_of_another_database(
-    make_world: MakeWorld, syncs: int
+    make_world: MakeWorld, between: str, deletes: str
 ) -> None:
     world: World = make_world(companies=1)
     path, store = "crm/Accounts", world.box.state.store
-    world.sync("accounts")
+    world.sync("accounts", deletes=deletes)
     for key in world.keys(path):
         world.box.delete(path, world.division, key)
+    if between == "failure":  # the scan begins in the old database and goes on in the new one
+        world.box.fault(503, path=feed_path("accounts"), times=1000)
     for _ in range(5):  # until no list of Exact has anything of the old database
-        world.sync("accounts")
+        outcome = world.sync("accounts", deletes=deletes)
+        assert (outcome.exit_code != 0) == (between == "failure")
         world.clock.sandbox.advance(20 * 86_400)
         store.forget_old_tombstones(world.division)
+    world.box.state.faults.clear()
     store.move(world.division)  # lower versions, and no DivisionMoveDate
-    for _ in range(syncs):
-        world.sync("accounts")
+    if between == "sync":
+        world.sync("accounts", deletes=deletes)
     row = world.box.insert(path, world.division, {"Name": "of the other database"})
 
-    assert world.sync("accounts").exit_code == 0
+    assert world.sync("accounts", deletes=deletes).exit_code == 0
 
-    assert [row["id"] for row in world.table("accounts")] == [row["ID"]]
+    assert living(world) == [row["ID"]]
     world.box.delete(path, world.division, row["ID"])
-    assert world.sync("accounts").exit_code == 0
-    assert world.table("accounts") == []
+    assert world.sync("accounts", deletes=deletes).exit_code == 0
+    assert living(world) == []
+
+
+def living(world: World) -> list[str]:
+    return [row["id"] for row in world.table("accounts") if row["_deleted_at"] is None]
+
+
+@pytest.mark.parametrize("route", ["sync", "regular"])
+def test_a_scan_whose_overlap_was_lost_reads_only_what_changed(
+    make_world: MakeWorld, route: str
+) -> None:
+    world = make_world(companies=1, page_size=2, large_page_size=2)
+    world.advance_versions(6000)  # so that the overlap is less than all rows
+    path = "crm/Accounts"
+    first, *others, last = world.keys(path)
+    for key in others[:5]:
+        world.box.update(path, world.division, key, {"Name": "new"})
+    world.sync("accounts", route=route)
+    world.box.delete(path, world.division, last)
+
+    with world.watch() as calls:
+        world.one_round("accounts", route=route, max_pages=1)
+        world.box.update(path, world.division, first, {"Name": "new"})
+        assert world.sync("accounts", route=route).exit_code == 0
+
+    assert not pages(calls, feed_path("accounts", route), world.division)
+    world.assert_equal("accounts", by=route)
 
 
 def test_a_row_committed_late_with_a_lower_version_is_caught(world: World) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.fixtures import MakeWorld
+from tests.support.syncs import pages
 from tests.support.world import World, digits, feed_path
 
 ROUTES = ["sync", "bulk", "regular"]
@@ -148,6 +149,9 @@ def test_a_start_date_after_all_rows_loads_none(world: World) -> None:
         outcome = world.sync("projects", route=route, start_date="2026-03-10")
         assert outcome.exit_code == 0
         assert world.table("projects") == []
+        with world.watch() as calls:
+            assert world.sync("projects", route=route, start_date="2026-03-10").exit_code == 0
+        assert not pages(calls, feed_path("projects", route), world.division), "rows are read again"
 
 
 def test_a_start_date_misses_no_row_whatever_the_order_of_versions(world: World) -> None:
