@@ -284,6 +284,16 @@ def test_the_table_of_tombstones_has_no_gap_after_runs_without_it(world: World) 
     world.assert_equal("deleted")
 
 
+def test_tombstones_of_one_company_leave_those_of_others(world: World) -> None:
+    companies = [world.division, world.other]
+    world.sync("accounts", "deleted")
+    for division in [*companies, world.division]:
+        world.box.delete("crm/Accounts", division, world.keys("crm/Accounts", division)[0])
+        assert world.sync("accounts", "deleted").exit_code == 0
+
+    assert [len(world.table("deleted", division)) for division in companies] == [2, 1]
+
+
 def test_old_tombstones_are_not_read_again(make_world: MakeWorld) -> None:
     world = make_world(large_page_size=1000, companies=1)
     for key in world.keys("crm/Contacts"):
