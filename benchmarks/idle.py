@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.environments import OURS, prepare, program
+
 ENTITIES = 15  # with sync/Deleted sixteen calls for each company
 FIRST_CODE = 100_000
 EMPTY = b'{"d":{"results":[]}}'
@@ -186,11 +188,12 @@ def one_sync(base: str, folder: str, entities: int) -> None:
 
 
 def measure(companies: int, entities: int) -> dict[str, Any]:
-    """The second sync; each in a process of its own."""
+    """The second sync, each in a process of its own; the environment has this package and what it requires."""
+    prepare("ours", OURS)
     with tempfile.TemporaryDirectory() as folder, served(companies) as base:
         for _ in range(2):
             text = subprocess.run(
-                [sys.executable, "-m", "benchmarks.idle", "--sync", base, folder, str(entities)],
+                [program("ours", "python"), "-m", "benchmarks.idle", "--sync", base, folder, str(entities)],
                 stdout=subprocess.PIPE, text=True, check=True,
             ).stdout  # fmt: skip
     found = json.loads(text.strip().splitlines()[-1])

@@ -30,10 +30,9 @@ from threading import Timer
 from typing import Any
 from urllib.request import urlopen
 
+from benchmarks.environments import ENVIRONMENTS, OURS, ROOT, prepare, program
 from benchmarks.run import canned, machine
 
-ROOT = Path(__file__).parents[1]
-ENVIRONMENTS = ROOT / ".environments"
 PATH = "bulk/Financial/TransactionLines"
 PAGE, DIVISION = 1000, 123456
 LINES = "transaction_lines"
@@ -55,10 +54,6 @@ class Tool:
     packages: dict[str, Sequence[str]]
     command: Callable[[str, Path], Sequence[str]]
     count: Callable[[Path], int]
-
-
-def program(environment: str, name: str) -> str:
-    return str(ENVIRONMENTS / f"bench-{environment}" / "bin" / name)
 
 
 def write(path: Path, content: Any) -> str:
@@ -196,8 +191,8 @@ def rows_of(relation: str, key: str = "id") -> Callable[[Path], int]:
 
 RECORDS = "(SELECT record.data.ID AS id FROM read_json('{}/out.txt', columns = {{record: 'STRUCT(data STRUCT(ID VARCHAR))', type: 'VARCHAR'}}, format = 'newline_delimited') WHERE type = 'RECORD')"
 TOOLS = {
-    "ours": Tool("DuckDB", {"ours": [str(ROOT)]}, route("ours", "ours"), rows_of(f"exact_online.{LINES}")),
-    "rest_api": Tool("DuckDB", {"ours": [str(ROOT)]}, route("ours", "rest_api"), rows_of(f"exact_online.{LINES}")),
+    "ours": Tool("DuckDB", {"ours": OURS}, route("ours", "ours"), rows_of(f"exact_online.{LINES}")),
+    "rest_api": Tool("DuckDB", {"ours": OURS}, route("ours", "rest_api"), rows_of(f"exact_online.{LINES}")),
     "meltano": Tool(
         "DuckDB",
         {
@@ -219,21 +214,6 @@ CANNOT = {
 
 
 # -- measuring -------------------------------------------------------------------------------------
-
-
-def prepare(tool: Tool) -> None:
-    """Make the environments of a tool."""
-    uv = str(ROOT / ".venv" / "bin" / "uv")
-    for name, packages in tool.packages.items():
-        folder = ENVIRONMENTS / f"bench-{name}"
-        mark, wanted = folder / "made-from.txt", "\n".join(packages)
-        if mark.exists() and mark.read_text() == wanted and str(ROOT) not in packages:
-            continue
-        python = folder / "bin" / "python"
-        if not python.exists():
-            subprocess.run([uv, "venv", "-q", "--python", sys.executable, folder], check=True)
-        subprocess.run([uv, "pip", "install", "-q", "--python", python, *packages], check=True)
-        mark.write_text(wanted)
 
 
 def measure(name: str, tool: Tool, rows: int) -> dict[str, Any]:
@@ -283,7 +263,8 @@ def main() -> None:
     cannot = dict(CANNOT)
     for name, tool in [*tools.items()]:
         try:
-            prepare(tool)
+            for environment, packages in tool.packages.items():
+                prepare(environment, packages)
         except subprocess.CalledProcessError:
             cannot[name] = "its packages could not be installed"
             del tools[name]
