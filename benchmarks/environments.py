@@ -1,4 +1,4 @@
-"""Environments in which a benchmark runs a command as a user installed it, without the developers' packages."""
+"""Environments for benchmarks that run a command as users do, without the packages of developers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ def program(environment: str, name: str) -> str:
 
 
 def prepare(name: str, packages: Sequence[str]) -> None:
-    """Make an environment; this project is installed again each time, because its source may have changed.
+    """Make an environment, unless it exists with the same packages.
+
+    This project is always installed again, because its source may have changed.
 
     Raises:
         subprocess.CalledProcessError: If a package cannot be installed.

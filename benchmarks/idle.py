@@ -188,7 +188,7 @@ def one_sync(base: str, folder: str, entities: int) -> None:
 
 
 def measure(companies: int, entities: int) -> dict[str, Any]:
-    """The second sync, each in a process of its own; the environment has this package and what it requires."""
+    """Sync twice, in two processes and an environment with this package alone; returns what the second took."""
     prepare("ours", OURS)
     with tempfile.TemporaryDirectory() as folder, served(companies) as base:
         for _ in range(2):

@@ -284,7 +284,7 @@ def test_the_table_of_tombstones_has_no_gap_after_runs_without_it(world: World) 
     world.assert_equal("deleted")
 
 
-def test_tombstones_of_one_company_leave_those_of_others(world: World) -> None:
+def test_new_tombstones_of_one_company_do_not_remove_those_of_others(world: World) -> None:
     companies = [world.division, world.other]
     world.sync("accounts", "deleted")
     for division in [*companies, world.division]:
