@@ -91,7 +91,7 @@ class StreamOutput:
             stored_max=self._most,
             stored_until=self._until,
         )
-        self._run.log.note_emitted(self.result)
+        self.result.note_emitted()
         await self._emit(table, self._to_store(cursor))
         self.report()
 

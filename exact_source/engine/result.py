@@ -55,6 +55,8 @@ class StreamResult:
         resumes_at: Time at which calls are allowed again; seconds since the epoch, UTC.
         permanent: Whether another run would end with the same error.
         notes: Notes for the user.
+        has_begun: Whether the stream's scan began in this run, and not in an earlier one.
+        has_emitted: Whether the stream emitted rows or a cursor in this run.
     """
 
     division: int
@@ -73,7 +75,9 @@ class StreamResult:
     code: str = ""
     resumes_at: float | None = None
     permanent: bool = False
-    notes: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    has_begun: bool = field(default=False, repr=False)
+    has_emitted: bool = field(default=False, repr=False)
 
     @property
     def where(self) -> str:
@@ -128,6 +132,18 @@ class StreamResult:
         """Count the rows as not passed to the destination."""
         self.rows = 0
 
+    def note_begun(self) -> None:
+        """Note that the stream's scan began in this run."""
+        self.has_begun = True
+
+    def note_emitted(self) -> None:
+        """Note that the stream emitted rows or a cursor in this run."""
+        self.has_emitted = True
+
+    def continue_from(self, before: StreamResult) -> None:
+        """Take over what an earlier round of this run noted."""
+        self.has_begun, self.has_emitted = before.has_begun, before.has_emitted
+
     def note_calls(self, calls: int) -> None:
         """Set the number of calls of the stream so far."""
         self.calls = calls
@@ -135,7 +151,7 @@ class StreamResult:
     def note(self, *texts: str) -> None:
         """Add notes, each once."""
         if texts:
-            self.notes = list(dict.fromkeys([*self.notes, *texts]))
+            self.notes = tuple(dict.fromkeys([*self.notes, *texts]))
 
 
 def describe_excluded(
@@ -188,8 +204,6 @@ class RoundLog:
         self.results: list[StreamResult] = []
         self.on_progress: Callable[[StreamResult], None] = lambda _result: None
         # By entity: a tuple for each stream would take as much memory as its result.
-        self._begun: defaultdict[str, set[int]] = defaultdict(set)
-        self._emitted: defaultdict[str, set[int]] = defaultdict(set)
         self._latest: defaultdict[str, dict[int, StreamResult]] = defaultdict(dict)
 
     def report_to(self, on_progress: Callable[[StreamResult], None]) -> None:
@@ -199,6 +213,8 @@ class RoundLog:
     def begin(self, result: StreamResult) -> StreamResult:
         """Add a stream."""
         self.results.append(result)
+        if before := self.latest(result.entity, result.division):
+            result.continue_from(before)
         self._latest[result.entity][result.division] = result
         return result
 
@@ -206,21 +222,10 @@ class RoundLog:
         """Report a step of a stream."""
         self.on_progress(result)
 
-    def note_begun(self, result: StreamResult) -> None:
-        """Note that a stream's scan began in this run."""
-        self._begun[result.entity].add(result.division)
-
-    def has_begun(self, result: StreamResult) -> bool:
-        """Whether a stream's scan began in this run, and not in an earlier one."""
-        return result.division in self._begun[result.entity]
-
-    def note_emitted(self, result: StreamResult) -> None:
-        """Note that a stream emitted rows or a cursor in this run."""
-        self._emitted[result.entity].add(result.division)
-
     def has_emitted(self, entity: str, division: int) -> bool:
         """Whether a stream emitted rows or a cursor in this run."""
-        return division in self._emitted[entity]
+        found = self.latest(entity, division)
+        return found is not None and found.has_emitted
 
     def latest(self, entity: str, division: int) -> StreamResult | None:
         """The last result of a stream; ``None`` if it has not begun."""

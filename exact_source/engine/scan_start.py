@@ -68,7 +68,7 @@ class ScanStart:
             by_modified = self._shape.plan.full.cursor == "Modified"
             since = start_ms if by_modified else await self._start_version(cursor, start_ms)
             cursor = replace(cursor, start_version=self._output.cursor.start_version)
-        run.log.note_begun(self._output.result)
+        self._output.result.note_begun()
         begun = cursors.begin(
             cursor,
             now=now,

@@ -130,7 +130,7 @@ class Stream:
         return (
             self._shape.plan.column is not None
             and self._output.cursor.scan is not None
-            and not self._run.log.has_begun(self.result)
+            and not self.result.has_begun
         )
 
     async def _end_read(self) -> None:
@@ -151,7 +151,7 @@ class Stream:
         """Commit the mark of the last webhook before this run, which the rows now cover."""
         notices = self._run.options.notices or {}
         mark = notices.get((self._entity.name, self._division.code), "")
-        if mark and self._run.log.has_begun(self.result):
+        if mark and self.result.has_begun:
             await self._output.move(None, replace(self._output.cursor, webhook_mark=mark))
 
     # -- before the first page -----------------------------------------------------------------

@@ -20,7 +20,7 @@ from .entity_streams import EntityStreams
 from .first_load import FirstLoad, repeated_rows
 from .history import History
 from .session import Session
-from .state import LOG_RESOURCE, DivisionStates, is_extracting, remember
+from .state import LOG_RESOURCE, DivisionStates, divisions_read, is_extracting, remember
 from .strategy import Held, Strategy, choose_strategy, merge_strategies
 from .tables import as_loaded
 from .warehouse import Warehouse
@@ -98,7 +98,7 @@ class EntityReader:
         resource = self._resource()
         states = self._begin(warehouse, resource)
         history = self._history()
-        first_load = self._first_load(states, warehouse)
+        first_load = self._first_load(warehouse)
         yielded = False
         async for batch in self._loadable(states, warehouse, resource):
             yielded = True
@@ -234,17 +234,20 @@ class EntityReader:
             self.appends = True
             dlt.current.resource_state(self.name)["appended"] = first_load.rows
 
-    def _first_load(self, states: DivisionStates, warehouse: Warehouse) -> FirstLoad:
-        keys = ["division", *self.shape.keys]
+    def _first_load(self, warehouse: Warehouse) -> FirstLoad:
+        keys, session = ["division", *self.shape.keys], self.session
+
+        def read_before() -> frozenset[int]:
+            return divisions_read(self.name, session.arrived, session.run.options.window)
 
         def divisions_with_rows() -> set[int]:
             return warehouse.divisions(self.name, marked=True)
 
-        found = self.session.first_load(
-            self.name, lambda: FirstLoad(keys, states.divisions, divisions_with_rows)
+        found = session.first_load(
+            self.name, lambda: FirstLoad(keys, read_before, divisions_with_rows)
         )
         # Of a list of all divisions, several workers may load the same rows first.
-        is_shared = self.shape.entity.division_from and self.session.run.leases is not None
+        is_shared = self.shape.entity.division_from and session.run.leases is not None
         if self.strategy.takes_keys_once or is_shared:
             found.end()
         return found

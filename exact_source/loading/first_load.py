@@ -29,7 +29,7 @@ class FirstLoad:
 
     Args:
         keys: Key columns, ``division`` among them.
-        read_before: Divisions that were read before this process began.
+        read_before: Returns the divisions that were read before; called at most once, for the first rows.
         stored: Returns the divisions that have rows in the table; called at most once, and only if
             there are rows of a division that was not read before.
     """
@@ -37,7 +37,7 @@ class FirstLoad:
     def __init__(
         self,
         keys: Sequence[str],
-        read_before: Container[int],
+        read_before: Callable[[], Container[int]],
         stored: Callable[[], set[int]],
     ) -> None:
         self.rows = 0
@@ -45,6 +45,7 @@ class FirstLoad:
         self._keys = list(keys)
         self._read_before = read_before
         self._stored = stored
+        self._before: Container[int] | None = None
         self._held: set[int] | None = None
         self._seen: duckdb.DuckDBPyConnection | None = None
 
@@ -65,7 +66,9 @@ class FirstLoad:
         if deleted.null_count < len(deleted) or self.rows + len(deleted) > KEYS_MAX:
             return False
         divisions = pc.unique(batch.column("division")).to_pylist()
-        if any(code in self._read_before for code in divisions):
+        if self._before is None:
+            self._before = self._read_before()
+        if any(code in self._before for code in divisions):
             return False
         if self._held is None:
             self._held = self._stored()

@@ -48,7 +48,6 @@ class DivisionStates:
 
     Attributes:
         known: Whether any division was read before.
-        divisions: Divisions that were read before, according to completed loads.
     """
 
     def __init__(
@@ -61,9 +60,7 @@ class DivisionStates:
         self._entries = Entries(state)
         self._load_id = load_id()
         self._arrived = arrived
-        found = [(int(c), arrived_entry(e, arrived) is not None) for c, e in items_of(state)]
-        self.known = bool(found)
-        self.divisions = frozenset(code for code, has_arrived in found if has_arrived)
+        self.known = any(True for _ in codes_of(state))
         self._cursors: dict[int, Cursor] = {}  # that wait to be written
         self._sets: MutableMapping[str, list[str]] = state.setdefault("columns", {})
         self._columns = sorted(columns)
@@ -177,11 +174,22 @@ def earlier_runs(arrived: set[str], options: Options) -> EarlierRuns:
 
 
 def _cursors(name: str, arrived: set[str], window: str) -> dict[int, Cursor]:
+    return {code: stored_cursor(entry) for code, entry in _arrived(name, arrived, window)}
+
+
+def _arrived(name: str, arrived: set[str], window: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Code and entry of each division of an entity, according to completed loads."""
     state = dlt.current.resource_state(name)
     if window:
         state = state.get("windows", {}).get(window, {})
-    entries = ((int(code), arrived_entry(entry, arrived)) for code, entry in items_of(state))
-    return {code: stored_cursor(entry) for code, entry in entries if entry is not None}
+    for code, entry in items_of(state):
+        if found := arrived_entry(entry, arrived):
+            yield int(code), found
+
+
+def divisions_read(name: str, arrived: set[str], window: str) -> frozenset[int]:
+    """Divisions of which an entity was read before, according to completed loads."""
+    return frozenset(code for code, _ in _arrived(name, arrived, window))
 
 
 def refresh_under_way(names: Iterable[str], arrived: set[str]) -> float | None:

@@ -160,7 +160,7 @@ def final_results(results: Iterable[StreamResult]) -> dict[tuple[str, int], Stre
             shared_calls=before.shared_calls + result.shared_calls,
             rows=before.rows + result.rows,
             deleted=before.deleted + result.deleted,
-            notes=list(dict.fromkeys([*before.notes, *result.notes])),
+            notes=tuple(dict.fromkeys([*before.notes, *result.notes])),
         )  # fmt: skip
     return found
 

@@ -168,7 +168,7 @@ def batch(division: int, *keys: str, deleted: bool = False) -> pa.Table:
 
 
 def first_load(*, read: set[int] | None = None, held: set[int] | None = None) -> FirstLoad:
-    return FirstLoad(["division", "id"], read or set(), lambda: held or set())
+    return FirstLoad(["division", "id"], lambda: read or set(), lambda: held or set())
 
 
 @pytest.mark.parametrize(

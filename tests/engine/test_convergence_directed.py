@@ -334,7 +334,7 @@ def test_a_first_read_that_ignores_deletions_leaves_none_to_find() -> None:
     company.box.clock.advance(60)
     (result,) = company.bench.sync(["accounts"])
 
-    assert (result.status, result.rows, result.notes) == ("complete", 0, [])
+    assert (result.status, result.rows, result.notes) == ("complete", 0, ())
     company.assert_equal()
 
 

@@ -254,11 +254,10 @@ def test_a_list_that_several_workers_load_is_never_appended(
 ) -> None:
     leases = object() if has_leases else None
     run: Any = SimpleNamespace(options=make_options(), leases=leases)
-    states: Any = SimpleNamespace(divisions=())
     warehouse: Any = SimpleNamespace(divisions=lambda _name, marked: set())
     reader = EntityReader(Session(run), shape_of(name), 0)
 
-    assert reader._first_load(states, warehouse).is_over == is_merged
+    assert reader._first_load(warehouse).is_over == is_merged
 
 
 # -- what a resource yields ------------------------------------------------------------------------

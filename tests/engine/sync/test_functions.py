@@ -264,5 +264,5 @@ def test_a_function_without_any_value_says_which_setting_it_wants(world: World) 
     outcome = world.sync("preferred_mailbox_for_operation")
 
     assert outcome.exit_code == 0
-    assert outcome.results[0].notes == ["no value to ask with: set parameters.operations"]
+    assert outcome.results[0].notes == ("no value to ask with: set parameters.operations",)
     assert outcome.results[0].calls == 0

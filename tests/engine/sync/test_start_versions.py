@@ -43,7 +43,7 @@ def test_a_first_read_begins_at_the_version_and_takes_fewer_calls(
     assert (len(calls.to(PATH)), lines // 6 + 1) == (1, 5)
     (result,) = outcome.results
     assert result.calls == 2
-    assert result.notes == [f"read from Timestamp {since} on, by SyncTimestamp for start_date"]
+    assert result.notes == (f"read from Timestamp {since} on, by SyncTimestamp for start_date",)
 
     key, gone, *_ = aged.keys(PATH)[-5:]
     aged.box.update(PATH, aged.division, key, {"Description": "new"})
@@ -100,10 +100,10 @@ def test_what_lies_further_below_is_missed_until_start_by_is_modified(
     assert [row["id"] for row in world.table(ENTITY)] == keys[:1]
     outcome = world.sync(ENTITY, start_date=START)
 
-    assert outcome.results[0].notes == ["start_by is modified now: read again"]
+    assert outcome.results[0].notes == ("start_by is modified now: read again",)
     world.assert_equal(ENTITY, only=is_young)
     assert len(world.table(ENTITY)) == len(keys)
-    assert world.sync(ENTITY, start_date=START).results[0].notes == []
+    assert world.sync(ENTITY, start_date=START).results[0].notes == ()
 
 
 def test_a_date_after_all_rows_reads_all_and_says_so(aged: World) -> None:
@@ -111,12 +111,12 @@ def test_a_date_after_all_rows_reads_all_and_says_so(aged: World) -> None:
         outcome = aged.sync(ENTITY, start_date="2026-03-09", start_by="timestamp")
 
     assert outcome.exit_code == 0
-    assert outcome.results[0].notes == [NO_ROW]
+    assert outcome.results[0].notes == (NO_ROW,)
     assert began_at(calls.to(PATH)) == ["Timestamp gt 1L"]
     assert aged.table(ENTITY) == []
     with aged.watch() as calls:
         again = aged.sync(ENTITY, start_date="2026-03-09", start_by="timestamp")
-    assert (again.exit_code, calls.to(ASKED), again.results[0].notes) == (0, [], [])
+    assert (again.exit_code, calls.to(ASKED), again.results[0].notes) == (0, [], ())
 
 
 def test_of_an_entity_without_rows_it_is_asked_once(make_world: MakeWorld) -> None:
@@ -132,7 +132,7 @@ def test_of_an_entity_without_rows_it_is_asked_once(make_world: MakeWorld) -> No
             notes.append(outcome.results[0].notes)
 
     assert len(calls.to(ASKED)) == 1
-    assert notes == [[NO_ROW], []]
+    assert notes == [(NO_ROW,), ()]
 
 
 @pytest.mark.parametrize("fault", ["400", "403", "404", "html"])
@@ -227,7 +227,7 @@ def test_an_earlier_date_reads_all_rows_again(aged: World) -> None:
     aged.sync(ENTITY, **BY_TIMESTAMP)
     outcome = aged.sync(ENTITY, start_date="2026-01-01", start_by="timestamp")
 
-    assert outcome.results[0].notes == ["start_date is earlier than before: read again"]
+    assert outcome.results[0].notes == ("start_date is earlier than before: read again",)
     aged.assert_equal(ENTITY)
 
 

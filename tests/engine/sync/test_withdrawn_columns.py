@@ -48,7 +48,7 @@ def test_a_withdrawn_column_is_left_out_and_said(
 
     assert outcome.exit_code == 0
     result = next(r for r in outcome.results if r.entity == entity)
-    assert result.notes == [f"left out, as Exact no longer has it: {column}"]
+    assert result.notes == (f"left out, as Exact no longer has it: {column}",)
     assert calls.statuses(path).count(400) == 1
     service = path.rpartition("/")[0] + METADATA
     assert len([c for c in calls.all if c.path == service]) == 1
@@ -62,7 +62,7 @@ def test_a_withdrawn_column_is_left_out_and_said(
     assert set(calls.statuses(path)) == {200}
     assert service not in calls.paths
     result = next(r for r in again.results if r.entity == entity)
-    assert result.notes == [f"left out, as Exact no longer has it: {column}"]
+    assert result.notes == (f"left out, as Exact no longer has it: {column}",)
 
 
 @pytest.mark.parametrize("page_size", [4, 60])
@@ -223,7 +223,7 @@ def test_a_full_refresh_looks_whether_the_column_is_back(make_world: MakeWorld) 
     world.box.state.catalogue.add_column("financial/Journals", "Currency", "s")
 
     outcome = world.sync("journals", full_refresh=["journals"])
-    assert outcome.results[0].notes == []
+    assert outcome.results[0].notes == ()
     world.assert_equal("journals")
 
 
@@ -312,7 +312,7 @@ def test_a_list_is_read_without_a_withdrawn_column(
     assert (outcome.exit_code, outcome.error) == (0, None)
     assert calls.statuses(path).count(400) == 1
     (result,) = [r for r in outcome.results if r.entity == entity]
-    assert result.notes == [f"left out, as Exact no longer has it: {column}"]
+    assert result.notes == (f"left out, as Exact no longer has it: {column}",)
     added = [None] if entity == "deleted" else []
     assert sorted(map(str, (row[name] for row in world.table(entity)))) == sorted(
         map(str, before + added)
@@ -325,7 +325,7 @@ def test_a_list_is_read_without_a_withdrawn_column(
     assert set(calls.statuses()) == {200}
     assert not any(METADATA in called for called in calls.paths)
     (result,) = [r for r in again.results if r.entity == entity]
-    assert result.notes == [f"left out, as Exact no longer has it: {column}"]
+    assert result.notes == (f"left out, as Exact no longer has it: {column}",)
 
 
 @pytest.mark.parametrize(("entity", "path", "column"), LISTS)
@@ -341,7 +341,7 @@ def test_a_full_refresh_of_a_list_looks_whether_the_column_is_back(
     for options in ({"full_refresh": [entity]}, {}):
         outcome = world.sync(entity, **options)
         assert outcome.exit_code == 0
-        assert [r.notes for r in outcome.results] == [[]]
+        assert [r.notes for r in outcome.results] == [()]
 
 
 def test_lists_that_are_not_loaded_are_read_only_in_what_is_needed_of_them(
