@@ -51,6 +51,20 @@ def test_the_first_load_is_appended_and_the_next_one_merged(world: World) -> Non
     world.assert_equal("journals")
 
 
+def test_changes_of_a_company_are_merged_without_a_query_for_its_rows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The query reads the whole table, which takes seconds, or money in BigQuery."""
+    world.sync("accounts")
+    asked: list[str] = []
+    monkeypatch.setattr(Warehouse, "divisions", lambda _self, table, **_: asked.append(table))
+    world.box.update(ACCOUNTS, world.division, world.keys(ACCOUNTS)[0], {"Name": "later"})
+
+    assert world.sync("accounts").exit_code == 0
+    assert (merges(world), asked) == ({"accounts"}, [])
+    world.assert_equal("accounts")
+
+
 def test_rounds_of_a_first_load_are_appended(world: World) -> None:
     outcome = world.sync("transaction_lines", max_pages=1)
     assert outcome.rounds > 2
