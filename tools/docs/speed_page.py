@@ -92,8 +92,8 @@ SAID = {
     "change": "*rows* counts the changed rows. They are merged into a table a hundred times as large.",
     "empty": "Here *rows* counts calls. The server replies at once, so this is the cost of the calls\n"
     "themselves.",
-    "idle": "The second sync of companies without changes. *CPU s* excludes imports; *in all* is the whole\n"
-    "process.",
+    "idle": "The second sync of companies without changes, in an environment with this package and what it\n"
+    "requires. *CPU s* excludes imports; *in all* is the whole process.",
     "start": "`help` is `exact-source --help`, `import` is `from exact_source import exact_online`, and\n"
     "`libraries` imports only what it depends on: dlt, httpx, pyarrow and DuckDB. All are medians.",
     "memory": "*Arrow MB* is the peak memory of the rows in transit. The rest of the peak is Python, dlt\n"
